@@ -1,0 +1,5 @@
+"""The hand-written asynchronous half of messagedb. Import messagedb: this package is private."""
+
+from __future__ import annotations
+
+import messagedb as messagedb

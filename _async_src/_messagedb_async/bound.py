@@ -1,0 +1,123 @@
+"""The operations on a connection that the caller has, in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from messagedb import _server as servers
+from messagedb._postgres_errors import (
+    NOTHING_READ,
+    NOTHING_WRITTEN,
+    TRANSACTION_ABORTED,
+    first_line,
+    is_lost,
+    translate,
+)
+from messagedb.errors import OutcomeUnknownError, StoreUnavailableError, TransactionAbortedError
+
+from .operations import AsyncOperations
+from .pools import inspect
+from .sessions import AsyncJoinedSession, AsyncLocalSession
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._profile import Profile
+    from messagedb._requests import Read, Write
+    from messagedb._server import Server
+
+    from .sessions import AsyncSession
+
+
+class AsyncBoundClient(AsyncOperations):
+    """The operations of a client on one psycopg connection of the caller's. Made by ``AsyncClient.bind``.
+
+    In a transaction, or on a connection that is not in autocommit mode, they are part of that transaction: written
+    when it commits, gone when it rolls back, and the locks of the categories written are held to its end. Neither a
+    message that is stored already nor a version conflict aborts it. On a connection in autocommit mode and outside
+    a transaction each operation is a transaction of its own.
+
+    No setting of the connection lasts beyond an operation, and the client's ``command_timeout`` does not limit it in
+    the caller's transaction. Row factories, cursor factories and adapters of the connection are not used. Use it
+    from one task at a time, like the connection.
+
+    Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that has failed
+    already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ or SERIALIZABLE are refused
+    with ``ValidationError``.
+    """
+
+    def __init__(
+        self, profile: Profile, known: dict[tuple[Any, ...], Server], conn: AsyncConnection[Any]
+    ) -> None:
+        self._profile = profile
+        self._known = known
+        self._conn = conn
+
+    @property
+    def connection(self) -> AsyncConnection[Any]:
+        """The caller's connection."""
+        return self._conn
+
+    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+        session = await self._session()
+        try:
+            return await session.read(self._conn, read)
+        except psycopg.Error as error:
+            raise translate(error, self._consequence(NOTHING_READ)) from error
+
+    async def _write(self, write: Write) -> list[int]:
+        session = await self._session()
+        joined = isinstance(session, AsyncJoinedSession)
+        try:
+            return await session.write(self._conn, write)
+        except psycopg.Error as error:
+            if not joined and is_lost(error, self._conn.closed):
+                raise OutcomeUnknownError(
+                    write.stream_name, write.messages, write.expected_version, first_line(error)
+                ) from error
+            raise translate(error, self._consequence(NOTHING_WRITTEN)) from error
+
+    def _consequence(self, otherwise: str) -> str:
+        if self._conn.closed:
+            return "The connection is closed: a transaction on it that was not committed is rolled back."
+        if self._conn.pgconn.transaction_status == TransactionStatus.INERROR:
+            return TRANSACTION_ABORTED
+        return otherwise
+
+    async def _session(self) -> AsyncSession:
+        conn = self._conn
+        server = await self._server_facts()
+        if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+            # Only after what the caller has queued was answered is it known what the transaction is.
+            async with conn.pipeline() as pipeline:
+                await pipeline.sync()
+        status = conn.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            raise TransactionAbortedError(
+                "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+                "(to a savepoint, or all of it) and run it again."
+            )
+        if conn.autocommit and status == TransactionStatus.IDLE:
+            return AsyncLocalSession(self._profile, server)
+        return AsyncJoinedSession(self._profile, server)
+
+    async def _server_facts(self) -> Server:
+        conn = self._conn
+        if conn.closed:
+            raise StoreUnavailableError("the bound connection is closed. Nothing was sent.")
+        info = conn.info
+        key = (info.host, info.port, info.dbname, info.user)
+        server = self._known.get(key)
+        if server is None:
+            if conn.pgconn.transaction_status == TransactionStatus.INERROR:
+                raise TransactionAbortedError(
+                    "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+                    "(to a savepoint, or all of it) and run it again."
+                )
+            server = await inspect(conn, self._profile)
+            servers.check_server(server, self._profile.settings.schema)
+            self._known[key] = server
+        return server

@@ -1,0 +1,133 @@
+"""The client's own connection and cursor classes, and its pool of them."""
+
+from __future__ import annotations
+
+import math
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.rows import TupleRow, tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from messagedb._concurrency_async import AddConnection
+from messagedb._postgres_errors import CommandTimeout
+from messagedb._profile import Profile
+from messagedb._rows import ADAPTERS
+
+if TYPE_CHECKING:
+    from psycopg.abc import AdaptContext, ConnParam, PQGen
+    from psycopg.adapt import AdaptersMap
+    from psycopg.rows import AsyncRowFactory
+
+    from messagedb._sql import Statement
+
+R = TypeVar("R")
+
+# An attempt to connect again is never put off longer: the pool serves again soon after the server does.
+_LONGEST_RECONNECT_DELAY = 1.0
+
+
+class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
+    """A cursor with tuples for rows and only our own adapters, whatever its connection was given."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        super().__init__(connection, row_factory=tuple_row)
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """The adapters of our statements; those of the connection are its owner's."""
+        return ADAPTERS
+
+
+class AsyncStoreConnection(AsyncConnection[TupleRow]):
+    """A connection that gives up waiting at its deadline, and closes itself when it does.
+
+    Attributes:
+        deadline: when the operation in hand must have ended, by the clock of ``time.monotonic``.
+        commands: the cursor for writes, kept because making one costs as much as a tenth of a write.
+    """
+
+    deadline: float = math.inf
+    commands: AsyncStoreCursor
+
+    @classmethod
+    async def connect(
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        prepare_threshold: int | None = 5,
+        context: AdaptContext | None = None,
+        row_factory: AsyncRowFactory[Any] | None = None,
+        cursor_factory: type[Any] | None = None,
+        **kwargs: ConnParam,
+    ) -> AsyncStoreConnection:
+        """Connect, and set the session up in one round trip."""
+        assert isinstance(context, Profile)
+        deadline = monotonic() + context.connect_limit
+        try:
+            conn = await super().connect(
+                conninfo, autocommit=True, prepare_threshold=None, context=context, **kwargs
+            )
+            conn.deadline = deadline
+            conn.commands = AsyncStoreCursor(conn)
+            if context.session_settings:
+                conn.prepare_threshold = 0
+                try:
+                    text, params = context.set_up()
+                    await conn.commands.execute(text, params, prepare=False)
+                except BaseException:
+                    await conn.close()
+                    raise
+        except psycopg.Error as error:
+            context.last_error = error
+            raise
+        context.last_error = None
+        conn.deadline = math.inf
+        return conn
+
+    async def wait(self, gen: PQGen[R], interval: float = 0.1, timeout: float | None = None) -> R:
+        """Wait for the server, until the deadline at the longest."""
+        if self.deadline == math.inf:
+            return await super().wait(gen, interval, timeout)
+        remaining = max(self.deadline - monotonic(), 0.0)
+        if timeout is not None and timeout < remaining:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, remaining)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise CommandTimeout("the server did not answer in time; the connection was closed") from None
+
+
+class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
+    """psycopg's pool, but quick to connect again."""
+
+    async def schedule_task(self, task: Any, delay: float) -> None:
+        """Run a maintenance task later; a new attempt to connect within a second."""
+        if isinstance(task, AddConnection):
+            delay = min(delay, _LONGEST_RECONNECT_DELAY)
+        await super().schedule_task(task, delay)
+
+
+def is_clean(conn: AsyncConnection[Any]) -> bool:
+    """Whether a connection can serve another operation.
+
+    A task that is cancelled while it enters a pipeline leaves the mode on, which the pool does not look at.
+    """
+    pgconn = conn.pgconn
+    return (
+        pgconn.transaction_status == TransactionStatus.IDLE
+        and pgconn.pipeline_status == PipelineStatus.OFF
+        and conn._pipeline is None
+    )
+
+
+async def execute(cursor: AsyncStoreCursor, statement: Statement) -> list[TupleRow]:
+    """Execute one statement and give all of its rows, in binary."""
+    text, params = statement
+    await cursor.execute(text, params, binary=True)
+    return await cursor.fetchall()

@@ -1,0 +1,185 @@
+"""Where a client's connections come from: a pool of its own, or one that it was lent."""
+
+from __future__ import annotations
+
+import math
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from messagedb import _server as servers
+from messagedb._concurrency_async import give_back
+from messagedb._postgres_errors import NOTHING_READ, cannot_connect, first_line, translate
+from messagedb._profile import where
+from messagedb._settings import ANSWER_GRACE
+from messagedb._sql import Statement
+from messagedb.errors import PoolTimeoutError, StoreUnavailableError
+
+from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
+from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncSession
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._profile import Profile
+    from messagedb._server import Server
+
+
+class AsyncSource:
+    """An open pool, what is known of the server behind it, and how operations run on its connections."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool[Any], profile: Profile, server: Server, session: AsyncSession
+    ) -> None:
+        self.pool = pool
+        self.profile = profile
+        self.server = server
+        self.session = session
+
+    async def acquire(self, deadline: float) -> Any:
+        """Take a connection for an operation that must end by the deadline.
+
+        Raises:
+            PoolTimeoutError: none became free in time. Nothing was sent.
+            StoreUnavailableError: the pool is closed. Nothing was sent.
+        """
+        settings = self.profile.settings
+        timeout = min(settings.timeout, deadline - ANSWER_GRACE - monotonic())
+        try:
+            return await self.pool.getconn(timeout)
+        except PoolTimeout as error:
+            raise PoolTimeoutError(self._why_none(timeout)) from error
+        except PoolClosed as error:
+            raise StoreUnavailableError(
+                f"the pool of connections is not open ({error}): open it, or make a new client. Nothing was sent."
+            ) from error
+
+    async def release(self, conn: Any) -> None:
+        """Give a connection back; close it first unless it can serve another operation."""
+        if not is_clean(conn):
+            await conn.close()
+        await give_back(self.pool, conn)
+
+    def _why_none(self, timeout: float) -> str:
+        text = f"no connection became free in {max(timeout, 0.0):.1f} s. Nothing was sent."
+        if self.profile.last_error is not None:
+            return f"{text} The last attempt to connect failed: {first_line(self.profile.last_error)}."
+        size = self.pool.max_size
+        return f"{text} All {size} connections are in use: raise max_size, or do less at once."
+
+
+class AsyncOwnSource(AsyncSource):
+    """The client's own pool: its connections have deadlines, and were set up when they were made."""
+
+    async def acquire(self, deadline: float) -> Any:
+        """Take a connection, and give it the operation's deadline."""
+        conn = await super().acquire(deadline)
+        conn.deadline = deadline
+        return conn
+
+    async def release(self, conn: Any) -> None:
+        """Give a connection back without its deadline."""
+        conn.deadline = math.inf
+        await super().release(conn)
+
+
+class AsyncBorrowedSource(AsyncSource):
+    """A pool that somebody else opened, and will close."""
+
+    async def acquire(self, deadline: float) -> Any:
+        """Take a connection, and have it begin no transaction by itself."""
+        conn = await super().acquire(deadline)
+        if not conn.autocommit:
+            try:
+                await conn.set_autocommit(True)
+            except BaseException:
+                await super().release(conn)
+                raise
+            conn._messagedb_autocommit = False
+        return conn
+
+    async def release(self, conn: Any) -> None:
+        """Give a connection back as it was."""
+        if getattr(conn, "_messagedb_autocommit", None) is False:
+            del conn._messagedb_autocommit
+            if is_clean(conn):
+                await conn.set_autocommit(False)
+        await super().release(conn)
+
+
+async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
+    """Look at the server on a connection that is made for it, then open a pool of the client's own.
+
+    Raises:
+        StoreUnavailableError: no connection could be made; the text says why. Nothing was sent.
+        IncompatibleServerError: the server cannot be used; the text says why.
+    """
+    servers.check_libpq()
+    settings = profile.settings
+    arguments = {"context": profile, **profile.connect_arguments(conninfo)}
+    profile.session_settings = False
+    try:
+        conn = await AsyncStoreConnection.connect(conninfo, **arguments)
+    except psycopg.Error as error:
+        raise cannot_connect(error, where(conninfo)) from error
+    try:
+        conn.deadline = profile.deadline()
+        server = await inspect(conn, profile)
+        behind_pooler = server.backend_pid != conn.pgconn.backend_pid
+    finally:
+        await conn.close()
+    servers.check_server(server, settings.schema)
+    profile.session_settings = not (behind_pooler if settings.pooler is None else settings.pooler)
+    pool = AsyncStorePool(
+        conninfo,
+        connection_class=AsyncStoreConnection,
+        kwargs=arguments,
+        min_size=settings.min_size,
+        max_size=settings.max_size,
+        timeout=settings.timeout,
+        # Never give up: a pool that has given up serves nobody until the next one asks.
+        reconnect_timeout=sys.float_info.max / 2,
+        open=False,
+    )
+    await pool.open()
+    kind = AsyncOwnSession if profile.session_settings else AsyncLocalSession
+    return AsyncOwnSource(pool, profile, server, kind(profile, server))
+
+
+async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> AsyncSource:
+    """Look at the server on a connection of a borrowed pool.
+
+    Raises:
+        StoreUnavailableError: the pool is not open, or gave no connection in time. Nothing was sent.
+        IncompatibleServerError: the server cannot be used; the text says why.
+    """
+    servers.check_libpq()
+    unknown: Any = None
+    source = AsyncBorrowedSource(pool, profile, unknown, unknown)
+    conn = await source.acquire(profile.deadline())
+    try:
+        source.server = await inspect(conn, profile)
+    finally:
+        await source.release(conn)
+    servers.check_server(source.server, profile.settings.schema)
+    source.session = AsyncLocalSession(profile, source.server)
+    return source
+
+
+async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
+    """Ask the server what it is. Reads catalogs only.
+
+    Raises:
+        MessageDBError: the question failed.
+    """
+    statement = Statement(profile.sql.inspect, (profile.settings.schema,))
+    try:
+        text, params = statement
+        cursor = AsyncStoreCursor(conn)
+        await cursor.execute(text, params, binary=True, prepare=False)
+        return servers.server_from_row((await cursor.fetchall())[0])
+    except psycopg.Error as error:
+        raise translate(error, NOTHING_READ) from error

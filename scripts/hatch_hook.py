@@ -1,0 +1,20 @@
+"""Build hook: generate the sync half of the package before a wheel or an editable install."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class MakeSyncHook(BuildHookInterface[Any]):
+    """Run the converter; a refusal fails the build with the converter's own text."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Write ``src/messagedb/_sync`` for a "standard" and for an "editable" build."""
+        sys.path.insert(0, str(Path(self.root, "scripts")))
+        import make_sync
+
+        make_sync.make_package(Path(self.root))

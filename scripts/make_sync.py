@@ -1,0 +1,321 @@
+"""Generate the sync half from the hand-written async half, and refuse what cannot be converted.
+
+    python scripts/make_sync.py            write src/messagedb/_sync and tests/_sync
+    python scripts/make_sync.py --check    write nothing; exit 1 and name what is stale
+
+unasync changes the tokens; sync_names.py lists the names; sync_prose.py rewrites docstrings and
+comments. A generated file has the lines of its source, so its line numbers are those of the file to
+edit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sync_prose
+import unasync
+from sync_names import PACKAGE_NAMES, PHRASES, TEST_NAMES
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT_IN = {
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "AsyncGenerator": "Generator",
+    "AsyncIterable": "Iterable",
+    "AsyncIterator": "Iterator",
+    "StopAsyncIteration": "StopIteration",
+    "asynccontextmanager": "contextmanager",
+}
+_CURES = {
+    "aclose": "list it in sync_names.py",
+    "aclosing": "list it in sync_names.py",
+    "aiter": "list it in sync_names.py",
+    "anext": "list it in sync_names.py",
+    "Awaitable": "put an alias pair into a shared module and list its names in sync_names.py",
+    "Coroutine": "put an alias pair into a shared module and list its names in sync_names.py",
+    "asyncio": "take what it is used for from the twin module _concurrency_async",
+}
+
+
+class ConversionError(Exception):
+    """The async half holds something that has no sync form; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One folder to convert: where from, where to, with which names, which of them must be used."""
+
+    source: Path
+    target: Path
+    names: Mapping[str, str]
+    must_use: Iterable[str]
+    check_strings: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run found: the files that were (or would be) changed, and names to delete."""
+
+    changed: list[Path]
+    unused: list[str]
+    files: int
+    sha256: str
+
+
+def job_for_package(root: Path = ROOT) -> Job:
+    """Give the job that makes ``messagedb._sync``."""
+    return Job(
+        root / "_async_src" / "_messagedb_async",
+        root / "src" / "messagedb" / "_sync",
+        PACKAGE_NAMES,
+        PACKAGE_NAMES,
+        check_strings=True,
+    )
+
+
+def job_for_tests(root: Path = ROOT) -> Job:
+    """Give the job that makes ``tests/_sync``."""
+    names = PACKAGE_NAMES | TEST_NAMES
+    source, target = root / "tests" / "_async", root / "tests" / "_sync"
+    return Job(source, target, names, TEST_NAMES, check_strings=False)
+
+
+def make_package(root: Path = ROOT) -> None:
+    """Write the sync half of the package; what a build runs.
+
+    Raises:
+        ConversionError: something cannot be converted, or a listed name is never used.
+    """
+    outcome = run(job_for_package(root))
+    if outcome.unused:
+        raise ConversionError(_unused_text(outcome.unused))
+
+
+def make_all(root: Path = ROOT) -> None:
+    """Write the sync half of the package and of the tests; what the tests' conftest.py runs.
+
+    A listed name that is never used is let pass here: builds and ``--check`` refuse it.
+
+    Raises:
+        ConversionError: something cannot be converted.
+    """
+    for job in (job_for_package(root), job_for_tests(root)):
+        run(job)
+
+
+def run(job: Job, *, write: bool = True) -> Outcome:
+    """Convert one folder, and write what differs from what is there.
+
+    Args:
+        job: what to convert.
+        write: False to only find out what would be written or removed.
+
+    Raises:
+        ConversionError: it names each file, line and cure; nothing was written.
+    """
+    sources = {path.relative_to(job.source): path for path in sorted(job.source.rglob("*.py"))}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
+    problems: list[str] = []
+    for name, text in texts.items():
+        problems.extend(_refuse_source(sources[name], text, job.names))
+    if problems:
+        raise ConversionError("\n".join(problems))
+    made: dict[Path, str] = {}
+    for name, converted in _convert_tokens(sources, job).items():
+        text, found = _finish(sources[name], texts[name], converted, job)
+        made[name] = text
+        problems.extend(found)
+    if problems:
+        raise ConversionError("\n".join(problems))
+    everything = "\n".join(texts.values())
+    unused = [name for name in job.must_use if not re.search(rf"(?<!\w){name}(?!\w)", everything)]
+    digest = hashlib.sha256()
+    for name, text in made.items():
+        digest.update(f"{name.as_posix()}\0{text}\0".encode())
+    return Outcome(list(_store(job.target, made, write)), unused, len(made), digest.hexdigest())
+
+
+def _convert_tokens(sources: Mapping[Path, Path], job: Job) -> dict[Path, str]:
+    """Let unasync convert the files, into a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        rule = unasync.Rule(f"{job.source}{os.sep}", f"{folder}{os.sep}", dict(job.names))
+        made: dict[Path, str] = {}
+        for name, path in sources.items():
+            # One by one, under its own name only: unasync replaces every match in a path.
+            unasync.unasync_files([str(path)], [rule])
+            made[name] = (Path(folder) / name).read_text(encoding="utf-8")
+        return made
+
+
+def _refuse_source(path: Path, text: str, names: Mapping[str, str]) -> Iterator[str]:
+    """Refuse, before the conversion, what would come out wrong or differ between Pythons."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        yield f"{path}:{error.lineno}: {error.msg}"
+        return
+    first = tree.body[0] if tree.body else None
+    if not (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+        and first.lineno == 1
+        and first.end_lineno == 1
+    ):
+        yield f"{path}:1: the module needs a docstring that begins and ends on line 1"
+    words = "|".join(map(re.escape, [*names, *BUILT_IN]))
+    hot = re.compile(rf"(?<!\w)(?:async|await|Async[A-Z]\w*|{words})(?!\w)")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found = hot.search(ast.get_source_segment(text, node) or "")
+            if found:
+                yield (
+                    f"{path}:{node.lineno}: {found[0]} in an f-string converts differently on each"
+                    " Python: give it a variable of its own before the f-string"
+                )
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] in names and alias.asname is None:
+                    yield (
+                        f"{path}:{node.lineno}: import {alias.name} binds another name in the twin:"
+                        " write from … import …"
+                    )
+
+
+def _finish(path: Path, source: str, converted: str, job: Job) -> tuple[str, list[str]]:
+    """Rewrite the prose, add the note on line 1, and look for what is left of async code."""
+    try:
+        prose = sync_prose.spans(converted)
+    except SyntaxError as error:
+        return "", [
+            f"{path}:{error.lineno}: the sync twin does not parse ({error.msg}): "
+            "write await x() and not await(x()); ruff format does"
+        ]
+    problems: list[str] = []
+    names = {**BUILT_IN, **job.names}
+    text = converted
+    for span in reversed(prose):
+        new = sync_prose.rewrite(text[span.start : span.end], names, PHRASES)
+        problems.extend(
+            f"{path}:{span.line + line}: {word!r} is left in the twin's docstring or comment: say"
+            " it for both halves, or give the phrase a line in sync_names.py"
+            for line, word in sync_prose.leftovers(new)
+        )
+        text = text[: span.start] + new + text[span.end :]
+    if text.count("\n") != source.count("\n"):
+        problems.append(
+            f"{path}:1: the sync twin has another number of lines: keep await and what it awaits, "
+            "and async and its def, with or for, on one line"
+        )
+    problems.extend(_refuse_result(path, text, job))
+    line, _, rest = text.partition("\n")
+    shown = path.relative_to(job.source.parent.parent).as_posix()
+    problems.sort(key=lambda problem: int(problem.removeprefix(f"{path}:").partition(":")[0]))
+    return f"{line}  # generated from {shown}: edit that file\n{rest}", problems
+
+
+def _refuse_result(path: Path, text: str, job: Job) -> Iterator[str]:
+    """Refuse, after the conversion, whatever is still async."""
+    tree = ast.parse(text)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        line = f"{path}:{getattr(node, 'lineno', 1)}"
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.AsyncFunctionDef):
+            yield f"{line}: {type(node).__name__} is left in the sync twin"
+        elif isinstance(node, ast.comprehension) and node.is_async:
+            yield f"{path}:{node.target.lineno}: an async comprehension is left in the sync twin"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = re.search(r"\b(?:async|await|asyncio|Async[A-Z]\w*)\b", node.value)
+            if found and job.check_strings and id(node) not in docstrings:
+                yield (
+                    f"{line}: {found[0]!r} is left in a string of the twin: say it for both halves,"
+                    " or put type(self).__name__ in a variable"
+                )
+        for name in _identifiers(node):
+            if re.match(r"Sync[A-Z]", name):
+                old = "A" + name.replace("S", "s", 1)
+                yield f'{line}: {old} has no sync name: add "{old}": "{name[4:]}" to sync_names.py'
+            elif name in _CURES or re.search("async|await", name, re.IGNORECASE):
+                cure = _CURES.get(name, "rename it, or list it in sync_names.py")
+                yield f"{line}: {name} is left in the sync twin: {cure}"
+
+
+def _identifiers(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+            yield name
+        case ast.keyword(arg=str(name)):
+            yield name
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.alias(name=name, asname=other):
+            yield from name.split(".")
+            if other is not None:
+                yield other
+        case ast.ImportFrom(module=str(name)):
+            yield from name.split(".")
+        case _:
+            pass
+
+
+def _store(target: Path, made: Mapping[Path, str], write: bool) -> Iterator[Path]:
+    """Write what differs, remove what would not be made, and tell both."""
+    for name, text in made.items():
+        path = target / name
+        if path.is_file() and path.read_bytes() == text.encode():
+            continue
+        yield path
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Renamed into place: another test run may be importing the file right now.
+            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+                file.write(text.encode())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+    for path in sorted(target.rglob("*.py")):
+        if path.relative_to(target) not in made:
+            yield path
+            if write:
+                path.unlink(missing_ok=True)
+
+
+def _unused_text(unused: Sequence[str]) -> str:
+    return f"never used, so delete from scripts/sync_names.py: {', '.join(unused)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; give the exit status: 0 done or up to date, 1 stale or refused."""
+    parser = argparse.ArgumentParser(description="Generate the sync half from the async half.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when stale")
+    check: bool = parser.parse_args(arguments).check
+    failed = False
+    for job in (job_for_package(), job_for_tests()):
+        try:
+            outcome = run(job, write=not check)
+        except ConversionError as error:
+            print(error, file=sys.stderr)
+            failed = True
+            continue
+        for path in outcome.changed:
+            print(f"{'stale' if check else 'written or removed'}: {path.relative_to(ROOT)}")
+        if outcome.unused:
+            print(_unused_text(outcome.unused), file=sys.stderr)
+        shown = job.target.relative_to(ROOT).as_posix()
+        print(f"{shown}: {outcome.files} files, sha256 {outcome.sha256}")
+        failed = failed or bool(outcome.unused) or (check and bool(outcome.changed))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

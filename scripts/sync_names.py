@@ -1,0 +1,47 @@
+"""The names that differ between the two halves: one line each, async name to sync name.
+
+A name that is listed and never used fails the build, so that this page stays true. unasync knows
+these already: __aenter__ __aexit__ __aiter__ __anext__ asynccontextmanager AsyncIterable
+AsyncIterator AsyncGenerator StopAsyncIteration.
+"""
+
+from __future__ import annotations
+
+# Used in the package; the tests may use them too.
+PACKAGE_NAMES = {
+    # ours
+    "AsyncBorrowedSource": "BorrowedSource",
+    "AsyncBoundClient": "BoundClient",
+    "AsyncClient": "Client",
+    "AsyncJoinedSession": "JoinedSession",
+    "AsyncLocalSession": "LocalSession",
+    "AsyncOperations": "Operations",
+    "AsyncOwnSession": "OwnSession",
+    "AsyncOwnSource": "OwnSource",
+    "AsyncSession": "Session",
+    "AsyncSource": "Source",
+    "AsyncStoreConnection": "StoreConnection",
+    "AsyncStoreCursor": "StoreCursor",
+    "AsyncStorePool": "StorePool",
+    "_concurrency_async": "_concurrency_sync",
+    "_messagedb_async": "messagedb._sync",
+    "install_async": "install",
+    # psycopg
+    "AsyncConnection": "Connection",
+    "AsyncConnectionPool": "ConnectionPool",
+    "AsyncRawCursor": "RawCursor",
+    "AsyncRowFactory": "RowFactory",
+}
+
+# Used in the tests only.
+TEST_NAMES: dict[str, str] = {}
+
+# Whole phrases of docstrings and comments, before the general rules of sync_prose.py.
+PHRASES = {
+    "tasks of one event loop": "threads of a process",
+    "one task at a time": "one thread at a time",
+    "asyncio task": "thread",
+    "asyncio tasks": "threads",
+    "coroutine function": "function",
+    "coroutine functions": "functions",
+}

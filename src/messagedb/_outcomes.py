@@ -1,0 +1,98 @@
+"""What the server's answers to a write mean: decisions only, no I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from . import _arguments as arguments
+from ._postgres_errors import NOTHING_WRITTEN, first_line, translate
+from ._requests import position_of, wrong_version
+from .errors import DuplicateMessageError, RetryableError, ValidationError
+
+if TYPE_CHECKING:
+    from ._requests import Write
+    from .errors import MessageDBError
+
+_UNIQUE_VIOLATION = "23505"
+_RACE_ADVICE = "Nothing of this write is stored. Write it again."
+
+
+def is_conflict(error: psycopg.Error) -> bool:
+    """Whether a refused write may be one that is stored already: the server looks at the version, then at the id."""
+    if error.sqlstate == _UNIQUE_VIOLATION:
+        return True
+    return error.sqlstate == "P0001" and "Wrong expected version" in first_line(error)
+
+
+def settle(
+    write: Write, error: psycopg.Error, place: tuple[str, int] | None, version: int
+) -> int | MessageDBError:
+    """What a conflict of one write comes to, after a look at where its id is stored and at the stream's version.
+
+    Returns:
+        The position of the message if it is stored in its stream already, else the error to raise.
+    """
+    if place is not None:
+        stream_name, position = place
+        if stream_name == write.stream_name:
+            return position
+        return DuplicateMessageError(write.encoded[0].id, write.stream_name, stream_name, position)
+    if error.sqlstate != _UNIQUE_VIOLATION:
+        return translate(error, NOTHING_WRITTEN)
+    if not arguments.meets(write.expected, version):
+        return wrong_version(write, 0, version)
+    return raced(write)
+
+
+def raced(write: Write) -> RetryableError:
+    """The error for a write that lost against one that did not take the category's lock, or took its id back."""
+    return RetryableError(
+        f"another session wrote to stream {write.stream_name!r}, or wrote the same message id, without the lock of "
+        f"its category, at the same time. {_RACE_ADVICE}",
+        _UNIQUE_VIOLATION,
+    )
+
+
+def written_position(write: Write, row: tuple[Any, ...]) -> int | None:
+    """The position from the row of the statement that writes under the lock; None if it has to be run again.
+
+    Raises:
+        DuplicateMessageError: the id is in another stream.
+        ValidationError: the transaction's isolation level does not allow writes.
+        WrongExpectedVersionError: the stream is at another version.
+    """
+    position, found_stream, found_position, version, isolation = row
+    if position is not None:
+        return int(position)
+    if found_stream is not None:
+        return position_of(write, write.encoded[0].id, (found_stream, found_position))
+    check_isolation(isolation)
+    if not arguments.meets(write.expected, version):
+        raise wrong_version(write, 0, version)
+    return None
+
+
+def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]]:
+    """The stream's version, and the place of each id that is stored, from the look before a batch.
+
+    Raises:
+        ValidationError: the transaction's isolation level does not allow writes.
+    """
+    version, isolation = rows[0][:2]
+    check_isolation(isolation)
+    return version, {id: (stream, position) for _, _, id, stream, position in rows if id is not None}
+
+
+def check_isolation(isolation: str) -> None:
+    """Refuse to write in a transaction whose snapshot may be older than the category's lock.
+
+    Raises:
+        ValidationError: the level is REPEATABLE READ or SERIALIZABLE. Nothing was written.
+    """
+    if isolation not in ("read committed", "read uncommitted"):
+        raise ValidationError(
+            f"writes need READ COMMITTED, and this transaction is {isolation.upper()}: its snapshot may be older than "
+            "the lock of the category, and would show an old version of the stream. Nothing was written; reads are fine."
+        )

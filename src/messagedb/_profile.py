@@ -1,0 +1,92 @@
+"""How the connections of one client are made and set up: shared by both halves, and by all of a client's connections."""
+
+from __future__ import annotations
+
+import math
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from ._rows import ADAPTERS
+from ._settings import ANSWER_GRACE
+from ._sql import Statement
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.adapt import AdaptersMap
+
+    from ._settings import Settings
+    from ._sql import Statements
+
+
+class Profile:
+    """What a new connection of a client must know. Given to psycopg as the context of its adapters.
+
+    Attributes:
+        session_settings: whether settings of the session may be made; False behind a transaction pooler.
+        last_error: why the last attempt to connect failed, None after one that did not.
+    """
+
+    def __init__(self, settings: Settings, sql: Statements) -> None:
+        self.settings = settings
+        self.sql = sql
+        self.session_settings = not settings.pooler
+        self.last_error: psycopg.Error | None = None
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """Part of psycopg's protocol of a context."""
+        return ADAPTERS
+
+    @property
+    def connection(self) -> None:
+        """Part of psycopg's protocol of a context."""
+
+    @property
+    def connect_limit(self) -> float:
+        """The seconds that connecting and setting up may take."""
+        return max(2.0, min(self.settings.timeout, self.settings.command_timeout))
+
+    def connect_arguments(self, conninfo: str) -> dict[str, Any]:
+        """Arguments for connecting that the connection string does not have already.
+
+        A connection whose peer vanished is noticed by the kernel, without a query of ours.
+        """
+        given = conninfo_to_dict(conninfo)
+        answer_time = self.settings.command_timeout + ANSWER_GRACE
+        wanted: dict[str, Any] = {
+            "connect_timeout": math.ceil(self.connect_limit),
+            "keepalives_idle": max(1, math.ceil(answer_time)),
+            "keepalives_interval": max(1, math.ceil(answer_time / 3)),
+            "keepalives_count": 3,
+            "tcp_user_timeout": math.ceil(answer_time * 1000),
+            "application_name": "messagedb",
+        }
+        arguments = {name: value for name, value in wanted.items() if given.get(name) is None}
+        # Not the user's to choose: names are hashed as UTF-8.
+        return {**arguments, "client_encoding": "UTF8"}
+
+    def set_up(self) -> Statement:
+        """The one statement that sets a session up."""
+        milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
+        return Statement(self.sql.set_up, (self.sql.search_path, milliseconds, milliseconds))
+
+    def set_up_transaction(self) -> Statement:
+        """The one statement that does as much for a single transaction, and leaves the session as it was."""
+        milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
+        return Statement(self.sql.set_up_transaction, (self.sql.search_path, milliseconds))
+
+    def deadline(self) -> float:
+        """When a call that begins now must have ended, by the clock of ``time.monotonic``."""
+        return monotonic() + self.settings.command_timeout + ANSWER_GRACE
+
+
+def where(conninfo: str) -> str:
+    """The server and database that a connection string names, for texts: never a password."""
+    given = conninfo_to_dict(conninfo)
+    host = given.get("host") or given.get("hostaddr") or "the default host"
+    port = f" port {given['port']}" if given.get("port") else ""
+    database = f" database {given['dbname']!r}" if given.get("dbname") else ""
+    user = f" as {given['user']!r}" if given.get("user") else ""
+    return f"{host}{port}{database}{user}"

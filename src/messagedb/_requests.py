@@ -1,0 +1,261 @@
+"""What an operation asks of the server, made of its arguments and free of I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import _arguments as arguments
+from ._json import encode_object
+from ._sql import Statement, Statements, with_condition
+from .errors import DuplicateMessageError, ValidationError, WrongExpectedVersionError
+from .messages import NewMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
+
+    from .expected_version import ExpectedVersion
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A read: the call of a server function, and with a condition also the same as a query of the table."""
+
+    call: Statement
+    query: Statement | None = None
+
+    @property
+    def has_condition(self) -> bool:
+        """Whether the server must be told to accept an SQL condition."""
+        return self.query is not None
+
+
+class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message as the statements take it."""
+
+    id: str
+    type: str
+    data: str | None
+    metadata: str | None
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One write, of one message or many: all or none, to one stream."""
+
+    stream_name: str
+    messages: tuple[NewMessage, ...]
+    encoded: list[EncodedMessage]
+    expected: int | None
+
+    @property
+    def expected_version(self) -> ExpectedVersion:
+        """What the caller wrote."""
+        return arguments.as_expected_version(self.expected)
+
+
+def read_stream(
+    sql: Statements, stream_name: str, position: int, batch_size: int, condition: str | None
+) -> Read:
+    """A page of one stream."""
+    arguments.check_stream_to_read(stream_name)
+    arguments.check_position(position)
+    arguments.check_batch_size(batch_size)
+    arguments.check_condition(condition)
+    params = (stream_name, position, batch_size)
+    call = Statement(sql.get_stream_messages, (*params, condition))
+    if condition is None:
+        return Read(call)
+    return Read(call, Statement(with_condition(sql.stream_where, condition), params))
+
+
+def read_category(
+    sql: Statements,
+    category: str,
+    position: int,
+    batch_size: int,
+    correlation: str | None,
+    consumer_group_member: int | None,
+    consumer_group_size: int | None,
+    condition: str | None,
+) -> Read:
+    """A page of a category."""
+    arguments.check_category(category)
+    arguments.check_position(position)
+    arguments.check_batch_size(batch_size)
+    if correlation is not None:
+        arguments.check_category(correlation, "correlation")
+    arguments.check_group(consumer_group_member, consumer_group_size)
+    arguments.check_condition(condition)
+    params = (category, position, batch_size, correlation, consumer_group_member, consumer_group_size)
+    call = Statement(sql.get_category_messages, (*params, condition))
+    if condition is None:
+        return Read(call)
+    return Read(call, Statement(with_condition(sql.category_where, condition), params))
+
+
+def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Read:
+    """The last message of a stream, or its last one of a type."""
+    arguments.check_stream_name(stream_name)
+    arguments.check_type(type_name)
+    if type_name is None:
+        return Read(Statement(sql.get_last_stream_message, (stream_name,)))
+    return Read(Statement(sql.get_last_stream_message_of_type, (stream_name, type_name)))
+
+
+def version(sql: Statements, stream_name: str) -> Read:
+    """The version of a stream."""
+    arguments.check_stream_name(stream_name)
+    return Read(Statement(sql.stream_version, (stream_name,)))
+
+
+def store_version(sql: Statements) -> Read:
+    """The version that the installed Message DB calls itself."""
+    return Read(Statement(sql.message_store_version, ()))
+
+
+def write_one(
+    stream_name: str,
+    message: Any,
+    id: UUID | str | None,
+    metadata: Mapping[str, Any] | None,
+    expected_version: ExpectedVersion,
+    decimals: bool,
+) -> Write:
+    """A write of one message, checked and encoded."""
+    arguments.check_stream_name(stream_name)
+    expected = arguments.expected_version_code(expected_version)
+    message = _new_message(message, "message")
+    if id is not None or metadata is not None:
+        message = NewMessage(
+            message.type,
+            message.data,
+            message.metadata if metadata is None else metadata,
+            message.id if id is None else id,
+        )
+    return Write(stream_name, (message,), [_encode(message, "", decimals)], expected)
+
+
+def write_many(
+    stream_name: str, messages: Iterable[Any], expected_version: ExpectedVersion, decimals: bool
+) -> Write:
+    """A write of many messages, all of them checked and encoded before any is sent."""
+    arguments.check_stream_name(stream_name)
+    expected = arguments.expected_version_code(expected_version)
+    given = tuple(_new_message(message, f"messages[{index}]") for index, message in enumerate(messages))
+    encoded = [_encode(message, f"messages[{index}].", decimals) for index, message in enumerate(given)]
+    first_at: dict[str, int] = {}
+    for index, message in enumerate(encoded):
+        if first_at.setdefault(message.id, index) != index:
+            raise ValidationError(
+                f"messages[{first_at[message.id]}] and messages[{index}] have the same id {message.id}: "
+                "an id names one message. Nothing was sent."
+            )
+    return Write(stream_name, given, encoded, expected)
+
+
+def _new_message(message: Any, what: str) -> NewMessage:
+    if isinstance(message, NewMessage):
+        return message
+    raise ValidationError(f"{what} must be a NewMessage, not {type(message).__name__}. Nothing was sent.")
+
+
+def _encode(message: NewMessage, prefix: str, decimals: bool) -> EncodedMessage:
+    return EncodedMessage(
+        str(message.id),
+        message.type,
+        encode_object(message.data, what=f"{prefix}data", decimals=decimals),
+        encode_object(message.metadata, what=f"{prefix}metadata", decimals=decimals),
+    )
+
+
+def expected_at(expected: int | None, index: int) -> int | None:
+    """What message *index* of a batch expects, when the batch expects *expected*."""
+    if expected is None or expected == arguments.EXISTING_STREAM:
+        return expected
+    return expected + index
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a batch comes to: the position of every message, and which of them are to be inserted."""
+
+    positions: list[int]
+    missing: list[EncodedMessage]
+
+
+def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Plan:
+    """Decide what a batch does under the category's lock, as that many single writes would.
+
+    Args:
+        write: the batch.
+        version: the stream's version, -1 for no stream.
+        found: the stream and position of each id that is stored already.
+
+    Raises:
+        DuplicateMessageError: an id is in another stream.
+        WrongExpectedVersionError: a message that is not stored yet expects another version than it finds.
+    """
+    positions: list[int] = []
+    missing: list[EncodedMessage] = []
+    for index, message in enumerate(write.encoded):
+        place = found.get(message.id)
+        if place is not None:
+            positions.append(position_of(write, message.id, place))
+            continue
+        expected = expected_at(write.expected, index)
+        if not arguments.meets(expected, version):
+            raise wrong_version(write, index, version)
+        version += 1
+        positions.append(version)
+        missing.append(message)
+    return Plan(positions, missing)
+
+
+def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
+    """The position of an id that is stored already, if it is stored where it was to be written."""
+    if place[0] != write.stream_name:
+        raise DuplicateMessageError(id, write.stream_name, place[0], place[1])
+    return place[1]
+
+
+def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
+    """The error for message *index* of a write that found the stream at *version*."""
+    return WrongExpectedVersionError(
+        write.stream_name, arguments.as_expected_version(expected_at(write.expected, index)), version
+    )
+
+
+def decides(write: Write, error: Exception) -> bool:
+    """Whether an error of a write settles also the fate of an earlier attempt whose answer was lost.
+
+    An id that is elsewhere, a value that the server refuses and a stream that is past the expected version stay so.
+    """
+    if isinstance(error, WrongExpectedVersionError):
+        expected = error.expected_version
+        return isinstance(expected, int) and error.actual_version > expected
+    return isinstance(error, DuplicateMessageError | ValidationError)
+
+
+# An element of an array of jsonb may not be larger than 256 MB in all; and a server reads a statement whole.
+_CHUNK_BYTES = 8_000_000
+_CHUNK_MESSAGES = 5_000
+
+
+def chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
+    """The messages as counted JSON arrays for the statement that inserts, none of them too long for the server."""
+    arrays: list[tuple[int, str]] = []
+    elements: list[str] = []
+    size = 0
+    for message in messages:
+        element = (
+            f'{{"i":"{message.id}","t":{msgspec.json.encode(message.type).decode()},'
+            f'"d":{message.data or "null"},"m":{message.metadata or "null"}}}'
+        )
+        if elements and (size + len(element) > _CHUNK_BYTES or len(elements) >= _CHUNK_MESSAGES):
+            arrays.append((len(elements), f"[{','.join(elements)}]"))
+            elements, size = [], 0
+        elements.append(element)
+        size += len(element)
+    if elements:
+        arrays.append((len(elements), f"[{','.join(elements)}]"))
+    return arrays

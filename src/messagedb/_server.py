@@ -1,0 +1,98 @@
+"""What opening learns of a server, and whether the client can work with it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from psycopg import pq
+
+from .errors import IncompatibleServerError
+
+_OLDEST_LIBPQ: Final = 140000
+_OLDEST_SERVER: Final = 120000
+
+_NEEDED: Final = (
+    "write_message/6",
+    "get_stream_messages/4",
+    "get_category_messages/7",
+    "stream_version/1",
+    "category/1",
+    "hash_64/1",
+)
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The facts of one server, database and role, in the order of the statement that asks for them."""
+
+    backend_pid: int
+    version: int
+    encoding: str
+    in_recovery: bool
+    database: str
+    role: str
+    schema_exists: bool
+    schema_usable: bool
+    functions: frozenset[str]
+    table_readable: bool
+    table_writable: bool
+
+    @property
+    def finds_last_of_type(self) -> bool:
+        """Whether get_last_stream_message takes a type (Message DB 1.3.0 and later)."""
+        return "get_last_stream_message/2" in self.functions
+
+
+def server_from_row(row: tuple[Any, ...]) -> Server:
+    """The facts from the row that the inspecting statement gave."""
+    *facts, functions, readable, writable = row
+    return Server(*facts, frozenset(functions.split()), readable, writable)
+
+
+def check_libpq() -> None:
+    """Refuse a libpq without pipeline mode.
+
+    Raises:
+        IncompatibleServerError: libpq is older than 14. Nothing was opened.
+    """
+    if pq.version() < _OLDEST_LIBPQ:
+        raise IncompatibleServerError(
+            f"the libpq that psycopg uses is version {pq.version() // 10000}, and messagedb needs 14 or later. "
+            "Install 'psycopg[binary]', which brings its own. Nothing was sent."
+        )
+
+
+def check_server(server: Server, schema: str) -> None:
+    """Refuse a server that the client cannot work with.
+
+    A standby is not refused: it serves reads, and a write says what it is.
+
+    Raises:
+        IncompatibleServerError: the text names what is wrong and its cure. Nothing was written.
+    """
+    where = f"database {server.database!r}"
+    if server.version < _OLDEST_SERVER:
+        raise IncompatibleServerError(
+            f"the server is PostgreSQL {server.version // 10000}, and messagedb needs 12 or later: upgrade it"
+        )
+    if server.encoding != "UTF8":
+        raise IncompatibleServerError(
+            f"{where} has the encoding {server.encoding}; Message DB hashes the bytes of names, so consumer groups "
+            "and locks of other clients would not agree. Create the database with ENCODING 'UTF8' TEMPLATE template0."
+        )
+    if not server.schema_exists:
+        raise IncompatibleServerError(
+            f"{where} has no schema {schema!r}: Message DB is not installed there. Check the database's name, "
+            f"install it with messagedb.schema.install(), or name another schema with schema="
+        )
+    if not server.schema_usable:
+        raise IncompatibleServerError(
+            f"role {server.role!r} may not use schema {schema!r} in {where}: "
+            f"connect as message_store, or GRANT message_store TO {server.role!r}"
+        )
+    missing = [name for name in _NEEDED if name not in server.functions]
+    if missing:
+        raise IncompatibleServerError(
+            f"schema {schema!r} in {where} lacks functions of Message DB 1.0 or later: "
+            f"{', '.join(missing)} (name/number of parameters). Install or upgrade Message DB."
+        )

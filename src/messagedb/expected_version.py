@@ -1,0 +1,32 @@
+"""What a write may expect of its stream: a version, no stream, an existing stream, or nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, TypeAlias
+
+__all__ = ["ANY", "NO_STREAM", "STREAM_EXISTS", "ExpectedVersion", "StreamState"]
+
+
+class StreamState(Enum):
+    """The expectations that are not a version."""
+
+    ANY = "any"
+    STREAM_EXISTS = "stream_exists"
+
+    def __repr__(self) -> str:
+        """Read like the constant."""
+        return self.name
+
+
+ANY: Final = StreamState.ANY
+"""No check: write at whatever version the stream has."""
+
+STREAM_EXISTS: Final = StreamState.STREAM_EXISTS
+"""The stream has at least one message."""
+
+NO_STREAM: Final = -1
+"""The stream has no message; also what ``stream_version`` answers for it."""
+
+ExpectedVersion: TypeAlias = int | StreamState
+"""A position (the version of a stream is the position of its last message), or one of the constants."""

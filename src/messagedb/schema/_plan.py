@@ -1,0 +1,239 @@
+"""The SQL of our Message DB schema as text, and what to do with a database, from what is known of it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from ..errors import IncompatibleServerError, ValidationError
+
+VERSION: Final = "1.3.0"
+"""The version of Message DB whose interface this is; what ``message_store_version()`` answers."""
+
+ROLE: Final = "message_store"
+"""The role that is granted the use of the schema, whatever the schema is called. It is the whole cluster's."""
+
+OLDEST_SERVER: Final = 140000
+"""The oldest PostgreSQL that the SQL runs on, as ``server_version_num``."""
+
+LOCK_KEY: Final = 7811887399076984942
+"""The advisory lock that an installation holds: none of the 64-bit keys that Message DB makes of categories by design."""
+
+LOCK_SECONDS: Final = 60
+"""How long an installation waits for one that another process has begun."""
+
+# In the order in which they can be run. The first two are left out where their object is there.
+_ROLE_FILE: Final = "role"
+_SCHEMA_FILE: Final = "schema"
+_FILES: Final = (
+    "messages",
+    "stream_names",
+    "message_store_version",
+    "indexes",
+    "acquire_lock",
+    "stream_version",
+    "write_message",
+    "get_stream_messages",
+    "get_category_messages",
+    "get_last_stream_message",
+    "views",
+    "privileges",
+)
+
+_QUOTE: Final = "$messagedb$"
+
+# What the table is told by, so that somebody else's table "messages" is not taken for a Message DB.
+_MARKS: Final = ("category", "get_category_messages", "get_stream_messages", "write_message")
+
+SET_UP: Final = (
+    "SELECT set_config('search_path', 'pg_catalog', true), "
+    f"set_config('lock_timeout', '{LOCK_SECONDS}s', true), "
+    "set_config('client_min_messages', 'warning', true)"
+)
+"""The settings of the one transaction of an installation."""
+
+LOCK: Final = f"SELECT pg_advisory_xact_lock({LOCK_KEY})"
+"""Waits for another installation in the same database, and keeps others waiting until the transaction ends."""
+
+INSPECT: Final = """
+SELECT
+    current_setting('server_version_num')::int,
+    getdatabaseencoding()::text,
+    pg_is_in_recovery(),
+    current_setting('transaction_read_only') = 'on',
+    current_database()::text,
+    current_user::text,
+    r.rolsuper OR r.rolcreaterole,
+    EXISTS (SELECT FROM pg_roles WHERE rolname = 'message_store'),
+    n.oid IS NOT NULL,
+    CASE
+        WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE has_schema_privilege(n.oid, 'CREATE')
+    END,
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'messages'),
+    ARRAY(SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = n.oid)
+FROM pg_roles AS r
+LEFT JOIN pg_namespace AS n ON n.nspname = %s
+WHERE r.rolname = current_user
+"""
+"""Asks for a `Facts`, given the schema's name. Reads catalogs only."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is known of a database and of the role that would install, in the order in which `INSPECT` gives it."""
+
+    server_version: int
+    encoding: str
+    in_recovery: bool
+    read_only: bool
+    database: str
+    user: str
+    may_create_role: bool
+    role_exists: bool
+    schema_exists: bool
+    may_create: bool
+    has_messages: bool
+    functions: list[str]
+
+
+def facts_from_row(row: tuple[Any, ...]) -> Facts:
+    """The facts from the row that `INSPECT` gave."""
+    return Facts(*row)
+
+
+def steps(facts: Facts, schema: str) -> list[str]:
+    """Return the statements that install Message DB there, in order; none if one is there already.
+
+    Raises:
+        IncompatibleServerError: it cannot be installed there; the text names the cure.
+        ValidationError: the schema's name cannot be one.
+    """
+    check_schema_name(schema)
+    if facts.has_messages and all(name in facts.functions for name in _MARKS):
+        return []
+    _refuse(facts, schema)
+    first = [] if facts.role_exists else [_ROLE_FILE]
+    if not facts.schema_exists:
+        first.append(_SCHEMA_FILE)
+    return [_text(name, schema) for name in (*first, *_FILES)]
+
+
+def script(*, schema: str = "message_store") -> str:
+    """Return the SQL that `install` runs, as one script for ``psql``, in one transaction.
+
+    For a database whose administrator runs SQL by hand. It looks at nothing first: in a database that has a
+    Message DB in this schema it fails, and leaves that one as it was.
+
+    Args:
+        schema: the schema to create and install in.
+
+    Raises:
+        ValidationError: the schema's name cannot be one.
+    """
+    check_schema_name(schema)
+    header = (
+        f"-- The interface of Message DB {VERSION}, by messagedb. PostgreSQL {OLDEST_SERVER // 10000} or later, "
+        "a database in UTF8.\n"
+    )
+    body = (_text(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES))
+    return "\n".join([header, "BEGIN;\n", "SET LOCAL search_path = pg_catalog;\n", *body, "COMMIT;\n"])
+
+
+def check_schema_name(schema: Any) -> None:
+    """Refuse what cannot be the name of a schema of ours.
+
+    Raises:
+        ValidationError: the text says why.
+    """
+    if not isinstance(schema, str):
+        raise ValidationError(f"schema must be text, not {type(schema).__name__}")
+    try:
+        size = len(schema.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 1 <= size <= 63 or "\0" in schema:
+        raise ValidationError(
+            f"schema must be a name of 1 to 63 bytes in UTF-8, without NUL, not {schema!r}"
+        )
+    if schema.startswith("pg_") or schema == "information_schema" or _QUOTE in schema:
+        raise ValidationError(
+            f"schema must not be one of PostgreSQL's own, begin with 'pg_' or contain {_QUOTE!r}: not {schema!r}"
+        )
+
+
+def check_conninfo(conninfo: Any) -> None:
+    """Refuse what is no connection string, without showing it: it may hold a password.
+
+    Raises:
+        ValidationError: the text says what it should be.
+    """
+    if isinstance(conninfo, str) and conninfo.startswith("embedded:"):
+        raise ValidationError(
+            "an 'embedded:' address cannot be installed in from outside: messagedb.embedded.start() and a client "
+            "with that address install the schema themselves"
+        )
+    try:
+        conninfo_to_dict(conninfo)
+    except (psycopg.Error, TypeError, AttributeError, UnicodeError, ValueError):
+        raise ValidationError(
+            "conninfo is not a connection string that libpq understands (it is not shown, as it may hold a "
+            "password). Give 'postgresql://user:password@host:port/dbname', with special characters "
+            "percent-encoded, or 'host=… dbname=… user=…'."
+        ) from None
+
+
+def _refuse(facts: Facts, schema: str) -> None:
+    where = f"database {facts.database!r}"
+    end = "Nothing was installed."
+    if facts.has_messages:
+        raise IncompatibleServerError(
+            f"schema {schema!r} in {where} has a table 'messages' but not the functions of Message DB: it is not "
+            f"known whose it is. Name another schema with schema=, or finish what was begun there. {end}"
+        )
+    if facts.server_version < OLDEST_SERVER:
+        raise IncompatibleServerError(
+            f"the server is PostgreSQL {facts.server_version // 10000}, and the schema needs "
+            f"{OLDEST_SERVER // 10000} or later: upgrade it. {end}"
+        )
+    if facts.in_recovery:
+        raise IncompatibleServerError(
+            f"the server is a standby and takes no writes: connect to the primary (target_session_attrs=primary). {end}"
+        )
+    if facts.read_only:
+        raise IncompatibleServerError(
+            f"transactions of role {facts.user!r} in {where} are read-only: set default_transaction_read_only = off. "
+            f"{end}"
+        )
+    if facts.encoding != "UTF8":
+        raise IncompatibleServerError(
+            f"{where} has the encoding {facts.encoding}; Message DB hashes the bytes of names, so consumer groups and "
+            "locks of clients elsewhere would not agree. Create the database with ENCODING 'UTF8' TEMPLATE template0. "
+            f"{end}"
+        )
+    if not facts.role_exists and not facts.may_create_role:
+        raise IncompatibleServerError(
+            f"the role {ROLE!r} does not exist and role {facts.user!r} may not create it. Have an administrator run "
+            f"CREATE ROLE {ROLE} LOGIN, or install as a role with CREATEROLE. {end}"
+        )
+    if not facts.may_create:
+        what = f"in schema {schema!r} of {where}" if facts.schema_exists else f"schemas in {where}"
+        on = f"SCHEMA {_quoted(schema)}" if facts.schema_exists else f"DATABASE {_quoted(facts.database)}"
+        raise IncompatibleServerError(
+            f"role {facts.user!r} may not create {what}. Have its owner run GRANT CREATE ON {on} TO "
+            f"{_quoted(facts.user)}, or install as the owner. {end}"
+        )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(name: str, schema: str) -> str:
+    text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    quoted = _quoted(schema)
+    # The second form stands inside of a text literal.
+    return text.replace("@schema_text@", quoted.replace("'", "''")).replace("@schema@", quoted)

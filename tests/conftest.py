@@ -1,0 +1,134 @@
+"""The frame of the test run: the generated twin, the server, databases and names for each test."""
+
+from __future__ import annotations
+
+import os
+import random
+import string
+import uuid
+from collections.abc import Callable, Generator, Iterator
+
+import make_sync
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.support import backend
+
+# pytest reads this file before it collects, so the twins are there when a test imports them. Until
+# then messagedb itself may not be imported: it imports the twin.
+try:
+    make_sync.make_all()
+except make_sync.ConversionError as error:
+    pytest.exit(f"the sync twin cannot be generated:\n{error}", returncode=4)
+
+NewDatabase = Callable[..., str]
+
+
+def pytest_report_header() -> str:
+    """Say which server the run takes, and why."""
+    return _backend_line()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which server the run took where there is no header (``-q``)."""
+    if terminalreporter.verbosity < 0:
+        terminalreporter.write_line(_backend_line())
+
+
+def _backend_line() -> str:
+    try:
+        choice = backend.choose()
+    except backend.NoBackendError as error:
+        return f"server: none: {error}"
+    return f"server: {choice.kind} ({choice.reason})"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where ``CI`` is set, a skipped test has failed."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI may skip nothing: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Where ``CI`` is set, a skipped file has failed."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI may skip nothing: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Give a superuser's URL of the server's maintenance database."""
+    try:
+        choice = backend.choose()
+    except backend.NoBackendError as error:
+        pytest.fail(str(error), pytrace=False)
+    with backend.open_server(choice) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def new_database(server_url: str) -> Iterator[NewDatabase]:
+    """Give a function that makes a database and gives a superuser's URL of it.
+
+    Its arguments: ``encoding="UTF8"``, and ``install=True`` for our schema in it. The databases go
+    when the run ends, whoever is still connected.
+    """
+    from messagedb import schema
+
+    made: list[str] = []
+
+    def make(*, encoding: str = "UTF8", install: bool = True) -> str:
+        name = f"messagedb_test_{uuid.uuid4().hex}"
+        with psycopg.connect(server_url, autocommit=True) as conn:
+            conn.execute(
+                sql.SQL(
+                    "create database {} template template0 encoding {} lc_collate 'C' lc_ctype 'C'"
+                ).format(sql.Identifier(name), sql.Literal(encoding))
+            )
+        made.append(name)
+        url = backend.make_url(server_url, dbname=name)
+        if install:
+            schema.install(url)
+        return url
+
+    yield make
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        for name in made:
+            conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def database_url(new_database: NewDatabase) -> str:
+    """Give a superuser's URL of the run's own database, with our schema in it."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def store_url(database_url: str) -> str:
+    """Give the URL of the same database for the role message_store."""
+    url = backend.make_url(database_url, user="message_store")
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError as error:
+        pytest.fail(
+            "the role message_store cannot log in: let the server trust it, or give it the "
+            f"password that MESSAGEDB_TEST_URL holds. {error}",
+            pytrace=False,
+        )
+    return url
+
+
+@pytest.fixture
+def category() -> str:
+    """Give a category that no other test has: letters only, in camelCase."""
+    word = "".join(random.choices(string.ascii_lowercase, k=12))
+    return f"test{word.capitalize()}"

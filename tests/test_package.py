@@ -1,0 +1,242 @@
+"""The public surface: its names, that the two halves are equal, and who imports whom."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import sync_prose
+from make_sync import BUILT_IN
+from sync_names import PACKAGE_NAMES, PHRASES
+
+import messagedb
+import messagedb.schema
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = {**BUILT_IN, **PACKAGE_NAMES}
+PUBLIC_MODULES = [
+    "messagedb",
+    "messagedb.embedded",
+    "messagedb.errors",
+    "messagedb.messages",
+    "messagedb.schema",
+    "messagedb.streams",
+]
+
+
+def _kind_and_name(name: str) -> tuple[int, str]:
+    """Sort as ruff does: CONSTANTS, Classes, functions."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_all_is_sorted_and_every_name_can_be_imported(name: str) -> None:
+    module = importlib.import_module(name)
+    assert list(module.__all__) == sorted(set(module.__all__), key=_kind_and_name)
+    assert not [name for name in module.__all__ if not hasattr(module, name)]
+    assert not [name for name in module.__all__ if name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_all_is_complete(name: str) -> None:
+    module = importlib.import_module(name)
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and not isinstance(value, ModuleType)
+        and name != "annotations"
+        and getattr(value, "__module__", "messagedb").split(".")[0]
+        in ("messagedb", "_messagedb_async")
+    }
+    defined_elsewhere = {
+        name
+        for name in public
+        if name not in module.__all__
+        and module.__file__
+        and not module.__file__.endswith("__init__.py")
+        and getattr(vars(module)[name], "__module__", None) != module.__name__
+    }
+    assert public - defined_elsewhere <= set(module.__all__)
+
+
+def _pairs() -> Iterator[tuple[str, Any, Any]]:
+    for name in messagedb.__all__:
+        if name.startswith("Async"):
+            yield name, getattr(messagedb, name), getattr(messagedb, name.removeprefix("Async"))
+    yield "install_async", messagedb.schema.install_async, messagedb.schema.install
+
+
+PAIRS = list(_pairs())
+
+
+def _members(thing: Any) -> dict[str, Any]:
+    """Give the public members of a class by their sync names, special methods included."""
+    if not inspect.isclass(thing):
+        return {"": thing}
+    ignored = set(dir(object)) | {"__weakref__", "__module__", "__dict__", "__annotations__"}
+    found = {"": thing, "__init__": thing.__init__}
+    for name in dir(thing):
+        if name not in ignored and (not name.startswith("_") or name.endswith("__")):
+            found[NAMES.get(name, name)] = inspect.getattr_static(thing, name)
+    return {name: value for name, value in found.items() if callable(value) or _is_public(name)}
+
+
+def _is_public(name: str) -> bool:
+    return not name.startswith("_")
+
+
+def _function(member: Any) -> Any:
+    if isinstance(member, property):
+        return member.fget
+    return member.__func__ if isinstance(member, classmethod | staticmethod) else member
+
+
+def _as_sync(annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    return re.sub(r"\w+", lambda word: NAMES.get(word[0], word[0]), annotation)
+
+
+CASES = [
+    pytest.param(theirs, _members(ours).get(name), id=f"{pair}.{name}".rstrip("."))
+    for pair, theirs_class, ours in PAIRS
+    for name, theirs in _members(theirs_class).items()
+]
+
+
+def test_the_client_is_a_pair() -> None:
+    assert {"AsyncClient", "install_async"} <= {name for name, _, _ in PAIRS}
+    assert len(CASES) > 10
+
+
+@pytest.mark.parametrize(("name", "theirs", "ours"), PAIRS)
+def test_both_halves_have_the_same_members(name: str, theirs: Any, ours: Any) -> None:
+    assert sorted(_members(ours)) == sorted(_members(theirs))
+    assert NAMES[name] == ours.__name__
+
+
+@pytest.mark.parametrize(("theirs", "ours"), CASES)
+def test_both_halves_take_the_same_parameters(theirs: Any, ours: Any) -> None:
+    assert type(theirs) is type(ours)
+    if not callable(_function(theirs)):
+        assert theirs == ours
+        return
+    async_signature = inspect.signature(_function(theirs))
+    sync_signature = inspect.signature(_function(ours))
+    as_sync = [
+        parameter.replace(annotation=_as_sync(parameter.annotation))
+        for parameter in async_signature.parameters.values()
+    ]
+    assert as_sync == list(sync_signature.parameters.values())
+    assert _as_sync(async_signature.return_annotation) == sync_signature.return_annotation
+    assert not inspect.iscoroutinefunction(_function(ours))
+    assert not inspect.isasyncgenfunction(_function(ours))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), CASES)
+def test_both_halves_say_the_same_in_sync_words(theirs: Any, ours: Any) -> None:
+    async_text, sync_text = inspect.getdoc(theirs) or "", inspect.getdoc(ours) or ""
+    assert sync_text == sync_prose.rewrite(async_text, NAMES, PHRASES)
+    assert list(sync_prose.leftovers(sync_text)) == []
+
+
+# Who may import whom. A facade gives out the names of the halves; nothing below may know it.
+FACADES = {"messagedb", "messagedb.schema"}
+HALVES = ("_messagedb_async", "messagedb._sync")
+
+
+def _modules() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for root in (ROOT / "src", ROOT / "_async_src"):
+        for path in root.rglob("*.py"):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(name: str, *, at_import: bool = False) -> set[str]:
+    """Give the modules of ours that a module names, or those that it needs while it is imported."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if at_import and (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+        ):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(up if node.level else []), *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.add(inner if inner in MODULES else base)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return {name for name in found if name.split(".")[0] in ("messagedb", "_messagedb_async")}
+
+
+def _is_in(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def test_streams_imports_nothing_of_ours() -> None:
+    streams = [name for name in MODULES if _is_in(name, "messagedb.streams")]
+    assert streams
+    for name in streams:
+        outside = {other for other in _imports(name) if not _is_in(other, "messagedb.streams")}
+        assert outside == set(), name
+
+
+def test_errors_needs_nothing_of_ours() -> None:
+    assert _imports("messagedb.errors", at_import=True) == set()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_imports_upwards(name: str) -> None:
+    imported = _imports(name)
+    if name == "_messagedb_async":
+        assert imported == {"messagedb"}  # so that it can be imported first
+    elif _is_in(name, "_messagedb_async"):
+        assert not [other for other in imported if _is_in(other, "messagedb._sync")]
+        assert not imported & {"messagedb"}
+    elif not _is_in(name, "messagedb._sync") and name not in FACADES:
+        assert not [other for other in imported if _is_in(other, *HALVES)]
+        assert not imported & {"messagedb"}
+
+
+def test_no_module_needs_itself_while_it_is_imported() -> None:
+    graph = {
+        name: _imports(name, at_import=True) - {name} for name in MODULES if name not in HALVES
+    }
+    assert "messagedb.errors" in list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_programs_use_public_names_only() -> None:
+    paths = [ROOT / "scripts" / "smoke.py", *(ROOT / "tests" / "typing").rglob("*.py")]
+    paths += (ROOT / "examples").rglob("*.py") if (ROOT / "examples").is_dir() else []
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        assert not re.findall(r"^\s*(?:from|import) _?messagedb(?:\.\w+)*\._|_messagedb", text), (
+            path
+        )
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("messagedb"):
+                assert not [alias.name for alias in node.names if alias.name.startswith("_")], path

@@ -1,0 +1,49 @@
+"""What a user's type checker sees of the async half; checked, never run."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from messagedb import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    AsyncClient,
+    Message,
+    NewMessage,
+    errors,
+    schema,
+)
+
+
+async def use(url: str) -> None:
+    async with AsyncClient(url, timeout=5.0, max_size=4) as client:
+        assert_type(client, AsyncClient)
+        message = NewMessage("Deposited", {"amount": 1})
+        assert_type(await client.write_message("account-1", message), int)
+        await client.write_message("account-1", message, expected_version=NO_STREAM)
+        await client.write_message("account-1", message, expected_version=STREAM_EXISTS)
+        positions = await client.write_messages("account-1", [message], expected_version=ANY)
+        assert_type(positions, list[int])
+        assert_type(await client.get_stream_messages("account-1", position=1), list[Message[Any]])
+        assert_type(
+            await client.get_category_messages("account", batch_size=10), list[Message[Any]]
+        )
+        assert_type(await client.get_last_stream_message("account-1"), Message[Any] | None)
+        assert_type(await client.stream_version("account-1"), int)
+        assert_type(await client.message_store_version(), str)
+        async for read in client.read_stream("account-1"):
+            assert_type(read, Message[Any])
+        async for read in client.read_category("account"):
+            assert_type(read.position, int)
+            assert_type(read.global_position, int)
+
+
+async def install(url: str) -> None:
+    assert_type(await schema.install_async(url), bool)
+
+
+def handle(error: errors.WrongExpectedVersionError) -> errors.MessageDBError:
+    assert_type(error.stream_name, str)
+    assert_type(error.actual_version, int)
+    return error

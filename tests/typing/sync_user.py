@@ -1,0 +1,38 @@
+"""What a user's type checker sees of the sync half; checked, never run."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+from messagedb import ANY, NO_STREAM, STREAM_EXISTS, Client, Message, NewMessage, errors, schema
+
+
+def use(url: str) -> None:
+    with Client(url, timeout=5.0, max_size=4) as client:
+        assert_type(client, Client)
+        message = NewMessage("Deposited", {"amount": 1})
+        assert_type(client.write_message("account-1", message), int)
+        client.write_message("account-1", message, expected_version=NO_STREAM)
+        client.write_message("account-1", message, expected_version=STREAM_EXISTS)
+        positions = client.write_messages("account-1", [message], expected_version=ANY)
+        assert_type(positions, list[int])
+        assert_type(client.get_stream_messages("account-1", position=1), list[Message[Any]])
+        assert_type(client.get_category_messages("account", batch_size=10), list[Message[Any]])
+        assert_type(client.get_last_stream_message("account-1"), Message[Any] | None)
+        assert_type(client.stream_version("account-1"), int)
+        assert_type(client.message_store_version(), str)
+        for read in client.read_stream("account-1"):
+            assert_type(read, Message[Any])
+        for read in client.read_category("account"):
+            assert_type(read.position, int)
+            assert_type(read.global_position, int)
+
+
+def install(url: str) -> None:
+    assert_type(schema.install(url), bool)
+
+
+def handle(error: errors.WrongExpectedVersionError) -> errors.MessageDBError:
+    assert_type(error.stream_name, str)
+    assert_type(error.actual_version, int)
+    return error

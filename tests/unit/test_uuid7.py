@@ -1,0 +1,161 @@
+"""Message ids: their form and their order, with threads, forks and clocks that go back."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+from uuid import RFC_4122, UUID, SafeUUID
+
+import pytest
+
+from messagedb import _uuid7
+from messagedb._uuid7 import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+YEAR_2100 = 4_102_444_800_000  # in milliseconds: after every id of other tests
+
+
+@pytest.fixture(autouse=True)
+def _restored_state() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """A test that moves the clock ahead does not leave ids of the future to the others."""
+    state = _uuid7._milliseconds, _uuid7._prefix
+    yield
+    _uuid7._milliseconds, _uuid7._prefix = state
+
+
+def milliseconds(id: UUID) -> int:
+    return id.int >> 80
+
+
+def test_is_a_uuid_of_version_7_with_the_time() -> None:
+    before = _uuid7.time_ns() // 1_000_000
+    id = uuid7()
+    assert (id.version, id.variant, id.is_safe) == (7, RFC_4122, SafeUUID.unknown)
+    assert before <= milliseconds(id) <= _uuid7.time_ns() // 1_000_000 + 1
+    assert id == UUID(str(id))
+    assert hash(id) == hash(UUID(str(id)))
+    assert pickle.loads(pickle.dumps(id)) == id
+
+
+def test_each_is_greater_than_the_one_before() -> None:
+    ids = [uuid7() for _ in range(20_000)]
+    assert ids == sorted(set(ids))
+    assert all(id.version == 7 and id.variant == RFC_4122 for id in ids)
+
+
+def test_keeps_the_order_within_a_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_uuid7, "time_ns", lambda: YEAR_2100 * 1_000_000)
+    ids = [uuid7() for _ in range(2_000)]
+    assert ids == sorted(set(ids))
+    assert {milliseconds(id) for id in ids} == {YEAR_2100}
+    assert len({id.int & 0xFFFFFFFF for id in ids}) > 1_990  # the last 32 bits are random
+
+
+def test_starts_the_counter_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = YEAR_2100
+    monkeypatch.setattr(_uuid7, "time_ns", lambda: now * 1_000_000)
+    starts: set[int] = set()
+    for now in range(YEAR_2100, YEAR_2100 + 100):  # noqa: B007 - the clock reads it
+        starts.add(uuid7().int >> 32 & 0x3FFFFFFF)
+    assert len(starts) > 95
+
+
+def test_does_not_go_back_with_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([YEAR_2100, YEAR_2100 - 3_600_000, YEAR_2100 - 1, YEAR_2100 + 1])
+    monkeypatch.setattr(_uuid7, "time_ns", lambda: next(times) * 1_000_000)
+    ids = [uuid7() for _ in range(4)]
+    assert ids == sorted(set(ids))
+    assert [milliseconds(id) - YEAR_2100 for id in ids] == [0, 0, 0, 1]
+
+
+def test_borrows_a_millisecond_when_the_counter_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_uuid7, "time_ns", lambda: YEAR_2100 * 1_000_000)
+    first = uuid7()
+    _uuid7._prefix |= 0x3FFFFFFF
+    second, third = uuid7(), uuid7()
+    assert first < second < third
+    assert milliseconds(second) == milliseconds(third) == YEAR_2100 + 1
+    assert second.version == 7
+    assert second.variant == RFC_4122
+
+
+def test_threads_get_ids_of_their_own() -> None:
+    made: list[list[UUID]] = []
+
+    def make() -> None:
+        made.append([uuid7() for _ in range(3_000)])
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id for ids in made for id in ids}) == 8 * 3_000
+    assert all(ids == sorted(ids) for ids in made)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_does_not_repeat_its_parent() -> None:
+    # In an interpreter of its own: a fork of the test process would take its threads' locks along.
+    program = """
+import os, threading, time
+from messagedb import _uuid7
+now = time.time_ns()
+_uuid7.time_ns = lambda: now
+first = _uuid7.uuid7()
+holder = threading.Thread(target=lambda: (_uuid7._lock.acquire(), held.set(), done.wait()))
+held, done = threading.Event(), threading.Event()
+holder.start()
+held.wait()
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, b"".join(_uuid7.uuid7().bytes for _ in range(50)))
+    os._exit(0)
+done.set()
+holder.join()
+_uuid7._lock = threading.RLock()
+data = b""
+os.close(write)
+while part := os.read(read, 4096):
+    data += part
+os.wait()
+child = [data[i : i + 16] for i in range(0, len(data), 16)]
+parent = [_uuid7.uuid7().bytes for _ in range(50)]
+assert len(child) == 50 and child == sorted(child) and child[0] > first.bytes
+tails = {id[10:] for id in child} & {id[10:] for id in parent}
+assert not set(child) & set(parent) and not tails, tails
+print("different")
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == ("different\n", "")
+
+
+def test_a_spawned_process_has_ids_of_its_own() -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        ids = [id for part in pool.map(_make_many, [200, 200, 200, 200]) for id in part]
+    assert len(set(ids)) == 800
+
+
+def _make_many(count: int) -> list[UUID]:
+    return [uuid7() for _ in range(count)]
+
+
+def test_can_be_made_while_one_is_being_made() -> None:
+    with _uuid7._lock:  # as a signal handler finds it
+        id = uuid7()
+    assert id < uuid7()
