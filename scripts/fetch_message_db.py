@@ -64,10 +64,11 @@ class FetchError(Exception):
 
 
 def fetch() -> Path:
-    """Return the folder with the genuine package's SQL files, fetching the package if it is not cached.
+    """Return the folder of the genuine package's SQL files, fetching it if it is not cached.
 
     Raises:
-        FetchError: npm is not there, failed, took too long, or gave another version. The cache is as it was.
+        FetchError: npm is not there, failed, took too long, or gave another version. The cache is
+            as it was.
     """
     database = CACHE / "package" / "database"
     if not database.is_dir():
@@ -79,12 +80,14 @@ def fetch() -> Path:
 def genuine_script(database_folder: Path, has_pgcrypto: bool) -> list[str]:
     """Return the package's SQL texts in the order of its own install script.
 
-    Each is to be executed without parameters, all of them in one transaction, in a database without Message DB.
+    Each is to be executed without parameters, all of them in one transaction, in a database without
+    Message DB.
 
     Args:
         database_folder: what `fetch` returned.
-        has_pgcrypto: whether the server offers the pgcrypto extension. Without it that one file is left out:
-            nothing else needs it since ``gen_random_uuid()`` is part of PostgreSQL itself (13).
+        has_pgcrypto: whether the server offers the pgcrypto extension. Without it that one file is
+            left out: nothing else needs it since ``gen_random_uuid()`` is part of PostgreSQL itself
+            (13).
     """
     return [
         (database_folder / f"{name}.sql").read_text(encoding="utf-8")
@@ -97,8 +100,8 @@ def _fill_cache() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise FetchError(
-            f"npm was not found, and {CACHE} does not hold {PACKAGE}. Install npm, or unpack the package there "
-            "so that the folder package/database is in it."
+            f"npm was not found, and {CACHE} does not hold {PACKAGE}. Install npm, or unpack the "
+            "package there so that the folder package/database is in it."
         )
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     # Unpacked beside the cache and renamed, so that a run that is cut short leaves no half package.
@@ -143,12 +146,13 @@ def _check(database: Path) -> None:
     version = (database / "VERSION.txt").read_text(encoding="utf-8").strip()
     if version != SQL_VERSION:
         raise FetchError(
-            f"{database} is Message DB {version}, not {SQL_VERSION}: remove {CACHE} and run this again."
+            f"{database} is Message DB {version}, not {SQL_VERSION}: remove {CACHE} and run this "
+            "again."
         )
 
 
 def main() -> int:
-    """Fetch the package and print the folder of its SQL files; print the reason and return 1 on failure."""
+    """Fetch the package and print the folder of its SQL files, or the reason why not."""
     try:
         print(fetch())
     except FetchError as exc:

@@ -24,7 +24,6 @@ PACKAGE_NAMES = {
     "AsyncStoreCursor": "StoreCursor",
     "AsyncStorePool": "StorePool",
     "_concurrency_async": "_concurrency_sync",
-    "_messagedb_async": "messagedb._sync",
     "install_async": "install",
     # psycopg
     "AsyncConnection": "Connection",
@@ -34,7 +33,11 @@ PACKAGE_NAMES = {
 }
 
 # Used in the tests only.
-TEST_NAMES: dict[str, str] = {}
+TEST_NAMES: dict[str, str] = {
+    "AsyncClientCursor": "ClientCursor",
+    "AsyncExitStack": "ExitStack",
+    "enter_async_context": "enter_context",
+}
 
 # Whole phrases of docstrings and comments, before the general rules of sync_prose.py.
 PHRASES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import string
@@ -67,11 +68,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """Give a superuser's URL of the server's maintenance database."""
-    try:
-        choice = backend.choose()
-    except backend.NoBackendError as error:
-        pytest.fail(str(error), pytrace=False)
-    with backend.open_server(choice) as url:
+    with contextlib.ExitStack() as stack:
+        url, failure = "", ""
+        try:
+            url = stack.enter_context(backend.open_server(backend.choose()))
+        except backend.NoBackendError as error:
+            failure = str(error)
+        if failure:
+            pytest.fail(failure, pytrace=False)
         yield url
 
 

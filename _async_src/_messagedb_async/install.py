@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
-from messagedb._postgres_errors import cannot_connect, translate
+from messagedb._postgres_errors import cannot_connect, is_lost
 from messagedb._profile import where
 from messagedb.schema import _plan as plan
-
-_CONNECT_SECONDS: Final = 10
-_ROLLED_BACK: Final = "Nothing was installed: the installation is one transaction."
 
 
 async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
     """Install the Message DB schema in a database, unless a Message DB is there.
 
-    One transaction does it all: the role ``message_store`` (LOGIN, without a password) where the cluster has none,
-    the schema, the table with its indexes, the functions, views and grants. An existing Message DB, genuine or ours,
-    is recognised and nothing of it is touched. It is safe to call this again, and from several processes at once:
-    an advisory lock, held until the transaction ends, lets one install and the others find it done.
+    One transaction does it all: the role ``message_store`` (LOGIN, without a password) where the
+    cluster has none, the schema, the table with its indexes, the functions, views and grants. An
+    existing Message DB, genuine or ours, is recognised and nothing of it is touched. It is safe to
+    call this again, and from several processes at once: an advisory lock, held until the
+    transaction ends, lets one install and the others find it done.
 
     Args:
-        conninfo: a connection string, or '' for libpq's environment, of a role that may create schemas in the
-            database, and the role ``message_store`` if that does not exist: a superuser, or the database's owner
-            with CREATEROLE.
+        conninfo: a connection string, or '' for libpq's environment, of a role that may create
+            schemas in the database, and the role ``message_store`` if that does not exist: a
+            superuser, or the database's owner with CREATEROLE.
         schema: the schema to install in. It is created if it is not there.
 
     Returns:
@@ -35,13 +33,15 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
 
     Raises:
         ValidationError: the connection string or the schema's name is none. Nothing was sent.
-        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent. If the connection
-            was lost on the way, the database is as it was or the installation is whole: call this again.
-        IncompatibleServerError: the database or the role cannot be used (not UTF8, before PostgreSQL 14, a standby,
-            a missing privilege, a table ``messages`` of somebody else); the text names the cure. Nothing was
-            installed.
+        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
+            If the connection was lost on the way, the database is as it was or the installation is
+            whole: call this again.
+        IncompatibleServerError: the database or the role cannot be used (not UTF8, before
+            PostgreSQL 14, a standby, a missing privilege, a table ``messages`` of somebody else);
+            the text names the cure. Nothing was installed.
         RetryableError: another installation did not end within 60 seconds. Nothing was installed.
-        ServerError: the server refused a statement; the text is the server's. Nothing was installed.
+        ServerError: the server refused a statement; the text is the server's. Nothing was
+            installed.
     """
     plan.check_conninfo(conninfo)
     plan.check_schema_name(schema)
@@ -49,18 +49,18 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
     try:
         return await _install(conn, schema)
     except psycopg.Error as error:
-        raise translate(error, _ROLLED_BACK) from error
+        raise plan.unsuccessful(error, is_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
 
 async def _connect(conninfo: str) -> AsyncConnection[Any]:
-    arguments: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8", "row_factory": tuple_row}
-    if "connect_timeout" not in conninfo:
-        arguments["connect_timeout"] = _CONNECT_SECONDS
+    arguments = plan.connect_arguments(conninfo)
     try:
-        # No prepared statements: nothing is run twice, and a transaction pooler may be in between.
-        return await AsyncConnection.connect(conninfo, prepare_threshold=None, **arguments)
+        # No prepared statements: nothing is run often, and a transaction pooler may be in between.
+        return await AsyncConnection.connect(
+            conninfo, prepare_threshold=None, row_factory=tuple_row, **arguments
+        )
     except psycopg.Error as error:
         raise cannot_connect(error, where(conninfo)) from error
 

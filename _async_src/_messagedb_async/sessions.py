@@ -13,10 +13,10 @@ from messagedb._sql import (
     COMMIT,
     CONDITION_ON,
     RELEASE_SAVEPOINT,
-    ROLLBACK,
     ROLLBACK_TO_SAVEPOINT,
     SAVEPOINT,
     SEARCH_PATH,
+    SET_SEARCH_PATH,
     Statement,
 )
 from messagedb.errors import IncompatibleServerError
@@ -25,7 +25,7 @@ from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .writing import (
     Finder,
     Frame,
-
+    run,
     run_for_last,
     undo,
     write_by_functions,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _BEGIN = Statement(BEGIN, ())
 _COMMIT = Statement(COMMIT, ())
-_ROLLBACK = Statement(ROLLBACK, ())
 _SAVEPOINT = Statement(SAVEPOINT, ())
 _BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), Statement(RELEASE_SAVEPOINT, ()))
 _RELEASE = Statement(RELEASE_SAVEPOINT, ())
@@ -68,7 +67,7 @@ class AsyncOwnSession:
         self._sql = profile.sql
         self._direct = is_direct(profile, server)
         self._finder = Finder(profile.sql, server.table_readable)
-        self._frame = Frame((_BEGIN,), (_COMMIT,), (_ROLLBACK,))
+        self._frame = Frame((_BEGIN,), (_COMMIT,))
 
     async def read(self, conn: AsyncStoreConnection, read: Read) -> list[TupleRow]:
         """Give the rows of a read. A condition is allowed for the one transaction of its call."""
@@ -115,7 +114,7 @@ class AsyncLocalSession:
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
-        self._frame = Frame((_BEGIN, profile.set_up_transaction()), (_COMMIT,), (_ROLLBACK,))
+        self._frame = Frame((_BEGIN, profile.set_up_transaction()), (_COMMIT,))
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
         """Give the rows of a read, in one round trip."""
@@ -147,26 +146,18 @@ class AsyncJoinedSession:
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
-        self._search_path = Statement(
-            "SELECT set_config('search_path', $1, true)", (profile.sql.search_path,)
-        )
+        self._search_path = Statement(SET_SEARCH_PATH, (profile.sql.search_path,))
         self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT)
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
-        """Give the rows of a read. It runs in a savepoint, and rolling that back sets the search_path back."""
-        text, params = condition_free(read, self._readable)
-        cursor = AsyncStoreCursor(conn)
-        try:
-            async with conn.pipeline():
-                for begin, values in (_SAVEPOINT, self._search_path):
-                    await AsyncStoreCursor(conn).execute(begin, values, prepare=False)
-                await cursor.execute(text, params, binary=True)
-                for end, values in _BACK_TO_SAVEPOINT:
-                    await AsyncStoreCursor(conn).execute(end, values, prepare=False)
-        except Exception:
-            await undo(conn, self._frame)
-            raise
-        return await cursor.fetchall()
+        """Give the rows of a read, asked of the table, which needs no setting; else of the functions, which do."""
+        if self._readable:
+            return await run_for_last(conn, (read.query,))
+        call = condition_free(read, self._readable)
+        before = await run_for_last(conn, (Statement(SEARCH_PATH, ()),))
+        rows = await run_for_last(conn, (self._search_path, call))
+        await run(conn, (search_path_of(before),))
+        return rows
 
     async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
         """Write under the category's lock, which the caller's transaction then holds to its end."""
@@ -174,10 +165,16 @@ class AsyncJoinedSession:
             if len(write.encoded) == 1:
                 return await write_one_joined(conn, self._sql, write)
             return await write_directly(conn, self._sql, write, self._frame)
-        rows = await run_for_last(conn, (_SAVEPOINT, Statement(SEARCH_PATH, ())))
-        restore = Statement("SELECT set_config('search_path', $1, true)", (rows[0][0],))
-        frame = Frame((self._search_path,), (restore, _RELEASE), _BACK_TO_SAVEPOINT)
+        before = await run_for_last(conn, (Statement(SEARCH_PATH, ()),))
+        frame = Frame(
+            (_SAVEPOINT, self._search_path), (search_path_of(before), _RELEASE), _BACK_TO_SAVEPOINT
+        )
         return await write_by_functions(conn, self._sql, write, frame, self._finder)
+
+
+def search_path_of(rows: list[TupleRow]) -> Statement:
+    """The statement that sets the search_path back to what it was."""
+    return Statement(SET_SEARCH_PATH, (rows[0][0],))
 
 
 def is_direct(profile: Profile, server: Server) -> bool:
@@ -196,7 +193,7 @@ def condition_free(read: Read, table_readable: bool) -> Statement:
     Raises:
         IncompatibleServerError: with a condition, where the role may not read the table. Nothing was sent.
     """
-    if read.query is None:
+    if not read.has_condition:
         return read.call
     if not table_readable:
         raise IncompatibleServerError(

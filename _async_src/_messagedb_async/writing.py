@@ -26,20 +26,22 @@ if TYPE_CHECKING:
 # How often a write starts again after losing against a session that did not take the lock.
 _ATTEMPTS = 3
 
-_MESSAGE_SAVEPOINT = Statement("SAVEPOINT _messagedb_message", ())
-_UNDO_MESSAGE = (
-    Statement("ROLLBACK TO SAVEPOINT _messagedb_message", ()),
-    Statement("RELEASE SAVEPOINT _messagedb_message", ()),
-)
-_KEEP_MESSAGE = Statement("RELEASE SAVEPOINT _messagedb_message", ())
-
-
 class Frame(msgspec.Struct, frozen=True):
-    """The statements around a write: those that begin it, end it, and take it back."""
+    """The statements around a write: those that begin it, end it, and take it back; without the last, all of it."""
 
     begin: tuple[Statement, ...]
     end: tuple[Statement, ...]
-    undo: tuple[Statement, ...]
+    undo: tuple[Statement, ...] = ()
+
+
+_MESSAGE_FRAME = Frame(
+    (Statement("SAVEPOINT _messagedb_message", ()),),
+    (Statement("RELEASE SAVEPOINT _messagedb_message", ()),),
+    (
+        Statement("ROLLBACK TO SAVEPOINT _messagedb_message", ()),
+        Statement("RELEASE SAVEPOINT _messagedb_message", ()),
+    ),
+)
 
 
 async def run(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:
@@ -62,8 +64,14 @@ async def run_for_last(conn: AsyncConnection[Any], statements: tuple[Statement, 
 
 async def undo(conn: AsyncConnection[Any], frame: Frame) -> None:
     """Take back what the frame began, if the server has not ended it by ending the session."""
-    if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-        await run(conn, frame.undo)
+    if conn.pgconn.transaction_status not in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        return
+    if not frame.undo:
+        await conn.rollback()
+    # One by one: at a ROLLBACK psycopg forgets what it has prepared, and tells the server so after the statement
+    # that follows, which must not be one that it prepares.
+    for statement in frame.undo:
+        await run(conn, (statement,))
 
 
 def lock(stream_name: str) -> Statement:
@@ -159,16 +167,16 @@ async def _call_write_message(
         (message.id, write.stream_name, message.type, message.data, message.metadata, version),
     )
     try:
-        rows = await run_for_last(conn, (_MESSAGE_SAVEPOINT, call))
+        rows = await run_for_last(conn, (*_MESSAGE_FRAME.begin, call))
     except psycopg.Error as error:
         if not outcomes.is_conflict(error):
             raise
-        await run(conn, _UNDO_MESSAGE)
+        await undo(conn, _MESSAGE_FRAME)
         place = await finder.find(conn, write, index)
         if place is None:
             raise outcomes.raced(write) from error
         return place
-    await run(conn, (_KEEP_MESSAGE,))
+    await run(conn, _MESSAGE_FRAME.end)
     return write.stream_name, rows[0][0]
 
 

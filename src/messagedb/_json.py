@@ -61,8 +61,8 @@ def decode_object(text: str, *, decimals: bool = False) -> Any:
 
     Raises:
         ValueError: the text is not JSON, is nested too deep for Python, or holds a number that
-            Python refuses: an integer of more than 4300 digits or, without *decimals*, a number
-            beyond the range of a float.
+            Python refuses: an integer of more than 4300 digits and sign or, without *decimals*, a
+            number beyond the range of a float.
     """
     try:
         return _decode_decimals(text) if decimals else _decode(text)

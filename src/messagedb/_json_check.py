@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 100
 """Levels of objects and lists, the outermost one included. Eventide's consumers stop at more."""
 
-_MAX_DIGITS: Final = 4300  # of an integer that Python reads unless its own limit is changed
-_TOO_LONG: Final = 10**_MAX_DIGITS
+# The limit of Python for integers as text. msgspec, which reads them, counts the sign as a digit.
+_MAX_DIGITS: Final = 4300
+_TOO_HIGH: Final = 10**_MAX_DIGITS
+_TOO_LOW: Final = -(10 ** (_MAX_DIGITS - 1))
 _NUMERIC_DIGITS: Final = 131072  # of PostgreSQL's numeric, before the point
 _NUMERIC_SCALE: Final = 16383  # and after it
 
@@ -55,10 +57,10 @@ def _check(value: Any, path: _Path, depth: int, decimals: bool) -> None:
     elif value is None or kind is bool:
         return
     elif kind is int:
-        if not -_TOO_LONG < value < _TOO_LONG:
+        if not _TOO_LOW < value < _TOO_HIGH:
             _refuse(
                 path,
-                f"is an integer of more than {_MAX_DIGITS} digits, which Python does not read",
+                f"is an integer of more than {_MAX_DIGITS} digits and sign, too long to be read",
                 "write a text",
             )
     elif kind is float:

@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A read: the call of a server function, and with a condition also the same as a query of the table."""
+    """A read: the call of a server function, and the same as a query of the table, which needs no setting."""
 
     call: Statement
-    query: Statement | None = None
-
-    @property
-    def has_condition(self) -> bool:
-        """Whether the server must be told to accept an SQL condition."""
-        return self.query is not None
+    query: Statement
+    has_condition: bool = False
 
 
 class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
@@ -63,10 +59,11 @@ def read_stream(
     arguments.check_batch_size(batch_size)
     arguments.check_condition(condition)
     params = (stream_name, position, batch_size)
-    call = Statement(sql.get_stream_messages, (*params, condition))
-    if condition is None:
-        return Read(call)
-    return Read(call, Statement(with_condition(sql.stream_where, condition), params))
+    return Read(
+        Statement(sql.get_stream_messages, (*params, condition)),
+        Statement(with_condition(sql.stream_query, condition), params),
+        condition is not None,
+    )
 
 
 def read_category(
@@ -88,10 +85,11 @@ def read_category(
     arguments.check_group(consumer_group_member, consumer_group_size)
     arguments.check_condition(condition)
     params = (category, position, batch_size, correlation, consumer_group_member, consumer_group_size)
-    call = Statement(sql.get_category_messages, (*params, condition))
-    if condition is None:
-        return Read(call)
-    return Read(call, Statement(with_condition(sql.category_where, condition), params))
+    return Read(
+        Statement(sql.get_category_messages, (*params, condition)),
+        Statement(with_condition(sql.category_query, condition), params),
+        condition is not None,
+    )
 
 
 def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Read:
@@ -99,19 +97,23 @@ def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Re
     arguments.check_stream_name(stream_name)
     arguments.check_type(type_name)
     if type_name is None:
-        return Read(Statement(sql.get_last_stream_message, (stream_name,)))
-    return Read(Statement(sql.get_last_stream_message_of_type, (stream_name, type_name)))
+        return _read(sql.get_last_stream_message, sql.last_query, stream_name)
+    return _read(sql.get_last_stream_message_of_type, sql.last_of_type_query, stream_name, type_name)
 
 
 def version(sql: Statements, stream_name: str) -> Read:
     """The version of a stream."""
     arguments.check_stream_name(stream_name)
-    return Read(Statement(sql.stream_version, (stream_name,)))
+    return _read(sql.stream_version, sql.version_query, stream_name)
 
 
 def store_version(sql: Statements) -> Read:
     """The version that the installed Message DB calls itself."""
-    return Read(Statement(sql.message_store_version, ()))
+    return _read(sql.message_store_version, sql.message_store_version)
+
+
+def _read(call: str, query: str, *params: str) -> Read:
+    return Read(Statement(call, params), Statement(query, params))
 
 
 def write_one(

@@ -8,7 +8,6 @@ import msgspec
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = "COMMIT"
-ROLLBACK: Final = "ROLLBACK"
 SAVEPOINT: Final = "SAVEPOINT _messagedb"
 ROLLBACK_TO_SAVEPOINT: Final = "ROLLBACK TO SAVEPOINT _messagedb"
 RELEASE_SAVEPOINT: Final = "RELEASE SAVEPOINT _messagedb"
@@ -19,6 +18,7 @@ LOCK: Final = "SELECT pg_advisory_xact_lock($1::bigint)"
 CONDITION_ON: Final = "SELECT set_config('message_store.sql_condition', 'on', true)"
 
 SEARCH_PATH: Final = "SELECT current_setting('search_path')"
+SET_SEARCH_PATH: Final = "SELECT set_config('search_path', $1, true)"
 
 # The columns of the server's message type, in the order of Message's fields.
 _COLUMNS: Final = "id, stream_name, type, position, global_position, data, metadata, time"
@@ -50,8 +50,11 @@ class Statements(msgspec.Struct, frozen=True):
     version_and_isolation: str
     acquire_lock: str
     message_store_version: str
-    stream_where: str
-    category_where: str
+    stream_query: str
+    category_query: str
+    last_query: str
+    last_of_type_query: str
+    version_query: str
     find_message: str
     find_messages: str
     write_under_lock: str
@@ -86,12 +89,12 @@ def statements(schema: str) -> Statements:
         ),
         acquire_lock=f"SELECT {s}.acquire_lock($1::varchar)",
         message_store_version=f"SELECT {s}.message_store_version()",
-        stream_where=(
+        stream_query=(
             f"SELECT {_TABLE_COLUMNS} FROM (SELECT * FROM {s}.messages "
             f"WHERE stream_name = $1 AND position >= $2::bigint AND ({_CONDITION}) "
             "ORDER BY position LIMIT NULLIF($3::bigint, -1)) m"
         ),
-        category_where=(
+        category_query=(
             f"SELECT {_TABLE_COLUMNS} FROM (SELECT * FROM {s}.messages "
             f"WHERE {s}.category(stream_name) = $1::varchar AND global_position >= $2::bigint "
             f"AND ($4::varchar IS NULL OR {s}.category(metadata->>'correlationStreamName') = $4) "
@@ -99,6 +102,14 @@ def statements(schema: str) -> Statements:
             f"MOD(@ {s}.hash_64(split_part({s}.id(stream_name), '+', 1)), $6) = $5::bigint) "
             f"AND ({_CONDITION}) ORDER BY global_position LIMIT NULLIF($3::bigint, -1)) m"
         ),
+        last_query=(
+            f"SELECT {_TABLE_COLUMNS} FROM {s}.messages m WHERE stream_name = $1 ORDER BY position DESC LIMIT 1"
+        ),
+        last_of_type_query=(
+            f"SELECT {_TABLE_COLUMNS} FROM {s}.messages m WHERE stream_name = $1 AND type = $2 "
+            "ORDER BY position DESC LIMIT 1"
+        ),
+        version_query=f"SELECT max(position) FROM {s}.messages WHERE stream_name = $1",
         find_message=f"SELECT stream_name, position FROM {s}.messages WHERE id = $1::uuid",
         find_messages=(
             f"SELECT (SELECT coalesce(max(position), -1) FROM {s}.messages WHERE stream_name = $1), "
@@ -128,9 +139,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def with_condition(text: str, condition: str) -> str:
+def with_condition(text: str, condition: str | None) -> str:
     """Put a condition into a statement that has a place for one. As on the server, it is spliced as it is."""
-    return text.replace(_CONDITION, condition)
+    return text.replace(_CONDITION, "true" if condition is None else condition)
 
 
 def _write_under_lock(s: str) -> str:

@@ -1,134 +1,19 @@
-"""Client processes that the tests start, command and kill, and a look at what runs."""
+"""A folder for a server, and processes that use it."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from messagedb import embedded
+from tests.embedded.processes import ClientProcess, running, until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-# A client: starts or joins, says where, then does what each line of its input says.
-PROGRAM = """
-import json, os, sys
-import psycopg
-from messagedb import embedded
-
-def say(**what):
-    print(json.dumps(what), flush=True)
-
-order = json.loads(sys.argv[1])
-if "uid" in order:
-    os.setgroups([]); os.setgid(order["uid"]); os.setuid(order["uid"])
-try:
-    server = embedded.start(order["folder"], install=False, **order["options"])
-except Exception as exc:
-    say(error=str(exc), kind=type(exc).__name__)
-    sys.exit(1)
-say(url=server.url, admin_url=server.admin_url, folder=str(server.folder))
-for line in sys.stdin:
-    command, _, argument = line.strip().partition(" ")
-    if command == "write":
-        with psycopg.connect(server.admin_url, autocommit=True) as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS acknowledged (n bigserial, who int)")
-            count = 0
-            while count != int(argument):
-                row = connection.execute("INSERT INTO acknowledged (who) VALUES (%s) RETURNING n", [os.getpid()]).fetchone()
-                say(n=row[0])
-                count += 1
-    elif command == "program":
-        import subprocess
-        child = subprocess.Popen(["sleep", "30"], close_fds=False)
-        say(pid=child.pid)
-    elif command == "fork":
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(writer)
-            os.read(reader, 1)
-            os._exit(0)
-        os.close(reader)
-        os.set_inheritable(writer, False)
-        say(pid=pid)
-    elif command == "stop":
-        server.stop()
-        say(stopped=True)
-    elif command == "exit":
-        sys.exit(0)
-"""
-
-
-class ClientProcess:
-    """One process that uses an embedded server."""
-
-    def __init__(
-        self,
-        folder: Path | str | None,
-        environment: dict[str, str] | None = None,
-        uid: int | None = None,
-        **options: Any,
-    ) -> None:
-        order: dict[str, Any] = {
-            "folder": None if folder is None else str(folder),
-            "options": options,
-        }
-        if uid is not None:
-            order["uid"] = uid
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path} | (environment or {}),
-            text=True,
-            start_new_session=True,
-        )
-        self.pid = self.process.pid
-
-    def hear(self) -> dict[str, Any]:
-        """Read the next thing that it says."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the client ended without a word"
-        heard: dict[str, Any] = json.loads(line)
-        return heard
-
-    def tell(self, command: str) -> None:
-        """Give it a command."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-
-    def ask(self, command: str) -> dict[str, Any]:
-        """Give it a command and read the answer."""
-        self.tell(command)
-        return self.hear()
-
-    def end(self, number: int = signal.SIGKILL) -> int:
-        """End it by a signal, and give its exit status."""
-        self.process.send_signal(number)
-        return self.wait()
-
-    def wait(self) -> int:
-        """Wait until it has ended."""
-        status = self.process.wait(20)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    pass
-        return status
 
 
 @pytest.fixture
@@ -151,57 +36,30 @@ def client() -> Iterator[Callable[..., ClientProcess]]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Give a path, with a space in it, where a folder can be made; nothing may run there in the end."""
-    # Not pytest's tmp_path: other users have to reach it in some tests.
-    place = Path(tempfile.mkdtemp(prefix="messagedb test ", dir="/tmp"))
-    place.chmod(0o755)
+    place = _place()
     yield place / "store"
     until(lambda: not running(place), "the server ended")
     shutil.rmtree(place)
 
 
-def until(condition: Callable[[], object], what: str, limit: float = 15.0) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit} s: {what}"
-        time.sleep(0.01)
-
-
-def running(folder: Path | str, program: str = "") -> list[int]:
-    """Give the processes, zombies excepted, whose command line names the folder."""
-    listed = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    found: list[int] = []
-    for line in listed.stdout.splitlines():
-        pid, state, arguments = line.split(None, 2)
-        if not state.startswith("Z") and str(folder) in arguments and program in arguments:
-            if "import json, os, sys" not in arguments:
-                found.append(int(pid))
-    return found
-
-
-def postmaster(folder: Path | str) -> int:
-    """Give the process id of the folder's postmaster."""
-    return int((Path(folder) / "data" / "postmaster.pid").read_text().split()[0])
-
-
-def supervisor(folder: Path | str) -> int:
-    """Give the process id of the folder's supervisor."""
-    state = json.loads((Path(folder) / "server.json").read_text())
-    return int(state["supervisor"])
-
-
-class Tools:
-    """The functions above, for tests that cannot import this file."""
-
-    until = staticmethod(until)
-    running = staticmethod(running)
-    postmaster = staticmethod(postmaster)
-    supervisor = staticmethod(supervisor)
+@pytest.fixture(scope="session")
+def _used() -> Iterator[Path]:
+    place = _place()
+    embedded.start(place / "used before", install=False).stop()
+    yield place / "used before"
+    shutil.rmtree(place)
 
 
 @pytest.fixture
-def tools() -> type[Tools]:
-    """Give the helpers of this file."""
-    return Tools
+def store(_used: Path) -> Iterator[Path]:
+    """Give a folder that was used before, by other tests too; nothing runs there, and nothing may in the end."""
+    assert not running(_used)
+    yield _used
+    until(lambda: not running(_used), "the server ended")
+
+
+def _place() -> Path:
+    # Not pytest's tmp_path: other users have to reach it in some tests.
+    place = Path(tempfile.mkdtemp(prefix="messagedb test ", dir="/tmp"))
+    place.chmod(0o755)
+    return place

@@ -76,10 +76,7 @@ def choose() -> Choice:
 
 def embedded_has_binaries() -> bool:
     """Tell whether messagedb finds PostgreSQL's programs on this machine."""
-    try:
-        from messagedb.embedded import find_binaries
-    except ImportError:  # TEMP until the package is there
-        return False
+    from messagedb.embedded import find_binaries
     from messagedb.errors import EmbeddedServerError
 
     try:

@@ -12,19 +12,20 @@ from messagedb.errors import EmbeddedServerError
 from . import _address, _folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any, LiteralString
 
 SUPERUSER = "postgres"
 ROLE = "message_store"
 DATABASE = "message_store"
 
 
-def prepare(folder: Path, socket_directory: str, timeout: float, *, role: bool) -> bool:
+def prepare(state: Mapping[str, Any], timeout: float, *, role: bool) -> bool:
     """Make the database, and the role if asked, where they are missing. The caller holds ``start.lock``.
 
     Args:
-        folder: the folder whose server it must be.
-        socket_directory: where a server is said to listen.
+        state: what the supervisor says of its server: where it listens, and the token that only it knows.
         timeout: seconds to wait for the connection.
         role: make the role ``message_store`` too.
 
@@ -36,12 +37,12 @@ def prepare(folder: Path, socket_directory: str, timeout: float, *, role: bool) 
     """
     # libpq waits at least two seconds whatever is asked.
     with psycopg.connect(
-        _address.url(socket_directory, SUPERUSER, "postgres"),
+        _address.url(str(state.get("socket_directory")), SUPERUSER, "postgres"),
         autocommit=True,
         connect_timeout=max(2, int(timeout)),
     ) as connection:
-        row = connection.execute("SELECT current_setting('data_directory')").fetchone()
-        if row is None or not _same(str(row[0]), folder / _folder.DATA):
+        row = connection.execute("SELECT current_setting('messagedb.server', true)").fetchone()
+        if row is None or row[0] != state.get("token"):
             return False
         if role and not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", ROLE):
             connection.execute("CREATE ROLE message_store LOGIN")
@@ -76,12 +77,5 @@ def failed(folder: Path, exc: Exception) -> EmbeddedServerError:
     )
 
 
-def _exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name: str) -> bool:
-    return bool(connection.execute(query.encode(), (name,)).rowcount)
-
-
-def _same(path: str, other: Path) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False
+def _exists(connection: psycopg.Connection[Any], query: LiteralString, name: str) -> bool:
+    return bool(connection.execute(query, (name,)).rowcount)

@@ -48,9 +48,7 @@ def prepare(folder: Path) -> None:
         ours = (folder / DATA / "PG_VERSION").exists()
     except OSError as exc:
         raise _denied(folder, "cannot be read", exc) from exc
-    foreign = {
-        name for name in entries - _OURS - _HARMLESS if not name.startswith(DATA + ".new-")
-    }
+    foreign = {name for name in entries - _OURS - _HARMLESS if not name.startswith(DATA + ".new-")}
     if ours or not foreign:
         return
     if "PG_VERSION" in entries:

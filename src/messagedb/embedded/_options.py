@@ -27,6 +27,7 @@ _OURS = frozenset(
         "listen_addresses",
         "log_destination",
         "logging_collector",
+        "messagedb.server",
         "port",
         "unix_socket_directories",
         "unix_socket_group",
@@ -61,7 +62,9 @@ def check_folder_argument(folder: str | os.PathLike[str] | None, fast: bool) -> 
     return Path(path).expanduser().absolute()
 
 
-def check_settings(settings: Mapping[str, str] | None, *, fast: bool, lasts: bool) -> dict[str, str]:
+def check_settings(
+    settings: Mapping[str, str] | None, *, fast: bool, lasts: bool
+) -> dict[str, str]:
     """Check the caller's PostgreSQL settings, lower their names, and put the fast ones before them."""
     checked = dict(FAST) if fast else {}
     for given, value in (settings or {}).items():

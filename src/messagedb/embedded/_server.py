@@ -167,9 +167,7 @@ def start(
     deadline = time.monotonic() + timeout
     if path is None or not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
         _binaries.find()  # Before anything is made for a server that cannot be started.
-    server = EmbeddedServer(
-        _temporary_folder() if path is None else path, temporary=path is None
-    )
+    server = EmbeddedServer(_temporary_folder() if path is None else path, temporary=path is None)
     try:
         if path is not None:
             _folder.prepare(path)
@@ -218,7 +216,7 @@ def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None
         if state is not None:
             try:
                 left = deadline - time.monotonic()
-                if _database.prepare(folder, str(state.get("socket_directory")), left, role=role):
+                if _database.prepare(state, left, role=role):
                     return state
                 reason = "another server answers at its address"
             except psycopg.Error as exc:
@@ -236,7 +234,7 @@ def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None
 def _check_ours(folder: Path, state: dict[str, Any], deadline: float, *, role: bool) -> None:
     try:
         left = deadline - time.monotonic()
-        ours = _database.prepare(folder, str(state["socket_directory"]), left, role=role)
+        ours = _database.prepare(state, left, role=role)
     except psycopg.Error as exc:
         raise _database.failed(folder, exc) from exc
     if not ours:

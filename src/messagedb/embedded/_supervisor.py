@@ -62,6 +62,8 @@ class Supervisor:
         self.socket_directory = ""
         self.way = _rights.Way("as this user")
         self.postgres: subprocess.Popen[bytes] | None = None
+        # A connection that can read it is to the server that server.json speaks of.
+        self.token = os.urandom(16).hex()
         self.locks: list[int] = []
         self.restarts: list[float] = []
 
@@ -80,6 +82,7 @@ class Supervisor:
         state = {
             "format": 1,
             "socket_directory": self.socket_directory,
+            "token": self.token,
             "settings": self.order["settings"],
             "supervisor": os.getpid(),
         }
@@ -96,13 +99,18 @@ class Supervisor:
         os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        locks = [os.open(os.path.join(self.folder, name), os.O_RDWR) for name in ("start.lock", "use.lock")]
+        locks = [
+            os.open(os.path.join(self.folder, name), os.O_RDWR)
+            for name in ("start.lock", "use.lock")
+        ]
         starter = True
         while True:
             status = self.postgres.poll() if self.postgres else 0
             if status is not None and not self._restart(status):
                 return
-            ready, _, _ = select.select([wake, 0] if starter else [wake], [], [], None if starter else POLL)
+            ready, _, _ = select.select(
+                [wake, 0] if starter else [wake], [], [], None if starter else POLL
+            )
             if wake in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
@@ -118,7 +126,11 @@ class Supervisor:
         with contextlib.suppress(OSError):
             os.unlink(self.state)
         if self.postgres is not None:
-            for number, limit in ((signal.SIGINT, STOP_LIMIT), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+            for number, limit in (
+                (signal.SIGINT, STOP_LIMIT),
+                (signal.SIGQUIT, 5.0),
+                (signal.SIGKILL, 5.0),
+            ):
                 with contextlib.suppress(OSError):
                     self.postgres.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -159,7 +171,10 @@ class Supervisor:
         try:
             with open(self.state, encoding="ascii") as file:
                 left = str(json.load(file)["socket_directory"])
-            if os.path.basename(left).startswith("mdb-") and os.lstat(left).st_uid in (os.geteuid(), self._owner().st_uid):
+            if os.path.basename(left).startswith("mdb-") and os.lstat(left).st_uid in (
+                os.geteuid(),
+                self._owner().st_uid,
+            ):
                 shutil.rmtree(left, ignore_errors=True)
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -180,12 +195,18 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 os.kill(int(lines[0]), signal.SIGINT)
             if time.monotonic() > deadline:
-                raise Failure(f"the PostgreSQL with process id {lines[0]} that is left on the folder does not stop")
+                raise Failure(
+                    f"the PostgreSQL with process id {lines[0]} that is left on the folder does not stop"
+                )
             time.sleep(POLL)
 
     def _postmaster_file(self) -> list[str]:
         try:
-            with open(os.path.join(self.data, "postmaster.pid"), encoding="utf-8", errors="surrogateescape") as file:
+            with open(
+                os.path.join(self.data, "postmaster.pid"),
+                encoding="utf-8",
+                errors="surrogateescape",
+            ) as file:
                 return file.read().split("\n")
         except OSError:
             return []
@@ -209,7 +230,12 @@ class Supervisor:
                     return
         except OSError:
             return
-        with open(os.path.join(self.data, "postmaster.pid"), "r+", encoding="utf-8", errors="surrogateescape") as file:
+        with open(
+            os.path.join(self.data, "postmaster.pid"),
+            "r+",
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as file:
             file.write("\n".join([str(os.getpid()), *lines[1:]]))
             file.truncate()
 
@@ -220,14 +246,19 @@ class Supervisor:
             places.reverse()
         reasons: list[str] = []
         for place in places:
-            if len(os.fsencode(place)) + len("/mdb-12345678") > LONGEST_SOCKET_DIRECTORY or not place.isascii():
+            if (
+                len(os.fsencode(place)) + len("/mdb-12345678") > LONGEST_SOCKET_DIRECTORY
+                or not place.isascii()
+            ):
                 reasons.append(f"{place}: too long, or not ASCII")
                 continue
             try:
                 return tempfile.mkdtemp(prefix="mdb-", dir=place)
             except OSError as exc:
                 reasons.append(f"{place}: {exc.strerror}")
-        raise Failure("no directory for the server's socket could be made (" + "; ".join(reasons) + ")")
+        raise Failure(
+            "no directory for the server's socket could be made (" + "; ".join(reasons) + ")"
+        )
 
     def _choose_way(self) -> str:
         """Find a way to run PostgreSQL; give a new empty directory in the folder that it can use."""
@@ -239,14 +270,18 @@ class Supervisor:
             if way.uid is None and not way.namespace:
                 return new
             _rights.give(new, way)
-            reason = _rights.probe(way, os.path.join(self.binaries, "postgres"), new, dict(os.environ))
+            reason = _rights.probe(
+                way, os.path.join(self.binaries, "postgres"), new, dict(os.environ)
+            )
             if reason is not None and way.uid is not None:
                 with contextlib.suppress(OSError):
                     copies = os.path.join(self.socket_directory, "bin")
                     if not os.path.isdir(copies):
                         os.chmod(self.socket_directory, 0o711)
                         self.binaries = _rights.copy_binaries(self.binaries, copies)
-                    reason = _rights.probe(way, os.path.join(self.binaries, "postgres"), new, dict(os.environ))
+                    reason = _rights.probe(
+                        way, os.path.join(self.binaries, "postgres"), new, dict(os.environ)
+                    )
             if reason is None:
                 if way.uid is not None:
                     os.chown(self.socket_directory, way.uid, way.gid if way.gid is not None else -1)
@@ -263,7 +298,15 @@ class Supervisor:
         )
 
     def _initdb(self, new: str, deadline: float) -> None:
-        command = [os.path.join(self.binaries, "initdb"), "-D", new, "-U", "postgres", "-A", "trust"]
+        command = [
+            os.path.join(self.binaries, "initdb"),
+            "-D",
+            new,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+        ]
         command += ["-E", "UTF8", "--no-locale", "--no-instructions"]
         if self.order["fast"]:
             command.append("--no-sync")
@@ -297,6 +340,7 @@ class Supervisor:
             "timezone": "UTC",
             "log_timezone": "UTC",
             **self.order["settings"],
+            "messagedb.server": self.token,
             "listen_addresses": "",
             "port": "5432",
             "unix_socket_directories": '"' + self.socket_directory.replace('"', '""') + '"',
@@ -328,7 +372,9 @@ class Supervisor:
                 said = log.read().decode("utf-8", "replace")
             if not STALE.search(said) or time.monotonic() > stale_until:
                 reason = re.search(r"FATAL:\s*(.*)", said)
-                raise Failure(f"PostgreSQL ended with status {status}" + (f": {reason[1]}" if reason else ""))
+                raise Failure(
+                    f"PostgreSQL ended with status {status}" + (f": {reason[1]}" if reason else "")
+                )
             time.sleep(POLL)
 
     def _wait_until_ready(self, postgres: subprocess.Popen[bytes], deadline: float) -> int | None:
@@ -341,7 +387,9 @@ class Supervisor:
             if status is not None:
                 return status
             if time.monotonic() > deadline:
-                raise Failure("PostgreSQL did not become ready in time (it may be recovering: give a longer timeout)")
+                raise Failure(
+                    "PostgreSQL did not become ready in time (it may be recovering: give a longer timeout)"
+                )
             time.sleep(0.005)
 
     def _restart(self, status: int) -> bool:
@@ -354,7 +402,10 @@ class Supervisor:
         try:
             self._launch(now + RESTART_LIMIT)
         except (Failure, OSError, subprocess.SubprocessError) as exc:
-            print(f"messagedb: PostgreSQL ended with status {status} and did not start again: {exc}", file=sys.stderr)
+            print(
+                f"messagedb: PostgreSQL ended with status {status} and did not start again: {exc}",
+                file=sys.stderr,
+            )
             return False
         return True
 

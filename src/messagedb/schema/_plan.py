@@ -1,7 +1,8 @@
-"""The SQL of our Message DB schema as text, and what to do with a database, from what is known of it."""
+"""The SQL of our Message DB schema as text, and what to do with a database: decisions, no I/O."""
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import Any, Final
 
@@ -9,19 +10,23 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ..errors import IncompatibleServerError, ValidationError
+from .._postgres_errors import first_line, translate
+from ..errors import IncompatibleServerError, MessageDBError, ValidationError
 
 VERSION: Final = "1.3.0"
 """The version of Message DB whose interface this is; what ``message_store_version()`` answers."""
 
 ROLE: Final = "message_store"
-"""The role that is granted the use of the schema, whatever the schema is called. It is the whole cluster's."""
+"""The role that is granted the use of the schema, whatever its name. It is the whole cluster's."""
 
 OLDEST_SERVER: Final = 140000
 """The oldest PostgreSQL that the SQL runs on, as ``server_version_num``."""
 
-LOCK_KEY: Final = 7811887399076984942
-"""The advisory lock that an installation holds: none of the 64-bit keys that Message DB makes of categories by design."""
+LOCK_KEYS: Final = (1835295858, 1)
+"""The advisory lock of an installation: a pair, as the 64-bit keys are those of the categories."""
+
+CONNECT_SECONDS: Final = 10
+"""How long connecting may take where the connection string does not say."""
 
 LOCK_SECONDS: Final = 60
 """How long an installation waits for one that another process has begun."""
@@ -44,9 +49,13 @@ _FILES: Final = (
     "privileges",
 )
 
+_PLACEHOLDER: Final = re.compile("@schema@|@schema_text@")
+
+# What the bodies of the functions stand between.
 _QUOTE: Final = "$messagedb$"
 
-# What the table is told by, so that somebody else's table "messages" is not taken for a Message DB.
+# What a Message DB is told by. Not the table: a database that passes the calls on to others has
+# none, and somebody else's table may be called "messages".
 _MARKS: Final = ("category", "get_category_messages", "get_stream_messages", "write_message")
 
 SET_UP: Final = (
@@ -56,8 +65,8 @@ SET_UP: Final = (
 )
 """The settings of the one transaction of an installation."""
 
-LOCK: Final = f"SELECT pg_advisory_xact_lock({LOCK_KEY})"
-"""Waits for another installation in the same database, and keeps others waiting until the transaction ends."""
+LOCK: Final = "SELECT pg_advisory_xact_lock({}, {})".format(*LOCK_KEYS)
+"""Waits for another installation in this database, and holds others up until the transaction ends."""
 
 INSPECT: Final = """
 SELECT
@@ -84,7 +93,7 @@ WHERE r.rolname = current_user
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What is known of a database and of the role that would install, in the order in which `INSPECT` gives it."""
+    """What is known of a database and of the role that would install, as `INSPECT` gives it."""
 
     server_version: int
     encoding: str
@@ -113,7 +122,7 @@ def steps(facts: Facts, schema: str) -> list[str]:
         ValidationError: the schema's name cannot be one.
     """
     check_schema_name(schema)
-    if facts.has_messages and all(name in facts.functions for name in _MARKS):
+    if all(name in facts.functions for name in _MARKS):
         return []
     _refuse(facts, schema)
     first = [] if facts.role_exists else [_ROLE_FILE]
@@ -125,8 +134,8 @@ def steps(facts: Facts, schema: str) -> list[str]:
 def script(*, schema: str = "message_store") -> str:
     """Return the SQL that `install` runs, as one script for ``psql``, in one transaction.
 
-    For a database whose administrator runs SQL by hand. It looks at nothing first: in a database that has a
-    Message DB in this schema it fails, and leaves that one as it was.
+    For a database whose administrator runs SQL by hand. It looks at nothing first: in a database
+    that has a Message DB in this schema it fails, and leaves that one as it was.
 
     Args:
         schema: the schema to create and install in.
@@ -136,11 +145,30 @@ def script(*, schema: str = "message_store") -> str:
     """
     check_schema_name(schema)
     header = (
-        f"-- The interface of Message DB {VERSION}, by messagedb. PostgreSQL {OLDEST_SERVER // 10000} or later, "
-        "a database in UTF8.\n"
+        f"-- The interface of Message DB {VERSION}, by messagedb. PostgreSQL "
+        f"{OLDEST_SERVER // 10000} or later, a database in UTF8.\n"
     )
     body = (_text(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES))
-    return "\n".join([header, "BEGIN;\n", "SET LOCAL search_path = pg_catalog;\n", *body, "COMMIT;\n"])
+    return "\n".join(
+        [header, "BEGIN;\n", "SET LOCAL search_path = pg_catalog;\n", *body, "COMMIT;\n"]
+    )
+
+
+def unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+    """Give our error for one out of an installation; *lost*: whether the connection died of it."""
+    if lost:
+        return translate(
+            error,
+            "The installation is one transaction: it is there whole or not at all. Call install() "
+            "again.",
+        )
+    end = "Nothing was installed: the installation is one transaction."
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return IncompatibleServerError(
+            f"the role may not do what the installation needs ({first_line(error)}). Install as "
+            f"the owner of the database or as a superuser. {end}"
+        )
+    return translate(error, end)
 
 
 def check_schema_name(schema: Any) -> None:
@@ -161,7 +189,8 @@ def check_schema_name(schema: Any) -> None:
         )
     if schema.startswith("pg_") or schema == "information_schema" or _QUOTE in schema:
         raise ValidationError(
-            f"schema must not be one of PostgreSQL's own, begin with 'pg_' or contain {_QUOTE!r}: not {schema!r}"
+            f"schema must not be one of PostgreSQL's own, begin with 'pg_' or contain {_QUOTE!r}: "
+            f"not {schema!r}"
         )
 
 
@@ -173,17 +202,26 @@ def check_conninfo(conninfo: Any) -> None:
     """
     if isinstance(conninfo, str) and conninfo.startswith("embedded:"):
         raise ValidationError(
-            "an 'embedded:' address cannot be installed in from outside: messagedb.embedded.start() and a client "
-            "with that address install the schema themselves"
+            "an 'embedded:' address cannot be installed in from outside: "
+            "messagedb.embedded.start() and a client with that address install the schema "
+            "themselves"
         )
     try:
         conninfo_to_dict(conninfo)
     except (psycopg.Error, TypeError, AttributeError, UnicodeError, ValueError):
         raise ValidationError(
-            "conninfo is not a connection string that libpq understands (it is not shown, as it may hold a "
-            "password). Give 'postgresql://user:password@host:port/dbname', with special characters "
-            "percent-encoded, or 'host=… dbname=… user=…'."
+            "conninfo is not a connection string that libpq understands (it is not shown, as it "
+            "may hold a password). Give 'postgresql://user:password@host:port/dbname', with "
+            "special characters percent-encoded, or 'host=… dbname=… user=…'."
         ) from None
+
+
+def connect_arguments(conninfo: str) -> dict[str, Any]:
+    """Arguments for connecting that the connection string does not have already."""
+    arguments: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
+    if not conninfo_to_dict(conninfo).get("connect_timeout"):
+        arguments["connect_timeout"] = CONNECT_SECONDS
+    return arguments
 
 
 def _refuse(facts: Facts, schema: str) -> None:
@@ -191,8 +229,9 @@ def _refuse(facts: Facts, schema: str) -> None:
     end = "Nothing was installed."
     if facts.has_messages:
         raise IncompatibleServerError(
-            f"schema {schema!r} in {where} has a table 'messages' but not the functions of Message DB: it is not "
-            f"known whose it is. Name another schema with schema=, or finish what was begun there. {end}"
+            f"schema {schema!r} in {where} has a table 'messages' but not the functions of Message "
+            "DB: it is not known whose it is. Name another schema with schema=, or finish what "
+            f"was begun there. {end}"
         )
     if facts.server_version < OLDEST_SERVER:
         raise IncompatibleServerError(
@@ -201,30 +240,34 @@ def _refuse(facts: Facts, schema: str) -> None:
         )
     if facts.in_recovery:
         raise IncompatibleServerError(
-            f"the server is a standby and takes no writes: connect to the primary (target_session_attrs=primary). {end}"
+            "the server is a standby and takes no writes: connect to the primary "
+            f"(target_session_attrs=primary). {end}"
         )
     if facts.read_only:
         raise IncompatibleServerError(
-            f"transactions of role {facts.user!r} in {where} are read-only: set default_transaction_read_only = off. "
-            f"{end}"
+            f"transactions of role {facts.user!r} in {where} are read-only: set "
+            f"default_transaction_read_only = off. {end}"
         )
     if facts.encoding != "UTF8":
         raise IncompatibleServerError(
-            f"{where} has the encoding {facts.encoding}; Message DB hashes the bytes of names, so consumer groups and "
-            "locks of clients elsewhere would not agree. Create the database with ENCODING 'UTF8' TEMPLATE template0. "
-            f"{end}"
+            f"{where} has the encoding {facts.encoding}; Message DB hashes the bytes of names, so "
+            "consumer groups and locks of clients elsewhere would not agree. Create the database "
+            f"with ENCODING 'UTF8' TEMPLATE template0. {end}"
         )
     if not facts.role_exists and not facts.may_create_role:
         raise IncompatibleServerError(
-            f"the role {ROLE!r} does not exist and role {facts.user!r} may not create it. Have an administrator run "
-            f"CREATE ROLE {ROLE} LOGIN, or install as a role with CREATEROLE. {end}"
+            f"the role {ROLE!r} does not exist and role {facts.user!r} may not create it. Have an "
+            f"administrator run CREATE ROLE {ROLE} LOGIN, or install as a role with CREATEROLE. "
+            f"{end}"
         )
     if not facts.may_create:
-        what = f"in schema {schema!r} of {where}" if facts.schema_exists else f"schemas in {where}"
-        on = f"SCHEMA {_quoted(schema)}" if facts.schema_exists else f"DATABASE {_quoted(facts.database)}"
+        if facts.schema_exists:
+            what, on = f"in schema {schema!r} of {where}", f"SCHEMA {_quoted(schema)}"
+        else:
+            what, on = f"schemas in {where}", f"DATABASE {_quoted(facts.database)}"
         raise IncompatibleServerError(
-            f"role {facts.user!r} may not create {what}. Have its owner run GRANT CREATE ON {on} TO "
-            f"{_quoted(facts.user)}, or install as the owner. {end}"
+            f"role {facts.user!r} may not create {what}. Have its owner run GRANT CREATE ON {on} "
+            f"TO {_quoted(facts.user)}, or install as the owner. {end}"
         )
 
 
@@ -236,4 +279,5 @@ def _text(name: str, schema: str) -> str:
     text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     quoted = _quoted(schema)
     # The second form stands inside of a text literal.
-    return text.replace("@schema_text@", quoted.replace("'", "''")).replace("@schema@", quoted)
+    forms = {"@schema@": quoted, "@schema_text@": quoted.replace("'", "''")}
+    return _PLACEHOLDER.sub(lambda found: forms[found[0]], text)
