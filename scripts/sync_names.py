@@ -34,8 +34,12 @@ PACKAGE_NAMES = {
 
 # Used in the tests only.
 TEST_NAMES: dict[str, str] = {
+    "AsyncCall": "Call",
     "AsyncClientCursor": "ClientCursor",
     "AsyncExitStack": "ExitStack",
+    "AsyncStore": "Store",
+    "_async": "_sync",
+    "background_async": "background_sync",
     "enter_async_context": "enter_context",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -92,15 +93,27 @@ def _check_conninfo(conninfo: Any) -> None:
         raise ValidationError("conninfo must not contain a NUL character")
     if conninfo.startswith(EMBEDDED_PREFIX):
         return
-    try:
-        conninfo_to_dict(conninfo)
-    except (psycopg.ProgrammingError, UnicodeError):
-        # libpq's text quotes the part that it stumbled over, which may be a piece of the password: not shown.
+    if not _is_understood(conninfo):
+        # libpq's own text quotes the part that it stumbled over, which may be a piece of the password.
         raise ValidationError(
             "conninfo is not a connection string that libpq understands (it is not shown, as it may hold a "
             "password). Give 'postgresql://user:password@host:port/dbname', with special characters "
             "percent-encoded, or 'host=… dbname=… user=…', or 'embedded:' or 'embedded:./folder'."
-        ) from None
+        )
+
+
+def _is_understood(conninfo: str) -> bool:
+    # A password with a raw '/', '@' or '?' ends up in other parts of the URL, which texts would show.
+    scheme, found, rest = conninfo.partition("://")
+    if found and scheme in ("postgresql", "postgres"):
+        authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+        if authority.count("@") > 1 or ("@" not in authority and "@" in rest):
+            return False
+    try:
+        given = conninfo_to_dict(conninfo)
+    except (psycopg.ProgrammingError, UnicodeError):
+        return False
+    return all(port.strip().isdecimal() for port in str(given.get("port") or "0").split(",") if port)
 
 
 def _is_name(value: Any) -> bool:

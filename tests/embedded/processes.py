@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # A client: starts or joins, says where, then does what each line of its input says.
-PROGRAM = """
+PROGRAM = """# a client
 import json, os, sys
 import psycopg
 from messagedb import embedded
@@ -41,9 +42,8 @@ for line in sys.stdin:
             connection.execute("SELECT pg_advisory_unlock(1)")
             count = 0
             while count != int(argument):
-                row = connection.execute("INSERT INTO acknowledged (who) VALUES (%s) RETURNING n", [os.getpid()]).fetchone()
-                say(n=row[0])
-                count += 1
+                row = connection.execute("INSERT INTO acknowledged (who) VALUES (%s) RETURNING n",
+                [os.getpid()]).fetchone() say(n=row[0]) count += 1
     elif command == "program":
         import subprocess
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
@@ -122,10 +122,8 @@ class ClientProcess:
         status = self.process.wait(20)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
         return status
 
 
@@ -145,9 +143,9 @@ def running(folder: Path | str, program: str = "") -> list[int]:
     found: list[int] = []
     for line in listed.stdout.splitlines():
         pid, state, arguments = line.split(None, 2)
-        if not state.startswith("Z") and str(folder) in arguments and program in arguments:
-            if "import json, os, sys" not in arguments:
-                found.append(int(pid))
+        named = str(folder) in arguments and program in arguments and "# a client" not in arguments
+        if named and not state.startswith("Z"):
+            found.append(int(pid))
     return found
 
 

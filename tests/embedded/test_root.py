@@ -1,4 +1,4 @@
-"""As root: PostgreSQL runs without root's rights, and nothing of root's is opened for it. As a user: the same folders work."""
+"""Root's server runs without root's rights, and nothing of root's is opened for it."""
 
 from __future__ import annotations
 
@@ -35,19 +35,10 @@ def test_a_folder_below_a_closed_one(folder: Path) -> None:
 
 
 def test_the_server_has_no_rights_of_root(store: Path) -> None:
-    with (
-        embedded.start(store, install=False) as server,
-        psycopg.connect(server.admin_url) as connection,
-    ):
+    with embedded.start(store, install=False):
         status = Path(f"/proc/{postmaster(store)}/status").read_text()
-        effective = next(line for line in status.splitlines() if line.startswith("CapEff"))
-        assert int(effective.split()[1], 16) == 0
-        row = (
-            connection.execute("SELECT pg_read_file('/etc/shadow', 0, 1, true)")
-            if os.geteuid()
-            else None
-        )
-        assert row is None or row.fetchone() is not None
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff"))
+    assert int(effective.split()[1], 16) == 0
 
 
 def test_root_serves_the_folder_of_a_user_as_that_user(

@@ -259,7 +259,6 @@ def test_some_values_read_back_as_plain_json(value: Any, read: dict[str, Any]) -
         ({"a": 1j}, "data.a is of type builtins.complex", "convert"),
         ({"a": Level.NONE}, "data.a is nan", "None"),
         ({"a": 10**4300}, "data.a is an integer of more than 4300 digits", "text"),
-        ({"a": -(10**4299)}, "data.a is an integer of more than 4300 digits", "text"),
         (Item(price=Item(float("nan"))), "data.price.price is nan", "None"),
         (Item(price={1}), "data.price is a set", "list"),
         (Order([1, Decimal(1)]), "data.items[1] is a Decimal", "decimals=True"),
@@ -289,7 +288,15 @@ def test_refuses_by_path_and_says_what_to_do(value: Any, start: str, cure: str) 
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": float("nan")}, {1: 2}, {"a": "\0"}, {"a": {1}}, [Decimal(1)], nested(DEEPEST + 1)],
+    [
+        {"a": float("nan")},
+        {1: 2},
+        {"a": "\0"},
+        {"a": {1}},
+        [Decimal(1)],
+        nested(DEEPEST + 1),
+        {"a": -(10**4299)},
+    ],
 )
 def test_refuses_the_same_when_decimals_are_numbers(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"^metadata.*Nothing was sent"):

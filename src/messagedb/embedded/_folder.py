@@ -1,4 +1,4 @@
-"""The folder of an embedded server: what is in it, whose it is, and the locks by which processes share it."""
+"""The folder of an embedded server: what is in it, and the locks by which it is shared."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def prepare(folder: Path) -> None:
         EmbeddedServerError: it is not a folder, holds something else, or cannot be made or read.
     """
     try:
-        # PostgreSQL may run as another user when root starts it: then the folder must let it pass. What is in it is closed.
+        # PostgreSQL may run as another user when root starts it: then the folder must let it pass.
+        # What is in it is closed.
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
     except FileExistsError:
         if not folder.is_dir():
             raise EmbeddedServerError(
-                f"{folder} cannot be the folder of an embedded server: it, or a part of its path, is a file. "
-                "Nothing was changed. Name a folder."
+                f"{folder} cannot be the folder of an embedded server: it, or a part of its path, "
+                "is a file. Nothing was changed. Name a folder."
             ) from None
     except OSError as exc:
         raise _denied(folder, "cannot be made", exc) from exc
@@ -53,13 +54,13 @@ def prepare(folder: Path) -> None:
         return
     if "PG_VERSION" in entries:
         raise EmbeddedServerError(
-            f"{folder} is a data directory that PostgreSQL made without messagedb. Nothing in it was changed. Name another "
-            "folder, or start that PostgreSQL yourself and give its URL."
+            f"{folder} is a data directory that PostgreSQL made without messagedb. Nothing in it "
+            "was changed. Name another folder, or start that PostgreSQL yourself and give its URL."
         )
     names = ", ".join(sorted(foreign)[:5])
     raise EmbeddedServerError(
-        f"{folder} is not empty and holds no embedded server, but {names}. Nothing in it was changed. "
-        "Name an empty folder or one that does not exist yet."
+        f"{folder} is not empty and holds no embedded server, but {names}. Nothing in it was "
+        "changed. Name an empty folder or one that does not exist yet."
     )
 
 
@@ -73,14 +74,15 @@ def check_version(folder: Path, major: int, directory: Path) -> None:
         raise _denied(folder / DATA, "cannot be read", exc) from exc
     if found != str(major):
         raise EmbeddedServerError(
-            f"the data in {folder} was made by PostgreSQL {found}, and the programs in {directory} are PostgreSQL {major}; "
-            f"one major version cannot open the data of another. Nothing was changed. Let MESSAGEDB_POSTGRES_BIN name the bin "
-            f"directory of a PostgreSQL {found}, or move the data with pg_dump or pg_upgrade."
+            f"the data in {folder} was made by PostgreSQL {found}, and the programs in {directory} "
+            f"are PostgreSQL {major}; one major version cannot open the data of another. Nothing "
+            "was changed. Let MESSAGEDB_POSTGRES_BIN name the bin directory of a PostgreSQL "
+            f"{found}, or move the data with pg_dump or pg_upgrade."
         )
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """Read what the supervisor wrote about the running server; None if it wrote nothing, or nothing readable."""
+    """Read what the supervisor wrote about the running server; None if there is nothing."""
     try:
         state: Any = json.loads((folder / STATE).read_text("ascii"))
     except (OSError, ValueError):
@@ -111,7 +113,7 @@ def _open(folder: Path, name: str, flags: int) -> int:
 
 
 def try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    """Take the lock if nobody is in the way. It is held until the last copy of the descriptor is closed."""
+    """Take the lock if it is free. It is held until the last copy of the descriptor is closed."""
     import fcntl
 
     try:
@@ -122,10 +124,11 @@ def try_lock(descriptor: int, *, exclusive: bool) -> bool:
 
 
 def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> int:
-    """Open and take a lock, waiting until ``deadline`` (of ``time.monotonic()``); give its descriptor.
+    """Open and take a lock, and give its descriptor; wait until ``deadline`` (``time.monotonic()``).
 
     Raises:
-        EmbeddedServerError: another process held it all the time, or the file cannot be used. Nothing is held.
+        EmbeddedServerError: another process held it all the time, or the file cannot be used.
+        Nothing is held.
     """
     while True:
         try:
@@ -136,11 +139,13 @@ def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> i
             while not try_lock(descriptor, exclusive=exclusive):
                 if time.monotonic() > deadline:
                     raise EmbeddedServerError(
-                        f"another process is starting or stopping the embedded server in {folder} and did not finish in "
-                        "time. Nothing was sent. Try again, or give a longer timeout."
+                        f"another process is starting or stopping the embedded server in {folder} "
+                        "and did not finish in time. Nothing was sent. Try again, or give a longer "
+                        "timeout."
                     )
                 time.sleep(_POLL)
-            # The folder may have been removed while we waited: a lock on a file without a name protects nothing.
+            # The folder may have been removed while we waited: a lock on a file without a name
+            # protects nothing.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), (folder / name).stat()):
                     return descriptor
@@ -164,7 +169,7 @@ def is_locked(folder: Path, name: str, *, exclusive: bool) -> bool:
 
 
 def is_shared(folder: Path) -> bool:
-    """Tell whether a client uses the server: ``use.lock`` is held, and not by a supervisor, who shares it with nobody."""
+    """Tell whether a client uses the server: a supervisor that has the lock shares it not."""
     return is_locked(folder, USE_LOCK, exclusive=True) and not is_locked(
         folder, USE_LOCK, exclusive=False
     )
@@ -173,6 +178,7 @@ def is_shared(folder: Path) -> bool:
 def _denied(folder: Path, what: str, exc: Exception) -> EmbeddedServerError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return EmbeddedServerError(
-        f"the folder {folder} of an embedded server {what} by user {os.geteuid()}: {reason}. Nothing was sent. "
-        "Run as the user that the folder belongs to, or name a folder that this user may write."
+        f"the folder {folder} of an embedded server {what} by user {os.geteuid()}: {reason}. "
+        "Nothing was sent. Run as the user that the folder belongs to, or name a folder that this "
+        "user may write."
     )

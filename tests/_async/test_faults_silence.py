@@ -1,0 +1,146 @@
+"""Behind a peer that accepts and never answers, each call ends in time, and the pool recovers."""
+
+from __future__ import annotations
+
+import pytest
+from messagedb import (
+    AsyncClient,
+    MessageDBError,
+    NewMessage,
+    OutcomeUnknownError,
+    PoolTimeoutError,
+    StoreUnavailableError,
+)
+
+from tests._async.operations import CASES, READS, WRITES, seed
+from tests.support.background_async import Background, eventually, sleep
+from tests.support.outcome import is_whole
+from tests.support.proxy import FaultProxy
+from tests.support.store import sessions, stored
+
+COMMAND_TIMEOUT = 1.0
+LIMIT = COMMAND_TIMEOUT + 1.5
+
+
+async def serves_again(client: AsyncClient, category: str) -> None:
+    """Write until it works, then see that the pool has all of its connections."""
+    message = NewMessage("Tested")
+    for _ in range(50):
+        try:
+            await client.write_message(f"{category}-again", message)
+        except (StoreUnavailableError, OutcomeUnknownError):
+            await sleep(0.05)
+        else:
+            break
+    assert (await client.get_stream_messages(f"{category}-again"))[0].id == message.id
+    await eventually(lambda: is_whole(client))
+
+
+async def test_each_call_on_an_open_pool_ends_in_time(store_url: str, category: str) -> None:
+    count = len(CASES)
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(
+            proxy.url(), min_size=count, max_size=count, command_timeout=COMMAND_TIMEOUT
+        ) as client:
+            await seed(client, category)
+            await eventually(lambda: is_whole(client))
+            proxy.stall()
+            calls = {n: Background(case.call, client, category) for n, case in CASES.items()}
+            outcomes = {name: await call.outcome() for name, call in calls.items()}
+            proxy.forward()
+            for name, outcome in outcomes.items():
+                wanted = OutcomeUnknownError if name in WRITES else StoreUnavailableError
+                assert isinstance(outcome.error, wanted), (name, outcome)
+                assert outcome.seconds < LIMIT, (name, outcome)
+            await serves_again(client, category)
+
+
+async def test_each_call_on_a_small_pool_ends_in_time(store_url: str, category: str) -> None:
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(
+            proxy.url(), min_size=2, max_size=2, command_timeout=COMMAND_TIMEOUT
+        ) as client:
+            await seed(client, category)
+            await eventually(lambda: is_whole(client))
+            proxy.stall()
+            calls = {n: Background(case.call, client, category) for n, case in CASES.items()}
+            outcomes = {name: await call.outcome() for name, call in calls.items()}
+            proxy.forward()
+            waited = [o for o in outcomes.values() if isinstance(o.error, PoolTimeoutError)]
+            assert len(waited) == len(CASES) - 2
+            for name, outcome in outcomes.items():
+                sent = OutcomeUnknownError if name in WRITES else StoreUnavailableError
+                assert isinstance(outcome.error, (sent, PoolTimeoutError)), (name, outcome)
+                assert outcome.seconds < LIMIT, (name, outcome)
+            assert "Nothing was sent" in str(waited[0].error)
+            await serves_again(client, category)
+
+
+async def test_each_first_call_of_a_client_ends_in_time(
+    client: AsyncClient, store_url: str, category: str
+) -> None:
+    await seed(client, category)
+    with FaultProxy(store_url) as proxy:
+        proxy.stall()
+        fresh = {
+            name: AsyncClient(proxy.url(), command_timeout=COMMAND_TIMEOUT, timeout=1.0)
+            for name in CASES
+        }
+        calls = {name: Background(CASES[name].call, fresh[name], category) for name in CASES}
+        outcomes = {name: await call.outcome() for name, call in calls.items()}
+        proxy.forward()
+        for name, outcome in outcomes.items():
+            assert isinstance(outcome.error, StoreUnavailableError), (name, outcome)
+            assert "Nothing was sent" in str(outcome.error)
+            assert outcome.seconds < LIMIT, (name, outcome)
+        for name in CASES:
+            await CASES[name].call(fresh[name], category)
+            await fresh[name].close()
+    assert len(READS) + len(WRITES) == len(CASES)
+
+
+@pytest.mark.parametrize("pooler", [False, True])
+async def test_a_first_write_ends_in_time_wherever_the_silence_begins(
+    store_url: str, category: str, pooler: bool
+) -> None:
+    proxies = [FaultProxy(store_url) for _ in range(12)]
+    clients: list[AsyncClient] = []
+    calls: list[Background[list[int]]] = []
+    messages = [[NewMessage("Tested"), NewMessage("Tested")] for _ in proxies]
+    for answers, proxy in enumerate(proxies):
+        proxy.stall_after(answers)
+        clients.append(
+            AsyncClient(proxy.url(), command_timeout=COMMAND_TIMEOUT, timeout=5.0, pooler=pooler)
+        )
+        stream = f"{category}-{answers}"
+        calls.append(Background(clients[-1].write_messages, stream, messages[answers]))
+    outcomes = [await call.outcome() for call in calls]
+    for proxy in proxies:
+        proxy.forward()
+    for answers, outcome in enumerate(outcomes):
+        assert outcome.seconds < LIMIT, (answers, outcome)
+        if outcome.error is not None:
+            assert isinstance(outcome.error, (StoreUnavailableError, OutcomeUnknownError))
+    assert isinstance(outcomes[0].error, StoreUnavailableError)
+    assert any(isinstance(outcome.error, OutcomeUnknownError) for outcome in outcomes)
+    for answers, client in enumerate(clients):
+        stream = f"{category}-{answers}"
+        assert await client.write_messages(stream, messages[answers]) == [0, 1]
+        await client.close()
+        proxies[answers].close()
+        assert [position for _, position in stored(store_url, stream)] == [0, 1]
+
+
+async def test_no_session_is_left_after_silence(store_url: str, category: str) -> None:
+    with FaultProxy(store_url) as proxy:
+        url = proxy.url(application_name=category)
+        client = AsyncClient(url, min_size=3, max_size=3, command_timeout=COMMAND_TIMEOUT)
+        await client.write_message(f"{category}-1", NewMessage("Tested"))
+        await eventually(lambda: is_whole(client))
+        proxy.stall()
+        with pytest.raises(MessageDBError):
+            await client.stream_version(f"{category}-1")
+        proxy.forward()
+        await serves_again(client, category)
+        await client.close()
+        await eventually(lambda: sessions(store_url, category) == 0)

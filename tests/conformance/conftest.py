@@ -1,0 +1,80 @@
+"""Two databases on one server: our schema, and the genuine Message DB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fetch_message_db
+import psycopg
+import pytest
+from psycopg import Connection
+
+from tests.conformance.calls import TABLES, Databases, Pair
+
+NewDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def databases(new_database: NewDatabase) -> Databases:
+    """Give the two databases. Without the genuine one the run is skipped, or fails where told to.
+
+    It fails if ``CI`` or ``MESSAGEDB_REQUIRE_GENUINE`` is set.
+    """
+    try:
+        folder = fetch_message_db.fetch()
+    except fetch_message_db.FetchError as error:
+        reason = f"the genuine Message DB is not there to compare with: {error}"
+        if os.environ.get("CI") or os.environ.get("MESSAGEDB_REQUIRE_GENUINE"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    url = new_database(install=False)
+    install_genuine(url, fetch_message_db.genuine_script(folder, has_pgcrypto(url)))
+    return Databases(ours=new_database(), genuine=url)
+
+
+def has_pgcrypto(url: str) -> bool:
+    """Whether the server offers the extension."""
+    with psycopg.connect(url) as conn:
+        found = conn.execute("select from pg_available_extensions where name = 'pgcrypto'")
+        return found.fetchone() is not None
+
+
+def install_genuine(url: str, script: list[str]) -> None:
+    """Run the genuine installation, in one transaction."""
+    with psycopg.connect(url) as conn:
+        for text in script:
+            conn.execute(text.encode())
+
+
+def connect(url: str) -> Connection[Any]:
+    """Connect with the search_path that the genuine functions need."""
+    conn = psycopg.connect(url, autocommit=True)
+    conn.execute("set search_path = message_store, public")
+    return conn
+
+
+@pytest.fixture(scope="session")
+def long_pair(databases: Databases) -> Iterator[Pair]:
+    """Give connections that last for the run, for tests that need no clean table."""
+    with connect(databases.ours) as ours, connect(databases.genuine) as genuine:
+        yield Pair(ours, genuine)
+
+
+@pytest.fixture
+def pair(databases: Databases) -> Iterator[Pair]:
+    """Give fresh sessions on both databases, with empty tables and positions from the start."""
+    with connect(databases.ours) as ours, connect(databases.genuine) as genuine:
+        made = Pair(ours, genuine)
+        made.both(TABLES)
+        yield made
+
+
+@pytest.fixture(params=["ours", "genuine"])
+def url(request: pytest.FixtureRequest, databases: Databases) -> str:
+    """Give each of the two databases in turn, with an empty table."""
+    found = databases.ours if request.param == "ours" else databases.genuine
+    with connect(found) as conn:
+        conn.execute(TABLES.encode())
+    return found

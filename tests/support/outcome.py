@@ -1,0 +1,46 @@
+"""How a call in the background ended, and the types of the cases that are written once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from messagedb import AsyncBoundClient, AsyncClient, BoundClient, Client
+
+R = TypeVar("R")
+
+AsyncStore = AsyncClient | AsyncBoundClient
+Store = Client | BoundClient
+
+AsyncCall = Callable[[AsyncStore, str], Awaitable[object]]
+Call = Callable[[Store, str], object]
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """The value or the error of a call, and the seconds that it took."""
+
+    value: R | None
+    error: Exception | None
+    seconds: float
+
+    def result(self) -> R:
+        """Give the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return cast("R", self.value)
+
+
+def pool_of(client: AsyncClient | Client) -> Any:
+    """Give the pool of an open client."""
+    return vars(client)["_source"].pool
+
+
+def is_whole(client: AsyncClient | Client) -> bool:
+    """Whether each connection that the pool counts lies in it, and nobody waits for one."""
+    stats = pool_of(client).get_stats()
+    return bool(
+        stats["pool_available"] == stats["pool_size"] >= stats["pool_min"]
+        and not stats.get("requests_waiting", 0)
+    )

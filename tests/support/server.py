@@ -1,0 +1,181 @@
+"""A PostgreSQL of a test's own: stopped, killed and started again as the test says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+
+from messagedb.embedded import _rights, find_binaries
+from tests.support.backend import make_url
+
+_PATIENCE = 30.0
+
+
+class OwnServer:
+    """A durable server on a socket in a temporary folder, reachable by this user and root only.
+
+    It listens on no port: a client that tries a free port of this machine again and again may in
+    the end connect to itself, and the server could then not start any more.
+
+    Args:
+        standby_of: another running server to copy and to follow, instead of a new cluster.
+    """
+
+    def __init__(self, standby_of: OwnServer | None = None) -> None:
+        # One thread for all children: each of them dies with the thread that made it.
+        self._thread = ThreadPoolExecutor(1, "postgres")
+        self._postgres: subprocess.Popen[bytes] | None = None
+        self.folder = Path(tempfile.mkdtemp(prefix="mdbt-", dir="/tmp"))
+        self.data = self.folder / "data"
+        self.binaries = find_binaries()
+        try:
+            self._way = self._choose_way()
+            if standby_of is None:
+                initdb = ["-A", "trust", "-E", "UTF8", "--no-locale", "-U", "postgres"]
+                self._run("initdb", "-D", str(self.data), *initdb)
+            else:
+                self._copy(standby_of)
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def url(self, dbname: str = "postgres", user: str = "postgres", password: str = "") -> str:
+        """Give the URL of a database of this server."""
+        changes = {"password": password} if password else {}
+        return make_url(
+            host=str(self.folder), port="5432", dbname=dbname, user=user, sslmode="disable", **changes
+        )
+
+    def start(self) -> None:
+        """Start the server, and return when it takes connections."""
+        self._thread.submit(self._start).result(2 * _PATIENCE)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Stop the server: in order (sessions are ended), or at once, as if it had crashed."""
+        postgres = self._postgres
+        if postgres is not None:
+            postgres.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
+            postgres.wait(_PATIENCE)
+            self._postgres = None
+
+    def reload(self) -> None:
+        """Let the server read its configuration files again."""
+        with psycopg.connect(self.url(), autocommit=True) as conn:
+            before = conn.execute("select pg_conf_load_time()").fetchone()
+            conn.execute("select pg_reload_conf()")
+            until = time.monotonic() + _PATIENCE
+            while conn.execute("select pg_conf_load_time()").fetchone() == before:
+                assert time.monotonic() < until, "the server did not reload its configuration"
+                time.sleep(0.01)
+
+    def add_to_hba(self, lines: Iterable[str]) -> None:
+        """Put lines before those that are in ``pg_hba.conf``, and reload it."""
+        path = self.data / "pg_hba.conf"
+        path.write_text("".join(f"{line}\n" for line in lines) + path.read_text())
+        self.reload()
+
+    def close(self) -> None:
+        """Stop the server and remove its folder."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop(at_once=True)
+        if self._postgres is not None:
+            self._postgres.kill()
+            self._postgres.wait(_PATIENCE)
+        self._thread.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _choose_way(self) -> _rights.Way:
+        reasons: list[str] = []
+        for way in _rights.ways(os.stat(self.folder), exists=False):
+            _rights.give(str(self.folder), way)
+            reason = self._probe(way)
+            if reason is not None and way.uid is not None:
+                copies = tempfile.mkdtemp(prefix="bin-", dir=self.folder)
+                self.binaries = Path(_rights.copy_binaries(str(self.binaries), copies))
+                reason = self._probe(way)
+            if reason is None:
+                return way
+            reasons.append(f"{way.name}: {reason}")
+        raise AssertionError(f"no way to run PostgreSQL: {'; '.join(reasons)}")
+
+    def _probe(self, way: _rights.Way) -> str | None:
+        postgres = str(self.binaries / "postgres")
+        return _rights.probe(way, postgres, str(self.folder), dict(os.environ))
+
+    def _copy(self, primary: OwnServer) -> None:
+        self._run("pg_basebackup", "-d", primary.url(), "-D", str(self.data), "-c", "fast", "-R")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        def run() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [self.binaries / program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd="/",
+                env=_environment(),
+                timeout=_PATIENCE,
+                check=False,
+                **_rights.popen_arguments(self._way, signal.SIGKILL),
+            )
+
+        answer = self._thread.submit(run).result(2 * _PATIENCE)
+        assert answer.returncode == 0, f"{program} failed: {answer.stdout}"
+
+    def _start(self) -> None:
+        settings = {
+            "listen_addresses": "",
+            "port": "5432",
+            "unix_socket_directories": str(self.folder),
+            "timezone": "UTC",
+            "autovacuum": "off",
+        }
+        command: list[str | Path] = [self.binaries / "postgres", "-D", self.data]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        until = time.monotonic() + _PATIENCE
+        while not self._launch(command, until):
+            # What a server that was stopped at once has left may be there for a moment longer.
+            assert time.monotonic() < until, f"the server does not start: {self._log()}"
+
+    def _launch(self, command: list[str | Path], until: float) -> bool:
+        with open(self.folder / "server.log", "ab") as log:
+            postgres = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=_environment(),
+                **_rights.popen_arguments(self._way, signal.SIGINT),
+            )
+        while postgres.poll() is None:
+            try:
+                psycopg.connect(self.url(), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                assert time.monotonic() < until, f"the server is not ready: {self._log()}"
+                time.sleep(0.01)
+            else:
+                self._postgres = postgres
+                return True
+        return False
+
+    def _log(self) -> str:
+        return (self.folder / "server.log").read_text(errors="replace")[-2000:]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return kept | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,0 +1,71 @@
+"""What the fault tests look up in a database, on a connection that no fault reaches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+
+import psycopg
+
+from messagedb import streams
+
+
+def stored(url: str, stream_name: str) -> list[tuple[str, int]]:
+    """Give id and position of each message of a stream, in order."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        cursor = conn.execute(
+            "select id::text, position from message_store.messages where stream_name = %s"
+            " order by global_position",
+            [stream_name],
+        )
+        return [(row[0], row[1]) for row in cursor]
+
+
+def count_category(url: str, category: str) -> int:
+    """Give the number of messages of a category."""
+    return _number(
+        url,
+        "select count(*) from message_store.messages where message_store.category(stream_name) = %s",
+        [category],
+    )
+
+
+def sessions(url: str, application_name: str) -> int:
+    """Give the number of sessions of a name."""
+    return _number(
+        url, "select count(*) from pg_stat_activity where application_name = %s", [application_name]
+    )
+
+
+def waiting_for_locks(url: str, category: str) -> int:
+    """Give the number of sessions that wait for a category's lock."""
+    return _number(
+        url,
+        "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        " and (classid::bigint << 32) | objid::bigint = %s",
+        [streams.hash_64(category)],
+    )
+
+
+def terminate(url: str, pids: Sequence[int]) -> int:
+    """End sessions, wait for their end, and give how many there were."""
+    return _number(
+        url,
+        "select count(*) from unnest(%s::int[]) pid where pg_terminate_backend(pid, 5000)",
+        [list(pids)],
+    )
+
+
+@contextlib.contextmanager
+def locked(url: str, category: str) -> Generator[None]:
+    """Hold a category's lock, as a writer does."""
+    with psycopg.connect(url) as conn:
+        conn.execute("select pg_advisory_xact_lock(%s)", [streams.hash_64(category)])
+        yield
+
+
+def _number(url: str, query: str, params: Sequence[object]) -> int:
+    with psycopg.connect(url, autocommit=True) as conn:
+        row = conn.execute(query.encode(), params).fetchone()
+        assert row is not None
+        return int(row[0])

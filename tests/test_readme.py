@@ -1,0 +1,38 @@
+"""The README's examples run as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.S | re.M)
+
+
+def test_the_quick_starts_are_short() -> None:
+    assert [len(example.strip().splitlines()) <= 16 for example in EXAMPLES[:2]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [(0, "2 Withdrawn {'amount': 2}"), (1, "account-123 0 {'amount': 5}"), (2, "0\n")],
+)
+def test_an_example_runs_and_prints_what_it_says(number: int, printed: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXAMPLES[number]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert printed in done.stdout
+    assert done.stderr == ""
+
+
+def test_every_example_is_listed_here() -> None:
+    assert len(EXAMPLES) == 3
