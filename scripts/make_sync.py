@@ -4,14 +4,13 @@
     python scripts/make_sync.py --check    write nothing; exit 1 and name what is stale
 
 unasync changes the tokens; sync_names.py lists the names; sync_prose.py rewrites docstrings and
-comments. A generated file has the lines of its source, so its line numbers are those of the file to
-edit.
+comments; sync_refusals.py tells what cannot be converted. A generated file has the lines of its
+source, so its line numbers are those of the file to edit.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import os
 import re
@@ -22,30 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sync_prose
+import sync_refusals
 import unasync
-from sync_names import PACKAGE_NAMES, PHRASES, TEST_NAMES
+from sync_names import BUILT_IN, PACKAGE_NAMES, PHRASES, TEST_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT_IN = {
-    "__aenter__": "__enter__",
-    "__aexit__": "__exit__",
-    "__aiter__": "__iter__",
-    "__anext__": "__next__",
-    "AsyncGenerator": "Generator",
-    "AsyncIterable": "Iterable",
-    "AsyncIterator": "Iterator",
-    "StopAsyncIteration": "StopIteration",
-    "asynccontextmanager": "contextmanager",
-}
-_CURES = {
-    "aclose": "list it in sync_names.py",
-    "aclosing": "list it in sync_names.py",
-    "aiter": "list it in sync_names.py",
-    "anext": "list it in sync_names.py",
-    "Awaitable": "put an alias pair into a shared module and list its names in sync_names.py",
-    "Coroutine": "put an alias pair into a shared module and list its names in sync_names.py",
-    "asyncio": "take what it is used for from the twin module _concurrency_async",
-}
 
 
 class ConversionError(Exception):
@@ -128,7 +108,7 @@ def run(job: Job, *, write: bool = True) -> Outcome:
     texts = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
     problems: list[str] = []
     for name, text in texts.items():
-        problems.extend(_refuse_source(sources[name], text, job.names))
+        problems.extend(sync_refusals.before(sources[name], text, job.names))
     if problems:
         raise ConversionError("\n".join(problems))
     made: dict[Path, str] = {}
@@ -158,41 +138,6 @@ def _convert_tokens(sources: Mapping[Path, Path], job: Job) -> dict[Path, str]:
         return made
 
 
-def _refuse_source(path: Path, text: str, names: Mapping[str, str]) -> Iterator[str]:
-    """Refuse, before the conversion, what would come out wrong or differ between Pythons."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        yield f"{path}:{error.lineno}: {error.msg}"
-        return
-    first = tree.body[0] if tree.body else None
-    if not (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-        and first.lineno == 1
-        and first.end_lineno == 1
-    ):
-        yield f"{path}:1: the module needs a docstring that begins and ends on line 1"
-    words = "|".join(map(re.escape, [*names, *BUILT_IN]))
-    hot = re.compile(rf"(?<!\w)(?:async|await|Async[A-Z]\w*|{words})(?!\w)")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            found = hot.search(ast.get_source_segment(text, node) or "")
-            if found:
-                yield (
-                    f"{path}:{node.lineno}: {found[0]} in an f-string converts differently on each"
-                    " Python: give it a variable of its own before the f-string"
-                )
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] in names and alias.asname is None:
-                    yield (
-                        f"{path}:{node.lineno}: import {alias.name} binds another name in the twin:"
-                        " write from … import …"
-                    )
-
-
 def _finish(path: Path, source: str, converted: str, job: Job) -> tuple[str, list[str]]:
     """Rewrite the prose, add the note on line 1, and look for what is left of async code."""
     try:
@@ -218,55 +163,11 @@ def _finish(path: Path, source: str, converted: str, job: Job) -> tuple[str, lis
             f"{path}:1: the sync twin has another number of lines: keep await and what it awaits, "
             "and async and its def, with or for, on one line"
         )
-    problems.extend(_refuse_result(path, text, job))
+    problems.extend(sync_refusals.after(path, text, strings=job.check_strings))
     line, _, rest = text.partition("\n")
     shown = path.relative_to(job.source.parent.parent).as_posix()
     problems.sort(key=lambda problem: int(problem.removeprefix(f"{path}:").partition(":")[0]))
     return f"{line}  # generated from {shown}: edit that file\n{rest}", problems
-
-
-def _refuse_result(path: Path, text: str, job: Job) -> Iterator[str]:
-    """Refuse, after the conversion, whatever is still async."""
-    tree = ast.parse(text)
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        line = f"{path}:{getattr(node, 'lineno', 1)}"
-        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.AsyncFunctionDef):
-            yield f"{line}: {type(node).__name__} is left in the sync twin"
-        elif isinstance(node, ast.comprehension) and node.is_async:
-            yield f"{path}:{node.target.lineno}: an async comprehension is left in the sync twin"
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found = re.search(r"\b(?:async|await|asyncio|Async[A-Z]\w*)\b", node.value)
-            if found and job.check_strings and id(node) not in docstrings:
-                yield (
-                    f"{line}: {found[0]!r} is left in a string of the twin: say it for both halves,"
-                    " or put type(self).__name__ in a variable"
-                )
-        for name in _identifiers(node):
-            if re.match(r"Sync[A-Z]", name):
-                old = "A" + name.replace("S", "s", 1)
-                yield f'{line}: {old} has no sync name: add "{old}": "{name[4:]}" to sync_names.py'
-            elif name in _CURES or re.search("async|await", name, re.IGNORECASE):
-                cure = _CURES.get(name, "rename it, or list it in sync_names.py")
-                yield f"{line}: {name} is left in the sync twin: {cure}"
-
-
-def _identifiers(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
-            yield name
-        case ast.keyword(arg=str(name)):
-            yield name
-        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.alias(name=name, asname=other):
-            yield from name.split(".")
-            if other is not None:
-                yield other
-        case ast.ImportFrom(module=str(name)):
-            yield from name.split(".")
-        case _:
-            pass
 
 
 def _store(target: Path, made: Mapping[Path, str], write: bool) -> Iterator[Path]:

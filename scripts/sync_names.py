@@ -1,11 +1,22 @@
 """The names that differ between the two halves: one line each, async name to sync name.
 
-A name that is listed and never used fails the build, so that this page stays true. unasync knows
-these already: __aenter__ __aexit__ __aiter__ __anext__ asynccontextmanager AsyncIterable
-AsyncIterator AsyncGenerator StopAsyncIteration.
+A name that is listed and never used fails the build, so that this page stays true.
 """
 
 from __future__ import annotations
+
+# What unasync replaces of itself; used or not.
+BUILT_IN = {
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "AsyncGenerator": "Generator",
+    "AsyncIterable": "Iterable",
+    "AsyncIterator": "Iterator",
+    "StopAsyncIteration": "StopIteration",
+    "asynccontextmanager": "contextmanager",
+}
 
 # Used in the package; the tests may use them too.
 PACKAGE_NAMES = {

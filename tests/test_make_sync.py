@@ -12,6 +12,7 @@ import make_sync
 import pytest
 import sync_prose
 from make_sync import ConversionError, Job
+from sync_names import BUILT_IN
 
 NAMES = {
     "AsyncClient": "Client",
@@ -226,7 +227,7 @@ def test_the_folder_may_have_spaces_and_the_names_of_the_halves(tmp_path: Path) 
 )
 def test_prose_reads_as_sync_code(async_text: str, sync_text: str) -> None:
     phrases = {"asyncio task": "thread", "coroutine function": "function"}
-    names = {**make_sync.BUILT_IN, **NAMES}
+    names = {**BUILT_IN, **NAMES}
     assert sync_prose.rewrite(async_text, names, phrases) == sync_text
 
 
@@ -251,10 +252,10 @@ def test_prose_is_docstrings_and_comments_and_nothing_else(job: Job) -> None:
 def test_check_names_what_is_stale(tmp_path: Path) -> None:
     scripts = Path(make_sync.__file__).parent
     (tmp_path / "scripts").mkdir()
-    for name in ("make_sync.py", "sync_names.py", "sync_prose.py"):
+    for name in ("make_sync.py", "sync_names.py", "sync_prose.py", "sync_refusals.py"):
         (tmp_path / "scripts" / name).write_bytes((scripts / name).read_bytes())
     (tmp_path / "scripts" / "sync_names.py").write_text(
-        'PACKAGE_NAMES = {"AsyncA": "A"}\nTEST_NAMES: dict[str, str] = {}\nPHRASES = {}\n'
+        'BUILT_IN, TEST_NAMES, PHRASES = {}, {}, {}\nPACKAGE_NAMES = {"AsyncA": "A"}\n'
     )
     source = tmp_path / "_async_src" / "_messagedb_async"
     source.mkdir(parents=True)

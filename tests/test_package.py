@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 import sync_prose
-from make_sync import BUILT_IN
-from sync_names import PACKAGE_NAMES, PHRASES
+from sync_names import BUILT_IN, PACKAGE_NAMES, PHRASES
 
 import messagedb
 import messagedb.schema

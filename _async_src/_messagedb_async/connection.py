@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from messagedb._concurrency_async import AddConnection
-from messagedb._postgres_errors import CommandTimeout
+from messagedb._postgres_errors import CommandTimeout, first_line
 from messagedb._profile import Profile
 from messagedb._rows import ADAPTERS
 
@@ -83,7 +83,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                     await conn.close()
                     raise
         except psycopg.Error as error:
-            context.last_error = error
+            # Its text only: its traceback would keep a half-made connection open.
+            context.last_error = first_line(error)
             raise
         context.last_error = None
         conn.deadline = math.inf

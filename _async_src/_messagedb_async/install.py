@@ -8,9 +8,9 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
+import messagedb.schema._plan as plan
 from messagedb._postgres_errors import cannot_connect, is_lost
 from messagedb._profile import where
-from messagedb.schema import _plan as plan
 
 
 async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
@@ -71,8 +71,8 @@ async def _install(conn: AsyncConnection[Any], schema: str) -> bool:
         return False
     async with conn.transaction():
         await conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        await conn.execute(plan.SET_UP)
-        await conn.execute(plan.LOCK)
+        await conn.execute(plan.SET_UP.encode())
+        await conn.execute(plan.LOCK.encode())
         texts = plan.steps(await _facts(conn, schema), schema)
         for text in texts:
             # Without parameters: the simple protocol, which takes several statements in one text.

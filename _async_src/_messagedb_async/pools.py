@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from messagedb import _server as servers
 from messagedb._concurrency_async import give_back
-from messagedb._postgres_errors import NOTHING_READ, cannot_connect, first_line, translate
+from messagedb._postgres_errors import NOTHING_READ, cannot_connect, translate
 from messagedb._profile import where
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import Statement
@@ -66,7 +66,7 @@ class AsyncSource:
     def _why_none(self, timeout: float) -> str:
         text = f"no connection became free in {max(timeout, 0.0):.1f} s. Nothing was sent."
         if self.profile.last_error is not None:
-            return f"{text} The last attempt to connect failed: {first_line(self.profile.last_error)}."
+            return f"{text} The last attempt to connect failed: {self.profile.last_error}."
         size = self.pool.max_size
         return f"{text} All {size} connections are in use: raise max_size, or do less at once."
 

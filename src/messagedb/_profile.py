@@ -13,7 +13,6 @@ from ._settings import ANSWER_GRACE
 from ._sql import Statement
 
 if TYPE_CHECKING:
-    import psycopg
     from psycopg.adapt import AdaptersMap
 
     from ._settings import Settings
@@ -32,7 +31,7 @@ class Profile:
         self.settings = settings
         self.sql = sql
         self.session_settings = not settings.pooler
-        self.last_error: psycopg.Error | None = None
+        self.last_error: str | None = None
 
     @property
     def adapters(self) -> AdaptersMap:

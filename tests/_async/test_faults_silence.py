@@ -99,36 +99,37 @@ async def test_each_first_call_of_a_client_ends_in_time(
     assert len(READS) + len(WRITES) == len(CASES)
 
 
-@pytest.mark.parametrize("pooler", [False, True])
 async def test_a_first_write_ends_in_time_wherever_the_silence_begins(
-    store_url: str, category: str, pooler: bool
+    store_url: str, category: str
 ) -> None:
-    proxies = [FaultProxy(store_url) for _ in range(12)]
+    # Through connecting, looking at the server, connecting again and writing, to the end of it.
+    cases = [(pooler, answers) for pooler in (False, True) for answers in range(14)]
+    proxies = [FaultProxy(store_url) for _ in cases]
     clients: list[AsyncClient] = []
     calls: list[Background[list[int]]] = []
-    messages = [[NewMessage("Tested"), NewMessage("Tested")] for _ in proxies]
-    for answers, proxy in enumerate(proxies):
-        proxy.stall_after(answers)
-        clients.append(
-            AsyncClient(proxy.url(), command_timeout=COMMAND_TIMEOUT, timeout=5.0, pooler=pooler)
-        )
-        stream = f"{category}-{answers}"
-        calls.append(Background(clients[-1].write_messages, stream, messages[answers]))
+    streams = [f"{category}{number}x-1" for number in range(len(cases))]
+    messages = [[NewMessage("Tested"), NewMessage("Tested")] for _ in cases]
+    for number, (pooler, answers) in enumerate(cases):
+        proxies[number].stall_after(answers)
+        url = proxies[number].url()
+        client = AsyncClient(url, command_timeout=COMMAND_TIMEOUT, timeout=5.0, pooler=pooler)
+        clients.append(client)
+        calls.append(Background(client.write_messages, streams[number], messages[number]))
     outcomes = [await call.outcome() for call in calls]
     for proxy in proxies:
         proxy.forward()
-    for answers, outcome in enumerate(outcomes):
-        assert outcome.seconds < LIMIT, (answers, outcome)
+    for case, outcome in zip(cases, outcomes, strict=True):
+        assert outcome.seconds < LIMIT, (case, outcome)
         if outcome.error is not None:
             assert isinstance(outcome.error, (StoreUnavailableError, OutcomeUnknownError))
+        assert (outcome.error is None) or case[1] < 13, (case, outcome)
     assert isinstance(outcomes[0].error, StoreUnavailableError)
     assert any(isinstance(outcome.error, OutcomeUnknownError) for outcome in outcomes)
-    for answers, client in enumerate(clients):
-        stream = f"{category}-{answers}"
-        assert await client.write_messages(stream, messages[answers]) == [0, 1]
+    for number, client in enumerate(clients):
+        assert await client.write_messages(streams[number], messages[number]) == [0, 1]
         await client.close()
-        proxies[answers].close()
-        assert [position for _, position in stored(store_url, stream)] == [0, 1]
+        proxies[number].close()
+        assert [position for _, position in stored(store_url, streams[number])] == [0, 1]
 
 
 async def test_no_session_is_left_after_silence(store_url: str, category: str) -> None:

@@ -82,7 +82,7 @@ READS = (
     "select stream_version(null), stream_version('nothing-1')",
     "select acquire_lock(null), acquire_lock(''), acquire_lock('a-1'), acquire_lock('a')",
     "select message_store_version()",
-    "select get_stream_messages('cg-1')",
+    "select count(get_stream_messages('cg-1'))",
     "select (get_last_stream_message('cg-1')).*",
     "select position, global_position, id from get_category_messages(category => 'cg',"
     ' "position" => 3, batch_size => 2)',

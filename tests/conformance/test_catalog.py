@@ -32,8 +32,8 @@ QUESTIONS = {
         select conname, contype, pg_get_constraintdef(oid), condeferrable from pg_constraint
         where connamespace = 'message_store'::regnamespace order by 1""",
     "sequences": """
-        select sequencename, data_type::text, start_value, min_value, max_value, increment_by, cycle,
-            cache_size from pg_sequences where schemaname = 'message_store'""",
+        select sequencename, data_type::text, start_value, min_value, max_value, increment_by,
+            cycle, cache_size from pg_sequences where schemaname = 'message_store'""",
     "the owner of the sequence": """
         select pg_get_serial_sequence('message_store.messages', 'global_position')""",
     "triggers and rules": """

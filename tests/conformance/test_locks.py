@@ -67,7 +67,7 @@ def writers(url: str) -> Iterator[Writers]:
         connections = [stack.enter_context(connect(url)) for _ in range(3)]
         for conn in connections:
             conn.execute("set deadlock_timeout = '50ms'")
-            conn.execute(f"set statement_timeout = '{LIMIT}s'")
+            conn.execute(f"set statement_timeout = '{LIMIT}s'".encode())
         made = Writers(connections, stack.enter_context(connect(url)))
         stack.callback(made.close)
         yield made

@@ -93,8 +93,8 @@ def test_a_name_longer_than_the_index_takes(pair: Pair) -> None:
 
 def test_several_writes_in_one_statement_are_one(pair: Pair) -> None:
     text = (
-        "select write_message(id, 's-1', 'T', '{}'::jsonb, null, version) from unnest(%s::varchar[],"
-        " %s::bigint[]) with ordinality as v(id, version, n) order by n"
+        "select write_message(id, 's-1', 'T', '{}'::jsonb, null, version)"
+        " from unnest(%s::varchar[], %s::bigint[]) with ordinality as v(id, version, n) order by n"
     )
     assert pair.same(text, [[A, B, C], [-1, 0, 1]]).rows == [(0,), (1,), (2,)]
     ids = [str(uuid.UUID(int=number)) for number in (4, 5, 6)]

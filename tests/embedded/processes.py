@@ -40,10 +40,11 @@ for line in sys.stdin:
             connection.execute("SELECT pg_advisory_lock(1)")
             connection.execute("CREATE TABLE IF NOT EXISTS acknowledged (n bigserial, who int)")
             connection.execute("SELECT pg_advisory_unlock(1)")
+            insert = "INSERT INTO acknowledged (who) VALUES (%s) RETURNING n"
             count = 0
             while count != int(argument):
-                row = connection.execute("INSERT INTO acknowledged (who) VALUES (%s) RETURNING n",
-                [os.getpid()]).fetchone() say(n=row[0]) count += 1
+                say(n=connection.execute(insert, [os.getpid()]).fetchone()[0])
+                count += 1
     elif command == "program":
         import subprocess
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
@@ -56,7 +57,6 @@ for line in sys.stdin:
             os.read(reader, 1)
             os._exit(0)
         os.close(reader)
-        os.set_inheritable(writer, False)
         say(pid=pid)
     elif command == "stop":
         server.stop()

@@ -73,9 +73,11 @@ def test_kill_9_of_the_supervisor(client: Start, store: Path) -> None:
 
 def test_kill_9_of_the_supervisor_of_a_temporary_server() -> None:
     server = embedded.start(install=False)
+    socket_directory = server.url.split("host=")[1].split("&")[0]
     os.kill(supervisor(server.folder), signal.SIGKILL)
     server.stop()
     assert not server.folder.exists()
+    assert not os.path.exists(socket_directory)
     until(lambda: not running(server.folder), "PostgreSQL ended", 5)
 
 

@@ -109,3 +109,14 @@ def test_a_temporary_server_is_durable_unless_fast_and_gone_at_the_end() -> None
         assert server.folder.is_dir()
     assert not server.folder.exists()
     assert not running(server.folder)
+
+
+def test_the_message_db_is_installed_unless_it_is_there(store: Path) -> None:
+    write = "SELECT write_message(gen_random_uuid()::text, 'embedded-1', 'Written', '{}')"
+    with embedded.start(store) as server:
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute(write).fetchone() == (0,)
+        with embedded.start(store) as again, psycopg.connect(again.url) as connection:
+            assert connection.execute(write).fetchone() == (1,)
+    with embedded.start(store) as server, psycopg.connect(server.url) as connection:
+        assert connection.execute("SELECT stream_version('embedded-1')").fetchone() == (1,)

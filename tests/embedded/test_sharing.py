@@ -117,7 +117,7 @@ def test_a_server_that_nobody_holds_an_object_of_runs_on(folder: Path) -> None:
     gc.collect()
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-        os.kill(postmaster(folder), signal.SIGINT)
+    os.kill(postmaster(folder), signal.SIGINT)
     until(lambda: not running(folder), "the server ended", 5)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from messagedb.embedded import _rights
+from tests.support import unprivileged
 from tests.support.backend import make_url
 
 _PATIENCE = 20.0
@@ -39,17 +39,17 @@ class PgBouncer:
 
     def __init__(self, target: str) -> None:
         # Debian has it where an ordinary user's PATH does not look.
-        path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin"
-        program = shutil.which("pgbouncer", path=path)
+        places = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin"
+        program = shutil.which("pgbouncer", path=places)
         if program is None:
             raise NoPgBouncerError("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
         self.folder = Path(tempfile.mkdtemp(prefix="mdbb-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            way = self._choose_way(program)
+            way, path = unprivileged.choose(Path(program), self.folder)
             self._write_configuration(target)
-            _rights.give(str(self.folder), way)
-            self._process = self._start(program, way)
+            way.own(self.folder)
+            self._process = self._start(path, way)
         except BaseException:
             self.close()
             raise
@@ -68,16 +68,6 @@ class PgBouncer:
                 self._process.kill()
                 self._process.wait(_PATIENCE)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _choose_way(self, program: str) -> _rights.Way:
-        reasons: list[str] = []
-        for way in _rights.ways(os.stat(self.folder), exists=False):
-            _rights.give(str(self.folder), way)
-            reason = _rights.probe(way, program, str(self.folder), dict(os.environ))
-            if reason is None:
-                return way
-            reasons.append(f"{way.name}: {reason}")
-        raise AssertionError(f"no way to run pgbouncer: {'; '.join(reasons)}")
 
     def _write_configuration(self, target: str) -> None:
         given = conninfo_to_dict(target)
@@ -101,7 +91,7 @@ class PgBouncer:
         ]
         (self.folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
 
-    def _start(self, program: str, way: _rights.Way) -> subprocess.Popen[bytes]:
+    def _start(self, program: Path, way: unprivileged.Way) -> subprocess.Popen[bytes]:
         with open(self.folder / "log", "wb") as log:
             process = subprocess.Popen(
                 [program, "-q", self.folder / "pgbouncer.ini"],
@@ -109,7 +99,7 @@ class PgBouncer:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                **_rights.popen_arguments(way, signal.SIGKILL),
+                **way.popen_arguments(),
             )
         until = time.monotonic() + _PATIENCE
         while True:

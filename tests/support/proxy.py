@@ -138,6 +138,15 @@ class FaultProxy:
 
         self._do(command)
 
+    def end_orphans(self) -> None:
+        """Tell the server that the clients are gone that `cut_clients` cut."""
+
+        def command() -> None:
+            while self._orphans:
+                self._orphans.pop().close()
+
+        self._do(command)
+
     def lose(self, marker: bytes | str, *, times: int = 1, cut: bool = True) -> None:
         """Lose the answer to the next request that holds the marker.
 
@@ -162,7 +171,8 @@ class FaultProxy:
         def command() -> None:
             self._closed = True
 
-        self._do(command)
+        if not self._closed:
+            self._do(command)
         self._thread.join(5.0)
         assert not self._thread.is_alive(), "the proxy's thread did not end"
 
@@ -208,8 +218,8 @@ class FaultProxy:
                         self._move(key.data, key.fileobj is key.data.client, events)
             for connection in list(self._connections):
                 self._end(connection, reset=True)
-            for orphan in self._orphans:
-                orphan.close()
+            while self._orphans:
+                self._orphans.pop().close()
 
     def _obey(self) -> None:
         self._wake.recv(4096)

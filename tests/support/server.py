@@ -15,7 +15,9 @@ from pathlib import Path
 
 import psycopg
 
-from messagedb.embedded import _rights, find_binaries
+from messagedb.embedded import find_binaries
+
+from tests.support import unprivileged
 from tests.support.backend import make_url
 
 _PATIENCE = 30.0
@@ -37,11 +39,12 @@ class OwnServer:
         self._postgres: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="mdbt-", dir="/tmp"))
         self.data = self.folder / "data"
-        self.binaries = find_binaries()
         try:
-            self._way = self._choose_way()
+            postgres = find_binaries() / "postgres"
+            self._way, postgres = unprivileged.choose(postgres, self.folder)
+            self.binaries = postgres.parent
             if standby_of is None:
-                initdb = ["-A", "trust", "-E", "UTF8", "--no-locale", "-U", "postgres"]
+                initdb = ["-A", "trust", "-E", "UTF8", "--no-locale", "-U", "postgres", "-N"]
                 self._run("initdb", "-D", str(self.data), *initdb)
             else:
                 self._copy(standby_of)
@@ -95,26 +98,8 @@ class OwnServer:
         self._thread.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _choose_way(self) -> _rights.Way:
-        reasons: list[str] = []
-        for way in _rights.ways(os.stat(self.folder), exists=False):
-            _rights.give(str(self.folder), way)
-            reason = self._probe(way)
-            if reason is not None and way.uid is not None:
-                copies = tempfile.mkdtemp(prefix="bin-", dir=self.folder)
-                self.binaries = Path(_rights.copy_binaries(str(self.binaries), copies))
-                reason = self._probe(way)
-            if reason is None:
-                return way
-            reasons.append(f"{way.name}: {reason}")
-        raise AssertionError(f"no way to run PostgreSQL: {'; '.join(reasons)}")
-
-    def _probe(self, way: _rights.Way) -> str | None:
-        postgres = str(self.binaries / "postgres")
-        return _rights.probe(way, postgres, str(self.folder), dict(os.environ))
-
     def _copy(self, primary: OwnServer) -> None:
-        self._run("pg_basebackup", "-d", primary.url(), "-D", str(self.data), "-c", "fast", "-R")
+        self._run("pg_basebackup", "-d", primary.url(), "-D", str(self.data), "-c", "fast", "-R", "-N")
 
     def _run(self, program: str, *arguments: str) -> None:
         def run() -> subprocess.CompletedProcess[str]:
@@ -128,7 +113,7 @@ class OwnServer:
                 env=_environment(),
                 timeout=_PATIENCE,
                 check=False,
-                **_rights.popen_arguments(self._way, signal.SIGKILL),
+                **self._way.popen_arguments(),
             )
 
         answer = self._thread.submit(run).result(2 * _PATIENCE)
@@ -159,7 +144,7 @@ class OwnServer:
                 stderr=log,
                 cwd="/",
                 env=_environment(),
-                **_rights.popen_arguments(self._way, signal.SIGINT),
+                **self._way.popen_arguments(signal.SIGINT),
             )
         while postgres.poll() is None:
             try:

@@ -8,6 +8,7 @@ import msgspec
 import psycopg
 import pytest
 
+import messagedb.schema._plan as plan
 from messagedb import schema
 from messagedb.errors import (
     IncompatibleServerError,
@@ -16,7 +17,6 @@ from messagedb.errors import (
     StoreUnavailableError,
     ValidationError,
 )
-from messagedb.schema import _plan as plan
 
 EMPTY = plan.Facts(
     server_version=180000,

@@ -58,12 +58,16 @@ class Cluster:
 
     def make(self, deadline: float, *, sync: bool) -> None:
         """Find a way to run PostgreSQL, and make the data directory if there is none."""
-        self.socket_directory = _make_socket_directory()
         new = self._choose_way()
         if os.path.exists(os.path.join(self.data, "PG_VERSION")):
             shutil.rmtree(new, ignore_errors=True)
         else:
             self._initdb(new, deadline, sync=sync)
+
+    def make_socket_directory(self) -> str:
+        """Make a directory that the server's socket fits in, and give it."""
+        self.socket_directory = _make_socket_directory()
+        return self.socket_directory
 
     def launch(self, deadline: float) -> None:
         """Start PostgreSQL on the data and return when it takes connections."""
@@ -88,13 +92,8 @@ class Cluster:
             self._disown_stale_pid()
             with open(self.log, "ab") as log:
                 begin = log.tell()
-                self.postgres = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd="/",
-                    **_rights.popen_arguments(self.way, signal.SIGINT),
+                self.postgres = _rights.popen(
+                    self.way, command, signal.SIGINT, stdout=log, stderr=log
                 )
             status = self._wait_until_ready(self.postgres, deadline)
             if status is None:
@@ -231,20 +230,10 @@ class Cluster:
         command += ["-D", new, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]
         if not sync:
             command.append("--no-sync")
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            timeout=max(1.0, deadline - time.monotonic()),
-            check=False,
-            **_rights.popen_arguments(self.way, signal.SIGKILL),
-        )
-        if answer.returncode != 0:
+        status, said = _rights.run(self.way, command, max(1.0, deadline - time.monotonic()))
+        if status != 0:
             shutil.rmtree(new, ignore_errors=True)
-            said = answer.stdout.decode("utf-8", "replace").strip()[-1500:]
-            raise Failure(f"initdb ended with status {answer.returncode} and said:\n{said}")
+            raise Failure(f"initdb ended with status {status} and said:\n{said[-1500:]}")
         # Complete or not there: a start that is killed before this line leaves no half-made data
         # under the name.
         os.rename(new, self.data)

@@ -124,7 +124,10 @@ def try_lock(descriptor: int, *, exclusive: bool) -> bool:
 
 
 def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> int:
-    """Open and take a lock, and give its descriptor; wait until ``deadline`` (``time.monotonic()``).
+    """Open and take a lock, waiting until ``deadline`` (of ``time.monotonic()``).
+
+    Returns:
+        The descriptor that holds it.
 
     Raises:
         EmbeddedServerError: another process held it all the time, or the file cannot be used.

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,12 +58,43 @@ def ways(owner: os.stat_result, *, exists: bool) -> Iterator[Way]:
         yield Way(f"as user {name}", user.pw_uid, user.pw_gid)
 
 
-def popen_arguments(way: Way, death_signal: int) -> dict[str, Any]:
-    """Give Popen's arguments to start a program in this way, with a signal when we die (Linux)."""
-    arguments: dict[str, Any] = {"preexec_fn": _prepared(way, death_signal)}
-    if way.uid is not None:
-        arguments |= {"user": way.uid, "group": way.gid, "extra_groups": []}
-    return arguments
+def popen(
+    way: Way,
+    command: list[str],
+    death_signal: int,
+    *,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
+) -> subprocess.Popen[bytes]:
+    """Start a program in this way; on Linux it gets the signal when we die."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd="/",
+        preexec_fn=_prepared(way, death_signal),
+        user=way.uid,
+        group=way.gid,
+        extra_groups=None if way.uid is None else [],
+    )
+
+
+def run(way: Way, command: list[str], timeout: float) -> tuple[int, str]:
+    """Run a program in this way, for as long as ``timeout`` seconds; give its status and output.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it could not be started, or took too long and is dead.
+    """
+    with popen(
+        way, command, signal.SIGKILL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, said.decode("utf-8", "replace").strip()
 
 
 def _prepared(way: Way, death_signal: int) -> Callable[[], None] | None:
@@ -86,22 +117,14 @@ def _prepared(way: Way, death_signal: int) -> Callable[[], None] | None:
 
 def probe(way: Way, postgres: str, directory: str) -> str | None:
     """Give None if ``postgres`` runs and can use ``directory`` in this way, else the reason."""
+    script = 'cd -- "$1" && test -w . && exec "$2" -V'
     try:
-        answer = subprocess.run(
-            ["/bin/sh", "-c", 'cd -- "$1" && test -w . && exec "$2" -V', "sh", directory, postgres],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd="/",
-            timeout=30,
-            check=False,
-            **popen_arguments(way, signal.SIGKILL),
-        )
+        status, said = run(way, ["/bin/sh", "-c", script, "sh", directory, postgres], 30.0)
     except (OSError, subprocess.SubprocessError) as exc:
         return str(exc)
-    if answer.returncode == 0:
+    if status == 0:
         return None
-    said = answer.stderr.decode("utf-8", "replace").strip().replace("\n", " ")
-    return said or f"no access to {directory}"
+    return said.replace("\n", " ") or f"no access to {directory}"
 
 
 def give(path: str, way: Way) -> None:

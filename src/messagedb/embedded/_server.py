@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +12,9 @@ import psycopg
 
 from messagedb.errors import EmbeddedServerError
 
-from . import _address, _binaries, _database, _folder, _options, _spawn
+from . import _address, _database, _folder, _options, _spawn
+from ._binaries import find
+from ._share import Share, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 _POLL = 0.02
-_STOP_LIMIT = 60.0
 
 
 class EmbeddedServer:
@@ -50,14 +47,12 @@ class EmbeddedServer:
     admin_url: str
     folder: Path
 
-    def __init__(self, folder: Path, *, temporary: bool) -> None:
-        self.folder = folder
-        self._temporary = temporary
-        self._use_lock = -1
-        self._pipe = -1
-        self._pid = os.getpid()
-        self._stopping = threading.Lock()
-        self._stopped = False
+    def __init__(self, share: Share) -> None:
+        where = share.socket_directory
+        self._share = share
+        self.folder = share.folder
+        self.url = _address.url(where, _database.ROLE, _database.DATABASE)
+        self.admin_url = _address.url(where, _database.SUPERUSER, _database.DATABASE)
 
     def __enter__(self) -> Self:
         """Give the server itself."""
@@ -74,7 +69,7 @@ class EmbeddedServer:
 
     def __repr__(self) -> str:
         """Name the folder and whether this share was stopped."""
-        state = "stopped" if self._stopped else "running"
+        state = "stopped" if self._share.left else "running"
         return f"<EmbeddedServer {state} in {str(self.folder)!r}>"
 
     def stop(self) -> None:
@@ -84,42 +79,7 @@ class EmbeddedServer:
         is kept, unless the server is temporary: then its folder is removed. May be called again,
         and from any thread; raises nothing. In a forked child it gives up the child's copy only.
         """
-        with self._stopping:
-            if self._stopped:
-                return
-            self._stopped = True
-            for descriptor in (self._pipe, self._use_lock):
-                if descriptor >= 0:
-                    # Closed and never unlocked: a forked child may go on with its copy.
-                    os.close(descriptor)
-            if os.getpid() != self._pid:
-                return
-            ended = self._wait_for_end()
-            _spawn.reap()
-            if ended and self._temporary:
-                self._remove()
-
-    def _wait_for_end(self) -> bool:
-        begin = time.monotonic()
-        look = begin + _POLL
-        while time.monotonic() < begin + _STOP_LIMIT:
-            if not _folder.is_locked(self.folder, _folder.SERVER_LOCK, exclusive=False):
-                return True
-            if time.monotonic() > look:
-                if _folder.is_shared(self.folder):
-                    return False
-                # Seldom: each look holds the lock that the supervisor is trying to get.
-                look = time.monotonic() + 0.15
-            time.sleep(_POLL / 4)
-        return False
-
-    def _remove(self) -> None:
-        # The supervisor has done it, unless it was killed: then PostgreSQL may be on its way out.
-        deadline = time.monotonic() + 5.0
-        while self.folder.exists() and time.monotonic() < deadline:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            if self.folder.exists():
-                time.sleep(_POLL)
+        self._share.leave()
 
 
 def start(
@@ -176,39 +136,37 @@ def start(
         )
     deadline = time.monotonic() + timeout
     if path is None or not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
-        _binaries.find()  # Before anything is made for a server that cannot be started.
-    server = EmbeddedServer(_temporary_folder() if path is None else path, temporary=path is None)
+        find()  # Before anything is made for a server that cannot be started.
+    share = Share(temporary_folder() if path is None else path, temporary=path is None)
     try:
         if path is not None:
             _folder.prepare(path)
-        _start(server, asked, install=install, deadline=deadline)
+        return _start(share, asked, install=install, deadline=deadline)
     except BaseException:
-        server.stop()
+        share.leave()
         raise
-    return server
 
 
 def _start(
-    server: EmbeddedServer, asked: dict[str, str], *, install: bool, deadline: float
-) -> None:
-    folder = server.folder
+    share: Share, asked: dict[str, str], *, install: bool, deadline: float
+) -> EmbeddedServer:
+    folder = share.folder
     start_lock = _folder.take_lock(folder, _folder.START_LOCK, exclusive=True, deadline=deadline)
     try:
         # While we hold start.lock no supervisor ends, except for PostgreSQL's own end.
-        server._use_lock = _folder.take_lock(
+        share.use_lock = _folder.take_lock(
             folder, _folder.USE_LOCK, exclusive=False, deadline=deadline
         )
         _spawn.reap()
         state = _join(folder, deadline, role=not install)
         if state is None:
-            state, server._pipe = _spawn.spawn(
-                folder, asked, temporary=server._temporary, deadline=deadline
+            state, share.supervisor, share.pipe = _spawn.spawn(
+                folder, asked, temporary=share.temporary, deadline=deadline
             )
             _check_ours(folder, state, deadline, role=not install)
         _check_settings(folder, asked, state)
-        socket_directory = str(state["socket_directory"])
-        server.url = _address.url(socket_directory, _database.ROLE, _database.DATABASE)
-        server.admin_url = _address.url(socket_directory, _database.SUPERUSER, _database.DATABASE)
+        share.socket_directory = str(state["socket_directory"])
+        server = EmbeddedServer(share)
         if install:
             try:
                 _database.install(server.admin_url)
@@ -216,6 +174,7 @@ def _start(
                 raise _database.failed(folder, exc) from exc
     finally:
         os.close(start_lock)
+    return server
 
 
 def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None:
@@ -262,21 +221,3 @@ def _check_settings(folder: Path, asked: dict[str, str], state: dict[str, Any]) 
             "sent; it runs on as it was. Leave the settings out, or stop every process that uses "
             "the folder and start it with them."
         )
-
-
-def _temporary_folder() -> Path:
-    root = os.geteuid() == 0
-    # Root's server may run as another user, who must be able to pass; what is in the folder is
-    # closed to others.
-    place = "/tmp" if root and os.access("/tmp", os.W_OK) else None
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="messagedb-", dir=place)).absolute()
-    except OSError as exc:
-        raise EmbeddedServerError(
-            f"no folder for a temporary server could be made: {exc}. Nothing was started. Let "
-            "TMPDIR name a folder that this user may write."
-        ) from exc
-    if root:
-        with contextlib.suppress(OSError):
-            folder.chmod(0o711)
-    return folder

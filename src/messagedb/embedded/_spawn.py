@@ -17,7 +17,8 @@ from typing import Any
 
 from messagedb.errors import EmbeddedServerError
 
-from . import _binaries, _folder
+from . import _folder
+from ._binaries import find
 
 _SUPERVISOR = Path(__file__).absolute().with_name("_supervisor.py")
 # How much longer than its own limit the supervisor has to say why it failed.
@@ -31,19 +32,19 @@ _children_lock = threading.Lock()
 
 def spawn(
     folder: Path, settings: dict[str, str], *, temporary: bool, deadline: float
-) -> tuple[dict[str, Any], int]:
+) -> tuple[dict[str, Any], int, int]:
     """Start a supervisor and the server with it.
 
     The caller holds ``start.lock`` and a share of ``use.lock``.
 
     Returns:
-        What the supervisor says of the server, and the writing end of its input: it takes the end
-        of that for ours.
+        What the supervisor says of the server; its process id; and the writing end of its input,
+        whose end it takes for ours.
 
     Raises:
         EmbeddedServerError: it could not be started; nothing runs, and nothing is open.
     """
-    binaries = _binaries.find()
+    binaries = find()
     _folder.check_version(folder, binaries.major, binaries.directory)
     order = {
         "settings": settings,
@@ -92,11 +93,11 @@ def spawn(
         raise
     finally:
         os.close(answer_reader)
-    return answer["ready"], order_writer
+    return answer["ready"], process.pid, order_writer
 
 
-def reap() -> None:
-    """Reap the supervisors of this process that have ended, so that no zombies are left."""
+def reap() -> set[int]:
+    """Reap the supervisors of this process that have ended, and give those that have not."""
     with _children_lock:
         for pid in list(_children):
             try:
@@ -105,6 +106,7 @@ def reap() -> None:
                 ended = True
             if ended:
                 _children.discard(pid)
+        return set(_children)
 
 
 def _read_answer(descriptor: int, deadline: float) -> dict[str, Any]:

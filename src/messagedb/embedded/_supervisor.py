@@ -57,11 +57,9 @@ class Supervisor:
         self._lock(deadline)
         self.cluster.end_orphan()
         self._clear_leftovers()
-        self.cluster.make(deadline, sync=not self.order["fast"])
-        self.cluster.launch(deadline)
         state = {
             "format": 1,
-            "socket_directory": self.cluster.socket_directory,
+            "socket_directory": self.cluster.make_socket_directory(),
             "token": self.token,
             "settings": self.order["settings"],
             "supervisor": os.getpid(),
@@ -69,7 +67,11 @@ class Supervisor:
         with open(self.state + ".new", "w", encoding="ascii") as file:
             json.dump(state, file)
         self._keep_owner(self.state + ".new")
+        # Early, so that the next supervisor finds the socket's directory whenever we are killed:
+        # clients believe a connection only.
         os.replace(self.state + ".new", self.state)
+        self.cluster.make(deadline, sync=not self.order["fast"])
+        self.cluster.launch(deadline)
         return state
 
     def watch(self) -> None:
@@ -78,7 +80,7 @@ class Supervisor:
         os.set_blocking(wake, False)
         os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake)
         locks = [
             os.open(os.path.join(self.folder, name), os.O_RDWR)
             for name in ("start.lock", "use.lock")
@@ -169,6 +171,10 @@ def _take_all(descriptors: list[int]) -> bool:
     return True
 
 
+def _wake(number: int, frame: object) -> None:
+    """Handle a signal by nothing: that it came is known by the wake-up descriptor."""
+
+
 def _read_order() -> dict[str, Any]:
     text = b""
     while not text.endswith(b"\n"):
@@ -186,7 +192,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Whoever sends one to everybody (a service manager, a closing terminal) means the clients:
         # we go when they have gone. By a handler, because an ignored signal is inherited.
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _wake)
     os.umask(0o077)
     supervisor = Supervisor(sys.argv[1], sys.argv[2], _read_order())
     answer: dict[str, Any]

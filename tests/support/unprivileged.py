@@ -1,0 +1,117 @@
+"""Running servers that refuse to run as root, as root or as anybody; they die with the thread that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LINUX = sys.platform == "linux"
+_CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a program: as this user, as this user in a namespace of its own, or as another."""
+
+    user: str | None = None
+    namespace: bool = False
+
+    def popen_arguments(self, death_signal: int = signal.SIGKILL) -> dict[str, Any]:
+        """Give the arguments of Popen for it. The program gets the signal when our thread ends."""
+        arguments: dict[str, Any] = {"preexec_fn": self._prepare(death_signal)}
+        if self.user is not None:
+            entry = pwd.getpwnam(self.user)
+            arguments |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        return arguments
+
+    def own(self, folder: Path) -> None:
+        """Give a folder of ours, and what is in it, to the user of the program."""
+        if self.user is not None:
+            entry = pwd.getpwnam(self.user)
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+
+    def works(self, program: Path, folder: Path) -> bool:
+        """Tell whether the program starts this way and can use the folder."""
+        script = 'cd -- "$1" && test -w . && exec "$2" -V'
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            answer = subprocess.run(
+                ["/bin/sh", "-c", script, "sh", folder, program],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd="/",
+                timeout=30,
+                check=False,
+                **self.popen_arguments(),
+            )
+            return answer.returncode == 0
+        return False
+
+    def _prepare(self, death_signal: int) -> Callable[[], None] | None:
+        if not _LINUX:
+            return None
+        libc = ctypes.CDLL(None)
+
+        def before_exec() -> None:
+            if self.namespace and libc.unshare(_CLONE_NEWUSER) != 0:
+                os._exit(126)
+            # Last, because the kernel forgets it when the user changes.
+            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+
+        return before_exec
+
+
+def choose(program: Path, folder: Path) -> tuple[Way, Path]:
+    """Choose how to run a program in a folder of ours, and give it the folder.
+
+    Returns:
+        The way, and the program to run: a copy where the other user cannot reach the original.
+    """
+    for way in _ways():
+        way.own(folder)
+        if way.works(program, folder):
+            return way, program
+        if way.user is not None and program.parent.name == "bin":
+            copy = _copy(program, folder)
+            if way.works(copy, folder):
+                return way, copy
+    raise AssertionError(f"no way to run {program} as somebody else than root works here")
+
+
+def _ways() -> Iterator[Way]:
+    if os.geteuid() != 0:
+        yield Way()
+        return
+    if _LINUX:
+        yield Way(namespace=True)
+    for user in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            pwd.getpwnam(user)
+            yield Way(user)
+
+
+def _copy(program: Path, folder: Path) -> Path:
+    """Copy a wheel's programs, with the libraries that they look for beside them."""
+    installed = program.parent.parent
+    package = installed.parent
+    target = folder / "programs" / package.name / installed.name
+    if not target.exists():
+        shutil.copytree(installed, target, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / "programs" / libraries.name, symlinks=True)
+    for path in (folder, folder / "programs", *(folder / "programs").rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
+    return target / "bin" / program.name
