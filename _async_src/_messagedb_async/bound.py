@@ -33,19 +33,22 @@ if TYPE_CHECKING:
 
 
 class AsyncBoundClient(AsyncOperations):
-    """The operations of a client on one psycopg connection of the caller's. Made by ``AsyncClient.bind``.
+    """The operations of a client on one psycopg connection of the caller's.
 
-    In a transaction, or on a connection that is not in autocommit mode, they are part of that transaction: written
-    when it commits, gone when it rolls back, and the locks of the categories written are held to its end. Neither a
-    message that is stored already nor a version conflict aborts it. On a connection in autocommit mode and outside
-    a transaction each operation is a transaction of its own.
+    In a transaction, or on a connection that is not in autocommit mode, they are part of that
+    transaction: written when it commits, gone when it rolls back, and the locks of the categories
+    written are held to its end. Neither a message that is stored already nor a version conflict
+    aborts it. On a connection in autocommit mode and outside a transaction each operation is a
+    transaction of its own.
 
-    No setting of the connection lasts beyond an operation, and the client's ``command_timeout`` does not limit it in
-    the caller's transaction. Row factories, cursor factories and adapters of the connection are not used. Use it
-    from one task at a time, like the connection.
+    No setting of the connection lasts beyond an operation, and the client's ``command_timeout``
+    does not limit it in the caller's transaction. Row factories, cursor factories and adapters of
+    the connection are not used. Use it from one task at a time, like the connection.
 
-    Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that has failed
-    already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ or SERIALIZABLE are refused
+    Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that
+    has failed
+    already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ or
+        SERIALIZABLE are refused
     with ``ValidationError``.
     """
 
@@ -82,7 +85,7 @@ class AsyncBoundClient(AsyncOperations):
 
     def _consequence(self, otherwise: str) -> str:
         if self._conn.closed:
-            return "The connection is closed: a transaction on it that was not committed is rolled back."
+            return "The connection is closed: what was not committed on it is rolled back."
         if self._conn.pgconn.transaction_status == TransactionStatus.INERROR:
             return TRANSACTION_ABORTED
         return otherwise
@@ -91,13 +94,15 @@ class AsyncBoundClient(AsyncOperations):
         conn = self._conn
         server = await self._server_facts()
         if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-            # Only after what the caller has queued was answered is it known what the transaction is.
+            # Only after what the caller has queued was answered is it known what the transaction
+            # is.
             async with conn.pipeline() as pipeline:
                 await pipeline.sync()
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             raise TransactionAbortedError(
-                "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+                "the transaction on this connection has failed before. Nothing was sent. Roll it "
+                "back "
                 "(to a savepoint, or all of it) and run it again."
             )
         if conn.autocommit and status == TransactionStatus.IDLE:
@@ -114,7 +119,8 @@ class AsyncBoundClient(AsyncOperations):
         if server is None:
             if conn.pgconn.transaction_status == TransactionStatus.INERROR:
                 raise TransactionAbortedError(
-                    "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+                    "the transaction on this connection has failed before. Nothing was sent. Roll "
+                    "it back "
                     "(to a savepoint, or all of it) and run it again."
                 )
             server = await inspect(conn, self._profile)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg import AsyncConnection
@@ -45,10 +45,11 @@ if TYPE_CHECKING:
 class AsyncClient(AsyncOperations):
     """A client of one Message DB, with a pool of connections.
 
-    It opens itself on the first operation, or as a context manager, which also closes it. It may be shared by all
-    tasks of one event loop. In the child after a fork it opens a pool of its own. Each operation holds one
-    connection while it runs, and ends within ``command_timeout`` and one second more; a write whose connection was
-    lost is sent again within that time, which its message id makes safe, and a read is, too.
+    It opens itself on the first operation, or as a context manager, which also closes it. It may be
+    shared by all tasks of one event loop. In the child after a fork it opens a pool of its own.
+    Each operation holds one connection while it runs, and ends within ``command_timeout`` and one
+    second more; a write whose connection was lost is sent again within that time, which its message
+    id makes safe, and a read is, too.
 
     Example::
 
@@ -58,22 +59,25 @@ class AsyncClient(AsyncOperations):
                 print(message.type, message.data)
 
     Args:
-        conninfo: a libpq connection string or URL; empty for libpq's environment; ``embedded:`` for a temporary
-            PostgreSQL that ends with the process, ``embedded:./folder`` for one that keeps its data there.
-        pool: a psycopg pool of yours to borrow connections from instead: used, never closed, each connection given
-            back as it was. Its own options decide about connections; ``command_timeout`` is then the server's alone.
+        conninfo: a libpq connection string or URL; empty for libpq's environment; ``embedded:`` for
+            a temporary PostgreSQL that ends with the process, ``embedded:./folder`` for one that
+            keeps its data there.
+        pool: a psycopg pool of yours to borrow connections from instead: used, never closed, each
+            connection given back as it was. Its own options decide about connections;
+            ``command_timeout`` is then the server's alone.
         schema: the schema that Message DB is installed in.
         min_size: how many connections to keep open.
         max_size: how many connections to open at most.
         timeout: seconds to wait for a connection.
         command_timeout: seconds that the server may take for an operation.
-        pooler: whether a transaction pooler such as PgBouncer is in between. None finds out on opening; False is for
-            a pooler in session mode, and faster.
-        direct_writes: whether batches, and writes in a transaction, may insert into the table under Message DB's
-            own lock. None finds out on opening whether the role may; False calls the server's functions only.
+        pooler: whether a transaction pooler such as PgBouncer is in between. None finds out on
+            opening; False is for a pooler in session mode, and faster.
+        direct_writes: whether batches, and writes in a transaction, may insert into the table under
+            Message DB's own lock. None finds out on opening whether the role may; False calls the
+            server's functions only.
         default_batch_size: messages in a page unless a read says otherwise; -1 for no limit.
-        decimals: whether ``Decimal`` may be written, as a JSON number, and all numbers with a fraction are read
-            as ``Decimal``.
+        decimals: whether ``Decimal`` may be written, as a JSON number, and all numbers with a
+            fraction are read as ``Decimal``.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was opened.
@@ -106,11 +110,14 @@ class AsyncClient(AsyncOperations):
             default_batch_size=default_batch_size,
             decimals=decimals,
         )
-        if pool is not None and not isinstance(pool, AsyncConnectionPool):
-            wanted, given = AsyncConnectionPool.__qualname__, type(pool).__name__
+        lent = cast("object", pool)
+        if lent is not None and not isinstance(lent, AsyncConnectionPool):
+            wanted, given = AsyncConnectionPool.__qualname__, type(lent).__name__
             raise ValidationError(f"pool must be a {wanted} of psycopg_pool, not {given}")
         if pool is not None and conninfo:
-            raise ValidationError("give either conninfo or pool: a borrowed pool knows where it connects")
+            raise ValidationError(
+                "give either conninfo or pool: a borrowed pool knows where it connects"
+            )
         self._settings = settings
         self._borrowed = pool
         self._profile = Profile(settings, statements(schema))
@@ -153,15 +160,18 @@ class AsyncClient(AsyncOperations):
         """Connect, look at the server, and open the pool. Does nothing on an open client.
 
         Raises:
-            StoreUnavailableError: the server could not be reached, or the client is closed. Nothing was sent.
-            IncompatibleServerError: there is no Message DB, or one that cannot be used; the text names the cure.
+            StoreUnavailableError: the server could not be reached, or the client is closed. Nothing
+                was sent.
+            IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
+                names the cure.
         """
         await self._opened()
 
     async def close(self) -> None:
         """Close the pool, and release an embedded server. Does nothing on a closed client.
 
-        Operations that are running end first or fail; a borrowed pool stays open. A closed client stays closed.
+        Operations that are running end first or fail; a borrowed pool stays open. A closed client
+        stays closed.
         """
         async with self._opening:
             self._closed = True
@@ -177,8 +187,8 @@ class AsyncClient(AsyncOperations):
     def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
         """Give the operations on a psycopg connection of yours, in your transaction.
 
-        The client need not be open; of its options the schema, ``direct_writes``, ``default_batch_size`` and
-        ``decimals`` count.
+        The client need not be open; of its options the schema, ``direct_writes``,
+        ``default_batch_size`` and ``decimals`` count.
 
         Args:
             conn: an open connection to any Message DB. It is not closed, committed or changed.
@@ -186,8 +196,9 @@ class AsyncClient(AsyncOperations):
         Raises:
             ValidationError: not a connection of this kind. Nothing was sent.
         """
-        if not isinstance(conn, AsyncConnection):
-            wanted, given = AsyncConnection.__qualname__, type(conn).__name__
+        lent = cast("object", conn)
+        if not isinstance(lent, AsyncConnection):
+            wanted, given = AsyncConnection.__qualname__, type(lent).__name__
             raise ValidationError(f"bind() takes a {wanted} of psycopg, not {given}")
         return AsyncBoundClient(self._profile, self._known, conn)
 
@@ -197,7 +208,9 @@ class AsyncClient(AsyncOperations):
             return source
         async with self._opening:
             if self._closed:
-                raise StoreUnavailableError("the client is closed: make a new one. Nothing was sent.")
+                raise StoreUnavailableError(
+                    "the client is closed: make a new one. Nothing was sent."
+                )
             if self._source is None:
                 self._source = await self._open_source()
             return self._source
@@ -269,7 +282,7 @@ class AsyncClient(AsyncOperations):
                 await source.release(conn)
 
     def _after_fork(self) -> None:
-        """In the child: leave the parent's connections alone, and open others on the next operation."""
+        """In the child: leave the parent's connections alone; the next operation opens others."""
         _inherited.append((self._source, self._embedded))
         if self._embedded is not None:
             self._inherited_url = self._embedded.url
@@ -290,13 +303,14 @@ def _unknown(write: requests.Write, lost: psycopg.Error) -> OutcomeUnknownError:
 
 _clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
 
-# What a child process has from its parent, kept so that it is never collected: closing it would be the parent's loss.
+# What a child process has from its parent, kept so that it is never collected: closing it would be
+# the parent's loss.
 _inherited: list[Any] = []
 
 
 def _after_fork_in_child() -> None:
     for client in list(_clients):
-        client._after_fork()
+        client._after_fork()  # pyright: ignore[reportPrivateUsage]
 
 
 if hasattr(os, "register_at_fork"):

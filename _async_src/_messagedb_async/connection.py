@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# An attempt to connect again is never put off longer: the pool serves again soon after the server does.
+# An attempt to connect again is never put off longer: the pool serves again soon after the server
+# does.
 _LONGEST_RECONNECT_DELAY = 1.0
 
 
 class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
-    """A cursor with tuples for rows and only our own adapters, whatever its connection was given."""
+    """A cursor with tuples for rows and only our own adapters, whatever its connection has."""
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         super().__init__(connection, row_factory=tuple_row)
@@ -47,7 +49,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
 
     Attributes:
         deadline: when the operation in hand must have ended, by the clock of ``time.monotonic``.
-        commands: the cursor for writes, kept because making one costs as much as a tenth of a write.
+        commands: the cursor for writes, kept because making one costs as much as a tenth of a
+            write.
     """
 
     deadline: float = math.inf
@@ -70,7 +73,13 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         deadline = monotonic() + context.connect_limit
         try:
             conn = await super().connect(
-                conninfo, autocommit=True, prepare_threshold=None, context=context, **kwargs
+                conninfo,
+                autocommit=True,
+                prepare_threshold=None,
+                context=context,
+                row_factory=None,
+                cursor_factory=None,
+                **kwargs,
             )
             conn.deadline = deadline
             conn.commands = AsyncStoreCursor(conn)
@@ -83,8 +92,9 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                     await conn.close()
                     raise
         except psycopg.Error as error:
-            # Its text only: its traceback would keep a half-made connection open.
+            # Its text only, and its frames cleared: they would keep a half-made connection open.
             context.last_error = first_line(error)
+            traceback.clear_frames(error.__traceback__)
             raise
         context.last_error = None
         conn.deadline = math.inf
@@ -99,9 +109,11 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             return await super().wait(gen, interval, timeout)
         try:
             return await super().wait(gen, interval, remaining)
-        except psycopg.errors._WaitTimeout:
+        except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
             self.pgconn.finish()
-            raise CommandTimeout("the server did not answer in time; the connection was closed") from None
+            raise CommandTimeout(
+                "the server did not answer in time; the connection was closed"
+            ) from None
 
 
 class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
@@ -117,13 +129,14 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
 def is_clean(conn: AsyncConnection[Any]) -> bool:
     """Whether a connection can serve another operation.
 
-    A task that is cancelled while it enters a pipeline leaves the mode on, which the pool does not look at.
+    A task that is cancelled while it enters a pipeline leaves the mode on, which the pool does not
+    look at.
     """
     pgconn = conn.pgconn
     return (
         pgconn.transaction_status == TransactionStatus.IDLE
         and pgconn.pipeline_status == PipelineStatus.OFF
-        and conn._pipeline is None
+        and conn._pipeline is None  # pyright: ignore[reportPrivateUsage]
     )
 
 

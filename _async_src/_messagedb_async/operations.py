@@ -26,13 +26,17 @@ class AsyncOperations(ABC):
 
     Unless a method says otherwise, it raises, besides what it names itself:
 
-    - ``ValidationError``: an argument is refused, before anything is sent wherever that can be known.
-    - ``StoreUnavailableError`` (``PoolTimeoutError`` when no connection became free): certainly not done.
-    - ``IncompatibleServerError``: no Message DB there, or one that cannot be used; the text names the cure.
+    - ``ValidationError``: an argument is refused, before anything is sent wherever that can be
+      known.
+    - ``StoreUnavailableError`` (``PoolTimeoutError`` when no connection became free): certainly not
+      done.
+    - ``IncompatibleServerError``: no Message DB there, or one that cannot be used; the text names
+      the cure.
     - ``RetryableError``: deadlock or serialization failure; rolled back. Run it again.
     - ``ServerError``: anything else that the server refused; not done.
 
-    Positions count from 0 in a stream, and from 1 in the whole store (``global_position``, with gaps).
+    Positions count from 0 in a stream, and from 1 in the whole store (``global_position``, with
+    gaps).
     """
 
     _profile: Profile
@@ -57,21 +61,26 @@ class AsyncOperations(ABC):
     ) -> int:
         """Write one message to the end of a stream, and give its position there (from 0).
 
-        Idempotent by message id: the same id in the same stream again gives the position it has, and no error,
-        whatever version was expected; type and data are not compared. The lock of the stream's category is held
-        until the write, or the transaction that it is part of, ends: other writers of the category wait.
+        Idempotent by message id: the same id in the same stream again gives the position it has,
+        and no error, whatever version was expected; type and data are not compared. The lock of the
+        stream's category is held until the write, or the transaction that it is part of, ends:
+        other writers of the category wait.
 
         Args:
-            stream_name: ``category-id``, at most 2680 bytes of UTF-8. A bare category is a stream, too.
-            message: what to write. Its own id and metadata are used unless the arguments give others.
+            stream_name: ``category-id``, at most 2680 bytes of UTF-8. A bare category is a stream,
+                too.
+            message: what to write. Its own id and metadata are used unless the arguments give
+                others.
             id: the message's id, instead of its own.
             metadata: the message's metadata, instead of its own.
-            expected_version: the position of the stream's last message, ``NO_STREAM``, ``STREAM_EXISTS``, or ``ANY``.
+            expected_version: the position of the stream's last message, ``NO_STREAM``,
+                ``STREAM_EXISTS``, or ``ANY``.
 
         Raises:
             WrongExpectedVersionError: the stream is at another version. Nothing was written.
             DuplicateMessageError: the id is in another stream. Nothing was written.
-            OutcomeUnknownError: sent and not answered, also when sent again. It may be stored, or still come.
+            OutcomeUnknownError: sent and not answered, also when sent again. It may be stored, or
+                still come.
         """
         write = requests.write_one(
             stream_name, message, id, metadata, expected_version, self._profile.settings.decimals
@@ -85,23 +94,27 @@ class AsyncOperations(ABC):
         *,
         expected_version: ExpectedVersion = ANY,
     ) -> list[int]:
-        """Write messages to the end of a stream, all or none, and give their positions in their order.
+        """Write messages to the end of a stream, all or none, and give their positions.
 
-        The outcome is that of as many single writes: message *k* is written at ``expected_version + 1 + k``, and
-        one whose id is in the stream already gives the position it has. No messages: ``[]``, and nothing is sent.
-        All messages are encoded and checked before the first is sent. The lock of the category is held as in
-        ``write_message``.
+        The outcome is that of as many single writes: message *k* is written at ``expected_version +
+        1 + k``, and one whose id is in the stream already gives the position it has. No messages:
+        ``[]``, and nothing is sent. All messages are encoded and checked before the first is sent.
+        The lock of the category is held as in ``write_message``.
 
         Args:
-            stream_name: ``category-id``, at most 2680 bytes of UTF-8. A bare category is a stream, too.
+            stream_name: ``category-id``, at most 2680 bytes of UTF-8. A bare category is a stream,
+                too.
             messages: what to write; any iterable, read once.
-            expected_version: the position of the stream's last message, ``NO_STREAM``, ``STREAM_EXISTS``, or ``ANY``.
+            expected_version: the position of the stream's last message, ``NO_STREAM``,
+                ``STREAM_EXISTS``, or ``ANY``.
 
         Raises:
-            ValidationError: a message is refused (the text names its index), or two have the same id.
+            ValidationError: a message is refused (the text names its index), or two have the same
+                id.
             WrongExpectedVersionError: the stream is at another version. Nothing was written.
             DuplicateMessageError: an id is in another stream. Nothing was written.
-            OutcomeUnknownError: sent and not answered, also when sent again. All may be stored, or none, or still come.
+            OutcomeUnknownError: sent and not answered, also when sent again. All may be stored, or
+                none, or still come.
         """
         write = requests.write_many(
             stream_name, messages, expected_version, self._profile.settings.decimals
@@ -121,7 +134,8 @@ class AsyncOperations(ABC):
         Args:
             stream_name: ``category-id``.
             position: where to start in the stream, from 0, inclusive.
-            batch_size: how many messages at most; -1 for all; None for the client's ``default_batch_size``.
+            batch_size: how many messages at most; -1 for all; None for the client's
+                ``default_batch_size``.
             condition: SQL, put into the server's query as it is: never made of input from outside.
         """
         read = requests.read_stream(
@@ -142,14 +156,17 @@ class AsyncOperations(ABC):
     ) -> list[Message[Any]]:
         """Give one page of a category, in the order of global position.
 
-        Within one category no message can appear behind a position that was read already, as long as all writers
-        use Message DB's functions or this library. Streams without an id belong to no group member.
+        Within one category no message can appear behind a position that was read already, as long
+        as all writers use Message DB's functions or this library. Streams without an id belong to
+        no group member.
 
         Args:
             category: the part of the stream names before the first ``-``.
             position: the global position to start at, from 1, inclusive.
-            batch_size: how many messages at most; -1 for all; None for the client's ``default_batch_size``.
-            correlation: only messages whose metadata's ``correlationStreamName`` is in this category.
+            batch_size: how many messages at most; -1 for all; None for the client's
+                ``default_batch_size``.
+            correlation: only messages whose metadata's ``correlationStreamName`` is in this
+                category.
             consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
             consumer_group_size: the number of members, from 1 to 32767.
             condition: SQL, put into the server's query as it is: never made of input from outside.
@@ -176,7 +193,8 @@ class AsyncOperations(ABC):
             type: the message type to look for.
 
         Raises:
-            IncompatibleServerError: a type on a Message DB before 1.3.0, which does not look for one.
+            IncompatibleServerError: a type on a Message DB before 1.3.0, which does not look for
+                one.
         """
         read = requests.last_message(self._profile.sql, stream_name, type)
         if type is not None and not (await self._server_facts()).finds_last_of_type:
@@ -215,7 +233,8 @@ class AsyncOperations(ABC):
         Args:
             stream_name: ``category-id``.
             position: where to start in the stream, from 0, inclusive.
-            batch_size: how many messages to read at once; -1 for all; None for the client's ``default_batch_size``.
+            batch_size: how many messages to read at once; -1 for all; None for the client's
+                ``default_batch_size``.
             condition: SQL, put into the server's query as it is: never made of input from outside.
         """
         size = self._page_size(batch_size)
@@ -245,8 +264,10 @@ class AsyncOperations(ABC):
         Args:
             category: the part of the stream names before the first ``-``.
             position: the global position to start at, from 1, inclusive.
-            batch_size: how many messages to read at once; -1 for all; None for the client's ``default_batch_size``.
-            correlation: only messages whose metadata's ``correlationStreamName`` is in this category.
+            batch_size: how many messages to read at once; -1 for all; None for the client's
+                ``default_batch_size``.
+            correlation: only messages whose metadata's ``correlationStreamName`` is in this
+                category.
             consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
             consumer_group_size: the number of members, from 1 to 32767.
             condition: SQL, put into the server's query as it is: never made of input from outside.

@@ -15,7 +15,7 @@ from messagedb._concurrency_async import give_back
 from messagedb._postgres_errors import NOTHING_READ, cannot_connect, translate
 from messagedb._profile import where
 from messagedb._settings import ANSWER_GRACE
-from messagedb._sql import Statement
+from messagedb._sql import INSPECT, Statement
 from messagedb.errors import PoolTimeoutError, StoreUnavailableError
 
 from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 
 class AsyncSource:
-    """An open pool, what is known of the server behind it, and how operations run on its connections."""
+    """An open pool, what is known of the server behind it, and how operations run on it."""
 
     def __init__(
-        self, pool: AsyncConnectionPool[Any], profile: Profile, server: Server, session: AsyncSession
+        self,
+        pool: AsyncConnectionPool[Any],
+        profile: Profile,
+        server: Server,
+        session: AsyncSession,
     ) -> None:
         self.pool = pool
         self.profile = profile
@@ -54,7 +58,8 @@ class AsyncSource:
             raise PoolTimeoutError(self._why_none(timeout)) from error
         except PoolClosed as error:
             raise StoreUnavailableError(
-                f"the pool of connections is not open ({error}): open it, or make a new client. Nothing was sent."
+                f"the pool of connections is not open ({error}): open it, or make a new client. "
+                "Nothing was sent."
             ) from error
 
     async def release(self, conn: Any) -> None:
@@ -72,7 +77,7 @@ class AsyncSource:
 
 
 class AsyncOwnSource(AsyncSource):
-    """The client's own pool: its connections have deadlines, and were set up when they were made."""
+    """The client's own pool: its connections have deadlines, and are set up when made."""
 
     async def acquire(self, deadline: float) -> Any:
         """Take a connection, and give it the operation's deadline."""
@@ -119,7 +124,7 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
     """
     servers.check_libpq()
     settings = profile.settings
-    arguments = {"context": profile, **profile.connect_arguments(conninfo)}
+    arguments: dict[str, Any] = {"context": profile, **profile.connect_arguments(conninfo)}
     profile.session_settings = False
     try:
         conn = await AsyncStoreConnection.connect(conninfo, **arguments)
@@ -153,7 +158,8 @@ async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> Asy
     """Look at the server on a connection of a borrowed pool.
 
     Raises:
-        StoreUnavailableError: the pool is not open, or gave no connection in time. Nothing was sent.
+        StoreUnavailableError: the pool is not open, or gave no connection in time. Nothing was
+            sent.
         IncompatibleServerError: the server cannot be used; the text says why.
     """
     servers.check_libpq()
@@ -175,7 +181,7 @@ async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
     Raises:
         MessageDBError: the question failed.
     """
-    statement = Statement(profile.sql.inspect, (profile.settings.schema,))
+    statement = Statement(INSPECT, (profile.settings.schema,))
     try:
         text, params = statement
         cursor = AsyncStoreCursor(conn)

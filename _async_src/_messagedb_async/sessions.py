@@ -1,4 +1,4 @@
-"""How an operation runs on a connection: set up for us, set up for one transaction, or in the caller's transaction."""
+"""How an operation runs: on a session of ours, in a transaction of ours, or in the caller's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _RELEASE = Statement(RELEASE_SAVEPOINT, ())
 
 
 class AsyncSession(Protocol):
-    """One way to run reads and writes. Errors are psycopg's, or ours where the answer decides it."""
+    """One way to run reads and writes. Errors are psycopg's, or ours where the answer decides."""
 
     async def read(self, conn: Any, read: Read) -> list[TupleRow]:
         """Give the rows of a read."""
@@ -61,7 +61,7 @@ class AsyncSession(Protocol):
 
 
 class AsyncOwnSession:
-    """On the client's own connections, which were set up when they were made: a call is one bare statement."""
+    """On the client's own connections, set up when they were made: a call is a bare statement."""
 
     def __init__(self, profile: Profile, server: Server) -> None:
         self._sql = profile.sql
@@ -89,7 +89,14 @@ class AsyncOwnSession:
         (message,) = write.encoded
         call = Statement(
             self._sql.write_message,
-            (message.id, write.stream_name, message.type, message.data, message.metadata, write.expected),
+            (
+                message.id,
+                write.stream_name,
+                message.type,
+                message.data,
+                message.metadata,
+                write.expected,
+            ),
         )
         try:
             rows = await execute(conn.commands, call)
@@ -107,7 +114,7 @@ class AsyncOwnSession:
 
 
 class AsyncLocalSession:
-    """On connections that are not ours to set up: each operation is a transaction with settings of its own."""
+    """On connections not ours to set up: each operation is a transaction with its own settings."""
 
     def __init__(self, profile: Profile, server: Server) -> None:
         self._sql = profile.sql
@@ -146,11 +153,11 @@ class AsyncJoinedSession:
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
-        self._search_path = Statement(SET_SEARCH_PATH, (profile.sql.search_path,))
+        self._search_path = Statement(SET_SEARCH_PATH, (profile.search_path,))
         self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT)
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
-        """Give the rows of a read, asked of the table, which needs no setting; else of the functions, which do."""
+        """Give the rows of a read: of the table, which needs no setting; else of the functions."""
         if self._readable:
             return await run_for_last(conn, (read.query,))
         call = condition_free(read, self._readable)
@@ -178,7 +185,7 @@ def search_path_of(rows: list[TupleRow]) -> Statement:
 
 
 def is_direct(profile: Profile, server: Server) -> bool:
-    """Whether writes in a transaction insert into the table, under the lock that the functions take."""
+    """Whether writes in a transaction insert into the table, under the functions' lock."""
     wanted = profile.settings.direct_writes
     able = server.table_readable and server.table_writable
     return able if wanted is None else wanted and able
@@ -187,18 +194,22 @@ def is_direct(profile: Profile, server: Server) -> bool:
 def condition_free(read: Read, table_readable: bool) -> Statement:
     """The statement of a read that leaves the session's settings alone.
 
-    Setting ``message_store.sql_condition`` for a transaction would leave a session that never had it at the empty
-    value, which the server takes for "on". With a condition the table is asked the same question instead.
+    Setting ``message_store.sql_condition`` for a transaction would leave a session that never had
+    it at the empty value, which the server takes for "on". With a condition the table is asked the
+    same question instead.
 
     Raises:
-        IncompatibleServerError: with a condition, where the role may not read the table. Nothing was sent.
+        IncompatibleServerError: with a condition, where the role may not read the table. Nothing
+            was sent.
     """
     if not read.has_condition:
         return read.call
     if not table_readable:
         raise IncompatibleServerError(
-            "a read with an SQL condition on a connection that is not the client's own asks the table of messages, "
-            "and the role may not read that. Nothing was changed. Read through the client's own pool, or without "
+            "a read with an SQL condition on a connection that is not the client's own asks the "
+            "table of messages, "
+            "and the role may not read that. Nothing was changed. Read through the client's own "
+            "pool, or without "
             "a condition."
         )
     return read.query

@@ -1,4 +1,4 @@
-"""Writes inside a transaction: under the category's lock, by direct inserts or by the server's functions alone."""
+"""Writes in a transaction, under the category's lock: by inserts, or by the functions alone."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # How often a write starts again after losing against a session that did not take the lock.
 _ATTEMPTS = 3
 
+
 class Frame(msgspec.Struct, frozen=True):
-    """The statements around a write: those that begin it, end it, and take it back; without the last, all of it."""
+    """The statements that begin a write, end it, and take it back (none: a rollback of all)."""
 
     begin: tuple[Statement, ...]
     end: tuple[Statement, ...]
@@ -35,11 +36,11 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 _MESSAGE_FRAME = Frame(
-    (Statement("SAVEPOINT _messagedb_message", ()),),
-    (Statement("RELEASE SAVEPOINT _messagedb_message", ()),),
+    (Statement(b"SAVEPOINT _messagedb_message", ()),),
+    (Statement(b"RELEASE SAVEPOINT _messagedb_message", ()),),
     (
-        Statement("ROLLBACK TO SAVEPOINT _messagedb_message", ()),
-        Statement("RELEASE SAVEPOINT _messagedb_message", ()),
+        Statement(b"ROLLBACK TO SAVEPOINT _messagedb_message", ()),
+        Statement(b"RELEASE SAVEPOINT _messagedb_message", ()),
     ),
 )
 
@@ -51,7 +52,9 @@ async def run(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> 
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
 
 
-async def run_for_last(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> list[TupleRow]:
+async def run_for_last(
+    conn: AsyncConnection[Any], statements: tuple[Statement, ...]
+) -> list[TupleRow]:
     """Execute statements in one round trip, and give the rows of the last."""
     *first, last = statements
     cursor = AsyncStoreCursor(conn)
@@ -68,8 +71,8 @@ async def undo(conn: AsyncConnection[Any], frame: Frame) -> None:
         return
     if not frame.undo:
         await conn.rollback()
-    # One by one: at a ROLLBACK psycopg forgets what it has prepared, and tells the server so after the statement
-    # that follows, which must not be one that it prepares.
+    # One by one: at a ROLLBACK psycopg forgets what it has prepared, and tells the server so after
+    # the statement that follows, which must not be one that it prepares.
     for statement in frame.undo:
         await run(conn, (statement,))
 
@@ -84,7 +87,14 @@ async def write_one_joined(conn: AsyncConnection[Any], sql: Statements, write: W
     (message,) = write.encoded
     statement = Statement(
         sql.write_under_lock,
-        (message.id, write.stream_name, message.type, message.data, message.metadata, write.expected),
+        (
+            message.id,
+            write.stream_name,
+            message.type,
+            message.data,
+            message.metadata,
+            write.expected,
+        ),
     )
     for _ in range(_ATTEMPTS):
         rows = await run_for_last(conn, (lock(write.stream_name), statement))
@@ -99,7 +109,11 @@ async def write_directly(
 ) -> list[int]:
     """Write a batch under the lock: one round trip to look, one to insert."""
     ids = "{" + ",".join(message.id for message in write.encoded) + "}"
-    look = (*frame.begin, lock(write.stream_name), Statement(sql.find_messages, (write.stream_name, ids)))
+    look = (
+        *frame.begin,
+        lock(write.stream_name),
+        Statement(sql.find_messages, (write.stream_name, ids)),
+    )
     for _ in range(_ATTEMPTS):
         try:
             version, found = outcomes.looked(await run_for_last(conn, look))
@@ -116,7 +130,9 @@ async def write_directly(
     raise outcomes.raced(write)
 
 
-def _inserts(sql: Statements, write: Write, plan: requests.Plan, version: int) -> tuple[Statement, ...]:
+def _inserts(
+    sql: Statements, write: Write, plan: requests.Plan, version: int
+) -> tuple[Statement, ...]:
     statements: list[Statement] = []
     for count, array in requests.chunks(plan.missing):
         statements.append(Statement(sql.insert_messages, (write.stream_name, version, array)))
@@ -159,7 +175,12 @@ async def write_by_functions(
 
 
 async def _call_write_message(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, index: int, version: int, finder: Finder
+    conn: AsyncConnection[Any],
+    sql: Statements,
+    write: Write,
+    index: int,
+    version: int,
+    finder: Finder,
 ) -> tuple[str, int]:
     message = write.encoded[index]
     call = Statement(
@@ -181,12 +202,14 @@ async def _call_write_message(
 
 
 class Finder(msgspec.Struct, frozen=True):
-    """Looks for a message id: in the table, or where that cannot be read in the stream that it was written to."""
+    """Looks for a message id: in the table, or where that cannot be read in its stream."""
 
     sql: Statements
     table_readable: bool
 
-    async def find(self, conn: AsyncConnection[Any], write: Write, index: int) -> tuple[str, int] | None:
+    async def find(
+        self, conn: AsyncConnection[Any], write: Write, index: int
+    ) -> tuple[str, int] | None:
         """The stream and position of message *index* of a write, None where it is not stored.
 
         Without the table only its own stream can be looked at, page by page.

@@ -1,4 +1,4 @@
-"""Write a repository's history as messages, read it back, and total the work of each author, in both APIs.
+"""Write a repository's history as messages, read it back, and total it, in both APIs.
 
 Run it as ``python examples/git_history/demo.py [ADDRESS]``. The address is a connection string, or
 ``embedded:FOLDER``; by default it is an embedded store in ``.data/git-history`` of this checkout.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from history import Commit, read_history
+
 from messagedb import AsyncClient, Client, Message, embedded
 
 DEFAULT = f"embedded:{Path(__file__).parents[2] / '.data' / 'git-history'}"
@@ -34,7 +35,7 @@ class Totals:
 
 
 async def write(client: AsyncClient, commits: list[Commit]) -> tuple[int, int]:
-    """Write every commit to the stream of its author; give how many are stored now, and how many are new."""
+    """Write every commit to its author's stream; give how many are stored, and how many are new."""
     before = {name: await client.stream_version(name) for name in {c.stream_name for c in commits}}
     new = 0
     for commit in commits:
@@ -66,7 +67,10 @@ async def run_async(address: str, commits: list[Commit]) -> Totals:
         begun = time.perf_counter()
         known, new = await write(client, commits)
         seconds = time.perf_counter() - begun
-        print(f"wrote: {known} commits in {seconds:.2f} s, {new} of them new, {known - new} stored before")
+        print(
+            f"wrote: {known} commits in {seconds:.2f} s, {new} of them new, {known - new} stored "
+            "before"
+        )
         stream = commits[-1].stream_name
         last = await client.get_last_stream_message(stream)
         assert last is not None
@@ -89,7 +93,11 @@ def main() -> None:
         print("The data was in a temporary store, and is gone.")
     else:
         run(given, commits)
-        place = given.removeprefix("embedded:") if given.startswith("embedded:") else "the store named above"
+        place = (
+            given.removeprefix("embedded:")
+            if given.startswith("embedded:")
+            else "the store named above"
+        )
         print(f"The data is in {place}: run it again, and nothing is written twice.")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
 from messagedb import NewMessage, streams
 
 HERE = Path(__file__).parent
@@ -35,7 +36,9 @@ class Commit(msgspec.Struct, frozen=True):
 
     def message(self) -> NewMessage:
         """The commit as a message: writing it again is writing it once."""
-        return NewMessage("Committed", msgspec.structs.asdict(self), id=uuid.uuid5(ID_OF_DEMO, self.hash))
+        return NewMessage(
+            "Committed", msgspec.structs.asdict(self), id=uuid.uuid5(ID_OF_DEMO, self.hash)
+        )
 
 
 def read_history() -> tuple[str, list[Commit]]:

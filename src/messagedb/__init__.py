@@ -1,4 +1,4 @@
-"""A client and toolkit for Message DB, the message store in PostgreSQL: synchronous and asynchronous."""
+"""A client and toolkit for Message DB, the message store in PostgreSQL: sync and async."""
 
 from __future__ import annotations
 

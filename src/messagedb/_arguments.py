@@ -1,4 +1,4 @@
-"""Checks of the arguments of operations: what can be known to be wrong is refused before it is sent."""
+"""Checks of arguments: what can be known to be wrong is refused before it is sent."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from .errors import ValidationError
 from .expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
 
 MAX_STREAM_NAME_BYTES: Final = 2680
-"""The longest stream name, in bytes of UTF-8, that the index on stream and position always takes: an entry of a
-PostgreSQL B-tree holds at most 2704 bytes, of which the position and headers take the rest."""
+"""The longest stream name, in bytes of UTF-8, that the index on stream and position always takes.
+
+An entry of a PostgreSQL B-tree holds at most 2704 bytes; position and headers take the rest."""
 
 _INT64 = 2**63
 
 
 def check_stream_name(stream_name: Any) -> None:
-    """Refuse what cannot be the name of a stream to write: a category name is allowed, as Eventide writes to one."""
+    """Refuse what cannot be a stream to write. A category can: Eventide writes to them."""
     _check_text("stream_name", stream_name)
     if not stream_name:
-        raise ValidationError("stream_name must not be empty: give 'category-id', such as 'account-123'")
+        raise ValidationError(
+            "stream_name must not be empty: give 'category-id', such as 'account-123'"
+        )
     # Every character is at most four bytes: most names need no encoding to be measured.
-    if len(stream_name) > MAX_STREAM_NAME_BYTES // 4 and len(stream_name.encode()) > MAX_STREAM_NAME_BYTES:
+    if (
+        len(stream_name) > MAX_STREAM_NAME_BYTES // 4
+        and len(stream_name.encode()) > MAX_STREAM_NAME_BYTES
+    ):
         raise ValidationError(
             f"stream_name is {len(stream_name.encode())} bytes long, the index of Message DB takes "
             f"{MAX_STREAM_NAME_BYTES}: use a shorter id, or the hash of it"
@@ -42,7 +48,9 @@ def check_category(category: Any, what: str = "category") -> None:
     """Refuse what the server's category read refuses: a name with an id."""
     _check_text(what, category)
     if not category:
-        raise ValidationError(f"{what} must not be empty: give the part of a stream name before the first '-'")
+        raise ValidationError(
+            f"{what} must not be empty: give the part of a stream name before the first '-'"
+        )
     if "-" in category:
         raise ValidationError(
             f"{what} must be a category, not the stream {category!r}: "
@@ -59,18 +67,22 @@ def check_batch_size(batch_size: Any) -> None:
     """A batch size is a count, or -1 for no limit."""
     _check_int64("batch_size", batch_size)
     if batch_size < -1:
-        raise ValidationError(f"batch_size must be a count of messages, or -1 for no limit, not {batch_size}")
+        raise ValidationError(
+            f"batch_size must be a count of messages, or -1 for no limit, not {batch_size}"
+        )
 
 
 def check_page_size(batch_size: Any) -> None:
     """The batch size of an iterator over pages: 0 would never get anywhere."""
     check_batch_size(batch_size)
     if batch_size == 0:
-        raise ValidationError("batch_size must be at least 1 (or -1 for one page without limit) to iterate")
+        raise ValidationError(
+            "batch_size must be at least 1 (or -1 for one page without limit) to iterate"
+        )
 
 
 def check_group(member: Any, size: Any) -> None:
-    """Member and size come together; the size is a smallint on the server, and members count from 0."""
+    """Member and size come together; the size is a smallint, and members count from 0."""
     if member is None and size is None:
         return
     if member is None or size is None:
@@ -84,7 +96,8 @@ def check_group(member: Any, size: Any) -> None:
         raise ValidationError(f"consumer_group_size must be between 1 and 32767, not {size}")
     if not 0 <= member < size:
         raise ValidationError(
-            f"consumer_group_member must be between 0 and {size - 1} for a group of {size}, not {member}"
+            f"consumer_group_member must be between 0 and {size - 1} for a group of {size}, not "
+            f"{member}"
         )
 
 
@@ -105,19 +118,22 @@ def check_type(type_name: Any) -> None:
 
 
 def expected_version_code(expected_version: Any) -> int | None:
-    """The expectation as the statements take it: None for no check, -2 for an existing stream, else the version."""
+    """The expectation as statements take it: None for no check, -2 for any stream that exists."""
     if expected_version is ANY:
         return None
     if expected_version is STREAM_EXISTS:
         return EXISTING_STREAM
     if expected_version is None or isinstance(expected_version, StreamState | bool | float | str):
         raise ValidationError(
-            f"expected_version must be a position, NO_STREAM, STREAM_EXISTS or ANY, not {expected_version!r}"
+            "expected_version must be a position, NO_STREAM, STREAM_EXISTS or ANY, not "
+            f"{expected_version!r}"
             + ("; write ANY for no check" if expected_version is None else "")
         )
     _check_int64("expected_version", expected_version)
     if expected_version < -1:
-        raise ValidationError(f"expected_version must be -1 (NO_STREAM) or a position, not {expected_version}")
+        raise ValidationError(
+            f"expected_version must be -1 (NO_STREAM) or a position, not {expected_version}"
+        )
     version: int = expected_version
     return version
 
@@ -141,7 +157,9 @@ def _check_text(what: str, value: Any) -> None:
     if not isinstance(value, str):
         raise ValidationError(f"{what} must be text, not {type(value).__name__}")
     if "\0" in value:
-        raise ValidationError(f"{what} must not contain a NUL character: PostgreSQL cannot store it ({value!r})")
+        raise ValidationError(
+            f"{what} must not contain a NUL character: PostgreSQL cannot store it ({value!r})"
+        )
     if not value.isascii():
         try:
             value.encode()

@@ -1,4 +1,4 @@
-"""What differs between the two halves beyond words, for the asynchronous one: see _concurrency_sync."""
+"""What differs between the halves beyond words, for the async one: see _concurrency_sync."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ async def give_back(pool: AsyncConnectionPool[Any], conn: Any) -> None:
     try:
         await pool.putconn(conn)
     except asyncio.CancelledError:
-        # The pool was waiting for its own lock: the connection is in nobody's hands. A worker of the pool takes it.
+        # The pool was waiting for its own lock: the connection is in nobody's hands. A worker of
+        # the pool takes it.
         pool.run_task(ReturnConnection(pool, conn, from_getconn=False))
         raise

@@ -1,4 +1,4 @@
-"""What differs between the two halves beyond words, for the synchronous one: see _concurrency_async."""
+"""What differs between the halves beyond words, for the sync one: see _concurrency_async."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _RACE_ADVICE = "Nothing of this write is stored. Write it again."
 
 
 def is_conflict(error: psycopg.Error) -> bool:
-    """Whether a refused write may be one that is stored already: the server looks at the version, then at the id."""
+    """Whether a refused write may be stored already: the server checks version, then id."""
     if error.sqlstate == _UNIQUE_VIOLATION:
         return True
     return error.sqlstate == "P0001" and "Wrong expected version" in first_line(error)
@@ -29,7 +29,7 @@ def is_conflict(error: psycopg.Error) -> bool:
 def settle(
     write: Write, error: psycopg.Error, place: tuple[str, int] | None, version: int
 ) -> int | MessageDBError:
-    """What a conflict of one write comes to, after a look at where its id is stored and at the stream's version.
+    """What a conflict comes to, after a look at the place of the id and at the stream's version.
 
     Returns:
         The position of the message if it is stored in its stream already, else the error to raise.
@@ -47,16 +47,17 @@ def settle(
 
 
 def raced(write: Write) -> RetryableError:
-    """The error for a write that lost against one that did not take the category's lock, or took its id back."""
+    """The error for a write that lost against one that did not take the category's lock."""
     return RetryableError(
-        f"another session wrote to stream {write.stream_name!r}, or wrote the same message id, without the lock of "
+        f"another session wrote to stream {write.stream_name!r}, or wrote the same message id, "
+        "without the lock of "
         f"its category, at the same time. {_RACE_ADVICE}",
         _UNIQUE_VIOLATION,
     )
 
 
 def written_position(write: Write, row: tuple[Any, ...]) -> int | None:
-    """The position from the row of the statement that writes under the lock; None if it has to be run again.
+    """The position from the row of the write under the lock; None if it is to be run again.
 
     Raises:
         DuplicateMessageError: the id is in another stream.
@@ -82,7 +83,9 @@ def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]
     """
     version, isolation = rows[0][:2]
     check_isolation(isolation)
-    return version, {id: (stream, position) for _, _, id, stream, position in rows if id is not None}
+    return version, {
+        id: (stream, position) for _, _, id, stream, position in rows if id is not None
+    }
 
 
 def check_isolation(isolation: str) -> None:
@@ -93,6 +96,8 @@ def check_isolation(isolation: str) -> None:
     """
     if isolation not in ("read committed", "read uncommitted"):
         raise ValidationError(
-            f"writes need READ COMMITTED, and this transaction is {isolation.upper()}: its snapshot may be older than "
-            "the lock of the category, and would show an old version of the stream. Nothing was written; reads are fine."
+            f"writes need READ COMMITTED, and this transaction is {isolation.upper()}: its "
+            "snapshot may be older than "
+            "the lock of the category, and would show an old version of the stream. Nothing was "
+            "written; reads are fine."
         )

@@ -1,4 +1,4 @@
-"""The one mapping from psycopg's errors to ours, by SQLSTATE and, where the server has none of its own, by text."""
+"""The one mapping from psycopg's errors to ours: by SQLSTATE, for P0001 by the text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ from .errors import (
 
 NOTHING_WRITTEN: Final = "Nothing was written."
 NOTHING_READ: Final = "Nothing was changed."
-TRANSACTION_ABORTED: Final = "Your transaction is aborted: roll it back (to a savepoint, or all of it)."
+TRANSACTION_ABORTED: Final = (
+    "Your transaction is aborted: roll it back (to a savepoint, or all of it)."
+)
 
 # Searched anywhere in the message: a proxying database puts its own words before the server's.
-_WRONG_VERSION: Final = re.compile(r"Wrong expected version: (-?\d+) \(Stream: (.*), Stream Version: (-?\d+)\)", re.S)
+_WRONG_VERSION: Final = re.compile(
+    r"Wrong expected version: (-?\d+) \(Stream: (.*), Stream Version: (-?\d+)\)", re.S
+)
 _REFUSALS: Final = (
     "Must be a category",
     "Must be a stream name",
@@ -40,8 +44,8 @@ _VALUE_STATES: Final = {
     "22P05": "the text has a character that PostgreSQL cannot store",
     "2201W": "batch_size must not be negative on this server (before 1.2.2 not even -1)",
     "23502": "a value is missing",
-    "54000": "a value is longer than an index of Message DB takes: shorten the stream name or the correlation "
-    "stream name (about 2,600 bytes together)",
+    "54000": "a value is longer than an index of Message DB takes: shorten the stream name or "
+    "the correlation stream name (about 2,600 bytes together)",
     "54001": "the data is nested too deeply for the server",
 }
 _RETRY_STATES: Final = {
@@ -61,13 +65,14 @@ _UNAVAILABLE_STATES: Final = {
     "57P05": "the server ended the session: it was idle for too long",
 }
 _SET_UP_STATES: Final = {
-    "25006": "this server does not take writes: it is a standby, or the database, role or transaction is read-only. "
+    "25006": "this server does not take writes: it is a standby, or the database, the role or "
+    "the transaction is read-only. "
     "Connect to the primary (target_session_attrs=read-write)",
     "3F000": "the schema of Message DB is not there. Install it with messagedb.schema.install(), "
     "or name the schema with schema=",
-    "42501": "the role lacks a privilege. Connect as message_store, or GRANT message_store TO the role",
-    "42883": "a function of Message DB is missing or not in the search_path. Install Message DB with "
-    "messagedb.schema.install(), or name its schema with schema=",
+    "42501": "the role lacks a privilege. Connect as message_store, or GRANT message_store TO it",
+    "42883": "a function of Message DB is missing or not in the search_path. Install Message DB "
+    "with messagedb.schema.install(), or name its schema with schema=",
     "42P01": "a table of Message DB is missing or not in the search_path. Install Message DB with "
     "messagedb.schema.install(), or name its schema with schema=",
 }
@@ -77,11 +82,11 @@ _SESSION_ENDED: Final = frozenset({"25P03", "57P01", "57P02", "57P03", "57P05"})
 
 
 class CommandTimeout(psycopg.OperationalError):
-    """The server did not answer in time: raised by our connection classes, which close themselves first."""
+    """No answer in time: raised by our connection classes, which close themselves first."""
 
 
 def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
-    """Whether the connection died under the call, so that its outcome is not known from the error."""
+    """Whether the connection died under the call, so that the error does not tell its outcome."""
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return False
     return connection_closed or error.sqlstate in _SESSION_ENDED
@@ -99,16 +104,24 @@ def translate(error: psycopg.Error, consequence: str) -> MessageDBError:
     if state == "P0001":
         return _raised_by_message_db(text, consequence)
     if state in _VALUE_STATES:
-        return ValidationError(f"the server refused a value: {_VALUE_STATES[state]} ({text}). {consequence}")
+        return ValidationError(
+            f"the server refused a value: {_VALUE_STATES[state]} ({text}). {consequence}"
+        )
     if state in _RETRY_STATES:
-        return RetryableError(f"{_RETRY_STATES[state]} ({text}). {consequence} Run it again.", state)
+        return RetryableError(
+            f"{_RETRY_STATES[state]} ({text}). {consequence} Run it again.", state
+        )
     if state in _SET_UP_STATES:
         return IncompatibleServerError(f"{_SET_UP_STATES[state]} ({text}). {consequence}")
     if state in _UNAVAILABLE_STATES:
         return StoreUnavailableError(f"{_UNAVAILABLE_STATES[state]} ({text}). {consequence}")
     if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailableError(f"the connection to the store was lost or refused ({text}). {consequence}")
-    return ServerError(f"the server refused the call: {text} (SQLSTATE {state}). {consequence}", state)
+        return StoreUnavailableError(
+            f"the connection to the store was lost or refused ({text}). {consequence}"
+        )
+    return ServerError(
+        f"the server refused the call: {text} (SQLSTATE {state}). {consequence}", state
+    )
 
 
 def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
@@ -116,15 +129,18 @@ def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
         return WrongExpectedVersionError(found[2], int(found[1]), int(found[3]))
     if _CONDITION_OFF in text:
         return IncompatibleServerError(
-            f"the server does not let this session read with an SQL condition ({text}). {consequence}"
+            f"the server does not let this session read with an SQL condition ({text}). "
+            f"{consequence}"
         )
     if any(words in text for words in _REFUSALS):
         return ValidationError(f"the server refused the call: {text}. {consequence}")
-    return ServerError(f"the server refused the call: {text} (SQLSTATE P0001). {consequence}", "P0001")
+    return ServerError(
+        f"the server refused the call: {text} (SQLSTATE P0001). {consequence}", "P0001"
+    )
 
 
 def cannot_connect(error: psycopg.Error, where: str) -> StoreUnavailableError:
-    """The error for a connection that could not be made. *where* names the server without a password."""
+    """The error for a connection not made. *where* names the server, without a password."""
     text = first_line(error)
     advice = "Check that the server runs, and its host and port."
     if "password" in text or "authentication" in text or "pg_hba" in text:

@@ -1,4 +1,4 @@
-"""How the connections of one client are made and set up: shared by both halves, and by all of a client's connections."""
+"""How the connections of one client are made and set up: one object for all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ._rows import ADAPTERS
 from ._settings import ANSWER_GRACE
-from ._sql import Statement
+from ._sql import SET_UP, SET_UP_TRANSACTION, Statement, search_path
 
 if TYPE_CHECKING:
     from psycopg.adapt import AdaptersMap
@@ -23,13 +23,15 @@ class Profile:
     """What a new connection of a client must know. Given to psycopg as the context of its adapters.
 
     Attributes:
-        session_settings: whether settings of the session may be made; False behind a transaction pooler.
+        session_settings: whether settings of the session may be made; False behind a transaction
+            pooler.
         last_error: why the last attempt to connect failed, None after one that did not.
     """
 
     def __init__(self, settings: Settings, sql: Statements) -> None:
         self.settings = settings
         self.sql = sql
+        self.search_path = search_path(settings.schema)
         self.session_settings = not settings.pooler
         self.last_error: str | None = None
 
@@ -69,12 +71,12 @@ class Profile:
     def set_up(self) -> Statement:
         """The one statement that sets a session up."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
-        return Statement(self.sql.set_up, (self.sql.search_path, milliseconds, milliseconds))
+        return Statement(SET_UP, (self.search_path, milliseconds, milliseconds))
 
     def set_up_transaction(self) -> Statement:
-        """The one statement that does as much for a single transaction, and leaves the session as it was."""
+        """The one statement that does as much for a transaction, and leaves the session alone."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
-        return Statement(self.sql.set_up_transaction, (self.sql.search_path, milliseconds))
+        return Statement(SET_UP_TRANSACTION, (self.search_path, milliseconds))
 
     def deadline(self) -> float:
         """When a call that begins now must have ended, by the clock of ``time.monotonic``."""

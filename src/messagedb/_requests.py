@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A read: the call of a server function, and the same as a query of the table, which needs no setting."""
+    """A read: the call of a server function, and the same as a query of the table."""
 
     call: Statement
     query: Statement
@@ -84,7 +84,14 @@ def read_category(
         arguments.check_category(correlation, "correlation")
     arguments.check_group(consumer_group_member, consumer_group_size)
     arguments.check_condition(condition)
-    params = (category, position, batch_size, correlation, consumer_group_member, consumer_group_size)
+    params = (
+        category,
+        position,
+        batch_size,
+        correlation,
+        consumer_group_member,
+        consumer_group_size,
+    )
     return Read(
         Statement(sql.get_category_messages, (*params, condition)),
         Statement(with_condition(sql.category_query, condition), params),
@@ -98,7 +105,9 @@ def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Re
     arguments.check_type(type_name)
     if type_name is None:
         return _read(sql.get_last_stream_message, sql.last_query, stream_name)
-    return _read(sql.get_last_stream_message_of_type, sql.last_of_type_query, stream_name, type_name)
+    return _read(
+        sql.get_last_stream_message_of_type, sql.last_of_type_query, stream_name, type_name
+    )
 
 
 def version(sql: Statements, stream_name: str) -> Read:
@@ -112,7 +121,7 @@ def store_version(sql: Statements) -> Read:
     return _read(sql.message_store_version, sql.message_store_version)
 
 
-def _read(call: str, query: str, *params: str) -> Read:
+def _read(call: bytes, query: bytes, *params: str) -> Read:
     return Read(Statement(call, params), Statement(query, params))
 
 
@@ -144,13 +153,18 @@ def write_many(
     """A write of many messages, all of them checked and encoded before any is sent."""
     arguments.check_stream_name(stream_name)
     expected = arguments.expected_version_code(expected_version)
-    given = tuple(_new_message(message, f"messages[{index}]") for index, message in enumerate(messages))
-    encoded = [_encode(message, f"messages[{index}].", decimals) for index, message in enumerate(given)]
+    given = tuple(
+        _new_message(message, f"messages[{index}]") for index, message in enumerate(messages)
+    )
+    encoded = [
+        _encode(message, f"messages[{index}].", decimals) for index, message in enumerate(given)
+    ]
     first_at: dict[str, int] = {}
     for index, message in enumerate(encoded):
         if first_at.setdefault(message.id, index) != index:
             raise ValidationError(
-                f"messages[{first_at[message.id]}] and messages[{index}] have the same id {message.id}: "
+                f"messages[{first_at[message.id]}] and messages[{index}] have the same id "
+                f"{message.id}: "
                 "an id names one message. Nothing was sent."
             )
     return Write(stream_name, given, encoded, expected)
@@ -159,7 +173,9 @@ def write_many(
 def _new_message(message: Any, what: str) -> NewMessage:
     if isinstance(message, NewMessage):
         return message
-    raise ValidationError(f"{what} must be a NewMessage, not {type(message).__name__}. Nothing was sent.")
+    raise ValidationError(
+        f"{what} must be a NewMessage, not {type(message).__name__}. Nothing was sent."
+    )
 
 
 def _encode(message: NewMessage, prefix: str, decimals: bool) -> EncodedMessage:
@@ -179,7 +195,7 @@ def expected_at(expected: int | None, index: int) -> int | None:
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a batch comes to: the position of every message, and which of them are to be inserted."""
+    """What a batch comes to: the position of every message, and those to be inserted."""
 
     positions: list[int]
     missing: list[EncodedMessage]
@@ -195,7 +211,8 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
 
     Raises:
         DuplicateMessageError: an id is in another stream.
-        WrongExpectedVersionError: a message that is not stored yet expects another version than it finds.
+        WrongExpectedVersionError: a message that is not stored yet expects another version than it
+            finds.
     """
     positions: list[int] = []
     missing: list[EncodedMessage] = []
@@ -223,14 +240,17 @@ def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
 def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
     """The error for message *index* of a write that found the stream at *version*."""
     return WrongExpectedVersionError(
-        write.stream_name, arguments.as_expected_version(expected_at(write.expected, index)), version
+        write.stream_name,
+        arguments.as_expected_version(expected_at(write.expected, index)),
+        version,
     )
 
 
 def decides(write: Write, error: Exception) -> bool:
-    """Whether an error of a write settles also the fate of an earlier attempt whose answer was lost.
+    """Whether an error of a write settles also an earlier attempt whose answer was lost.
 
-    An id that is elsewhere, a value that the server refuses and a stream that is past the expected version stay so.
+    An id that is elsewhere, a value that the server refuses and a stream that is past the expected
+    version stay so.
     """
     if isinstance(error, WrongExpectedVersionError):
         expected = error.expected_version
@@ -238,13 +258,14 @@ def decides(write: Write, error: Exception) -> bool:
     return isinstance(error, DuplicateMessageError | ValidationError)
 
 
-# An element of an array of jsonb may not be larger than 256 MB in all; and a server reads a statement whole.
+# An element of an array of jsonb may not be larger than 256 MB in all; and a server reads a
+# statement whole.
 _CHUNK_BYTES = 8_000_000
 _CHUNK_MESSAGES = 5_000
 
 
 def chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
-    """The messages as counted JSON arrays for the statement that inserts, none of them too long for the server."""
+    """The messages as counted JSON arrays for the insert, none too long for the server."""
     arrays: list[tuple[int, str]] = []
     elements: list[str] = []
     size = 0

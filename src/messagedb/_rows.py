@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,12 @@ import psycopg
 from psycopg.adapt import AdaptersMap
 from psycopg.types.bool import BoolBinaryLoader
 from psycopg.types.none import NoneDumper
-from psycopg.types.numeric import Int2BinaryLoader, Int4BinaryLoader, Int8BinaryDumper, Int8BinaryLoader
+from psycopg.types.numeric import (
+    Int2BinaryLoader,
+    Int4BinaryLoader,
+    Int8BinaryDumper,
+    Int8BinaryLoader,
+)
 from psycopg.types.string import StrDumperUnknown, TextBinaryLoader, TextLoader
 
 from .messages import Message
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _adapters() -> AdaptersMap:
-    """Just what our statements need, so that nothing a user registers anywhere changes what we read or write."""
+    """Just what our statements need: what a user registers changes nothing of ours."""
     adapters = AdaptersMap(types=psycopg.adapters.types)
     for oid_name, loader in (
         ("text", TextBinaryLoader),
@@ -29,8 +35,8 @@ def _adapters() -> AdaptersMap:
         ("int2", Int2BinaryLoader),
         ("int4", Int4BinaryLoader),
         ("int8", Int8BinaryLoader),
-        # A timestamp stays the server's own microseconds since 2000: it is decoded when it is asked for, and
-        # one that Python cannot express does not hide the other messages of its page.
+        # A timestamp stays the server's own microseconds since 2000: it is decoded when it is asked
+        # for, and one that Python cannot express does not hide the other messages of its page.
         ("timestamp", Int8BinaryLoader),
     ):
         adapters.register_loader(oid_name, loader)
@@ -48,5 +54,5 @@ ADAPTERS = _adapters()
 def messages(rows: Iterable[tuple[Any, ...]], decimals: bool) -> list[Message[Any]]:
     """The messages of the rows, undecoded: each property decodes when it is asked for."""
     if decimals:
-        return [Message(*row, True) for row in rows]
+        return list(starmap(partial(Message, _decimals=True), rows))
     return list(starmap(Message, rows))

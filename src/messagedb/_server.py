@@ -23,7 +23,7 @@ _NEEDED: Final = (
 
 
 class Server(msgspec.Struct, frozen=True):
-    """The facts of one server, database and role, in the order of the statement that asks for them."""
+    """The facts of one server, database and role, in the order in which they are asked for."""
 
     backend_pid: int
     version: int
@@ -45,8 +45,12 @@ class Server(msgspec.Struct, frozen=True):
 
 def server_from_row(row: tuple[Any, ...]) -> Server:
     """The facts from the row that the inspecting statement gave."""
-    *facts, functions, readable, writable = row
-    return Server(*facts, frozenset(functions.split()), readable, writable)
+    pid, version, encoding, recovery, database, role, exists, usable, functions, *may = row
+    readable, writable = may
+    names = frozenset(functions.split())
+    return Server(
+        pid, version, encoding, recovery, database, role, exists, usable, names, readable, writable
+    )
 
 
 def check_libpq() -> None:
@@ -57,7 +61,8 @@ def check_libpq() -> None:
     """
     if pq.version() < _OLDEST_LIBPQ:
         raise IncompatibleServerError(
-            f"the libpq that psycopg uses is version {pq.version() // 10000}, and messagedb needs 14 or later. "
+            f"the libpq that psycopg uses is version {pq.version() // 10000}, and messagedb needs "
+            "14 or later. "
             "Install 'psycopg[binary]', which brings its own. Nothing was sent."
         )
 
@@ -73,16 +78,20 @@ def check_server(server: Server, schema: str) -> None:
     where = f"database {server.database!r}"
     if server.version < _OLDEST_SERVER:
         raise IncompatibleServerError(
-            f"the server is PostgreSQL {server.version // 10000}, and messagedb needs 12 or later: upgrade it"
+            f"the server is PostgreSQL {server.version // 10000}, and messagedb needs 12 or later: "
+            "upgrade it"
         )
     if server.encoding != "UTF8":
         raise IncompatibleServerError(
-            f"{where} has the encoding {server.encoding}; Message DB hashes the bytes of names, so consumer groups "
-            "and locks of other clients would not agree. Create the database with ENCODING 'UTF8' TEMPLATE template0."
+            f"{where} has the encoding {server.encoding}; Message DB hashes the bytes of names, so "
+            "consumer groups "
+            "and locks of other clients would not agree. Create the database with ENCODING 'UTF8' "
+            "TEMPLATE template0."
         )
     if not server.schema_exists:
         raise IncompatibleServerError(
-            f"{where} has no schema {schema!r}: Message DB is not installed there. Check the database's name, "
+            f"{where} has no schema {schema!r}: Message DB is not installed there. Check the "
+            "database's name, "
             f"install it with messagedb.schema.install(), or name another schema with schema="
         )
     if not server.schema_usable:

@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def embedded_folder(self) -> str | None:
-        """The folder of an ``embedded:`` address ('' for a temporary server), None for any other address."""
+        """The folder of an ``embedded:`` address, '' for a temporary server; else None."""
         if self.conninfo.startswith(EMBEDDED_PREFIX):
             return self.conninfo.removeprefix(EMBEDDED_PREFIX)
         return None
@@ -71,7 +71,9 @@ def validated(
     )
     _check_conninfo(conninfo)
     if not _is_name(schema):
-        raise ValidationError(f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}")
+        raise ValidationError(
+            f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}"
+        )
     _check_count("min_size", min_size, least=0)
     _check_count("max_size", max_size, least=1)
     if max_size < min_size:
@@ -80,7 +82,9 @@ def validated(
     _check_seconds("command_timeout", command_timeout)
     for name, flag in (("pooler", pooler), ("direct_writes", direct_writes)):
         if flag not in (None, True, False):
-            raise ValidationError(f"{name} must be True, False, or None to find out on opening, not {flag!r}")
+            raise ValidationError(
+                f"{name} must be True, False, or None to find out on opening, not {flag!r}"
+            )
     if default_batch_size != -1:
         _check_count("default_batch_size", default_batch_size, least=1)
     return settings
@@ -94,16 +98,20 @@ def _check_conninfo(conninfo: Any) -> None:
     if conninfo.startswith(EMBEDDED_PREFIX):
         return
     if not _is_understood(conninfo):
-        # libpq's own text quotes the part that it stumbled over, which may be a piece of the password.
+        # libpq's own text quotes the part that it stumbled over, which may be a piece of the
+        # password.
         raise ValidationError(
-            "conninfo is not a connection string that libpq understands (it is not shown, as it may hold a "
-            "password). Give 'postgresql://user:password@host:port/dbname', with special characters "
+            "conninfo is not a connection string that libpq understands (it is not shown, as it "
+            "may hold a "
+            "password). Give 'postgresql://user:password@host:port/dbname', with special "
+            "characters "
             "percent-encoded, or 'host=… dbname=… user=…', or 'embedded:' or 'embedded:./folder'."
         )
 
 
 def _is_understood(conninfo: str) -> bool:
-    # A password with a raw '/', '@' or '?' ends up in other parts of the URL, which texts would show.
+    # A password with a raw '/', '@' or '?' ends up in other parts of the URL, which texts would
+    # show.
     scheme, found, rest = conninfo.partition("://")
     if found and scheme in ("postgresql", "postgres"):
         authority = re.split(r"[/?]", rest, maxsplit=1)[0]
@@ -113,7 +121,9 @@ def _is_understood(conninfo: str) -> bool:
         given = conninfo_to_dict(conninfo)
     except (psycopg.ProgrammingError, UnicodeError):
         return False
-    return all(port.strip().isdecimal() for port in str(given.get("port") or "0").split(",") if port)
+    return all(
+        port.strip().isdecimal() for port in str(given.get("port") or "0").split(",") if port
+    )
 
 
 def _is_name(value: Any) -> bool:
@@ -132,5 +142,9 @@ def _check_count(name: str, value: Any, *, least: int) -> None:
 
 def _check_seconds(name: str, value: Any) -> None:
     # 24 days is where PostgreSQL's own timeouts, in milliseconds of 32 bits, end.
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.001 <= value <= 2_000_000:
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not 0.001 <= value <= 2_000_000
+    ):
         raise ValidationError(f"{name} must be seconds between 0.001 and 2,000,000, not {value!r}")

@@ -2,21 +2,21 @@
 
 ::
 
-    MessageDBError
-    ├── ValidationError (also a ValueError)   refused before it was sent, or by the server for what it says
-    ├── WrongExpectedVersionError             the stream is at another version; nothing was written
-    ├── DuplicateMessageError                 the id is in another stream; nothing was written
-    ├── MessageDecodeError                    one stored message cannot be decoded; it stays as it is
-    ├── StoreUnavailableError                 nothing was sent, or the server itself said that it rolled back
-    │   ├── PoolTimeoutError                  no connection became free in time; nothing was sent
-    │   └── EmbeddedServerError               the embedded PostgreSQL could not be started or shared
-    ├── OutcomeUnknownError                   sent and not answered: write ``.messages`` again
-    ├── RetryableError                        deadlock, serialization failure: rolled back, run it again
-    ├── TransactionAbortedError               the server had already rolled the transaction back
-    ├── TransactionTimeoutError               the transaction's time was up; rolled back
-    ├── PositionConflictError                 another consumer runs under this identifier
-    ├── IncompatibleServerError               the server, its database or libpq cannot be used; and the cure
-    └── ServerError                           the rest, with ``.sqlstate``
+    MessageDBError ├── ValidationError (also a ValueError)   refused before it was sent, or by the
+    server for what it says ├── WrongExpectedVersionError             the stream is at another
+    version; nothing was written ├── DuplicateMessageError                 the id is in another
+    stream; nothing was written ├── MessageDecodeError                    one stored message cannot
+    be decoded; it stays as it is ├── StoreUnavailableError                 nothing was sent, or the
+    server itself said that it rolled back │   ├── PoolTimeoutError                  no connection
+    became free in time; nothing was sent │   └── EmbeddedServerError               the embedded
+    PostgreSQL could not be started or shared ├── OutcomeUnknownError                   sent and not
+    answered: write ``.messages`` again ├── RetryableError                        deadlock,
+    serialization failure: rolled back, run it again ├── TransactionAbortedError               the
+    server had already rolled the transaction back ├── TransactionTimeoutError               the
+    transaction's time was up; rolled back ├── PositionConflictError                 another
+    consumer runs under this identifier ├── IncompatibleServerError               the server, its
+    database or libpq cannot be used; and the cure └── ServerError                           the
+    rest, with ``.sqlstate``
 
 Each error that came out of psycopg keeps psycopg's own as its ``__cause__``. All of them pickle.
 """
@@ -80,7 +80,8 @@ class WrongExpectedVersionError(MessageDBError):
     Attributes:
         stream_name: the stream that was to be written.
         expected_version: what the write expected: a position, or one of the constants.
-        actual_version: the position of the stream's last message when the write was refused; -1 for no stream.
+        actual_version: the position of the stream's last message when the write was refused; -1 for
+            no stream.
     """
 
     def __init__(self, stream_name: str, expected_version: object, actual_version: int) -> None:
@@ -90,7 +91,8 @@ class WrongExpectedVersionError(MessageDBError):
         where = "has no messages" if actual_version < 0 else f"is at version {actual_version}"
         super().__init__(
             f"wrong expected version {expected_version!r}: stream {stream_name!r} {where}. "
-            "Nothing was written. Read the stream again, decide again, and write with the version it has now."
+            "Nothing was written. Read the stream again, decide again, and write with the version "
+            "it has now."
         )
 
 
@@ -122,13 +124,15 @@ class DuplicateMessageError(MessageDBError):
         else:
             where = f"stream {existing_stream_name!r} at position {existing_position}"
         super().__init__(
-            f"message id {id} is already in {where}, so it was not written to stream {stream_name!r}. "
-            "Nothing was written. An id names one message in the whole store: give this message an id of its own."
+            f"message id {id} is already in {where}, so it was not written to stream "
+            f"{stream_name!r}. "
+            "Nothing was written. An id names one message in the whole store: give this message an "
+            "id of its own."
         )
 
 
 class MessageDecodeError(MessageDBError):
-    """A stored message's id, data, metadata or time cannot be decoded. The other messages of the page can.
+    """A stored message's id, data, metadata or time cannot be decoded. Its neighbours can.
 
     In the database: the message stays as it is.
 
@@ -145,15 +149,18 @@ class MessageDecodeError(MessageDBError):
         self.position = position
         self.global_position = global_position
         super().__init__(
-            f"the {field} of message {position} in stream {stream_name!r} (global position {global_position}) "
-            f"cannot be decoded: {reason}. The message is stored as it is; its other properties can be read."
+            f"the {field} of message {position} in stream {stream_name!r} (global position "
+            f"{global_position}) "
+            f"cannot be decoded: {reason}. The message is stored as it is; its other properties "
+            "can be read."
         )
 
 
 class StoreUnavailableError(MessageDBError):
     """The store could not be reached or gave up, and certainly did nothing.
 
-    In the database: nothing of this call is stored: nothing was sent, or the server said that it rolled back.
+    In the database: nothing of this call is stored: nothing was sent, or the server said that it
+    rolled back.
     """
 
 
@@ -172,14 +179,15 @@ class EmbeddedServerError(StoreUnavailableError):
 
 
 class OutcomeUnknownError(MessageDBError):
-    """A write was sent and its answer never came: it may be stored, may still be stored later, or may not be.
+    """A write was sent and its answer never came: it is stored, or may still be, or never will.
 
-    The one safe answer is to write the same messages again: a write is idempotent by message id, so what is
-    already stored is not stored twice. A look into the store proves that a message is there, never that it
-    will not come.
+    The one safe answer is to write the same messages again: a write is idempotent by message id, so
+    what is already stored is not stored twice. A look into the store proves that a message is
+    there, never that it will not come.
 
     Attributes:
-        messages: the messages of the lost write, ids included, to be passed to ``write_messages`` again.
+        messages: the messages of the lost write, ids included, to be passed to ``write_messages``
+            again.
         stream_name: the stream that they were written to.
         expected_version: the version that the lost write expected; pass the same again.
     """
@@ -196,16 +204,19 @@ class OutcomeUnknownError(MessageDBError):
         self.expected_version = expected_version
         count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
         super().__init__(
-            f"a write of {count} to stream {stream_name!r} was sent and not answered ({reason}). It may be stored, "
-            "or be stored later, or never. Write error.messages again with the same expected_version: what is "
+            f"a write of {count} to stream {stream_name!r} was sent and not answered ({reason}). "
+            "It may be stored, "
+            "or be stored later, or never. Write error.messages again with the same "
+            "expected_version: what is "
             "already there is not stored twice."
         )
 
 
 class RetryableError(MessageDBError):
-    """The server rolled back because of others at work: deadlock, serialization failure, lock timeout.
+    """The server rolled back because of others: deadlock, serialization failure, lock timeout.
 
-    In the database: nothing of this call, or of the transaction that it was in, is stored. Running it again is right.
+    In the database: nothing of this call, or of the transaction that it was in, is stored. Running
+    it again is right.
 
     Attributes:
         sqlstate: PostgreSQL's five-character code.
@@ -238,7 +249,7 @@ class PositionConflictError(MessageDBError):
 
 
 class IncompatibleServerError(MessageDBError):
-    """The server, its database, its settings or the local libpq cannot be used; the text names the cure.
+    """The server, its database, its settings or libpq cannot be used; the text names the cure.
 
     In the database: nothing was written.
     """

@@ -29,4 +29,4 @@ NO_STREAM: Final = -1
 """The stream has no message; also what ``stream_version`` answers for it."""
 
 ExpectedVersion: TypeAlias = int | StreamState
-"""A position (the version of a stream is the position of its last message), or one of the constants."""
+"""A version, which is the position of a stream's last message, or one of the constants."""

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from messagedb import AsyncClient
 from psycopg import AsyncConnection
+
+from messagedb import AsyncClient
 
 
 @pytest.fixture(scope="session")

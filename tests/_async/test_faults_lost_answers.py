@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from messagedb import (
     ANY,
     NO_STREAM,
@@ -14,7 +15,6 @@ from messagedb import (
     OutcomeUnknownError,
     WrongExpectedVersionError,
 )
-
 from tests._async.operations import new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole, pool_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from messagedb import (
     AsyncClient,
     MessageDBError,
@@ -11,7 +12,6 @@ from messagedb import (
     PoolTimeoutError,
     StoreUnavailableError,
 )
-
 from tests._async.operations import CASES, READS, WRITES, seed
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole

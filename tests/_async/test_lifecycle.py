@@ -1,14 +1,17 @@
 """The life of a client: opening, closing, borrowing, and what it shows of itself."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from messagedb import AsyncClient, NewMessage, PoolTimeoutError, StoreUnavailableError
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
+
+from messagedb import AsyncClient, NewMessage, PoolTimeoutError, StoreUnavailableError
 
 
 async def test_the_first_operation_opens(store_url: str, category: str) -> None:
@@ -53,7 +56,9 @@ async def test_no_password_is_shown(conninfo: str, caplog: pytest.LogCaptureFixt
     client = AsyncClient(conninfo)
     assert "s3cret" not in repr(client)
     assert "127.0.0.1 port 1 database 'db' as 'someone'" in repr(client)
-    with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1 port 1.*Nothing was sent") as caught:
+    with pytest.raises(
+        StoreUnavailableError, match=r"127\.0\.0\.1 port 1.*Nothing was sent"
+    ) as caught:
         await client.open()
     assert "s3cret" not in str(caught.value)
     assert "s3cret" not in str(caught.value.__cause__)
@@ -80,7 +85,8 @@ async def test_a_borrowed_pool_is_used_given_back_as_it_was_and_never_closed(
         await conn.commit()
 
     settings = (
-        "SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS timeout,"
+        "SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS "
+        "timeout,"
         " current_setting('message_store.sql_condition', true) AS condition"
     )
     async with AsyncConnectionPool(
@@ -93,7 +99,9 @@ async def test_a_borrowed_pool_is_used_given_back_as_it_was_and_never_closed(
             message = NewMessage("A", {"n": 1})
             assert await client.write_message(f"{category}-1", message) == 0
             assert await client.write_message(f"{category}-1", message, expected_version=-1) == 0
-            assert await client.write_messages(f"{category}-1", [NewMessage("B"), NewMessage("C")]) == [1, 2]
+            assert await client.write_messages(
+                f"{category}-1", [NewMessage("B"), NewMessage("C")]
+            ) == [1, 2]
             assert len(await client.get_category_messages(category)) == 3
             found = await client.get_stream_messages(f"{category}-1", condition="position = 1")
             assert [m.type for m in found] == ["B"]

@@ -1,5 +1,7 @@
 """Reading: pages, iterators, groups, correlation, conditions, last messages."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -7,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from messagedb import (
     NO_STREAM,
     AsyncClient,
@@ -57,13 +60,19 @@ async def test_pages_of_a_stream(client: AsyncClient, category: str) -> None:
 async def test_pages_of_a_category_are_in_global_order(client: AsyncClient, category: str) -> None:
     await fill(client, category)
     everything = await client.get_category_messages(category)
-    assert [(m.data["n"], m.data["s"]) for m in everything] == [(n, s) for n in range(3) for s in range(3)]
-    later = await client.get_category_messages(category, position=everything[4].global_position, batch_size=2)
+    assert [(m.data["n"], m.data["s"]) for m in everything] == [
+        (n, s) for n in range(3) for s in range(3)
+    ]
+    later = await client.get_category_messages(
+        category, position=everything[4].global_position, batch_size=2
+    )
     assert later == everything[4:6]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 9, 100, -1])
-async def test_iterators_give_everything_once(client: AsyncClient, category: str, batch_size: int) -> None:
+async def test_iterators_give_everything_once(
+    client: AsyncClient, category: str, batch_size: int
+) -> None:
     await fill(client, category)
     whole = await client.get_category_messages(category)
     assert [m async for m in client.read_category(category, batch_size=batch_size)] == whole
@@ -74,7 +83,9 @@ async def test_iterators_give_everything_once(client: AsyncClient, category: str
     assert rest == whole[5:]
 
 
-async def test_an_iterator_holds_no_connection_between_messages(store_url: str, category: str) -> None:
+async def test_an_iterator_holds_no_connection_between_messages(
+    store_url: str, category: str
+) -> None:
     async with AsyncClient(store_url, max_size=1, timeout=2) as single:
         await fill(single, category, 1, 4)
         seen = 0
@@ -90,7 +101,9 @@ async def test_group_members_share_the_streams(client: AsyncClient, category: st
     await client.write_message(category, NewMessage("NoId"))
     whole = [m for m in await client.get_category_messages(category) if m.type != "NoId"]
     shares = [
-        await client.get_category_messages(category, consumer_group_member=member, consumer_group_size=3)
+        await client.get_category_messages(
+            category, consumer_group_member=member, consumer_group_size=3
+        )
         for member in range(3)
     ]
     assert sum(len(share) for share in shares) == 22
@@ -131,7 +144,9 @@ async def test_versions(client: AsyncClient, category: str) -> None:
     assert await client.message_store_version() == "1.3.0"
 
 
-async def test_a_condition_filters_and_leaves_the_session_at_off(store_url: str, category: str) -> None:
+async def test_a_condition_filters_and_leaves_the_session_at_off(
+    store_url: str, category: str
+) -> None:
     async with AsyncClient(store_url, max_size=1) as single:
         await fill(single, category, 1, 3)
         stream = f"{category}-0"
@@ -151,7 +166,9 @@ async def test_a_condition_filters_and_leaves_the_session_at_off(store_url: str,
             assert source is not None
             conn = await source.pool.getconn()
             try:
-                row = await (await conn.execute("SELECT current_setting('message_store.sql_condition')")).fetchone()
+                row = await (
+                    await conn.execute("SELECT current_setting('message_store.sql_condition')")
+                ).fetchone()
             finally:
                 await source.pool.putconn(conn)
             assert row is not None
@@ -176,7 +193,8 @@ async def test_one_undecodable_message_does_not_hide_its_neighbours(
             (stream,),
         )
         owner.execute(
-            "INSERT INTO message_store.messages (stream_name, type, position, data) VALUES (%s, 'Null', 2, 'null')",
+            "INSERT INTO message_store.messages (stream_name, type, position, data) VALUES (%s, "
+            "'Null', 2, 'null')",
             (stream,),
         )
     await client.write_message(stream, NewMessage("Good", {"n": 1}))

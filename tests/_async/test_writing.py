@@ -6,6 +6,7 @@ import uuid
 from decimal import Decimal
 
 import pytest
+
 from messagedb import (
     ANY,
     NO_STREAM,
@@ -28,7 +29,9 @@ async def test_positions_count_from_0(client: AsyncClient, category: str) -> Non
     assert await client.stream_version(stream) == 2
 
 
-async def test_a_batch_has_consecutive_positions_and_one_time(client: AsyncClient, category: str) -> None:
+async def test_a_batch_has_consecutive_positions_and_one_time(
+    client: AsyncClient, category: str
+) -> None:
     stream = f"{category}-1"
     await client.write_message(stream, deposited(0))
     positions = await client.write_messages(stream, (deposited(n) for n in range(1, 4)))
@@ -80,25 +83,33 @@ async def test_a_category_name_is_a_stream_to_write(client: AsyncClient, categor
     ],
 )
 async def test_expected_versions(
-    client: AsyncClient, category: str, stored: int, expected: int, actual: int | None, as_batch: bool
+    client: AsyncClient,
+    category: str,
+    stored: int,
+    expected: int,
+    actual: int | None,
+    as_batch: bool,
 ) -> None:
     stream = f"{category}-1"
     await client.write_messages(stream, [deposited() for _ in range(stored)])
-    message = deposited()
-    try:
+
+    async def write() -> None:
         if as_batch:
-            await client.write_messages(stream, [message, deposited()], expected_version=expected)
+            batch = [deposited(), deposited()]
+            await client.write_messages(stream, batch, expected_version=expected)
         else:
-            await client.write_message(stream, message, expected_version=expected)
-    except WrongExpectedVersionError as error:
-        assert error.actual_version == actual
-        assert error.expected_version == expected
-        assert error.stream_name == stream
-        assert "Nothing was written" in str(error)
-        assert await client.stream_version(stream) == stored - 1
-    else:
-        assert actual is None
+            await client.write_message(stream, deposited(), expected_version=expected)
+
+    if actual is None:
+        await write()
         assert await client.stream_version(stream) == stored + as_batch
+        return
+    with pytest.raises(WrongExpectedVersionError, match="Nothing was written") as caught:
+        await write()
+    error = caught.value
+    assert (error.actual_version, error.expected_version) == (actual, expected)
+    assert error.stream_name == stream
+    assert await client.stream_version(stream) == stored - 1
 
 
 @pytest.mark.parametrize("expected", [ANY, NO_STREAM, 0, 5])
@@ -137,12 +148,13 @@ async def test_the_same_id_in_another_stream_is_refused_and_names_both(
     message = deposited()
     await client.write_message(f"{category}-1", deposited())
     await client.write_message(f"{category}-1", message)
+    other = f"{category}-2"
     with pytest.raises(DuplicateMessageError) as caught:
-        if as_batch:
-            batch = [deposited(), message]
-            await client.write_messages(f"{category}-2", batch)
-        else:
-            await client.write_message(f"{category}-2", message, expected_version=expected)
+        await (
+            client.write_messages(other, [deposited(), message])
+            if as_batch
+            else client.write_message(other, message, expected_version=expected)
+        )
     error = caught.value
     assert error.existing_stream_name == f"{category}-1"
     assert error.existing_position == 1
@@ -192,11 +204,15 @@ async def test_no_data_is_sql_null_and_an_empty_object_stays_one(
     nothing, empty = NewMessage("A"), NewMessage("A", {}, {})
     await client.write_message(f"{category}-1", nothing)
     await client.write_messages(f"{category}-1", [empty, NewMessage("A")])
-    first, second, third = await client.get_stream_messages(f"{category}-1", condition="data IS NULL OR data = '{}'")
+    first, second, third = await client.get_stream_messages(
+        f"{category}-1", condition="data IS NULL OR data = '{}'"
+    )
     assert (first.data, first.metadata) == (None, None)
     assert (second.data, second.metadata) == ({}, {})
     assert (third.data, third.metadata) == (None, None)
-    nulls = await client.get_stream_messages(f"{category}-1", condition="data IS NULL AND metadata IS NULL")
+    nulls = await client.get_stream_messages(
+        f"{category}-1", condition="data IS NULL AND metadata IS NULL"
+    )
     assert [message.position for message in nulls] == [0, 2]
 
 
@@ -205,7 +221,9 @@ async def test_decimals_are_written_when_asked_for(store_url: str, category: str
     async with AsyncClient(store_url, decimals=True) as exact, AsyncClient(store_url) as plain:
         with pytest.raises(ValidationError, match=r"data\.price"):
             await plain.write_message(f"{category}-1", NewMessage("Priced", {"price": price}))
-        await exact.write_message(f"{category}-1", NewMessage("Priced", {"price": price, "n": 10**40}))
+        await exact.write_message(
+            f"{category}-1", NewMessage("Priced", {"price": price, "n": 10**40})
+        )
         (message,) = await exact.get_stream_messages(f"{category}-1")
         assert message.data == {"price": price, "n": 10**40}
         assert str(message.data["price"]) == str(price)

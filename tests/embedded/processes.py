@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # A client: starts or joins, says where, then does what each line of its input says.
 PROGRAM = """# a client
@@ -136,17 +136,29 @@ def until(condition: Callable[[], object], what: str, limit: float = 15.0) -> No
 
 
 def running(folder: Path | str, program: str = "") -> list[int]:
-    """Give the processes, zombies excepted, whose command line names the folder."""
-    listed = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    found: list[int] = []
-    for line in listed.stdout.splitlines():
-        pid, state, arguments = line.split(None, 2)
-        named = str(folder) in arguments and program in arguments and "# a client" not in arguments
-        if named and not state.startswith("Z"):
-            found.append(int(pid))
-    return found
+    """Give the processes, zombies and clients excepted, whose command line names the folder."""
+    named = (str(folder), program)
+    return [
+        pid
+        for pid, arguments in _processes()
+        if all(each in arguments for each in named) and "# a client" not in arguments
+    ]
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    proc = Path("/proc")
+    if not (proc / "self" / "cmdline").exists():
+        command = ["ps", "-A", "-ww", "-o", "pid=,stat=,args="]
+        for line in subprocess.check_output(command, text=True).splitlines():
+            pid, state, arguments = line.split(None, 2)
+            if not state.startswith("Z"):
+                yield int(pid), arguments
+        return
+    for entry in proc.iterdir():
+        if entry.name.isdigit():
+            # A zombie has no command line any more.
+            with contextlib.suppress(OSError):
+                yield int(entry.name), os.fsdecode((entry / "cmdline").read_bytes())
 
 
 def postmaster(folder: Path | str) -> int:

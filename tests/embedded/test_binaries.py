@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,15 @@ import pytest
 from messagedb import embedded
 from messagedb.errors import EmbeddedServerError
 
+NEEDED = (
+    "_messagedb_async",
+    "messagedb",
+    "msgspec",
+    "psycopg",
+    "psycopg_binary",
+    "psycopg_pool",
+    "typing_extensions",
+)
 VARIABLE = "MESSAGEDB_POSTGRES_BIN"
 
 
@@ -88,13 +97,14 @@ def test_a_program_that_may_not_be_run_is_named(
 
 def test_without_any_programs_the_three_ways_out_are_named(tmp_path: Path) -> None:
     # A Python that sees messagedb and what it needs, and no wheel with PostgreSQL in it.
-    import messagedb
-
-    for distribution in ("psycopg", "psycopg-binary", "msgspec", "typing_extensions"):
-        for file in files(distribution) or []:
-            top = Path(str(file.locate())).parents[len(file.parts) - 1] / file.parts[0]
-            if file.parts[0] != ".." and not (tmp_path / top.name).exists():
-                (tmp_path / top.name).symlink_to(top)
+    for name in NEEDED:
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            file = Path(spec.origin)
+            module = file.parent if file.name == "__init__.py" else file
+            for path in (module, module.with_name(name + ".libs")):
+                if path.exists():
+                    (tmp_path / path.name).symlink_to(path)
     program = f"""
 import sys
 from pathlib import Path
@@ -107,11 +117,9 @@ try:
 except EmbeddedServerError as error:
     print(error)
 """
-    own = [entry for entry in sys.path if entry and "site-packages" not in entry]
-    path = os.pathsep.join([str(tmp_path), os.path.dirname(messagedb.__path__[0]), *own])
     answer = subprocess.run(
         [sys.executable, "-S", "-c", program],
-        env={"PATH": str(tmp_path), "PYTHONPATH": path},
+        env={"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

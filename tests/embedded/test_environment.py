@@ -90,6 +90,7 @@ def test_a_long_tmpdir_does_not_make_the_socket_path_too_long(client: Start, fol
     url = one.hear()["url"]
     with psycopg.connect(url) as connection:
         assert connection.execute("SHOW fsync").fetchone() == ("off",)
+    one.end()
 
 
 def test_the_socket_is_out_of_reach_of_others(store: Path) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 import psycopg
 
 from messagedb.embedded import find_binaries
-
 from tests.support import unprivileged
 from tests.support.backend import make_url
 

@@ -37,6 +37,16 @@ def sessions(url: str, application_name: str) -> int:
     )
 
 
+def pids(url: str, application_name: str) -> list[int]:
+    """Give the process ids of the sessions of a name."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        cursor = conn.execute(
+            "select pid from pg_stat_activity where application_name = %s order by pid",
+            [application_name],
+        )
+        return [row[0] for row in cursor]
+
+
 def waiting_for_locks(url: str, category: str) -> int:
     """Give the number of sessions that wait for a category's lock."""
     return _number(

@@ -198,17 +198,15 @@ class Cluster:
             self.way = way
             if way.uid is None and not way.namespace:
                 return new
-            _rights.give(new, way)
-            reason = _rights.probe(way, postgres, new)
-            if reason is not None and way.uid is not None:
-                with contextlib.suppress(OSError):
+            try:
+                _rights.give(new, way)
+                reason = _rights.probe(way, postgres, new)
+                if reason is not None and way.uid is not None:
                     # Maybe it cannot reach the programs: then a copy of them, where it can.
-                    copies = os.path.join(self.socket_directory, "bin")
-                    if not os.path.isdir(copies):
-                        os.chmod(self.socket_directory, 0o711)
-                        self.binaries = _rights.copy_binaries(self.binaries, copies)
-                        postgres = os.path.join(self.binaries, "postgres")
+                    postgres = self._copy_binaries()
                     reason = _rights.probe(way, postgres, new)
+            except OSError as exc:
+                reason = str(exc)
             if reason is None:
                 if way.uid is not None:
                     os.chown(self.socket_directory, way.uid, way.gid if way.gid is not None else -1)
@@ -224,6 +222,13 @@ class Cluster:
             + "). Run as an ordinary user, or name a folder that the user postgres or nobody can "
             "reach"
         )
+
+    def _copy_binaries(self) -> str:
+        copies = os.path.join(self.socket_directory, "bin")
+        if not os.path.isdir(copies):
+            os.chmod(self.socket_directory, 0o711)
+            self.binaries = _rights.copy_binaries(self.binaries, copies)
+        return os.path.join(self.binaries, "postgres")
 
     def _initdb(self, new: str, deadline: float, *, sync: bool) -> None:
         command = [os.path.join(self.binaries, "initdb"), "--no-instructions"]

@@ -1,0 +1,67 @@
+"""The tree of errors: one base, pickles, texts that say what is true and what to do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import messagedb
+from messagedb import errors
+from messagedb.messages import NewMessage
+
+MESSAGE = NewMessage("A", {"n": 1})
+EXAMPLES = [
+    errors.ValidationError("no"),
+    errors.WrongExpectedVersionError("a-1", 3, 5),
+    errors.WrongExpectedVersionError("a-1", messagedb.STREAM_EXISTS, -1),
+    errors.DuplicateMessageError(MESSAGE.id, "a-1", "b-1", 7),
+    errors.DuplicateMessageError(MESSAGE.id, "a-1"),
+    errors.MessageDecodeError("a-1", 3, 17, "data", "too deep"),
+    errors.StoreUnavailableError("down"),
+    errors.PoolTimeoutError("full"),
+    errors.EmbeddedServerError("no binaries"),
+    errors.OutcomeUnknownError("a-1", (MESSAGE,), messagedb.ANY, "server closed the connection"),
+    errors.RetryableError("deadlock", "40P01"),
+    errors.TransactionAbortedError("aborted"),
+    errors.TransactionTimeoutError("late"),
+    errors.PositionConflictError("taken"),
+    errors.IncompatibleServerError("old"),
+    errors.ServerError("odd", "XX000"),
+]
+
+
+def test_every_error_of_the_tree_has_an_example_here() -> None:
+    assert {type(error).__name__ for error in EXAMPLES} == set(errors.__all__) - {"MessageDBError"}
+    assert set(errors.__all__) <= set(messagedb.__all__)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_errors_pickle_and_copy_with_all_they_carry(error: errors.MessageDBError) -> None:
+    assert isinstance(error, errors.MessageDBError)
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert twin.__dict__ == error.__dict__
+
+
+def test_the_tree_is_as_its_docstring_draws_it() -> None:
+    assert issubclass(errors.ValidationError, ValueError)
+    for name in ("PoolTimeoutError", "EmbeddedServerError"):
+        assert issubclass(getattr(errors, name), errors.StoreUnavailableError)
+    for name in errors.__all__:
+        assert name in str(errors.__doc__)
+
+
+def test_texts_say_what_is_true_and_what_to_do() -> None:
+    wrong = str(errors.WrongExpectedVersionError("a-1", 3, 5))
+    assert "'a-1' is at version 5" in wrong
+    assert "Nothing was written" in wrong
+    assert "has no messages" in str(errors.WrongExpectedVersionError("a-1", 3, -1))
+    duplicate = str(errors.DuplicateMessageError(MESSAGE.id, "a-1", "b-1", 7))
+    assert "'b-1' at position 7" in duplicate
+    assert "'a-1'" in duplicate
+    unknown = errors.OutcomeUnknownError("a-1", (MESSAGE,), messagedb.ANY, "cut")
+    assert "error.messages again" in str(unknown)
+    assert unknown.messages == (MESSAGE,)

@@ -1,0 +1,103 @@
+"""psycopg's errors become ours by SQLSTATE and text, also behind a proxy's own words."""
+
+from __future__ import annotations
+
+import psycopg
+import psycopg_pool
+import pytest
+
+from messagedb import _postgres_errors as mapping
+from messagedb import errors
+
+
+def raised(state: str | None, text: str) -> psycopg.Error:
+    kind = psycopg.errors.lookup(state) if state else psycopg.OperationalError
+    return kind(text)
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "kind"),
+    [
+        ("P0001", "Wrong expected version: 5 (Stream: c-1, Stream Version: 0)",
+         errors.WrongExpectedVersionError),
+        ("P0001", "f(6): [n2] REMOTE: Wrong expected version: 5 (Stream: c-1, Stream Version: 0)",
+         errors.WrongExpectedVersionError),
+        ("P0001", "Must be a category: someStream-123", errors.ValidationError),
+        ("P0001", "Must be a stream name: someStream", errors.ValidationError),
+        ("P0001", "Correlation must be a category (Correlation: x-1)", errors.ValidationError),
+        ("P0001", "Consumer group size must not be less than 1 (…)", errors.ValidationError),
+        ("P0001", "Retrieval with SQL condition is not activated", errors.IncompatibleServerError),
+        ("P0001", "something of a user's trigger", errors.ServerError),
+        ("22P05", "unsupported Unicode escape sequence", errors.ValidationError),
+        ("22003", "smallint out of range", errors.ValidationError),
+        ("54000", "index row size 2712 exceeds btree version 4 maximum", errors.ValidationError),
+        ("40P01", "deadlock detected", errors.RetryableError),
+        ("40001", "could not serialize access", errors.RetryableError),
+        ("55P03", "canceling statement due to lock timeout", errors.RetryableError),
+        ("57014", "canceling statement due to statement timeout", errors.StoreUnavailableError),
+        ("57P03", "the database system is starting up", errors.StoreUnavailableError),
+        ("53300", "too many connections", errors.StoreUnavailableError),
+        ("25006", "cannot execute INSERT in a read-only transaction",
+         errors.IncompatibleServerError),
+        ("42501", "permission denied for schema message_store", errors.IncompatibleServerError),
+        ("42883", "function acquire_lock(character varying) does not exist",
+         errors.IncompatibleServerError),
+        ("42601", "syntax error", errors.ServerError),
+        (None, "server closed the connection unexpectedly", errors.StoreUnavailableError),
+    ],
+)  # fmt: skip
+def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.MessageDBError]) -> None:
+    error = mapping.translate(raised(state, text), "Nothing was written.")
+    assert type(error) is kind
+    if kind is errors.WrongExpectedVersionError:
+        assert isinstance(error, errors.WrongExpectedVersionError)
+        assert (error.stream_name, error.expected_version, error.actual_version) == ("c-1", 5, 0)
+    else:
+        assert "Nothing was written." in str(error)
+        assert text in str(error)
+    if isinstance(error, errors.ServerError | errors.RetryableError):
+        assert error.sqlstate == state
+
+
+def test_a_full_pool_sent_nothing() -> None:
+    error = mapping.translate(psycopg_pool.PoolTimeout("after 3 s"), "")
+    assert type(error) is errors.PoolTimeoutError
+    assert "Nothing was sent" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "closed", "lost"),
+    [
+        (raised(None, "server closed the connection unexpectedly"), True, True),
+        (raised("57P01", "terminating connection due to administrator command"), False, True),
+        (raised("57014", "canceling statement"), False, False),
+        (raised("23505", "duplicate key"), False, False),
+        (psycopg_pool.PoolTimeout("late"), True, False),
+    ],
+)
+def test_what_is_lost(error: psycopg.Error, closed: bool, lost: bool) -> None:
+    assert mapping.is_lost(error, closed) is lost
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            'connection failed: FATAL:  password authentication failed for user "a"',
+            "user and password",
+        ),
+        ('connection failed: FATAL:  database "b" does not exist', "names of database and role"),
+        ("connection timeout expired", "Nothing answered in time"),
+        ("connection refused", "that the server runs"),
+    ],
+)
+def test_what_to_do_about_a_connection(text: str, advice: str) -> None:
+    error = mapping.cannot_connect(psycopg.OperationalError(text), "host db")
+    assert advice in str(error)
+    assert text in str(error)
+    assert "Nothing was sent" in str(error)
+
+
+def test_texts_are_never_empty() -> None:
+    assert mapping.first_line(psycopg.OperationalError("")) == "OperationalError"
+    assert mapping.first_line(psycopg.OperationalError("\n  a\nb")) == "a"

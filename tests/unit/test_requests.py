@@ -1,0 +1,118 @@
+"""What a batch comes to is decided without a database."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+import pytest
+
+from messagedb import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    DuplicateMessageError,
+    NewMessage,
+    WrongExpectedVersionError,
+)
+from messagedb import _requests as requests
+from messagedb.errors import ValidationError
+from messagedb.expected_version import ExpectedVersion
+
+IDS = [uuid.UUID(int=n) for n in range(4)]
+
+
+def batch(*numbers: int, expected: ExpectedVersion = ANY) -> requests.Write:
+    messages = [NewMessage("A", {"n": n}, id=IDS[n]) for n in numbers]
+    return requests.write_many("s-1", messages, expected, decimals=False)
+
+
+def found(**places: int) -> dict[str, tuple[str, int]]:
+    return {str(IDS[int(name[1:])]): ("s-1", position) for name, position in places.items()}
+
+
+@pytest.mark.parametrize(
+    ("write", "version", "stored", "positions", "inserted"),
+    [
+        (batch(0, 1), -1, {}, [0, 1], 2),
+        (batch(0, 1, expected=NO_STREAM), -1, {}, [0, 1], 2),
+        (batch(0, 1, expected=4), 4, {}, [5, 6], 2),
+        (batch(0, 1, expected=STREAM_EXISTS), 0, {}, [1, 2], 2),
+        (batch(0, 1, expected=NO_STREAM), 7, found(_0=0, _1=1), [0, 1], 0),
+        (batch(0, 1, 2), 5, found(_1=3), [6, 3, 7], 2),
+        (batch(0, 1, expected=NO_STREAM), 0, found(_0=0), [0, 1], 1),
+    ],
+)
+def test_plans(
+    write: requests.Write,
+    version: int,
+    stored: dict[str, tuple[str, int]],
+    positions: list[int],
+    inserted: int,
+) -> None:
+    plan = requests.plan(write, version, stored)
+    assert plan.positions == positions
+    assert len(plan.missing) == inserted
+
+
+@pytest.mark.parametrize(
+    ("write", "version", "stored", "expected", "actual"),
+    [
+        (batch(0, expected=NO_STREAM), 0, {}, NO_STREAM, 0),
+        (batch(0, expected=3), 2, {}, 3, 2),
+        (batch(0, expected=STREAM_EXISTS), -1, {}, STREAM_EXISTS, -1),
+        # The first is stored already, and the second finds another version than its own.
+        (batch(0, 1, expected=NO_STREAM), 4, found(_0=0), 0, 4),
+    ],
+)
+def test_conflicts(
+    write: requests.Write,
+    version: int,
+    stored: dict[str, tuple[str, int]],
+    expected: ExpectedVersion,
+    actual: int,
+) -> None:
+    with pytest.raises(WrongExpectedVersionError) as caught:
+        requests.plan(write, version, stored)
+    assert (caught.value.expected_version, caught.value.actual_version) == (expected, actual)
+
+
+def test_an_id_elsewhere_comes_before_the_version() -> None:
+    with pytest.raises(DuplicateMessageError) as caught:
+        requests.plan(batch(0, expected=9), 3, {str(IDS[0]): ("other-1", 2)})
+    assert (caught.value.existing_stream_name, caught.value.existing_position) == ("other-1", 2)
+
+
+@pytest.mark.parametrize(
+    ("expected", "error", "decides"),
+    [
+        (3, WrongExpectedVersionError("s-1", 3, 4), True),
+        # The lost write may be waiting for the very lock that makes the stream what it expects.
+        (3, WrongExpectedVersionError("s-1", 3, 2), False),
+        (STREAM_EXISTS, WrongExpectedVersionError("s-1", STREAM_EXISTS, -1), False),
+        (ANY, DuplicateMessageError("i", "s-1", "t-1", 0), True),
+        (ANY, ValidationError("no"), True),
+        (ANY, RuntimeError("?"), False),
+    ],
+)
+def test_what_settles_a_lost_write(
+    expected: ExpectedVersion, error: Exception, decides: bool
+) -> None:
+    assert requests.decides(batch(0, expected=expected), error) is decides
+
+
+def test_chunks_hold_every_message_once_and_are_json() -> None:
+    messages = [
+        requests.EncodedMessage(str(uuid.UUID(int=n)), 'A"\\', '{"n": 1}', None)
+        for n in range(12_001)
+    ]
+    chunks = requests.chunks(messages)
+    assert [count for count, _ in chunks] == [5000, 5000, 2001]
+    decoded = [element for _, text in chunks for element in msgspec.json.decode(text)]
+    assert [element["i"] for element in decoded] == [message.id for message in messages]
+    assert decoded[0] == {"i": messages[0].id, "t": 'A"\\', "d": {"n": 1}, "m": None}
+    large = [
+        requests.EncodedMessage("i", "A", f'{{"t": "{"x" * 5_000_000}"}}', None) for _ in range(3)
+    ]
+    assert [count for count, _ in requests.chunks(large)] == [1, 1, 1]
+    assert requests.chunks([]) == []
