@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support import backend
+from tests.support import backend, genuine
 
 # pytest reads this file before it collects, so the twins are there when a test imports them. Until
 # then messagedb itself may not be imported: it imports the twin.
@@ -42,7 +42,8 @@ def _backend_line() -> str:
         choice = backend.choose()
     except backend.NoBackendError as error:
         return f"server: none: {error}"
-    return f"server: {choice.kind} ({choice.reason})"
+    schema = os.environ.get("MESSAGEDB_TEST_SCHEMA", "ours")
+    return f"server: {choice.kind} ({choice.reason}); schema of the clients' cases: {schema}"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -99,7 +100,8 @@ def new_database(server_url: str) -> Iterator[NewDatabase]:
                 ).format(sql.Identifier(name), sql.Literal(encoding))
             )
         made.append(name)
-        url = backend.make_url(server_url, dbname=name)
+        # Without options: nothing but what the client does itself makes the functions be found.
+        url = backend.make_url(server_url, dbname=name, options="")
         if install:
             schema.install(url)
         return url
@@ -112,8 +114,15 @@ def new_database(server_url: str) -> Iterator[NewDatabase]:
 
 @pytest.fixture(scope="session")
 def database_url(new_database: NewDatabase) -> str:
-    """Give a superuser's URL of the run's own database, with our schema in it."""
-    return new_database()
+    """Give a superuser's URL of the run's own database, with our schema in it.
+
+    With ``MESSAGEDB_TEST_SCHEMA=genuine`` it holds the genuine Message DB instead.
+    """
+    if os.environ.get("MESSAGEDB_TEST_SCHEMA") != "genuine":
+        return new_database()
+    url = new_database(install=False)
+    genuine.install(url)
+    return url
 
 
 @pytest.fixture(scope="session")

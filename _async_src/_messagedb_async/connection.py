@@ -91,10 +91,11 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                 except BaseException:
                     await conn.close()
                     raise
-        except psycopg.Error as error:
-            # Its text only, and its frames cleared: they would keep a half-made connection open.
-            context.last_error = first_line(error)
+        except BaseException as error:
+            # A half-made connection stays open as long as the frames that hold it are kept.
             traceback.clear_frames(error.__traceback__)
+            if isinstance(error, psycopg.Error):
+                context.last_error = first_line(error)
             raise
         context.last_error = None
         conn.deadline = math.inf

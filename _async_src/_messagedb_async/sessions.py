@@ -133,7 +133,7 @@ class AsyncLocalSession:
                     await AsyncStoreCursor(conn).execute(begin, values, prepare=False)
                 await cursor.execute(text, params, binary=True, prepare=False)
                 await AsyncStoreCursor(conn).execute(COMMIT, prepare=False)
-        except Exception:
+        except BaseException:
             await undo(conn, self._frame)
             raise
         return await cursor.fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -73,8 +74,11 @@ async def undo(conn: AsyncConnection[Any], frame: Frame) -> None:
         await conn.rollback()
     # One by one: at a ROLLBACK psycopg forgets what it has prepared, and tells the server so after
     # the statement that follows, which must not be one that it prepares.
-    for statement in frame.undo:
-        await run(conn, (statement,))
+    # A task that was cancelled may have no savepoint yet, or none any more: then its transaction is
+    # aborted, and the cancellation goes on.
+    with contextlib.suppress(psycopg.errors.InvalidSavepointSpecification):
+        for statement in frame.undo:
+            await run(conn, (statement,))
 
 
 def lock(stream_name: str) -> Statement:
@@ -122,7 +126,7 @@ async def write_directly(
         except psycopg.errors.UniqueViolation:
             # A session that holds another lock, or none, stored one of the ids since the look.
             await undo(conn, frame)
-        except Exception:
+        except BaseException:
             await undo(conn, frame)
             raise
         else:
@@ -168,7 +172,7 @@ async def write_by_functions(
             positions.append(position)
             version = max(version, position)
         await run(conn, frame.end)
-    except Exception:
+    except BaseException:
         await undo(conn, frame)
         raise
     return positions

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import psycopg
-from messagedb import AsyncClient, NewMessage
 
+from messagedb import AsyncClient, NewMessage
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole, pool_of

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from messagedb import ANY, NO_STREAM, AsyncClient, DuplicateMessageError, ExpectedVersion, NewMessage
 from psycopg import AsyncConnection
 
+from messagedb import (
+    ANY,
+    NO_STREAM,
+    AsyncClient,
+    DuplicateMessageError,
+    ExpectedVersion,
+    NewMessage,
+)
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
 from tests.support.store import locked, stored, waiting_for_locks
@@ -34,12 +41,11 @@ async def write(
         if len(messages) == 1:
             return [await client.write_message(stream, messages[0], expected_version=expected)]
         return await client.write_messages(stream, messages, expected_version=expected)
-    async with await AsyncConnection.connect(bound) as conn:
-        async with conn.transaction():
-            store = client.bind(conn)
-            if len(messages) == 1:
-                return [await store.write_message(stream, messages[0], expected_version=expected)]
-            return await store.write_messages(stream, messages, expected_version=expected)
+    async with await AsyncConnection.connect(bound) as conn, conn.transaction():
+        store = client.bind(conn)
+        if len(messages) == 1:
+            return [await store.write_message(stream, messages[0], expected_version=expected)]
+        return await store.write_messages(stream, messages, expected_version=expected)
 
 
 async def race(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+
 from messagedb import AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError, schema
 from messagedb._concurrency_async import run_blocking
 from messagedb.errors import EmbeddedServerError
-
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole
 from tests.support.server import OwnServer

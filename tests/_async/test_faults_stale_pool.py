@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from messagedb import AsyncClient, NewMessage
 
+from messagedb import AsyncClient, NewMessage
 from tests._async.operations import CASES, seed
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
-from tests.support.outcome import is_whole, pool_of
+from tests.support.outcome import is_whole
 from tests.support.store import count_category, locked, pids, stored, terminate, waiting_for_locks
 
 SIZE = 10

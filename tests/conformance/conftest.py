@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import fetch_message_db
 import psycopg
 import pytest
 from psycopg import Connection
 
 from tests.conformance.calls import TABLES, Databases, Pair
+from tests.support import genuine
 
 NewDatabase = Callable[..., str]
 
@@ -22,30 +21,9 @@ def databases(new_database: NewDatabase) -> Databases:
 
     It fails if ``CI`` or ``MESSAGEDB_REQUIRE_GENUINE`` is set.
     """
-    try:
-        folder = fetch_message_db.fetch()
-    except fetch_message_db.FetchError as error:
-        reason = f"the genuine Message DB is not there to compare with: {error}"
-        if os.environ.get("CI") or os.environ.get("MESSAGEDB_REQUIRE_GENUINE"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
     url = new_database(install=False)
-    install_genuine(url, fetch_message_db.genuine_script(folder, has_pgcrypto(url)))
+    genuine.install(url)
     return Databases(ours=new_database(), genuine=url)
-
-
-def has_pgcrypto(url: str) -> bool:
-    """Whether the server offers the extension."""
-    with psycopg.connect(url) as conn:
-        found = conn.execute("select from pg_available_extensions where name = 'pgcrypto'")
-        return found.fetchone() is not None
-
-
-def install_genuine(url: str, script: list[str]) -> None:
-    """Run the genuine installation, in one transaction."""
-    with psycopg.connect(url) as conn:
-        for text in script:
-            conn.execute(text.encode())
 
 
 def connect(url: str) -> Connection[Any]:

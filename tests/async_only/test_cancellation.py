@@ -1,0 +1,220 @@
+"""Each operation, cancelled at each step, leaves the pool whole and nothing half written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool
+
+from messagedb import AsyncClient, NewMessage
+from tests._async.operations import CASES, seed
+from tests.support.backend import make_url
+from tests.support.background_async import eventually
+from tests.support.outcome import AsyncStore, is_whole, pool_of
+from tests.support.stepping import cancelled_at
+from tests.support.store import count_category, sessions
+
+KINDS: dict[str, dict[str, Any]] = {
+    "own": {},
+    "pooler": {"pooler": True},
+    "functions": {"direct_writes": False},
+    "pooler_functions": {"pooler": True, "direct_writes": False},
+    "borrowed": {},
+}
+STEPS = 400
+
+
+@asynccontextmanager
+async def open_client(store_url: str, kind: str, size: int) -> AsyncIterator[AsyncClient]:
+    """Give a client of a kind with all of its connections."""
+    if kind == "borrowed":
+        async with AsyncConnectionPool(store_url, min_size=size, max_size=size, open=False) as pool:
+            yield AsyncClient(pool=pool)
+    else:
+        async with AsyncClient(store_url, min_size=size, max_size=size, **KINDS[kind]) as client:
+            await eventually(lambda: is_whole(client))
+            yield client
+
+
+async def copies(conn: AsyncConnection[Any]) -> None:
+    """See that a connection can COPY; leave it as it was."""
+    async with conn.cursor() as cursor:
+        async with cursor.copy("COPY (SELECT generate_series(1, 3)) TO STDOUT") as copy:
+            assert b"".join([bytes(part) async for part in copy]) == b"1\n2\n3\n"
+    if not conn.autocommit:
+        await conn.rollback()
+
+
+async def works(store: AsyncStore, category: str) -> None:
+    """Write and read a message."""
+    message = NewMessage("Checked")
+    position = await store.write_message(f"{category}-check", message)
+    (read,) = await store.get_stream_messages(f"{category}-check", position=position)
+    assert read.id == message.id
+
+
+async def every_connection_works(client: AsyncClient, category: str, size: int) -> None:
+    """Write, read and copy on each connection of the pool."""
+    pool = pool_of(client)
+    taken = [await pool.getconn(5.0) for _ in range(size)]
+    for conn in taken:
+        # The only one that is there, so the client takes it.
+        await pool.putconn(conn)
+        await works(client, category)
+        assert await pool.getconn(5.0) is conn
+        await copies(conn)
+    for conn in taken:
+        assert conn.pgconn.transaction_status == TransactionStatus.IDLE
+        await pool.putconn(conn)
+    assert is_whole(client)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", CASES)
+async def test_an_operation_of_the_client(
+    store_url: str, category: str, kind: str, name: str, late: bool
+) -> None:
+    case, size = CASES[name], 2
+    async with open_client(store_url, kind, size) as client:
+        await seed(client, category)
+        count = count_category(store_url, category)
+        for step in range(1, STEPS):
+            undisturbed = await cancelled_at(run(case.call, client, category), step, late=late)
+            await eventually(lambda: is_whole(client))
+            await every_connection_works(client, f"{category}c", size)
+            before, count = count, count_category(store_url, category)
+            assert count - before in (0, case.writes)
+            if undisturbed:
+                assert count - before == case.writes
+                break
+        else:
+            pytest.fail(f"still not through after {STEPS} steps")
+        assert step > 1
+
+
+async def run(call: Any, store: AsyncStore, category: str) -> object:
+    """Make a coroutine of an operation."""
+    return await call(store, category)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
+@pytest.mark.parametrize("name", ["write_message", "write_messages", "get_stream_messages"])
+async def test_the_first_operation_which_opens_the_client(
+    store_url: str, category: str, name: str, late: bool
+) -> None:
+    case, size = CASES[name], 2
+    async with AsyncClient(store_url) as client:
+        await seed(client, category)
+    count = count_category(store_url, category)
+    url = make_url(store_url, application_name=category)
+    for step in range(1, STEPS):
+        client = AsyncClient(url, min_size=size, max_size=size)
+        undisturbed = await cancelled_at(run(case.call, client, category), step, late=late)
+        before, count = count, count_category(store_url, category)
+        assert count - before in (0, case.writes)
+        await works(client, f"{category}c")
+        await eventually(lambda client=client: is_whole(client))
+        await client.close()
+        await eventually(lambda: sessions(store_url, category) == 0)
+        if undisturbed:
+            break
+    else:
+        pytest.fail(f"still not through after {STEPS} steps")
+    assert step > 5
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
+@pytest.mark.parametrize("name", ["write_message", "write_messages", "get_stream_messages"])
+async def test_waiting_for_a_connection(
+    store_url: str, category: str, name: str, late: bool
+) -> None:
+    case, size = CASES[name], 4
+    async with open_client(store_url, "own", size) as client:
+        await seed(client, category)
+        await eventually(lambda: is_whole(client))
+        pool = pool_of(client)
+        count = count_category(store_url, category)
+        for step in range(1, STEPS):
+            taken = [await pool.getconn(5.0) for _ in range(size)]
+            waiting = asyncio.ensure_future(
+                cancelled_at(run(case.call, client, category), step, late=late)
+            )
+            await eventually(
+                lambda waiting=waiting: waiting.done() or pool.get_stats()["requests_waiting"]
+            )
+            for conn in taken:
+                await pool.putconn(conn)
+            undisturbed = await waiting
+            await eventually(lambda: is_whole(client))
+            await every_connection_works(client, f"{category}c", size)
+            before, count = count, count_category(store_url, category)
+            assert count - before in (0, case.writes)
+            if undisturbed:
+                break
+        else:
+            pytest.fail(f"still not through after {STEPS} steps")
+        assert step > 2
+
+
+async def test_waiting_for_a_connection_that_never_comes(store_url: str, category: str) -> None:
+    size = 2
+    async with open_client(store_url, "own", size) as client:
+        pool = pool_of(client)
+        taken = [await pool.getconn(5.0) for _ in range(size)]
+        calls: list[Coroutine[Any, Any, object]] = [
+            run(case.call, client, category) for case in CASES.values()
+        ]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await eventually(lambda: pool.get_stats()["requests_waiting"] == len(tasks))
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=5.0)
+        assert all(task.cancelled() for task in tasks)
+        for conn in taken:
+            await pool.putconn(conn)
+        await eventually(lambda: is_whole(client))
+        await every_connection_works(client, category, size)
+    assert count_category(store_url, category) == 2
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
+@pytest.mark.parametrize("end", ["autocommit", "rollback", "commit"])
+@pytest.mark.parametrize("direct_writes", [True, False], ids=["direct", "functions"])
+@pytest.mark.parametrize("name", CASES)
+async def test_an_operation_of_a_bound_connection(
+    store_url: str, category: str, name: str, direct_writes: bool, end: str, late: bool
+) -> None:
+    case, autocommit = CASES[name], end == "autocommit"
+    client = AsyncClient(store_url, direct_writes=direct_writes)
+    await seed(client, category)
+    count = count_category(store_url, category)
+    for step in range(1, STEPS):
+        async with await AsyncConnection.connect(store_url, autocommit=autocommit) as conn:
+            store = client.bind(conn)
+            await store.stream_version(f"{category}-seed")
+            undisturbed = await cancelled_at(run(case.call, store, category), step, late=late)
+            if not autocommit:
+                assert count_category(store_url, category) == count
+            # A caller who takes no notice of the cancellation commits all of it or none.
+            if end == "commit":
+                await conn.commit()
+            elif end == "rollback":
+                await conn.rollback()
+            before, count = count, count_category(store_url, category)
+            assert count - before in (0, 0 if end == "rollback" else case.writes)
+            await works(store, f"{category}c")
+            if not autocommit:
+                await conn.commit()
+            await copies(conn)
+            if undisturbed:
+                break
+    else:
+        pytest.fail(f"still not through after {STEPS} steps")
+    await client.close()

@@ -1,0 +1,99 @@
+"""A program that forks while its client is open, and says in JSON what came of it: python -m tests.support.forking KIND URL STREAM"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+from messagedb import AsyncClient, Client, NewMessage
+from tests.support.outcome import pool_of
+
+SIZE = 2
+
+
+def in_child(work: Callable[[], object]) -> object:
+    """Do it in a child process, and give what it gave."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        # The workers of the pool are threads, which the child does not have, nor needs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, json.dumps(work()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        said = answer.read()
+    os.waitpid(pid, 0)
+    return json.loads(said or b'"the child failed"')
+
+
+def pids(client: AsyncClient | Client) -> list[int]:
+    """Give the process ids of the sessions in a client's pool."""
+    return sorted(conn.info.backend_pid for conn in vars(pool_of(client))["_pool"])
+
+
+def fork_sync(url: str, stream: str) -> dict[str, object]:
+    """Fork under a Client."""
+    with Client(url, min_size=SIZE, max_size=SIZE) as client:
+        client.write_message(stream, NewMessage("Parent"))
+        pool_of(client).wait(10.0)
+        before = pids(client)
+
+        def child() -> object:
+            position = client.write_message(stream, NewMessage("Child"))
+            pool_of(client).wait(10.0)
+            mine = pids(client)
+            client.close()
+            return {"position": position, "pids": mine}
+
+        said = in_child(child)
+        position = client.write_message(stream, NewMessage("Parent"))
+        return {"before": before, "after": pids(client), "child": said, "position": position}
+
+
+def fork_async(url: str, stream: str) -> dict[str, object]:
+    """Fork under an AsyncClient, while its event loop does not run."""
+    client = AsyncClient(url, min_size=SIZE, max_size=SIZE)
+
+    async def begin() -> list[int]:
+        await client.write_message(stream, NewMessage("Parent"))
+        await pool_of(client).wait(10.0)
+        return pids(client)
+
+    async def in_a_new_loop() -> object:
+        position = await client.write_message(stream, NewMessage("Child"))
+        await pool_of(client).wait(10.0)
+        mine = pids(client)
+        await client.close()
+        return {"position": position, "pids": mine}
+
+    async def end() -> tuple[int, list[int]]:
+        position = await client.write_message(stream, NewMessage("Parent"))
+        after = pids(client)
+        await client.close()
+        return position, after
+
+    with asyncio.Runner() as runner:
+        before = runner.run(begin())
+        said = in_child(lambda: _run_anew(in_a_new_loop))
+        position, after = runner.run(end())
+    return {"before": before, "after": after, "child": said, "position": position}
+
+
+def _run_anew(function: Callable[[], object]) -> object:
+    loop = asyncio.new_event_loop()
+    coroutine: object = function()
+    assert asyncio.iscoroutine(coroutine)
+    return loop.run_until_complete(coroutine)
+
+
+if __name__ == "__main__":
+    kind, url, stream = sys.argv[1:]
+    print(json.dumps({"sync": fork_sync, "async": fork_async}[kind](url, stream)))

@@ -1,0 +1,41 @@
+"""After a fork the child has a pool of its own, and the parent's goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.backend import make_url
+from tests.support.store import sessions, stored
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_child_and_parent_both_write(store_url: str, category: str, kind: str) -> None:
+    stream = f"{category}-1"
+    url = make_url(store_url, application_name=category)
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.support.forking", kind, url, stream],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    said = json.loads(answer.stdout)
+    assert said["child"]["position"] == 1, answer.stderr
+    assert said["position"] == 2
+    assert len(said["before"]) == 2
+    # The parent's sessions are those that it had, and the child used none of them.
+    assert said["after"] == said["before"]
+    assert len(said["child"]["pids"]) == 2
+    assert not set(said["child"]["pids"]) & set(said["before"])
+    assert [position for _, position in stored(store_url, stream)] == [0, 1, 2]
+    assert sessions(store_url, category) == 0
+    assert answer.stderr == ""
