@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from messagedb import _requests as requests
 from messagedb._concurrency_async import Lock, run_blocking
+from messagedb._conninfo import where
 from messagedb._postgres_errors import (
     NOTHING_READ,
     NOTHING_WRITTEN,
@@ -20,7 +21,7 @@ from messagedb._postgres_errors import (
     is_lost,
     translate,
 )
-from messagedb._profile import Profile, where
+from messagedb._profile import Profile
 from messagedb._settings import ANSWER_GRACE, validated
 from messagedb._sql import statements
 from messagedb.errors import (

@@ -9,8 +9,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
 import messagedb.schema._plan as plan
+from messagedb._conninfo import where
 from messagedb._postgres_errors import cannot_connect, is_lost
-from messagedb._profile import where
 
 
 async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:

@@ -12,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from messagedb import _server as servers
 from messagedb._concurrency_async import give_back
+from messagedb._conninfo import where
 from messagedb._postgres_errors import NOTHING_READ, cannot_connect, translate
-from messagedb._profile import where
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import INSPECT, Statement
 from messagedb.errors import PoolTimeoutError, StoreUnavailableError

@@ -62,7 +62,7 @@ class Profile:
             "keepalives_interval": max(1, math.ceil(answer_time / 3)),
             "keepalives_count": 3,
             "tcp_user_timeout": math.ceil(answer_time * 1000),
-            "application_name": "messagedb",
+            "fallback_application_name": "messagedb",
         }
         arguments = {name: value for name, value in wanted.items() if given.get(name) is None}
         # Not the user's to choose: names are hashed as UTF-8.
@@ -81,13 +81,3 @@ class Profile:
     def deadline(self) -> float:
         """When a call that begins now must have ended, by the clock of ``time.monotonic``."""
         return monotonic() + self.settings.command_timeout + ANSWER_GRACE
-
-
-def where(conninfo: str) -> str:
-    """The server and database that a connection string names, for texts: never a password."""
-    given = conninfo_to_dict(conninfo)
-    host = given.get("host") or given.get("hostaddr") or "the default host"
-    port = f" port {given['port']}" if given.get("port") else ""
-    database = f" database {given['dbname']!r}" if given.get("dbname") else ""
-    user = f" as {given['user']!r}" if given.get("user") else ""
-    return f"{host}{port}{database}{user}"

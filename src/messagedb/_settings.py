@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from ._conninfo import check_conninfo
 from .errors import ValidationError
 
 EMBEDDED_PREFIX = "embedded:"
@@ -69,7 +67,10 @@ def validated(
         default_batch_size=default_batch_size,
         decimals=decimals,
     )
-    _check_conninfo(conninfo)
+    if not (isinstance(conninfo, str) and conninfo.startswith(EMBEDDED_PREFIX)):
+        check_conninfo(conninfo)
+    elif "\0" in conninfo:
+        raise ValidationError("the folder of an embedded address must not contain a NUL character")
     if not _is_name(schema):
         raise ValidationError(
             f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}"
@@ -88,42 +89,6 @@ def validated(
     if default_batch_size != -1:
         _check_count("default_batch_size", default_batch_size, least=1)
     return settings
-
-
-def _check_conninfo(conninfo: Any) -> None:
-    if not isinstance(conninfo, str):
-        raise ValidationError(f"conninfo must be text, not {type(conninfo).__name__}")
-    if "\0" in conninfo:
-        raise ValidationError("conninfo must not contain a NUL character")
-    if conninfo.startswith(EMBEDDED_PREFIX):
-        return
-    if not _is_understood(conninfo):
-        # libpq's own text quotes the part that it stumbled over, which may be a piece of the
-        # password.
-        raise ValidationError(
-            "conninfo is not a connection string that libpq understands (it is not shown, as it "
-            "may hold a "
-            "password). Give 'postgresql://user:password@host:port/dbname', with special "
-            "characters "
-            "percent-encoded, or 'host=… dbname=… user=…', or 'embedded:' or 'embedded:./folder'."
-        )
-
-
-def _is_understood(conninfo: str) -> bool:
-    # A password with a raw '/', '@' or '?' ends up in other parts of the URL, which texts would
-    # show.
-    scheme, found, rest = conninfo.partition("://")
-    if found and scheme in ("postgresql", "postgres"):
-        authority = re.split(r"[/?]", rest, maxsplit=1)[0]
-        if authority.count("@") > 1 or ("@" not in authority and "@" in rest):
-            return False
-    try:
-        given = conninfo_to_dict(conninfo)
-    except (psycopg.ProgrammingError, UnicodeError):
-        return False
-    return all(
-        port.strip().isdecimal() for port in str(given.get("port") or "0").split(",") if port
-    )
 
 
 def _is_name(value: Any) -> bool:

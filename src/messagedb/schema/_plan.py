@@ -10,7 +10,9 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from .. import _conninfo
 from .._postgres_errors import first_line, translate
+from .._sql import quoted
 from ..errors import IncompatibleServerError, MessageDBError, ValidationError
 
 VERSION: Final = "1.3.0"
@@ -207,14 +209,7 @@ def check_conninfo(conninfo: Any) -> None:
             "messagedb.embedded.start() and a client with that address install the schema "
             "themselves"
         )
-    try:
-        conninfo_to_dict(conninfo)
-    except (psycopg.Error, TypeError, AttributeError, UnicodeError, ValueError):
-        raise ValidationError(
-            "conninfo is not a connection string that libpq understands (it is not shown, as it "
-            "may hold a password). Give 'postgresql://user:password@host:port/dbname', with "
-            "special characters percent-encoded, or 'host=… dbname=… user=…'."
-        ) from None
+    _conninfo.check_conninfo(conninfo)
 
 
 def connect_arguments(conninfo: str) -> dict[str, Any]:
@@ -263,22 +258,21 @@ def _refuse(facts: Facts, schema: str) -> None:
         )
     if not facts.may_create:
         if facts.schema_exists:
-            what, on = f"in schema {schema!r} of {where}", f"SCHEMA {_quoted(schema)}"
+            what, on = f"in schema {schema!r} of {where}", f"SCHEMA {quoted(schema)}"
         else:
-            what, on = f"schemas in {where}", f"DATABASE {_quoted(facts.database)}"
+            what, on = f"schemas in {where}", f"DATABASE {quoted(facts.database)}"
         raise IncompatibleServerError(
             f"role {facts.user!r} may not create {what}. Have its owner run GRANT CREATE ON {on} "
-            f"TO {_quoted(facts.user)}, or install as the owner. {end}"
+            f"TO {quoted(facts.user)}, or install as the owner. {end}"
         )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _text(name: str, schema: str) -> str:
     text = resources.files(_PACKAGE).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
-    quoted = _quoted(schema)
+    name_of_schema = quoted(schema)
     # The second form stands inside of a text literal.
-    forms = {"@schema@": quoted, "@schema_text@": quoted.replace("'", "''")}
+    forms = {
+        "@schema@": name_of_schema,
+        "@schema_text@": name_of_schema.replace("'", "''"),
+    }
     return _PLACEHOLDER.sub(lambda found: forms[found[0]], text)
