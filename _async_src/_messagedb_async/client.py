@@ -22,7 +22,7 @@ from messagedb._postgres_errors import (
     translate,
 )
 from messagedb._profile import Profile
-from messagedb._settings import ANSWER_GRACE, validated
+from messagedb._settings import ANSWER_GRACE, Settings, check_settings
 from messagedb._sql import statements
 from messagedb.errors import (
     MessageDBError,
@@ -99,7 +99,7 @@ class AsyncClient(AsyncOperations):
         default_batch_size: int = 1000,
         decimals: bool = False,
     ) -> None:
-        settings = validated(
+        settings = Settings(
             conninfo=conninfo,
             schema=schema,
             min_size=min_size,
@@ -111,6 +111,7 @@ class AsyncClient(AsyncOperations):
             default_batch_size=default_batch_size,
             decimals=decimals,
         )
+        check_settings(settings)
         lent = cast("object", pool)
         if lent is not None and not isinstance(lent, AsyncConnectionPool):
             wanted, given = AsyncConnectionPool.__qualname__, type(lent).__name__

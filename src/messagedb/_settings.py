@@ -37,58 +37,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def validated(
-    *,
-    conninfo: str,
-    schema: str,
-    min_size: int,
-    max_size: int,
-    timeout: float,
-    command_timeout: float,
-    pooler: bool | None,
-    direct_writes: bool | None,
-    default_batch_size: int,
-    decimals: bool,
-) -> Settings:
-    """Check every option and give them as one value.
+def check_settings(settings: Settings) -> None:
+    """Check every option.
 
     Raises:
         ValidationError: an option is out of its range; the text names it. Nothing was opened.
     """
-    settings = Settings(
-        conninfo=conninfo,
-        schema=schema,
-        min_size=min_size,
-        max_size=max_size,
-        timeout=timeout,
-        command_timeout=command_timeout,
-        pooler=pooler,
-        direct_writes=direct_writes,
-        default_batch_size=default_batch_size,
-        decimals=decimals,
-    )
-    if not (isinstance(conninfo, str) and conninfo.startswith(EMBEDDED_PREFIX)):
-        check_conninfo(conninfo)
-    elif "\0" in conninfo:
-        raise ValidationError("the folder of an embedded address must not contain a NUL character")
+    _check_address(settings.conninfo)
+    schema: Any = settings.schema
     if not _is_name(schema):
         raise ValidationError(
             f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}"
         )
-    _check_count("min_size", min_size, least=0)
-    _check_count("max_size", max_size, least=1)
-    if max_size < min_size:
-        raise ValidationError(f"max_size ({max_size}) must not be less than min_size ({min_size})")
-    _check_seconds("timeout", timeout)
-    _check_seconds("command_timeout", command_timeout)
-    for name, flag in (("pooler", pooler), ("direct_writes", direct_writes)):
+    _check_count("min_size", settings.min_size, least=0)
+    _check_count("max_size", settings.max_size, least=1)
+    if settings.max_size < settings.min_size:
+        raise ValidationError(
+            f"max_size ({settings.max_size}) must not be less than min_size ({settings.min_size})"
+        )
+    _check_seconds("timeout", settings.timeout)
+    _check_seconds("command_timeout", settings.command_timeout)
+    for name in ("pooler", "direct_writes"):
+        flag: Any = getattr(settings, name)
         if flag not in (None, True, False):
             raise ValidationError(
                 f"{name} must be True, False, or None to find out on opening, not {flag!r}"
             )
-    if default_batch_size != -1:
-        _check_count("default_batch_size", default_batch_size, least=1)
-    return settings
+    if settings.default_batch_size != -1:
+        _check_count("default_batch_size", settings.default_batch_size, least=1)
+
+
+def _check_address(conninfo: Any) -> None:
+    if not (isinstance(conninfo, str) and conninfo.startswith(EMBEDDED_PREFIX)):
+        check_conninfo(conninfo)
+    elif "\0" in conninfo:
+        raise ValidationError("the folder of an embedded address must not contain a NUL character")
 
 
 def _is_name(value: Any) -> bool:

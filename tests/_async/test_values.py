@@ -67,7 +67,7 @@ def kinds(value: Any) -> Any:
         items = cast("dict[str, Any]", value)
         return {name: kinds(part) for name, part in items.items()}
     if isinstance(value, list):
-        return [kinds(part) for part in cast("list[Any]", value)]
+        return [kinds(part) for part in cast("Any", value)]
     return type(value), value
 
 
