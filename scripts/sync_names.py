@@ -33,12 +33,16 @@ PACKAGE_NAMES = {
     "AsyncSource": "Source",
     "AsyncStoreConnection": "StoreConnection",
     "AsyncStoreCursor": "StoreCursor",
+    "AsyncStorePipeline": "StorePipeline",
     "AsyncStorePool": "StorePool",
     "_concurrency_async": "_concurrency_sync",
     "install_async": "install",
+    # the standard library
+    "AbstractAsyncContextManager": "AbstractContextManager",
     # psycopg
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",
+    "AsyncPipeline": "Pipeline",
     "AsyncRawCursor": "RawCursor",
     "AsyncRowFactory": "RowFactory",
 }

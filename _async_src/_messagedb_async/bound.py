@@ -16,7 +16,12 @@ from messagedb._postgres_errors import (
     is_lost,
     translate,
 )
-from messagedb.errors import OutcomeUnknownError, StoreUnavailableError, TransactionAbortedError
+from messagedb.errors import (
+    OutcomeUnknownError,
+    StoreUnavailableError,
+    TransactionAbortedError,
+    ValidationError,
+)
 
 from .operations import AsyncOperations
 from .pools import inspect
@@ -69,7 +74,9 @@ class AsyncBoundClient(AsyncOperations):
         try:
             return await session.read(self._conn, read)
         except psycopg.Error as error:
-            raise translate(error, self._consequence(NOTHING_READ)) from error
+            raise translate(
+                error, self._consequence(NOTHING_READ), has_condition=read.has_condition
+            ) from error
 
     async def _write(self, write: Write) -> list[int]:
         session = await self._session()
@@ -93,11 +100,6 @@ class AsyncBoundClient(AsyncOperations):
     async def _session(self) -> AsyncSession:
         conn = self._conn
         server = await self._server_facts()
-        if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-            # Only after what the caller has queued was answered is it known what the transaction
-            # is.
-            async with conn.pipeline() as pipeline:
-                await pipeline.sync()
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             raise TransactionAbortedError(
@@ -113,6 +115,16 @@ class AsyncBoundClient(AsyncOperations):
         conn = self._conn
         if conn.closed:
             raise StoreUnavailableError("the bound connection is closed. Nothing was sent.")
+        servers.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
+        if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+            # Only after what the caller has queued was answered is it known what the transaction
+            # is. An error of that is the caller's own, and raised as it is.
+            async with conn.pipeline() as pipeline:
+                await pipeline.sync()
+        elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            raise ValidationError(
+                "the bound connection is in a COPY or a stream(): end that first. Nothing was sent."
+            )
         info = conn.info
         key = (info.host, info.port, info.dbname, info.user)
         server = self._known.get(key)

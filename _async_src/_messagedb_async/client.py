@@ -47,10 +47,10 @@ class AsyncClient(AsyncOperations):
     """A client of one Message DB, with a pool of connections.
 
     It opens itself on the first operation, or as a context manager, which also closes it. It may be
-    shared by all tasks of one event loop. In the child after a fork it opens a pool of its own.
-    Each operation holds one connection while it runs, and ends within ``command_timeout`` and one
-    second more; a write whose connection was lost is sent again within that time, which its message
-    id makes safe, and a read is, too.
+    shared by all tasks of one event loop. In the child after a fork it opens a pool of its own (a
+    borrowed one stays the parent's). Each operation holds one connection while it runs, and ends
+    within ``command_timeout`` and one second more; a write whose connection was lost is sent again
+    within that time, which its message id makes safe, and a read is, too.
 
     Example::
 
@@ -128,6 +128,7 @@ class AsyncClient(AsyncOperations):
         self._embedded: EmbeddedServer | None = None
         # After a fork: the embedded server is the parent's to stop, and the child's to use.
         self._inherited_url: str | None = None
+        self._lent_before_fork = False
         self._conninfo = conninfo
         self._closed = False
         self._opening = Lock()
@@ -180,7 +181,8 @@ class AsyncClient(AsyncOperations):
             source, self._source = self._source, None
             server, self._embedded = self._embedded, None
             try:
-                if source is not None and self._borrowed is None:
+                # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
+                if source is not None and self._borrowed is None and source.is_at_home():
                     await source.pool.close()
             finally:
                 if server is not None:
@@ -218,6 +220,11 @@ class AsyncClient(AsyncOperations):
             return self._source
 
     async def _open_source(self) -> AsyncSource:
+        if self._lent_before_fork:
+            raise StoreUnavailableError(
+                "the pool was lent to the client before the fork, and is the parent's: make a "
+                "client with a pool of this process. Nothing was sent."
+            )
         if self._borrowed is not None:
             return await open_borrowed(self._borrowed, self._profile)
         folder = self._settings.embedded_folder
@@ -248,7 +255,9 @@ class AsyncClient(AsyncOperations):
             except psycopg.Error as error:
                 attempts -= 1
                 if not (attempts and is_lost(error, conn.closed) and _time_is_left(deadline)):
-                    raise translate(error, NOTHING_READ) from error
+                    raise translate(
+                        error, NOTHING_READ, has_condition=read.has_condition
+                    ) from error
             finally:
                 await source.release(conn)
 
@@ -285,7 +294,9 @@ class AsyncClient(AsyncOperations):
 
     def _after_fork(self) -> None:
         """In the child: leave the parent's connections alone; the next operation opens others."""
-        _inherited.append((self._source, self._embedded))
+        _inherited.append((self._source, self._embedded, self._borrowed))
+        # Nothing can be done with a pool that was lent before: its sockets are the parent's.
+        self._lent_before_fork = self._borrowed is not None
         if self._embedded is not None:
             self._inherited_url = self._embedded.url
         self._source = None

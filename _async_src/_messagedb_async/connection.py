@@ -8,17 +8,19 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncConnection, AsyncPipeline, AsyncRawCursor, generators
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from messagedb._concurrency_async import AddConnection
+from messagedb._concurrency_async import AddConnection, worker_queue
 from messagedb._postgres_errors import CommandTimeout, first_line
 from messagedb._profile import Profile
 from messagedb._rows import ADAPTERS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from psycopg.abc import AdaptContext, ConnParam, PQGen
     from psycopg.adapt import AdaptersMap
     from psycopg.rows import AsyncRowFactory
@@ -117,14 +119,43 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             ) from None
 
 
+class AsyncStorePipeline(AsyncPipeline):
+    """psycopg's pipeline, but the Sync that ends it is the last that it sends.
+
+    psycopg sends a Flush after it. A transaction pooler that reads that only when it has taken the
+    server's connection back already gives this client another one, and never takes it back.
+    """
+
+    def _exit_gen(self) -> PQGen[None]:
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        finally:
+            if self.result_queue:
+                yield from generators.send(self.pgconn)
+                yield from self._fetch_gen(flush=False)
+
+
 class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
-    """psycopg's pool, but quick to connect again."""
+    """psycopg's pool, but quick to connect again, and with workers that can be cancelled."""
+
+    @classmethod
+    async def worker(cls, q: Any) -> None:
+        """Run maintenance tasks."""
+        await super().worker(worker_queue(q))
 
     async def schedule_task(self, task: Any, delay: float) -> None:
         """Run a maintenance task later; a new attempt to connect within a second."""
         if isinstance(task, AddConnection):
             delay = min(delay, _LONGEST_RECONNECT_DELAY)
         await super().schedule_task(task, delay)
+
+
+def pipeline(conn: AsyncConnection[Any]) -> AbstractAsyncContextManager[AsyncPipeline]:
+    """Enter a pipeline of ours, or the one that the caller of a bound connection is in."""
+    if conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+        conn._pipeline = AsyncStorePipeline(conn)  # pyright: ignore[reportPrivateUsage]
+    return conn.pipeline()
 
 
 def is_clean(conn: AsyncConnection[Any]) -> bool:

@@ -61,7 +61,7 @@ async def _connect(conninfo: str) -> AsyncConnection[Any]:
         return await AsyncConnection.connect(
             conninfo, prepare_threshold=None, row_factory=tuple_row, **arguments
         )
-    except psycopg.Error as error:
+    except (psycopg.Error, UnicodeError) as error:
         raise cannot_connect(error, where(conninfo)) from error
 
 

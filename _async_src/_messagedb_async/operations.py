@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from messagedb import _requests as requests
-from messagedb._arguments import check_page_size
+from messagedb._arguments import LAST_POSITION, check_page_size
 from messagedb._rows import messages as messages_of
 from messagedb.errors import IncompatibleServerError
 from messagedb.expected_version import ANY, NO_STREAM
@@ -67,7 +67,7 @@ class AsyncOperations(ABC):
         other writers of the category wait.
 
         Args:
-            stream_name: ``category-id``, at most 2680 bytes of UTF-8. A bare category is a stream,
+            stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
                 too.
             message: what to write. Its own id and metadata are used unless the arguments give
                 others.
@@ -102,7 +102,7 @@ class AsyncOperations(ABC):
         The lock of the category is held as in ``write_message``.
 
         Args:
-            stream_name: ``category-id``, at most 2680 bytes of UTF-8. A bare category is a stream,
+            stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
                 too.
             messages: what to write; any iterable, read once.
             expected_version: the position of the stream's last message, ``NO_STREAM``,
@@ -244,7 +244,7 @@ class AsyncOperations(ABC):
             )
             for message in page:
                 yield message
-            if size == -1 or len(page) < size:
+            if size == -1 or len(page) < size or page[-1].position == LAST_POSITION:
                 return
             position = page[-1].position + 1
 
@@ -285,7 +285,7 @@ class AsyncOperations(ABC):
             )
             for message in page:
                 yield message
-            if size == -1 or len(page) < size:
+            if size == -1 or len(page) < size or page[-1].global_position == LAST_POSITION:
                 return
             position = page[-1].global_position + 1
 

@@ -8,15 +8,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from messagedb import _server as servers
-from messagedb._concurrency_async import give_back
+from messagedb._concurrency_async import give_back, here
 from messagedb._conninfo import where
-from messagedb._postgres_errors import NOTHING_READ, cannot_connect, translate
+from messagedb._postgres_errors import NOTHING_READ, cannot_connect, first_line, translate
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import INSPECT, Statement
-from messagedb.errors import PoolTimeoutError, StoreUnavailableError
+from messagedb.errors import PoolTimeoutError, StoreUnavailableError, ValidationError
 
 from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
 from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncSession
@@ -42,25 +43,45 @@ class AsyncSource:
         self.profile = profile
         self.server = server
         self.session = session
+        self._home = here()
 
     async def acquire(self, deadline: float) -> Any:
         """Take a connection for an operation that must end by the deadline.
 
         Raises:
+            ValidationError: the pool was opened elsewhere, and cannot be used from here.
             PoolTimeoutError: none became free in time. Nothing was sent.
             StoreUnavailableError: the pool is closed. Nothing was sent.
         """
+        if not self.is_at_home():
+            raise ValidationError(
+                "the client was opened in another event loop, which its connections belong to: "
+                "make a client in each. Nothing was sent."
+            )
         settings = self.profile.settings
         timeout = min(settings.timeout, deadline - ANSWER_GRACE - monotonic())
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
             raise PoolTimeoutError(self._why_none(timeout)) from error
+        except TooManyRequests as error:
+            raise PoolTimeoutError(f"{error}. Nothing was sent.") from error
         except PoolClosed as error:
             raise StoreUnavailableError(
-                f"the pool of connections is not open ({error}): open it, or make a new client. "
-                "Nothing was sent."
+                f"{self._why_closed} ({error}). Nothing was sent."
             ) from error
+        except (psycopg.Error, UnicodeError) as error:
+            # A pool that connects while it is asked, or checks its connections.
+            reason = first_line(error) if isinstance(error, psycopg.Error) else str(error)
+            raise StoreUnavailableError(
+                f"the pool could not give a connection: {reason}. Nothing was sent."
+            ) from error
+
+    _why_closed = "the client was closed in between: make a new one"
+
+    def is_at_home(self) -> bool:
+        """Whether this is where the pool was opened, and can be used."""
+        return here() is self._home
 
     async def release(self, conn: Any) -> None:
         """Give a connection back; close it first unless it can serve another operation."""
@@ -72,8 +93,10 @@ class AsyncSource:
         text = f"no connection became free in {max(timeout, 0.0):.1f} s. Nothing was sent."
         if self.profile.last_error is not None:
             return f"{text} The last attempt to connect failed: {self.profile.last_error}."
-        size = self.pool.max_size
-        return f"{text} All {size} connections are in use: raise max_size, or do less at once."
+        return (
+            f"{text} None of at most {self.pool.max_size} connections was free: raise max_size, "
+            "raise timeout, or do less at once."
+        )
 
 
 class AsyncOwnSource(AsyncSource):
@@ -97,14 +120,23 @@ class AsyncBorrowedSource(AsyncSource):
     async def acquire(self, deadline: float) -> Any:
         """Take a connection, and have it begin no transaction by itself."""
         conn = await super().acquire(deadline)
-        if not conn.autocommit:
-            try:
+        try:
+            servers.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
+            if conn.pgconn.transaction_status != TransactionStatus.IDLE:
+                # What a check of the pool's owner has left.
+                await conn.rollback()
+            if not conn.autocommit:
                 await conn.set_autocommit(True)
-            except BaseException:
-                await super().release(conn)
-                raise
-            conn._messagedb_autocommit = False
+                conn._messagedb_autocommit = False
+        except psycopg.Error as error:
+            await super().release(conn)
+            raise translate(error, "Nothing was sent.") from error
+        except BaseException:
+            await super().release(conn)
+            raise
         return conn
+
+    _why_closed = "the pool that the client was given is not open: open it first"
 
     async def release(self, conn: Any) -> None:
         """Give a connection back as it was."""
@@ -128,7 +160,7 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
     profile.session_settings = False
     try:
         conn = await AsyncStoreConnection.connect(conninfo, **arguments)
-    except psycopg.Error as error:
+    except (psycopg.Error, UnicodeError) as error:
         raise cannot_connect(error, where(conninfo)) from error
     try:
         conn.deadline = profile.deadline()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 
 from messagedb import _outcomes as outcomes
+from messagedb import _requests as requests
 from messagedb._arguments import EXISTING_STREAM
 from messagedb._sql import (
     BEGIN,
@@ -21,7 +22,7 @@ from messagedb._sql import (
 )
 from messagedb.errors import IncompatibleServerError
 
-from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .connection import AsyncStoreConnection, AsyncStoreCursor, execute, pipeline
 from .writing import (
     Finder,
     Frame,
@@ -75,7 +76,7 @@ class AsyncOwnSession:
         if not read.has_condition:
             return await execute(cursor, read.call)
         text, params = read.call
-        async with conn.pipeline():
+        async with pipeline(conn):
             await AsyncStoreCursor(conn).execute(CONDITION_ON, prepare=False)
             await cursor.execute(text, params, binary=True, prepare=False)
         return await cursor.fetchall()
@@ -86,18 +87,7 @@ class AsyncOwnSession:
             if self._direct:
                 return await write_directly(conn, self._sql, write, self._frame)
             return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
-        (message,) = write.encoded
-        call = Statement(
-            self._sql.write_message,
-            (
-                message.id,
-                write.stream_name,
-                message.type,
-                message.data,
-                message.metadata,
-                write.expected,
-            ),
-        )
+        call = requests.call_of_write(self._sql, write, 0, write.expected)
         try:
             rows = await execute(conn.commands, call)
         except psycopg.Error as error:
@@ -106,7 +96,7 @@ class AsyncOwnSession:
             place = await self._finder.find(conn, write, 0)
             look = Statement(self._sql.version_and_isolation, (write.stream_name,))
             version = (await execute(AsyncStoreCursor(conn), look))[0][0]
-            settled = outcomes.settle(write, error, place, version)
+            settled = outcomes.settle(write, error, place, version, self._finder.table_readable)
             if isinstance(settled, int):
                 return [settled]
             raise settled from error
@@ -128,7 +118,7 @@ class AsyncLocalSession:
         text, params = condition_free(read, self._readable)
         cursor = AsyncStoreCursor(conn)
         try:
-            async with conn.pipeline():
+            async with pipeline(conn):
                 for begin, values in self._frame.begin:
                     await AsyncStoreCursor(conn).execute(begin, values, prepare=False)
                 await cursor.execute(text, params, binary=True, prepare=False)
@@ -158,7 +148,7 @@ class AsyncJoinedSession:
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
         """Give the rows of a read: of the table, which needs no setting; else of the functions."""
-        if self._readable:
+        if self._readable and not read.has_condition:
             return await run_for_last(conn, (read.query,))
         call = condition_free(read, self._readable)
         before = await run_for_last(conn, (Statement(SEARCH_PATH, ()),))
@@ -170,7 +160,7 @@ class AsyncJoinedSession:
         """Write under the category's lock, which the caller's transaction then holds to its end."""
         if self._direct:
             if len(write.encoded) == 1:
-                return await write_one_joined(conn, self._sql, write)
+                return await write_one_joined(conn, self._sql, write, self._frame)
             return await write_directly(conn, self._sql, write, self._frame)
         before = await run_for_last(conn, (Statement(SEARCH_PATH, ()),))
         frame = Frame(

@@ -15,7 +15,7 @@ from messagedb import streams
 from messagedb._arguments import meets
 from messagedb._sql import LOCK, Statement
 
-from .connection import AsyncStoreCursor, execute
+from .connection import AsyncStoreCursor, execute, pipeline
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -48,7 +48,7 @@ _MESSAGE_FRAME = Frame(
 
 async def run(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:
     """Execute statements in one round trip. Their rows are not looked at."""
-    async with conn.pipeline():
+    async with pipeline(conn):
         for text, params in statements:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
 
@@ -59,7 +59,7 @@ async def run_for_last(
     """Execute statements in one round trip, and give the rows of the last."""
     *first, last = statements
     cursor = AsyncStoreCursor(conn)
-    async with conn.pipeline():
+    async with pipeline(conn):
         for text, params in first:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
         await cursor.execute(*last, binary=True)
@@ -86,7 +86,9 @@ def lock(stream_name: str) -> Statement:
     return Statement(LOCK, (streams.hash_64(streams.category(stream_name)),))
 
 
-async def write_one_joined(conn: AsyncConnection[Any], sql: Statements, write: Write) -> list[int]:
+async def write_one_joined(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> list[int]:
     """Write one message in the caller's transaction, which no outcome of it aborts."""
     (message,) = write.encoded
     statement = Statement(
@@ -100,12 +102,12 @@ async def write_one_joined(conn: AsyncConnection[Any], sql: Statements, write: W
             write.expected,
         ),
     )
-    for _ in range(_ATTEMPTS):
-        rows = await run_for_last(conn, (lock(write.stream_name), statement))
-        position = outcomes.written_position(write, rows[0])
-        if position is not None:
-            return [position]
-    raise outcomes.raced(write)
+    rows = await run_for_last(conn, (lock(write.stream_name), statement))
+    position = outcomes.written_position(write, rows[0])
+    if position is not None:
+        return [position]
+    # It met what it did not see: behind a savepoint the server may say what that is.
+    return await write_directly(conn, sql, write, frame)
 
 
 async def write_directly(
@@ -118,20 +120,23 @@ async def write_directly(
         lock(write.stream_name),
         Statement(sql.find_messages, (write.stream_name, ids)),
     )
+    conflict: psycopg.Error | None = None
     for _ in range(_ATTEMPTS):
         try:
             version, found = outcomes.looked(await run_for_last(conn, look))
             plan = requests.plan(write, version, found)
             await run(conn, (*_inserts(sql, write, plan, version), *frame.end))
-        except psycopg.errors.UniqueViolation:
+        except psycopg.errors.UniqueViolation as error:
             # A session that holds another lock, or none, stored one of the ids since the look.
+            conflict = error
             await undo(conn, frame)
         except BaseException:
             await undo(conn, frame)
             raise
         else:
             return plan.positions
-    raise outcomes.raced(write)
+    assert conflict is not None
+    raise outcomes.lost_to(write, conflict) from conflict
 
 
 def _inserts(
@@ -157,8 +162,9 @@ async def write_by_functions(
         Statement(sql.version_and_isolation, (write.stream_name,)),
     )
     try:
-        version, isolation = (await run_for_last(conn, begin))[0]
+        found, isolation = (await run_for_last(conn, begin))[0]
         outcomes.check_isolation(isolation)
+        version: int = found
         positions: list[int] = []
         for index in range(len(write.encoded)):
             place = None
@@ -167,7 +173,7 @@ async def write_by_functions(
             else:
                 place = await finder.find(conn, write, index)
                 if place is None:
-                    raise requests.wrong_version(write, index, version)
+                    raise requests.wrong_version(write, index, found)
             position = requests.position_of(write, write.encoded[index].id, place)
             positions.append(position)
             version = max(version, position)
@@ -186,11 +192,7 @@ async def _call_write_message(
     version: int,
     finder: Finder,
 ) -> tuple[str, int]:
-    message = write.encoded[index]
-    call = Statement(
-        sql.write_message,
-        (message.id, write.stream_name, message.type, message.data, message.metadata, version),
-    )
+    call = requests.call_of_write(sql, write, index, version)
     try:
         rows = await run_for_last(conn, (*_MESSAGE_FRAME.begin, call))
     except psycopg.Error as error:
@@ -199,7 +201,7 @@ async def _call_write_message(
         await undo(conn, _MESSAGE_FRAME)
         place = await finder.find(conn, write, index)
         if place is None:
-            raise outcomes.raced(write) from error
+            raise outcomes.lost_to(write, error, index, finder.table_readable) from error
         return place
     await run(conn, _MESSAGE_FRAME.end)
     return write.stream_name, rows[0][0]
@@ -224,13 +226,11 @@ class Finder(msgspec.Struct, frozen=True):
             return (rows[0][0], rows[0][1]) if rows else None
         position = 0
         while True:
-            params = (write.stream_name, position, 1000, None)
-            rows = await execute(
-                AsyncStoreCursor(conn), Statement(self.sql.get_stream_messages, params)
-            )
+            page = requests.page_of_functions(self.sql, write.stream_name, position)
+            rows = await execute(AsyncStoreCursor(conn), page.call)
             for row in rows:
-                if row[0] == id:
+                if row[0] == id and row[1] == write.stream_name:
                     return row[1], row[3]
-            if len(rows) < 1000:
+            if len(rows) < page.size:
                 return None
-            position = rows[-1][3] + 1
+            position = rows[-1][page.column] + 1

@@ -8,10 +8,13 @@ from . import streams
 from .errors import ValidationError
 from .expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
 
-MAX_STREAM_NAME_BYTES: Final = 2680
-"""The longest stream name, in bytes of UTF-8, that the index on stream and position always takes.
+MAX_STREAM_NAME_BYTES: Final = 2672
+"""The longest stream name, in bytes of UTF-8, that the indexes always take, also as a category.
 
 An entry of a PostgreSQL B-tree holds at most 2704 bytes; position and headers take the rest."""
+
+LAST_POSITION: Final = 2**63 - 1
+"""The last position that there can be."""
 
 _INT64 = 2**63
 

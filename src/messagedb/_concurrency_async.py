@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from psycopg_pool import AsyncConnectionPool
 
-__all__ = ["AddConnection", "Lock", "give_back", "run_blocking"]
+__all__ = ["AddConnection", "Lock", "give_back", "here", "run_blocking", "worker_queue"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +23,33 @@ Lock = asyncio.Lock
 async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function that blocks, without blocking the event loop."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+def here() -> object:
+    """What a client may be used from: the event loop that runs."""
+    return asyncio.get_running_loop()
+
+
+class _WorkerQueue:
+    """A queue that ends a cancelled worker, which may have swallowed its cancellation elsewhere."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    async def get(self) -> Any:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return await self._queue.get()
+
+
+def worker_queue(queue: Any) -> Any:
+    """The queue for a worker of psycopg's pool.
+
+    The pool's own catches a cancellation while it connects, and goes on: ``asyncio.run`` would wait
+    for it for ever.
+    """
+    return _WorkerQueue(queue)
 
 
 async def give_back(pool: AsyncConnectionPool[Any], conn: Any) -> None:

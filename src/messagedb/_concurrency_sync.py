@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from psycopg_pool import ConnectionPool
 
-__all__ = ["AddConnection", "Lock", "give_back", "run_blocking"]
+__all__ = ["AddConnection", "Lock", "give_back", "here", "run_blocking", "worker_queue"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +23,16 @@ Lock = threading.Lock
 def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function that blocks."""
     return function(*args, **kwargs)
+
+
+def here() -> object:
+    """What a client may be used from: anywhere."""
+    return None
+
+
+def worker_queue(queue: Any) -> Any:
+    """The queue for a worker of psycopg's pool: threads are not cancelled."""
+    return queue
 
 
 def give_back(pool: ConnectionPool[Any], conn: Any) -> None:

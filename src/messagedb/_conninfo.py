@@ -54,4 +54,7 @@ def _is_understood(conninfo: str) -> bool:
     except (psycopg.ProgrammingError, UnicodeError):
         return False
     ports = str(given.get("port") or "").split(",")
-    return all(port.strip().isdecimal() for port in ports if port)
+    if not all(port.strip().isdecimal() for port in ports if port):
+        return False
+    # An address of a user in the place of a host's; a host that begins with "@" is a socket.
+    return "@" not in str(given.get("host") or "")[1:]

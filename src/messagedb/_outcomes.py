@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .errors import MessageDBError
 
 _UNIQUE_VIOLATION = "23505"
+# Any other unique index is the user's own, or the key of a sequence that is behind its table.
+_CONSTRAINTS = frozenset({"messages_id", "messages_stream"})
 _RACE_ADVICE = "Nothing of this write is stored. Write it again."
 
 
@@ -27,7 +29,11 @@ def is_conflict(error: psycopg.Error) -> bool:
 
 
 def settle(
-    write: Write, error: psycopg.Error, place: tuple[str, int] | None, version: int
+    write: Write,
+    error: psycopg.Error,
+    place: tuple[str, int] | None,
+    version: int,
+    looked_everywhere: bool,
 ) -> int | MessageDBError:
     """What a conflict comes to, after a look at the place of the id and at the stream's version.
 
@@ -43,6 +49,18 @@ def settle(
         return translate(error, NOTHING_WRITTEN)
     if not arguments.meets(write.expected, version):
         return wrong_version(write, 0, version)
+    return lost_to(write, error, 0, looked_everywhere)
+
+
+def lost_to(
+    write: Write, error: psycopg.Error, index: int = 0, looked_everywhere: bool = True
+) -> MessageDBError:
+    """The error for a unique violation of message *index*, whose id was not found."""
+    constraint = error.diag.constraint_name
+    if constraint not in _CONSTRAINTS:
+        return translate(error, NOTHING_WRITTEN)
+    if constraint == "messages_id" and not looked_everywhere:
+        return DuplicateMessageError(write.encoded[index].id, write.stream_name)
     return raced(write)
 
 

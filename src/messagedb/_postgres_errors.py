@@ -92,17 +92,31 @@ def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
     return connection_closed or error.sqlstate in _SESSION_ENDED
 
 
-def translate(error: psycopg.Error, consequence: str) -> MessageDBError:
-    """Give our error for psycopg's. *consequence* says what is now true in the database.
+def translate(
+    error: psycopg.Error, consequence: str, *, has_condition: bool = False
+) -> MessageDBError:
+    """Give our error for psycopg's, to be raised ``from`` that.
 
-    To be raised ``from`` the error that it was made of.
+    Args:
+        error: what psycopg raised.
+        consequence: what is now true in the database.
+        has_condition: whether the statement held SQL of the user's, which may be what is wrong.
     """
     if isinstance(error, psycopg_pool.PoolTimeout):
         return PoolTimeoutError(f"no connection became free in time ({error}). Nothing was sent.")
     state = error.sqlstate
     text = first_line(error)
+    if has_condition and state is not None and _is_of_sql(state):
+        return ValidationError(
+            f"the server refused the read, perhaps its condition: {text} (SQLSTATE {state}). "
+            f"{consequence}"
+        )
     if state == "P0001":
         return _raised_by_message_db(text, consequence)
+    if state == "54000" and "index row" not in text:
+        return ValidationError(
+            f"data or metadata is larger than PostgreSQL takes, 255 MB ({text}). {consequence}"
+        )
     if state in _VALUE_STATES:
         return ValidationError(
             f"the server refused a value: {_VALUE_STATES[state]} ({text}). {consequence}"
@@ -124,6 +138,11 @@ def translate(error: psycopg.Error, consequence: str) -> MessageDBError:
     )
 
 
+def _is_of_sql(state: str) -> bool:
+    """Whether a SQLSTATE is of the classes for wrong data and wrong SQL, but not of privileges."""
+    return state.startswith(("22", "42")) and state != "42501"
+
+
 def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
     if found := _WRONG_VERSION.search(text):
         return WrongExpectedVersionError(found[2], int(found[1]), int(found[3]))
@@ -139,15 +158,20 @@ def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
     )
 
 
-def cannot_connect(error: psycopg.Error, where: str) -> StoreUnavailableError:
+def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnavailableError:
     """The error for a connection not made. *where* names the server, without a password."""
+    if isinstance(error, UnicodeError):
+        return StoreUnavailableError(
+            f"cannot connect to {where}: the host's name is none that can be looked up ({error}). "
+            "Check it. Nothing was sent."
+        )
     text = first_line(error)
     advice = "Check that the server runs, and its host and port."
     if "password" in text or "authentication" in text or "pg_hba" in text:
         advice = "Check user and password, and the server's pg_hba.conf."
     elif "does not exist" in text:
         advice = "Check the names of database and role in the connection string."
-    elif "timeout" in text:
+    elif "timeout expired" in text:
         advice = "Nothing answered in time: check host and port, and firewalls in between."
     return StoreUnavailableError(f"cannot connect to {where}: {text}. {advice} Nothing was sent.")
 

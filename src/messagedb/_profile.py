@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,11 @@ class Profile:
             "tcp_user_timeout": math.ceil(answer_time * 1000),
             "fallback_application_name": "messagedb",
         }
+        if "PGCONNECT_TIMEOUT" in os.environ:
+            del wanted["connect_timeout"]
+        if given.get("service") or "PGSERVICE" in os.environ:
+            # What the service's file says is not known here.
+            wanted = {}
         arguments = {name: value for name, value in wanted.items() if given.get(name) is None}
         # Not the user's to choose: names are hashed as UTF-8.
         return {**arguments, "client_encoding": "UTF8"}

@@ -153,8 +153,15 @@ def write_many(
     """A write of many messages, all of them checked and encoded before any is sent."""
     arguments.check_stream_name(stream_name)
     expected = arguments.expected_version_code(expected_version)
+    try:
+        iterator = iter(messages)
+    except TypeError:
+        raise ValidationError(
+            f"messages must be an iterable of NewMessage, not {type(messages).__name__}; one "
+            "message goes to write_message(). Nothing was sent."
+        ) from None
     given = tuple(
-        _new_message(message, f"messages[{index}]") for index, message in enumerate(messages)
+        _new_message(message, f"messages[{index}]") for index, message in enumerate(iterator)
     )
     encoded = [
         _encode(message, f"messages[{index}].", decimals) for index, message in enumerate(given)
@@ -178,13 +185,46 @@ def _new_message(message: Any, what: str) -> NewMessage:
     )
 
 
+# A message of the protocol between client and server is smaller than 1 GB.
+_LARGEST_TEXT = 1_000_000_000
+
+
 def _encode(message: NewMessage, prefix: str, decimals: bool) -> EncodedMessage:
-    return EncodedMessage(
-        str(message.id),
-        message.type,
-        encode_object(message.data, what=f"{prefix}data", decimals=decimals),
-        encode_object(message.metadata, what=f"{prefix}metadata", decimals=decimals),
+    data = encode_object(message.data, what=f"{prefix}data", decimals=decimals)
+    metadata = encode_object(message.metadata, what=f"{prefix}metadata", decimals=decimals)
+    if len(data or "") + len(metadata or "") > _LARGEST_TEXT:
+        raise ValidationError(
+            f"{prefix}data and metadata are larger than PostgreSQL takes: 255 MB each. "
+            "Nothing was sent."
+        )
+    return EncodedMessage(str(message.id), message.type, data, metadata)
+
+
+def call_of_write(sql: Statements, write: Write, index: int, expected: int | None) -> Statement:
+    """The call of the server's function for message *index* of a write."""
+    message = write.encoded[index]
+    return Statement(
+        sql.write_message,
+        (message.id, write.stream_name, message.type, message.data, message.metadata, expected),
     )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a stream by the functions alone: the call, its size, and what to go on from."""
+
+    call: Statement
+    size: int
+    column: int
+
+
+def page_of_functions(sql: Statements, stream_name: str, position: int) -> Page:
+    """A page of any stream: one without an id is read as the category that it is in."""
+    size = 1000
+    if "-" in stream_name:
+        params: tuple[Any, ...] = (stream_name, position, size, None)
+        return Page(Statement(sql.get_stream_messages, params), size, 3)
+    params = (stream_name, position, size, None, None, None, None)
+    return Page(Statement(sql.get_category_messages, params), size, 4)
 
 
 def expected_at(expected: int | None, index: int) -> int | None:
@@ -216,6 +256,7 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
     """
     positions: list[int] = []
     missing: list[EncodedMessage] = []
+    found_version = version
     for index, message in enumerate(write.encoded):
         place = found.get(message.id)
         if place is not None:
@@ -223,7 +264,7 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
             continue
         expected = expected_at(write.expected, index)
         if not arguments.meets(expected, version):
-            raise wrong_version(write, index, version)
+            raise wrong_version(write, index, found_version)
         version += 1
         positions.append(version)
         missing.append(message)

@@ -67,6 +67,20 @@ def check_libpq() -> None:
         )
 
 
+def check_client_encoding(encoding: bytes | None) -> None:
+    """Refuse a connection that would change names and data on their way.
+
+    Raises:
+        IncompatibleServerError: the connection's client_encoding is another. Nothing was sent.
+    """
+    if encoding != b"UTF8":
+        name = "unknown" if encoding is None else encoding.decode("ascii", "replace")
+        raise IncompatibleServerError(
+            f"the connection's client_encoding is {name}, and messages are text in UTF8: give "
+            "client_encoding=UTF8 when connecting. Nothing was sent."
+        )
+
+
 def check_server(server: Server, schema: str) -> None:
     """Refuse a server that the client cannot work with.
 

@@ -57,6 +57,8 @@ def check_settings(settings: Settings) -> None:
         )
     _check_seconds("timeout", settings.timeout)
     _check_seconds("command_timeout", settings.command_timeout)
+    if settings.decimals not in (True, False):
+        raise ValidationError(f"decimals must be True or False, not {settings.decimals!r}")
     for name in ("pooler", "direct_writes"):
         flag: Any = getattr(settings, name)
         if flag not in (None, True, False):

@@ -64,7 +64,9 @@ LEFT JOIN pg_class t
 _SCHEMA: Final = "{schema}"
 _COLUMNS: Final = "{columns}"
 _TABLE_COLUMNS: Final = "{table columns}"
-_CONDITION: Final = b"{condition}"
+_CONDITION: Final = "{condition}"
+# In the formatted text: a character that no name can have.
+_PLACE_OF_CONDITION: Final = b"\0"
 
 _TEXTS: Final = {
     "write_message": """
@@ -202,10 +204,11 @@ def statements(schema: str) -> Statements:
     )
     return Statements(
         **{
-            name: text.replace(_SCHEMA, quoted(schema))
+            name: text.strip()
             .replace(_COLUMNS, columns)
             .replace(_TABLE_COLUMNS, table_columns)
-            .strip()
+            .replace(_CONDITION, _PLACE_OF_CONDITION.decode())
+            .replace(_SCHEMA, quoted(schema))
             .encode()
             for name, text in _TEXTS.items()
         }
@@ -213,8 +216,11 @@ def statements(schema: str) -> Statements:
 
 
 def search_path(schema: str) -> str:
-    """What the server's functions, which call each other without a schema, need to be found."""
-    return f"{quoted(schema)}, public"
+    """What the server's functions, which call each other without a schema, need to be found.
+
+    Temporary tables come last: one called "messages" would take the place of the store's.
+    """
+    return f"{quoted(schema)}, public, pg_temp"
 
 
 def quoted(name: str) -> str:
@@ -224,4 +230,5 @@ def quoted(name: str) -> str:
 
 def with_condition(text: bytes, condition: str | None) -> bytes:
     """Put a condition into a statement with a place for one: spliced as it is, as on the server."""
-    return text.replace(_CONDITION, b"true" if condition is None else condition.encode())
+    given = b"true" if condition is None else condition.encode()
+    return text.replace(_PLACE_OF_CONDITION, given)

@@ -167,7 +167,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             return None
         try:
             return decode_object(text, decimals=self._decimals)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise self._undecodable(field, str(error)) from error
 
     def _undecodable(self, field: str, reason: str) -> MessageDecodeError:

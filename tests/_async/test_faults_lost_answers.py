@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -145,7 +146,7 @@ async def test_answers_lost_until_the_time_is_up(store_url: str, category: str) 
             stream, error.messages, expected_version=variants[number][1]
         )
         assert again == positions, variants[number]
-        await eventually(lambda client=client: is_whole(client))
+        await eventually(partial(is_whole, client))
         await client.close()
         proxies[number].close()
         ids = [id for id, _ in stored(store_url, stream)]
@@ -168,10 +169,14 @@ async def test_another_write_took_the_version_before_the_answer_was_lost(
     assert len(stored(store_url, stream)) == 1
 
 
-@pytest.mark.parametrize("count", [1, 3])
-async def test_a_write_that_arrives_after_the_client_gave_up(
-    store_url: str, category: str, count: int
-) -> None:
+async def test_a_write_that_arrives_after_the_client_gave_up(store_url: str, category: str) -> None:
+    calls = [Background(arrives_late, store_url, f"{category}{n}x", n) for n in (1, 3)]
+    for call in calls:
+        await call.result()
+
+
+async def arrives_late(store_url: str, category: str, count: int) -> None:
+    """Let a write reach the server only when the client has given it up; write it again."""
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
@@ -202,11 +207,20 @@ async def one_connection_with_a_patient_server(client: AsyncClient) -> None:
     await pool.putconn(conn)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_write_that_waits_for_the_lock_when_the_client_gives_up(
-    store_url: str, category: str, count: int, when: str
+    store_url: str, category: str
 ) -> None:
+    cases = [(count, when) for count in (1, 3) for when in ("before", "after")]
+    calls = [
+        Background(waits_for_the_lock, store_url, f"{category}{when}{count}x", count, when)
+        for count, when in cases
+    ]
+    for call in calls:
+        await call.result()
+
+
+async def waits_for_the_lock(store_url: str, category: str, count: int, when: str) -> None:
+    """Give a write up while it waits; write it again before or after the first one has the lock."""
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
@@ -222,10 +236,11 @@ async def test_a_write_that_waits_for_the_lock_when_the_client_gives_up(
                 assert waiting_for_locks(store_url, category) == 1
                 assert stored(store_url, stream) == []
                 lost = outcome.error.messages
+                again = None
                 if when == "before":
                     again = Background(client.write_messages, stream, lost)
                     await eventually(lambda: waiting_for_locks(store_url, category) == 2)
-            if when == "after":
+            if again is None:
                 if count == 1:
                     await eventually(lambda: len(stored(store_url, stream)) == 1)
                 again = Background(client.write_messages, stream, lost)

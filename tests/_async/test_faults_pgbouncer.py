@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import AsyncConnection
+
 from messagedb import (
     NO_STREAM,
     AsyncClient,
@@ -15,8 +17,6 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
-from psycopg import AsyncConnection
-
 from tests._async.operations import CASES, READS, WRITES, new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
@@ -120,6 +120,17 @@ async def test_nothing_is_left_on_a_shared_server_connection(
                     f"{category}-1", NewMessage("Tested"), expected_version=NO_STREAM
                 )
         assert state(url) == before
+        await eventually(lambda: is_whole(client))
+
+
+async def test_connections_that_take_turns_over_one_server_connection(
+    bouncer: PgBouncer, category: str
+) -> None:
+    # One that said a word after its transaction would keep the server connection from the others.
+    async with AsyncClient(bouncer.url("single"), max_size=4, command_timeout=3.0) as client:
+        await seed(client, category)
+        for _ in range(300):
+            assert await client.stream_version(f"{category}-seed") == 1
         await eventually(lambda: is_whole(client))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -38,7 +39,7 @@ class Writer:
     """One of the writers: what it has written, in order, and how its calls went."""
 
     stream: str
-    acknowledged: list[tuple[str, int]] = field(default_factory=list)
+    acknowledged: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     slowest: float = 0.0
     unknown: int = 0
     unavailable: int = 0
@@ -49,6 +50,18 @@ class Writer:
     def failed(self) -> int:
         """How many calls have failed."""
         return self.unknown + self.unavailable
+
+
+def have_written(writers: list[Writer], before: list[int]) -> bool:
+    """Whether each of them has written some more, or will not any more."""
+    counts = [len(writer.acknowledged) for writer in writers]
+    ended = [writer.problem is not None for writer in writers]
+    return all(e or now > was + 5 for e, now, was in zip(ended, counts, before, strict=True))
+
+
+def have_failed(writers: list[Writer], before: list[int]) -> bool:
+    """Whether a call of each of them has failed."""
+    return all(writer.failed > was for writer, was in zip(writers, before, strict=True))
 
 
 async def write_on(client: AsyncClient, writer: Writer, batch: bool) -> None:
@@ -101,23 +114,12 @@ async def test_nothing_acknowledged_is_lost_or_doubled(server: OwnServer, catego
         calls = [Background(write_on, client, w, n % 4 == 3) for n, w in enumerate(writers)]
         for restart in range(RESTARTS):
             before = [len(writer.acknowledged) for writer in writers]
-            await eventually(
-                lambda before=before: all(
-                    len(writer.acknowledged) > count + 5 or writer.problem
-                    for writer, count in zip(writers, before, strict=True)
-                ),
-                limit=20.0,
-            )
+            await eventually(partial(have_written, writers, before), limit=20.0)
             failed = [writer.failed for writer in writers]
             await run_blocking(server.stop, at_once=True)
             if restart % 3 == 2:
                 # A short absence the client bridges by itself; this one lasts until all know.
-                await eventually(
-                    lambda failed=failed: all(
-                        writer.failed > count for writer, count in zip(writers, failed, strict=True)
-                    ),
-                    limit=20.0,
-                )
+                await eventually(partial(have_failed, writers, failed), limit=20.0)
             await run_blocking(server.start)
         for writer in writers:
             writer.stop = True

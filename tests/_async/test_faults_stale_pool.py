@@ -14,10 +14,10 @@ from tests.support.store import count_category, locked, pids, stored, terminate,
 SIZE = 10
 
 
-async def open_client(store_url: str, category: str, **options: bool) -> AsyncClient:
+async def open_client(store_url: str, category: str, pooler: bool = False) -> AsyncClient:
     """Give a client with all of its connections, by the name of the category."""
     url = make_url(store_url, application_name=category)
-    client = AsyncClient(url, min_size=SIZE, max_size=SIZE, **options)
+    client = AsyncClient(url, min_size=SIZE, max_size=SIZE, pooler=pooler)
     await client.open()
     await eventually(lambda: is_whole(client))
     return client

@@ -70,7 +70,7 @@ async def test_a_full_pool_says_so(store_url: str) -> None:
         source = single._source
         assert source is not None
         conn = await source.pool.getconn()
-        with pytest.raises(PoolTimeoutError, match=r"All 1 connections are in use.*max_size"):
+        with pytest.raises(PoolTimeoutError, match=r"None of at most 1 connections.*max_size"):
             await single.stream_version("a-1")
         await source.pool.putconn(conn)
         assert await single.stream_version("a-1") == -1
@@ -140,7 +140,7 @@ async def test_connections_are_set_up(store_url: str) -> None:
         finally:
             await source.pool.putconn(conn)
     assert values == {
-        "search_path": '"message_store", public',
+        "search_path": '"message_store", public, pg_temp',
         "statement_timeout": "7500ms",
         "default_transaction_isolation": "read committed",
         "message_store.sql_condition": "off",

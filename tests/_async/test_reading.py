@@ -15,7 +15,7 @@ from messagedb import (
     AsyncClient,
     MessageDecodeError,
     NewMessage,
-    ServerError,
+    ValidationError,
     streams,
 )
 
@@ -175,7 +175,7 @@ async def test_a_condition_filters_and_leaves_the_session_at_off(
             return str(row[0])
 
         assert await setting() == "off"
-        with pytest.raises(ServerError) as caught:
+        with pytest.raises(ValidationError) as caught:
             await single.get_stream_messages(stream, condition="no such syntax")
         assert isinstance(caught.value.__cause__, psycopg.Error)
         assert await setting() == "off"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ STEPS = 400
 
 
 @asynccontextmanager
-async def open_client(store_url: str, kind: str, size: int) -> AsyncIterator[AsyncClient]:
+async def open_client(store_url: str, kind: str, size: int) -> AsyncGenerator[AsyncClient]:
     """Give a client of a kind with all of its connections."""
     if kind == "borrowed":
         async with AsyncConnectionPool(store_url, min_size=size, max_size=size, open=False) as pool:
@@ -45,8 +46,12 @@ async def open_client(store_url: str, kind: str, size: int) -> AsyncIterator[Asy
 async def copies(conn: AsyncConnection[Any]) -> None:
     """See that a connection can COPY; leave it as it was."""
     async with conn.cursor() as cursor:
-        async with cursor.copy("COPY (SELECT generate_series(1, 3)) TO STDOUT") as copy:
-            assert b"".join([bytes(part) async for part in copy]) == b"1\n2\n3\n"
+        await cursor.execute("CREATE TEMPORARY TABLE IF NOT EXISTS copied (number int)")
+        async with cursor.copy("COPY copied FROM STDIN") as copy_in:
+            await copy_in.write(b"1\n2\n3\n")
+        async with cursor.copy("COPY copied TO STDOUT") as copy_out:
+            assert b"".join([bytes(part) async for part in copy_out]) == b"1\n2\n3\n"
+        await cursor.execute("DROP TABLE copied")
     if not conn.autocommit:
         await conn.rollback()
 
@@ -99,6 +104,11 @@ async def test_an_operation_of_the_client(
         assert step > 1
 
 
+def is_waited_for(pool: Any, waiting: asyncio.Future[Any]) -> bool:
+    """Whether somebody waits for a connection, or has given up."""
+    return waiting.done() or pool.get_stats()["requests_waiting"] > 0
+
+
 async def run(call: Any, store: AsyncStore, category: str) -> object:
     """Make a coroutine of an operation."""
     return await call(store, category)
@@ -120,7 +130,7 @@ async def test_the_first_operation_which_opens_the_client(
         before, count = count, count_category(store_url, category)
         assert count - before in (0, case.writes)
         await works(client, f"{category}c")
-        await eventually(lambda client=client: is_whole(client))
+        await eventually(partial(is_whole, client))
         await client.close()
         await eventually(lambda: sessions(store_url, category) == 0)
         if undisturbed:
@@ -146,9 +156,7 @@ async def test_waiting_for_a_connection(
             waiting = asyncio.ensure_future(
                 cancelled_at(run(case.call, client, category), step, late=late)
             )
-            await eventually(
-                lambda waiting=waiting: waiting.done() or pool.get_stats()["requests_waiting"]
-            )
+            await eventually(partial(is_waited_for, pool, waiting))
             for conn in taken:
                 await pool.putconn(conn)
             undisturbed = await waiting

@@ -1,4 +1,4 @@
-"""A program that forks while its client is open, and says in JSON what came of it: python -m tests.support.forking KIND URL STREAM"""
+"""A program that forks under its client: python -m tests.support.forking KIND URL STREAM."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from messagedb import AsyncClient, Client, NewMessage
 from tests.support.outcome import pool_of
@@ -36,7 +37,8 @@ def in_child(work: Callable[[], object]) -> object:
 
 def pids(client: AsyncClient | Client) -> list[int]:
     """Give the process ids of the sessions in a client's pool."""
-    return sorted(conn.info.backend_pid for conn in vars(pool_of(client))["_pool"])
+    conns: list[Any] = list(pool_of(client).__dict__["_pool"])
+    return sorted(conn.info.backend_pid for conn in conns)
 
 
 def fork_sync(url: str, stream: str) -> dict[str, object]:

@@ -93,13 +93,12 @@ class PgBouncer:
 
     def _start(self, program: Path, way: unprivileged.Way) -> subprocess.Popen[bytes]:
         with open(self.folder / "log", "wb") as log:
-            process = subprocess.Popen(
-                [program, "-q", self.folder / "pgbouncer.ini"],
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                way.command(program, "-q", self.folder / "pgbouncer.ini"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                **way.popen_arguments(),
             )
         until = time.monotonic() + _PATIENCE
         while True:

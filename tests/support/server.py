@@ -54,10 +54,9 @@ class OwnServer:
 
     def url(self, dbname: str = "postgres", user: str = "postgres", password: str = "") -> str:
         """Give the URL of a database of this server."""
-        changes = {"password": password} if password else {}
-        return make_url(
-            host=str(self.folder), port="5432", dbname=dbname, user=user, sslmode="disable", **changes
-        )
+        place = {"host": str(self.folder), "port": "5432", "sslmode": "disable"}
+        login = {"dbname": dbname, "user": user} | ({"password": password} if password else {})
+        return make_url(**place, **login)
 
     def start(self) -> None:
         """Start the server, and return when it takes connections."""
@@ -98,12 +97,13 @@ class OwnServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _copy(self, primary: OwnServer) -> None:
-        self._run("pg_basebackup", "-d", primary.url(), "-D", str(self.data), "-c", "fast", "-R", "-N")
+        options = ["-D", str(self.data), "-c", "fast", "-R", "-N"]
+        self._run("pg_basebackup", "-d", primary.url(), *options)
 
     def _run(self, program: str, *arguments: str) -> None:
         def run() -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                [self.binaries / program, *arguments],
+                self._way.command(self.binaries / program, *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -112,7 +112,6 @@ class OwnServer:
                 env=_environment(),
                 timeout=_PATIENCE,
                 check=False,
-                **self._way.popen_arguments(),
             )
 
         answer = self._thread.submit(run).result(2 * _PATIENCE)
@@ -126,24 +125,23 @@ class OwnServer:
             "timezone": "UTC",
             "autovacuum": "off",
         }
-        command: list[str | Path] = [self.binaries / "postgres", "-D", self.data]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        postgres = self.binaries / "postgres"
+        command = self._way.command(postgres, "-D", self.data, *options, death_signal=signal.SIGINT)
         until = time.monotonic() + _PATIENCE
         while not self._launch(command, until):
             # What a server that was stopped at once has left may be there for a moment longer.
             assert time.monotonic() < until, f"the server does not start: {self._log()}"
 
-    def _launch(self, command: list[str | Path], until: float) -> bool:
+    def _launch(self, command: list[str], until: float) -> bool:
         with open(self.folder / "server.log", "ab") as log:
-            postgres = subprocess.Popen(
+            postgres: subprocess.Popen[bytes] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 env=_environment(),
-                **self._way.popen_arguments(signal.SIGINT),
             )
         while postgres.poll() is None:
             try:

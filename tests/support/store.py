@@ -25,7 +25,8 @@ def count_category(url: str, category: str) -> int:
     """Give the number of messages of a category."""
     return _number(
         url,
-        "select count(*) from message_store.messages where message_store.category(stream_name) = %s",
+        "select count(*) from message_store.messages"
+        " where message_store.category(stream_name) = %s",
         [category],
     )
 

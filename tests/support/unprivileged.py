@@ -1,4 +1,4 @@
-"""Running servers that refuse to run as root, as root or as anybody; they die with the thread that started them."""
+"""Running servers that refuse to run as root; they die with the thread that started them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 _LINUX = sys.platform == "linux"
 _CLONE_NEWUSER = 0x10000000
@@ -22,18 +21,17 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Way:
-    """One way to run a program: as this user, as this user in a namespace of its own, or as another."""
+    """One way to run a program: as this user, in a user namespace of its own, or as another."""
 
     user: str | None = None
     namespace: bool = False
 
-    def popen_arguments(self, death_signal: int = signal.SIGKILL) -> dict[str, Any]:
-        """Give the arguments of Popen for it. The program gets the signal when our thread ends."""
-        arguments: dict[str, Any] = {"preexec_fn": self._prepare(death_signal)}
-        if self.user is not None:
-            entry = pwd.getpwnam(self.user)
-            arguments |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        return arguments
+    def command(self, *arguments: str | Path, death_signal: int = signal.SIGKILL) -> list[str]:
+        """Give the command that runs a program so. It gets the signal when our thread ends."""
+        # By way of this file: what has threads should not fork and go on in Python.
+        launcher = [sys.executable, "-I", "-S", __file__]
+        way = [self.user or "", "namespace" if self.namespace else "", str(int(death_signal))]
+        return [*launcher, *way, *map(str, arguments)]
 
     def own(self, folder: Path) -> None:
         """Give a folder of ours, and what is in it, to the user of the program."""
@@ -45,31 +43,15 @@ class Way:
     def works(self, program: Path, folder: Path) -> bool:
         """Tell whether the program starts this way and can use the folder."""
         script = 'cd -- "$1" && test -w . && exec "$2" -V'
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            answer = subprocess.run(
-                ["/bin/sh", "-c", script, "sh", folder, program],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                cwd="/",
-                timeout=30,
-                check=False,
-                **self.popen_arguments(),
-            )
-            return answer.returncode == 0
-        return False
-
-    def _prepare(self, death_signal: int) -> Callable[[], None] | None:
-        if not _LINUX:
-            return None
-        libc = ctypes.CDLL(None)
-
-        def before_exec() -> None:
-            if self.namespace and libc.unshare(_CLONE_NEWUSER) != 0:
-                os._exit(126)
-            # Last, because the kernel forgets it when the user changes.
-            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-
-        return before_exec
+        answer = subprocess.run(
+            self.command("/bin/sh", "-c", script, "sh", folder, program),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            timeout=30,
+            check=False,
+        )
+        return answer.returncode == 0
 
 
 def choose(program: Path, folder: Path) -> tuple[Way, Path]:
@@ -115,3 +97,22 @@ def _copy(program: Path, folder: Path) -> Path:
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
     return target / "bin" / program.name
+
+
+def _launch(user: str, namespace: str, death_signal: str, *command: str) -> None:
+    if user:
+        entry = pwd.getpwnam(user)
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    if _LINUX:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if namespace and libc.unshare(_CLONE_NEWUSER) != 0:
+            sys.exit(f"unshare(CLONE_NEWUSER): {os.strerror(ctypes.get_errno())}")
+        # Last, because the kernel forgets it when the user changes.
+        libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    _launch(*sys.argv[1:])

@@ -1,0 +1,55 @@
+"""A client and the event loops of its process."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from messagedb import AsyncClient, ValidationError
+
+UNCLOSED = """
+import asyncio, sys
+from messagedb import AsyncClient
+
+async def main():
+    client = AsyncClient(sys.argv[1])
+    await asyncio.gather(*[client.stream_version("a-1") for _ in range(3)])
+    raise ValueError("the user's own error")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_an_unclosed_client_does_not_keep_the_loop_from_ending(
+    store_url: str, attempt: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNCLOSED, store_url], capture_output=True, text=True, timeout=30
+    )
+    assert "ValueError: the user's own error" in done.stderr, attempt
+
+
+def test_a_client_belongs_to_the_loop_that_opened_it(store_url: str) -> None:
+    client = AsyncClient(store_url)
+
+    async def version() -> int:
+        return await client.stream_version("a-1")
+
+    with asyncio.Runner() as runner:
+        assert runner.run(version()) == -1
+        with asyncio.Runner() as other, pytest.raises(ValidationError, match="another event loop"):
+            other.run(version())
+        runner.run(client.close())
+
+
+def test_closing_elsewhere_is_no_error(store_url: str) -> None:
+    client = AsyncClient(store_url)
+    with asyncio.Runner() as runner:
+        runner.run(client.open())
+    with asyncio.Runner() as other:
+        other.run(client.close())
+    assert "closed" in repr(client)
