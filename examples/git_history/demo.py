@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,9 +16,7 @@ from typing import Any
 
 from history import Commit, read_history
 
-from messagedb import AsyncClient, Client, Message, embedded
-
-DEFAULT = f"embedded:{Path(__file__).parents[2] / '.data' / 'git-history'}"
+from messagedb import AsyncClient, Client, EmbeddedServerError, Message, embedded
 
 
 class Totals:
@@ -83,22 +82,35 @@ async def run_async(address: str, commits: list[Commit]) -> Totals:
 
 def main() -> None:
     """Do the work, and say what was done and where the data is."""
-    given = sys.argv[1] if len(sys.argv) > 1 else DEFAULT
     source, commits = read_history()
     print(f"input: {len(commits)} commits from {source}")
-    if given == "embedded:":
+    address = sys.argv[1] if len(sys.argv) > 1 else default_address()
+    if address == "embedded:":
         # Each client would have a temporary store of its own: this one is for both.
         with embedded.start() as server:
             run(server.url, commits)
         print("The data was in a temporary store, and is gone.")
-    else:
-        run(given, commits)
-        place = (
-            given.removeprefix("embedded:")
-            if given.startswith("embedded:")
-            else "the store named above"
-        )
-        print(f"The data is in {place}: run it again, and nothing is written twice.")
+        return
+    run(address, commits)
+    folder = address.removeprefix("embedded:")
+    place = folder if folder != address else "the store named above"
+    print(f"The data is in {place}: run it again, and nothing is written twice.")
+
+
+def default_address() -> str:
+    """Give a folder of this checkout; one for temporary files where PostgreSQL may not be here.
+
+    It does not run as root. Where root may not make a user namespace, as in most containers, it
+    runs as another user, who may not enter root's own folders.
+    """
+    here = Path(__file__).resolve().parents[2] / ".data" / "git-history"
+    try:
+        embedded.start(here).stop()
+    except EmbeddedServerError as error:
+        there = Path(tempfile.gettempdir(), "messagedb-git-history")
+        print(f"note:  the store is in {there}, as it cannot be in {here}: {error}")
+        return f"embedded:{there}"
+    return f"embedded:{here}"
 
 
 def run(address: str, commits: list[Commit]) -> None:
