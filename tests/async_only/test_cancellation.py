@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from messagedb import AsyncClient, NewMessage
-from tests._async.operations import CASES, seed
+from tests._async.operations import CASES, WRITES, seed
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
 from tests.support.outcome import AsyncStore, is_whole, pool_of
@@ -193,9 +194,11 @@ async def test_waiting_for_a_connection_that_never_comes(store_url: str, categor
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
-@pytest.mark.parametrize("end", ["autocommit", "rollback", "commit"])
 @pytest.mark.parametrize("direct_writes", [True, False], ids=["direct", "functions"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [*product(CASES, ["autocommit", "commit"]), *product(WRITES, ["rollback"])],
+)
 async def test_an_operation_of_a_bound_connection(
     store_url: str, category: str, name: str, direct_writes: bool, end: str, late: bool
 ) -> None:
