@@ -6,8 +6,10 @@ import contextlib
 import os
 import random
 import string
+import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import make_sync
 import psycopg
@@ -138,6 +140,14 @@ def store_url(database_url: str) -> str:
             pytrace=False,
         )
     return url
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every user may enter, as root's embedded server is another user's."""
+    with tempfile.TemporaryDirectory(prefix="messagedb test ") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture

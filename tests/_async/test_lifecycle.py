@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,8 +149,8 @@ async def test_connections_are_set_up(store_url: str) -> None:
     }
 
 
-async def test_an_embedded_store_lasts_in_its_folder(tmp_path: Any) -> None:
-    address = f"embedded:{tmp_path}/some data"
+async def test_an_embedded_store_lasts_in_its_folder(open_folder: Path) -> None:
+    address = f"embedded:{open_folder}/some data"
     async with AsyncClient(address) as client:
         assert await client.write_message("account-1", NewMessage("A", {"n": 1})) == 0
         assert repr(client).startswith("<")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # A client: starts or joins, says where, then does what each line of its input says.
 PROGRAM = """# a client
-import json, os, sys
+import json, os, signal, sys
+# A process in the background of a shell is started with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import psycopg
 from messagedb import embedded
 
