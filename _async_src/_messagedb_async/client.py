@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from messagedb import _requests as requests
-from messagedb._concurrency_async import Lock, run_blocking
+from messagedb._concurrency_async import Lock, get_blocking, run_blocking
 from messagedb._conninfo import where
 from messagedb._postgres_errors import (
     NOTHING_READ,
@@ -232,7 +232,9 @@ class AsyncClient(AsyncOperations):
             return await open_own(self._inherited_url or self._conninfo, self._profile)
         from messagedb import embedded
 
-        server = await run_blocking(embedded.start, folder or None)
+        server = await get_blocking(
+            lambda: embedded.start(folder or None), embedded.EmbeddedServer.stop
+        )
         try:
             source = await open_own(server.url, self._profile)
         except BaseException:

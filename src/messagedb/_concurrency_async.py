@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
     from psycopg_pool import AsyncConnectionPool
 
-__all__ = ["AddConnection", "Lock", "give_back", "here", "run_blocking", "worker_queue"]
+__all__ = [
+    "AddConnection",
+    "Lock",
+    "get_blocking",
+    "give_back",
+    "here",
+    "run_blocking",
+    "worker_queue",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +31,22 @@ Lock = asyncio.Lock
 async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function that blocks, without blocking the event loop."""
     return await asyncio.to_thread(function, *args, **kwargs)
+
+
+async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
+    """Get something from a function that blocks; undo it if nobody waits for it any more."""
+    loop = asyncio.get_running_loop()
+    future = loop.run_in_executor(None, function)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+
+        def undo_late(done: asyncio.Future[R]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                loop.run_in_executor(None, undo, done.result())
+
+        future.add_done_callback(undo_late)
+        raise
 
 
 def here() -> object:

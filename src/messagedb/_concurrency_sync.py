@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
     from psycopg_pool import ConnectionPool
 
-__all__ = ["AddConnection", "Lock", "give_back", "here", "run_blocking", "worker_queue"]
+__all__ = [
+    "AddConnection",
+    "Lock",
+    "get_blocking",
+    "give_back",
+    "here",
+    "run_blocking",
+    "worker_queue",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +31,11 @@ Lock = threading.Lock
 def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function that blocks."""
     return function(*args, **kwargs)
+
+
+def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
+    """Get something from a function that blocks."""
+    return function()
 
 
 def here() -> object:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
+import psycopg
 import pytest
 
-from messagedb import AsyncClient, ValidationError
+from messagedb import AsyncClient, ValidationError, embedded
 
 UNCLOSED = """
 import asyncio, sys
@@ -53,3 +56,33 @@ def test_closing_elsewhere_is_no_error(store_url: str) -> None:
     with asyncio.Runner() as other:
         other.run(client.close())
     assert "closed" in repr(client)
+
+
+async def test_an_embedded_server_that_nobody_waits_for_is_stopped(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[embedded.EmbeddedServer] = []
+    stopped = threading.Event()
+    may_start = threading.Event()
+    start, stop = embedded.start, embedded.EmbeddedServer.stop
+
+    def slow_start(folder: str) -> embedded.EmbeddedServer:
+        assert may_start.wait(30)
+        started.append(start(folder, install=False))
+        return started[0]
+
+    def noted_stop(server: embedded.EmbeddedServer) -> None:
+        stop(server)
+        stopped.set()
+
+    monkeypatch.setattr(embedded, "start", slow_start)
+    monkeypatch.setattr(embedded.EmbeddedServer, "stop", noted_stop)
+    task = asyncio.create_task(AsyncClient(f"embedded:{open_folder}/store").open())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_start.set()
+    assert await asyncio.to_thread(stopped.wait, 30)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(started[0].url)
