@@ -37,8 +37,6 @@ PACKAGE_NAMES = {
     "AsyncStorePool": "StorePool",
     "_concurrency_async": "_concurrency_sync",
     "install_async": "install",
-    # the standard library
-    "AbstractAsyncContextManager": "AbstractContextManager",
     # psycopg
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import traceback
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncPipeline, AsyncRawCursor, generators
@@ -19,7 +20,7 @@ from messagedb._profile import Profile
 from messagedb._rows import ADAPTERS
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator
 
     from psycopg.abc import AdaptContext, ConnParam, PQGen
     from psycopg.adapt import AdaptersMap
@@ -151,11 +152,27 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         await super().schedule_task(task, delay)
 
 
-def pipeline(conn: AsyncConnection[Any]) -> AbstractAsyncContextManager[AsyncPipeline]:
-    """Enter a pipeline of ours, or the one that the caller of a bound connection is in."""
-    if conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
-        conn._pipeline = AsyncStorePipeline(conn)  # pyright: ignore[reportPrivateUsage]
-    return conn.pipeline()
+@asynccontextmanager
+async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
+    """Be in a pipeline of ours, or in the one that the caller of a bound connection is in.
+
+    A task that is cancelled while psycopg enters a pipeline would leave the connection in it.
+    """
+    if conn._pipeline is not None:  # pyright: ignore[reportPrivateUsage]
+        async with conn.pipeline() as given:
+            yield given
+        return
+    conn._pipeline = AsyncStorePipeline(conn)  # pyright: ignore[reportPrivateUsage]
+    try:
+        async with conn.pipeline() as ours:
+            yield ours
+    finally:
+        left = cast("AsyncPipeline | None", conn._pipeline)  # pyright: ignore[reportPrivateUsage]
+        if left is not None:
+            conn._pipeline = None  # pyright: ignore[reportPrivateUsage]
+            # Nothing was sent yet: unless the connection is dead, this does not fail.
+            with suppress(psycopg.OperationalError):
+                conn.pgconn.exit_pipeline_mode()
 
 
 def is_clean(conn: AsyncConnection[Any]) -> bool:

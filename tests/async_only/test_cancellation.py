@@ -138,7 +138,7 @@ async def test_the_first_operation_which_opens_the_client(
             break
     else:
         pytest.fail(f"still not through after {STEPS} steps")
-    assert step > 5
+    assert step > 2  # how often it waits depends on how busy the machine is
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
