@@ -167,7 +167,7 @@ async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
         async with conn.pipeline() as ours:
             yield ours
     finally:
-        left = cast("AsyncPipeline | None", conn._pipeline)  # pyright: ignore[reportPrivateUsage]
+        left = cast("Any", conn._pipeline)  # pyright: ignore[reportPrivateUsage]
         if left is not None:
             conn._pipeline = None  # pyright: ignore[reportPrivateUsage]
             # Nothing was sent yet: unless the connection is dead, this does not fail.
