@@ -51,10 +51,9 @@ class AsyncBoundClient(AsyncOperations):
     the connection are not used. Use it from one task at a time, like the connection.
 
     Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that
-    has failed
-    already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ or
-        SERIALIZABLE are refused
-    with ``ValidationError``.
+    has failed already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ
+    or SERIALIZABLE are refused with ``ValidationError``. In a pipeline of the caller's, an error of
+    what the caller has queued is raised as it is.
     """
 
     def __init__(
@@ -63,6 +62,10 @@ class AsyncBoundClient(AsyncOperations):
         self._profile = profile
         self._known = known
         self._conn = conn
+
+    def __repr__(self) -> str:
+        """Name the connection."""
+        return f"<{type(self).__name__} on {self._conn!r}>"
 
     @property
     def connection(self) -> AsyncConnection[Any]:
@@ -114,7 +117,9 @@ class AsyncBoundClient(AsyncOperations):
     async def _server_facts(self) -> Server:
         conn = self._conn
         if conn.closed:
-            raise StoreUnavailableError("the bound connection is closed. Nothing was sent.")
+            raise StoreUnavailableError(
+                "the bound connection is closed: open another, and bind() that. Nothing was sent."
+            )
         servers.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
         if conn.pgconn.pipeline_status != PipelineStatus.OFF:
             # Only after what the caller has queued was answered is it known what the transaction

@@ -11,12 +11,12 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb._concurrency_async import Lock, get_blocking, run_blocking
 from messagedb._conninfo import where
 from messagedb._postgres_errors import (
     NOTHING_READ,
-    NOTHING_WRITTEN,
     first_line,
     is_lost,
     translate,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 class AsyncClient(AsyncOperations):
     """A client of one Message DB, with a pool of connections.
 
-    It opens itself on the first operation, or as a context manager, which also closes it. It may be
+    It opens itself on the first operation; close it, or use it as a context manager. It may be
     shared by all tasks of one event loop. In the child after a fork it opens a pool of its own (a
     borrowed one stays the parent's). Each operation holds one connection while it runs, and ends
     within ``command_timeout`` and one second more; a write whose connection was lost is sent again
@@ -203,7 +203,10 @@ class AsyncClient(AsyncOperations):
         lent = cast("object", conn)
         if not isinstance(lent, AsyncConnection):
             wanted, given = AsyncConnection.__qualname__, type(lent).__name__
-            raise ValidationError(f"bind() takes a {wanted} of psycopg, not {given}")
+            raise ValidationError(
+                f"bind() of this client takes a {wanted} of psycopg, not {given}: the other kind "
+                "goes to the other kind of client. Nothing was sent."
+            )
         return AsyncBoundClient(self._profile, self._known, conn)
 
     async def _opened(self) -> AsyncSource:
@@ -280,7 +283,7 @@ class AsyncClient(AsyncOperations):
             except psycopg.Error as error:
                 attempts -= 1
                 if not is_lost(error, conn.closed):
-                    refusal = translate(error, NOTHING_WRITTEN)
+                    refusal = outcomes.refused(write, error, self._settings.command_timeout)
                     if lost is None or requests.decides(write, refusal):
                         raise refusal from error
                     raise _unknown(write, lost) from error

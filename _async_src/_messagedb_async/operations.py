@@ -68,7 +68,8 @@ class AsyncOperations(ABC):
 
         Args:
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
-                too.
+                too, but no member of a group gets its messages, and only ``get_category_messages``
+                and ``get_last_stream_message`` read it.
             message: what to write. Its own id and metadata are used unless the arguments give
                 others.
             id: the message's id, instead of its own.
@@ -162,7 +163,8 @@ class AsyncOperations(ABC):
 
         Args:
             category: the part of the stream names before the first ``-``.
-            position: the global position to start at, from 1, inclusive.
+            position: the global position to start at, from 1, inclusive. To go on, give the last
+                message's ``global_position + 1``.
             batch_size: how many messages at most; -1 for all; None for the client's
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this

@@ -58,8 +58,7 @@ class AsyncSource:
                 "the client was opened in another event loop, which its connections belong to: "
                 "make a client in each. Nothing was sent."
             )
-        settings = self.profile.settings
-        timeout = min(settings.timeout, deadline - ANSWER_GRACE - monotonic())
+        timeout = min(self.pool.timeout, deadline - ANSWER_GRACE - monotonic())
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
@@ -90,12 +89,17 @@ class AsyncSource:
         await give_back(self.pool, conn)
 
     def _why_none(self, timeout: float) -> str:
-        text = f"no connection became free in {max(timeout, 0.0):.1f} s. Nothing was sent."
+        seconds = f"{max(timeout, 0.0):.1f} s"
         if self.profile.last_error is not None:
-            return f"{text} The last attempt to connect failed: {self.profile.last_error}."
+            return (
+                f"no connection could be made in {seconds}; the last attempt said: "
+                f"{self.profile.last_error}. Nothing was sent. Check that the server runs and can "
+                "be reached, and try again."
+            )
         return (
-            f"{text} None of at most {self.pool.max_size} connections was free: raise max_size, "
-            "raise timeout, or do less at once."
+            f"no connection became free in {seconds}. Nothing was sent. None of at most "
+            f"{self.pool.max_size} connections was free: raise the pool's max_size or timeout, or "
+            "do less at once."
         )
 
 

@@ -56,8 +56,8 @@ def check_category(category: Any, what: str = "category") -> None:
         )
     if "-" in category:
         raise ValidationError(
-            f"{what} must be a category, not the stream {category!r}: "
-            f"give {streams.category(category)!r}, or read one stream with get_stream_messages()"
+            f"{what} must be a category, and {category!r} is a stream: "
+            f"give {streams.category(category)!r}, or read the stream with get_stream_messages()"
         )
 
 

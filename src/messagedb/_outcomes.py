@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from . import _arguments as arguments
+from . import streams
 from ._postgres_errors import NOTHING_WRITTEN, first_line, translate
 from ._requests import position_of, wrong_version
-from .errors import DuplicateMessageError, RetryableError, ValidationError
+from .errors import (
+    DuplicateMessageError,
+    RetryableError,
+    StoreUnavailableError,
+    ValidationError,
+)
 
 if TYPE_CHECKING:
     from ._requests import Write
@@ -62,6 +68,20 @@ def lost_to(
     if constraint == "messages_id" and not looked_everywhere:
         return DuplicateMessageError(write.encoded[index].id, write.stream_name)
     return raced(write)
+
+
+def refused(write: Write, error: psycopg.Error, command_timeout: float) -> MessageDBError:
+    """The error for a write that the server did not do."""
+    if error.sqlstate != "57014":
+        return translate(error, NOTHING_WRITTEN)
+    category = streams.category(write.stream_name)
+    return StoreUnavailableError(
+        f"the write to stream {write.stream_name!r} did not end within command_timeout "
+        f"({command_timeout:g} s; {first_line(error)}). Most often another transaction holds the "
+        f"lock of category {category!r}: one that wrote there with bind() and has not ended, "
+        "perhaps yours. Nothing was written. End that transaction, or write in it with bind(); "
+        "then write again."
+    )
 
 
 def raced(write: Write) -> RetryableError:

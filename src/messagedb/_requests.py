@@ -10,7 +10,7 @@ from . import _arguments as arguments
 from ._json import encode_object
 from ._sql import Statement, Statements, with_condition
 from .errors import DuplicateMessageError, ValidationError, WrongExpectedVersionError
-from .messages import NewMessage
+from .messages import Message, NewMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -180,9 +180,10 @@ def write_many(
 def _new_message(message: Any, what: str) -> NewMessage:
     if isinstance(message, NewMessage):
         return message
-    raise ValidationError(
-        f"{what} must be a NewMessage, not {type(message).__name__}. Nothing was sent."
-    )
+    given, advice = type(message).__name__, 'give NewMessage("Deposited", {"amount": 5})'
+    if isinstance(message, Message):
+        advice = "make one of it, NewMessage(read.type, read.data, read.metadata)"
+    raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
 
 
 # A message of the protocol between client and server is smaller than 1 GB.

@@ -72,6 +72,10 @@ def check_settings(settings: Settings) -> None:
 def _check_address(conninfo: Any) -> None:
     if not (isinstance(conninfo, str) and conninfo.startswith(EMBEDDED_PREFIX)):
         check_conninfo(conninfo)
+    elif conninfo.startswith(f"{EMBEDDED_PREFIX}//"):
+        raise ValidationError(
+            "an embedded address has no '//': give 'embedded:./folder' or 'embedded:/a/folder'"
+        )
     elif "\0" in conninfo:
         raise ValidationError("the folder of an embedded address must not contain a NUL character")
 

@@ -2,21 +2,21 @@
 
 ::
 
-    MessageDBError ├── ValidationError (also a ValueError)   refused before it was sent, or by the
-    server for what it says ├── WrongExpectedVersionError             the stream is at another
-    version; nothing was written ├── DuplicateMessageError                 the id is in another
-    stream; nothing was written ├── MessageDecodeError                    one stored message cannot
-    be decoded; it stays as it is ├── StoreUnavailableError                 nothing was sent, or the
-    server itself said that it rolled back │   ├── PoolTimeoutError                  no connection
-    became free in time; nothing was sent │   └── EmbeddedServerError               the embedded
-    PostgreSQL could not be started or shared ├── OutcomeUnknownError                   sent and not
-    answered: write ``.messages`` again ├── RetryableError                        deadlock,
-    serialization failure: rolled back, run it again ├── TransactionAbortedError               the
-    server had already rolled the transaction back ├── TransactionTimeoutError               the
-    transaction's time was up; rolled back ├── PositionConflictError                 another
-    consumer runs under this identifier ├── IncompatibleServerError               the server, its
-    database or libpq cannot be used; and the cure └── ServerError                           the
-    rest, with ``.sqlstate``
+    MessageDBError
+    ├── ValidationError               a value was refused (also a ValueError)
+    ├── WrongExpectedVersionError     the stream is at another version; nothing was written
+    ├── DuplicateMessageError         the id is in another stream; nothing was written
+    ├── MessageDecodeError            one stored message cannot be decoded; it stays as it is
+    ├── StoreUnavailableError         nothing was sent, or the server said that it rolled back
+    │   ├── PoolTimeoutError          no connection in time; nothing was sent
+    │   └── EmbeddedServerError       the embedded PostgreSQL could not be started or shared
+    ├── OutcomeUnknownError           sent and not answered: write ``.messages`` again
+    ├── RetryableError                deadlock, serialization failure: rolled back, run it again
+    ├── TransactionAbortedError       the server had already rolled the transaction back
+    ├── TransactionTimeoutError       the transaction's time was up; rolled back
+    ├── PositionConflictError         another consumer runs under this identifier
+    ├── IncompatibleServerError       the server, its database or libpq cannot be used
+    └── ServerError                   the rest, with ``.sqlstate``
 
 Each error that came out of psycopg keeps psycopg's own as its ``__cause__``. All of them pickle.
 """
@@ -88,11 +88,15 @@ class WrongExpectedVersionError(MessageDBError):
         self.stream_name = stream_name
         self.expected_version = expected_version
         self.actual_version = actual_version
-        where = "has no messages" if actual_version < 0 else f"is at version {actual_version}"
+        expected = "NO_STREAM (-1)" if expected_version == -1 else repr(expected_version)
+        if actual_version < 0:
+            where, advice = "has no messages", "Write with NO_STREAM if it is to begin."
+        else:
+            where = f"is at version {actual_version}"
+            advice = "Read it again, decide again, and write with the version that it has then."
         super().__init__(
-            f"wrong expected version {expected_version!r}: stream {stream_name!r} {where}. "
-            "Nothing was written. Read the stream again, decide again, and write with the version "
-            "it has now."
+            f"wrong expected version {expected}: stream {stream_name!r} {where}. "
+            f"Nothing was written. {advice}"
         )
 
 

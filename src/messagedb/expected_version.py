@@ -9,7 +9,11 @@ __all__ = ["ANY", "NO_STREAM", "STREAM_EXISTS", "ExpectedVersion", "StreamState"
 
 
 class StreamState(Enum):
-    """The expectations that are not a version."""
+    """The expectations that are not a version.
+
+    ``ANY``: no check, write at whatever version the stream has. ``STREAM_EXISTS``: write only if
+    the stream has at least one message.
+    """
 
     ANY = "any"
     STREAM_EXISTS = "stream_exists"

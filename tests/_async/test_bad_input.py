@@ -188,11 +188,14 @@ async def test_a_wrong_url_is_refused_and_not_shown(conninfo: str) -> None:
         ({"direct_writes": 2}, "direct_writes"),
         ({"default_batch_size": 0}, "default_batch_size"),
         ({"pool": "postgresql://"}, "pool"),
+        ({"decimals": "yes"}, "decimals"),
+        ({"conninfo": "embedded://./data"}, "no '//'"),
+        ({"conninfo": "embedded:a\0b"}, "NUL"),
     ],
 )
 async def test_options_out_of_range(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
-        AsyncClient("", **arguments)
+        AsyncClient(**arguments)
 
 
 async def test_a_schema_that_is_not_there(store_url: str) -> None:

@@ -283,6 +283,19 @@ async def test_an_error_of_a_read_says_that_the_transaction_is_aborted(
     await conn.rollback()
 
 
+async def test_waiting_for_ones_own_transaction_is_explained(
+    store_url: str, conn: AsyncConnection[Any], category: str
+) -> None:
+    async with AsyncClient(store_url, command_timeout=0.3) as impatient:
+        await impatient.bind(conn).write_message(f"{category}-1", noted())
+        with pytest.raises(StoreUnavailableError, match=rf"category '{category}'.*bind") as caught:
+            await impatient.write_message(f"{category}-2", noted())
+        assert "command_timeout (0.3 s" in str(caught.value)
+        assert isinstance(caught.value.__cause__, psycopg.errors.QueryCanceled)
+        await conn.rollback()
+        assert await impatient.stream_version(f"{category}-2") == NO_STREAM
+
+
 async def test_a_bound_write_takes_the_lock_of_the_category(
     client: AsyncClient, conn: AsyncConnection[Any], store_url: str, category: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_the_tree_is_as_its_docstring_draws_it() -> None:
     for name in ("PoolTimeoutError", "EmbeddedServerError"):
         assert issubclass(getattr(errors, name), errors.StoreUnavailableError)
     for name in errors.__all__:
-        assert name in str(errors.__doc__)
+        assert re.search(rf"^[ │├└─]+{name}\b", str(errors.__doc__), re.MULTILINE), name
 
 
 def test_texts_say_what_is_true_and_what_to_do() -> None:
@@ -59,6 +60,7 @@ def test_texts_say_what_is_true_and_what_to_do() -> None:
     assert "'a-1' is at version 5" in wrong
     assert "Nothing was written" in wrong
     assert "has no messages" in str(errors.WrongExpectedVersionError("a-1", 3, -1))
+    assert "NO_STREAM (-1)" in str(errors.WrongExpectedVersionError("a-1", -1, 3))
     duplicate = str(errors.DuplicateMessageError(MESSAGE.id, "a-1", "b-1", 7))
     assert "'b-1' at position 7" in duplicate
     assert "'a-1'" in duplicate

@@ -15,7 +15,6 @@ PORT = 5432
 _EXPLICIT = {
     "port": str(PORT),
     "hostaddr": "",
-    "options": "-csearch_path=message_store,public",
     "client_encoding": "UTF8",
     "sslmode": "disable",
     "sslrootcert": "",
@@ -33,10 +32,13 @@ _SINCE = {
 }
 
 
-def url(socket_directory: str, user: str, database: str) -> str:
+def url(
+    socket_directory: str, user: str, database: str, *, search_path: str = "message_store,public"
+) -> str:
     """Compose the URL of the server that listens there, for the libpq of this process."""
     version = psycopg.pq.version()
     parameters = {"host": socket_directory} | _EXPLICIT
+    parameters["options"] = f"-csearch_path={search_path}"
     parameters |= {name: value for name, (since, value) in _SINCE.items() if version >= since}
     query = "&".join(f"{name}={quote(value, safe='/,')}" for name, value in parameters.items())
     return f"postgresql://{user}@/{database}?{query}"

@@ -47,8 +47,7 @@ def find_binaries() -> Path:
 
     Raises:
         EmbeddedServerError: none was found, or the variable names one that cannot be used; the text
-        says what was looked
-            at and what to do. Nothing was started.
+            says what was looked at and what to do. Nothing was started.
     """
     return find().directory
 

@@ -35,7 +35,8 @@ class EmbeddedServer:
     Attributes:
         url: a URL of the database ``message_store`` for its user ``message_store``, who may write
             and read messages.
-        admin_url: the same database for the superuser ``postgres``.
+        admin_url: the same database for the superuser ``postgres``, for tables of your own, too:
+            they go to the schema ``public``.
         folder: the absolute path of the folder, also of a temporary one.
 
     Both URLs carry explicit values for all that libpq would otherwise take from ``PG*`` variables
@@ -52,7 +53,9 @@ class EmbeddedServer:
         self._share = share
         self.folder = share.folder
         self.url = _address.url(where, _database.ROLE, _database.DATABASE)
-        self.admin_url = _address.url(where, _database.SUPERUSER, _database.DATABASE)
+        self.admin_url = _address.url(
+            where, _database.SUPERUSER, _database.DATABASE, search_path="public,message_store"
+        )
 
     def __enter__(self) -> Self:
         """Give the server itself."""
@@ -122,10 +125,11 @@ def start(
 
     Raises:
         ValidationError: the folder's name, ``fast`` with a folder, or a setting was refused;
-        nothing was touched. EmbeddedServerError: no programs, a folder that cannot be used or holds
-        something else or data of another major
-            version, a server that does not start, runs with other settings than those asked for, or
-            cannot be reached. The text says which, and what to do. Data in the folder is as it was.
+            nothing was touched.
+        EmbeddedServerError: no programs, a folder that cannot be used or holds something else or
+            data of another major version, a server that does not start, runs with other settings
+            than those asked for, or cannot be reached. The text says which, and what to do. Data in
+            the folder is as it was.
     """
     path = _options.check_folder_argument(folder, fast)
     asked = _options.check_settings(settings, fast=fast, lasts=path is not None)
