@@ -44,16 +44,17 @@ def test_libpqs_variables_do_not_break_the_address(
     }.items():
         monkeypatch.setenv(name, value)
     with embedded.start(store, install=False) as server:
-        for url, user in ((server.url, "message_store"), (server.admin_url, "postgres")):
+        for url, user, path in (
+            (server.url, "message_store", "message_store,public"),
+            (server.admin_url, "postgres", "public,message_store"),
+        ):
             with psycopg.connect(url) as connection:
                 assert connection.execute("SELECT current_user, current_database()").fetchone() == (
                     user,
                     "message_store",
                 )
                 assert connection.info.encoding == "utf-8"
-                assert connection.execute("SHOW search_path").fetchone() == (
-                    "message_store,public",
-                )
+                assert connection.execute("SHOW search_path").fetchone() == (path,)
         monkeypatch.delenv("PGTZ")
         with psycopg.connect(server.url) as connection:
             row = connection.execute(
