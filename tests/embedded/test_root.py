@@ -31,7 +31,8 @@ def test_a_folder_below_a_closed_one(folder: Path) -> None:
     closed = folder.with_name("closed")
     closed.mkdir(mode=0o700)
     inner = closed / "far" / "below"
-    if subprocess.run([sys.executable, "-c", UNSHARE]).returncode == 0:
+    may_go_there = os.geteuid() != 0
+    if may_go_there or subprocess.run([sys.executable, "-c", UNSHARE]).returncode == 0:
         with embedded.start(inner, install=False) as server, psycopg.connect(server.url) as conn:
             assert conn.execute("SELECT 1").fetchone() == (1,)
     else:
