@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from messagedb import embedded
+from messagedb.embedded._folder import SERVER_LOCK, is_locked
 from tests.embedded.processes import ClientProcess, postmaster, running, supervisor, until
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def test_kill_9_of_the_supervisor(client: Start, store: Path) -> None:
     heard = {one.hear()["n"] for _ in range(20)}
     socket_directory = said["url"].split("host=")[1].split("&")[0]
     os.kill(supervisor(store), signal.SIGKILL)
+    # A signal takes its time: until the supervisor has died, its server is there to be joined.
+    until(lambda: not is_locked(store, SERVER_LOCK, exclusive=False), "the supervisor died", 5)
     # At once: the old PostgreSQL may still be on its way out.
     assert heard <= acknowledged_rows(store)
     assert not os.path.exists(socket_directory)
