@@ -62,6 +62,9 @@ class AsyncBoundClient(AsyncOperations):
         self._profile = profile
         self._known = known
         self._conn = conn
+        self._server: Server | None = None
+        self._joined: AsyncJoinedSession | None = None
+        self._local: AsyncLocalSession | None = None
 
     def __repr__(self) -> str:
         """Name the connection."""
@@ -78,41 +81,36 @@ class AsyncBoundClient(AsyncOperations):
             return await session.read(self._conn, read)
         except psycopg.Error as error:
             raise translate(
-                error, self._consequence(NOTHING_READ), has_condition=read.has_condition
+                error, consequence(self._conn, NOTHING_READ), has_condition=read.has_condition
             ) from error
 
     async def _write(self, write: Write) -> list[int]:
         session = await self._session()
-        joined = isinstance(session, AsyncJoinedSession)
         try:
             return await session.write(self._conn, write)
         except psycopg.Error as error:
-            if not joined and is_lost(error, self._conn.closed):
+            if session is self._local and is_lost(error, self._conn.closed):
                 raise OutcomeUnknownError(
                     write.stream_name, write.messages, write.expected_version, first_line(error)
                 ) from error
-            raise translate(error, self._consequence(NOTHING_WRITTEN)) from error
-
-    def _consequence(self, otherwise: str) -> str:
-        if self._conn.closed:
-            return "The connection is closed: what was not committed on it is rolled back."
-        if self._conn.pgconn.transaction_status == TransactionStatus.INERROR:
-            return TRANSACTION_ABORTED
-        return otherwise
+            raise translate(error, consequence(self._conn, NOTHING_WRITTEN)) from error
 
     async def _session(self) -> AsyncSession:
         conn = self._conn
         server = await self._server_facts()
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
-            raise TransactionAbortedError(
-                "the transaction on this connection has failed before. Nothing was sent. Roll it "
-                "back "
-                "(to a savepoint, or all of it) and run it again."
-            )
-        if conn.autocommit and status == TransactionStatus.IDLE:
-            return AsyncLocalSession(self._profile, server)
-        return AsyncJoinedSession(self._profile, server)
+            raise already_aborted()
+        if status == TransactionStatus.IDLE:
+            if conn.autocommit:
+                if self._local is None:
+                    self._local = AsyncLocalSession(self._profile, server)
+                return self._local
+            if self._joined is not None:
+                self._joined.forget()
+        if self._joined is None:
+            self._joined = AsyncJoinedSession(self._profile, server, conn)
+        return self._joined
 
     async def _server_facts(self) -> Server:
         conn = self._conn
@@ -120,27 +118,52 @@ class AsyncBoundClient(AsyncOperations):
             raise StoreUnavailableError(
                 "the bound connection is closed: open another, and bind() that. Nothing was sent."
             )
-        servers.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
-        if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-            # Only after what the caller has queued was answered is it known what the transaction
-            # is. An error of that is the caller's own, and raised as it is.
-            async with conn.pipeline() as pipeline:
-                await pipeline.sync()
-        elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
-            raise ValidationError(
-                "the bound connection is in a COPY or a stream(): end that first. Nothing was sent."
-            )
-        info = conn.info
-        key = (info.host, info.port, info.dbname, info.user)
-        server = self._known.get(key)
-        if server is None:
+        await check_ready(conn)
+        if self._server is None:
             if conn.pgconn.transaction_status == TransactionStatus.INERROR:
-                raise TransactionAbortedError(
-                    "the transaction on this connection has failed before. Nothing was sent. Roll "
-                    "it back "
-                    "(to a savepoint, or all of it) and run it again."
-                )
-            server = await inspect(conn, self._profile)
-            servers.check_server(server, self._profile.settings.schema)
-            self._known[key] = server
-        return server
+                raise already_aborted()
+            info = conn.info
+            key = (info.host, info.port, info.dbname, info.user)
+            server = self._known.get(key)
+            if server is None:
+                server = await inspect(conn, self._profile)
+                servers.check_server(server, self._profile.settings.schema)
+                self._known[key] = server
+            self._server = server
+        return self._server
+
+
+async def check_ready(conn: AsyncConnection[Any]) -> None:
+    """Settle what the caller has queued on a connection, and see that it can take an operation.
+
+    Raises:
+        ValidationError: it is in a COPY or a stream(). Nothing was sent.
+        IncompatibleServerError: it would change texts on their way. Nothing was sent.
+    """
+    servers.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        # Only after what the caller has queued was answered is it known what the transaction
+        # is. An error of that is the caller's own, and raised as it is.
+        async with conn.pipeline() as pipeline:
+            await pipeline.sync()
+    elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        raise ValidationError(
+            "the connection is in a COPY or a stream(): end that first. Nothing was sent."
+        )
+
+
+def consequence(conn: AsyncConnection[Any], otherwise: str) -> str:
+    """What an error of an operation in the caller's transaction leaves true."""
+    if conn.closed:
+        return "The connection is closed: what was not committed on it is rolled back."
+    if conn.pgconn.transaction_status == TransactionStatus.INERROR:
+        return TRANSACTION_ABORTED
+    return otherwise
+
+
+def already_aborted() -> TransactionAbortedError:
+    """The error for an operation in a transaction that has failed already."""
+    return TransactionAbortedError(
+        "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+        "(to a savepoint, or all of it) and run it again."
+    )

@@ -284,14 +284,14 @@ class AsyncClient(AsyncOperations):
                 attempts -= 1
                 if not is_lost(error, conn.closed):
                     refusal = outcomes.refused(write, error, self._settings.command_timeout)
-                    if lost is None or requests.decides(write, refusal):
+                    if lost is None or outcomes.decides(write, refusal):
                         raise refusal from error
                     raise _unknown(write, lost) from error
                 lost = error
                 if not (attempts and _time_is_left(deadline)):
                     raise _unknown(write, lost) from error
             except MessageDBError as error:
-                if lost is None or requests.decides(write, error):
+                if lost is None or outcomes.decides(write, error):
                     raise
                 raise _unknown(write, lost) from error
             finally:

@@ -30,16 +30,25 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+# psycopg's own default, for the user's statements in a transaction: ours are prepared at once.
+_PREPARE_THRESHOLD = 5
+
 # An attempt to connect again is never put off longer: the pool serves again soon after the server
 # does.
 _LONGEST_RECONNECT_DELAY = 1.0
 
 
 class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
-    """A cursor with tuples for rows and only our own adapters, whatever its connection has."""
+    """A cursor with tuples for rows and only our own adapters, whatever its connection has.
+
+    Attributes:
+        prepares: whether our statements are prepared at their first use. On a connection that is
+            not ours its owner's threshold decides.
+    """
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         super().__init__(connection, row_factory=tuple_row)
+        self.prepares = isinstance(connection, AsyncStoreConnection)
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -87,7 +96,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             conn.deadline = deadline
             conn.commands = AsyncStoreCursor(conn)
             if context.session_settings:
-                conn.prepare_threshold = 0
+                conn.prepare_threshold = _PREPARE_THRESHOLD
                 try:
                     text, params = context.set_up()
                     await conn.commands.execute(text, params, prepare=False)
@@ -192,5 +201,5 @@ def is_clean(conn: AsyncConnection[Any]) -> bool:
 async def execute(cursor: AsyncStoreCursor, statement: Statement) -> list[TupleRow]:
     """Execute one statement and give all of its rows, in binary."""
     text, params = statement
-    await cursor.execute(text, params, binary=True)
+    await cursor.execute(text, params, binary=True, prepare=cursor.prepares or None)
     return await cursor.fetchall()

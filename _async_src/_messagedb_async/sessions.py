@@ -22,17 +22,10 @@ from messagedb._sql import (
 )
 from messagedb.errors import IncompatibleServerError
 
+from .batches import write_directly
+from .by_functions import Finder, write_by_functions
 from .connection import AsyncStoreConnection, AsyncStoreCursor, execute, pipeline
-from .writing import (
-    Finder,
-    Frame,
-    run,
-    run_for_last,
-    undo,
-    write_by_functions,
-    write_directly,
-    write_one_joined,
-)
+from .writing import Frame, lock_and_mark, lock_of, run, run_for, undo
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -68,7 +61,7 @@ class AsyncOwnSession:
         self._sql = profile.sql
         self._direct = is_direct(profile, server)
         self._finder = Finder(profile.sql, server.table_readable)
-        self._frame = Frame((_BEGIN,), (_COMMIT,))
+        self._frame = Frame((_BEGIN,), (_COMMIT,), implicit=True)
 
     async def read(self, conn: AsyncStoreConnection, read: Read) -> list[TupleRow]:
         """Give the rows of a read. A condition is allowed for the one transaction of its call."""
@@ -138,21 +131,29 @@ class AsyncLocalSession:
 class AsyncJoinedSession:
     """In the caller's transaction: what is set is set back, and no outcome of a write aborts it."""
 
-    def __init__(self, profile: Profile, server: Server) -> None:
+    def __init__(self, profile: Profile, server: Server, conn: AsyncConnection[Any]) -> None:
         self._sql = profile.sql
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
+        # Kept, because making one costs as much as a tenth of a write.
+        self._commands = AsyncStoreCursor(conn)
         self._search_path = Statement(SET_SEARCH_PATH, (profile.search_path,))
-        self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT)
+        self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT, marks=True)
+        # Whose locks the transaction probably holds. The server is asked each time.
+        self._held: set[int] = set()
+
+    def forget(self) -> None:
+        """Take note that the transaction has ended, or a part of it was rolled back."""
+        self._held.clear()
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
         """Give the rows of a read: of the table, which needs no setting; else of the functions."""
         if self._readable and not read.has_condition:
-            return await run_for_last(conn, (read.query,))
+            return await execute(AsyncStoreCursor(conn), read.query)
         call = condition_free(read, self._readable)
-        before = await run_for_last(conn, (Statement(SEARCH_PATH, ()),))
-        rows = await run_for_last(conn, (self._search_path, call))
+        before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
+        rows = await run_for(conn, (self._search_path,), call)
         await run(conn, (search_path_of(before),))
         return rows
 
@@ -160,13 +161,39 @@ class AsyncJoinedSession:
         """Write under the category's lock, which the caller's transaction then holds to its end."""
         if self._direct:
             if len(write.encoded) == 1:
-                return await write_one_joined(conn, self._sql, write, self._frame)
-            return await write_directly(conn, self._sql, write, self._frame)
-        before = await run_for_last(conn, (Statement(SEARCH_PATH, ()),))
+                return await self._write_one(conn, write)
+            positions = await write_directly(conn, self._sql, write, self._frame)
+            self._held.add(lock_of(write.stream_name)[0])
+            return positions
+        before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
         frame = Frame(
             (_SAVEPOINT, self._search_path), (search_path_of(before), _RELEASE), _BACK_TO_SAVEPOINT
         )
         return await write_by_functions(conn, self._sql, write, frame, self._finder)
+
+    async def _write_one(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
+        """Write one message: in one statement, and behind the lock if that is not held yet."""
+        key, mark = lock_of(write.stream_name)
+        (message,) = write.encoded
+        id, stream_name = message.id, write.stream_name
+        insert = Statement(
+            self._sql.write_under_lock,
+            (id, stream_name, message.type, message.data, message.metadata, write.expected, mark),
+        )
+        rows: list[TupleRow] = []
+        if key in self._held:
+            rows = await execute(self._commands, insert)
+        if not rows:
+            rows = await run_for(conn, (lock_and_mark(key, mark),), insert)
+            self._held.add(key)
+        if rows:
+            return [rows[0][0]]
+        look = Statement(self._sql.look_at_write, (id, stream_name))
+        position = outcomes.unwritten(write, (await execute(self._commands, look))[0])
+        if position is not None:
+            return [position]
+        # It met what it did not see: behind a savepoint the server may say what that is.
+        return await write_directly(conn, self._sql, write, self._frame)
 
 
 def search_path_of(rows: list[TupleRow]) -> Statement:

@@ -9,12 +9,12 @@ import psycopg
 from . import _arguments as arguments
 from . import streams
 from ._postgres_errors import NOTHING_WRITTEN, first_line, translate
-from ._requests import position_of, wrong_version
 from .errors import (
     DuplicateMessageError,
     RetryableError,
     StoreUnavailableError,
     ValidationError,
+    WrongExpectedVersionError,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +25,41 @@ _UNIQUE_VIOLATION = "23505"
 # Any other unique index is the user's own, or the key of a sequence that is behind its table.
 _CONSTRAINTS = frozenset({"messages_id", "messages_stream"})
 _RACE_ADVICE = "Nothing of this write is stored. Write it again."
+
+
+def expected_at(expected: int | None, index: int) -> int | None:
+    """What message *index* of a batch expects, when the batch expects *expected*."""
+    if expected is None or expected == arguments.EXISTING_STREAM:
+        return expected
+    return expected + index
+
+
+def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
+    """The position of an id that is stored already, if it is stored where it was to be written."""
+    if place[0] != write.stream_name:
+        raise DuplicateMessageError(id, write.stream_name, place[0], place[1])
+    return place[1]
+
+
+def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
+    """The error for message *index* of a write that found the stream at *version*."""
+    return WrongExpectedVersionError(
+        write.stream_name,
+        arguments.as_expected_version(expected_at(write.expected, index)),
+        version,
+    )
+
+
+def decides(write: Write, error: Exception) -> bool:
+    """Whether an error of a write settles also an earlier attempt whose answer was lost.
+
+    An id that is elsewhere, a value that the server refuses and a stream that is past the expected
+    version stay so.
+    """
+    if isinstance(error, WrongExpectedVersionError):
+        expected = error.expected_version
+        return isinstance(expected, int) and error.actual_version > expected
+    return isinstance(error, DuplicateMessageError | ValidationError)
 
 
 def is_conflict(error: psycopg.Error) -> bool:
@@ -94,17 +129,18 @@ def raced(write: Write) -> RetryableError:
     )
 
 
-def written_position(write: Write, row: tuple[Any, ...]) -> int | None:
-    """The position from the row of the write under the lock; None if it is to be run again.
+def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
+    """Why a write under the lock wrote nothing: the position that the message has already.
+
+    Returns:
+        None where nothing speaks against the write: then it is to be run again.
 
     Raises:
         DuplicateMessageError: the id is in another stream.
         ValidationError: the transaction's isolation level does not allow writes.
         WrongExpectedVersionError: the stream is at another version.
     """
-    position, found_stream, found_position, version, isolation = row
-    if position is not None:
-        return int(position)
+    found_stream, found_position, version, isolation = row
     if found_stream is not None:
         return position_of(write, write.encoded[0].id, (found_stream, found_position))
     check_isolation(isolation)

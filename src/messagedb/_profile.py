@@ -7,9 +7,9 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ._rows import ADAPTERS
 from ._settings import ANSWER_GRACE
 from ._sql import SET_UP, SET_UP_TRANSACTION, Statement, search_path
 
@@ -38,8 +38,8 @@ class Profile:
 
     @property
     def adapters(self) -> AdaptersMap:
-        """Part of psycopg's protocol of a context."""
-        return ADAPTERS
+        """Those of a connection as psycopg makes it, for the user's statements in a transaction."""
+        return psycopg.adapters
 
     @property
     def connection(self) -> None:

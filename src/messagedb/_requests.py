@@ -9,7 +9,7 @@ import msgspec
 from . import _arguments as arguments
 from ._json import encode_object
 from ._sql import Statement, Statements, with_condition
-from .errors import DuplicateMessageError, ValidationError, WrongExpectedVersionError
+from .errors import ValidationError
 from .messages import Message, NewMessage
 
 if TYPE_CHECKING:
@@ -226,101 +226,3 @@ def page_of_functions(sql: Statements, stream_name: str, position: int) -> Page:
         return Page(Statement(sql.get_stream_messages, params), size, 3)
     params = (stream_name, position, size, None, None, None, None)
     return Page(Statement(sql.get_category_messages, params), size, 4)
-
-
-def expected_at(expected: int | None, index: int) -> int | None:
-    """What message *index* of a batch expects, when the batch expects *expected*."""
-    if expected is None or expected == arguments.EXISTING_STREAM:
-        return expected
-    return expected + index
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a batch comes to: the position of every message, and those to be inserted."""
-
-    positions: list[int]
-    missing: list[EncodedMessage]
-
-
-def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Plan:
-    """Decide what a batch does under the category's lock, as that many single writes would.
-
-    Args:
-        write: the batch.
-        version: the stream's version, -1 for no stream.
-        found: the stream and position of each id that is stored already.
-
-    Raises:
-        DuplicateMessageError: an id is in another stream.
-        WrongExpectedVersionError: a message that is not stored yet expects another version than it
-            finds.
-    """
-    positions: list[int] = []
-    missing: list[EncodedMessage] = []
-    found_version = version
-    for index, message in enumerate(write.encoded):
-        place = found.get(message.id)
-        if place is not None:
-            positions.append(position_of(write, message.id, place))
-            continue
-        expected = expected_at(write.expected, index)
-        if not arguments.meets(expected, version):
-            raise wrong_version(write, index, found_version)
-        version += 1
-        positions.append(version)
-        missing.append(message)
-    return Plan(positions, missing)
-
-
-def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
-    """The position of an id that is stored already, if it is stored where it was to be written."""
-    if place[0] != write.stream_name:
-        raise DuplicateMessageError(id, write.stream_name, place[0], place[1])
-    return place[1]
-
-
-def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
-    """The error for message *index* of a write that found the stream at *version*."""
-    return WrongExpectedVersionError(
-        write.stream_name,
-        arguments.as_expected_version(expected_at(write.expected, index)),
-        version,
-    )
-
-
-def decides(write: Write, error: Exception) -> bool:
-    """Whether an error of a write settles also an earlier attempt whose answer was lost.
-
-    An id that is elsewhere, a value that the server refuses and a stream that is past the expected
-    version stay so.
-    """
-    if isinstance(error, WrongExpectedVersionError):
-        expected = error.expected_version
-        return isinstance(expected, int) and error.actual_version > expected
-    return isinstance(error, DuplicateMessageError | ValidationError)
-
-
-# An element of an array of jsonb may not be larger than 256 MB in all; and a server reads a
-# statement whole.
-_CHUNK_BYTES = 8_000_000
-_CHUNK_MESSAGES = 5_000
-
-
-def chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
-    """The messages as counted JSON arrays for the insert, none too long for the server."""
-    arrays: list[tuple[int, str]] = []
-    elements: list[str] = []
-    size = 0
-    for message in messages:
-        element = (
-            f'{{"i":"{message.id}","t":{msgspec.json.encode(message.type).decode()},'
-            f'"d":{message.data or "null"},"m":{message.metadata or "null"}}}'
-        )
-        if elements and (size + len(element) > _CHUNK_BYTES or len(elements) >= _CHUNK_MESSAGES):
-            arrays.append((len(elements), f"[{','.join(elements)}]"))
-            elements, size = [], 0
-        elements.append(element)
-        size += len(element)
-    if elements:
-        arrays.append((len(elements), f"[{','.join(elements)}]"))
-    return arrays

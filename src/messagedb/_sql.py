@@ -15,6 +15,22 @@ RELEASE_SAVEPOINT: Final = b"RELEASE SAVEPOINT _messagedb"
 LOCK: Final = b"SELECT pg_advisory_xact_lock($1::bigint)"
 """The category's lock, as the server's acquire_lock takes it; the key is the category's hash_64."""
 
+LOCKED: Final = "messagedb.locked"
+"""The setting that tells, for one transaction, whose locks it holds: ``|key|`` for each of them."""
+
+LOCK_AND_MARK: Final = b"""
+SELECT pg_advisory_xact_lock($1::bigint),
+       CASE WHEN strpos(coalesce(current_setting('messagedb.locked', true), ''), $2) = 0
+             AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+            THEN set_config('messagedb.locked',
+                            coalesce(current_setting('messagedb.locked', true), '') || $2, true) END
+"""
+"""The same in a transaction that goes on, with a mark that the server can look for.
+
+Lock and mark have one fate: a rollback, also one to a savepoint before them, takes both away, and
+no statement of the caller's can end the one without the other. There is no mark where the isolation
+level makes snapshots older than the lock."""
+
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 
 SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
@@ -133,27 +149,48 @@ SELECT (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_n
        current_setting('transaction_isolation'), f.id::varchar, f.stream_name, f.position
 FROM (VALUES (1)) one LEFT JOIN {schema}.messages f ON f.id = ANY ($2::uuid[])
 """,
-    # One statement, sent after the lock was taken by another: its snapshot is newer than the last
-    # commit under that lock. It writes nothing when the id is stored already, the version is
-    # another, or the isolation level would make the snapshot older than the lock; and it raises for
-    # none of them, so that the transaction goes on.
+    # One statement, whose snapshot is newer than the last commit under the lock, as the mark of the
+    # lock was set before it. It writes nothing when there is no mark, the id is stored already or
+    # the version is another; and it raises for none of them, so that the transaction goes on.
     "write_under_lock": """
-WITH found AS (
-    SELECT stream_name, position FROM {schema}.messages WHERE id = $1::uuid
-), stream AS (
-    SELECT coalesce(max(position), -1) AS version FROM {schema}.messages WHERE stream_name = $2
+INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+SELECT $1::uuid, $2, stream.version + 1, $3, $4::jsonb, $5::jsonb
+FROM (SELECT coalesce(max(position), -1) AS version FROM {schema}.messages
+      WHERE stream_name = $2) stream
+WHERE ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version >= 0))
+  AND strpos(current_setting('messagedb.locked', true), $7) > 0
+ON CONFLICT DO NOTHING
+RETURNING position
+""",
+    # Why it wrote nothing.
+    "look_at_write": """
+SELECT found.stream_name, found.position,
+       (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_name = $2),
+       current_setting('transaction_isolation')
+FROM (VALUES (1)) one LEFT JOIN {schema}.messages found ON found.id = $1::uuid
+""",
+    # A batch in one statement, behind the lock in one round trip. It writes nothing when the
+    # version is another or the isolation level is not fit, and raises where an id is stored.
+    "insert_batch": """
+WITH stream AS (
+    SELECT coalesce(max(position), -1) AS version FROM {schema}.messages WHERE stream_name = $1
 ), written AS (
     INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
-    SELECT $1::uuid, $2, stream.version + 1, $3, $4::jsonb, $5::jsonb FROM stream
-    WHERE NOT EXISTS (SELECT FROM found)
-      AND ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version >= 0))
+    SELECT (e->>'i')::uuid, $1, (SELECT version FROM stream) + n, e->>'t',
+           nullif(e->'d', 'null'::jsonb), nullif(e->'m', 'null'::jsonb)
+    FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS element (e, n)
+    WHERE (SELECT $3::bigint IS NULL OR version = $3 OR ($3 = -2 AND version >= 0) FROM stream)
       AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
-    ON CONFLICT DO NOTHING
-    RETURNING position
+    RETURNING 1
 )
-SELECT (SELECT position FROM written), found.stream_name, found.position, stream.version,
-       current_setting('transaction_isolation')
-FROM stream LEFT JOIN found ON true
+SELECT version, EXISTS (SELECT FROM written) FROM stream
+""",
+    "look_at_stream": """
+SELECT coalesce(max(position), -1), current_setting('transaction_isolation')
+FROM {schema}.messages WHERE stream_name = $1
+""",
+    "copy_messages": """
+COPY {schema}.messages (id, stream_name, position, type, data, metadata) FROM STDIN
 """,
     # It raises where an id was stored since the look: with the statements behind it, it is undone.
     "insert_messages": """
@@ -192,6 +229,10 @@ class Statements(msgspec.Struct, frozen=True):
     find_message: bytes
     find_messages: bytes
     write_under_lock: bytes
+    look_at_write: bytes
+    insert_batch: bytes
+    look_at_stream: bytes
+    copy_messages: bytes
     insert_messages: bytes
 
 

@@ -15,6 +15,8 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
+from messagedb import _batches as batches
+from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb.errors import ValidationError
 from messagedb.expected_version import ExpectedVersion
@@ -50,7 +52,7 @@ def test_plans(
     positions: list[int],
     inserted: int,
 ) -> None:
-    plan = requests.plan(write, version, stored)
+    plan = batches.plan(write, version, stored)
     assert plan.positions == positions
     assert len(plan.missing) == inserted
 
@@ -73,13 +75,13 @@ def test_conflicts(
     actual: int,
 ) -> None:
     with pytest.raises(WrongExpectedVersionError) as caught:
-        requests.plan(write, version, stored)
+        batches.plan(write, version, stored)
     assert (caught.value.expected_version, caught.value.actual_version) == (expected, actual)
 
 
 def test_an_id_elsewhere_comes_before_the_version() -> None:
     with pytest.raises(DuplicateMessageError) as caught:
-        requests.plan(batch(0, expected=9), 3, {str(IDS[0]): ("other-1", 2)})
+        batches.plan(batch(0, expected=9), 3, {str(IDS[0]): ("other-1", 2)})
     assert (caught.value.existing_stream_name, caught.value.existing_position) == ("other-1", 2)
 
 
@@ -98,7 +100,7 @@ def test_an_id_elsewhere_comes_before_the_version() -> None:
 def test_what_settles_a_lost_write(
     expected: ExpectedVersion, error: Exception, decides: bool
 ) -> None:
-    assert requests.decides(batch(0, expected=expected), error) is decides
+    assert outcomes.decides(batch(0, expected=expected), error) is decides
 
 
 def test_chunks_hold_every_message_once_and_are_json() -> None:
@@ -106,13 +108,13 @@ def test_chunks_hold_every_message_once_and_are_json() -> None:
         requests.EncodedMessage(str(uuid.UUID(int=n)), 'A"\\', '{"n": 1}', None)
         for n in range(12_001)
     ]
-    chunks = requests.chunks(messages)
-    assert [count for count, _ in chunks] == [5000, 5000, 2001]
-    decoded = [element for _, text in chunks for element in msgspec.json.decode(text)]
+    arrays = batches.chunks(messages)
+    assert [count for count, _ in arrays] == [5000, 5000, 2001]
+    decoded = [element for _, text in arrays for element in msgspec.json.decode(text)]
     assert [element["i"] for element in decoded] == [message.id for message in messages]
     assert decoded[0] == {"i": messages[0].id, "t": 'A"\\', "d": {"n": 1}, "m": None}
     large = [
         requests.EncodedMessage("i", "A", f'{{"t": "{"x" * 5_000_000}"}}', None) for _ in range(3)
     ]
-    assert [count for count, _ in requests.chunks(large)] == [1, 1, 1]
-    assert requests.chunks([]) == []
+    assert [count for count, _ in batches.chunks(large)] == [1, 1, 1]
+    assert batches.chunks([]) == []

@@ -1,0 +1,120 @@
+"""A batch under the category's lock, by inserts: first without a look at what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb import _batches as batches
+from messagedb import _outcomes as outcomes
+from messagedb._arguments import meets
+from messagedb._sql import Statement
+
+from .connection import AsyncStoreCursor
+from .writing import run, run_for, undo
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._requests import EncodedMessage, Write
+    from messagedb._sql import Statements
+
+    from .writing import Frame
+
+# How often a write starts again after losing against a session that did not take the lock.
+_ATTEMPTS = 3
+
+
+async def write_directly(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> list[int]:
+    """Write all messages of a batch or none, and give their positions.
+
+    A batch whose ids are new and whose version is met, as nearly all are, is inserted unseen: in
+    one round trip, or with COPY in four. Any other is taken back and looked at: two more.
+    """
+    try:
+        version = await _insert_unseen(conn, sql, write, frame)
+    except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported):
+        # An id is stored already; or there is no COPY into this table, which has row security.
+        await undo(conn, frame)
+        version = None
+    except BaseException:
+        await undo(conn, frame)
+        raise
+    if version is None:
+        return await _look_and_insert(conn, sql, write, frame)
+    return list(range(version + 1, version + 1 + len(write.encoded)))
+
+
+async def _insert_unseen(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> int | None:
+    """Insert, and give the version that the stream had; None where nothing was inserted.
+
+    Raises:
+        ValidationError: the transaction's isolation level does not allow writes.
+    """
+    lock = frame.lock(write.stream_name)
+    if len(write.encoded) < batches.COPY_FROM:
+        arrays = batches.chunks(write.encoded)
+        if len(arrays) == 1:
+            insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))
+            begin, end = ((), ()) if frame.implicit else (frame.begin, frame.end)
+            rows = await run_for(conn, (*begin, lock), insert, end)
+            found, is_written = rows[0]
+            return int(found) if is_written else None
+    look = Statement(sql.look_at_stream, (write.stream_name,))
+    version: int
+    version, isolation = (await run_for(conn, (*frame.begin, lock), look))[0]
+    outcomes.check_isolation(isolation)
+    if not meets(write.expected, version):
+        await undo(conn, frame)
+        return None
+    if conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+        async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
+            for block in batches.copy_blocks(write, version):
+                await copy.write(block)
+        await run(conn, frame.end)
+    else:
+        # In a pipeline of the caller's there is no COPY.
+        await run(conn, (*_inserts(sql, write.stream_name, write.encoded, version), *frame.end))
+    return version
+
+
+async def _look_and_insert(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> list[int]:
+    """Look which ids are stored, decide, and insert the others."""
+    ids = "{" + ",".join(message.id for message in write.encoded) + "}"
+    before = (*frame.begin, frame.lock(write.stream_name))
+    look = Statement(sql.find_messages, (write.stream_name, ids))
+    conflict: psycopg.Error | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            version, found = outcomes.looked(await run_for(conn, before, look))
+            plan = batches.plan(write, version, found)
+            inserts = _inserts(sql, write.stream_name, plan.missing, version)
+            await run(conn, (*inserts, *frame.end))
+        except psycopg.errors.UniqueViolation as error:
+            # A session that holds another lock, or none, stored one of the ids since the look.
+            conflict = error
+            await undo(conn, frame)
+        except BaseException:
+            await undo(conn, frame)
+            raise
+        else:
+            return plan.positions
+    assert conflict is not None
+    raise outcomes.lost_to(write, conflict) from conflict
+
+
+def _inserts(
+    sql: Statements, stream_name: str, messages: list[EncodedMessage], version: int
+) -> tuple[Statement, ...]:
+    statements: list[Statement] = []
+    for count, array in batches.chunks(messages):
+        statements.append(Statement(sql.insert_messages, (stream_name, version, array)))
+        version += count
+    return tuple(statements)
