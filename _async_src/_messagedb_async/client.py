@@ -1,49 +1,34 @@
-"""The client: its options, its life, and operations that each run on a connection of its pool."""
+"""The client: its options, and what it gives beside the operations: transactions, bound clients."""
 
 from __future__ import annotations
 
-import os
-import weakref
-from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
-from messagedb import _outcomes as outcomes
-from messagedb import _requests as requests
-from messagedb._concurrency_async import Lock, get_blocking, run_blocking
-from messagedb._conninfo import where
-from messagedb._postgres_errors import (
-    NOTHING_READ,
-    first_line,
-    is_lost,
-    translate,
-)
-from messagedb._profile import Profile
-from messagedb._settings import ANSWER_GRACE, Settings, check_settings
-from messagedb._sql import statements
-from messagedb.errors import (
-    MessageDBError,
-    OutcomeUnknownError,
-    StoreUnavailableError,
-    ValidationError,
-)
+from messagedb._concurrency_async import sleep
+from messagedb._settings import Settings
+from messagedb._transactions import check_work, retry_delay, transaction_options
+from messagedb.errors import ValidationError
 
 from .bound import AsyncBoundClient
-from .operations import AsyncOperations
-from .pools import AsyncSource, open_borrowed, open_own
+from .pooled import AsyncPooledOperations
+from .transactions import AsyncTransaction
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import AsyncGenerator, Iterable
 
-    from messagedb._server import Server
-    from messagedb.embedded import EmbeddedServer
+    from psycopg import IsolationLevel
+    from psycopg_pool import AsyncConnectionPool
+
+    from messagedb._types import AsyncWork
+
+R = TypeVar("R")
 
 
-class AsyncClient(AsyncOperations):
+class AsyncClient(AsyncPooledOperations):
     """A client of one Message DB, with a pool of connections.
 
     It opens itself on the first operation; close it, or use it as a context manager. It may be
@@ -111,82 +96,7 @@ class AsyncClient(AsyncOperations):
             default_batch_size=default_batch_size,
             decimals=decimals,
         )
-        check_settings(settings)
-        lent = cast("object", pool)
-        if lent is not None and not isinstance(lent, AsyncConnectionPool):
-            wanted, given = AsyncConnectionPool.__qualname__, type(lent).__name__
-            raise ValidationError(f"pool must be a {wanted} of psycopg_pool, not {given}")
-        if pool is not None and conninfo:
-            raise ValidationError(
-                "give either conninfo or pool: a borrowed pool knows where it connects"
-            )
-        self._settings = settings
-        self._borrowed = pool
-        self._profile = Profile(settings, statements(schema))
-        self._known: dict[tuple[Any, ...], Server] = {}
-        self._source: AsyncSource | None = None
-        self._embedded: EmbeddedServer | None = None
-        # After a fork: the embedded server is the parent's to stop, and the child's to use.
-        self._inherited_url: str | None = None
-        self._lent_before_fork = False
-        self._conninfo = conninfo
-        self._closed = False
-        self._opening = Lock()
-        _clients.add(self)
-
-    def __repr__(self) -> str:
-        """Name the server, never a password."""
-        state = "closed" if self._closed else "open" if self._source else "not opened"
-        if self._borrowed is not None:
-            place = f"pool {self._borrowed.name!r}"
-        elif self._settings.embedded_folder is not None:
-            place = self._settings.conninfo
-        else:
-            place = where(self._conninfo)
-        return f"<{type(self).__name__} {place} ({state})>"
-
-    async def __aenter__(self) -> Self:
-        """Open the client."""
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the client."""
-        await self.close()
-
-    async def open(self) -> None:
-        """Connect, look at the server, and open the pool. Does nothing on an open client.
-
-        Raises:
-            StoreUnavailableError: the server could not be reached, or the client is closed. Nothing
-                was sent.
-            IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
-                names the cure.
-        """
-        await self._opened()
-
-    async def close(self) -> None:
-        """Close the pool, and release an embedded server. Does nothing on a closed client.
-
-        Operations that are running end first or fail; a borrowed pool stays open. A closed client
-        stays closed.
-        """
-        async with self._opening:
-            self._closed = True
-            source, self._source = self._source, None
-            server, self._embedded = self._embedded, None
-            try:
-                # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
-                if source is not None and self._borrowed is None and source.is_at_home():
-                    await source.pool.close()
-            finally:
-                if server is not None:
-                    await run_blocking(server.stop)
+        super().__init__(settings, pool)
 
     def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
         """Give the operations on a psycopg connection of yours, in your transaction.
@@ -209,127 +119,131 @@ class AsyncClient(AsyncOperations):
             )
         return AsyncBoundClient(self._profile, self._known, conn)
 
-    async def _opened(self) -> AsyncSource:
-        source = self._source
-        if source is not None:
-            return source
-        async with self._opening:
-            if self._closed:
-                raise StoreUnavailableError(
-                    "the client is closed: make a new one. Nothing was sent."
-                )
-            if self._source is None:
-                self._source = await self._open_source()
-            return self._source
+    @asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        categories: Iterable[str] = (),
+    ) -> AsyncGenerator[AsyncTransaction]:
+        """Run a block in a transaction: committed at its end, rolled back when it raises.
 
-    async def _open_source(self) -> AsyncSource:
-        if self._lent_before_fork:
-            raise StoreUnavailableError(
-                "the pool was lent to the client before the fork, and is the parent's: make a "
-                "client with a pool of this process. Nothing was sent."
-            )
-        if self._borrowed is not None:
-            return await open_borrowed(self._borrowed, self._profile)
-        folder = self._settings.embedded_folder
-        if folder is None or self._inherited_url is not None:
-            return await open_own(self._inherited_url or self._conninfo, self._profile)
-        from messagedb import embedded
+        One connection of the pool is kept for it. Its operations are those of the client; the
+        client's own, called in the block, are not part of it, and a write to a category that the
+        transaction has written would wait for it in vain.
 
-        server = await get_blocking(
-            lambda: embedded.start(folder or None), embedded.EmbeddedServer.stop
-        )
+        Example::
+
+            async with client.transaction(categories=["account", "transfer"]) as tx:
+                await tx.write_message("account-1", NewMessage("Withdrawn", {"amount": 5}))
+                await tx.write_message("transfer-9", NewMessage("Completed"))
+                await tx.connection.execute("UPDATE balance SET amount = amount - 5 WHERE id = 1")
+
+        Args:
+            isolation: None for READ COMMITTED, the only one in which messages can be written; the
+                others are for reads.
+            read_only: whether PostgreSQL is to refuse every write.
+            timeout: seconds from its BEGIN to its end. Then the transaction is rolled back and its
+                locks are free, whatever the block is doing; the block itself is not interrupted.
+                Its next use of the transaction raises, or its end.
+            categories: take the locks of these categories at once. Transactions that name all that
+                they write cannot deadlock with each other; one that writes to several categories
+                without naming them may, and then raises ``RetryableError``.
+
+        Raises:
+            TransactionAbortedError: a statement in the block had failed and its error was not
+                passed on. The transaction is rolled back.
+            TransactionTimeoutError: its time was up. It is rolled back.
+            RetryableError: it met a deadlock, or could not be serialized. It is rolled back.
+            StoreUnavailableError: no connection could be had (``PoolTimeoutError``), or it was
+                lost, or a lock was not free within ``command_timeout``. It is rolled back.
+            OutcomeUnknownError: the COMMIT was sent and not answered, and the server could not tell
+                what became of it. All of it may be stored, or none, or all still come.
+            ServerError: the server refused to commit, as for a deferred constraint. It is rolled
+                back.
+        """
+        state = await self._begin(transaction_options(isolation, read_only, timeout, categories))
         try:
-            source = await open_own(server.url, self._profile)
-        except BaseException:
-            server.stop()
+            yield AsyncTransaction(state)
+        except psycopg.Error as error:
+            # Of a statement of the user's: all that it says may be that the connection is gone.
+            is_late = state.is_out_of_time()
+            await state.roll_back()
+            if is_late:
+                raise state.timed_out() from error
             raise
-        self._embedded = server
-        return source
+        except BaseException:
+            await state.roll_back()
+            raise
+        if state.end is None:
+            await state.commit()
 
-    async def _server_facts(self) -> Server:
-        return (await self._opened()).server
+    async def begin(
+        self,
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        categories: Iterable[str] = (),
+    ) -> AsyncTransaction:
+        """Begin a transaction that you end yourself, with its ``commit()`` or ``rollback()``.
 
-    async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]:
-        source = self._source or await self._opened()
-        deadline = self._profile.deadline()
-        attempts = self._settings.max_size + 1
+        Its connection is missing in the pool until then, so call one of them in any case. The
+        arguments and errors are those of ``transaction()``.
+        """
+        options = transaction_options(isolation, read_only, timeout, categories)
+        return AsyncTransaction(await self._begin(options))
+
+    async def run_transaction(
+        self,
+        function: AsyncWork[AsyncTransaction, R],
+        *,
+        max_attempts: int = 5,
+        retry_version_conflicts: bool = False,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        categories: Iterable[str] = (),
+    ) -> R:
+        """Run a function in a transaction, again when others made it fail, and give its result.
+
+        It is run again after a deadlock, a serialization failure or a lock timeout, also of
+        statements of its own on ``connection``: PostgreSQL has rolled everything back then, so what
+        the function does elsewhere must bear being done again. Between two attempts it waits a
+        random time of up to 20 ms, 40 ms and so on, at most 1 s.
+
+        Args:
+            function: a coroutine function that takes the transaction.
+            max_attempts: how often it is run at most.
+            retry_version_conflicts: whether it is run again after ``WrongExpectedVersionError``,
+                too: for a function that reads the version that it expects.
+            isolation: as in ``transaction()``.
+            read_only: as in ``transaction()``.
+            timeout: as in ``transaction()``, for each attempt.
+            categories: as in ``transaction()``.
+
+        Raises:
+            RetryableError: the last attempt failed, too (psycopg's error if it was of a statement
+                of the function's own). It is rolled back, as are those before.
+            MessageDBError: as ``transaction()`` raises them. The attempt is rolled back.
+        """
+        check_work(function, max_attempts)
+        options = transaction_options(isolation, read_only, timeout, categories)
+        attempt = 0
         while True:
-            conn = await source.acquire(deadline)
+            attempt += 1
             try:
-                return await source.session.read(conn, read)
-            except psycopg.Error as error:
-                attempts -= 1
-                if not (attempts and is_lost(error, conn.closed) and _time_is_left(deadline)):
-                    raise translate(
-                        error, NOTHING_READ, has_condition=read.has_condition
-                    ) from error
-            finally:
-                await source.release(conn)
-
-    async def _write(self, write: requests.Write) -> list[int]:
-        source = self._source or await self._opened()
-        deadline = self._profile.deadline()
-        attempts = self._settings.max_size + 1
-        lost: psycopg.Error | None = None
-        while True:
-            try:
-                conn = await source.acquire(deadline)
-            except StoreUnavailableError as error:
-                if lost is None:
+                async with self.transaction(
+                    isolation=options.isolation,
+                    read_only=read_only,
+                    timeout=timeout,
+                    categories=options.categories,
+                ) as transaction:
+                    return await function(transaction)
+            except Exception as error:
+                delay = retry_delay(error, attempt, retry_version_conflicts)
+                if delay is None or attempt >= max_attempts:
                     raise
-                raise _unknown(write, lost) from error
-            try:
-                return await source.session.write(conn, write)
-            except psycopg.Error as error:
-                attempts -= 1
-                if not is_lost(error, conn.closed):
-                    refusal = outcomes.refused(write, error, self._settings.command_timeout)
-                    if lost is None or outcomes.decides(write, refusal):
-                        raise refusal from error
-                    raise _unknown(write, lost) from error
-                lost = error
-                if not (attempts and _time_is_left(deadline)):
-                    raise _unknown(write, lost) from error
-            except MessageDBError as error:
-                if lost is None or outcomes.decides(write, error):
-                    raise
-                raise _unknown(write, lost) from error
-            finally:
-                await source.release(conn)
-
-    def _after_fork(self) -> None:
-        """In the child: leave the parent's connections alone; the next operation opens others."""
-        _inherited.append((self._source, self._embedded, self._borrowed))
-        # Nothing can be done with a pool that was lent before: its sockets are the parent's.
-        self._lent_before_fork = self._borrowed is not None
-        if self._embedded is not None:
-            self._inherited_url = self._embedded.url
-        self._source = None
-        self._embedded = None
-        self._opening = Lock()
-
-
-def _time_is_left(deadline: float) -> bool:
-    return monotonic() < deadline - ANSWER_GRACE
-
-
-def _unknown(write: requests.Write, lost: psycopg.Error) -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        write.stream_name, write.messages, write.expected_version, first_line(lost)
-    )
-
-
-_clients: weakref.WeakSet[AsyncClient] = weakref.WeakSet()
-
-# What a child process has from its parent, kept so that it is never collected: closing it would be
-# the parent's loss.
-_inherited: list[Any] = []
-
-
-def _after_fork_in_child() -> None:
-    for client in list(_clients):
-        client._after_fork()  # pyright: ignore[reportPrivateUsage]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+            await sleep(delay)

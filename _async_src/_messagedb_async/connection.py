@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
-from psycopg import AsyncConnection, AsyncPipeline, AsyncRawCursor, generators
+from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncRawCursor, generators
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
@@ -63,10 +63,12 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         deadline: when the operation in hand must have ended, by the clock of ``time.monotonic``.
         commands: the cursor for writes, kept because making one costs as much as a tenth of a
             write.
+        is_in_transaction: whether it is kept for a transaction that has methods to end it.
     """
 
     deadline: float = math.inf
     commands: AsyncStoreCursor
+    is_in_transaction: bool = False
 
     @classmethod
     async def connect(
@@ -98,8 +100,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             if context.session_settings:
                 conn.prepare_threshold = _PREPARE_THRESHOLD
                 try:
-                    text, params = context.set_up()
-                    await conn.commands.execute(text, params, prepare=False)
+                    await conn._set_up(context)
                 except BaseException:
                     await conn.close()
                     raise
@@ -112,6 +113,41 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         context.last_error = None
         conn.deadline = math.inf
         return conn
+
+    async def set_up_again(self, profile: Profile) -> None:
+        """Undo what a user has set in the session, in one round trip.
+
+        Raises:
+            psycopg.Error: it failed. The connection is to be closed.
+        """
+        self.row_factory = tuple_row
+        self.cursor_factory = AsyncCursor
+        if profile.session_settings and is_clean(self):
+            async with pipeline(self):
+                for text in (b"RESET SESSION AUTHORIZATION", b"RESET ALL"):
+                    await AsyncStoreCursor(self).execute(text, prepare=False)
+                await self._set_up(profile)
+
+    async def _set_up(self, profile: Profile) -> None:
+        text, params = profile.set_up()
+        await AsyncStoreCursor(self).execute(text, params, prepare=False)
+
+    async def commit(self) -> None:
+        """Commit what was begun, unless another object is to do that."""
+        self._check_may_end()
+        await super().commit()
+
+    async def rollback(self) -> None:
+        """Roll back what was begun, unless another object is to do that."""
+        self._check_may_end()
+        await super().rollback()
+
+    def _check_may_end(self) -> None:
+        if self.is_in_transaction:
+            raise psycopg.ProgrammingError(
+                "the transaction on this connection is a client's: end it with commit() or "
+                "rollback() of the object that transaction() or begin() gave"
+            )
 
     async def wait(self, gen: PQGen[R], interval: float = 0.1, timeout: float | None = None) -> R:
         """Wait for the server, until the deadline at the longest."""

@@ -82,6 +82,12 @@ class AsyncSource:
         """Whether this is where the pool was opened, and can be used."""
         return here() is self._home
 
+    def limit(self, conn: Any, deadline: float) -> None:
+        """Give a connection that was taken another deadline. One that is not ours has none."""
+
+    async def set_up_again(self, conn: Any) -> None:
+        """Undo what a user may have set on a connection. One that is not ours is its owner's."""
+
     async def release(self, conn: Any) -> None:
         """Give a connection back; close it first unless it can serve another operation."""
         if not is_clean(conn):
@@ -111,6 +117,17 @@ class AsyncOwnSource(AsyncSource):
         conn = await super().acquire(deadline)
         conn.deadline = deadline
         return conn
+
+    def limit(self, conn: Any, deadline: float) -> None:
+        """Give a connection that was taken another deadline."""
+        conn.deadline = deadline
+
+    async def set_up_again(self, conn: Any) -> None:
+        """Undo what a user has set on a connection, or close it."""
+        try:
+            await conn.set_up_again(self.profile)
+        except psycopg.Error:
+            await conn.close()
 
     async def release(self, conn: Any) -> None:
         """Give a connection back without its deadline."""

@@ -9,6 +9,7 @@ import psycopg
 from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb._arguments import EXISTING_STREAM
+from messagedb._locks import lock_of
 from messagedb._sql import (
     BEGIN,
     COMMIT,
@@ -25,12 +26,13 @@ from messagedb.errors import IncompatibleServerError
 from .batches import write_directly
 from .by_functions import Finder, write_by_functions
 from .connection import AsyncStoreConnection, AsyncStoreCursor, execute, pipeline
-from .writing import Frame, lock_and_mark, lock_of, run, run_for, undo
+from .writing import Frame, run, run_for, undo
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg.rows import TupleRow
 
+    from messagedb._locks import CategoryLock
     from messagedb._profile import Profile
     from messagedb._requests import Read, Write
     from messagedb._server import Server
@@ -129,7 +131,13 @@ class AsyncLocalSession:
 
 
 class AsyncJoinedSession:
-    """In the caller's transaction: what is set is set back, and no outcome of a write aborts it."""
+    """In the caller's transaction: what is set is set back, and no outcome of a write aborts it.
+
+    Attributes:
+        transaction_id: PostgreSQL's id of the transaction, once a single message was written.
+    """
+
+    transaction_id: int | None = None
 
     def __init__(self, profile: Profile, server: Server, conn: AsyncConnection[Any]) -> None:
         self._sql = profile.sql
@@ -140,8 +148,13 @@ class AsyncJoinedSession:
         self._commands = AsyncStoreCursor(conn)
         self._search_path = Statement(SET_SEARCH_PATH, (profile.search_path,))
         self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT, marks=True)
-        # Whose locks the transaction probably holds. The server is asked each time.
+        # The locks that the transaction probably holds. The server is asked each time.
         self._held: set[int] = set()
+
+    def has_taken(self, locks: tuple[CategoryLock, ...], transaction_id: int) -> None:
+        """Take note of locks that the transaction has taken and marked at its beginning."""
+        self._held.update(lock.key for lock in locks)
+        self.transaction_id = transaction_id
 
     def forget(self) -> None:
         """Take note that the transaction has ended, or a part of it was rolled back."""
@@ -163,7 +176,7 @@ class AsyncJoinedSession:
             if len(write.encoded) == 1:
                 return await self._write_one(conn, write)
             positions = await write_directly(conn, self._sql, write, self._frame)
-            self._held.add(lock_of(write.stream_name)[0])
+            self._held.add(lock_of(write.stream_name).key)
             return positions
         before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
         frame = Frame(
@@ -173,21 +186,30 @@ class AsyncJoinedSession:
 
     async def _write_one(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
         """Write one message: in one statement, and behind the lock if that is not held yet."""
-        key, mark = lock_of(write.stream_name)
+        lock = lock_of(write.stream_name)
         (message,) = write.encoded
         id, stream_name = message.id, write.stream_name
         insert = Statement(
             self._sql.write_under_lock,
-            (id, stream_name, message.type, message.data, message.metadata, write.expected, mark),
+            (
+                id,
+                stream_name,
+                message.type,
+                message.data,
+                message.metadata,
+                write.expected,
+                lock.mark,
+            ),
         )
         rows: list[TupleRow] = []
-        if key in self._held:
+        if lock.key in self._held:
             rows = await execute(self._commands, insert)
         if not rows:
-            rows = await run_for(conn, (lock_and_mark(key, mark),), insert)
-            self._held.add(key)
+            rows = await run_for(conn, (lock.take_and_mark(),), insert)
+            self._held.add(lock.key)
         if rows:
-            return [rows[0][0]]
+            position, self.transaction_id = rows[0]
+            return [position]
         look = Statement(self._sql.look_at_write, (id, stream_name))
         position = outcomes.unwritten(write, (await execute(self._commands, look))[0])
         if position is not None:

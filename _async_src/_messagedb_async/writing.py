@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from messagedb import streams
-from messagedb._sql import LOCK, LOCK_AND_MARK, Statement
+from messagedb._locks import lock_of
 
 from .connection import AsyncStoreCursor, pipeline
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg.rows import TupleRow
+
+    from messagedb._sql import Statement
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -33,24 +33,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     def lock(self, stream_name: str) -> Statement:
         """The statement that takes the lock of a stream's category."""
-        key, mark = lock_of(stream_name)
-        return lock_and_mark(key, mark) if self.marks else Statement(LOCK, (key,))
-
-
-def lock_of(stream_name: str) -> tuple[int, str]:
-    """The key of the advisory lock of a stream's category, and the mark of who holds it."""
-    return _lock_of_category(streams.category(stream_name))
-
-
-@lru_cache(maxsize=4096)
-def _lock_of_category(category: str) -> tuple[int, str]:
-    key = streams.hash_64(category)
-    return key, f"|{key}|"
-
-
-def lock_and_mark(key: int, mark: str) -> Statement:
-    """The statement that takes a lock for a transaction that goes on."""
-    return Statement(LOCK_AND_MARK, (key, mark))
+        lock = lock_of(stream_name)
+        return lock.take_and_mark() if self.marks else lock.take()
 
 
 async def run(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:

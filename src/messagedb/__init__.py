@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from _messagedb_async.bound import AsyncBoundClient
 from _messagedb_async.client import AsyncClient
+from _messagedb_async.transactions import AsyncTransaction
 
 from . import embedded, errors, schema, streams
 from ._sync.bound import BoundClient
 from ._sync.client import Client
+from ._sync.transactions import Transaction
 from .errors import (
     DuplicateMessageError,
     EmbeddedServerError,
@@ -34,6 +36,7 @@ __all__ = [
     "STREAM_EXISTS",
     "AsyncBoundClient",
     "AsyncClient",
+    "AsyncTransaction",
     "BoundClient",
     "Client",
     "DuplicateMessageError",
@@ -51,6 +54,7 @@ __all__ = [
     "ServerError",
     "StoreUnavailableError",
     "StreamState",
+    "Transaction",
     "TransactionAbortedError",
     "TransactionTimeoutError",
     "ValidationError",

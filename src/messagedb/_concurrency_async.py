@@ -19,6 +19,7 @@ __all__ = [
     "give_back",
     "here",
     "run_blocking",
+    "sleep",
     "worker_queue",
 ]
 
@@ -26,6 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Lock = asyncio.Lock
+sleep = asyncio.sleep
 
 
 async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from psycopg_pool.pool import AddConnection
@@ -19,6 +20,7 @@ __all__ = [
     "give_back",
     "here",
     "run_blocking",
+    "sleep",
     "worker_queue",
 ]
 
@@ -26,6 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Lock = threading.Lock
+sleep = time.sleep
 
 
 def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -105,16 +105,21 @@ def lost_to(
     return raced(write)
 
 
-def refused(write: Write, error: psycopg.Error, command_timeout: float) -> MessageDBError:
+def refused(
+    write: Write,
+    error: psycopg.Error,
+    command_timeout: float,
+    consequence: str = NOTHING_WRITTEN,
+) -> MessageDBError:
     """The error for a write that the server did not do."""
     if error.sqlstate != "57014":
-        return translate(error, NOTHING_WRITTEN)
+        return translate(error, consequence)
     category = streams.category(write.stream_name)
     return StoreUnavailableError(
         f"the write to stream {write.stream_name!r} did not end within command_timeout "
         f"({command_timeout:g} s; {first_line(error)}). Most often another transaction holds the "
-        f"lock of category {category!r}: one that wrote there with bind() and has not ended, "
-        "perhaps yours. Nothing was written. End that transaction, or write in it with bind(); "
+        f"lock of category {category!r}: one that wrote there and has not ended, perhaps yours. "
+        f"{consequence} End that transaction, or write in it, through its own object or bind(); "
         "then write again."
     )
 

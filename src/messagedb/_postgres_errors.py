@@ -15,6 +15,7 @@ from .errors import (
     RetryableError,
     ServerError,
     StoreUnavailableError,
+    TransactionTimeoutError,
     ValidationError,
     WrongExpectedVersionError,
 )
@@ -78,7 +79,7 @@ _SET_UP_STATES: Final = {
 }
 
 # The states in which the server ends the session: what was being done may or may not be done.
-_SESSION_ENDED: Final = frozenset({"25P03", "57P01", "57P02", "57P03", "57P05"})
+_SESSION_ENDED: Final = frozenset({"25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
 
 
 class CommandTimeout(psycopg.OperationalError):
@@ -127,6 +128,11 @@ def translate(
         )
     if state in _SET_UP_STATES:
         return IncompatibleServerError(f"{_SET_UP_STATES[state]} ({text}). {consequence}")
+    if state == "25P04":
+        return TransactionTimeoutError(
+            f"the transaction took longer than transaction_timeout ({text}). It is rolled back. "
+            "Run it again, with less to do or more time."
+        )
     if state in _UNAVAILABLE_STATES:
         return StoreUnavailableError(f"{_UNAVAILABLE_STATES[state]} ({text}). {consequence}")
     if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

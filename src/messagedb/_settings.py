@@ -55,8 +55,8 @@ def check_settings(settings: Settings) -> None:
         raise ValidationError(
             f"max_size ({settings.max_size}) must not be less than min_size ({settings.min_size})"
         )
-    _check_seconds("timeout", settings.timeout)
-    _check_seconds("command_timeout", settings.command_timeout)
+    check_seconds("timeout", settings.timeout)
+    check_seconds("command_timeout", settings.command_timeout)
     if settings.decimals not in (True, False):
         raise ValidationError(f"decimals must be True or False, not {settings.decimals!r}")
     for name in ("pooler", "direct_writes"):
@@ -94,7 +94,12 @@ def _check_count(name: str, value: Any, *, least: int) -> None:
         raise ValidationError(f"{name} must be an integer of at least {least}, not {value!r}")
 
 
-def _check_seconds(name: str, value: Any) -> None:
+def check_seconds(name: str, value: Any) -> None:
+    """A time in seconds that PostgreSQL's own limits can hold.
+
+    Raises:
+        ValidationError: it is none, or out of their range. Nothing was sent.
+    """
     # 24 days is where PostgreSQL's own timeouts, in milliseconds of 32 bits, end.
     if (
         not isinstance(value, int | float)

@@ -8,15 +8,13 @@ import msgspec
 
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = b"COMMIT"
+ROLLBACK: Final = b"ROLLBACK"
 SAVEPOINT: Final = b"SAVEPOINT _messagedb"
 ROLLBACK_TO_SAVEPOINT: Final = b"ROLLBACK TO SAVEPOINT _messagedb"
 RELEASE_SAVEPOINT: Final = b"RELEASE SAVEPOINT _messagedb"
 
 LOCK: Final = b"SELECT pg_advisory_xact_lock($1::bigint)"
 """The category's lock, as the server's acquire_lock takes it; the key is the category's hash_64."""
-
-LOCKED: Final = "messagedb.locked"
-"""The setting that tells, for one transaction, whose locks it holds: ``|key|`` for each of them."""
 
 LOCK_AND_MARK: Final = b"""
 SELECT pg_advisory_xact_lock($1::bigint),
@@ -25,11 +23,15 @@ SELECT pg_advisory_xact_lock($1::bigint),
             THEN set_config('messagedb.locked',
                             coalesce(current_setting('messagedb.locked', true), '') || $2, true) END
 """
-"""The same in a transaction that goes on, with a mark that the server can look for.
+"""The same in a transaction that goes on, with a mark that the server can look for: ``|key|``.
 
 Lock and mark have one fate: a rollback, also one to a savepoint before them, takes both away, and
 no statement of the caller's can end the one without the other. There is no mark where the isolation
 level makes snapshots older than the lock."""
+
+# The functions of 64 bits: their successors are not in PostgreSQL 12.
+TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned()"
+TRANSACTION_STATUS: Final = b"SELECT txid_status($1)"
 
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 
@@ -160,7 +162,7 @@ FROM (SELECT coalesce(max(position), -1) AS version FROM {schema}.messages
 WHERE ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version >= 0))
   AND strpos(current_setting('messagedb.locked', true), $7) > 0
 ON CONFLICT DO NOTHING
-RETURNING position
+RETURNING position, txid_current_if_assigned()
 """,
     # Why it wrote nothing.
     "look_at_write": """

@@ -10,7 +10,7 @@
     ├── StoreUnavailableError         nothing was sent, or the server said that it rolled back
     │   ├── PoolTimeoutError          no connection in time; nothing was sent
     │   └── EmbeddedServerError       the embedded PostgreSQL could not be started or shared
-    ├── OutcomeUnknownError           sent and not answered: write ``.messages`` again
+    ├── OutcomeUnknownError           sent and not answered: may be stored, or still come
     ├── RetryableError                deadlock, serialization failure: rolled back, run it again
     ├── TransactionAbortedError       the server had already rolled the transaction back
     ├── TransactionTimeoutError       the transaction's time was up; rolled back
@@ -183,36 +183,51 @@ class EmbeddedServerError(StoreUnavailableError):
 
 
 class OutcomeUnknownError(MessageDBError):
-    """A write was sent and its answer never came: it is stored, or may still be, or never will.
+    """Sent and never answered: it is stored, or may still be, or never will.
 
-    The one safe answer is to write the same messages again: a write is idempotent by message id, so
-    what is already stored is not stored twice. A look into the store proves that a message is
-    there, never that it will not come.
+    A write: the one safe answer is to write the same messages again: a write is idempotent by
+    message id, so what is already stored is not stored twice. A look into the store proves that a
+    message is there, never that it will not come.
+
+    A transaction whose COMMIT was lost: the server knows what became of it, for as long as its id
+    is recent (``SELECT txid_status(…)``: committed, aborted, in progress). If it was aborted, run
+    it again.
 
     Attributes:
         messages: the messages of the lost write, ids included, to be passed to ``write_messages``
-            again.
-        stream_name: the stream that they were written to.
-        expected_version: the version that the lost write expected; pass the same again.
+            again; empty for a transaction.
+        stream_name: the stream that they were written to; None for a transaction.
+        expected_version: the version that the lost write expected; pass the same again. None for a
+            transaction.
+        transaction_id: PostgreSQL's id of a transaction; None for a write.
     """
 
     def __init__(
         self,
-        stream_name: str,
+        stream_name: str | None,
         messages: tuple[NewMessage, ...],
         expected_version: object,
         reason: str,
+        transaction_id: int | None = None,
     ) -> None:
         self.stream_name = stream_name
         self.messages = messages
         self.expected_version = expected_version
+        self.transaction_id = transaction_id
+        if transaction_id is not None:
+            super().__init__(
+                f"the COMMIT of transaction {transaction_id} was sent and not answered ({reason}), "
+                "and the server could not tell in time what became of it. All of it may be stored, "
+                "or be stored later, or nothing. When the store is back, SELECT "
+                f"txid_status({transaction_id}) there: 'committed', or 'aborted', and then run it "
+                "again."
+            )
+            return
         count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
         super().__init__(
             f"a write of {count} to stream {stream_name!r} was sent and not answered ({reason}). "
-            "It may be stored, "
-            "or be stored later, or never. Write error.messages again with the same "
-            "expected_version: what is "
-            "already there is not stored twice."
+            "It may be stored, or be stored later, or never. Write error.messages again with the "
+            "same expected_version: what is already there is not stored twice."
         )
 
 
@@ -232,9 +247,9 @@ class RetryableError(MessageDBError):
 
 
 class TransactionAbortedError(MessageDBError):
-    """The transaction was aborted by an earlier error that was not passed on.
+    """A statement of the transaction has failed before, and its error was not passed on.
 
-    In the database: nothing of the transaction is stored.
+    In the database: nothing of the transaction is stored, or of the part of it that the text names.
     """
 
 

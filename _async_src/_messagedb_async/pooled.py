@@ -1,0 +1,101 @@
+"""Operations that each run on a connection of the client's pool, and again if that was lost."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb import _outcomes as outcomes
+from messagedb._postgres_errors import NOTHING_READ, first_line, is_lost, translate
+from messagedb._settings import ANSWER_GRACE
+from messagedb.errors import MessageDBError, OutcomeUnknownError, StoreUnavailableError
+
+from .lifetime import AsyncLifetime
+from .transaction_state import AsyncTransactionState
+
+if TYPE_CHECKING:
+    from messagedb import _requests as requests
+    from messagedb._transactions import TransactionOptions
+
+
+class AsyncPooledOperations(AsyncLifetime):
+    """The operations of a client, each of them on any connection of its pool."""
+
+    async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]:
+        source = self._source or await self._opened()
+        deadline = self._profile.deadline()
+        attempts = self._settings.max_size + 1
+        while True:
+            conn = await source.acquire(deadline)
+            try:
+                return await source.session.read(conn, read)
+            except psycopg.Error as error:
+                attempts -= 1
+                if not (attempts and is_lost(error, conn.closed) and _time_is_left(deadline)):
+                    raise translate(
+                        error, NOTHING_READ, has_condition=read.has_condition
+                    ) from error
+            finally:
+                await source.release(conn)
+
+    async def _write(self, write: requests.Write) -> list[int]:
+        source = self._source or await self._opened()
+        deadline = self._profile.deadline()
+        attempts = self._settings.max_size + 1
+        lost: psycopg.Error | None = None
+        while True:
+            try:
+                conn = await source.acquire(deadline)
+            except StoreUnavailableError as error:
+                if lost is None:
+                    raise
+                raise _unknown(write, lost) from error
+            try:
+                return await source.session.write(conn, write)
+            except psycopg.Error as error:
+                attempts -= 1
+                if not is_lost(error, conn.closed):
+                    refusal = outcomes.refused(write, error, self._settings.command_timeout)
+                    if lost is None or outcomes.decides(write, refusal):
+                        raise refusal from error
+                    raise _unknown(write, lost) from error
+                lost = error
+                if not (attempts and _time_is_left(deadline)):
+                    raise _unknown(write, lost) from error
+            except MessageDBError as error:
+                if lost is None or outcomes.decides(write, error):
+                    raise
+                raise _unknown(write, lost) from error
+            finally:
+                await source.release(conn)
+
+    async def _begin(self, options: TransactionOptions) -> AsyncTransactionState:
+        source = self._source or await self._opened()
+        deadline = self._profile.deadline()
+        attempts = self._settings.max_size + 1
+        while True:
+            state = AsyncTransactionState(source, await source.acquire(deadline), options)
+            try:
+                await state.begin()
+            except psycopg.Error as error:
+                attempts -= 1
+                lost = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
+                if not (attempts and lost and _time_is_left(deadline)):
+                    raise state.explained(error, _NOTHING_BEGUN) from error
+            else:
+                return state
+
+
+_NOTHING_BEGUN = "Nothing was done in the transaction; it is rolled back."
+
+
+def _time_is_left(deadline: float) -> bool:
+    return monotonic() < deadline - ANSWER_GRACE
+
+
+def _unknown(write: requests.Write, lost: psycopg.Error) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        write.stream_name, write.messages, write.expected_version, first_line(lost)
+    )

@@ -1,0 +1,245 @@
+"""A transaction on a connection that is kept for it: how it begins, goes on, and ends."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from messagedb import _transactions as transactions
+from messagedb import _watchdog as watchdog
+from messagedb._postgres_errors import first_line, is_lost, translate
+from messagedb._settings import ANSWER_GRACE
+from messagedb._sql import COMMIT, ROLLBACK, TRANSACTION_ID, Statement
+from messagedb._transactions import COMMITTED, ROLLED_BACK, UNKNOWN
+from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
+
+from .bound import check_ready, consequence
+from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .fates import fate_of
+from .sessions import AsyncJoinedSession
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._transactions import TransactionOptions
+    from messagedb.errors import MessageDBError
+
+    from .pools import AsyncSource
+
+
+class AsyncTransactionState:
+    """One transaction: its connection, its time, and what has become of it.
+
+    Attributes:
+        source: the pool that the connection is of.
+        conn: the connection.
+        options: what the transaction was asked to be.
+        session: how its reads and writes run.
+        is_lent: whether the user has had the connection, and may have set something there.
+        end: what has become of the transaction, in words for a text; None while it goes on.
+    """
+
+    def __init__(
+        self, source: AsyncSource, conn: AsyncConnection[Any], options: TransactionOptions
+    ) -> None:
+        self.source = source
+        self.conn = conn
+        self.options = options
+        self.session = AsyncJoinedSession(source.profile, source.server, conn)
+        self.is_lent = False
+        self.end: str | None = None
+        self._is_given_back = False
+        deadline = monotonic() + options.timeout
+        self._limit = deadline + ANSWER_GRACE
+        source.limit(conn, self._limit)
+        if isinstance(conn, AsyncStoreConnection):
+            conn.is_in_transaction = True
+        pgconn = conn.pgconn
+        self._watch = watchdog.watch(pgconn.socket, deadline, pgconn.get_cancel().cancel)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it goes on, has time left, and no statement has failed."""
+        return (
+            self.end is None
+            and not self._watch.is_over
+            and self.conn.pgconn.transaction_status
+            in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
+        )
+
+    async def begin(self) -> None:
+        """Send the BEGIN, and take the locks that were asked for: one round trip.
+
+        Raises:
+            psycopg.Error: it failed. The connection was given back.
+        """
+        source, locks = self.source, self.options.locks
+        text = transactions.begin_text(self.options, source.profile.settings, source.server.version)
+        cursor = AsyncStoreCursor(self.conn)
+        try:
+            await cursor.execute(text, prepare=False)
+            if locks:
+                while cursor.nextset():
+                    pass
+                self.session.has_taken(locks, int((await cursor.fetchall())[0][1]))
+        except BaseException:
+            await self.roll_back()
+            raise
+
+    def check_going_on(self) -> None:
+        """Refuse to use a transaction that is not there any more.
+
+        Raises:
+            TransactionTimeoutError: its time is up. It is rolled back.
+            StoreUnavailableError: its connection is closed. It is rolled back.
+            ValidationError: it has ended. Nothing was sent.
+        """
+        if self._watch.is_over and self.end != COMMITTED:
+            raise self.timed_out()
+        if self.end is not None:
+            raise transactions.has_ended(self.end)
+        if self.conn.closed:
+            raise transactions.connection_lost("it is closed")
+
+    async def check_ready(self) -> None:
+        """See that the transaction can take a statement, and limit the time of that.
+
+        Raises:
+            TransactionAbortedError: a statement has failed before. Nothing was sent.
+            MessageDBError: it is not there any more, as `check_going_on` tells.
+        """
+        self.check_going_on()
+        conn = self.conn
+        await check_ready(conn)
+        status = conn.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            raise TransactionAbortedError(transactions.FAILED_BEFORE)
+        if status == TransactionStatus.IDLE:
+            self.end = "ended by a statement on its connection"
+            await self._give_back()
+            raise transactions.has_ended(self.end)
+        self.source.limit(conn, min(self.source.profile.deadline(), self._limit))
+
+    def end_operation(self) -> None:
+        """Let what the user does on the connection take the rest of the transaction's time."""
+        self.source.limit(self.conn, self._limit)
+
+    async def command(self, text: str) -> None:
+        """Execute a command of the transaction's own, as for a savepoint."""
+        try:
+            await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
+        except psycopg.Error as error:
+            raise self.explained(error, "") from error
+
+    async def back_to(self, savepoint: str) -> None:
+        """Roll back to a savepoint and leave it, if the transaction is still there for that."""
+        self.session.forget()
+        if self.end is None and not self._watch.is_over and not self.conn.closed:
+            text = f"ROLLBACK TO SAVEPOINT {savepoint}; RELEASE SAVEPOINT {savepoint}"
+            # An error says that the connection is lost: the transaction's end will tell it, too.
+            with suppress(psycopg.Error):
+                await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
+
+    async def commit(self) -> None:
+        """Commit, and give the connection back; roll back what cannot be committed."""
+        try:
+            await self.check_ready()
+            await self._send_commit()
+        finally:
+            await self.roll_back()
+
+    async def roll_back(self) -> None:
+        """Roll back unless it has ended, and give the connection back.
+
+        Raises nothing of the server's: a connection that fails here is closed, which is a rollback,
+        too.
+        """
+        try:
+            if self.end is None:
+                self.end = ROLLED_BACK
+                if not self._watch.is_over and not self.conn.closed:
+                    with suppress(psycopg.Error):
+                        await AsyncStoreCursor(self.conn).execute(ROLLBACK, prepare=False)
+        finally:
+            await self._give_back()
+
+    def is_out_of_time(self, error: psycopg.Error | None = None) -> bool:
+        """Whether the transaction's time is up, or was when this error came."""
+        return self._watch.is_over or (
+            error is not None
+            and (error.sqlstate in transactions.TIME_LIMITS or monotonic() >= self._watch.deadline)
+        )
+
+    def timed_out(self) -> MessageDBError:
+        """The error for the transaction when its time is up."""
+        return transactions.timed_out(self.options.timeout)
+
+    def explained(
+        self, error: psycopg.Error, otherwise: str, *, has_condition: bool = False
+    ) -> MessageDBError:
+        """Our error for psycopg's, which says what has become of the transaction."""
+        if self.is_out_of_time(error):
+            return self.timed_out()
+        if is_lost(error, self.conn.closed):
+            return transactions.connection_lost(first_line(error))
+        text = consequence(self.conn, otherwise)
+        return translate(error, text, has_condition=has_condition)
+
+    async def _send_commit(self) -> None:
+        conn, session = self.conn, self.session
+        if session.transaction_id is None and not self.options.read_only:
+            # Asked before, because the answer to the COMMIT may be lost.
+            try:
+                rows = await execute(AsyncStoreCursor(conn), Statement(TRANSACTION_ID, ()))
+            except psycopg.Error as error:
+                raise self.explained(error, "The transaction is rolled back.") from error
+            session.transaction_id = rows[0][0]
+        cursor = AsyncStoreCursor(conn)
+        self.end = UNKNOWN
+        try:
+            await cursor.execute(COMMIT, prepare=False)
+        except psycopg.Error as error:
+            if is_lost(error, conn.closed):
+                await self._find_out(error)
+                return
+            self.end = ROLLED_BACK
+            raise translate(error, "The transaction is rolled back.") from error
+        self.end = COMMITTED
+        if cursor.statusmessage != "COMMIT":
+            self.end = ROLLED_BACK
+            raise TransactionAbortedError(transactions.FAILED_BEFORE)
+
+    async def _find_out(self, error: psycopg.Error) -> None:
+        """Ask what became of the transaction, as the answer to its COMMIT was lost."""
+        # First, because the pool may have no other connection.
+        await self._give_back()
+        id, reason = self.session.transaction_id, first_line(error)
+        # Without an id it has changed nothing, so that nothing can have been committed.
+        fate = ROLLED_BACK if id is None else await fate_of(self.source, id)
+        self.end = fate
+        if fate == UNKNOWN:
+            raise OutcomeUnknownError(None, (), None, reason, id) from error
+        if fate == ROLLED_BACK:
+            if self._watch.is_over:
+                raise self.timed_out() from error
+            raise transactions.connection_lost(reason) from error
+
+    async def _give_back(self) -> None:
+        if self._is_given_back:
+            return
+        self._is_given_back = True
+        self._watch.stop()
+        conn = self.conn
+        if isinstance(conn, AsyncStoreConnection):
+            conn.is_in_transaction = False
+        try:
+            if self._watch.is_over:
+                await conn.close()
+            elif self.is_lent:
+                await self.source.set_up_again(conn)
+        finally:
+            await self.source.release(conn)
