@@ -53,7 +53,9 @@ async def prepare(
 
 def marker(mode: str, messages: list[NewMessage]) -> str:
     """What the request that commits the write holds."""
-    return str(messages[0].id) if len(messages) == 1 and mode != "pooler" else "COMMIT"
+    if mode == "own" or (mode == "functions" and len(messages) == 1):
+        return str(messages[0].id)
+    return "COMMIT"
 
 
 @pytest.mark.parametrize("mode", MODES)
