@@ -62,12 +62,18 @@ class AsyncOwnSession:
     def __init__(self, profile: Profile, server: Server) -> None:
         self._sql = profile.sql
         self._direct = is_direct(profile, server)
+        self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
         self._frame = Frame((_BEGIN,), (_COMMIT,), implicit=True)
 
     async def read(self, conn: AsyncStoreConnection, read: Read) -> list[TupleRow]:
         """Give the rows of a read. A condition is allowed for the one transaction of its call."""
         cursor = AsyncStoreCursor(conn)
+        if read.is_of_member and self._readable:
+            # Planned with its values each time, as the server's function does it, too.
+            text, params = read.query
+            await cursor.execute(text, params, binary=True, prepare=False)
+            return await cursor.fetchall()
         if not read.has_condition:
             return await execute(cursor, read.call)
         text, params = read.call
@@ -242,7 +248,7 @@ def condition_free(read: Read, table_readable: bool) -> Statement:
             was sent.
     """
     if not read.has_condition:
-        return read.call
+        return read.query if read.is_of_member and table_readable else read.call
     if not table_readable:
         raise IncompatibleServerError(
             "a read with an SQL condition on a connection that is not the client's own asks the "

@@ -25,6 +25,8 @@ class Read(msgspec.Struct, frozen=True):
     call: Statement
     query: Statement
     has_condition: bool = False
+    is_of_member: bool = False
+    """Whether it filters by the member of a group: much faster as a query of the table."""
 
 
 class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
@@ -96,6 +98,7 @@ def read_category(
         Statement(sql.get_category_messages, (*params, condition)),
         Statement(with_condition(sql.category_query, condition), params),
         condition is not None,
+        consumer_group_size is not None,
     )
 
 
