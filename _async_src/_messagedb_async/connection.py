@@ -21,6 +21,7 @@ from messagedb._rows import ADAPTERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from types import TracebackType
 
     from psycopg.abc import AdaptContext, ConnParam, PQGen
     from psycopg.adapt import AdaptersMap
@@ -170,7 +171,25 @@ class AsyncStorePipeline(AsyncPipeline):
 
     psycopg sends a Flush after it. A transaction pooler that reads that only when it has taken the
     server's connection back already gives this client another one, and never takes it back.
+
+    And it does not warn, for an error that is expected, of the statements that went with it.
     """
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Wait for the answers of what was sent."""
+        try:
+            async with self._conn.lock:
+                await self._conn.wait(self._exit_gen())
+        except Exception as error:
+            if exc_val is None:
+                raise error.with_traceback(None)  # noqa: B904 (as psycopg raises it)
+        finally:
+            self._exit(exc_val)
 
     def _exit_gen(self) -> PQGen[None]:
         try:

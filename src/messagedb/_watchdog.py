@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import threading
 from contextlib import suppress
@@ -10,12 +11,18 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import capabilities, pq
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from psycopg.pq.abc import PGcancelConn, PGconn
+
 # How long the thread stays when there is nothing to watch, in seconds.
 _IDLE = 10.0
+
+# How long a cancellation may take to get through, in seconds.
+_CANCEL_LIMIT = 10.0
 
 
 class Watch:
@@ -25,19 +32,51 @@ class Watch:
     a running statement of it is cancelled for that. Whoever waits for the server's answer gets an
     error at once. Nothing else of the process is touched.
 
+    Args:
+        deadline: when, by the clock of ``time.monotonic``.
+
     Attributes:
         is_over: whether the deadline came first.
     """
 
     __slots__ = ("_cancel", "_descriptor", "deadline", "is_over")
 
-    def __init__(self, descriptor: int, deadline: float, cancel: Callable[[], object]) -> None:
-        # A descriptor of its own: libpq may close the other one, whose number is then given to
-        # another file.
-        self._descriptor = socket.dup(descriptor)
-        self._cancel = cancel
+    _cancel: Callable[[], object]
+    _descriptor: int
+
+    def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.is_over = False
+
+    def start(self, descriptor: int, cancel: Callable[[], object]) -> None:
+        """Begin to watch a socket. To be called once.
+
+        Args:
+            descriptor: the number of the socket.
+            cancel: cancels what the server is doing on the connection. It may block.
+
+        Raises:
+            OSError: there is no descriptor left. Nothing is watched.
+            RuntimeError: there is no thread left. Nothing is watched.
+        """
+        global _thread, _wakes_at
+        self._cancel = cancel
+        with _condition:
+            # A descriptor of its own: libpq may close the other one, whose number is then given to
+            # another file.
+            self._descriptor = socket.dup(descriptor)
+            _watches.add(self)
+            if _thread is None:
+                thread = threading.Thread(target=_run, name="messagedb-watchdog", daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    self.stop()
+                    raise
+                _thread = thread
+            elif self.deadline < _wakes_at:
+                _wakes_at = self.deadline
+                _condition.notify()
 
     def stop(self) -> None:
         """End the watch. Does nothing after its deadline, or when called again."""
@@ -57,31 +96,44 @@ class Watch:
             self._cancel()
 
 
-_condition = threading.Condition(threading.Lock())
+def canceller(pgconn: PGconn) -> Callable[[], object]:
+    """What cancels the statement that runs on a connection, even when that is closed meanwhile.
+
+    It lets other threads run while it waits. libpq's older way, as psycopg's C code calls it, keeps
+    all of them from running until the server answers, which may be never.
+    """
+    if capabilities.has_cancel_safe():
+        request = pgconn.cancel_conn()
+        return lambda: _cancel(request)
+    if pq.__impl__ == "python":
+        return pgconn.get_cancel().cancel
+    # The limits that were set in the server are left.
+    return lambda: None
+
+
+def _cancel(request: PGcancelConn) -> None:
+    until = monotonic() + _CANCEL_LIMIT
+    try:
+        request.start()
+        while (status := request.poll()) in _EVENTS and (left := until - monotonic()) > 0:
+            # The socket may be another one after each step.
+            with selectors.DefaultSelector() as selector:
+                selector.register(request.socket, _EVENTS[status])
+                selector.select(left)
+    finally:
+        request.finish()
+
+
+_EVENTS = {
+    pq.PollingStatus.READING: selectors.EVENT_READ,
+    pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
+}
+
+# To be entered again by the thread that is in it: an abandoned transaction may be collected there.
+_condition = threading.Condition(threading.RLock())
 _watches: set[Watch] = set()
 _thread: threading.Thread | None = None
 _wakes_at = 0.0
-
-
-def watch(descriptor: int, deadline: float, cancel: Callable[[], object]) -> Watch:
-    """Shut a socket down when a deadline comes.
-
-    Args:
-        descriptor: the number of the socket.
-        deadline: when, by the clock of ``time.monotonic``.
-        cancel: cancels what the server is doing on the connection. It may block.
-    """
-    global _thread, _wakes_at
-    new = Watch(descriptor, deadline, cancel)
-    with _condition:
-        _watches.add(new)
-        if _thread is None:
-            _thread = threading.Thread(target=_run, name="messagedb-watchdog", daemon=True)
-            _thread.start()
-        elif deadline < _wakes_at:
-            _wakes_at = deadline
-            _condition.notify()
-    return new
 
 
 def _run() -> None:
@@ -89,12 +141,12 @@ def _run() -> None:
     while True:
         with _condition:
             now = monotonic()
-            due = [watch for watch in _watches if watch.deadline <= now]
+            due = [watch for watch in tuple(_watches) if watch.deadline <= now]
             for watch in due:
                 _watches.remove(watch)
                 watch._shut()  # pyright: ignore[reportPrivateUsage]
             if not due:
-                _wakes_at = min((watch.deadline for watch in _watches), default=now + _IDLE)
+                _wakes_at = min((watch.deadline for watch in tuple(_watches)), default=now + _IDLE)
                 _condition.wait(_wakes_at - now)
                 if not _watches and monotonic() >= _wakes_at:
                     _thread = None
@@ -111,7 +163,7 @@ def _after_fork_in_child() -> None:
     for watch in _watches:
         socket.close(watch._descriptor)  # pyright: ignore[reportPrivateUsage]
     _watches.clear()
-    _condition = threading.Condition(threading.Lock())
+    _condition = threading.Condition(threading.RLock())
     _thread = None
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -21,12 +22,20 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
+from messagedb import _batches as batches
 from tests.support import json_values
 
 # The workers of a pool, which are threads in one of the halves, draw random delays at any time.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 
 SOME = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@pytest.fixture(scope="session")
+async def functions(store_url: str) -> AsyncIterator[AsyncClient]:
+    """Give a client that writes by the server's functions only."""
+    async with AsyncClient(store_url, direct_writes=False) as client:
+        yield client
 
 
 def new_category() -> str:
@@ -50,15 +59,21 @@ async def test_what_is_written_is_what_is_read(
     assert await client.write_messages(
         f"{category}-batch", [NewMessage(type_name, data, metadata)]
     ) == [0]
-    one, batched = await client.get_category_messages(category)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "COPY_FROM", 1)
+        copied_stream = f"{category}-copied-{id}"
+        assert await client.write_messages(
+            copied_stream, [NewMessage(type_name, data, metadata)]
+        ) == [0]
+    one, batched, copied = await client.get_category_messages(category)
     assert one.id == message.id
-    assert one.stream_name == stream
-    for stored in (one, batched):
+    assert (one.stream_name, copied.stream_name) == (stream, copied_stream)
+    for stored in (one, batched, copied):
         assert stored.type == type_name
         assert kinds(stored.data) == kinds(data)
         assert kinds(stored.metadata) == kinds(metadata)
-    assert one._data == batched._data
-    assert one._metadata == batched._metadata
+    assert one._data == batched._data == copied._data
+    assert one._metadata == batched._metadata == copied._metadata
 
 
 def kinds(value: Any) -> Any:
@@ -83,59 +98,102 @@ WRITES = st.lists(
 )
 
 
+WAYS = ("batches", "copied", "functions", "bound", "transaction", "copied in a transaction")
+
+
 @SOME
 @given(WRITES)
 async def test_a_batch_is_as_many_single_writes(
-    client: AsyncClient, store_url: str, writes: list[tuple[str, list[int], Any]]
+    client: AsyncClient,
+    functions: AsyncClient,
+    store_url: str,
+    writes: list[tuple[str, list[int], Any]],
 ) -> None:
-    # The same writes in three stores of their own: batches, single writes that are taken back on an
-    # error, and batches in a transaction of the caller's. All outcomes and all rows are the same.
-    outcomes: list[list[Any]] = []
-    rows: list[list[Any]] = []
+    # The same writes in stores of their own: single writes that are taken back on an error, and
+    # batches in each way that they can go. All outcomes and all rows are the same.
+    outcomes: dict[str, list[Any]] = {}
+    rows: dict[str, list[Any]] = {}
     async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
-        bound = client.bind(conn)
-        for way in ("batches", "single", "bound"):
+        for way in ("single", *WAYS):
             category = new_category()
             ids = [uuid.uuid4() for _ in range(6)]
             results: list[Any] = []
             for stream, numbers, expected in writes:
                 messages = [NewMessage("Numbered", {"n": n}, id=ids[n]) for n in numbers]
                 name = f"{category}-{stream}"
-                try:
-                    if way == "batches":
-                        result: Any = await client.write_messages(
-                            name, messages, expected_version=expected
-                        )
-                    elif way == "bound":
-                        async with conn.transaction():
-                            result = await bound.write_messages(
-                                name, messages, expected_version=expected
-                            )
-                    else:
-                        async with conn.transaction():
-                            result = [
-                                await bound.write_message(
-                                    name,
-                                    message,
-                                    expected_version=expected + k
-                                    if isinstance(expected, int)
-                                    else expected,
-                                )
-                                for k, message in enumerate(messages)
-                            ]
-                except WrongExpectedVersionError as error:
-                    result = ("wrong", error.expected_version, error.actual_version)
-                except DuplicateMessageError as error:
-                    existing = str(error.existing_stream_name).removeprefix(category)
-                    result = ("duplicate", existing, error.existing_position)
-                results.append(result)
-            outcomes.append(results)
-            stored = await client.get_category_messages(category)
-            rows.append(
-                [(m.stream_name.removeprefix(category), m.position, m.data["n"]) for m in stored]
-            )
-    assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert rows[0] == rows[1] == rows[2]
+                write = _write_singly if way == "single" else _write_batch
+                by = functions if way == "functions" else client
+                with pytest.MonkeyPatch.context() as patch:
+                    if "copied" in way:
+                        patch.setattr(batches, "COPY_FROM", 1)
+                    result = await write(by, conn, way, name, messages, expected)
+                results.append(_without(category, result))
+            outcomes[way] = results
+            rows[way] = [
+                (m.stream_name.removeprefix(category), m.position, m.type, m.data, m.metadata)
+                for m in await client.get_category_messages(category)
+            ]
+    for way in WAYS:
+        assert outcomes[way] == outcomes["single"], way
+        assert rows[way] == rows["single"], way
+
+
+async def _write_singly(
+    client: AsyncClient,
+    conn: AsyncConnection[Any],
+    way: str,
+    stream: str,
+    messages: list[NewMessage],
+    expected: Any,
+) -> Any:
+    bound = client.bind(conn)
+    try:
+        async with conn.transaction():
+            return [
+                await bound.write_message(
+                    stream,
+                    message,
+                    expected_version=expected + k if isinstance(expected, int) else expected,
+                )
+                for k, message in enumerate(messages)
+            ]
+    except WrongExpectedVersionError as error:
+        # A batch tells the version that the stream has when none of it is written.
+        version = await client.stream_version(stream)
+        return WrongExpectedVersionError(stream, error.expected_version, version)
+    except DuplicateMessageError as error:
+        return error
+
+
+async def _write_batch(
+    client: AsyncClient,
+    conn: AsyncConnection[Any],
+    way: str,
+    stream: str,
+    messages: list[NewMessage],
+    expected: Any,
+) -> Any:
+    try:
+        if way == "bound":
+            async with conn.transaction():
+                return await client.bind(conn).write_messages(
+                    stream, messages, expected_version=expected
+                )
+        if "transaction" in way:
+            async with client.transaction() as tx:
+                return await tx.write_messages(stream, messages, expected_version=expected)
+        return await client.write_messages(stream, messages, expected_version=expected)
+    except (WrongExpectedVersionError, DuplicateMessageError) as error:
+        return error
+
+
+def _without(category: str, result: Any) -> Any:
+    if isinstance(result, WrongExpectedVersionError):
+        return ("wrong", result.expected_version, result.actual_version)
+    if isinstance(result, DuplicateMessageError):
+        existing = str(result.existing_stream_name).removeprefix(category)
+        return ("duplicate", existing, result.existing_position)
+    return result
 
 
 READS = st.fixed_dictionaries(
@@ -177,14 +235,39 @@ async def test_a_bound_connection_reads_what_the_functions_read(
         assert await bound.get_stream_messages(
             stream, **stream_read
         ) == await client.get_stream_messages(stream, **stream_read)
-        assert await bound.get_category_messages(
-            category, **arguments
-        ) == await client.get_category_messages(category, **arguments)
+        read = await bound.get_category_messages(category, **arguments)
+        assert read == await client.get_category_messages(category, **arguments)
+        by_server = await read_by_function(conn, category, **category_read | arguments)
+        assert [m.global_position for m in read] == by_server
         assert await bound.stream_version(stream) == await client.stream_version(stream)
         for type_name in (None, "Even", "None"):
             assert await bound.get_last_stream_message(
                 stream, type=type_name
             ) == await client.get_last_stream_message(stream, type=type_name)
+
+
+async def read_by_function(
+    conn: AsyncConnection[Any],
+    category: str,
+    *,
+    position: int,
+    batch_size: int,
+    correlation: str | None,
+    group: tuple[int, int] | None,
+    condition: str | None,
+    **_: Any,
+) -> list[int]:
+    """Give the global positions that the server's own function gives, with its own filters."""
+    await conn.execute(
+        "SELECT set_config('search_path', 'message_store, public', true),"
+        " set_config('message_store.sql_condition', 'on', true)"
+    )
+    cursor = await conn.execute(
+        "SELECT global_position FROM get_category_messages(%s::varchar, %s::bigint, %s::bigint,"
+        " %s::varchar, %s::bigint, %s::bigint, %s::varchar)",
+        (category, position, batch_size, correlation, *(group or (None, None)), condition),
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 _filled: list[str] = []
