@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
+from psycopg import AsyncConnection, IsolationLevel
+
 from messagedb import (
     ANY,
     NO_STREAM,
     STREAM_EXISTS,
     AsyncClient,
+    AsyncTransaction,
     Message,
     NewMessage,
     errors,
@@ -37,6 +40,25 @@ async def use(url: str) -> None:
         async for read in client.read_category("account"):
             assert_type(read.position, int)
             assert_type(read.global_position, int)
+
+
+async def transact(client: AsyncClient) -> None:
+    async with client.transaction(timeout=5.0, categories=["account"]) as tx:
+        assert_type(tx, AsyncTransaction)
+        assert_type(await tx.write_message("account-1", NewMessage("Deposited")), int)
+        assert_type(tx.connection, AsyncConnection[Any])
+        async with tx.savepoint():
+            assert_type(await tx.stream_version("account-1"), int)
+    begun = await client.begin(isolation=IsolationLevel.SERIALIZABLE, read_only=True)
+    assert_type(begun, AsyncTransaction)
+    assert_type(begun.is_active, bool)
+    await begun.rollback()
+    assert_type(await client.run_transaction(last, max_attempts=3), str | None)
+
+
+async def last(tx: AsyncTransaction) -> str | None:
+    message = await tx.get_last_stream_message("account-1")
+    return None if message is None else message.type
 
 
 async def install(url: str) -> None:

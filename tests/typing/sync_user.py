@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from messagedb import ANY, NO_STREAM, STREAM_EXISTS, Client, Message, NewMessage, errors, schema
+from psycopg import Connection, IsolationLevel
+
+from messagedb import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    Client,
+    Message,
+    NewMessage,
+    Transaction,
+    errors,
+    schema,
+)
 
 
 def use(url: str) -> None:
@@ -26,6 +38,25 @@ def use(url: str) -> None:
         for read in client.read_category("account"):
             assert_type(read.position, int)
             assert_type(read.global_position, int)
+
+
+def transact(client: Client) -> None:
+    with client.transaction(timeout=5.0, categories=["account"]) as tx:
+        assert_type(tx, Transaction)
+        assert_type(tx.write_message("account-1", NewMessage("Deposited")), int)
+        assert_type(tx.connection, Connection[Any])
+        with tx.savepoint():
+            assert_type(tx.stream_version("account-1"), int)
+    begun = client.begin(isolation=IsolationLevel.SERIALIZABLE, read_only=True)
+    assert_type(begun, Transaction)
+    assert_type(begun.is_active, bool)
+    begun.rollback()
+    assert_type(client.run_transaction(last, max_attempts=3), str | None)
+
+
+def last(tx: Transaction) -> str | None:
+    message = tx.get_last_stream_message("account-1")
+    return None if message is None else message.type
 
 
 def install(url: str) -> None:
