@@ -118,3 +118,29 @@ def test_chunks_hold_every_message_once_and_are_json() -> None:
     ]
     assert [count for count, _ in batches.chunks(large)] == [1, 1, 1]
     assert batches.chunks([]) == []
+
+
+def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
+    messages = [
+        NewMessage("A\tB\nC\rD\\E", {"text": "back\\slash \t tab é", "n": 1}, id=IDS[0]),
+        NewMessage("Plain", None, {"m": None}, id=IDS[1]),
+    ]
+    write = requests.write_many("s-\t1\\", messages, ANY, decimals=False)
+    rows = b"".join(batches.copy_blocks(write, 6)).decode().split("\n")
+    assert rows.pop() == ""
+    first, second = (row.split("\t") for row in rows)
+    assert first[:4] == [str(IDS[0]), r"s-\t1\\", "7", r"A\tB\nC\rD\\E"]
+    assert msgspec.json.decode(first[4].replace("\\\\", "\\")) == messages[0].data
+    assert first[5] == second[4] == r"\N"
+    assert second[2:4] == ["8", "Plain"]
+    assert second[5] == '{"m":null}'
+
+
+def test_copied_blocks_are_neither_many_nor_large() -> None:
+    messages = [NewMessage("A", {"text": "x" * 1000}) for _ in range(1000)]
+    write = requests.write_many("s-1", messages, ANY, decimals=False)
+    blocks = list(batches.copy_blocks(write, -1))
+    assert 2 <= len(blocks) <= 10
+    assert max(map(len, blocks)) < 300_000
+    positions = [int(row.split(b"\t")[2]) for block in blocks for row in block.splitlines()]
+    assert positions == list(range(1000))

@@ -1,0 +1,140 @@
+"""How a transaction is begun, locked and run again is decided without a database."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import IsolationLevel
+
+from messagedb import RetryableError, ValidationError, WrongExpectedVersionError, streams
+from messagedb._locks import in_safe_order, lock_of
+from messagedb._settings import Settings
+from messagedb._transactions import (
+    COMMITTED,
+    ROLLED_BACK,
+    UNKNOWN,
+    begin_text,
+    check_fit_for_writes,
+    fate,
+    retry_delay,
+    transaction_options,
+)
+
+SETTINGS = Settings(
+    conninfo="",
+    schema="message_store",
+    min_size=1,
+    max_size=10,
+    timeout=10.0,
+    command_timeout=5.0,
+    pooler=None,
+    direct_writes=None,
+    default_batch_size=1000,
+    decimals=False,
+)
+
+
+def text(version: int = 180000, **arguments: Any) -> list[str]:
+    given = {"isolation": None, "read_only": False, "timeout": 30.0, "categories": ()}
+    options = transaction_options(**{**given, **arguments})
+    return begin_text(options, SETTINGS, version).decode().split("; ")
+
+
+def test_a_transaction_begins_with_its_limits_in_milliseconds() -> None:
+    assert text(timeout=30.0) == [
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        "SET LOCAL statement_timeout = 5000",
+        "SET LOCAL idle_in_transaction_session_timeout = 30000",
+        "SET LOCAL transaction_timeout = 30000",
+    ]
+    assert text(timeout=0.0015)[1:] == [
+        "SET LOCAL statement_timeout = 2",
+        "SET LOCAL idle_in_transaction_session_timeout = 2",
+        "SET LOCAL transaction_timeout = 2",
+    ]
+
+
+def test_a_server_before_17_has_no_limit_for_the_whole() -> None:
+    assert not any("transaction_timeout" in part for part in text(160004) if "idle" not in part)
+
+
+@pytest.mark.parametrize("level", list(IsolationLevel))
+def test_levels_and_read_only(level: IsolationLevel) -> None:
+    name = level.name.replace("_", " ")
+    begin = text(isolation=level, read_only=True)[0]
+    assert begin == f"BEGIN ISOLATION LEVEL {name} READ ONLY"
+
+
+def test_locks_come_in_one_order_once_each_and_are_marked() -> None:
+    names = [f"category{n}" for n in range(20)]
+    keys = sorted(streams.hash_64(name) for name in names)
+    shuffled = random.Random(1).sample(names, 20) + names[:5]
+    parts = text(categories=shuffled)[4:]
+    assert parts[:-1] == [f"SELECT pg_advisory_xact_lock({key})" for key in keys]
+    marks = "".join(f"|{key}|" for key in keys)
+    assert parts[-1] == f"SELECT set_config('messagedb.locked', '{marks}', true), txid_current()"
+    assert in_safe_order(shuffled) == in_safe_order(reversed(shuffled))
+
+
+def test_a_stream_has_the_lock_of_its_category() -> None:
+    assert lock_of("account-1") == lock_of("account") == lock_of("account-")
+    assert lock_of("account:command-1") != lock_of("account-1")
+    assert lock_of("account-1").key == streams.hash_64("account")
+
+
+@pytest.mark.parametrize(
+    ("isolation", "read_only", "fit"),
+    [
+        (None, False, True),
+        (IsolationLevel.READ_UNCOMMITTED, False, True),
+        (IsolationLevel.REPEATABLE_READ, False, False),
+        (IsolationLevel.SERIALIZABLE, False, False),
+        (None, True, False),
+    ],
+)
+def test_what_is_fit_for_writes(
+    isolation: IsolationLevel | None, read_only: bool, fit: bool
+) -> None:
+    options = transaction_options(isolation, read_only, 30.0, ())
+    if fit:
+        check_fit_for_writes(options)
+    else:
+        with pytest.raises(ValidationError, match="Nothing was"):
+            check_fit_for_writes(options)
+
+
+@pytest.mark.parametrize(
+    ("error", "asked", "again"),
+    [
+        (RetryableError("", "40P01"), False, True),
+        (psycopg.errors.DeadlockDetected(), False, True),
+        (psycopg.errors.SerializationFailure(), False, True),
+        (psycopg.errors.LockNotAvailable(), False, True),
+        (WrongExpectedVersionError("a-1", 0, 1), False, False),
+        (WrongExpectedVersionError("a-1", 0, 1), True, True),
+        (psycopg.errors.UniqueViolation(), True, False),
+        (ValueError(), True, False),
+    ],
+)
+def test_what_is_run_again(error: Exception, asked: bool, again: bool) -> None:
+    assert (retry_delay(error, 1, asked) is not None) is again
+
+
+def test_the_delays_grow_to_a_second() -> None:
+    error = RetryableError("")
+    for attempt in range(1, 40):
+        delays = [retry_delay(error, attempt, False) for _ in range(50)]
+        limit = min(0.01 * 2**attempt, 1.0)
+        assert all(delay is not None and 0 <= delay <= limit for delay in delays)
+        assert len(set(delays)) > 25
+
+
+@pytest.mark.parametrize(
+    ("status", "end"),
+    [("committed", COMMITTED), ("aborted", ROLLED_BACK), ("in progress", UNKNOWN), (None, UNKNOWN)],
+)
+def test_what_the_server_says_of_a_transaction(status: str | None, end: str) -> None:
+    assert fate(status) == end
