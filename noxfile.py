@@ -119,6 +119,15 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure beside the rivals; ``nox -s bench -- --quick`` only tries, ``-- charts`` draws."""
+    install(session, "bench")
+    # It asks for psycopg2, which has to be compiled; psycopg2-binary is the same without that.
+    session.install("--no-deps", "message-db-py==0.3.5")
+    session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build sdist and wheel, and try the wheel in an environment that has nothing else."""
     session.install(*nox.project.dependency_groups(PROJECT, "package"))

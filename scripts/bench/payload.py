@@ -1,0 +1,46 @@
+"""The message that every contender writes, and names that no other run has used."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final
+
+import msgspec
+
+from messagedb import NewMessage
+
+TYPE: Final = "Deposited"
+"""The message type."""
+
+DATA: Final[dict[str, Any]] = {
+    "accountId": "7d0f7a52-52f1-4c86-9a3e-0d6b2f1f8c11",
+    "amount": 1249.75,
+    "currency": "EUR",
+    "reference": "Order 4711, second instalment",
+    "depositedBy": "Grace Hopper",
+    "branch": 42,
+    "confirmed": True,
+}
+"""The data: about 200 bytes of JSON."""
+
+_numbers = itertools.count(1)
+
+
+def message() -> NewMessage:
+    """Make a new message of the payload, with an id of its own."""
+    return NewMessage(TYPE, DATA)
+
+
+def text() -> str:
+    """Encode the payload, as who calls the server's functions by hand has to."""
+    return msgspec.json.encode(DATA).decode()
+
+
+def category(word: str) -> str:
+    """Give a category that nothing was written to in this process."""
+    return f"{word}{next(_numbers)}"
+
+
+def stream(category: str) -> str:
+    """Give a stream of the category that nothing was written to in this process."""
+    return f"{category}-{next(_numbers)}"
