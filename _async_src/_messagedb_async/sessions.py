@@ -69,11 +69,8 @@ class AsyncOwnSession:
     async def read(self, conn: AsyncStoreConnection, read: Read) -> list[TupleRow]:
         """Give the rows of a read. A condition is allowed for the one transaction of its call."""
         cursor = AsyncStoreCursor(conn)
-        if read.is_of_member and self._readable:
-            # Planned with its values each time, as the server's function does it, too.
-            text, params = read.query
-            await cursor.execute(text, params, binary=True, prepare=False)
-            return await cursor.fetchall()
+        if read.prefers_query and self._readable and not read.has_condition:
+            return await execute(cursor, read.query)
         if not read.has_condition:
             return await execute(cursor, read.call)
         text, params = read.call
@@ -248,7 +245,7 @@ def condition_free(read: Read, table_readable: bool) -> Statement:
             was sent.
     """
     if not read.has_condition:
-        return read.query if read.is_of_member and table_readable else read.call
+        return read.query if read.prefers_query and table_readable else read.call
     if not table_readable:
         raise IncompatibleServerError(
             "a read with an SQL condition on a connection that is not the client's own asks the "

@@ -35,6 +35,7 @@ class Profile:
         self.search_path = search_path(settings.schema)
         self.session_settings = not settings.pooler
         self.last_error: str | None = None
+        self._time_of_command = settings.command_timeout + ANSWER_GRACE
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -86,4 +87,4 @@ class Profile:
 
     def deadline(self) -> float:
         """When a call that begins now must have ended, by the clock of ``time.monotonic``."""
-        return monotonic() + self.settings.command_timeout + ANSWER_GRACE
+        return monotonic() + self._time_of_command

@@ -25,8 +25,8 @@ class Read(msgspec.Struct, frozen=True):
     call: Statement
     query: Statement
     has_condition: bool = False
-    is_of_member: bool = False
-    """Whether it filters by the member of a group: much faster as a query of the table."""
+    prefers_query: bool = False
+    """Whether the query is the better of the two where the role may read the table."""
 
 
 class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +38,7 @@ class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
     metadata: str | None
 
 
-class Write(msgspec.Struct, frozen=True):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """One write, of one message or many: all or none, to one stream."""
 
     stream_name: str
@@ -98,7 +98,9 @@ def read_category(
         Statement(sql.get_category_messages, (*params, condition)),
         Statement(with_condition(sql.category_query, condition), params),
         condition is not None,
-        consumer_group_size is not None,
+        # A group's filter is plain SQL in it; and the plan is always that of the index on
+        # categories, where the function's may be a walk along the primary key.
+        prefers_query=True,
     )
 
 
@@ -147,7 +149,7 @@ def write_one(
             message.metadata if metadata is None else metadata,
             message.id if id is None else id,
         )
-    return Write(stream_name, (message,), [_encode(message, "", decimals)], expected)
+    return Write(stream_name, (message,), [_encode(message, decimals)], expected)
 
 
 def write_many(
@@ -166,9 +168,7 @@ def write_many(
     given = tuple(
         _new_message(message, f"messages[{index}]") for index, message in enumerate(iterator)
     )
-    encoded = [
-        _encode(message, f"messages[{index}].", decimals) for index, message in enumerate(given)
-    ]
+    encoded = [_encode(message, decimals, index) for index, message in enumerate(given)]
     first_at: dict[str, int] = {}
     for index, message in enumerate(encoded):
         if first_at.setdefault(message.id, index) != index:
@@ -193,14 +193,22 @@ def _new_message(message: Any, what: str) -> NewMessage:
 _LARGEST_TEXT = 1_000_000_000
 
 
-def _encode(message: NewMessage, prefix: str, decimals: bool) -> EncodedMessage:
-    data = encode_object(message.data, what=f"{prefix}data", decimals=decimals)
-    metadata = encode_object(message.metadata, what=f"{prefix}metadata", decimals=decimals)
-    if len(data or "") + len(metadata or "") > _LARGEST_TEXT:
-        raise ValidationError(
-            f"{prefix}data and metadata are larger than PostgreSQL takes: 255 MB each. "
-            "Nothing was sent."
-        )
+def _encode(message: NewMessage, decimals: bool, index: int | None = None) -> EncodedMessage:
+    data: str | None = None
+    metadata: str | None = None
+    try:
+        if message.data is not None:
+            data = encode_object(message.data, what="data", decimals=decimals)
+        if message.metadata is not None:
+            metadata = encode_object(message.metadata, what="metadata", decimals=decimals)
+        if len(data or "") + len(metadata or "") > _LARGEST_TEXT:
+            raise ValidationError(
+                "data and metadata are larger than PostgreSQL takes: 255 MB each. Nothing was sent."
+            )
+    except ValidationError as error:
+        if index is None:
+            raise
+        raise ValidationError(f"messages[{index}].{error}") from error.__cause__
     return EncodedMessage(str(message.id), message.type, data, metadata)
 
 

@@ -221,6 +221,28 @@ async def test_a_bound_connection_whose_transaction_ended_unseen(
     assert await client.stream_version(f"{category}-1") == 1
 
 
+@pytest.mark.parametrize("count", [1, 3])
+async def test_statements_are_not_taken_for_prepared_when_the_lock_failed_before_them(
+    client: AsyncClient, store_url: str, category: str, count: int
+) -> None:
+    # psycopg prepares a statement at its sixth use, and in a pipeline takes it for prepared then,
+    # also when the statement before it has failed.
+    messages = [noted(n) for n in range(count)]
+    async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
+        bound = client.bind(conn)
+        await conn.execute("SET lock_timeout = 20")
+        with locked(store_url, category):
+            for _ in range(8):
+                with pytest.raises(RetryableError, match="lock_timeout"):
+                    async with conn.transaction():
+                        await bound.write_messages(f"{category}-1", messages)
+        for _ in range(8):
+            async with conn.transaction():
+                await bound.write_messages(f"{category}-1", messages)
+                await bound.write_message(f"{category}-1", messages[0])
+    assert await client.stream_version(f"{category}-1") == count - 1
+
+
 async def test_what_is_set_on_the_connection_ends_with_the_transaction(
     store_url: str, category: str
 ) -> None:
