@@ -14,6 +14,7 @@ from messagedb._sql import (
     BEGIN,
     COMMIT,
     CONDITION_ON,
+    NO_SORT,
     RELEASE_SAVEPOINT,
     ROLLBACK_TO_SAVEPOINT,
     SAVEPOINT,
@@ -69,15 +70,17 @@ class AsyncOwnSession:
     async def read(self, conn: AsyncStoreConnection, read: Read) -> list[TupleRow]:
         """Give the rows of a read. A condition is allowed for the one transaction of its call."""
         cursor = AsyncStoreCursor(conn)
-        if read.prefers_query and self._readable and not read.has_condition:
-            return await execute(cursor, read.query)
-        if not read.has_condition:
-            return await execute(cursor, read.call)
-        text, params = read.call
-        async with pipeline(conn):
-            await AsyncStoreCursor(conn).execute(CONDITION_ON, prepare=False)
-            await cursor.execute(text, params, binary=True, prepare=False)
-        return await cursor.fetchall()
+        if read.has_condition:
+            async with pipeline(conn):
+                await AsyncStoreCursor(conn).execute(CONDITION_ON, prepare=False)
+                await cursor.execute(*read.call, binary=True, prepare=False)
+            return await cursor.fetchall()
+        if read.prefers_query and self._readable:
+            async with pipeline(conn):
+                await AsyncStoreCursor(conn).execute(NO_SORT, prepare=True)
+                await cursor.execute(*read.query, binary=True, prepare=True)
+            return await cursor.fetchall()
+        return await execute(cursor, read.call)
 
     async def write(self, conn: AsyncStoreConnection, write: Write) -> list[int]:
         """Write by the server's function; look only when it refuses."""

@@ -35,6 +35,9 @@ TRANSACTION_STATUS: Final = b"SELECT txid_status($1)"
 
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 
+NO_SORT: Final = b"SELECT set_config('enable_sort', 'off', true)"
+"""For a page of a category: of a small one the planner would sort the whole for each page."""
+
 SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
 SET_SEARCH_PATH: Final = b"SELECT set_config('search_path', $1, true)"
 
@@ -135,7 +138,7 @@ FROM (SELECT * FROM {schema}.messages
         AND ($4::varchar IS NULL
              OR {schema}.category(metadata->>'correlationStreamName') = $4)
         AND CASE WHEN $6::bigint IS NULL THEN true
-                 WHEN strpos(stream_name, '-') = 0 THEN false
+                 WHEN stream_name = $1 THEN false
                  ELSE MOD(@ {hash of the cardinal id}, $6) = $5::bigint END
         AND ({condition})
       ORDER BY {schema}.category(stream_name), global_position
@@ -250,8 +253,10 @@ def statements(schema: str) -> Statements:
         "m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position, "
         "m.data::varchar, m.metadata::varchar, m.time"
     )
-    cardinal_id = "split_part(substr(stream_name, strpos(stream_name, '-') + 1), '+', 1)"
-    cardinal_hash = f"('x' || left(md5({cardinal_id}), 16))::bit(64)::bigint"
+    # Each name is that of the category, or has its id behind it and one character. A bit string of
+    # 128 that becomes one of 64 keeps the first half.
+    cardinal_id = "split_part(right(stream_name, -1 - length($1)), '+', 1)"
+    cardinal_hash = f"('x' || md5({cardinal_id}))::bit(64)::bigint"
     return Statements(
         **{
             name: text.strip()
