@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.generators import copy_end
+from psycopg.pq import TransactionStatus
 
 from messagedb import _batches as batches
 from messagedb import _outcomes as outcomes
@@ -73,14 +76,28 @@ async def _insert_unseen(
         await undo(conn, frame)
         return None
     if conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
-        async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
-            for block in batches.copy_blocks(write, version):
-                await copy.write(block)
+        await _copy(conn, sql, write, version)
         await run(conn, frame.end)
     else:
         # In a pipeline of the caller's there is no COPY.
         await run(conn, (*_inserts(sql, write.stream_name, write.encoded, version), *frame.end))
     return version
+
+
+async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, version: int) -> None:
+    """Insert by COPY, and never leave the connection in it.
+
+    A task that is cancelled while psycopg begins a COPY would: then nobody ends it.
+    """
+    try:
+        async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
+            for block in batches.copy_blocks(write, version):
+                await copy.write(block)
+    except BaseException:
+        if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                await conn.wait(copy_end(conn.pgconn, b"given up"))
+        raise
 
 
 async def _look_and_insert(

@@ -12,6 +12,7 @@ from messagedb._postgres_errors import is_lost
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import TRANSACTION_STATUS, Statement
 from messagedb._transactions import IN_PROGRESS, fate
+from messagedb._watchdog import Watch, canceller
 from messagedb.errors import StoreUnavailableError
 
 from .connection import AsyncStoreCursor, execute
@@ -47,12 +48,20 @@ async def _status(source: AsyncSource, id: int, deadline: float) -> str | None:
         conn = await source.acquire(deadline)
     except StoreUnavailableError:
         return None
+    # A connection of a borrowed pool has no deadline of its own.
+    watch = Watch(deadline)
     try:
+        watch.start(conn.pgconn.socket, canceller(conn.pgconn))
         rows = await execute(AsyncStoreCursor(conn), Statement(TRANSACTION_STATUS, (id,)))
     except psycopg.Error as error:
         # Lost, as connections of the pool are that are as old as the one of the COMMIT.
         return IN_PROGRESS if is_lost(error, conn.closed) else None
+    except OSError:
+        return None
     finally:
+        watch.stop()
+        if watch.is_over:
+            await conn.close()
         await source.release(conn)
     status: str | None = rows[0][0]
     return status

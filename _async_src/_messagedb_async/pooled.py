@@ -84,6 +84,10 @@ class AsyncPooledOperations(AsyncLifetime):
                 lost = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
                 if not (attempts and lost and _time_is_left(deadline)):
                     raise state.explained(error, _NOTHING_BEGUN) from error
+            except OSError as error:
+                raise StoreUnavailableError(
+                    f"the transaction's time cannot be watched: {error}. Nothing was sent."
+                ) from error
             else:
                 return state
 

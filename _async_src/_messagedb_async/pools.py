@@ -128,6 +128,10 @@ class AsyncOwnSource(AsyncSource):
             await conn.set_up_again(self.profile)
         except psycopg.Error:
             await conn.close()
+        except BaseException:
+            # A task that is cancelled meanwhile: the server may have undone nothing, or a part.
+            await conn.close()
+            raise
 
     async def release(self, conn: Any) -> None:
         """Give a connection back without its deadline."""

@@ -7,20 +7,21 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb import _transactions as transactions
-from messagedb import _watchdog as watchdog
 from messagedb._postgres_errors import first_line, is_lost, translate
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import COMMIT, ROLLBACK, TRANSACTION_ID, Statement
 from messagedb._transactions import COMMITTED, ROLLED_BACK, UNKNOWN
+from messagedb._watchdog import Watch, canceller
 from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
 
 from .bound import check_ready, consequence
 from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .fates import fate_of
 from .sessions import AsyncJoinedSession
+from .writing import run
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -53,13 +54,10 @@ class AsyncTransactionState:
         self.is_lent = False
         self.end: str | None = None
         self._is_given_back = False
-        deadline = monotonic() + options.timeout
-        self._limit = deadline + ANSWER_GRACE
-        source.limit(conn, self._limit)
+        self._watch = Watch(monotonic() + options.timeout)
+        self._limit = self._watch.deadline + ANSWER_GRACE
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = True
-        pgconn = conn.pgconn
-        self._watch = watchdog.watch(pgconn.socket, deadline, pgconn.get_cancel().cancel)
 
     @property
     def is_active(self) -> bool:
@@ -76,11 +74,14 @@ class AsyncTransactionState:
 
         Raises:
             psycopg.Error: it failed. The connection was given back.
+            OSError: there is no descriptor left to watch it by. The same.
         """
-        source, locks = self.source, self.options.locks
+        source, locks, pgconn = self.source, self.options.locks, self.conn.pgconn
         text = transactions.begin_text(self.options, source.profile.settings, source.server.version)
         cursor = AsyncStoreCursor(self.conn)
+        self._limit_operation()
         try:
+            self._watch.start(pgconn.socket, canceller(pgconn))
             await cursor.execute(text, prepare=False)
             if locks:
                 while cursor.nextset():
@@ -89,6 +90,7 @@ class AsyncTransactionState:
         except BaseException:
             await self.roll_back()
             raise
+        self.end_operation()
 
     def check_going_on(self) -> None:
         """Refuse to use a transaction that is not there any more.
@@ -98,11 +100,14 @@ class AsyncTransactionState:
             StoreUnavailableError: its connection is closed. It is rolled back.
             ValidationError: it has ended. Nothing was sent.
         """
-        if self._watch.is_over and self.end != COMMITTED:
+        if self._watch.is_over and self.end not in (COMMITTED, UNKNOWN):
             raise self.timed_out()
         if self.end is not None:
             raise transactions.has_ended(self.end)
         if self.conn.closed:
+            # The server's limit may come a moment before the watch.
+            if self.is_out_of_time():
+                raise self.timed_out()
             raise transactions.connection_lost("it is closed")
 
     async def check_ready(self) -> None:
@@ -122,7 +127,11 @@ class AsyncTransactionState:
             self.end = "ended by a statement on its connection"
             await self._give_back()
             raise transactions.has_ended(self.end)
-        self.source.limit(conn, min(self.source.profile.deadline(), self._limit))
+        self._limit_operation()
+
+    def _limit_operation(self) -> None:
+        """Let what comes take the time of a command, and not more than the transaction has."""
+        self.source.limit(self.conn, min(self.source.profile.deadline(), self._limit))
 
     def end_operation(self) -> None:
         """Let what the user does on the connection take the rest of the transaction's time."""
@@ -130,24 +139,35 @@ class AsyncTransactionState:
 
     async def command(self, text: str) -> None:
         """Execute a command of the transaction's own, as for a savepoint."""
+        self._limit_operation()
         try:
             await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
         except psycopg.Error as error:
             raise self.explained(error, "") from error
+        finally:
+            self.end_operation()
 
     async def back_to(self, savepoint: str) -> None:
         """Roll back to a savepoint and leave it, if the transaction is still there for that."""
         self.session.forget()
         if self.end is None and not self._watch.is_over and not self.conn.closed:
-            text = f"ROLLBACK TO SAVEPOINT {savepoint}; RELEASE SAVEPOINT {savepoint}"
+            self._limit_operation()
             # An error says that the connection is lost: the transaction's end will tell it, too.
             with suppress(psycopg.Error):
-                await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
+                # One by one: a pipeline of the user's takes no two in one text.
+                for text in (
+                    f"ROLLBACK TO SAVEPOINT {savepoint}",
+                    f"RELEASE SAVEPOINT {savepoint}",
+                ):
+                    await run(self.conn, (Statement(text.encode(), ()),))
+            self.end_operation()
 
     async def commit(self) -> None:
         """Commit, and give the connection back; roll back what cannot be committed."""
         try:
             await self.check_ready()
+            if self.conn.pgconn.pipeline_status != PipelineStatus.OFF:
+                raise transactions.in_pipeline()
             await self._send_commit()
         finally:
             await self.roll_back()
@@ -161,6 +181,7 @@ class AsyncTransactionState:
         try:
             if self.end is None:
                 self.end = ROLLED_BACK
+                self._limit_operation()
                 if not self._watch.is_over and not self.conn.closed:
                     with suppress(psycopg.Error):
                         await AsyncStoreCursor(self.conn).execute(ROLLBACK, prepare=False)
@@ -168,10 +189,16 @@ class AsyncTransactionState:
             await self._give_back()
 
     def is_out_of_time(self, error: psycopg.Error | None = None) -> bool:
-        """Whether the transaction's time is up, or was when this error came."""
-        return self._watch.is_over or (
-            error is not None
-            and (error.sqlstate in transactions.TIME_LIMITS or monotonic() >= self._watch.deadline)
+        """Whether the transaction's time is up before its end, or was when this error came."""
+        if self.end in (COMMITTED, UNKNOWN):
+            return False
+        return (
+            self._watch.is_over
+            or (error is not None and error.sqlstate in transactions.TIME_LIMITS)
+            or (
+                # The server's limit may come a moment before the watch.
+                (error is not None or self.end is None) and monotonic() >= self._watch.deadline
+            )
         )
 
     def timed_out(self) -> MessageDBError:
@@ -207,7 +234,7 @@ class AsyncTransactionState:
                 await self._find_out(error)
                 return
             self.end = ROLLED_BACK
-            raise translate(error, "The transaction is rolled back.") from error
+            raise self.explained(error, "The transaction is rolled back.") from error
         self.end = COMMITTED
         if cursor.statusmessage != "COMMIT":
             self.end = ROLLED_BACK
@@ -215,6 +242,7 @@ class AsyncTransactionState:
 
     async def _find_out(self, error: psycopg.Error) -> None:
         """Ask what became of the transaction, as the answer to its COMMIT was lost."""
+        is_late = error.sqlstate in transactions.TIME_LIMITS or monotonic() >= self._watch.deadline
         # First, because the pool may have no other connection.
         await self._give_back()
         id, reason = self.session.transaction_id, first_line(error)
@@ -224,7 +252,7 @@ class AsyncTransactionState:
         if fate == UNKNOWN:
             raise OutcomeUnknownError(None, (), None, reason, id) from error
         if fate == ROLLED_BACK:
-            if self._watch.is_over:
+            if is_late:
                 raise self.timed_out() from error
             raise transactions.connection_lost(reason) from error
 
@@ -240,6 +268,7 @@ class AsyncTransactionState:
             if self._watch.is_over:
                 await conn.close()
             elif self.is_lent:
+                self._limit_operation()
                 await self.source.set_up_again(conn)
         finally:
             await self.source.release(conn)

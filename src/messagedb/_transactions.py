@@ -56,6 +56,7 @@ class TransactionOptions(msgspec.Struct, frozen=True):
     timeout: float
     categories: tuple[str, ...]
     locks: tuple[CategoryLock, ...]
+    is_fit_for_writes: bool
 
 
 def transaction_options(
@@ -92,13 +93,16 @@ def transaction_options(
         ) from None
     for name in names:
         arguments.check_category(name, "each of categories")
-    if names and (read_only or isolation not in _FIT_FOR_WRITES):
+    is_fit = not read_only and isolation in _FIT_FOR_WRITES
+    if names and not is_fit:
         kind = "read-only" if read_only else isolation.name.replace("_", " ")
         raise ValidationError(
             "categories take the locks for writes, which need READ COMMITTED and a transaction "
             f"that is not read-only; this one is to be {kind}. Nothing was sent."
         )
-    return TransactionOptions(isolation, bool(read_only), timeout, names, in_safe_order(names))
+    return TransactionOptions(
+        isolation, bool(read_only), timeout, names, in_safe_order(names), is_fit
+    )
 
 
 def check_fit_for_writes(options: TransactionOptions) -> None:
@@ -108,6 +112,8 @@ def check_fit_for_writes(options: TransactionOptions) -> None:
         ValidationError: the transaction is read-only, or its snapshot may be older than the lock of
             the category. Nothing was sent.
     """
+    if options.is_fit_for_writes:
+        return
     if options.read_only:
         raise ValidationError(
             "the transaction was begun with read_only=True. Nothing was sent; it goes on."
@@ -149,6 +155,14 @@ def has_ended(end: str) -> ValidationError:
     """The error for the use of a transaction that has ended."""
     return ValidationError(
         f"the transaction has ended: it is {end}. Nothing was sent. Begin another."
+    )
+
+
+def in_pipeline() -> ValidationError:
+    """The error for a commit() in a pipeline of the user's, which would not wait for its answer."""
+    return ValidationError(
+        "commit() was called in a pipeline of the connection's. The transaction is rolled back. "
+        "Leave the pipeline before, and run it again."
     )
 
 

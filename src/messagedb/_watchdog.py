@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 # How long the thread stays when there is nothing to watch, in seconds.
 _IDLE = 10.0
 
-# How long a cancellation may take to get through, in seconds.
+# How long a cancellation may take to get through, in seconds, and how long the socket waits for it.
 _CANCEL_LIMIT = 10.0
+_CANCEL_FIRST = 0.25
 
 
 class Watch:
     """A socket that is shut down at a deadline unless the watch is stopped before.
 
-    The server then sees the end of the connection, rolls the transaction back and frees its locks;
-    a running statement of it is cancelled for that. Whoever waits for the server's answer gets an
-    error at once. Nothing else of the process is touched.
+    A running statement is cancelled first: a pooler takes no cancellation from a client that is
+    gone. Then the server sees the end of the connection, rolls the transaction back and frees its
+    locks. Whoever waits for the server's answer gets an error. Nothing else of the process is
+    touched.
 
     Args:
         deadline: when, by the clock of ``time.monotonic``.
@@ -39,14 +41,15 @@ class Watch:
         is_over: whether the deadline came first.
     """
 
-    __slots__ = ("_cancel", "_descriptor", "deadline", "is_over")
+    __slots__ = ("_cancel", "_descriptor", "_is_on", "deadline", "is_over")
 
-    _cancel: Callable[[], object]
     _descriptor: int
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.is_over = False
+        self._is_on = False
+        self._cancel: Callable[[], object] | None = None
 
     def start(self, descriptor: int, cancel: Callable[[], object]) -> None:
         """Begin to watch a socket. To be called once.
@@ -65,6 +68,7 @@ class Watch:
             # A descriptor of its own: libpq may close the other one, whose number is then given to
             # another file.
             self._descriptor = socket.dup(descriptor)
+            self._is_on = True
             _watches.add(self)
             if _thread is None:
                 thread = threading.Thread(target=_run, name="messagedb-watchdog", daemon=True)
@@ -79,21 +83,55 @@ class Watch:
                 _condition.notify()
 
     def stop(self) -> None:
-        """End the watch. Does nothing after its deadline, or when called again."""
-        with _condition:
-            if self in _watches:
-                _watches.remove(self)
-                socket.close(self._descriptor)
+        """End the watch. Does nothing after its deadline, or when called again.
 
-    def _shut(self) -> None:
+        It waits for no lock: an abandoned transaction may be collected in a thread that has it.
+        """
+        if not self._is_on:
+            return
+        self._is_on = False
+        if self._is_taken():
+            socket.close(self._descriptor)
+            self._cancel = None
+        else:
+            # The thread was first, which may not have told yet.
+            self.is_over = True
+
+    def _is_taken(self) -> bool:
+        """Take it out, if nobody else did: whoever takes it out closes the descriptor."""
+        try:
+            _watches.remove(self)
+        except KeyError:
+            return False
+        return True
+
+    def _begin_to_end(self, now: float) -> None:
         self.is_over = True
-        with socket.socket(fileno=self._descriptor) as duplicate, suppress(OSError):
-            duplicate.shutdown(socket.SHUT_RDWR)
+        _ending[self] = now + _CANCEL_FIRST
+        # It may block as long as the network does: no other deadline waits for it.
+        cancel = threading.Thread(
+            target=self._cancel_statement, name="messagedb-cancel", daemon=True
+        )
+        try:
+            cancel.start()
+        except RuntimeError:  # there is no thread left
+            _ending[self] = now
 
     def _cancel_statement(self) -> None:
+        cancel, self._cancel = self._cancel, None
         # Where it does not get through, the limits that were set in the server are left.
         with suppress(psycopg.Error, OSError):
-            self._cancel()
+            if cancel is not None:
+                cancel()
+        with _condition:
+            if self in _ending:
+                _ending[self] = 0.0
+                _condition.notify()
+
+    def _shut(self) -> None:
+        del _ending[self]
+        with suppress(OSError), socket.socket(fileno=self._descriptor) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def canceller(pgconn: PGconn) -> Callable[[], object]:
@@ -124,14 +162,15 @@ def _cancel(request: PGcancelConn) -> None:
         request.finish()
 
 
-_EVENTS = {
+_EVENTS: dict[int, int] = {
     pq.PollingStatus.READING: selectors.EVENT_READ,
     pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
 }
 
-# To be entered again by the thread that is in it: an abandoned transaction may be collected there.
-_condition = threading.Condition(threading.RLock())
+_condition = threading.Condition(threading.Lock())
 _watches: set[Watch] = set()
+# Those whose time is up, and when their sockets are shut at the latest: of the thread only.
+_ending: dict[Watch, float] = {}
 _thread: threading.Thread | None = None
 _wakes_at = 0.0
 
@@ -141,29 +180,28 @@ def _run() -> None:
     while True:
         with _condition:
             now = monotonic()
-            due = [watch for watch in tuple(_watches) if watch.deadline <= now]
-            for watch in due:
-                _watches.remove(watch)
+            for watch in list(_watches):
+                if watch.deadline <= now and watch._is_taken():  # pyright: ignore[reportPrivateUsage]
+                    watch._begin_to_end(now)  # pyright: ignore[reportPrivateUsage]
+            for watch in [watch for watch, limit in _ending.items() if limit <= now]:
                 watch._shut()  # pyright: ignore[reportPrivateUsage]
-            if not due:
-                _wakes_at = min((watch.deadline for watch in tuple(_watches)), default=now + _IDLE)
-                _condition.wait(_wakes_at - now)
-                if not _watches and monotonic() >= _wakes_at:
-                    _thread = None
-                    return
-        for watch in due:
-            # It may block as long as the network does: no other deadline waits for it.
-            cancel = watch._cancel_statement  # pyright: ignore[reportPrivateUsage]
-            threading.Thread(target=cancel, name="messagedb-cancel", daemon=True).start()
+            deadlines = [*(watch.deadline for watch in list(_watches)), *_ending.values()]
+            _wakes_at = min(deadlines, default=now + _IDLE)
+            _condition.wait(max(_wakes_at - now, 0.0))
+            if not _watches and not _ending and monotonic() >= _wakes_at:
+                _thread = None
+                return
 
 
 def _after_fork_in_child() -> None:
     """Leave the watches to the parent: the thread is there only, and so are the transactions."""
     global _condition, _thread
-    for watch in _watches:
+    for watch in (*_watches, *_ending):
+        watch._is_on = False  # pyright: ignore[reportPrivateUsage]
         socket.close(watch._descriptor)  # pyright: ignore[reportPrivateUsage]
     _watches.clear()
-    _condition = threading.Condition(threading.RLock())
+    _ending.clear()
+    _condition = threading.Condition(threading.Lock())
     _thread = None
 
 

@@ -1,0 +1,60 @@
+"""The examples of the pages in docs/ run as they stand, and print what the page says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
+
+
+def examples() -> list[tuple[str, str, str]]:
+    """Give a name, the code, and what it prints, for each Python block of each page."""
+    found: list[tuple[str, str, str]] = []
+    for page in sorted(DOCS.glob("*.md")):
+        blocks: list[tuple[str, str]] = BLOCK.findall(page.read_text())
+        for number, (language, code) in enumerate(blocks):
+            if language == "python":
+                follower, text = blocks[number + 1] if number + 1 < len(blocks) else ("", "")
+                assert follower == "text", f"what block {number} of {page.name} prints is missing"
+                found.append((f"{page.stem}-{number}", code, text))
+    return found
+
+
+EXAMPLES = examples()
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"), [example[1:] for example in EXAMPLES], ids=[name for name, *_ in EXAMPLES]
+)
+def test_an_example_prints_what_the_page_says(code: str, printed: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == printed
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [*DOCS.glob("**/*.md"), DOCS.parent / "README.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_files_and_cases_that_the_pages_name_are_there() -> None:
+    tests = "".join(path.read_text() for path in (DOCS.parent / "tests").glob("_async/test_*.py"))
+    for page in DOCS.glob("*.md"):
+        text = page.read_text()
+        for name in re.findall(r"`(test_\w+)`", text):
+            assert f"def {name}(" in tests, f"{page.name} names {name}"
+        for name in re.findall(r"`(tests/[\w/]+\.py)`", text):
+            assert (DOCS.parent / name).exists(), f"{page.name} names {name}"
