@@ -161,7 +161,9 @@ FROM (VALUES (1)) one LEFT JOIN {schema}.messages f ON f.id = ANY ($2::uuid[])
 """,
     # One statement, whose snapshot is newer than the last commit under the lock, as the mark of the
     # lock was set before it. It writes nothing when there is no mark, the id is stored already or
-    # the version is another; and it raises for none of them, so that the transaction goes on.
+    # the version is another; and it raises for none of them, so that the transaction goes on. Under
+    # the lock only the id can conflict, as in another category: to look into the other unique
+    # indexes first would cost a tenth of the write.
     "write_under_lock": """
 INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
 SELECT $1::uuid, $2, stream.version + 1, $3, $4::jsonb, $5::jsonb
@@ -169,7 +171,7 @@ FROM (SELECT coalesce(max(position), -1) AS version FROM {schema}.messages
       WHERE stream_name = $2) stream
 WHERE ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version >= 0))
   AND strpos(current_setting('messagedb.locked', true), $7) > 0
-ON CONFLICT DO NOTHING
+ON CONFLICT (id) DO NOTHING
 RETURNING position, txid_current_if_assigned()
 """,
     # Why it wrote nothing.

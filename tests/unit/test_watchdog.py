@@ -277,7 +277,7 @@ def test_the_thread_ends_when_idle_and_another_begins(
     pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What another test has left unended would keep it.
-    eventually(lambda: not vars(_watchdog)["_watches"], 40.0)
+    eventually(nothing_is_watched, 40.0)
     monkeypatch.setattr(_watchdog, "_IDLE", SOON)
     pairs[0].watch(SOON)
     eventually(lambda: pairs[0].is_shut, LIMIT)
