@@ -102,7 +102,8 @@ class AsyncTransaction(AsyncOperations):
     async def rollback(self) -> None:
         """Roll the transaction back, and give its connection back. Nothing of it is stored.
 
-        Does nothing on one that is rolled back already.
+        Does nothing on one that is rolled back already, nor on one of unknown outcome, which it
+        cannot change.
 
         Raises:
             ValidationError: it is committed. It stays so.

@@ -16,7 +16,7 @@ from .servers import Database, Server, with_settings
 from .topic import Bench, Topic, repeated
 
 _LIMIT = 1.3
-_TURNS = 3
+_TURNS = 5
 _CATEGORIES = 19
 _LONG, _SHORT = 1000, 100
 """How many messages a stream has in the one large category, and in each of the others."""
