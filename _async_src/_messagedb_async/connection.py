@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncRawCursor, generators
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -196,7 +196,8 @@ class AsyncStorePipeline(AsyncPipeline):
             self._enqueue_sync()
             yield from self._communicate_gen()
         finally:
-            if self.result_queue:
+            # Who was interrupted twice has closed the connection, and waits for nothing more.
+            if self.result_queue and self.pgconn.status == ConnStatus.OK:
                 yield from generators.send(self.pgconn)
                 yield from self._fetch_gen(flush=False)
 

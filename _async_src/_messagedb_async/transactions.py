@@ -69,8 +69,9 @@ class AsyncTransaction(AsyncOperations):
 
         It is as psycopg makes it, with autocommit on: nothing but this transaction is begun. Its
         own ``commit()`` and ``rollback()`` refuse to end the transaction (those of a borrowed pool
-        do not: do not call them). What you set with SET ends with the transaction, and the
-        connection is the client's again then. One of a borrowed pool is given back as you leave it.
+        do not: do not call them). What you set with SET ends with the transaction (behind a
+        transaction pooler only SET LOCAL does), and the connection is the client's again then. One
+        of a borrowed pool is given back as you leave it.
 
         Raises:
             MessageDBError: the transaction has ended, as for an operation.
