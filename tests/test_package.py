@@ -63,7 +63,10 @@ def _pairs() -> Iterator[tuple[str, Any, Any]]:
     for name in messagedb.__all__:
         if name.startswith("Async"):
             yield name, getattr(messagedb, name), getattr(messagedb, name.removeprefix("Async"))
-    yield "install_async", messagedb.schema.install_async, messagedb.schema.install
+    for name in messagedb.schema.__all__:
+        if name.endswith("_async"):
+            sync_name = name.removesuffix("_async")
+            yield name, getattr(messagedb.schema, name), getattr(messagedb.schema, sync_name)
 
 
 PAIRS = list(_pairs())

@@ -23,8 +23,9 @@ def test_the_quick_starts_are_short() -> None:
         (0, "2 Withdrawn {'amount': 2}"),
         (1, "account-123 0 {'amount': 5}"),
         (2, "order-4 {'n': 4}"),
-        (3, "1\n"),
-        (4, "0\n"),
+        (3, "Deposited(amount=5, note='')\n"),
+        (4, "1\n"),
+        (5, "0\n"),
     ],
 )
 def test_an_example_runs_and_prints_what_it_says(number: int, printed: str, tmp_path: Path) -> None:
@@ -41,4 +42,4 @@ def test_an_example_runs_and_prints_what_it_says(number: int, printed: str, tmp_
 
 
 def test_every_example_is_listed_here() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6

@@ -12,9 +12,11 @@ from messagedb._concurrency_async import sleep
 from messagedb._settings import Settings
 from messagedb._transactions import check_work, retry_delay, transaction_options
 from messagedb.errors import ValidationError
+from messagedb.registry import MessageRegistry
 
 from .bound import AsyncBoundClient
 from .pooled import AsyncPooledOperations
+from .subscribing import AsyncSubscriptions
 from .transactions import AsyncTransaction
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class AsyncClient(AsyncPooledOperations):
+class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
     """A client of one Message DB, with a pool of connections.
 
     It opens itself on the first operation; close it, or use it as a context manager. It may be
@@ -64,6 +66,8 @@ class AsyncClient(AsyncPooledOperations):
         default_batch_size: messages in a page unless a read says otherwise; -1 for no limit.
         decimals: whether ``Decimal`` may be written, as a JSON number, and all numbers with a
             fraction are read as ``Decimal``.
+        registry: the classes whose instances can be written as messages. None for one of its own,
+            empty at first.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was opened.
@@ -83,6 +87,7 @@ class AsyncClient(AsyncPooledOperations):
         direct_writes: bool | None = None,
         default_batch_size: int = 1000,
         decimals: bool = False,
+        registry: MessageRegistry | None = None,
     ) -> None:
         settings = Settings(
             conninfo=conninfo,
@@ -95,6 +100,7 @@ class AsyncClient(AsyncPooledOperations):
             direct_writes=direct_writes,
             default_batch_size=default_batch_size,
             decimals=decimals,
+            registry=MessageRegistry() if registry is None else registry,
         )
         super().__init__(settings, pool)
 
@@ -102,7 +108,7 @@ class AsyncClient(AsyncPooledOperations):
         """Give the operations on a psycopg connection of yours, in your transaction.
 
         The client need not be open; of its options the schema, ``direct_writes``,
-        ``default_batch_size`` and ``decimals`` count.
+        ``default_batch_size``, ``decimals`` and ``registry`` count.
 
         Args:
             conn: an open connection to any Message DB. It is not closed, committed or changed.

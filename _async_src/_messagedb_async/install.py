@@ -11,6 +11,8 @@ from psycopg.rows import tuple_row
 import messagedb.schema._plan as plan
 from messagedb._conninfo import where
 from messagedb._postgres_errors import cannot_connect, is_lost
+from messagedb.schema._facts import INSPECT, Facts, facts_from_row, with_own_version
+from messagedb.schema._own import OWN_VERSION, is_asked_for
 
 
 async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
@@ -22,14 +24,21 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
     call this again, and from several processes at once: an advisory lock, held until the
     transaction ends, lets one install and the others find it done.
 
+    The schema ``messagedb`` is installed with it, and beside a Message DB that is there: in it
+    consumers keep their positions where they are told to use a table, and ``message_store`` may
+    read, insert and update these. Where only this schema is missing and the role may not create
+    it, it is left out without an error: such consumers say what to do when they start.
+
     Args:
         conninfo: a connection string, or '' for libpq's environment, of a role that may create
             schemas in the database, and the role ``message_store`` if that does not exist: a
             superuser, or the database's owner with CREATEROLE.
-        schema: the schema to install in. It is created if it is not there.
+        schema: the schema to install in. It is created if it is not there. It cannot be
+            ``messagedb``.
 
     Returns:
-        True if Message DB was installed, False if one was there.
+        True if Message DB was installed, False if one was there, whether or not the schema
+        ``messagedb`` was missing.
 
     Raises:
         ValidationError: the connection string or the schema's name is none. Nothing was sent.
@@ -37,15 +46,15 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
             If the connection was lost on the way, the database is as it was or the installation is
             whole: call this again.
         IncompatibleServerError: the database or the role cannot be used (not UTF8, before
-            PostgreSQL 14, a standby, a missing privilege, a table ``messages`` of somebody else);
-            the text names the cure. Nothing was installed.
+            PostgreSQL 14, a standby, a missing privilege, a table ``messages`` or a schema
+            ``messagedb`` of somebody else); the text names the cure. Nothing was installed.
         RetryableError: another installation did not end within 60 seconds. Nothing was installed.
         ServerError: the server refused a statement; the text is the server's. Nothing was
             installed.
     """
     plan.check_conninfo(conninfo)
     plan.check_schema_name(schema)
-    conn = await _connect(conninfo)
+    conn = await connect(conninfo)
     try:
         return await _install(conn, schema)
     except psycopg.Error as error:
@@ -54,7 +63,12 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
         await conn.close()
 
 
-async def _connect(conninfo: str) -> AsyncConnection[Any]:
+async def connect(conninfo: str) -> AsyncConnection[Any]:
+    """Connect for a few statements of an installation.
+
+    Raises:
+        StoreUnavailableError: the server cannot be reached, or did not let us in.
+    """
     arguments = plan.connect_arguments(conninfo)
     try:
         # No prepared statements: nothing is run often, and a transaction pooler may be in between.
@@ -65,21 +79,35 @@ async def _connect(conninfo: str) -> AsyncConnection[Any]:
         raise cannot_connect(error, where(conninfo)) from error
 
 
+async def begin(conn: AsyncConnection[Any]) -> None:
+    """Begin the work in a transaction that is open: its settings, and the lock to its end."""
+    await conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    await conn.execute(plan.SET_UP.encode())
+    await conn.execute(plan.LOCK.encode())
+
+
+async def run(conn: AsyncConnection[Any], texts: list[str]) -> None:
+    """Run statements without parameters: the simple protocol takes several in one text."""
+    for text in texts:
+        await conn.execute(text.encode())
+
+
+async def facts_of(conn: AsyncConnection[Any], schema: str) -> Facts:
+    """Ask what is there, our schema's version too where it matters."""
+    cursor = await conn.execute(INSPECT, [schema])
+    facts = facts_from_row((await cursor.fetchall())[0])
+    if not is_asked_for(facts):
+        return facts
+    cursor = await conn.execute(OWN_VERSION)
+    return with_own_version(facts, (await cursor.fetchall())[0])
+
+
 async def _install(conn: AsyncConnection[Any], schema: str) -> bool:
     # Looked at twice: most calls find it done, and wait for nobody.
-    if not plan.steps(await _facts(conn, schema), schema):
+    if not plan.steps(await facts_of(conn, schema), schema).texts:
         return False
     async with conn.transaction():
-        await conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        await conn.execute(plan.SET_UP.encode())
-        await conn.execute(plan.LOCK.encode())
-        texts = plan.steps(await _facts(conn, schema), schema)
-        for text in texts:
-            # Without parameters: the simple protocol, which takes several statements in one text.
-            await conn.execute(text.encode())
-    return bool(texts)
-
-
-async def _facts(conn: AsyncConnection[Any], schema: str) -> plan.Facts:
-    cursor = await conn.execute(plan.INSPECT, [schema])
-    return plan.facts_from_row((await cursor.fetchall())[0])
+        await begin(conn)
+        steps = plan.steps(await facts_of(conn, schema), schema)
+        await run(conn, steps.texts)
+    return steps.installs

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from psycopg import AsyncConnection
+
     from messagedb._server import Server
     from messagedb.embedded import EmbeddedServer
+    from messagedb.registry import MessageRegistry
 
 
 class AsyncLifetime(AsyncOperations):
@@ -62,6 +65,11 @@ class AsyncLifetime(AsyncOperations):
         else:
             place = where(self._settings.conninfo)
         return f"<{type(self).__name__} {place} ({state})>"
+
+    @property
+    def registry(self) -> MessageRegistry:
+        """The classes whose instances can be written as messages; more may be added."""
+        return self._settings.registry
 
     async def __aenter__(self) -> Self:
         """Open the client."""
@@ -106,25 +114,40 @@ class AsyncLifetime(AsyncOperations):
                 if server is not None:
                     await run_blocking(server.stop)
 
+    async def connect(self) -> AsyncConnection[Any]:
+        """Make a connection of its own: set up like those of the pool, not one of them.
+
+        For what outlives an operation, such as LISTEN or a lock of a session. It is yours to close,
+        and has no time limit but those of the server.
+
+        Raises:
+            StoreUnavailableError: it could not be made. Nothing was sent.
+        """
+        return await (await self._opened()).connect()
+
     async def _opened(self) -> AsyncSource:
         source = self._source
         if source is not None:
             return source
         async with self._opening:
             if self._closed:
-                raise StoreUnavailableError(
+                closed = StoreUnavailableError(
                     "the client is closed: make a new one. Nothing was sent."
                 )
+                closed.can_come_back = False
+                raise closed
             if self._source is None:
                 self._source = await self._open_source()
             return self._source
 
     async def _open_source(self) -> AsyncSource:
         if self._lent_before_fork:
-            raise StoreUnavailableError(
+            forked = StoreUnavailableError(
                 "the pool was lent to the client before the fork, and is the parent's: make a "
                 "client with a pool of this process. Nothing was sent."
             )
+            forked.can_come_back = False
+            raise forked
         if self._borrowed is not None:
             return await open_borrowed(self._borrowed, self._profile)
         folder = self._settings.embedded_folder

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from messagedb._server import Server
     from messagedb.expected_version import ExpectedVersion
     from messagedb.messages import Message, NewMessage
+    from messagedb.registry import DataInstance
 
 
 class AsyncOperations(ABC):
@@ -53,7 +54,7 @@ class AsyncOperations(ABC):
     async def write_message(
         self,
         stream_name: str,
-        message: NewMessage,
+        message: NewMessage | DataInstance,
         *,
         id: UUID | str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -70,8 +71,10 @@ class AsyncOperations(ABC):
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
                 too, but no member of a group gets its messages, and only ``get_category_messages``
                 and ``get_last_stream_message`` read it.
-            message: what to write. Its own id and metadata are used unless the arguments give
-                others.
+            message: what to write. A NewMessage's own id and metadata are used unless the arguments
+                give others. An instance of a class in the client's registry gets a new id in each
+                call: to be able to repeat the write, make a NewMessage of it once
+                (``registry.encode``), or give the id.
             id: the message's id, instead of its own.
             metadata: the message's metadata, instead of its own.
             expected_version: the position of the stream's last message, ``NO_STREAM``,
@@ -83,15 +86,16 @@ class AsyncOperations(ABC):
             OutcomeUnknownError: sent and not answered, also when sent again. It may be stored, or
                 still come.
         """
+        told = self._profile.settings
         write = requests.write_one(
-            stream_name, message, id, metadata, expected_version, self._profile.settings.decimals
+            stream_name, message, id, metadata, expected_version, told.decimals, told.registry
         )
         return (await self._write(write))[0]
 
     async def write_messages(
         self,
         stream_name: str,
-        messages: Iterable[NewMessage],
+        messages: Iterable[NewMessage | DataInstance],
         *,
         expected_version: ExpectedVersion = ANY,
     ) -> list[int]:
@@ -105,7 +109,7 @@ class AsyncOperations(ABC):
         Args:
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
                 too.
-            messages: what to write; any iterable, read once.
+            messages: what to write, as in ``write_message``; any iterable, read once.
             expected_version: the position of the stream's last message, ``NO_STREAM``,
                 ``STREAM_EXISTS``, or ``ANY``.
 
@@ -117,8 +121,9 @@ class AsyncOperations(ABC):
             OutcomeUnknownError: sent and not answered, also when sent again. All may be stored, or
                 none, or still come.
         """
+        told = self._profile.settings
         write = requests.write_many(
-            stream_name, messages, expected_version, self._profile.settings.decimals
+            stream_name, messages, expected_version, told.decimals, told.registry
         )
         return await self._write(write) if write.encoded else []
 

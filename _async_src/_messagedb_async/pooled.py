@@ -34,9 +34,8 @@ class AsyncPooledOperations(AsyncLifetime):
             except psycopg.Error as error:
                 attempts -= 1
                 if not (attempts and is_lost(error, conn.closed) and _time_is_left(deadline)):
-                    raise translate(
-                        error, NOTHING_READ, has_condition=read.has_condition
-                    ) from error
+                    has_condition = read.has_condition or read.has_sql
+                    raise translate(error, NOTHING_READ, has_condition=has_condition) from error
             finally:
                 await source.release(conn)
 

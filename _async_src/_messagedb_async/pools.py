@@ -88,6 +88,20 @@ class AsyncSource:
     async def set_up_again(self, conn: Any) -> None:
         """Undo what a user may have set on a connection. One that is not ours is its owner's."""
 
+    async def connect(self) -> AsyncConnection[Any]:
+        """Make a connection like those of the pool, which is not the pool's.
+
+        Raises:
+            StoreUnavailableError: it could not be made. Nothing was sent.
+        """
+        try:
+            conn: Any = await self.pool._connect()  # pyright: ignore[reportPrivateUsage]
+        except (psycopg.Error, UnicodeError) as error:
+            raise cannot_connect(error, "the store") from error
+        conn._pool = None
+        own: AsyncConnection[Any] = conn
+        return own
+
     async def release(self, conn: Any) -> None:
         """Give a connection back; close it first unless it can serve another operation."""
         if not is_clean(conn):

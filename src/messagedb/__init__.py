@@ -4,15 +4,43 @@ from __future__ import annotations
 
 from _messagedb_async.bound import AsyncBoundClient
 from _messagedb_async.client import AsyncClient
+from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
+from _messagedb_async.consumers.consumer import AsyncConsumer
+from _messagedb_async.consumers.context import AsyncContext
+from _messagedb_async.consumers.groups import resize_group_async
+from _messagedb_async.consumers.running import run_all_async
 from _messagedb_async.transactions import AsyncTransaction
 
-from . import embedded, errors, schema, streams
+from . import consumers, embedded, errors, schema, streams
+from ._scans import AllScan, Lag, Scan, Writer
 from ._sync.bound import BoundClient
 from ._sync.client import Client
+from ._sync.consumers.all_consumer import AllConsumer
+from ._sync.consumers.consumer import Consumer
+from ._sync.consumers.context import Context
+from ._sync.consumers.groups import resize_group
+from ._sync.consumers.running import run_all
 from ._sync.transactions import Transaction
+from .consumers import (
+    NO_RETRY,
+    ConsumerStatus,
+    GroupMember,
+    GroupResize,
+    HandlerOutcome,
+    Park,
+    ParkedMessage,
+    Retry,
+    RetryPolicy,
+    Skip,
+    Stop,
+    StreamPositionStore,
+    TablePositionStore,
+    group_member_from_env,
+)
 from .errors import (
     DuplicateMessageError,
     EmbeddedServerError,
+    HandlerError,
     IncompatibleServerError,
     MessageDBError,
     MessageDecodeError,
@@ -29,38 +57,70 @@ from .errors import (
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
 from .messages import Message, NewMessage
+from .registry import MessageRegistry
 
 __all__ = [
     "ANY",
+    "NO_RETRY",
     "NO_STREAM",
     "STREAM_EXISTS",
+    "AllConsumer",
+    "AllScan",
+    "AsyncAllConsumer",
     "AsyncBoundClient",
     "AsyncClient",
+    "AsyncConsumer",
+    "AsyncContext",
     "AsyncTransaction",
     "BoundClient",
     "Client",
+    "Consumer",
+    "ConsumerStatus",
+    "Context",
     "DuplicateMessageError",
     "EmbeddedServerError",
     "ExpectedVersion",
+    "GroupMember",
+    "GroupResize",
+    "HandlerError",
+    "HandlerOutcome",
     "IncompatibleServerError",
+    "Lag",
     "Message",
     "MessageDBError",
     "MessageDecodeError",
+    "MessageRegistry",
     "NewMessage",
     "OutcomeUnknownError",
+    "Park",
+    "ParkedMessage",
     "PoolTimeoutError",
     "PositionConflictError",
+    "Retry",
+    "RetryPolicy",
     "RetryableError",
+    "Scan",
     "ServerError",
+    "Skip",
+    "Stop",
     "StoreUnavailableError",
+    "StreamPositionStore",
     "StreamState",
+    "TablePositionStore",
     "Transaction",
     "TransactionAbortedError",
     "TransactionTimeoutError",
     "ValidationError",
+    "Writer",
     "WrongExpectedVersionError",
+    "consumers",
     "embedded",
     "errors",
+    "group_member_from_env",
+    "resize_group",
+    "resize_group_async",
+    "run_all",
+    "run_all_async",
     "schema",
     "streams",
 ]

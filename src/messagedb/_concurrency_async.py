@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+import inspect
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from psycopg_pool.pool_async import AddConnection, ReturnConnection
 
+from ._signals import taken
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from psycopg_pool import AsyncConnectionPool
 
 __all__ = [
     "AddConnection",
+    "Condition",
+    "Event",
+    "Interruptible",
     "Lock",
+    "Task",
+    "answer",
+    "checkpoint",
     "get_blocking",
     "give_back",
     "here",
+    "is_of_this_half",
+    "on_signals",
     "run_blocking",
     "sleep",
     "worker_queue",
@@ -26,6 +38,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Condition = asyncio.Condition
 Lock = asyncio.Lock
 sleep = asyncio.sleep
 
@@ -87,3 +100,108 @@ async def give_back(pool: AsyncConnectionPool[Any], conn: Any) -> None:
         # the pool takes it.
         pool.run_task(ReturnConnection(pool, conn, from_getconn=False))
         raise
+
+
+async def checkpoint() -> None:
+    """Let other tasks of the event loop go on for a moment."""
+    await asyncio.sleep(0)
+
+
+def is_of_this_half(function: Any) -> bool:
+    """Whether a function of the user's can be awaited here: a coroutine function."""
+    call = cast("Any", type(function)).__call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+async def answer(value: Any) -> Any:
+    """The result of a user's function that may be of either kind."""
+    return await value if inspect.isawaitable(value) else value
+
+
+class Event:
+    """A flag that can be waited for, with a limit."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.is_set = self._event.is_set
+        self.set = self._event.set
+        self.clear = self._event.clear
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, at most so many seconds; tell whether it is."""
+        if self._event.is_set():
+            return True
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._event.wait()
+        except TimeoutError:
+            return self._event.is_set()
+
+
+class Task(Generic[R]):
+    """Something that goes on beside: an asyncio task."""
+
+    def __init__(self, function: Callable[..., Awaitable[R]], *args: Any) -> None:
+        async def run() -> R:
+            return await function(*args)
+
+        self._task = asyncio.create_task(run())
+        # Its error is told by result(), if anybody asks.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    async def result(self) -> R:
+        """Wait for its end, and give its result or raise its error."""
+        return await self._task
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait for its end, at most so many seconds; tell whether it has come."""
+        await asyncio.wait([self._task], timeout=timeout)
+        return self._task.done()
+
+    async def end(self) -> None:
+        """End it: by cancellation here, by itself in a thread."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+class Interruptible(Generic[R]):
+    """A call that another task may end by cancelling it, without cancelling its caller."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Future[R] | None = None
+        self.was_interrupted = False
+
+    async def run(self, function: Callable[[], Awaitable[R]]) -> R | None:
+        """Call a function; give None if it was interrupted."""
+        self._task = asyncio.ensure_future(function())
+        try:
+            return await self._task
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self.was_interrupted and not (task is not None and task.cancelling()):
+                return None
+            raise
+
+    def interrupt(self) -> bool:
+        """Interrupt it; tell whether that can be done."""
+        self.was_interrupted = True
+        if self._task is not None:
+            self._task.cancel()
+        return True
+
+
+@contextmanager
+def on_signals(callback: Callable[[int], object]) -> Generator[None]:
+    """Call a function in the event loop at the first SIGINT or SIGTERM; the second one kills.
+
+    Raises:
+        ValueError: this is not the main thread.
+    """
+    loop = asyncio.get_running_loop()
+    with taken(lambda number: loop.call_soon_threadsafe(callback, number)):
+        yield

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from psycopg_pool.pool import AddConnection
 
+from ._signals import taken
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from psycopg_pool import ConnectionPool
 
 __all__ = [
     "AddConnection",
+    "Condition",
+    "Event",
+    "Interruptible",
     "Lock",
+    "Task",
+    "answer",
+    "checkpoint",
     "get_blocking",
     "give_back",
     "here",
+    "is_of_this_half",
+    "on_signals",
     "run_blocking",
     "sleep",
     "worker_queue",
@@ -27,6 +40,8 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Condition = threading.Condition
+Event = threading.Event
 Lock = threading.Lock
 sleep = time.sleep
 
@@ -54,3 +69,99 @@ def worker_queue(queue: Any) -> Any:
 def give_back(pool: ConnectionPool[Any], conn: Any) -> None:
     """Return a connection to its pool."""
     pool.putconn(conn)
+
+
+def checkpoint() -> None:
+    """Let others go on: threads do by themselves."""
+
+
+def is_of_this_half(function: Any) -> bool:
+    """Whether a function of the user's can be called here: no coroutine function."""
+    call = cast("Any", type(function)).__call__
+    return not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call))
+
+
+def answer(value: Any) -> Any:
+    """The result of a user's function."""
+    return value
+
+
+class Task(Generic[R]):
+    """Something that goes on beside: a thread, which does not keep the process from ending."""
+
+    def __init__(self, function: Callable[..., R], *args: Any) -> None:
+        self._function = function
+        self._args = args
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="messagedb", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function(*self._args)
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return not self._thread.is_alive()
+
+    def result(self) -> R:
+        """Wait for its end, and give its result or raise its error."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        value: R = self._value
+        return value
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for its end, at most so many seconds; tell whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def end(self) -> None:
+        """Wait for its end: a thread is told elsewhere, and ends by itself."""
+        self._thread.join()
+
+
+class Interruptible(Generic[R]):
+    """A call that nobody can interrupt: it is the calling thread's."""
+
+    was_interrupted = False
+
+    def run(self, function: Callable[[], R]) -> R | None:
+        """Call a function."""
+        return function()
+
+    def interrupt(self) -> bool:
+        """Tell that it cannot be interrupted."""
+        return False
+
+
+@contextmanager
+def on_signals(callback: Callable[[int], object]) -> Generator[None]:
+    """Call a function in a thread at the first SIGINT or SIGTERM; the second one kills.
+
+    Not in the signal's own handler: that runs wherever the main thread is, perhaps with a lock.
+
+    Raises:
+        ValueError: this is not the main thread.
+    """
+    reader, writer = os.pipe()
+
+    def watch() -> None:
+        number = os.read(reader, 1)
+        os.close(reader)
+        if number != b"\0":
+            callback(number[0])
+
+    threading.Thread(target=watch, name="messagedb signals", daemon=True).start()
+    try:
+        with taken(lambda number: os.write(writer, bytes([number]))):
+            yield
+    finally:
+        with suppress(OSError):  # nobody reads any more after a signal
+            os.write(writer, b"\0")
+        os.close(writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from ._json import encode_object
 from ._sql import Statement, Statements, with_condition
 from .errors import ValidationError
 from .messages import Message, NewMessage
+from .registry import MessageRegistry, refuse_unfaithful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +29,8 @@ class Read(msgspec.Struct, frozen=True):
     has_condition: bool = False
     prefers_query: bool = False
     """Whether the query is the better of the two where the role may read the table."""
+    has_sql: bool = False
+    """Whether both hold SQL of the user's, which needs no setting of the server's."""
 
 
 class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
@@ -137,11 +141,12 @@ def write_one(
     metadata: Mapping[str, Any] | None,
     expected_version: ExpectedVersion,
     decimals: bool,
+    registry: MessageRegistry,
 ) -> Write:
     """A write of one message, checked and encoded."""
     arguments.check_stream_name(stream_name)
     expected = arguments.expected_version_code(expected_version)
-    message = _new_message(message, "message")
+    message = _new_message(message, "message", registry)
     if id is not None or metadata is not None:
         message = NewMessage(
             message.type,
@@ -149,11 +154,15 @@ def write_one(
             message.metadata if metadata is None else metadata,
             message.id if id is None else id,
         )
-    return Write(stream_name, (message,), [_encode(message, decimals)], expected)
+    return Write(stream_name, (message,), [_encode(message, decimals, registry)], expected)
 
 
 def write_many(
-    stream_name: str, messages: Iterable[Any], expected_version: ExpectedVersion, decimals: bool
+    stream_name: str,
+    messages: Iterable[Any],
+    expected_version: ExpectedVersion,
+    decimals: bool,
+    registry: MessageRegistry,
 ) -> Write:
     """A write of many messages, all of them checked and encoded before any is sent."""
     arguments.check_stream_name(stream_name)
@@ -166,9 +175,10 @@ def write_many(
             "message goes to write_message(). Nothing was sent."
         ) from None
     given = tuple(
-        _new_message(message, f"messages[{index}]") for index, message in enumerate(iterator)
+        _new_message(message, f"messages[{index}]", registry)
+        for index, message in enumerate(iterator)
     )
-    encoded = [_encode(message, decimals, index) for index, message in enumerate(given)]
+    encoded = [_encode(message, decimals, registry, index) for index, message in enumerate(given)]
     first_at: dict[str, int] = {}
     for index, message in enumerate(encoded):
         if first_at.setdefault(message.id, index) != index:
@@ -180,10 +190,18 @@ def write_many(
     return Write(stream_name, given, encoded, expected)
 
 
-def _new_message(message: Any, what: str) -> NewMessage:
+def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessage:
     if isinstance(message, NewMessage):
         return message
+    if type(message) in registry:
+        return registry.encode(message)
     given, advice = type(message).__name__, 'give NewMessage("Deposited", {"amount": 5})'
+    if isinstance(message, type):
+        advice += ", or an instance of the class"
+    elif isinstance(message, msgspec.Struct) or dataclasses.is_dataclass(message):
+        advice += f", or register the class, client.registry.add({given})"
+    else:
+        advice += ", or an instance of a class that the client's registry has"
     if isinstance(message, Message):
         advice = "make one of it, NewMessage(read.type, read.data, read.metadata)"
     raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
@@ -193,12 +211,17 @@ def _new_message(message: Any, what: str) -> NewMessage:
 _LARGEST_TEXT = 1_000_000_000
 
 
-def _encode(message: NewMessage, decimals: bool, index: int | None = None) -> EncodedMessage:
+def _encode(
+    message: NewMessage, decimals: bool, registry: MessageRegistry, index: int | None = None
+) -> EncodedMessage:
+    given: Any = message.data
     data: str | None = None
     metadata: str | None = None
     try:
-        if message.data is not None:
-            data = encode_object(message.data, what="data", decimals=decimals)
+        if given is not None:
+            data = encode_object(given, what="data", decimals=decimals)
+            if given.__class__ is not dict and data is not None:
+                refuse_unfaithful(registry, message, data, decimals)
         if message.metadata is not None:
             metadata = encode_object(message.metadata, what="metadata", decimals=decimals)
         if len(data or "") + len(metadata or "") > _LARGEST_TEXT:

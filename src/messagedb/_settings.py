@@ -8,6 +8,7 @@ import msgspec
 
 from ._conninfo import check_conninfo
 from .errors import ValidationError
+from .registry import MessageRegistry
 
 EMBEDDED_PREFIX = "embedded:"
 
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     direct_writes: bool | None
     default_batch_size: int
     decimals: bool
+    registry: MessageRegistry = msgspec.field(default_factory=MessageRegistry)
 
     @property
     def embedded_folder(self) -> str | None:
@@ -59,6 +61,12 @@ def check_settings(settings: Settings) -> None:
     check_seconds("command_timeout", settings.command_timeout)
     if settings.decimals not in (True, False):
         raise ValidationError(f"decimals must be True or False, not {settings.decimals!r}")
+    registry: Any = settings.registry
+    if not isinstance(registry, MessageRegistry):
+        raise ValidationError(
+            f"registry must be a MessageRegistry, not {type(registry).__name__}: make one, and add "
+            "your classes to it with its add()"
+        )
     for name in ("pooler", "direct_writes"):
         flag: Any = getattr(settings, name)
         if flag not in (None, True, False):

@@ -86,11 +86,23 @@ _SCHEMA: Final = "{schema}"
 _COLUMNS: Final = "{columns}"
 _TABLE_COLUMNS: Final = "{table columns}"
 _CONDITION: Final = "{condition}"
-# The server's hash_64 of its cardinal_id in plain SQL: calls of its PL/pgSQL for every row that is
-# looked at would cost several times as much as all the rest of a read.
 _CARDINAL_HASH: Final = "{hash of the cardinal id}"
 # In the formatted text: a character that no name can have.
 _PLACE_OF_CONDITION: Final = b"\0"
+
+TABLE_COLUMNS: Final = (
+    "m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position, "
+    "m.data::varchar, m.metadata::varchar, m.time"
+)
+"""The columns of a table *m* of messages, as the server's functions give them."""
+
+# Each name is that of the category $1, or has its id behind it and one character. A bit string of
+# 128 that becomes one of 64 keeps the first half.
+CARDINAL_HASH: Final = (
+    "('x' || md5(split_part(right(stream_name, -1 - length($1)), '+', 1)))::bit(64)::bigint"
+)
+"""The server's hash_64 of its cardinal_id in plain SQL: calls of its PL/pgSQL for every row that is
+looked at would cost several times as much as all the rest of a read."""
 
 _TEXTS: Final = {
     "write_message": """
@@ -251,20 +263,12 @@ class Statements(msgspec.Struct, frozen=True):
 def statements(schema: str) -> Statements:
     """Format every statement for a schema."""
     columns = "id, stream_name, type, position, global_position, data, metadata, time"
-    table_columns = (
-        "m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position, "
-        "m.data::varchar, m.metadata::varchar, m.time"
-    )
-    # Each name is that of the category, or has its id behind it and one character. A bit string of
-    # 128 that becomes one of 64 keeps the first half.
-    cardinal_id = "split_part(right(stream_name, -1 - length($1)), '+', 1)"
-    cardinal_hash = f"('x' || md5({cardinal_id}))::bit(64)::bigint"
     return Statements(
         **{
             name: text.strip()
             .replace(_COLUMNS, columns)
-            .replace(_TABLE_COLUMNS, table_columns)
-            .replace(_CARDINAL_HASH, cardinal_hash)
+            .replace(_TABLE_COLUMNS, TABLE_COLUMNS)
+            .replace(_CARDINAL_HASH, CARDINAL_HASH)
             .replace(_CONDITION, _PLACE_OF_CONDITION.decode())
             .replace(_SCHEMA, quoted(schema))
             .encode()

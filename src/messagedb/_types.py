@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -13,3 +13,27 @@ AsyncWork: TypeAlias = Callable[[T], Awaitable[R]]
 
 Work: TypeAlias = Callable[[T], R]
 """What is done with a T, in a function."""
+
+AsyncCall: TypeAlias = Callable[[], Awaitable[R]]
+"""A coroutine function without arguments."""
+
+Call: TypeAlias = Callable[[], R]
+"""A function without arguments."""
+
+AsyncHandler: TypeAlias = Callable[..., Awaitable[Any]]
+"""Handles a message: a coroutine function of the message and, if it wants it, the context."""
+
+Handler: TypeAlias = Callable[..., Any]
+"""Handles a message: a function of the message and, if it wants it, the context."""
+
+AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaitable[Any]]
+"""Goes around each call of a handler: a coroutine function of the context and of the next one."""
+
+Middleware: TypeAlias = Callable[[T, Callable[[T], Any]], Any]
+"""Goes around each call of a handler: a function of the context and of the next one."""
+
+AsyncOnError: TypeAlias = Literal["stop", "park", "skip"] | Callable[..., Any]
+"""What becomes of a message that no attempt could handle; or a function, also a coroutine's."""
+
+OnError: TypeAlias = Literal["stop", "park", "skip"] | Callable[..., Any]
+"""What becomes of a message that no attempt could handle; or a function that says it."""

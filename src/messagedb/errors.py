@@ -14,6 +14,7 @@
     ├── RetryableError                deadlock, serialization failure: rolled back, run it again
     ├── TransactionAbortedError       the server had already rolled the transaction back
     ├── TransactionTimeoutError       the transaction's time was up; rolled back
+    ├── HandlerError                  a message could not be handled; the consumer stopped before it
     ├── PositionConflictError         another consumer runs under this identifier
     ├── IncompatibleServerError       the server, its database or libpq cannot be used
     └── ServerError                   the rest, with ``.sqlstate``
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DuplicateMessageError",
     "EmbeddedServerError",
+    "HandlerError",
     "IncompatibleServerError",
     "MessageDBError",
     "MessageDecodeError",
@@ -165,7 +167,12 @@ class StoreUnavailableError(MessageDBError):
 
     In the database: nothing of this call is stored: nothing was sent, or the server said that it
     rolled back.
+
+    Attributes:
+        can_come_back: whether the same call may succeed later; False when the client is closed.
     """
+
+    can_come_back: bool = True
 
 
 class PoolTimeoutError(StoreUnavailableError):
@@ -260,10 +267,55 @@ class TransactionTimeoutError(MessageDBError):
     """
 
 
-class PositionConflictError(MessageDBError):
-    """Another consumer stores positions under this identifier.
+class HandlerError(MessageDBError):
+    """A message could not be handled, and the consumer has stopped before it.
 
-    In the database: the position is the other consumer's.
+    In the database: the position before the message is stored, so that it is the first one when the
+    consumer runs again. What the handler itself has written is stored, unless the consumer is
+    transactional.
+
+    Its ``__cause__`` is the handler's last error, if there was one.
+
+    Attributes:
+        consumer: the name of the consumer, that of its position's stream or row.
+        stream_name: the stream of the message.
+        position: its position in the stream.
+        global_position: its position in the store.
+        type: its message type.
+        attempts: how often the handler was called.
+        reason: the handler's word, or its error in one line.
+    """
+
+    def __init__(
+        self,
+        consumer: str,
+        stream_name: str,
+        position: int,
+        global_position: int,
+        type: str,
+        attempts: int,
+        reason: str,
+    ) -> None:
+        self.consumer = consumer
+        self.stream_name = stream_name
+        self.position = position
+        self.global_position = global_position
+        self.type = type
+        self.attempts = attempts
+        self.reason = reason
+        times = "once" if attempts == 1 else f"{attempts} times"
+        super().__init__(
+            f"consumer {consumer!r} could not handle message {position} of stream {stream_name!r} "
+            f"(global position {global_position}, type {type!r}): its handler was called {times}, "
+            f"at last: {reason}. The position stays before it: mend the handler and run the "
+            "consumer again, or let it park or skip such messages with on_error."
+        )
+
+
+class PositionConflictError(MessageDBError):
+    """Another consumer stores positions under this identifier, or what is stored is none of ours.
+
+    In the database: the position is the other consumer's, or what it was.
     """
 
 

@@ -82,6 +82,13 @@ def _masked(value: object) -> object:
     return _TIME if isinstance(value, datetime.datetime) else value
 
 
+def query(url: str, text: str, *params: Any) -> list[tuple[Any, ...]]:
+    """Execute one statement on a connection of its own, and give its rows."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        cursor = conn.execute(text.encode(), params)
+        return cursor.fetchall() if cursor.description is not None else []
+
+
 @dataclass(frozen=True)
 class Pair:
     """A connection to each of the two databases."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 
+from messagedb.schema._notify import CHANNEL
 from tests.conformance.calls import TABLES, Databases, Pair
 from tests.support import genuine
 
@@ -56,3 +58,33 @@ def url(request: pytest.FixtureRequest, databases: Databases) -> str:
     with connect(found) as conn:
         conn.execute(TABLES.encode())
     return found
+
+
+@pytest.fixture(params=["ours", "genuine"])
+def fresh_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
+    """Give a superuser's URL of a database with a Message DB: ours, or the genuine one."""
+    url = new_database(install=request.param == "ours")
+    if request.param == "genuine":
+        genuine.install(url)
+    return url
+
+
+@pytest.fixture
+def heard(fresh_url: str) -> Iterator[Callable[[], list[str]]]:
+    """Give a function that gives what was notified since it was last called."""
+    with psycopg.connect(fresh_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("listen {}").format(sql.Identifier(CHANNEL)))
+
+        def collect() -> list[str]:
+            # Notifications come in the order of the commits, so none is behind this mark.
+            mark = uuid.uuid4().hex
+            with psycopg.connect(fresh_url, autocommit=True) as other:
+                other.execute("select pg_notify(%s, %s)", [CHANNEL, mark])
+            found: list[str] = []
+            for notification in conn.notifies(timeout=30):
+                if notification.payload == mark:
+                    return found
+                found.append(notification.payload)
+            raise AssertionError(f"the mark did not come within 30 seconds, only {found}")
+
+        yield collect

@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from messagedb import schema
 from messagedb.errors import IncompatibleServerError, StoreUnavailableError, ValidationError
-from tests.conformance.calls import Databases
+from tests.support import genuine
 
 NewDatabase = Callable[..., str]
 
@@ -27,6 +27,7 @@ SNAPSHOT = (
     " where pronamespace = 'message_store'::regnamespace order by oid",
     "select xmin::text, oid::text, relname, relfilenode, relacl::text from pg_class"
     " where relnamespace = 'message_store'::regnamespace order by oid",
+    "select xmin::text, tgname, tgrelid::text from pg_trigger order by oid",
     "select xmin::text, nspname, nspacl::text from pg_namespace order by oid",
 )
 
@@ -82,10 +83,19 @@ def test_processes_install_once(new_database: NewDatabase) -> None:
     assert sorted(answers) == ["False"] * 7 + ["True"]
 
 
-def test_the_genuine_one_is_left_alone(databases: Databases) -> None:
-    before = snapshot(databases.genuine)
-    assert schema.install(databases.genuine) is False
-    assert snapshot(databases.genuine) == before
+def test_the_genuine_one_is_left_alone(new_database: NewDatabase) -> None:
+    url = new_database(install=False)
+    genuine.install(url)
+    before = snapshot(url)
+    assert schema.install(url) is False
+    *after, namespaces = snapshot(url)
+    assert after == before[:-1]
+    # Our own schema is beside it, and nothing else is new.
+    added = [row[1] for row in namespaces if row not in before[-1]]
+    assert added == ["messagedb"]
+    assert [row for row in namespaces if row[1] != "messagedb"] == before[-1]
+    assert schema.install(url) is False
+    assert snapshot(url) == [*after, namespaces]
 
 
 @pytest.mark.parametrize("name", ["other", "Other Store", 'a"b', "it's", "%s", "naïve", "a$1"])
@@ -122,6 +132,14 @@ def test_the_script_is_the_same_installation(new_database: NewDatabase) -> None:
     assert schema.install(url) is False
     by_hand, by_us = snapshot(url), snapshot(new_database())
     assert [row[2:] for row in by_hand[0]] == [row[2:] for row in by_us[0]]
+    assert [row[1:] for row in by_hand[-1]] == [row[1:] for row in by_us[-1]]
+
+
+def test_the_script_for_a_second_one_beside_it(new_database: NewDatabase) -> None:
+    url = new_database()
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(schema.script(schema="other").encode())
+    assert schema.install(url, schema="other") is False
 
 
 def test_a_database_in_another_encoding(new_database: NewDatabase) -> None:
@@ -182,12 +200,12 @@ def test_an_owner_who_is_no_superuser(
         write = "select write_message(gen_random_uuid()::varchar, 's-1', 'T', '{}')"
         assert conn.execute(write).fetchone() == (0,)
         conn.execute("reset role")
-        conn.execute("drop schema message_store cascade")
+        conn.execute("drop schema message_store, messagedb cascade")
         conn.execute(give.format(database, me))
 
 
 def test_a_wrong_schema_name() -> None:
-    for name in ("", "pg_store", "x" * 64, "a\0b", "\ud800", "$messagedb$"):
+    for name in ("", "pg_store", "x" * 64, "a\0b", "\ud800", "$messagedb$", "messagedb"):
         with pytest.raises(ValidationError, match="schema"):
             schema.install("host=127.0.0.1", schema=name)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, assert_type
 
+import msgspec
 from psycopg import AsyncConnection, IsolationLevel
 
 from messagedb import (
@@ -13,10 +15,44 @@ from messagedb import (
     AsyncClient,
     AsyncTransaction,
     Message,
+    MessageRegistry,
     NewMessage,
     errors,
     schema,
 )
+
+registry = MessageRegistry()
+
+
+@registry.add
+class Deposited(msgspec.Struct):
+    amount: int
+
+
+@registry.add(type="AccountOpened")
+@dataclasses.dataclass
+class Opened:
+    owner: str
+
+
+async def write_typed(url: str) -> None:
+    client = AsyncClient(url, registry=registry)
+    assert_type(client.registry, MessageRegistry)
+    assert_type(
+        await client.write_message("account-1", Deposited(amount=5), metadata={"a": 1}), int
+    )
+    await client.write_message(
+        "account-1", Opened("Ada"), id="0190b1f0-0000-7000-8000-000000000000"
+    )
+    await client.write_messages("account-1", [Opened("Ada"), Deposited(amount=5), NewMessage("A")])
+    await client.write_messages("account-1", [Deposited(amount=5)])
+    await client.write_message("account-1", {"amount": 5})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(registry.encode(Opened("Ada")), NewMessage)
+    assert_type(registry.add(Deposited), type[Deposited])
+    assert_type(registry.type_of(Deposited), str)
+    for name, cls in registry:
+        assert_type(name, str)
+        assert_type(cls, type[Any])
 
 
 async def use(url: str) -> None:
@@ -63,6 +99,8 @@ async def last(tx: AsyncTransaction) -> str | None:
 
 async def install(url: str) -> None:
     assert_type(await schema.install_async(url), bool)
+    assert_type(await schema.install_notify_async(url), bool)
+    assert_type(await schema.remove_notify_async(url), bool)
 
 
 def handle(error: errors.WrongExpectedVersionError) -> errors.MessageDBError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, assert_type
 
+import msgspec
 from psycopg import Connection, IsolationLevel
 
 from messagedb import (
@@ -12,11 +14,41 @@ from messagedb import (
     STREAM_EXISTS,
     Client,
     Message,
+    MessageRegistry,
     NewMessage,
     Transaction,
     errors,
     schema,
 )
+
+registry = MessageRegistry()
+
+
+@registry.add
+class Deposited(msgspec.Struct):
+    amount: int
+
+
+@registry.add(type="AccountOpened")
+@dataclasses.dataclass
+class Opened:
+    owner: str
+
+
+def write_typed(url: str) -> None:
+    client = Client(url, registry=registry)
+    assert_type(client.registry, MessageRegistry)
+    assert_type(client.write_message("account-1", Deposited(amount=5), metadata={"a": 1}), int)
+    client.write_message("account-1", Opened("Ada"), id="0190b1f0-0000-7000-8000-000000000000")
+    client.write_messages("account-1", [Opened("Ada"), Deposited(amount=5), NewMessage("A")])
+    client.write_messages("account-1", [Deposited(amount=5)])
+    client.write_message("account-1", {"amount": 5})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(registry.encode(Opened("Ada")), NewMessage)
+    assert_type(registry.add(Deposited), type[Deposited])
+    assert_type(registry.type_of(Deposited), str)
+    for name, cls in registry:
+        assert_type(name, str)
+        assert_type(cls, type[Any])
 
 
 def use(url: str) -> None:
@@ -61,6 +93,8 @@ def last(tx: Transaction) -> str | None:
 
 def install(url: str) -> None:
     assert_type(schema.install(url), bool)
+    assert_type(schema.install_notify(url), bool)
+    assert_type(schema.remove_notify(url), bool)
 
 
 def handle(error: errors.WrongExpectedVersionError) -> errors.MessageDBError:

@@ -27,6 +27,7 @@ EXAMPLES = [
     errors.RetryableError("deadlock", "40P01"),
     errors.TransactionAbortedError("aborted"),
     errors.TransactionTimeoutError("late"),
+    errors.HandlerError("a:position-x", "a-1", 3, 17, "Opened", 5, "ValueError: no"),
     errors.PositionConflictError("taken"),
     errors.IncompatibleServerError("old"),
     errors.ServerError("odd", "XX000"),

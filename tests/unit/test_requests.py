@@ -12,6 +12,7 @@ from messagedb import (
     NO_STREAM,
     STREAM_EXISTS,
     DuplicateMessageError,
+    MessageRegistry,
     NewMessage,
     WrongExpectedVersionError,
 )
@@ -26,7 +27,9 @@ IDS = [uuid.UUID(int=n) for n in range(4)]
 
 def batch(*numbers: int, expected: ExpectedVersion = ANY) -> requests.Write:
     messages = [NewMessage("A", {"n": n}, id=IDS[n]) for n in numbers]
-    return requests.write_many("s-1", messages, expected, decimals=False)
+    return requests.write_many(
+        "s-1", messages, expected, decimals=False, registry=MessageRegistry()
+    )
 
 
 def found(**places: int) -> dict[str, tuple[str, int]]:
@@ -125,7 +128,9 @@ def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
         NewMessage("A\tB\nC\rD\\E", {"text": "back\\slash \t tab é", "n": 1}, id=IDS[0]),
         NewMessage("Plain", None, {"m": None}, id=IDS[1]),
     ]
-    write = requests.write_many("s-\t1\\", messages, ANY, decimals=False)
+    write = requests.write_many(
+        "s-\t1\\", messages, ANY, decimals=False, registry=MessageRegistry()
+    )
     rows = b"".join(batches.copy_blocks(write, 6)).decode().split("\n")
     assert rows.pop() == ""
     first, second = (row.split("\t") for row in rows)
@@ -138,7 +143,7 @@ def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
 
 def test_copied_blocks_are_neither_many_nor_large() -> None:
     messages = [NewMessage("A", {"text": "x" * 1000}) for _ in range(1000)]
-    write = requests.write_many("s-1", messages, ANY, decimals=False)
+    write = requests.write_many("s-1", messages, ANY, decimals=False, registry=MessageRegistry())
     blocks = list(batches.copy_blocks(write, -1))
     assert 2 <= len(blocks) <= 10
     assert max(map(len, blocks)) < 300_000

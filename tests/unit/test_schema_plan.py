@@ -17,8 +17,9 @@ from messagedb.errors import (
     StoreUnavailableError,
     ValidationError,
 )
+from messagedb.schema._facts import Facts, with_own_version
 
-EMPTY = plan.Facts(
+EMPTY = Facts(
     server_version=180000,
     encoding="UTF8",
     in_recovery=False,
@@ -31,27 +32,36 @@ EMPTY = plan.Facts(
     may_create=True,
     has_messages=False,
     functions=[],
+    may_create_own=True,
+    own_tables=[],
 )
+# Our schema whole, in its version of today.
+OWN = {"own_tables": ["positions", "schema_version"], "own_version": 1}
 FUNCTIONS = ["category", "get_category_messages", "get_stream_messages", "write_message", "more"]
 
 
-def facts(**changes: Any) -> plan.Facts:
+def facts(**changes: Any) -> Facts:
     return msgspec.structs.replace(EMPTY, **changes)
 
 
 def test_an_empty_database_gets_everything() -> None:
-    texts = plan.steps(EMPTY, "message_store")
+    steps = plan.steps(EMPTY, "message_store")
+    texts = steps.texts
+    assert steps.installs
     assert "CREATE ROLE" in texts[0]
     assert texts[1].strip() == 'CREATE SCHEMA IF NOT EXISTS "message_store";'
     assert "".join(texts).count("CREATE FUNCTION") == 12
     assert "".join(texts).count("CREATE VIEW") == 6
+    assert "CREATE SCHEMA IF NOT EXISTS messagedb;" in texts[-1]
 
 
 def test_what_is_there_is_not_made() -> None:
-    texts = plan.steps(facts(role_exists=True, schema_exists=True, may_create_role=False), "s")
+    found = facts(role_exists=True, schema_exists=True, may_create_role=False, **OWN)
+    texts = plan.steps(found, "s").texts
     assert "CREATE ROLE" not in "".join(texts)
     assert "CREATE SCHEMA" not in "".join(texts)
     assert 'CREATE TABLE "s".messages' in texts[0]
+    assert "messagedb.positions" not in "".join(texts)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +76,56 @@ def test_what_is_there_is_not_made() -> None:
     ],
 )
 def test_a_message_db_that_is_there_is_left_alone(changes: dict[str, Any]) -> None:
-    assert plan.steps(facts(functions=FUNCTIONS, schema_exists=True, **changes), "s") == []
+    found = facts(functions=FUNCTIONS, schema_exists=True, role_exists=True, **changes)
+    steps = plan.steps(found, "s")
+    assert not steps.installs
+    # Beside it, where that can be, our own schema and nothing else.
+    assert len(steps.texts) == (not found.in_recovery)
+    assert all("messagedb.positions" in text for text in steps.texts)
+    assert '"s"' not in "".join(steps.texts)
+    assert plan.steps(msgspec.structs.replace(found, **OWN), "s").texts == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"may_create_own": False},
+        {"may_create_own": False, "own_tables": OWN["own_tables"]},
+        {"in_recovery": True},
+        {"read_only": True},
+        {"role_exists": False, "may_create_role": False},
+        {**OWN, "own_version": 99},
+    ],
+)
+def test_our_schema_is_left_out_beside_a_message_db(changes: dict[str, Any]) -> None:
+    found = facts(**({"functions": FUNCTIONS, "role_exists": True} | changes))
+    assert plan.steps(found, "s") == plan.Steps([], installs=False)
+
+
+def test_a_role_that_is_missing_is_made_first() -> None:
+    texts = plan.steps(facts(functions=FUNCTIONS, schema_exists=True), "s").texts
+    assert "CREATE ROLE" in texts[0]
+    assert "messagedb.positions" in texts[1]
+
+
+def test_message_db_is_installed_where_our_schema_cannot_be() -> None:
+    steps = plan.steps(facts(schema_exists=True, may_create_own=False), "s")
+    assert steps.installs
+    assert "messagedb.positions" not in "".join(steps.texts)
+
+
+@pytest.mark.parametrize("table", ["positions", "schema_version"])
+def test_a_schema_of_our_name_that_is_not_ours(table: str) -> None:
+    for functions in ([], FUNCTIONS):
+        with pytest.raises(IncompatibleServerError, match=rf"{table}.*Rename") as caught:
+            plan.steps(facts(functions=functions, own_tables=[table]), "s")
+        assert str(caught.value).endswith("Nothing was installed.")
+
+
+def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
+    tables = facts(functions=FUNCTIONS, role_exists=True, own_tables=OWN["own_tables"])
+    assert len(plan.steps(with_own_version(tables, (0,)), "s").texts) == 1
+    assert plan.steps(with_own_version(tables, (1,)), "s").texts == []
 
 
 @pytest.mark.parametrize(
@@ -90,7 +149,7 @@ def test_a_database_that_is_refused(changes: dict[str, Any], words: str) -> None
 
 
 def test_the_schema_is_quoted_wherever_it_stands() -> None:
-    text = "".join(plan.steps(EMPTY, 'it\'s "odd" @schema@'))
+    text = "".join(plan.steps(EMPTY, 'it\'s "odd" @schema@').texts)
     assert '"it\'s ""odd"" @schema@".messages' in text
     assert '"it\'\'s ""odd"" @schema@".messages' in text
     assert "@schema_text@" not in text
@@ -99,12 +158,15 @@ def test_the_schema_is_quoted_wherever_it_stands() -> None:
 def test_the_script_is_one_transaction() -> None:
     text = schema.script(schema="store")
     assert text.index("BEGIN;") < text.index("CREATE ROLE") < text.index('"store".messages')
+    assert text.index('"store".messages') < text.index("messagedb.positions")
     assert text.endswith("COMMIT;\n")
     assert "'1.3.0'" in text
     assert schema.VERSION == "1.3.0"
 
 
-@pytest.mark.parametrize("name", ["", "pg_x", "information_schema", "x" * 64, "é" * 32, "a\0", 1])
+@pytest.mark.parametrize(
+    "name", ["", "pg_x", "information_schema", "x" * 64, "é" * 32, "a\0", 1, "messagedb"]
+)
 def test_a_name_that_cannot_be_a_schema(name: Any) -> None:
     with pytest.raises(ValidationError, match="schema must"):
         schema.script(schema=name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from importlib import resources
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +12,9 @@ from .. import _conninfo
 from .._postgres_errors import first_line, translate
 from .._sql import quoted
 from ..errors import IncompatibleServerError, MessageDBError, ValidationError
+from ._facts import Facts
+from ._own import OWN_SCHEMA, own_script, own_steps
+from ._texts import text_of
 
 VERSION: Final = "1.3.0"
 """The version of Message DB whose interface this is; what ``message_store_version()`` answers."""
@@ -51,9 +52,6 @@ _FILES: Final = (
     "privileges",
 )
 
-_PACKAGE: Final = "messagedb.schema"
-_PLACEHOLDER: Final = re.compile("@schema@|@schema_text@")
-
 # What the bodies of the functions stand between.
 _QUOTE: Final = "$messagedb$"
 
@@ -71,74 +69,49 @@ SET_UP: Final = (
 LOCK: Final = "SELECT pg_advisory_xact_lock({}, {})".format(*LOCK_KEYS)
 """Waits for another installation in this database, and keeps others waiting to the end."""
 
-INSPECT: Final = """
-SELECT
-    current_setting('server_version_num')::int,
-    getdatabaseencoding()::text,
-    pg_is_in_recovery(),
-    current_setting('transaction_read_only') = 'on',
-    current_database()::text,
-    current_user::text,
-    r.rolsuper OR r.rolcreaterole,
-    EXISTS (SELECT FROM pg_roles WHERE rolname = 'message_store'),
-    n.oid IS NOT NULL,
-    CASE
-        WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
-        ELSE has_schema_privilege(n.oid, 'CREATE')
-    END,
-    EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'messages'),
-    ARRAY(SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = n.oid)
-FROM pg_roles AS r
-LEFT JOIN pg_namespace AS n ON n.nspname = %s
-WHERE r.rolname = current_user
-"""
-"""Asks for a `Facts`, given the schema's name. Reads catalogs only."""
+
+class Steps(msgspec.Struct, frozen=True):
+    """What is to be run in a database.
+
+    Attributes:
+        texts: the statements in order, several in one text; none if nothing is missing.
+        installs: whether they install Message DB itself.
+    """
+
+    texts: list[str]
+    installs: bool
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """What is known of a database and of the role that would install, as `INSPECT` gives it."""
-
-    server_version: int
-    encoding: str
-    in_recovery: bool
-    read_only: bool
-    database: str
-    user: str
-    may_create_role: bool
-    role_exists: bool
-    schema_exists: bool
-    may_create: bool
-    has_messages: bool
-    functions: list[str]
-
-
-def facts_from_row(row: tuple[Any, ...]) -> Facts:
-    """The facts from the row that `INSPECT` gave."""
-    return Facts(*row)
-
-
-def steps(facts: Facts, schema: str) -> list[str]:
-    """Return the statements that install Message DB there, in order; none if one is there already.
+def steps(facts: Facts, schema: str) -> Steps:
+    """Return what is missing there: Message DB unless one is there, and our schema ``messagedb``.
 
     Raises:
         IncompatibleServerError: it cannot be installed there; the text names the cure.
         ValidationError: the schema's name cannot be one.
     """
     check_schema_name(schema)
+    own = own_steps(facts)
     if all(name in facts.functions for name in _MARKS):
-        return []
+        return Steps(with_role(facts, own), installs=False)
     _refuse(facts, schema)
-    first = [] if facts.role_exists else [_ROLE_FILE]
-    if not facts.schema_exists:
-        first.append(_SCHEMA_FILE)
-    return [_text(name, schema) for name in (*first, *_FILES)]
+    files = _FILES if facts.schema_exists else (_SCHEMA_FILE, *_FILES)
+    message_db = [text_of(name, schema) for name in files]
+    return Steps(with_role(facts, [*message_db, *own]), installs=True)
+
+
+def with_role(facts: Facts, texts: list[str]) -> list[str]:
+    """Put the role before statements that grant something to it, where it is missing."""
+    if facts.role_exists or not texts:
+        return texts
+    return [text_of(_ROLE_FILE, OWN_SCHEMA), *texts]
 
 
 def script(*, schema: str = "message_store") -> str:
     """Return the SQL that `install` runs, as one script for ``psql``, in one transaction.
 
     For a database whose administrator runs SQL by hand. It looks at nothing first: in a database
-    that has a Message DB in this schema it fails, and leaves that one as it was.
+    that has a Message DB in this schema it fails, and leaves that one as it was. Our own schema
+    ``messagedb`` may be there already.
 
     Args:
         schema: the schema to create and install in.
@@ -151,9 +124,16 @@ def script(*, schema: str = "message_store") -> str:
         f"-- The interface of Message DB {VERSION}, by messagedb. PostgreSQL "
         f"{OLDEST_SERVER // 10000} or later, a database in UTF8.\n"
     )
-    body = (_text(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES))
+    body = [text_of(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES)]
     return "\n".join(
-        [header, "BEGIN;\n", "SET LOCAL search_path = pg_catalog;\n", *body, "COMMIT;\n"]
+        [
+            header,
+            "BEGIN;\n",
+            "SET LOCAL search_path = pg_catalog;\n",
+            *body,
+            *own_script(),
+            "COMMIT;\n",
+        ]
     )
 
 
@@ -194,6 +174,11 @@ def check_schema_name(schema: Any) -> None:
         raise ValidationError(
             f"schema must not be one of PostgreSQL's own, begin with 'pg_' or contain {_QUOTE!r}: "
             f"not {schema!r}"
+        )
+    if schema == OWN_SCHEMA:
+        raise ValidationError(
+            f"schema must not be {OWN_SCHEMA!r}: messagedb keeps the positions of consumers in a "
+            "schema of that name, beside Message DB"
         )
 
 
@@ -265,14 +250,3 @@ def _refuse(facts: Facts, schema: str) -> None:
             f"role {facts.user!r} may not create {what}. Have its owner run GRANT CREATE ON {on} "
             f"TO {quoted(facts.user)}, or install as the owner. {end}"
         )
-
-
-def _text(name: str, schema: str) -> str:
-    text = resources.files(_PACKAGE).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
-    name_of_schema = quoted(schema)
-    # The second form stands inside of a text literal.
-    forms = {
-        "@schema@": name_of_schema,
-        "@schema_text@": name_of_schema.replace("'", "''"),
-    }
-    return _PLACEHOLDER.sub(lambda found: forms[found[0]], text)

@@ -1,0 +1,383 @@
+"""What the consumers of one category and of several have in common: to run, stop, wait and tell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
+from messagedb._settings import check_seconds
+from messagedb.consumers.decisions import reason_of
+from messagedb.consumers.handlers import Handlers
+from messagedb.consumers.settings import check_settings
+from messagedb.consumers.status import ConsumerStatus
+from messagedb.errors import MessageDBError, ValidationError
+
+from .course import Course
+from .parked import AsyncParkedMessages
+from .run import AsyncRun, Counts, log
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from typing import Self
+
+    from messagedb._types import AsyncHandler
+    from messagedb.consumers.settings import ConsumerSettings
+    from messagedb.registry import MessageRegistry
+
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+
+F = TypeVar("F", bound="AsyncHandler")
+
+
+class AsyncConsumerBase(AsyncParkedMessages, ABC):
+    """A consumer, of whatever it reads."""
+
+    def __init__(self, client: AsyncClient, settings: ConsumerSettings) -> None:
+        check_settings(settings)
+        for function in settings.middleware:
+            _check_kind("middleware", function)
+        self._client = client
+        self._settings = settings
+        self._registry: MessageRegistry = client.registry
+        self._handlers = Handlers(self._registry)
+        self._counts = Counts()
+        self._run: AsyncRun | None = None
+        self._course: Course | None = None
+        self._main: Interruptible[None] = Interruptible()
+
+    def __repr__(self) -> str:
+        """Name the consumer and its state."""
+        return f"<{type(self).__name__} {self.name!r} ({self.status().state})>"
+
+    @abstractmethod
+    def _feed(self) -> AsyncFeed: ...
+
+    @abstractmethod
+    def _wants(self, category: str) -> bool: ...
+
+    @property
+    def name(self) -> str:
+        """The stream of its positions, or the key of its row in the table."""
+        return self._settings.position_name
+
+    @property
+    def registry(self) -> MessageRegistry:
+        """The classes of messages that handlers are given: the client's registry."""
+        return self._registry
+
+    @overload
+    def handler(self, function: F, /) -> F: ...
+
+    @overload
+    def handler(self, /, *message_types: str) -> Callable[[F], F]: ...
+
+    def handler(self, /, *arguments: Any) -> Any:
+        """Let a coroutine function handle messages: a decorator.
+
+        ``@consumer.handler`` on a function whose first parameter is annotated with a class of
+        messages, or with several (``Deposited | Withdrawn``): it is given such an object, made of
+        the data. A class that the registry does not have is added under its own name. Annotated
+        with ``Message``, or not at all, it gets every message that no other handler is for.
+
+        ``@consumer.handler("Deposited", …)`` names message types; the function is given the
+        ``Message``.
+
+        A second parameter, if there is one, is given the context. What the function returns is
+        ignored, but for an outcome (``Skip``, ``Park``, ``Retry``, ``Stop``), which may be raised
+        as well. A message without a handler is passed over, and its position counts.
+
+        Raises:
+            ValidationError: the function is of the other kind, its annotation says nothing, or a
+                type has a handler already.
+        """
+        local = sys._getframe(1).f_locals  # pyright: ignore[reportPrivateUsage]
+        if len(arguments) == 1 and not isinstance(arguments[0], str):
+            self._add(arguments[0], (), local)
+            return arguments[0]
+
+        def add(function: F) -> F:
+            self._add(function, arguments, local)
+            return function
+
+        return add
+
+    def _add(self, function: Any, names: tuple[str, ...], local: dict[str, Any]) -> None:
+        _check_kind("a handler", function)
+        self._handlers.add(function, names, local)
+
+    async def run(
+        self,
+        *,
+        until: Literal["caught_up"] | None = None,
+        signals: bool = False,
+        stop_timeout: float = 10.0,
+    ) -> None:
+        """Handle messages until it is stopped.
+
+        Another consumer with the same identifier keeps it waiting, and it takes over when that one
+        ends. While the store is away it waits and tries again. In the end the message in hand is
+        finished, and the position is stored.
+
+        Args:
+            until: ``"caught_up"`` to return when everything is handled that was there when it
+                began.
+            signals: whether SIGINT and SIGTERM stop it, as ``stop()`` does; a second one ends the
+                process at once. In the main thread only; not in a web server, which takes them.
+            stop_timeout: seconds that a handler has then to finish.
+
+        Raises:
+            HandlerError: a message could not be handled, and ``on_error`` says to stop, or its
+                handler did. The position is stored before it.
+            PositionConflictError: another consumer stores positions under this identifier, or the
+                position that is stored is none of this store. What is stored stays.
+            IncompatibleServerError: something on the server is missing; the text names the cure.
+            TimeoutError: a handler did not finish in time after a stop, and was interrupted. Its
+                message is handled again the next time.
+            ValidationError: it runs already, or has no handler. Nothing was sent.
+        """
+        run = self._begin(until)
+        if not signals:
+            await self._run_once(run, until)
+            return
+        check_seconds("stop_timeout", stop_timeout)
+        try:
+            with on_signals(lambda number: Task(self._stop_for, stop_timeout, number)):
+                await self._run_once(run, until)
+        except ValueError as error:
+            if run.finished.is_set():
+                raise
+            raise ValidationError(
+                "signals=True works in the main thread only: run it there, or stop it yourself. "
+                "Nothing was sent."
+            ) from error
+
+    @asynccontextmanager
+    async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
+        """Run it in an asyncio task while a block runs, and stop it at the block's end.
+
+        Args:
+            stop_timeout: seconds that a handler has to finish then.
+
+        Raises:
+            MessageDBError: the run failed, as ``run()`` raises it: at the end of the block.
+            TimeoutError: a handler did not finish in time.
+        """
+        check_seconds("stop_timeout", stop_timeout)
+        run = self._begin(None)
+        task = Task(self._run_once, run, None)
+        try:
+            yield self
+        finally:
+            await self.stop(timeout=stop_timeout)
+        await task.result()
+
+    async def stop(self, *, timeout: float = 10.0) -> None:
+        """Let the handler in hand finish, store the position, and end. Does nothing if it ended.
+
+        Not to be called by a handler, which would wait for itself: raise ``Stop`` there.
+
+        Args:
+            timeout: seconds to wait.
+
+        Raises:
+            TimeoutError: the handler did not finish in time. Its asyncio task is cancelled; what it
+                had done so far stays (is rolled back, if transactional). The message is handled
+                again the next time.
+        """
+        check_seconds("timeout", timeout)
+        run, main = self._run, self._main
+        if run is None:
+            return
+        run.stop()
+        if await run.finished.wait(timeout):
+            return
+        message = run.in_hand[0] if run.in_hand else None
+        text = _unfinished(self.name, message, timeout)
+        if main.interrupt():
+            await run.finished.wait(timeout)
+        elif self._course is not None:
+            await self._course.save()
+        raise TimeoutError(text)
+
+    async def when_caught_up(self, *, timeout: float | None = None) -> None:
+        """Wait until everything is handled that is in the store now: for tests.
+
+        Args:
+            timeout: seconds to wait at most; None for no limit.
+
+        Raises:
+            TimeoutError: it is not, in that time.
+            MessageDBError: the run ended before, with this error; ``ValidationError`` if it was
+                stopped or never began.
+        """
+        head = await self._feed().head()
+        if head is None:
+            raise ValidationError(
+                "the role may not read the table of messages, so that its last position is not "
+                "known: wait for a message with when_processed()"
+            )
+        await self._when(head, timeout)
+
+    async def when_processed(
+        self, stream_name: str, position: int, *, timeout: float | None = None
+    ) -> None:
+        """Wait until a message is handled, as one that was just written: for tests.
+
+        Args:
+            stream_name: its stream.
+            position: its position there, as the write gave it.
+            timeout: seconds to wait at most; None for no limit.
+
+        Raises:
+            TimeoutError: it is not, in that time; or there is no such message.
+            MessageDBError: as ``when_caught_up`` raises it.
+        """
+        until = None if timeout is None else monotonic() + timeout
+        run = self._expect_run()
+        while True:
+            found = await self._client.get_stream_messages(
+                stream_name, position=position, batch_size=1
+            )
+            if found and found[0].position == position:
+                break
+            if until is not None and monotonic() >= until:
+                raise TimeoutError(
+                    f"message {position} of stream {stream_name!r} was not written within "
+                    f"{timeout:g} s"
+                )
+            if not await run.pause(self._settings.poll_interval):
+                break
+        left = None if until is None else max(until - monotonic(), 0.0)
+        await self._when(found[0].global_position if found else 0, left)
+
+    def status(self) -> ConsumerStatus:
+        """Tell where it is. Nothing is asked of the server, so that it answers at once."""
+        run, counts = self._run, self._counts
+        now = datetime.now(UTC)
+        lag = run.lag if run else None
+        seconds: float | None = None
+        is_behind = False
+        if run and lag and run.lag_time:
+            seconds = 0.0
+            is_behind = (run.position or 0) < (lag.head or 0)
+            if is_behind and lag.oldest is not None:
+                seconds = (lag.now - lag.oldest + (now - run.lag_time)).total_seconds()
+        held = tuple(self._course.held_by) if run and self._course else ()
+        in_hand = run.in_hand if run else None
+        return ConsumerStatus(
+            name=self.name,
+            state=run.state if run else "stopped",
+            position=run.position if run else None,
+            stored_position=self._course.stored if self._course else None,
+            head=lag.head if lag else None,
+            lag_messages=(lag.messages if is_behind else 0) if lag else None,
+            lag_seconds=seconds,
+            measured_at=run.lag_time if run else None,
+            handled=counts.handled,
+            parked=counts.parked,
+            skipped=counts.skipped,
+            in_hand=in_hand and (in_hand[0].stream_name, in_hand[0].position, in_hand[1]),
+            held_by=held or ((run.reason,) if run and run.reason else ()),
+            last_error=counts.last_error,
+        )
+
+    def _begin(self, until: Any) -> AsyncRun:
+        if until not in (None, "caught_up"):
+            raise ValidationError(f"until must be 'caught_up' or left out, not {until!r}")
+        if self._run is not None and not self._run.finished.is_set():
+            raise ValidationError(f"{self.name}: it runs already. Nothing was sent.")
+        if not self._handlers:
+            raise ValidationError(
+                f"{self.name}: it has no handler, so that every message would be passed over. "
+                "Decorate one with @consumer.handler. Nothing was sent."
+            )
+        self._run = AsyncRun(self.name, self._counts)
+        self._main = Interruptible()
+        self._course = None
+        return self._run
+
+    async def _run_once(self, run: AsyncRun, until: str | None) -> None:
+        main = self._main
+        by_type, catch_all = self._handlers.compiled(self._settings.middleware)
+        self._course = course = Course(
+            run, self._client, self._settings, self._feed(), by_type, catch_all, self._wants
+        )
+        try:
+            await main.run(lambda: course.go(until))
+            if main.was_interrupted:
+                raise TimeoutError(_unfinished(self.name, None, None))
+        except Exception as error:
+            run.state = "failed"
+            run.failure = run.failure or error
+            self._counts.last_error = reason_of(error)
+            if isinstance(error, MessageDBError | TimeoutError):
+                log.error("%s: it has stopped: %s", self.name, error)
+            raise
+        else:
+            run.state = "stopped"
+        finally:
+            if run.state not in ("failed", "stopped"):
+                run.state = "stopped"
+            run.in_hand = None
+            run.end()
+            run.finished.set()
+
+    async def _stop_for(self, timeout: float, number: int | None) -> None:
+        """Stop because of a signal, or of another consumer that failed."""
+        log.info("%s: it is to stop%s", self.name, f", by signal {number}" if number else "")
+        try:
+            await self.stop(timeout=timeout)
+        except TimeoutError as error:
+            if not self._main.was_interrupted:
+                # Nothing but its end ends a thread; the signal has its usual effect again.
+                log.critical("%s%s", error, " The process is ended." if number else "")
+                if number:
+                    os.kill(os.getpid(), number)
+
+    async def _when(self, position: int, timeout: float | None) -> None:
+        run = self._expect_run()
+        if await run.wait_for(position, timeout):
+            return
+        if run.failure is not None:
+            raise run.failure
+        if run.ended.is_set():
+            raise ValidationError(f"{self.name}: it was stopped before it came to {position}")
+        raise TimeoutError(
+            f"{self.name}: it was at position {run.position} and not at {position} in time "
+            f"({run.state}; last error: {self._counts.last_error})"
+        )
+
+    def _expect_run(self) -> AsyncRun:
+        if self._run is None:
+            raise ValidationError(f"{self.name}: it does not run: there is nothing to wait for")
+        return self._run
+
+
+def _check_kind(what: str, function: Any) -> None:
+    if callable(function) and not is_of_this_half(function):
+        wanted = "a coroutine function" if is_of_this_half(_probe) else "a plain function"
+        raise ValidationError(
+            f"{what} of this consumer must be {wanted}, and {function!r} is of the other kind"
+        )
+
+
+async def _probe() -> None:
+    """One of this half's kind."""
+
+
+def _unfinished(name: str, message: Any, timeout: float | None) -> str:
+    what = "the handler in hand"
+    if message is not None:
+        what = f"the handler of message {message.position} of stream {message.stream_name!r}"
+    limit = "in time" if timeout is None else f"within {timeout:g} s"
+    return (
+        f"{name}: {what} did not finish {limit} after the stop. The position is stored before its "
+        "message, which is handled again when the consumer runs again."
+    )

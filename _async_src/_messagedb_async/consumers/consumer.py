@@ -1,0 +1,171 @@
+"""The consumer of one category."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb.consumers.retry import RetryPolicy
+from messagedb.consumers.settings import ConsumerSettings, names_of
+from messagedb.consumers.stores import StreamPositionStore, TablePositionStore
+
+from .base import AsyncConsumerBase
+from .feeds import AsyncCategoryFeed
+from .resetting import AsyncResetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from messagedb._types import AsyncMiddleware, AsyncOnError
+    from messagedb.consumers.settings import Start
+
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+
+
+class AsyncConsumer(AsyncResetting, AsyncConsumerBase):
+    """Hands the messages of a category to handlers, in the order in which they were stored.
+
+    What it guarantees:
+
+    - **At least once**: no message is passed over before its handler has finished, whatever happens
+      to the process, the server or the network. After a crash the messages after the stored
+      position are handled again: at most ``position_update_interval`` of them, and those of two
+      pages of ``batch_size`` more while the store is too slow for that.
+    - **Exactly once inside this database** with ``transactional=True``: what a handler writes with
+      ``context.store`` and the position are one transaction.
+    - Elsewhere, **once by id**: ``context.message_id(name)`` is the same in every attempt.
+    - **In order** within each stream, also with ``concurrency``; within the category without it.
+
+    A failing handler is called again as ``retry`` says; then ``on_error`` decides. By default the
+    consumer stops and raises, with the position before the message: nothing is skipped by itself.
+    Attempts that failed because the store was away (``StoreUnavailableError``,
+    ``OutcomeUnknownError``) do not count: it waits until the store is there again.
+
+    Only one consumer of a name runs at a time: others wait, and take over when it ends, dies, or
+    shows no sign of life for ``lease_timeout``. Besides connections of the client's pool it has one
+    of its own for that, and one more with ``notify``. At most two pages, 2 × ``batch_size``
+    messages, are in memory.
+
+    Example::
+
+        consumer = AsyncConsumer(client, "account", identifier="statements")
+
+        @consumer.handler
+        async def deposited(event: Deposited, context: AsyncContext) -> None:
+            await context.store.write_message("statement-1", NewMessage("Added"))
+
+        await consumer.run(signals=True)
+
+    Args:
+        client: where to read, and to write.
+        category: whose messages.
+        identifier: names the consumer among those of the category: each has its own position.
+            Members of a group share it.
+        start: ``"stored"``: after the stored position, from the beginning if there is none.
+            ``"beginning"``, ``"end"`` (only what is written from now on), or the global position of
+            the first message: there, whatever is stored, each time that it runs.
+        batch_size: how many messages are looked at in one read.
+        poll_interval: seconds from one look to the next where nothing was found.
+        idle_poll_interval: what that grows to after a hundred such looks; and seconds between looks
+            while notifications come.
+        position_update_interval: after how many messages the position is stored.
+        position_update_seconds: after which time it is stored, if a message was handed over.
+        position_store: where it is stored.
+        transactional: whether each message is handled in a transaction, with its position.
+        transaction_timeout: seconds for such a transaction.
+        group_member: the number of this member of a consumer group, from 0; needs the size.
+        group_size: the number of members: each gets the streams of its share of the cardinal ids.
+            See ``group_member_from_env()``.
+        streams_without_id: the member that also gets the messages of streams without an id, which
+            the server gives to none; the same for all members.
+        correlation: only messages whose metadata's ``correlationStreamName`` is in this category.
+        condition: SQL about ``messages``, put into the query as it is: never made of input from
+            outside. Only what it is true for is handed over.
+        message_types: only messages of these types.
+        concurrency: how many handlers at once, of different streams.
+        retry: how often a failing handler is called again.
+        on_error: what then: ``"stop"``; ``"park"`` the message and go on; ``"skip"`` it; or a
+            function of the context and the error that says one of these, or gives an outcome.
+        middleware: functions around each call of a handler: of the context and of the next one,
+            which is called with the context.
+        notify: whether to be woken by notifications; needs ``messagedb.schema.install_notify()``.
+        lease_timeout: seconds without a sign of life after which another consumer may take over;
+            None for no lease: a second one is then stopped only when it stores its position.
+
+    Raises:
+        ValidationError: an option is out of its range. Nothing was sent.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        category: str,
+        *,
+        identifier: str | None = None,
+        start: Start = "stored",
+        batch_size: int = 1000,
+        poll_interval: float = 0.1,
+        idle_poll_interval: float = 1.0,
+        position_update_interval: int = 100,
+        position_update_seconds: float = 1.0,
+        position_store: StreamPositionStore | TablePositionStore | None = None,
+        transactional: bool = False,
+        transaction_timeout: float = 30.0,
+        group_member: int | None = None,
+        group_size: int | None = None,
+        streams_without_id: int | None = None,
+        correlation: str | None = None,
+        condition: str | None = None,
+        message_types: Iterable[str] | None = None,
+        concurrency: int = 1,
+        retry: RetryPolicy | None = None,
+        on_error: AsyncOnError = "stop",
+        middleware: Iterable[AsyncMiddleware[Any]] = (),
+        notify: bool = False,
+        lease_timeout: float | None = 10.0,
+    ) -> None:
+        settings = ConsumerSettings(
+            category=category,
+            categories=None,
+            identifier=identifier,
+            start=start,
+            batch_size=batch_size,
+            poll_interval=poll_interval,
+            idle_poll_interval=idle_poll_interval,
+            position_update_interval=position_update_interval,
+            position_update_seconds=position_update_seconds,
+            position_store=StreamPositionStore() if position_store is None else position_store,
+            transactional=transactional,
+            transaction_timeout=transaction_timeout,
+            group_member=group_member,
+            group_size=group_size,
+            streams_without_id=streams_without_id,
+            correlation=correlation,
+            condition=condition,
+            message_types=names_of("message_types", message_types),
+            concurrency=concurrency,
+            retry=RetryPolicy() if retry is None else retry,
+            on_error=on_error,
+            middleware=tuple(middleware),
+            notify=notify,
+            lease_timeout=lease_timeout,
+        )
+        super().__init__(client, settings)
+        self._category = category
+
+    def _feed(self) -> AsyncFeed:
+        settings = self._settings
+        return AsyncCategoryFeed(
+            self._client,
+            self._category,
+            settings.batch_size,
+            correlation=settings.correlation,
+            consumer_group_member=settings.group_member,
+            consumer_group_size=settings.group_size,
+            streams_without_id=settings.gets_streams_without_id,
+            message_types=settings.message_types,
+            condition=settings.condition,
+        )
+
+    def _wants(self, category: str) -> bool:
+        return category == self._category

@@ -1,0 +1,35 @@
+"""What a handler is given beside its message."""
+
+from __future__ import annotations
+
+from messagedb.consumers.context import BaseContext
+from messagedb.errors import ValidationError
+
+from ..operations import AsyncOperations
+from ..transactions import AsyncTransaction
+
+
+class AsyncContext(BaseContext[AsyncOperations]):
+    """One call of a handler.
+
+    Attributes:
+        message: the message, as it is stored.
+        attempt: how often the handler is called with it, from 1.
+        store: where to write: the transaction of a transactional consumer, else the client.
+    """
+
+    __slots__ = ()
+
+    @property
+    def transaction(self) -> AsyncTransaction:
+        """The transaction that the position is stored in, with its ``connection`` for your own SQL.
+
+        Raises:
+            ValidationError: the consumer is not transactional. Nothing was sent.
+        """
+        if isinstance(self.store, AsyncTransaction):
+            return self.store
+        raise ValidationError(
+            "the consumer has no transaction: give it transactional=True, or begin one of your own "
+            "with the client. Nothing was sent."
+        )

@@ -1,0 +1,230 @@
+"""The course of one run: it gets its place, goes on until it is to stop, and gives all of it up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from messagedb._concurrency_async import Task
+from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.positions import beyond_head
+from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.consumers.stores import StreamPositionStore
+from messagedb.errors import IncompatibleServerError, MessageDBError, PositionConflictError
+
+from .handling import AsyncHandling
+from .lease import AsyncLease, keep, measure, take
+from .listening import AsyncListener
+from .loop import AsyncLoop
+from .positions import AsyncStreamPositions, AsyncTablePositions
+from .run import log
+from .saving import AsyncSaver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from messagedb._types import AsyncCall
+    from messagedb.consumers.handlers import Invoke
+    from messagedb.consumers.settings import ConsumerSettings
+
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+    from .positions import AsyncPositions
+    from .run import AsyncRun
+
+R = TypeVar("R")
+
+# How often head and lag are measured where no lease is kept.
+_MEASURE = 3.0
+
+
+class Course:
+    """One run of a consumer from its beginning to its end."""
+
+    def __init__(
+        self,
+        run: AsyncRun,
+        client: AsyncClient,
+        settings: ConsumerSettings,
+        feed: AsyncFeed,
+        handlers: dict[str, Invoke],
+        catch_all: Invoke | None,
+        wants: Callable[[str], bool],
+    ) -> None:
+        self._run = run
+        self._client = client
+        self._settings = settings
+        self._feed = feed
+        self._handlers = handlers
+        self._catch_all = catch_all
+        self._wants = wants
+        self._positions = positions_of(client, settings)
+        self._saver = AsyncSaver(
+            run,
+            self._positions,
+            settings.position_update_interval,
+            settings.position_update_seconds,
+        )
+        self._lease: AsyncLease | None = None
+        self._tasks: list[Task[None]] = []
+
+    @property
+    def stored(self) -> int | None:
+        """The position that is stored, as far as is known."""
+        return self._positions.stored
+
+    @property
+    def held_by(self) -> list[Any]:
+        """What it waits for."""
+        return list(self._feed.held_by)
+
+    async def go(self, until: str | None) -> None:
+        """Run it.
+
+        Raises:
+            MessageDBError: it could not begin, or go on.
+        """
+        run = self._run
+        try:
+            await self._go(until)
+        except BaseException as error:
+            run.fail(error)
+            raise
+        finally:
+            run.stop()
+            try:
+                await self._save_last()
+            finally:
+                await self._give_up()
+        if run.failure is not None:
+            raise run.failure
+
+    async def save(self) -> None:
+        """Store the position of what is done, if that can be done at once."""
+        await self._save_last()
+
+    async def _go(self, until: str | None) -> None:
+        run, settings = self._run, self._settings
+        if settings.lease_timeout is not None:
+            self._lease = AsyncLease(self._client, settings.position_name, settings.lease_timeout)
+            if not await take(run, self._lease):
+                return
+        if not await self._when_there(self._find_place):
+            return
+        target: int | None = None
+        if until is not None:
+            target = await self._when_there(self._feed.head)
+        listener = await self._listen()
+        if run.is_stopping:
+            return
+        interval = _MEASURE if self._lease is None else self._lease.interval
+        self._tasks += [
+            Task(self._saver.keep),
+            Task(keep, run, self._lease, self._feed, interval),
+        ]
+        loop = AsyncLoop(
+            run,
+            self._client,
+            settings,
+            self._feed,
+            AsyncHandling(run, self._client, settings, self._positions),
+            self._saver,
+            self._handlers,
+            self._catch_all,
+            listener,
+        )
+        await loop.go(target, to_end=until is not None and target is None)
+
+    async def _find_place(self) -> bool:
+        """Find out where to begin."""
+        start, run, positions = self._settings.start, self._run, self._positions
+        await positions.load()
+        stored = positions.stored or 0
+        if start == "stored":
+            head = await self._client.store_head()
+            if head is not None and stored > head:
+                raise beyond_head(positions.name, stored, head)
+            position = stored
+        elif start == "beginning":
+            position = 0
+        elif start == "end":
+            found = await self._feed.head()
+            if found is None:
+                raise IncompatibleServerError(
+                    "start='end' needs the last position, and the role may not read the table of "
+                    "messages. Nothing was changed. Give a position."
+                )
+            position = found
+        else:
+            position = max(start - 1, 0)
+        if position > stored > 0:
+            log.warning(
+                "%s: start=%r passes over everything after the stored position %d, up to %d",
+                run.name,
+                start,
+                stored,
+                position,
+            )
+        run.reach(position)
+        await measure(run, self._feed)
+        return True
+
+    async def _listen(self) -> AsyncListener | None:
+        if not self._settings.notify:
+            return None
+        listener = AsyncListener(self._run, self._client, self._wants)
+        conn = await self._when_there(listener.begin)
+        if conn is not None:
+            self._tasks.append(Task(listener.keep, conn))
+        return listener
+
+    async def _when_there(self, function: AsyncCall[R]) -> R | None:
+        """Call a function, again while the store is away; None when the run is to stop."""
+        failures = 0
+        while not self._run.is_stopping:
+            try:
+                value = await function()
+            except MessageDBError as error:
+                if not is_store_away(error):
+                    raise
+                failures += 1
+                delay = WHILE_AWAY.backoff(failures)
+                self._run.went_away(error, delay)
+                await self._run.pause(delay)
+            else:
+                self._run.came_back()
+                return value
+        return None
+
+    async def _save_last(self) -> None:
+        run = self._run
+        if isinstance(run.failure, PositionConflictError) or not run.begun.is_set():
+            return
+        try:
+            await self._saver.save()
+        except MessageDBError as error:
+            if run.failure is None and not is_store_away(error):
+                run.failure = error
+            log.warning(
+                "%s: the last position could not be stored, so that what was handled after %s is "
+                "handled again: %s",
+                run.name,
+                self._positions.stored,
+                error,
+            )
+
+    async def _give_up(self) -> None:
+        self._run.end()
+        self._saver.end()
+        for task in self._tasks:
+            await task.end()
+        if self._lease is not None:
+            await self._lease.release()
+
+
+def positions_of(client: AsyncClient, settings: ConsumerSettings) -> AsyncPositions:
+    """Where a consumer's position is stored."""
+    name = settings.position_name
+    if isinstance(settings.position_store, StreamPositionStore):
+        return AsyncStreamPositions(client, name)
+    schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+    return AsyncTablePositions(client, name, schema)

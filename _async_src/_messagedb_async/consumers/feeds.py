@@ -1,0 +1,169 @@
+"""What a consumer reads: one category, or several, or all, in the order of global position."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from messagedb.consumers.gaps import Gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from messagedb._scans import AllScan, Lag, Scan, Writer
+
+    from ..client import AsyncClient
+
+
+class AsyncFeed(Protocol):
+    """The messages that a consumer gets, page by page. One page is read at a time."""
+
+    @property
+    def held_by(self) -> list[Writer]:
+        """The transactions that hold back what comes next, by the last read."""
+        ...
+
+    @property
+    def wants_soon(self) -> bool:
+        """Whether the last read held something back, which may be free any moment."""
+        ...
+
+    async def read(self, position: int) -> Scan:
+        """Look at the page from a global position on. The next is from ``scan.position + 1`` on.
+
+        It does not wait for messages, nor for other transactions.
+        """
+        ...
+
+    async def head(self) -> int | None:
+        """Give the last position that it would look at now, 0 for none; None if nobody can tell."""
+        ...
+
+    async def lag(self, position: int) -> Lag:
+        """Tell what follows a position that is done, whether or not the filters let it through."""
+        ...
+
+
+class AsyncCategoryFeed:
+    """One category, whose messages appear in their order."""
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        category: str,
+        batch_size: int | None = None,
+        *,
+        correlation: str | None = None,
+        consumer_group_member: int | None = None,
+        consumer_group_size: int | None = None,
+        streams_without_id: bool = False,
+        message_types: Sequence[str] | None = None,
+        condition: str | None = None,
+    ) -> None:
+        self._client = client
+        self._category = category
+        self._batch_size = batch_size
+        self._correlation = correlation
+        self._member = consumer_group_member
+        self._size = consumer_group_size
+        self._streams_without_id = streams_without_id
+        self._message_types = message_types
+        self._condition = condition
+
+    @property
+    def held_by(self) -> list[Writer]:
+        """Nobody, ever."""
+        return []
+
+    @property
+    def wants_soon(self) -> bool:
+        """Nothing is held back, ever."""
+        return False
+
+    async def read(self, position: int) -> Scan:
+        """Look at the page from a global position on."""
+        return await self._client.scan_category(
+            self._category,
+            position=position,
+            batch_size=self._batch_size,
+            correlation=self._correlation,
+            consumer_group_member=self._member,
+            consumer_group_size=self._size,
+            streams_without_id=self._streams_without_id,
+            message_types=self._message_types,
+            condition=self._condition,
+        )
+
+    async def head(self) -> int | None:
+        """Give the category's last global position."""
+        return await self._client.category_head(self._category)
+
+    async def lag(self, position: int) -> Lag:
+        """Tell what of the category follows a position."""
+        return await self._client.lag([self._category], position)
+
+
+class AsyncAllFeed:
+    """Several categories or the whole store, whose messages may appear out of their order.
+
+    What is behind a gap is held back until the gap is settled: until everybody who was writing
+    after it was seen has ended. Meanwhile each read looks whether somebody has.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        categories: Sequence[str] | None = None,
+        batch_size: int | None = None,
+        *,
+        message_types: Sequence[str] | None = None,
+        condition: str | None = None,
+    ) -> None:
+        self._client = client
+        self._categories = categories
+        self._batch_size = batch_size
+        self._message_types = message_types
+        self._condition = condition
+        self._gaps = Gaps()
+
+    @property
+    def held_by(self) -> list[Writer]:
+        """The transactions whose end is waited for."""
+        return self._gaps.held_by
+
+    @property
+    def wants_soon(self) -> bool:
+        """Whether a gap was in the way of the last page."""
+        return self._gaps.is_held
+
+    async def read(self, position: int) -> Scan:
+        """Look at the page from a global position on, and give what is before the first gap in it.
+
+        Raises:
+            IncompatibleServerError: the server is a standby, or the role may not read the table of
+                messages.
+        """
+        gaps = self._gaps
+        if gaps.is_waiting_at(position) and not gaps.look(await self._client.writers()):
+            return gaps.nothing(position)
+        scan = await self._scan(position)
+        # Only who is asked for after the scan proves anything.
+        if gaps.needs_writers(scan) and gaps.list_writers(scan, await self._client.writers()):
+            scan = await self._scan(position)
+        return gaps.before(scan, position)
+
+    async def head(self) -> int | None:
+        """Give the last global position of the whole store: other categories are passed by, too."""
+        return await self._client.store_head()
+
+    async def lag(self, position: int) -> Lag:
+        """Tell what of the categories follows a position."""
+        return await self._client.lag(self._categories, position)
+
+    async def _scan(self, position: int) -> AllScan:
+        return await self._client.scan_all(
+            position=position,
+            batch_size=self._batch_size,
+            categories=self._categories,
+            message_types=self._message_types,
+            condition=self._condition,
+        )

@@ -1,0 +1,191 @@
+"""Giving a consumer group another size, so that nothing is skipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb import _arguments as arguments
+from messagedb import _sql_consumers as sql
+from messagedb._uuid7 import uuid7
+from messagedb.consumers.groups import GroupResize
+from messagedb.consumers.positions import RESIZED_TO, conflict, position_in, runs_elsewhere
+from messagedb.consumers.stores import (
+    RECORDED,
+    StreamPositionStore,
+    TablePositionStore,
+    check_identifier,
+    consumer_name,
+    position_stream_name,
+)
+from messagedb.errors import PositionConflictError, ValidationError, WrongExpectedVersionError
+from messagedb.expected_version import NO_STREAM
+from messagedb.messages import NewMessage
+
+from .lease import AsyncLease
+from .positions import run_in
+
+if TYPE_CHECKING:
+    from ..client import AsyncClient
+    from ..transactions import AsyncTransaction
+
+# For as long as the positions are moved.
+_LEASE = 60.0
+
+
+async def resize_group_async(
+    client: AsyncClient,
+    category: str,
+    *,
+    identifier: str,
+    old_size: int,
+    new_size: int,
+    position_store: StreamPositionStore | TablePositionStore | None = None,
+    dry_run: bool = False,
+) -> GroupResize:
+    """Give a consumer group another number of members, while none of them runs.
+
+    Another size gives streams to other members. All new members begin after the least position of
+    the old ones, so that nothing is skipped; what the other old members have handled after it is
+    handled again, at most ``repeated`` messages. To have none of them again, let each old member
+    run to the end first, with ``run(until="caught_up")`` and no more writes to the category: then
+    all positions are equal.
+
+    It is one transaction: afterwards the old members refuse to run (``PositionConflictError``), and
+    the new ones begin where it says. The order of work: stop the members, call this, start the
+    members of the new size.
+
+    Args:
+        client: whose store it is.
+        category: the category of the group.
+        identifier: the identifier of the group.
+        old_size: how many members there are.
+        new_size: how many there are to be.
+        position_store: where the positions are, as the consumers were told; not one with a name of
+            its own.
+        dry_run: only look at what it would do.
+
+    Raises:
+        PositionConflictError: a member runs, of the old size or the new one; or a new member has a
+            position already. Nothing was changed.
+        ValidationError: an argument is refused. Nothing was sent.
+        MessageDBError: the store is away or refused. Nothing was changed, but for
+            ``OutcomeUnknownError``: call it again with ``dry_run`` to see.
+    """
+    store = StreamPositionStore() if position_store is None else position_store
+    arguments.check_category(category)
+    check_identifier(identifier, True)
+    arguments.check_group(0, old_size)
+    arguments.check_group(0, new_size)
+    if old_size == new_size:
+        raise ValidationError("old_size and new_size are the same. Nothing was sent.")
+    if (store.stream_name if isinstance(store, StreamPositionStore) else store.name) is not None:
+        raise ValidationError(
+            "the positions of members that were given names of their own are yours to set: use "
+            "reset_position() of each. Nothing was sent."
+        )
+
+    def names(size: int) -> list[str]:
+        return [
+            position_stream_name(category, consumer_name(identifier, member, size))
+            for member in range(size)
+        ]
+
+    leases = [AsyncLease(client, name, _LEASE) for name in (*names(old_size), *names(new_size))]
+    held = zip(leases, (*names(old_size), *names(new_size)), strict=True)
+    try:
+        for lease, name in held:
+            if not dry_run and not await lease.acquire():
+                raise runs_elsewhere(name)
+        kind = _InStreams if isinstance(store, StreamPositionStore) else _InTable
+        members = kind(client)
+        return await _resize(client, category, members, names(old_size), names(new_size), dry_run)
+    finally:
+        for lease in leases:
+            await lease.release()
+
+
+async def _resize(
+    client: AsyncClient,
+    category: str,
+    members: _InStreams | _InTable,
+    old: list[str],
+    new: list[str],
+    dry_run: bool,
+) -> GroupResize:
+    category_of_positions = old[0].partition("-")[0]
+    async with client.transaction(categories=[category_of_positions]) as transaction:
+        positions = [await members.read(transaction, name) or 0 for name in old]
+        for name in new:
+            there = await members.read(transaction, name)
+            if there is not None:
+                raise PositionConflictError(
+                    f"{name!r} has a position already, {there}: a group of this size ran before. "
+                    "Nothing was changed. Reset or discard that first, or take another identifier."
+                )
+        start, furthest = min(positions), max(positions)
+        if not dry_run:
+            for name in old:
+                await members.retire(transaction, name, len(new))
+            for name in new:
+                await members.begin(transaction, name, start)
+    repeated = 0
+    if furthest > start:
+        lag = await client.lag([category], start, limit=1_000_000)
+        behind = await client.lag([category], furthest, limit=1_000_000)
+        repeated = lag.messages - behind.messages
+    return GroupResize(tuple(positions), start, repeated, not dry_run)
+
+
+class _InStreams:
+    """The positions of members in streams."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._versions: dict[str, int] = {}
+
+    async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
+        last = await transaction.get_last_stream_message(name)
+        self._versions[name] = NO_STREAM if last is None else last.position
+        return None if last is None else position_in(last, name)
+
+    async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
+        last = await transaction.get_last_stream_message(name)
+        position = None if last is None else position_in(last, name)
+        await self._write(transaction, name, {"position": position, RESIZED_TO: new_size})
+
+    async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
+        await self._write(transaction, name, {"position": position})
+
+    async def _write(self, transaction: AsyncTransaction, name: str, data: dict[str, Any]) -> None:
+        try:
+            await transaction.write_message(
+                name, NewMessage(RECORDED, data), expected_version=self._versions[name]
+            )
+        except WrongExpectedVersionError as error:
+            raise conflict(name, None, None) from error
+
+
+class _InTable:
+    """The positions of members in the table."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+        self._saves: dict[str, str | None] = {}
+
+    async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
+        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        self._saves[name] = rows[0][1] if rows else None
+        return rows[0][0] if rows else None
+
+    async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
+        if self._saves[name] is None:
+            await self.begin(transaction, name, 0)
+        values = (self._schema, name, new_size, str(uuid7()), f"{{{self._saves[name]}}}")
+        if not await run_in(transaction, sql.MARK_RESIZED, values):
+            raise conflict(name, None, None)
+
+    async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
+        id = str(uuid7())
+        values = (self._schema, name, position, id, "{}")
+        if not await run_in(transaction, sql.FIRST_POSITION, values):
+            raise conflict(name, None, None)
+        self._saves[name] = id

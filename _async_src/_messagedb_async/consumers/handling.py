@@ -1,0 +1,267 @@
+"""One message and its handler: the attempts, and what becomes of it when none of them could."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+
+from messagedb._concurrency_async import answer
+from messagedb._postgres_errors import is_lost
+from messagedb.consumers import decisions
+from messagedb.consumers.decisions import Again, Ask, Settle, decide, is_store_away, reason_of
+from messagedb.consumers.outcomes import HandlerOutcome
+from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.errors import (
+    HandlerError,
+    MessageDBError,
+    OutcomeUnknownError,
+    PositionConflictError,
+)
+
+from .context import AsyncContext
+from .parking import park
+from .run import log
+
+if TYPE_CHECKING:
+    from messagedb.consumers.handlers import Invoke
+    from messagedb.consumers.settings import ConsumerSettings
+    from messagedb.messages import Message
+
+    from ..client import AsyncClient
+    from ..transactions import AsyncTransaction
+    from .positions import AsyncPositions, Ticket
+    from .run import AsyncRun
+
+
+class AsyncHandling:
+    """How the messages of one run are handled.
+
+    Args:
+        run: the run.
+        client: where handlers write, or whose transactions they write in.
+        settings: the consumer's.
+        positions: where a transactional consumer stores its position with each message.
+    """
+
+    def __init__(
+        self,
+        run: AsyncRun,
+        client: AsyncClient,
+        settings: ConsumerSettings,
+        positions: AsyncPositions,
+    ) -> None:
+        self._run = run
+        self._client = client
+        self._settings = settings
+        self._positions = positions
+        self._seed = settings.seed
+
+    async def handle(self, message: Message[Any], invoke: Invoke) -> bool:
+        """Handle a message, to whatever end; tell whether there is one: False when it is to stop.
+
+        Raises:
+            HandlerError: it could not be handled, and the consumer is to stop before it.
+            MessageDBError: something else is wrong.
+        """
+        if self._settings.transactional:
+            problem = await self._in_transaction(message, 1, invoke)
+        else:
+            context = AsyncContext(message, 1, self._client, self._seed)
+            try:
+                result = await invoke(context)
+            except Exception as error:
+                problem = error
+            else:
+                problem = result if isinstance(result, HandlerOutcome) else None
+        if problem is None:
+            self._run.counts.handled += 1
+            return True
+        return await self.settle(message, invoke, problem)
+
+    async def settle(self, message: Message[Any], invoke: Invoke, problem: Exception) -> bool:
+        """Go on with a message whose first attempt had a problem, as `handle` does."""
+        run, settings = self._run, self._settings
+        attempt, away = 1, 0
+        last: Exception | None = problem
+        while last is not None:
+            is_away = self._is_away(last)
+            decision = decide(last, attempt, away, settings.retry, is_away)
+            if isinstance(decision, Ask):
+                decision = await self._ask(message, attempt, last)
+            if isinstance(decision, Settle):
+                return await self._end(message, attempt, last, decision)
+            away = away + 1 if is_away else 0
+            if not await self._wait(message, attempt, last, decision, is_away):
+                return False
+            if decision.counts:
+                attempt += 1
+            last = await self._again(message, attempt, invoke)
+        run.came_back()
+        run.in_hand = None
+        run.counts.handled += 1
+        if not run.is_stopping:
+            run.state = "running"
+        return True
+
+    async def _again(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+        self._run.in_hand = (message, attempt)
+        if self._settings.transactional:
+            return await self._in_transaction(message, attempt, invoke)
+        context = AsyncContext(message, attempt, self._client, self._seed)
+        try:
+            result = await invoke(context)
+        except Exception as error:
+            return error
+        return result if isinstance(result, HandlerOutcome) else None
+
+    async def _in_transaction(
+        self, message: Message[Any], attempt: int, invoke: Invoke
+    ) -> Exception | None:
+        """Handle a message and store its position in one transaction; give the problem, if any.
+
+        Raises:
+            PositionConflictError: another consumer has stored its position.
+        """
+        ticket: Ticket | None = None
+        transaction: AsyncTransaction | None = None
+        try:
+            async with self._client.transaction(
+                timeout=self._settings.transaction_timeout
+            ) as transaction:
+                context = AsyncContext(message, attempt, transaction, self._seed)
+                result = await invoke(context)
+                if isinstance(result, HandlerOutcome):
+                    raise result
+                ticket = await self._positions.save_in(transaction, message.global_position)
+        except PositionConflictError:
+            # A COMMIT that was given up for lost may have come after all.
+            if await self._was_committed():
+                return None
+            raise
+        except OutcomeUnknownError as error:
+            if ticket is None:
+                return error
+            self._doubted = ticket
+            return None if await self._was_committed() else error
+        except psycopg.Error as error:
+            return _Lost(error) if _is_lost(error, transaction) else error
+        except Exception as error:
+            return error
+        self._positions.settle(ticket)
+        self._doubted = None
+        return None
+
+    _doubted: Ticket | None = None
+    """What a COMMIT would have stored that was not answered."""
+
+    async def _was_committed(self) -> bool:
+        if self._doubted is None:
+            return False
+        try:
+            is_stored = await self._positions.is_stored(self._doubted)
+        except MessageDBError as error:
+            if is_store_away(error):
+                return False
+            raise
+        if is_stored:
+            self._doubted = None
+        return is_stored
+
+    def _is_away(self, problem: Exception) -> bool:
+        return is_store_away(problem) or isinstance(problem, _Lost)
+
+    async def _ask(self, message: Message[Any], attempt: int, problem: Exception) -> Again | Settle:
+        on_error = self._settings.on_error
+        if not callable(on_error):
+            return decisions.answer_of_on_error(on_error, attempt, self._settings.retry)
+        context = AsyncContext(message, attempt, self._client, self._seed)
+        said = await answer(on_error(context, problem))
+        return decisions.answer_of_on_error(said, attempt, self._settings.retry)
+
+    async def _wait(
+        self,
+        message: Message[Any],
+        attempt: int,
+        problem: Exception,
+        again: Again,
+        is_away: bool,
+    ) -> bool:
+        run = self._run
+        if is_away:
+            run.went_away(problem, again.delay)
+        else:
+            run.counts.last_error = reason_of(problem)
+            run.state = "retrying"
+            log.warning(
+                "%s: attempt %d of message %d of stream %r failed, the next in %.2f s: %s",
+                run.name,
+                attempt,
+                message.position,
+                message.stream_name,
+                again.delay,
+                reason_of(problem),
+            )
+        return await run.pause(again.delay)
+
+    async def _end(
+        self, message: Message[Any], attempt: int, problem: Exception, end: Settle
+    ) -> bool:
+        run, settings = self._run, self._settings
+        reason = end.reason or reason_of(problem)
+        run.counts.last_error = reason
+        run.in_hand = None
+        place = (message.position, message.stream_name)
+        if end.what == "stop":
+            error = HandlerError(
+                settings.position_name,
+                message.stream_name,
+                message.position,
+                message.global_position,
+                message.type,
+                attempt,
+                reason,
+            )
+            raise error from None if isinstance(problem, HandlerOutcome) else problem
+        if end.what == "park":
+            if not await self._park(message, attempt, reason):
+                return False
+            run.counts.parked += 1
+            log.warning("%s: message %d of stream %r is parked: %s", run.name, *place, reason)
+        else:
+            run.counts.skipped += 1
+            log.warning("%s: message %d of stream %r is skipped: %s", run.name, *place, reason)
+        if not run.is_stopping:
+            run.state = "running"
+        return True
+
+    async def _park(self, message: Message[Any], attempt: int, reason: str) -> bool:
+        """Park a message, however long the store is away; False when the run is to stop."""
+        stream, away = self._settings.parked_stream, 0
+        while True:
+            try:
+                await park(self._client, stream, self._seed, message, reason, attempt)
+            except MessageDBError as error:
+                if not is_store_away(error):
+                    raise
+                away += 1
+                delay = WHILE_AWAY.backoff(away)
+                self._run.went_away(error, delay)
+                if not await self._run.pause(delay):
+                    return False
+            else:
+                self._run.came_back()
+                return True
+
+
+class _Lost(Exception):
+    """A statement of the handler's own found that the transaction's connection is gone."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(str(error))
+        self.__cause__ = error
+
+
+def _is_lost(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
+    state: Any = transaction and cast("Any", transaction)._state
+    return state is not None and is_lost(error, state.conn.closed)

@@ -1,0 +1,187 @@
+"""The lease of a consumer: who holds it runs, and loses it when it dies, vanishes or hangs."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb import _sql_consumers as sql
+from messagedb._postgres_errors import NOTHING_READ, first_line, translate
+from messagedb._sql import BEGIN, Statement
+from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.positions import lease_lost
+from messagedb.consumers.stores import lease_keys
+from messagedb.errors import MessageDBError
+
+from ..connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .run import log
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+    from .run import AsyncRun
+
+
+class AsyncLease:
+    """An advisory lock in a transaction that stays open, on a connection of its own.
+
+    Args:
+        client: whose server it is.
+        name: the consumer's.
+        timeout: seconds without a sign of life after which the server takes it away.
+
+    Attributes:
+        timeout: that.
+        interval: seconds between two signs of life.
+    """
+
+    def __init__(self, client: AsyncClient, name: str, timeout: float) -> None:
+        self.timeout = timeout
+        self.interval = timeout / 3
+        self._client = client
+        self._keys = lease_keys(name)
+        self._conn: AsyncConnection[Any] | None = None
+
+    async def acquire(self) -> bool:
+        """Try to get it; tell whether it is held.
+
+        Raises:
+            StoreUnavailableError: the store is away. It is not held.
+        """
+        if self._conn is None:
+            self._conn = await self._client.connect()
+        conn = self._conn
+        milliseconds = str(math.ceil(self.timeout * 1000))
+        try:
+            self._limit(conn)
+            if not conn.autocommit:
+                await conn.set_autocommit(True)
+            cursor = AsyncStoreCursor(conn)
+            await cursor.execute(BEGIN, prepare=False)
+            rows = await execute(cursor, Statement(sql.HOLD_LEASE, (*self._keys, milliseconds)))
+            if rows[0][3]:
+                return True
+            await cursor.execute(b"ROLLBACK", prepare=False)
+        except psycopg.Error as error:
+            await self.release()
+            raise translate(error, NOTHING_READ) from error
+        except BaseException:
+            await self.release()
+            raise
+        return False
+
+    async def keep(self) -> None:
+        """Show a sign of life.
+
+        Raises:
+            StoreUnavailableError: the connection is gone, and the lease with it.
+        """
+        conn = self._conn
+        assert conn is not None
+        try:
+            self._limit(conn)
+            await execute(AsyncStoreCursor(conn), Statement(sql.KEEP_LEASE, ()))
+        except psycopg.Error as error:
+            await self.release()
+            raise translate(error, NOTHING_READ) from error
+
+    async def release(self) -> None:
+        """Give it up. Does nothing where it is not held."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with suppress(psycopg.Error, OSError):
+                await conn.close()
+
+    def _limit(self, conn: AsyncConnection[Any]) -> None:
+        if isinstance(conn, AsyncStoreConnection):
+            # An answer that comes later would find the lease gone.
+            conn.deadline = monotonic() + self.timeout
+
+
+async def take(run: AsyncRun, lease: AsyncLease) -> bool:
+    """Wait until the lease is free and hold it; tell whether it is held, or the run is to stop."""
+    failures = 0
+    told = False
+    while not run.is_stopping:
+        try:
+            if await lease.acquire():
+                run.came_back()
+                return True
+        except MessageDBError as error:
+            if not is_store_away(error):
+                raise
+            failures += 1
+            delay = min(0.1 * 2**failures, 5.0)
+            run.went_away(error, delay)
+            await run.pause(delay)
+            continue
+        failures = 0
+        run.came_back()
+        run.state = "waiting"
+        run.reason = "another consumer with this identifier runs"
+        if not told:
+            told = True
+            log.info("%s: waiting, another consumer with this identifier runs", run.name)
+        await run.pause(min(1.0, lease.interval))
+    return False
+
+
+async def keep(run: AsyncRun, lease: AsyncLease | None, feed: AsyncFeed, interval: float) -> None:
+    """Show signs of life until the run is over, and measure how far behind it is."""
+    while not run.ended.is_set():
+        await run.ended.wait(interval)
+        if run.ended.is_set():
+            return
+        if lease is not None and not await _renew(run, lease):
+            return
+        await measure(run, feed)
+
+
+async def measure(run: AsyncRun, feed: AsyncFeed) -> None:
+    """Measure how far behind the run is."""
+    if run.position is not None and not run.is_away:
+        try:
+            run.measured(await feed.lag(run.position))
+        except MessageDBError as error:
+            if not is_store_away(error):
+                log.warning("%s: the lag cannot be measured: %s", run.name, error)
+
+
+async def _renew(run: AsyncRun, lease: AsyncLease) -> bool:
+    """Show a sign of life; where the lease was lost, get it again; tell whether it is held."""
+    try:
+        await lease.keep()
+    except MessageDBError as error:
+        reason = first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
+        log.warning("%s: the lease was lost, and is taken again: %s", run.name, error)
+    else:
+        return True
+    run.close_gate("the lease was lost")
+    failures = 0
+    until: float | None = None
+    while not run.ended.is_set():
+        try:
+            if await lease.acquire():
+                log.info("%s: the lease is held again", run.name)
+                run.open_gate()
+                return True
+        except MessageDBError as error:
+            if not is_store_away(error):
+                run.fail(error)
+                return False
+            failures, until = failures + 1, None
+            await run.ended.wait(min(0.1 * 2**failures, 5.0))
+            continue
+        # It may be our own lost session that holds it, for as long as the server lets that be.
+        until = until or monotonic() + lease.timeout
+        if monotonic() >= until:
+            run.fail(lease_lost(run.name, reason))
+            return False
+        await run.ended.wait(min(0.2, lease.interval))
+    return False

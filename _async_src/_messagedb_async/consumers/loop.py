@@ -1,0 +1,216 @@
+"""The loop of a consumer: read a page, hand its messages over one by one, and look again."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from messagedb._concurrency_async import Task, checkpoint
+from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.outcomes import HandlerOutcome
+from messagedb.consumers.polling import Polling
+from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.consumers.stores import is_bookkeeping
+from messagedb.errors import MessageDBError
+
+from .context import AsyncContext
+from .workers import AsyncWorkers
+
+if TYPE_CHECKING:
+    from messagedb._scans import Scan
+    from messagedb.consumers.handlers import Invoke
+    from messagedb.consumers.settings import ConsumerSettings
+
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+    from .handling import AsyncHandling
+    from .listening import AsyncListener
+    from .run import AsyncRun
+    from .saving import AsyncSaver
+
+
+class AsyncLoop:
+    """Reads and hands over until the run is to stop, or everything up to a position is done."""
+
+    def __init__(
+        self,
+        run: AsyncRun,
+        client: AsyncClient,
+        settings: ConsumerSettings,
+        feed: AsyncFeed,
+        handling: AsyncHandling,
+        saver: AsyncSaver,
+        handlers: dict[str, Invoke],
+        catch_all: Invoke | None,
+        listener: AsyncListener | None,
+    ) -> None:
+        self._run = run
+        self._client = client
+        self._settings = settings
+        self._feed = feed
+        self._handling = handling
+        self._saver = saver
+        self._handlers = handlers
+        self._catch_all = catch_all
+        self._listener = listener
+        self._polling = Polling(settings.poll_interval, settings.idle_poll_interval)
+        self._workers: AsyncWorkers | None = None
+        self._ahead: Task[Scan] | None = None
+
+    async def go(self, until: int | None, *, to_end: bool) -> None:
+        """Go on until the run is to stop.
+
+        Args:
+            until: or everything up to this global position is done.
+            to_end: or a look has found nothing more.
+        """
+        run, settings = self._run, self._settings
+        assert run.position is not None
+        run.state = "running"
+        if settings.concurrency > 1:
+            self._workers = AsyncWorkers(
+                run,
+                self._handling,
+                self._saver,
+                self._handlers,
+                self._catch_all,
+                settings.concurrency,
+                settings.batch_size,
+            )
+        run.begun.set()
+        position = held = run.position
+        try:
+            while not run.is_stopping and (until is None or run.position < until):
+                begin = monotonic()
+                run.wake.clear()
+                scan = await self._read(position + 1)
+                if scan is None:
+                    continue
+                if scan.position > position:
+                    await self._hand_over(scan)
+                    position = max(position, scan.position)
+                    await self._hold(held)
+                    held = run.position
+                    self._polling.found()
+                if not scan.is_full and not scan.messages and not run.is_stopping:
+                    if self._workers is not None and (to_end or until is not None):
+                        await self._workers.until_empty()
+                    if to_end or (until is not None and run.position >= until):
+                        break
+                    await self._idle(monotonic() - begin)
+        except Exception:
+            await self._end()
+            raise
+        except BaseException:
+            await self._abandon()
+            raise
+        await self._end()
+
+    async def _read(self, position: int) -> Scan | None:
+        """Read a page: the one that was asked for ahead, if it was. None when the store is away."""
+        failures = 0
+        ahead, self._ahead = self._ahead, None
+        while True:
+            try:
+                if ahead is not None:
+                    scan = await ahead.result()
+                else:
+                    scan = await self._feed.read(position)
+            except MessageDBError as error:
+                if not is_store_away(error):
+                    raise
+                ahead = None
+                failures += 1
+                delay = WHILE_AWAY.backoff(failures)
+                self._run.went_away(error, delay)
+                if not await self._run.pause(delay):
+                    return None
+            else:
+                self._run.came_back()
+                return scan
+
+    async def _hand_over(self, scan: Scan) -> None:
+        run, saver = self._run, self._saver
+        others = scan.count - len(scan.messages)
+        if self._workers is not None:
+            saver.count += others
+            await self._workers.take(scan)
+            return
+        if scan.is_full:
+            # While these are handled, the server looks for the next ones.
+            self._ahead = Task(self._feed.read, scan.position + 1)
+            await checkpoint()
+        if await self._handle(scan.messages):
+            saver.count += others
+            run.reach(max(scan.position, run.position or 0))
+
+    async def _handle(self, messages: list[Any]) -> bool:
+        """Handle messages one after the other; tell whether all of them are done."""
+        run, saver, client, seed = self._run, self._saver, self._client, self._settings.seed
+        get, catch_all, settle = self._handlers.get, self._catch_all, self._handling.settle
+        transactional, counts = self._settings.transactional, run.counts
+        for message in messages:
+            if run.must_look and not await run.may_go_on():
+                return False
+            invoke = get(message.type, catch_all)
+            if invoke is not None:
+                run.in_hand = (message, 1)
+                if transactional:
+                    if not await self._handling.handle(message, invoke):
+                        return False
+                else:
+                    # The same as handle(), without its calls: a handler that does nothing costs
+                    # less than they do.
+                    problem: Exception | None = None
+                    try:
+                        result = await invoke(AsyncContext(message, 1, client, seed))
+                    except Exception as error:
+                        problem = error
+                    else:
+                        if result is not None and isinstance(result, HandlerOutcome):
+                            problem = result
+                    if problem is None:
+                        counts.handled += 1
+                    elif not await settle(message, invoke, problem):
+                        return False
+            run.reach(message.global_position)
+            saver.count += 1
+            if not saver.is_due_in_time and not is_bookkeeping(message.stream_name):
+                saver.is_due_in_time = True
+            if saver.is_due:
+                saver.kick()
+                await checkpoint()
+        run.in_hand = None
+        return True
+
+    async def _hold(self, position: int) -> None:
+        """Before another page: see that not too much would be handled again after a crash."""
+        try:
+            await self._saver.hold(position)
+        except MessageDBError as error:
+            if not is_store_away(error):
+                raise
+            # The next read will find it away, too, and wait.
+
+    async def _idle(self, took: float) -> None:
+        run, feed = self._run, self._feed
+        if run.state == "running":
+            run.state = "caught up"
+        if self._saver.is_due:
+            self._saver.kick()
+        listens = self._listener is not None and self._listener.is_listening
+        await run.wake.wait(self._polling.wait(took, notified=listens, soon=feed.wants_soon))
+        if run.state == "caught up":
+            run.state = "running"
+
+    async def _abandon(self) -> None:
+        self._run.stop()
+        if self._workers is not None:
+            await self._workers.abandon()
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._ahead is not None:
+            await self._ahead.end()
+        if self._workers is not None:
+            await self._workers.end()

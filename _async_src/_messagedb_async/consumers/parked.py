@@ -1,0 +1,126 @@
+"""What the owner of a consumer does with its parked messages: list, replay, discard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb.consumers.decisions import reason_of
+from messagedb.consumers.outcomes import HandlerOutcome
+from messagedb.consumers.parked import REPLAYED, ParkedMessage, end_of
+from messagedb.errors import HandlerError, ValidationError
+
+from .context import AsyncContext
+from .parking import discard, list_parked, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from messagedb.consumers.handlers import Handlers, Invoke
+    from messagedb.consumers.settings import ConsumerSettings
+    from messagedb.messages import Message
+
+    from ..client import AsyncClient
+
+
+class AsyncParkedMessages:
+    """The parked messages of a consumer, which all members of its group have in common."""
+
+    _client: AsyncClient
+    _settings: ConsumerSettings
+    _handlers: Handlers
+
+    async def list_parked(self) -> list[ParkedMessage]:
+        """List the messages that are parked, in the order of parking.
+
+        They are read from a stream of the store, ``account:parked-<identifier>``, whole.
+        """
+        return await list_parked(self._client, self._settings.parked_stream)
+
+    async def discard_parked(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
+        """Take parked messages off the list without handling them. Doing it twice is doing it once.
+
+        Args:
+            parked: which of them.
+
+        Returns:
+            How many they were.
+        """
+        chosen = _chosen(parked)
+        for each in chosen:
+            await discard(self._client, self._settings.parked_stream, each)
+        return len(chosen)
+
+    async def replay_parked(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None = None
+    ) -> int:
+        """Let the handlers here have parked messages once more, and take those off that they did.
+
+        Each is handled once, without the retry policy. With ``transactional`` the effects and the
+        note that it was replayed are one transaction; otherwise a crash in between leaves it on the
+        list. The consumer may run meanwhile, here or elsewhere: its position is not touched. The
+        handlers see an old message again: those of its stream that came later were handled before.
+
+        Args:
+            parked: which of them; None for all.
+
+        Returns:
+            How many were handled.
+
+        Raises:
+            HandlerError: a handler failed, with its error as the cause. The message stays parked,
+                and those after it, too.
+            ValidationError: a message has no handler here, or is not in the store any more. It
+                stays parked.
+        """
+        chosen = await self.list_parked() if parked is None else _chosen(parked)
+        by_type, catch_all = self._handlers.compiled(self._settings.middleware)
+        count = 0
+        for each in chosen:
+            message = await message_of(self._client, each)
+            invoke = by_type.get(message.type, catch_all)
+            if invoke is None:
+                raise ValidationError(
+                    f"no handler here is for message {message.position} of stream "
+                    f"{message.stream_name!r}, of type {message.type!r}. It stays parked."
+                )
+            try:
+                count += await self._replay(each, message, invoke)
+            except Exception as error:
+                if isinstance(error, HandlerError):
+                    raise
+                reason = f"parked, and replayed in vain: {reason_of(error)}"
+                raise HandlerError(
+                    self._settings.position_name,
+                    message.stream_name,
+                    message.position,
+                    message.global_position,
+                    message.type,
+                    1,
+                    reason,
+                ) from error
+        return count
+
+    async def _replay(self, parked: ParkedMessage, message: Message[Any], invoke: Invoke) -> bool:
+        """Handle a parked message; tell whether it was, or had been taken off the list before."""
+        stream, seed = self._settings.parked_stream, self._settings.seed
+        end = end_of(parked, REPLAYED)
+        if not self._settings.transactional:
+            result = await invoke(AsyncContext(message, 1, self._client, seed))
+            if isinstance(result, HandlerOutcome):
+                raise result
+            await self._client.write_message(stream, end)
+            return True
+        async with self._client.transaction(
+            timeout=self._settings.transaction_timeout, categories=[stream.partition("-")[0]]
+        ) as transaction:
+            before = await transaction.stream_version(stream)
+            if await transaction.write_message(stream, end) <= before:
+                return False
+            result = await invoke(AsyncContext(message, 1, transaction, seed))
+            if isinstance(result, HandlerOutcome):
+                raise result
+        return True
+
+
+def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessage]:
+    return [parked] if isinstance(parked, ParkedMessage) else list(parked)

@@ -1,0 +1,75 @@
+"""The stream of messages that are put aside: what is written to it and read from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb.consumers.parked import DISCARDED, end_of, record_of, still_parked, times_ended
+from messagedb.errors import ValidationError
+
+if TYPE_CHECKING:
+    from messagedb.consumers.parked import ParkedMessage
+    from messagedb.messages import Message
+
+    from ..client import AsyncClient
+    from ..operations import AsyncOperations
+
+
+async def park(
+    client: AsyncClient,
+    stream: str,
+    seed: str,
+    message: Message[Any],
+    reason: str,
+    attempts: int,
+) -> None:
+    """Park a message: once, however often this is called, until it is replayed or discarded."""
+    before = await client.stream_version(stream)
+    record = record_of(message, seed, reason, attempts, 0)
+    if await client.write_message(stream, record) > before:
+        return
+    # It was parked before: perhaps it has been replayed or discarded since.
+    ended = times_ended(await records_of(client, stream), message)
+    if ended:
+        await client.write_message(stream, record_of(message, seed, reason, attempts, ended))
+
+
+async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
+    """Everything that was ever parked, replayed and discarded, in order."""
+    records: list[Message[Any]] = []
+    if "-" in stream:
+        async for record in store.read_stream(stream):
+            records.append(record)
+    else:
+        async for record in store.read_category(stream):
+            if record.stream_name == stream:
+                records.append(record)
+    return records
+
+
+async def list_parked(store: AsyncOperations, stream: str) -> list[ParkedMessage]:
+    """The messages that are parked now, in the order of parking."""
+    return still_parked(await records_of(store, stream))
+
+
+async def discard(store: AsyncOperations, stream: str, parked: ParkedMessage) -> None:
+    """Take note that a parked message is not wanted any more."""
+    await store.write_message(stream, end_of(parked, DISCARDED))
+
+
+async def message_of(store: AsyncOperations, parked: ParkedMessage) -> Message[Any]:
+    """The message that was parked.
+
+    Raises:
+        ValidationError: the store does not hold it any more.
+    """
+    category = parked.stream_name.partition("-")[0]
+    page = await store.get_category_messages(
+        category, position=parked.global_position, batch_size=1
+    )
+    if not page or page[0].id != parked.message_id:
+        raise ValidationError(
+            f"message {parked.message_id} of stream {parked.stream_name!r} is not in the store any "
+            "more. Nothing was changed. Discard it."
+        )
+    return page[0]

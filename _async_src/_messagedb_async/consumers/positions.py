@@ -1,0 +1,259 @@
+"""Where positions are stored: in a stream or in a table, each time compared with what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from messagedb import _sql_consumers as sql
+from messagedb._postgres_errors import NOTHING_WRITTEN, first_line
+from messagedb._sql import Statement
+from messagedb._uuid7 import uuid7
+from messagedb.consumers.positions import conflict, position_in, resized
+from messagedb.consumers.stores import RECORDED
+from messagedb.errors import (
+    IncompatibleServerError,
+    OutcomeUnknownError,
+    WrongExpectedVersionError,
+)
+from messagedb.expected_version import NO_STREAM
+from messagedb.messages import NewMessage
+
+from ..connection import AsyncStoreCursor, execute
+
+if TYPE_CHECKING:
+    from messagedb.errors import PositionConflictError
+
+    from ..client import AsyncClient
+    from ..operations import AsyncOperations
+    from ..transactions import AsyncTransaction
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """A position that was written in a transaction: what is true of the store if that commits."""
+
+    id: UUID
+    position: int
+    version: int
+
+
+class AsyncPositions(Protocol):
+    """The position of one consumer. Every save says what it expects to be stored.
+
+    Attributes:
+        name: the stream, or the row's key.
+        stored: the global position that is stored, None for none.
+    """
+
+    name: str
+    stored: int | None
+
+    async def load(self) -> None:
+        """Find out what is stored.
+
+        Raises:
+            PositionConflictError: the group has another size now.
+        """
+        ...
+
+    async def save(self, position: int) -> None:
+        """Store a position, unless somebody else has stored one since.
+
+        Raises:
+            PositionConflictError: somebody has. What is stored is theirs.
+            OutcomeUnknownError: it may be stored, or still come. The next save settles it.
+        """
+        ...
+
+    async def save_in(self, transaction: AsyncTransaction, position: int) -> Ticket:
+        """Store a position with a transaction; ``settle`` it when that is committed.
+
+        Raises:
+            PositionConflictError: somebody else has stored one. Roll the transaction back.
+        """
+        ...
+
+    def settle(self, ticket: Ticket) -> None:
+        """Take note that the transaction is committed."""
+        ...
+
+    async def is_stored(self, ticket: Ticket) -> bool:
+        """Whether a transaction of unknown outcome was committed; settle it if it was.
+
+        If not, it may still be.
+        """
+        ...
+
+
+class AsyncStreamPositions:
+    """Positions in a stream of Eventide's form: one message each, at the version after the last."""
+
+    def __init__(self, client: AsyncClient, name: str) -> None:
+        self.name = name
+        self.stored: int | None = None
+        self._client = client
+        self._version = NO_STREAM
+        # Sent, and not answered: to be sent again before anything else is.
+        self._lost: tuple[NewMessage, int] | None = None
+
+    async def load(self) -> None:
+        """Find out what is stored."""
+        last = await self._client.get_last_stream_message(self.name)
+        self._lost = None
+        if last is None:
+            self.stored, self._version = None, NO_STREAM
+            return
+        self.stored = position_in(last, self.name)
+        self._version = last.position
+
+    async def save(self, position: int) -> None:
+        """Store a position, unless somebody else has stored one since."""
+        if self._lost is not None:
+            await self._write(*self._lost)
+            if self.stored == position:
+                return
+        await self._write(_record(position), position)
+
+    async def _write(self, message: NewMessage, position: int) -> None:
+        try:
+            self._version = await self._client.write_message(
+                self.name, message, expected_version=self._version
+            )
+        except WrongExpectedVersionError as error:
+            self._lost = None
+            raise await self._conflict(self._client) from error
+        except OutcomeUnknownError:
+            self._lost = (message, position)
+            raise
+        self._lost = None
+        self.stored = position
+
+    async def save_in(self, transaction: AsyncTransaction, position: int) -> Ticket:
+        """Store a position with a transaction; ``settle`` it when that is committed."""
+        message = _record(position)
+        try:
+            version = await transaction.write_message(
+                self.name, message, expected_version=self._version
+            )
+        except WrongExpectedVersionError as error:
+            raise await self._conflict(transaction) from error
+        return Ticket(message.id, position, version)
+
+    def settle(self, ticket: Ticket) -> None:
+        """Take note that the transaction is committed."""
+        self.stored, self._version = ticket.position, ticket.version
+
+    async def is_stored(self, ticket: Ticket) -> bool:
+        """Whether a transaction of unknown outcome was committed; settle it if it was."""
+        last = await self._client.get_last_stream_message(self.name)
+        if last is None or last.id != ticket.id:
+            return False
+        self.settle(ticket)
+        return True
+
+    async def _conflict(self, store: AsyncOperations) -> PositionConflictError:
+        last = await store.get_last_stream_message(self.name)
+        return conflict(self.name, self.stored, last and position_in(last, self.name))
+
+
+class AsyncTablePositions:
+    """Positions in a row of the table: updated where the last save is still what is there."""
+
+    def __init__(self, client: AsyncClient, name: str, schema: str) -> None:
+        self.name = name
+        self.stored: int | None = None
+        self._client = client
+        self._schema = schema
+        # What the row may say of its last save: that one, or others of ours that were lost since.
+        self._saves: list[str] = []
+
+    async def load(self) -> None:
+        """Find out what is stored."""
+        row = await self._row()
+        self.stored, self._saves = None, []
+        if row is not None:
+            position, saved_by, resized_to = row
+            if resized_to is not None:
+                raise resized(self.name, resized_to)
+            self.stored, self._saves = position, [saved_by]
+
+    async def save(self, position: int) -> None:
+        """Store a position, unless somebody else has stored one since."""
+        ticket: Ticket | None = None
+        try:
+            async with self._client.transaction() as transaction:
+                ticket = await self.save_in(transaction, position)
+        except OutcomeUnknownError:
+            if ticket is not None:
+                self._saves.append(str(ticket.id))
+            raise
+        self.settle(ticket)
+
+    async def save_in(self, transaction: AsyncTransaction, position: int) -> Ticket:
+        """Store a position with a transaction; ``settle`` it when that is committed."""
+        ticket = Ticket(uuid7(), position, 0)
+        text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
+        saves = f"{{{','.join(self._saves)}}}"
+        rows = await run_in(
+            transaction, text, (self._schema, self.name, position, str(ticket.id), saves)
+        )
+        if not rows:
+            found = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+            there, _, resized_to = found[0] if found else (None, None, None)
+            if resized_to is not None:
+                raise resized(self.name, resized_to)
+            raise conflict(self.name, self.stored, there)
+        return ticket
+
+    def settle(self, ticket: Ticket) -> None:
+        """Take note that the transaction is committed."""
+        self.stored, self._saves = ticket.position, [str(ticket.id)]
+
+    async def is_stored(self, ticket: Ticket) -> bool:
+        """Whether a transaction of unknown outcome was committed; settle it if it was."""
+        row = await self._row()
+        if row is None or row[1] != str(ticket.id):
+            return False
+        self.settle(ticket)
+        return True
+
+    async def _row(self) -> tuple[Any, ...] | None:
+        async with self._client.transaction(read_only=True) as transaction:
+            rows = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+        return rows[0] if rows else None
+
+
+async def run_in(
+    transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
+) -> list[tuple[Any, ...]]:
+    """Execute a statement on our own table in a transaction, and give its rows.
+
+    Raises:
+        IncompatibleServerError: the table is not there, or the role may not use it.
+        MessageDBError: as an operation of the transaction raises.
+    """
+    state = transaction._state  # pyright: ignore[reportPrivateUsage]
+    await state.check_ready()
+    try:
+        return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
+    except (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.UndefinedTable,
+    ) as error:
+        raise IncompatibleServerError(
+            f"the table messagedb.positions is not there for this role ({first_line(error)}). "
+            "Nothing was written. Call messagedb.schema.install() as the database's owner: it adds "
+            "the table, also beside a Message DB that is there; or take a StreamPositionStore."
+        ) from error
+    except psycopg.Error as error:
+        raise state.explained(error, NOTHING_WRITTEN) from error
+    finally:
+        state.end_operation()
+
+
+def _record(position: int) -> NewMessage:
+    return NewMessage(RECORDED, {"position": position})

@@ -1,0 +1,79 @@
+"""Setting the position of a consumer that does not run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messagedb.consumers.positions import runs_elsewhere
+from messagedb.errors import IncompatibleServerError, ValidationError
+
+from .course import positions_of
+from .lease import AsyncLease
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from messagedb.consumers.settings import ConsumerSettings
+
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+    from .run import AsyncRun
+
+
+class AsyncResetting:
+    """Sets positions where no consumer runs."""
+
+    _client: AsyncClient
+    _settings: ConsumerSettings
+    _run: AsyncRun | None
+
+    def _feed(self) -> AsyncFeed:
+        raise NotImplementedError
+
+    async def reset_position(self, to: Literal["beginning", "end"] | int) -> int:
+        """Store another position, for the next time that the consumer runs.
+
+        Backward, everything after it is handled again; forward, what is in between never is.
+
+        Args:
+            to: ``"beginning"``; ``"end"``, so that only what is written from now on is handled; or
+                the global position of the next message to handle.
+
+        Returns:
+            The position that is stored now: that of the last message that counts as handled.
+
+        Raises:
+            PositionConflictError: a consumer with this identifier runs. Nothing was changed.
+            IncompatibleServerError: ``"end"`` is not known to the role. Nothing was changed.
+            ValidationError: it is no position. Nothing was sent.
+        """
+        position = await self._position_of(to)
+        lease = AsyncLease(self._client, self._settings.position_name, 60.0)
+        try:
+            if not await lease.acquire():
+                raise runs_elsewhere(self._settings.position_name)
+            positions = positions_of(self._client, self._settings)
+            await positions.load()
+            if positions.stored != position:
+                await positions.save(position)
+        finally:
+            await lease.release()
+        return position
+
+    async def _position_of(self, to: object) -> int:
+        if to == "beginning":
+            return 0
+        if to == "end":
+            head = await self._feed().head()
+            if head is None:
+                raise IncompatibleServerError(
+                    "the last position is not known, as the role may not read the table of "
+                    "messages. Nothing was changed. Give a position."
+                )
+            return head
+        if isinstance(to, int) and not isinstance(to, bool) and 1 <= to < 2**63:
+            return int(to) - 1
+        raise ValidationError(
+            "a position is reset to 'beginning', 'end', or the global position of the next message "
+            f"to handle, from 1, not to {to!r}. Nothing was sent."
+        )

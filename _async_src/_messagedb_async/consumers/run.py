@@ -1,0 +1,172 @@
+"""One run of a consumer: whether it is to stop, how far it is, and who waits for that."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from messagedb._concurrency_async import Event
+from messagedb.consumers.decisions import reason_of
+
+if TYPE_CHECKING:
+    from messagedb._scans import Lag
+    from messagedb.consumers.status import State
+    from messagedb.messages import Message
+
+log = logging.getLogger("messagedb.consumer")
+
+
+class AsyncRun:
+    """What the parts of a running consumer share.
+
+    Attributes:
+        name: the consumer's, for texts.
+        is_stopping: whether no other message is to be begun.
+        must_look: whether to ask ``may_go_on`` before the next message.
+        failure: why it cannot go on.
+        position: the global position up to which everything is done.
+        wake: set when there may be something to look for.
+        begun: set when it has its place, and reads.
+        ended: set when nothing more is handed over, and all that goes on beside it is to end.
+        finished: set when it is over, and has given everything up.
+        in_hand: the message that a handler has now, and the attempt.
+        is_away: whether the last thing that was asked of the store failed because it was away.
+    """
+
+    def __init__(self, name: str, counts: Counts) -> None:
+        self.name = name
+        self.counts = counts
+        self.is_stopping = False
+        self.must_look = False
+        self.failure: BaseException | None = None
+        self.position: int | None = None
+        self.lag: Lag | None = None
+        self.lag_time: datetime | None = None
+        self.state: State = "starting"
+        self.reason: str | None = None
+        self.in_hand: tuple[Message[Any], int] | None = None
+        self.is_away = False
+        self.wake = Event()
+        self.begun = Event()
+        self.ended = Event()
+        self.finished = Event()
+        self._halt = Event()
+        self._gate = Event()
+        self._gate.set()
+        self._waiters: list[tuple[int, Event]] = []
+
+    def stop(self) -> None:
+        """Begin no other message."""
+        if not self.is_stopping:
+            self.is_stopping = self.must_look = True
+            if self.failure is None:
+                self.state = "stopping"
+        self._halt.set()
+        self._gate.set()
+        self.wake.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop because of an error, the first of which is raised in the end."""
+        if self.failure is None:
+            self.failure = error
+            self.state = "failed"
+            self.counts.last_error = reason_of(error)
+        self.stop()
+
+    def close_gate(self, reason: str) -> None:
+        """Begin no other message until the gate is opened."""
+        if not self.is_stopping:
+            self.must_look = True
+            self.reason, self.state = reason, "waiting"
+            self._gate.clear()
+
+    def open_gate(self) -> None:
+        """Let messages be begun again."""
+        if not self.is_stopping:
+            self.must_look = False
+            self.reason, self.state = None, "running"
+        self._gate.set()
+
+    async def may_go_on(self) -> bool:
+        """Wait at the gate; tell whether the next message may be begun."""
+        await self._gate.wait()
+        return not self.is_stopping
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait unless it is to stop; tell whether it goes on."""
+        await self._halt.wait(seconds)
+        return not self.is_stopping
+
+    def reach(self, position: int) -> None:
+        """Take note that everything up to here is done."""
+        self.position = position
+        if self._waiters:
+            for waiter in list(self._waiters):
+                if waiter[0] <= position:
+                    waiter[1].set()
+
+    async def wait_for(self, position: int, timeout: float | None) -> bool:
+        """Wait until everything up to a position is done, or the run is over; tell whether it is.
+
+        Args:
+            position: the global position.
+            timeout: seconds to wait at most.
+        """
+        if self._has_reached(position):
+            return True
+        waiter = (position, Event())
+        self._waiters.append(waiter)
+        try:
+            self.wake.set()
+            if not self._has_reached(position) and not self.ended.is_set():
+                await waiter[1].wait(timeout)
+        finally:
+            self._waiters.remove(waiter)
+        return self._has_reached(position)
+
+    def _has_reached(self, position: int) -> bool:
+        return self.position is not None and self.position >= position
+
+    def end(self) -> None:
+        """Take note that it is over, and tell everybody who waits."""
+        self.ended.set()
+        self.begun.set()
+        for _, event in list(self._waiters):
+            event.set()
+
+    def measured(self, lag: Lag) -> None:
+        """Take note of what the server said of the head and of the messages behind."""
+        self.lag, self.lag_time = lag, datetime.now(UTC)
+
+    def went_away(self, error: BaseException, seconds: float) -> None:
+        """Tell once that the store is away, and that it is tried again."""
+        self.counts.last_error = reason_of(error)
+        if not self.is_away:
+            self.is_away = True
+            log.warning(
+                "%s: the store is away, and is tried again in %.1f s and then on: %s",
+                self.name,
+                seconds,
+                error,
+            )
+        if not self.is_stopping:
+            self.state = "reconnecting"
+
+    def came_back(self) -> None:
+        """Tell that the store is there again."""
+        if self.is_away:
+            self.is_away = False
+            log.info("%s: the store is there again", self.name)
+            if not self.is_stopping:
+                self.state = "running"
+
+
+class Counts:
+    """What a consumer has done since it was made."""
+
+    def __init__(self) -> None:
+        self.handled = 0
+        self.parked = 0
+        self.skipped = 0
+        self.last_error: str | None = None

@@ -1,0 +1,109 @@
+"""When a position is stored: after so many messages, after some time, and at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messagedb._concurrency_async import Event, Lock
+from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.errors import MessageDBError
+
+if TYPE_CHECKING:
+    from .positions import AsyncPositions
+    from .run import AsyncRun
+
+
+class AsyncSaver:
+    """Stores the position of a run beside it: one save at a time, each of the newest position.
+
+    Args:
+        run: the run.
+        positions: where to.
+        interval: after how many messages.
+        seconds: after which time, if a message was handed over since.
+
+    Attributes:
+        count: how many messages were looked at since the run began.
+        is_due_in_time: whether a message was handed over that is worth a save by itself.
+    """
+
+    def __init__(
+        self, run: AsyncRun, positions: AsyncPositions, interval: int, seconds: float
+    ) -> None:
+        self.count = 0
+        self.is_due_in_time = False
+        self._run = run
+        self._positions = positions
+        self._interval = interval
+        self._seconds = seconds
+        self._counted = 0
+        self._kick = Event()
+        self._lock = Lock()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so many messages were looked at that a save is wanted."""
+        return self.count - self._counted >= self._interval
+
+    def kick(self) -> None:
+        """Let the newest position be stored now."""
+        self._kick.set()
+
+    async def keep(self) -> None:
+        """Store positions until the run is over."""
+        run = self._run
+        failures = 0
+        while not run.ended.is_set():
+            await self._kick.wait(WHILE_AWAY.backoff(failures) if failures else self._seconds)
+            self._kick.clear()
+            if run.ended.is_set():
+                return
+            if not (self.is_due or self.is_due_in_time):
+                continue
+            try:
+                await self.save()
+                failures = 0
+            except MessageDBError as error:
+                if not is_store_away(error):
+                    run.fail(error)
+                    return
+                # The loop itself tells that the store is away.
+                failures += 1
+            except BaseException as error:
+                run.fail(error)
+                raise
+
+    async def save(self) -> None:
+        """Store the newest position, if it is not stored.
+
+        Raises:
+            PositionConflictError: another consumer has stored one since.
+            MessageDBError: it could not be stored.
+        """
+        async with self._lock:
+            position, count = self._run.position, self.count
+            self.is_due_in_time = False
+            stored = self._positions.stored
+            if position is None or position == stored or (position == 0 and stored is None):
+                return
+            try:
+                await self._positions.save(position)
+            except MessageDBError:
+                self.is_due_in_time = True
+                raise
+            self._counted = count
+
+    async def hold(self, position: int) -> None:
+        """Wait until the save of an earlier position is done, if one is due: no more may be undone.
+
+        Raises:
+            MessageDBError: it could not be stored.
+        """
+        stored = self._positions.stored
+        if self.is_due and (stored is None or stored < position):
+            await self.save()
+
+    def end(self) -> None:
+        """Let the task or thread of it go."""
+        self._kick.set()

@@ -1,0 +1,100 @@
+"""Subscriptions: an endless iterator over a category."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from messagedb._arguments import check_category
+from messagedb._settings import check_seconds
+from messagedb.consumers.polling import Polling
+from messagedb.consumers.settings import check_start, names_of
+from messagedb.errors import IncompatibleServerError
+
+from .consumers.feeds import AsyncCategoryFeed
+from .consumers.subscription import subscription
+from .scanning import AsyncScans
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from messagedb.messages import Message
+
+    from .client import AsyncClient
+
+
+class AsyncSubscriptions(AsyncScans):
+    """A loop over messages that are there, and over those that come."""
+
+    async def subscribe(
+        self,
+        category: str,
+        *,
+        start: Literal["beginning", "end"] | int = "beginning",
+        batch_size: int | None = None,
+        poll_interval: float = 0.1,
+        idle_poll_interval: float = 1.0,
+        correlation: str | None = None,
+        consumer_group_member: int | None = None,
+        consumer_group_size: int | None = None,
+        streams_without_id: bool = False,
+        message_types: Iterable[str] | None = None,
+        condition: str | None = None,
+    ) -> AsyncIterator[Message[Any]]:
+        """Iterate over a category for ever: over what is there, then over what is written.
+
+        No message is passed over, and the order is that of the store. While the store is away it
+        waits and tries again. It keeps no position: note ``message.global_position`` of what you
+        have done with, and begin at the one behind it the next time. No connection is held between
+        pages. Leave the loop to end it, or close the client.
+
+        Example::
+
+            async for message in client.subscribe("account", start=position + 1):
+                print(message.type, message.data)
+
+        Args:
+            category: the part of the stream names before the first ``-``.
+            start: ``"beginning"``, ``"end"`` (only what is written from the first step on), or the
+                global position of the first message.
+            batch_size: how many messages to look at in one read.
+            poll_interval: seconds from one look to the next where nothing was found.
+            idle_poll_interval: what that grows to after a hundred such looks.
+            correlation: only messages whose metadata's ``correlationStreamName`` is in this
+                category.
+            consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
+            consumer_group_size: the number of members, from 1 to 32767.
+            streams_without_id: whether that member gets the streams without an id, too.
+            message_types: only messages of these types.
+            condition: SQL over ``messages``, put into the query as it is: never made of input from
+                outside.
+        """
+        check_category(category)
+        check_seconds("poll_interval", poll_interval)
+        check_seconds("idle_poll_interval", idle_poll_interval)
+        feed = AsyncCategoryFeed(
+            cast("AsyncClient", self),
+            category,
+            self._scan_size(batch_size),
+            correlation=correlation,
+            consumer_group_member=consumer_group_member,
+            consumer_group_size=consumer_group_size,
+            streams_without_id=streams_without_id,
+            message_types=names_of("message_types", message_types),
+            condition=condition,
+        )
+        if start == "beginning":
+            position = 0
+        elif start == "end":
+            head = await self.category_head(category)
+            if head is None:
+                raise IncompatibleServerError(
+                    "start='end' needs the last position, and the role may not read the table of "
+                    "messages. Nothing was changed. Give a position."
+                )
+            position = head
+        else:
+            check_start(start)
+            position = max(int(start) - 1, 0)
+        polling = Polling(poll_interval, idle_poll_interval)
+        async for message in subscription(feed, position, polling, category):
+            yield message

@@ -1,0 +1,40 @@
+"""SIGINT and SIGTERM, taken for a while: the first one is told, the second one kills."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def taken(tell: Callable[[int], object]) -> Generator[None]:
+    """Tell of the first signal, and leave all after it to the system, which ends the process.
+
+    Args:
+        tell: called with the signal's number, in the main thread between any two of its
+            instructions: it must take no lock.
+
+    Raises:
+        ValueError: this is not the main thread.
+    """
+
+    def first(number: int, _frame: Any) -> None:
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_DFL)
+        tell(number)
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in SIGNALS:
+            signal.signal(number, first)
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)

@@ -1,0 +1,55 @@
+"""The statements of consumers: positions in our own table, and the lease."""
+
+from __future__ import annotations
+
+from typing import Final
+
+READ_POSITION: Final = b"""
+SELECT position, saved_by::varchar, resized_to
+FROM messagedb.positions WHERE store = $1 AND consumer = $2
+"""
+
+FIRST_POSITION: Final = b"""
+INSERT INTO messagedb.positions AS p (store, consumer, position, saved_by)
+VALUES ($1, $2, $3::bigint, $4::uuid)
+ON CONFLICT (store, consumer) DO UPDATE
+SET position = excluded.position, saved_by = excluded.saved_by, saved_at = now()
+WHERE p.saved_by = ANY ($5::uuid[]) AND p.resized_to IS NULL
+RETURNING 1
+"""
+"""The first of a consumer that found none: a row that is there must be a lost save of its own."""
+
+NEXT_POSITION: Final = b"""
+UPDATE messagedb.positions
+SET position = $3::bigint, saved_by = $4::uuid, saved_at = now()
+WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_to IS NULL
+RETURNING 1
+"""
+
+MARK_RESIZED: Final = b"""
+UPDATE messagedb.positions SET resized_to = $3::int, saved_by = $4::uuid, saved_at = now()
+WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[])
+RETURNING 1
+"""
+
+HOLD_LEASE: Final = b"""
+SELECT set_config('idle_in_transaction_session_timeout', $3, true),
+       set_config('statement_timeout', $3, true),
+       CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
+            THEN set_config('transaction_timeout', '0', true) END,
+       pg_try_advisory_xact_lock($1::int, $2::int)
+"""
+"""Try to hold a consumer's lease in a transaction that is open as long as it holds it.
+
+A holder that shows no sign of life for so many milliseconds loses the session, and with it the
+lease; a limit for whole transactions (PostgreSQL 17) would take it from a living one."""
+
+KEEP_LEASE: Final = b"SELECT 1"
+
+HAS_NOTIFY: Final = b"""
+SELECT EXISTS (
+    SELECT FROM pg_trigger t
+    JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = 'messages' AND t.tgname = 'messagedb_notify'
+      AND t.tgenabled <> 'D')
+"""

@@ -1,0 +1,115 @@
+"""What becomes of a message whose handler failed, or said what it wants: decisions only."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from ..errors import (
+    MessageDecodeError,
+    OutcomeUnknownError,
+    StoreUnavailableError,
+    ValidationError,
+)
+from .outcomes import HandlerOutcome, Park, Retry, Skip, Stop
+from .retry import WHILE_AWAY, RetryPolicy
+
+Policy: TypeAlias = Literal["stop", "park", "skip"]
+
+POLICIES: Final = ("stop", "park", "skip")
+
+
+class Again(msgspec.Struct, frozen=True):
+    """Call the handler again after so many seconds. *counts*: whether it is another attempt."""
+
+    delay: float
+    counts: bool
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Do this with the message: park it, skip it, or stop before it."""
+
+    what: Policy
+    reason: str
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Do with the message as ``on_error`` says."""
+
+
+Decision: TypeAlias = Again | Settle | Ask
+
+
+def decide(
+    problem: BaseException, attempt: int, failures_of_store: int, policy: RetryPolicy, away: bool
+) -> Decision:
+    """Decide what becomes of a message.
+
+    Args:
+        problem: what the handler raised, or the outcome that it returned.
+        attempt: how often it was called, from 1, those not counted for which the store was away.
+        failures_of_store: how often in a row the store was away.
+        policy: when it is called again.
+        away: whether the problem is that the store, or its connection, was away.
+    """
+    if away:
+        return Again(WHILE_AWAY.backoff(failures_of_store + 1), counts=False)
+    if isinstance(problem, Park | Skip | Stop):
+        return final(problem)
+    if isinstance(problem, MessageDecodeError):
+        # It will read the same the next time.
+        return Ask()
+    wait = policy.wait(attempt)
+    if wait is None:
+        return Ask()
+    if isinstance(problem, Retry) and problem.delay is not None:
+        wait = problem.delay
+    return Again(wait, counts=True)
+
+
+def final(outcome: Park | Skip | Stop) -> Settle:
+    """What a handler's own word is."""
+    what: Policy = (
+        "park" if isinstance(outcome, Park) else "skip" if isinstance(outcome, Skip) else "stop"
+    )
+    return Settle(what, outcome.reason)
+
+
+def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again | Settle:
+    """What a callable ``on_error`` answered.
+
+    Raises:
+        ValidationError: it is no answer.
+    """
+    if isinstance(answer, Park | Skip | Stop):
+        return final(answer)
+    if isinstance(answer, Retry):
+        delay = policy.backoff(attempt) if answer.delay is None else answer.delay
+        return Again(delay, counts=True)
+    if answer == "stop":
+        return Settle("stop", "")
+    if answer == "park":
+        return Settle("park", "")
+    if answer == "skip":
+        return Settle("skip", "")
+    raise ValidationError(
+        "on_error must give 'stop', 'park', 'skip', or one of Stop, Park, Skip, Retry, not "
+        f"{answer!r}. The consumer stops before the message; nothing of it is stored."
+    )
+
+
+def is_store_away(problem: BaseException) -> bool:
+    """Whether an error says that the store is away for now, and not that something is wrong."""
+    if isinstance(problem, StoreUnavailableError):
+        return problem.can_come_back
+    return isinstance(problem, OutcomeUnknownError)
+
+
+def reason_of(problem: BaseException) -> str:
+    """A problem in one line, for a parked message and for the log."""
+    if isinstance(problem, HandlerOutcome):
+        return problem.reason or type(problem).__name__
+    text = str(problem).strip()
+    first = text.splitlines()[0] if text else ""
+    return f"{type(problem).__name__}: {first}" if first else type(problem).__name__

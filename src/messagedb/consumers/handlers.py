@@ -1,0 +1,195 @@
+"""The handlers of a consumer: which of them gets a message, and how it is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+from .. import _arguments as arguments
+from ..errors import ValidationError
+from ..messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..registry import MessageRegistry
+
+Invoke = Callable[[Any], Any]
+"""Calls a handler with a context; in the async half its result is awaited."""
+
+
+class Handlers:
+    """Handlers by the type of message, and one for all other types.
+
+    Args:
+        registry: the classes of messages; a handler's annotation adds the class that it names.
+    """
+
+    def __init__(self, registry: MessageRegistry) -> None:
+        self._registry = registry
+        self._by_type: dict[str, Invoke] = {}
+        self._names: dict[str | None, str] = {}
+        self._catch_all: Invoke | None = None
+
+    def __len__(self) -> int:
+        """How many types have a handler, the one for all others counted as one."""
+        return len(self._names)
+
+    def add(
+        self, function: Callable[..., Any], names: tuple[str, ...], local: Mapping[str, Any]
+    ) -> None:
+        """Add a handler: by names, or by the annotation of its first parameter.
+
+        Args:
+            function: takes the message, or the event of its class, and perhaps the context.
+            names: message types, for which it is given the Message; none for the annotation's.
+            local: names that an annotation may mean besides the module's own.
+
+        Raises:
+            ValidationError: it is no handler, or a type has one already; the text says why.
+        """
+        takes_context = _takes_context(function)
+        if names:
+            for name in names:
+                arguments.check_type(name)
+            self._put(names, function, _raw(function, takes_context))
+            return
+        classes = _classes(function, local)
+        if not classes:
+            if self._catch_all is not None:
+                raise _twice("the messages without a handler", self._names[None], function)
+            self._catch_all = _raw(function, takes_context)
+            self._names[None] = _name(function)
+            return
+        decode = self._registry.decode
+        for cls in classes:
+            if cls not in self._registry:
+                self._registry.add(cls)
+        invoke = _decoded(function, takes_context, decode)
+        self._put([self._registry.type_of(cls) for cls in classes], function, invoke)
+
+    def compiled(
+        self, middleware: Iterable[Callable[..., Any]]
+    ) -> tuple[dict[str, Invoke], Invoke | None]:
+        """The handlers by type and the one for the rest, with the middleware around each."""
+        around = tuple(middleware)
+
+        def wrap(invoke: Invoke) -> Invoke:
+            for function in reversed(around):
+                invoke = functools.partial(_call_middleware, function, invoke)
+            return invoke
+
+        catch_all = None if self._catch_all is None else wrap(self._catch_all)
+        return {name: wrap(invoke) for name, invoke in self._by_type.items()}, catch_all
+
+    def _put(self, names: Iterable[str], function: Callable[..., Any], invoke: Invoke) -> None:
+        given = tuple(names)
+        for name in given:
+            if name in self._by_type or given.count(name) > 1:
+                raise _twice(f"type {name!r}", self._names.get(name, _name(function)), function)
+        for name in given:
+            self._by_type[name] = invoke
+            self._names[name] = _name(function)
+
+
+def _call_middleware(function: Callable[..., Any], invoke: Invoke, context: Any) -> Any:
+    return function(context, invoke)
+
+
+def _raw(function: Callable[..., Any], takes_context: bool) -> Invoke:
+    if takes_context:
+        return lambda context: function(context.message, context)
+    return lambda context: function(context.message)
+
+
+def _decoded(
+    function: Callable[..., Any], takes_context: bool, decode: Callable[[Message[Any]], Any]
+) -> Invoke:
+    if takes_context:
+        return lambda context: function(decode(context.message), context)
+    return lambda context: function(decode(context.message))
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    """Whether a handler takes the context besides the message."""
+    given: Any = function
+    if not callable(given):
+        raise ValidationError(f"a handler must be a function, not {given!r}")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise ValidationError(
+            f"the parameters of handler {_name(function)} cannot be known: give a function"
+        ) from None
+    positional = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    takes_any = any(parameter.kind == parameter.VAR_POSITIONAL for parameter in parameters)
+    needed = [p for p in positional if p.default is p.empty]
+    keywords = any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+    if keywords or len(needed) > 2 or not (positional or takes_any):
+        raise ValidationError(
+            f"handler {_name(function)} must take the message, and the context if it wants it: "
+            f"not {inspect.signature(function)}"
+        )
+    return takes_any or len(positional) > 1
+
+
+def _classes(function: Callable[..., Any], local: Mapping[str, Any]) -> list[type[Any]]:
+    """The classes that the first parameter's annotation names; none for any Message."""
+    parameter = next(iter(inspect.signature(function).parameters.values()))
+    if parameter.annotation is parameter.empty:
+        return []
+    annotation: Any = parameter.annotation
+    if isinstance(annotation, str):
+        target = inspect.unwrap(function)
+        scope = {**getattr(target, "__globals__", {}), **local}
+        try:
+            annotation = typing.get_type_hints(
+                types.SimpleNamespace(__annotations__={"it": annotation}), scope
+            )["it"]
+        except Exception as error:
+            raise ValidationError(
+                f"the annotation {annotation!r} of handler {_name(function)} cannot be resolved "
+                f"({error}): define or import the class before the handler, and not only for type "
+                "checkers; or give the handler the name of the type"
+            ) from None
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = get_args(annotation)
+    else:
+        members = (annotation,)
+    if any(_is_message(member) for member in members):
+        if len(members) > 1:
+            raise ValidationError(
+                f"the annotation of handler {_name(function)} mixes Message with classes of "
+                "messages: make two handlers"
+            )
+        return []
+    for member in members:
+        if not isinstance(member, type):
+            raise ValidationError(
+                f"the annotation {member!r} of handler {_name(function)} is no class of messages: "
+                "annotate a Struct or dataclass, or Message for every type"
+            )
+    return list(members)
+
+
+def _is_message(annotation: Any) -> bool:
+    return annotation is Any or annotation is Message or get_origin(annotation) is Message
+
+
+def _twice(what: str, first: str, second: Callable[..., Any]) -> ValidationError:
+    return ValidationError(
+        f"{what} has a handler already, {first}: {_name(second)} would be a second one. Call both "
+        "from one handler, or make a second consumer with another identifier"
+    )
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", None) or repr(function))

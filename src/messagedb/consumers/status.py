@@ -1,0 +1,68 @@
+"""What a consumer tells of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["ConsumerStatus", "State"]
+
+State: TypeAlias = Literal[
+    "stopped",
+    "starting",
+    "waiting",
+    "running",
+    "caught up",
+    "retrying",
+    "reconnecting",
+    "stopping",
+    "failed",
+]
+
+ACTIVE: Final = frozenset({"running", "caught up", "retrying", "reconnecting"})
+
+
+class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer at one moment, as its own process knows it; nothing is asked of the server.
+
+    Attributes:
+        name: the stream of its positions, or the key of its row in the table.
+        state: ``stopped``, also before it ran; ``starting``; ``waiting``, while another consumer
+            with the same identifier runs; ``running``; ``caught up``, when the last look found
+            nothing; ``retrying``, while it waits to call a handler again; ``reconnecting``, while
+            the store is away; ``stopping``; ``failed``.
+        position: the global position up to which everything is done; None before it has begun.
+        stored_position: what of it is stored.
+        head: the last global position of the category when it was looked at last; None if that is
+            not known.
+        lag_messages: how many messages were behind the position then, at most 100,000 counted; they
+            are counted before filters.
+        lag_seconds: how long the oldest of them has waited, by the server's clock, and since.
+        measured_at: when head and lag were looked at last, by the clock of this machine.
+        handled: how many messages its handlers have done with since it was made.
+        parked: how many it has parked since then.
+        skipped: how many it has skipped since then.
+        in_hand: the stream and position of a message that a handler has now, and its attempt.
+        held_by: what it waits for: the processes whose transactions have not ended, for a consumer
+            of several categories; or the reason that it does not go on.
+        last_error: the last error in one line, also of one that was got over.
+    """
+
+    name: str
+    state: State
+    position: int | None
+    stored_position: int | None
+    head: int | None
+    lag_messages: int | None
+    lag_seconds: float | None
+    measured_at: datetime | None
+    handled: int
+    parked: int
+    skipped: int
+    in_hand: tuple[str, int, int] | None
+    held_by: tuple[Any, ...]
+    last_error: str | None

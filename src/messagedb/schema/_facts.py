@@ -1,0 +1,76 @@
+"""What is known of a database before our SQL is run there, and the query that asks for it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+INSPECT: Final = """
+SELECT
+    current_setting('server_version_num')::int,
+    getdatabaseencoding()::text,
+    pg_is_in_recovery(),
+    current_setting('transaction_read_only') = 'on',
+    current_database()::text,
+    current_user::text,
+    r.rolsuper OR r.rolcreaterole,
+    EXISTS (SELECT FROM pg_roles WHERE rolname = 'message_store'),
+    n.oid IS NOT NULL,
+    CASE
+        WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE has_schema_privilege(n.oid, 'CREATE')
+    END,
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'messages'),
+    ARRAY(SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = n.oid),
+    CASE
+        WHEN o.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE pg_has_role(o.nspowner, 'USAGE') AND has_schema_privilege(o.oid, 'CREATE')
+    END,
+    ARRAY(
+        SELECT relname::text FROM pg_class
+        WHERE relnamespace = o.oid AND relname IN ('positions', 'schema_version')
+    )
+FROM pg_roles AS r
+LEFT JOIN pg_namespace AS n ON n.nspname = %s
+LEFT JOIN pg_namespace AS o ON o.nspname = 'messagedb'
+WHERE r.rolname = current_user
+"""
+"""Asks for a `Facts`, given the schema's name. Reads catalogs only."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is known of a database and of the role that would install, as `INSPECT` gives it.
+
+    Attributes:
+        may_create_own: whether the role may create the schema ``messagedb``, or owns the one that
+            is there.
+        own_tables: those of our two tables that are there.
+        own_version: the version of our schema; None where it is not there, or was not asked for.
+    """
+
+    server_version: int
+    encoding: str
+    in_recovery: bool
+    read_only: bool
+    database: str
+    user: str
+    may_create_role: bool
+    role_exists: bool
+    schema_exists: bool
+    may_create: bool
+    has_messages: bool
+    functions: list[str]
+    may_create_own: bool
+    own_tables: list[str]
+    own_version: int | None = None
+
+
+def facts_from_row(row: tuple[Any, ...]) -> Facts:
+    """The facts from the row that `INSPECT` gave."""
+    return Facts(*row)
+
+
+def with_own_version(facts: Facts, row: tuple[Any, ...]) -> Facts:
+    """The same facts and the version of our schema, from the row that ``OWN_VERSION`` gave."""
+    return msgspec.structs.replace(facts, own_version=row[0])

@@ -1,0 +1,134 @@
+"""What a scan asks for and what its answer means, decided without a database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from messagedb import _scan_requests as scans
+from messagedb._scans import Lag, Writer
+from messagedb._sql import statements
+from messagedb._sql_scans import scan_statements
+from messagedb.errors import IncompatibleServerError, ValidationError
+
+SQL = scan_statements("message_store")
+READS = statements("message_store")
+MESSAGE = ("id", "a-1", "A", 0, 7, None, None, 0)
+
+
+def category(**options: Any) -> scans.CategoryScan:
+    given: dict[str, Any] = {
+        "category": "a",
+        "position": 5,
+        "size": 2,
+        "correlation": None,
+        "consumer_group_member": None,
+        "consumer_group_size": None,
+        "streams_without_id": False,
+        "message_types": None,
+        "condition": None,
+    }
+    return scans.category(SQL, READS, **(given | options))
+
+
+def test_without_filters_a_scan_is_the_plain_page() -> None:
+    scan = category()
+    assert scan.read.query.text == READS.category_query.replace(b"\0", b"true")
+    found = scan.scan([MESSAGE], decimals=False)
+    assert (found.position, found.count, found.is_full) == (7, 1, False)
+    nothing = scan.scan([], decimals=False)
+    assert (nothing.position, nothing.count, nothing.messages) == (4, 0, [])
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"correlation": "b"},
+        {"consumer_group_member": 0, "consumer_group_size": 1},
+        {"message_types": []},
+        {"message_types": ["A"]},
+        {"condition": "true"},
+    ],
+)
+def test_with_filters_the_last_row_tells_what_was_looked_at(filters: dict[str, Any]) -> None:
+    scan = category(**filters)
+    assert scan.read.has_sql == ("condition" in filters)
+    assert not scan.read.has_condition
+    for statement in (scan.read.call, scan.read.query):
+        assert b"\0" not in statement.text
+        assert len(statement.params) == 8
+    summary = (None, None, None, 2, 9, None, None, None)
+    found = scan.scan([MESSAGE, summary], decimals=False)
+    assert (len(found.messages), found.position, found.count, found.is_full) == (1, 9, 2, True)
+    nothing = scan.scan([(None, None, None, 0, None, None, None, None)], decimals=False)
+    assert (nothing.position, nothing.count, nothing.is_full) == (4, 0, False)
+
+
+def test_texts_become_an_array_that_postgresql_reads() -> None:
+    types = ["A", 'say "hi"', "back\\slash", "a,b", "{}", "NULL", "", "é", "A"]
+    wanted = r'{"A","say \"hi\"","back\\slash","a,b","{}","NULL","","é"}'
+    assert category(message_types=iter(types)).read.query.params[-1] == wanted
+
+
+@pytest.mark.parametrize("types", ["A", b"A", 5, [5], [None], ["a\0"]])
+def test_message_types_that_are_none(types: Any) -> None:
+    with pytest.raises(ValidationError, match="type"):
+        category(message_types=types)
+
+
+def test_a_page_has_a_size() -> None:
+    assert scans.page_size(None, 50) == 50
+    assert scans.page_size(None, -1) == 1000
+    assert scans.page_size(1, 50) == 1
+    for size in (0, -1, True, "5", 2**63):
+        with pytest.raises(ValidationError, match="batch_size"):
+            scans.page_size(size, 50)
+
+
+def test_the_rows_of_a_page_of_the_store() -> None:
+    scan = scans.store(SQL, -3, 2, ["a"], None, None)
+    assert scan.position == 1
+    rows = [
+        MESSAGE,
+        (None, None, None, 1, 6, None, None, None),
+        (None, None, None, 8, 8, None, None, None),
+        (None, None, None, 2, 9, None, None, None),
+        (None, None, None, 0, 30, None, None, None),
+    ]
+    found = scan.scan(rows, decimals=False)
+    assert found.gaps == [(1, 6), (8, 8)]
+    assert (found.position, found.count, found.is_full, found.head) == (9, 2, True, 30)
+    empty = [(None, None, None, 0, None, *[None] * 3), (None, None, None, 0, None, *[None] * 3)]
+    nothing = scan.scan(empty, decimals=False)
+    assert (nothing.position, nothing.count, nothing.gaps, nothing.head) == (0, 0, [], 0)
+    standby = [(None, None, None, 0, None, *[None] * 3), (None, None, None, 1, 9, *[None] * 3)]
+    with pytest.raises(IncompatibleServerError, match="standby"):
+        scan.scan(standby, decimals=False)
+
+
+def test_writers_are_named_once_each() -> None:
+    row = (False, 1, "3/7", 50, "app", "me", 1_000_000, "active", None)
+    since = datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC)
+    wanted = Writer("3/7", 50, "app", "me", since, "active")
+    assert scans.writers_of([row, row]) == [wanted]
+    assert scans.writers_of([(False, None, *[None] * 7)]) == []
+    with pytest.raises(IncompatibleServerError, match="CACHE"):
+        scans.writers_of([(False, 20, *[None] * 7)])
+
+
+def test_a_lag_tells_whether_it_is_exact() -> None:
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    look = scans.lag(SQL, ["a"], 0, 5000)
+    assert look.lag([(9, 3, 0, 0)], True) == Lag(9, 3, True, moment, moment)
+    assert look.lag([(9, 5000, 0, 0)], True).is_exact is False
+    assert look.lag([(None, 0, None, 0)], True) == Lag(0, 0, True, None, moment)
+    assert look.lag([(None, 1000, 0, 0)], False) == Lag(None, 1000, False, moment, moment)
+    # A time that PostgreSQL calls infinite is none that Python has.
+    assert look.lag([(9, 3, 2**63 - 1, 0)], True).oldest is None
+    for limit in (0, True, 2.0):
+        with pytest.raises(ValidationError, match="limit"):
+            scans.lag(SQL, None, 0, limit)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="categories"):
+        scans.lag(SQL, "account", 0, 1)
