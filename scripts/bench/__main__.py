@@ -18,10 +18,12 @@ from time import perf_counter
 
 from . import (
     batches,
+    consumers,
     durable,
     groups,
     growth,
     memory,
+    notify,
     pipelines,
     reads,
     report,
@@ -44,6 +46,8 @@ TOPICS = (
     writers.TOPIC,
     pipelines.TOPIC,
     durable.TOPIC,
+    consumers.TOPIC,
+    notify.TOPIC,
 )
 RESULTS = Path("docs", "performance", "results.json")
 ROUNDS = 5

@@ -1,4 +1,4 @@
-"""The process whose memory is measured: it writes or reads many messages, and tells its peak."""
+"""The process whose memory is measured: it does its job, and tells its peak."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from messagedb import Client, NewMessage
+from messagedb import Client, Consumer, HandlerError, Message, NewMessage, Stop
 
 from . import payload
 
@@ -26,14 +26,14 @@ class Job(msgspec.Struct, frozen=True):
     """What to do.
 
     Attributes:
-        action: to write a category, or to read it.
+        action: to write a category, to read it, or to let a consumer handle it.
         conninfo: the store.
         category: the category.
         count: the number of messages.
         batch: how many messages one call writes.
     """
 
-    action: Literal["read", "write"]
+    action: Literal["consume", "read", "write"]
     conninfo: str
     category: str
     count: int
@@ -55,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True):
 def main() -> None:
     """Do the job that comes in, after a small one that loads what is loaded but once."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    do = {"read": _read, "write": _write}[job.action]
+    do = {"consume": _consume, "read": _read, "write": _write}[job.action]
     with Client(job.conninfo) as client:
         do(client, job, _WARM_UP)
         gc.collect()
@@ -85,6 +85,24 @@ def _read(client: Client, job: Job, count: int) -> None:
         if not count:
             return
     raise RuntimeError(f"the category ended {count} messages too early")
+
+
+def _consume(client: Client, job: Job, count: int) -> None:
+    consumer = Consumer(client, job.category, identifier=f"memory{count}")
+    handled = 0
+
+    @consumer.handler
+    def handle(message: Message[Any]) -> None:
+        nonlocal handled
+        handled += 1
+        _ = message.data
+        if handled == count:
+            raise Stop
+
+    with suppress(HandlerError):
+        consumer.run(until="caught_up")
+    if handled != count:
+        raise RuntimeError(f"the category ended {count - handled} messages too early")
 
 
 def _reset_peak() -> int:

@@ -71,7 +71,8 @@ class AsyncSaver:
                 # The loop itself tells that the store is away.
                 failures += 1
             except BaseException as error:
-                run.fail(error)
+                if not run.is_stopping:
+                    run.fail(error)
                 raise
 
     async def save(self) -> None:

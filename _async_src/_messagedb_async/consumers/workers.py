@@ -108,10 +108,13 @@ class AsyncWorkers:
                     self._changed.notify_all()
                 if self._saver.is_due:
                     self._saver.kick()
-        except BaseException as error:
+        except Exception as error:
             run.fail(error)
-            if not isinstance(error, Exception):
-                raise
+        except BaseException as error:
+            # One that is interrupted when the run ends is none.
+            if not run.is_stopping:
+                run.fail(error)
+            raise
         finally:
             async with self._changed:
                 self._changed.notify_all()
