@@ -63,6 +63,7 @@ PACKAGE_NAMES = {
     "AsyncTablePositions": "TablePositions",
     "AsyncTransaction": "Transaction",
     "AsyncTransactionState": "TransactionState",
+    "AsyncWatching": "Watching",
     "AsyncWork": "Work",
     "AsyncWorkers": "Workers",
     "install_async": "install",

@@ -116,7 +116,11 @@ def _writer(
     def to(stream: str) -> None:
         repeated(each, lambda: client.write_message(stream, payload.message()))()
 
-    return lambda: [None for _ in executor.map(to, streams)] and None
+    def run() -> None:
+        for _ in executor.map(to, streams):
+            pass
+
+    return run
 
 
 def _switched(database: Database, write: Callable[[], None], word: str) -> Callable[[], None]:

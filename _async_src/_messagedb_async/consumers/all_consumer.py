@@ -10,7 +10,6 @@ from messagedb.consumers.stores import StreamPositionStore, TablePositionStore
 
 from .base import AsyncConsumerBase
 from .feeds import AsyncAllFeed
-from .resetting import AsyncResetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from .feeds import AsyncFeed
 
 
-class AsyncAllConsumer(AsyncResetting, AsyncConsumerBase):
+class AsyncAllConsumer(AsyncConsumerBase):
     """Hands the messages of several categories, or of the whole store, to handlers in order.
 
     All that ``AsyncConsumer`` says holds here, too. Between categories messages commit in another

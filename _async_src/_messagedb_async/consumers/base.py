@@ -6,8 +6,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from time import monotonic
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
@@ -15,12 +14,13 @@ from messagedb._settings import check_seconds
 from messagedb.consumers.decisions import reason_of
 from messagedb.consumers.handlers import Handlers
 from messagedb.consumers.settings import check_settings
-from messagedb.consumers.status import ConsumerStatus
 from messagedb.errors import MessageDBError, ValidationError
 
 from .course import Course
 from .parked import AsyncParkedMessages
+from .resetting import AsyncResetting
 from .run import AsyncRun, Counts, log
+from .watching import AsyncWatching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from messagedb.registry import MessageRegistry
 
     from ..client import AsyncClient
-    from .feeds import AsyncFeed
 
 F = TypeVar("F", bound="AsyncHandler")
 
 
-class AsyncConsumerBase(AsyncParkedMessages, ABC):
+class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC):
     """A consumer, of whatever it reads."""
 
     def __init__(self, client: AsyncClient, settings: ConsumerSettings) -> None:
@@ -57,15 +56,7 @@ class AsyncConsumerBase(AsyncParkedMessages, ABC):
         return f"<{type(self).__name__} {self.name!r} ({self.status().state})>"
 
     @abstractmethod
-    def _feed(self) -> AsyncFeed: ...
-
-    @abstractmethod
     def _wants(self, category: str) -> bool: ...
-
-    @property
-    def name(self) -> str:
-        """The stream of its positions, or the key of its row in the table."""
-        return self._settings.position_name
 
     @property
     def registry(self) -> MessageRegistry:
@@ -198,95 +189,13 @@ class AsyncConsumerBase(AsyncParkedMessages, ABC):
         run.stop()
         if await run.finished.wait(timeout):
             return
-        message = run.in_hand[0] if run.in_hand else None
+        message = run.in_hand
         text = _unfinished(self.name, message, timeout)
         if main.interrupt():
             await run.finished.wait(timeout)
         elif self._course is not None:
             await self._course.save()
         raise TimeoutError(text)
-
-    async def when_caught_up(self, *, timeout: float | None = None) -> None:
-        """Wait until everything is handled that is in the store now: for tests.
-
-        Args:
-            timeout: seconds to wait at most; None for no limit.
-
-        Raises:
-            TimeoutError: it is not, in that time.
-            MessageDBError: the run ended before, with this error; ``ValidationError`` if it was
-                stopped or never began.
-        """
-        head = await self._feed().head()
-        if head is None:
-            raise ValidationError(
-                "the role may not read the table of messages, so that its last position is not "
-                "known: wait for a message with when_processed()"
-            )
-        await self._when(head, timeout)
-
-    async def when_processed(
-        self, stream_name: str, position: int, *, timeout: float | None = None
-    ) -> None:
-        """Wait until a message is handled, as one that was just written: for tests.
-
-        Args:
-            stream_name: its stream.
-            position: its position there, as the write gave it.
-            timeout: seconds to wait at most; None for no limit.
-
-        Raises:
-            TimeoutError: it is not, in that time; or there is no such message.
-            MessageDBError: as ``when_caught_up`` raises it.
-        """
-        until = None if timeout is None else monotonic() + timeout
-        run = self._expect_run()
-        while True:
-            found = await self._client.get_stream_messages(
-                stream_name, position=position, batch_size=1
-            )
-            if found and found[0].position == position:
-                break
-            if until is not None and monotonic() >= until:
-                raise TimeoutError(
-                    f"message {position} of stream {stream_name!r} was not written within "
-                    f"{timeout:g} s"
-                )
-            if not await run.pause(self._settings.poll_interval):
-                break
-        left = None if until is None else max(until - monotonic(), 0.0)
-        await self._when(found[0].global_position if found else 0, left)
-
-    def status(self) -> ConsumerStatus:
-        """Tell where it is. Nothing is asked of the server, so that it answers at once."""
-        run, counts = self._run, self._counts
-        now = datetime.now(UTC)
-        lag = run.lag if run else None
-        seconds: float | None = None
-        is_behind = False
-        if run and lag and run.lag_time:
-            seconds = 0.0
-            is_behind = (run.position or 0) < (lag.head or 0)
-            if is_behind and lag.oldest is not None:
-                seconds = (lag.now - lag.oldest + (now - run.lag_time)).total_seconds()
-        held = tuple(self._course.held_by) if run and self._course else ()
-        in_hand = run.in_hand if run else None
-        return ConsumerStatus(
-            name=self.name,
-            state=run.state if run else "stopped",
-            position=run.position if run else None,
-            stored_position=self._course.stored if self._course else None,
-            head=lag.head if lag else None,
-            lag_messages=(lag.messages if is_behind else 0) if lag else None,
-            lag_seconds=seconds,
-            measured_at=run.lag_time if run else None,
-            handled=counts.handled,
-            parked=counts.parked,
-            skipped=counts.skipped,
-            in_hand=in_hand and (in_hand[0].stream_name, in_hand[0].position, in_hand[1]),
-            held_by=held or ((run.reason,) if run and run.reason else ()),
-            last_error=counts.last_error,
-        )
 
     def _begin(self, until: Any) -> AsyncRun:
         if until not in (None, "caught_up"):
@@ -341,28 +250,10 @@ class AsyncConsumerBase(AsyncParkedMessages, ABC):
                 if number:
                     os.kill(os.getpid(), number)
 
-    async def _when(self, position: int, timeout: float | None) -> None:
-        run = self._expect_run()
-        if await run.wait_for(position, timeout):
-            return
-        if run.failure is not None:
-            raise run.failure
-        if run.ended.is_set():
-            raise ValidationError(f"{self.name}: it was stopped before it came to {position}")
-        raise TimeoutError(
-            f"{self.name}: it was at position {run.position} and not at {position} in time "
-            f"({run.state}; last error: {self._counts.last_error})"
-        )
-
-    def _expect_run(self) -> AsyncRun:
-        if self._run is None:
-            raise ValidationError(f"{self.name}: it does not run: there is nothing to wait for")
-        return self._run
-
 
 def _check_kind(what: str, function: Any) -> None:
     if callable(function) and not is_of_this_half(function):
-        wanted = "a coroutine function" if is_of_this_half(_probe) else "a plain function"
+        wanted = "a coroutine function" if iscoroutinefunction(_probe) else "a plain function"
         raise ValidationError(
             f"{what} of this consumer must be {wanted}, and {function!r} is of the other kind"
         )

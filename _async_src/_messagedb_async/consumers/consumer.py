@@ -10,7 +10,6 @@ from messagedb.consumers.stores import StreamPositionStore, TablePositionStore
 
 from .base import AsyncConsumerBase
 from .feeds import AsyncCategoryFeed
-from .resetting import AsyncResetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
     from .feeds import AsyncFeed
 
 
-class AsyncConsumer(AsyncResetting, AsyncConsumerBase):
+class AsyncConsumer(AsyncConsumerBase):
     """Hands the messages of a category to handlers, in the order in which they were stored.
 
     What it guarantees:
 
     - **At least once**: no message is passed over before its handler has finished, whatever happens
       to the process, the server or the network. After a crash the messages after the stored
-      position are handled again: at most ``position_update_interval`` of them, and those of two
-      pages of ``batch_size`` more while the store is too slow for that.
+      position are handled again: ``position_update_interval`` of them, and those that were handled
+      while the last save was under way; never more than four pages of ``batch_size`` besides.
     - **Exactly once inside this database** with ``transactional=True``: what a handler writes with
       ``context.store`` and the position are one transaction.
     - Elsewhere, **once by id**: ``context.message_id(name)`` is the same in every attempt.

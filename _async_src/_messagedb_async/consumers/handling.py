@@ -98,14 +98,14 @@ class AsyncHandling:
                 attempt += 1
             last = await self._again(message, attempt, invoke)
         run.came_back()
-        run.in_hand = None
+        run.in_hand, run.attempt = None, 1
         run.counts.handled += 1
         if not run.is_stopping:
             run.state = "running"
         return True
 
     async def _again(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
-        self._run.in_hand = (message, attempt)
+        self._run.in_hand, self._run.attempt = message, attempt
         if self._settings.transactional:
             return await self._in_transaction(message, attempt, invoke)
         context = AsyncContext(message, attempt, self._client, self._seed)
@@ -210,7 +210,7 @@ class AsyncHandling:
         run, settings = self._run, self._settings
         reason = end.reason or reason_of(problem)
         run.counts.last_error = reason
-        run.in_hand = None
+        run.in_hand, run.attempt = None, 1
         place = (message.position, message.stream_name)
         if end.what == "stop":
             error = HandlerError(

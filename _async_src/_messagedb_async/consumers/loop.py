@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from .listening import AsyncListener
     from .run import AsyncRun
     from .saving import AsyncSaver
+
+
+# So many pages are handled at most whose last position is not stored.
+_PAGES = 4
 
 
 class AsyncLoop:
@@ -78,7 +83,8 @@ class AsyncLoop:
                 settings.batch_size,
             )
         run.begun.set()
-        position = held = run.position
+        position = run.position
+        pages = deque([position], maxlen=_PAGES)
         try:
             while not run.is_stopping and (until is None or run.position < until):
                 begin = monotonic()
@@ -89,8 +95,8 @@ class AsyncLoop:
                 if scan.position > position:
                     await self._hand_over(scan)
                     position = max(position, scan.position)
-                    await self._hold(held)
-                    held = run.position
+                    await self._hold(pages[0])
+                    pages.append(run.position)
                     self._polling.found()
                 if not scan.is_full and not scan.messages and not run.is_stopping:
                     if self._workers is not None and (to_end or until is not None):
@@ -154,7 +160,7 @@ class AsyncLoop:
                 return False
             invoke = get(message.type, catch_all)
             if invoke is not None:
-                run.in_hand = (message, 1)
+                run.in_hand = message
                 if transactional:
                     if not await self._handling.handle(message, invoke):
                         return False
@@ -173,11 +179,14 @@ class AsyncLoop:
                         counts.handled += 1
                     elif not await settle(message, invoke, problem):
                         return False
-            run.reach(message.global_position)
+            # As reach() does it.
+            run.position = message.global_position
+            if run.waiters:
+                run.tell_waiters()
             saver.count += 1
             if not saver.is_due_in_time and not is_bookkeeping(message.stream_name):
                 saver.is_due_in_time = True
-            if saver.is_due:
+            if saver.count >= saver.kick_at:
                 saver.kick()
                 await checkpoint()
         run.in_hand = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from messagedb.consumers.positions import runs_elsewhere
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from .run import AsyncRun
 
 
-class AsyncResetting:
+class AsyncResetting(ABC):
     """Sets positions where no consumer runs."""
 
     _client: AsyncClient
     _settings: ConsumerSettings
     _run: AsyncRun | None
 
-    def _feed(self) -> AsyncFeed:
-        raise NotImplementedError
+    @abstractmethod
+    def _feed(self) -> AsyncFeed: ...
 
     async def reset_position(self, to: Literal["beginning", "end"] | int) -> int:
         """Store another position, for the next time that the consumer runs.

@@ -30,7 +30,9 @@ class AsyncRun:
         begun: set when it has its place, and reads.
         ended: set when nothing more is handed over, and all that goes on beside it is to end.
         finished: set when it is over, and has given everything up.
-        in_hand: the message that a handler has now, and the attempt.
+        in_hand: the message that a handler has now, one of them if there are several.
+        attempt: which attempt it is, if that is not the first.
+        waiters: who waits for which position.
         is_away: whether the last thing that was asked of the store failed because it was away.
     """
 
@@ -45,7 +47,8 @@ class AsyncRun:
         self.lag_time: datetime | None = None
         self.state: State = "starting"
         self.reason: str | None = None
-        self.in_hand: tuple[Message[Any], int] | None = None
+        self.in_hand: Message[Any] | None = None
+        self.attempt = 1
         self.is_away = False
         self.wake = Event()
         self.begun = Event()
@@ -54,7 +57,7 @@ class AsyncRun:
         self._halt = Event()
         self._gate = Event()
         self._gate.set()
-        self._waiters: list[tuple[int, Event]] = []
+        self.waiters: list[tuple[int, Event]] = []
 
     def stop(self) -> None:
         """Begin no other message."""
@@ -101,10 +104,14 @@ class AsyncRun:
     def reach(self, position: int) -> None:
         """Take note that everything up to here is done."""
         self.position = position
-        if self._waiters:
-            for waiter in list(self._waiters):
-                if waiter[0] <= position:
-                    waiter[1].set()
+        if self.waiters:
+            self.tell_waiters()
+
+    def tell_waiters(self) -> None:
+        """Tell those who wait for no more than what is done."""
+        for position, event in list(self.waiters):
+            if self._has_reached(position):
+                event.set()
 
     async def wait_for(self, position: int, timeout: float | None) -> bool:
         """Wait until everything up to a position is done, or the run is over; tell whether it is.
@@ -116,13 +123,13 @@ class AsyncRun:
         if self._has_reached(position):
             return True
         waiter = (position, Event())
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         try:
             self.wake.set()
             if not self._has_reached(position) and not self.ended.is_set():
                 await waiter[1].wait(timeout)
         finally:
-            self._waiters.remove(waiter)
+            self.waiters.remove(waiter)
         return self._has_reached(position)
 
     def _has_reached(self, position: int) -> bool:
@@ -132,7 +139,7 @@ class AsyncRun:
         """Take note that it is over, and tell everybody who waits."""
         self.ended.set()
         self.begun.set()
-        for _, event in list(self._waiters):
+        for _, event in list(self.waiters):
             event.set()
 
     def measured(self, lag: Lag) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._concurrency_async import Event, Lock
@@ -12,6 +13,10 @@ from messagedb.errors import MessageDBError
 if TYPE_CHECKING:
     from .positions import AsyncPositions
     from .run import AsyncRun
+
+
+# Handlers that take microseconds would have the store do nothing but save.
+_PAUSE = 0.005
 
 
 class AsyncSaver:
@@ -25,6 +30,7 @@ class AsyncSaver:
 
     Attributes:
         count: how many messages were looked at since the run began.
+        kick_at: the count at which ``kick`` is to be called.
         is_due_in_time: whether a message was handed over that is worth a save by itself.
     """
 
@@ -32,6 +38,7 @@ class AsyncSaver:
         self, run: AsyncRun, positions: AsyncPositions, interval: int, seconds: float
     ) -> None:
         self.count = 0
+        self.kick_at = interval
         self.is_due_in_time = False
         self._run = run
         self._positions = positions
@@ -39,6 +46,7 @@ class AsyncSaver:
         self._seconds = seconds
         self._counted = 0
         self._kick = Event()
+        self._last_kick = 0.0
         self._lock = Lock()
 
     @property
@@ -47,8 +55,12 @@ class AsyncSaver:
         return self.count - self._counted >= self._interval
 
     def kick(self) -> None:
-        """Let the newest position be stored now."""
-        self._kick.set()
+        """Let the newest position be stored now, or soon after the last one was."""
+        self.kick_at = self.count + self._interval
+        now = monotonic()
+        if now - self._last_kick >= _PAUSE:
+            self._last_kick = now
+            self._kick.set()
 
     async def keep(self) -> None:
         """Store positions until the run is over."""

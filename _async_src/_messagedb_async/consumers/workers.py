@@ -97,7 +97,7 @@ class AsyncWorkers:
                     break
                 invoke = self._handlers.get(message.type, self._catch_all)
                 if invoke is not None:
-                    run.in_hand = (message, 1)
+                    run.in_hand = message
                     if not await self._handling.handle(message, invoke):
                         break
                 async with self._changed:
@@ -106,7 +106,7 @@ class AsyncWorkers:
                     if not is_bookkeeping(message.stream_name):
                         self._saver.is_due_in_time = True
                     self._changed.notify_all()
-                if self._saver.is_due:
+                if self._saver.count >= self._saver.kick_at:
                     self._saver.kick()
         except Exception as error:
             run.fail(error)
