@@ -86,7 +86,7 @@ class Course:
         run = self._run
         try:
             await self._go(until)
-        except BaseException as error:
+        except Exception as error:
             run.fail(error)
             raise
         finally:
@@ -117,10 +117,10 @@ class Course:
         if run.is_stopping:
             return
         interval = _MEASURE if self._lease is None else self._lease.interval
-        self._tasks += [
-            Task(self._saver.keep),
-            Task(keep, run, self._lease, self._feed, interval),
-        ]
+        self._tasks.append(Task(keep, run, self._lease, self._feed, interval))
+        if not settings.transactional:
+            # There each position is stored by the loop: two saves at once would be in conflict.
+            self._tasks.append(Task(self._saver.keep))
         loop = AsyncLoop(
             run,
             self._client,

@@ -188,14 +188,20 @@ class AsyncLoop:
                 saver.is_due_in_time = True
             if saver.count >= saver.kick_at:
                 saver.kick()
+                if transactional:
+                    await self._save()
                 await checkpoint()
         run.in_hand = None
         return True
 
     async def _hold(self, position: int) -> None:
         """Before another page: see that not too much would be handled again after a crash."""
+        if self._saver.is_behind(position):
+            await self._save()
+
+    async def _save(self) -> None:
         try:
-            await self._saver.hold(position)
+            await self._saver.save()
         except MessageDBError as error:
             if not is_store_away(error):
                 raise
@@ -205,7 +211,10 @@ class AsyncLoop:
         run, feed = self._run, self._feed
         if run.state == "running":
             run.state = "caught up"
-        if self._saver.is_due:
+        if self._settings.transactional:
+            if self._saver.is_due or self._saver.is_due_in_time:
+                await self._save()
+        elif self._saver.is_due:
             self._saver.kick()
         listens = self._listener is not None and self._listener.is_listening
         await run.wake.wait(self._polling.wait(took, notified=listens, soon=feed.wants_soon))

@@ -107,15 +107,10 @@ class AsyncSaver:
                 raise
             self._counted = count
 
-    async def hold(self, position: int) -> None:
-        """Wait until the save of an earlier position is done, if one is due: no more may be undone.
-
-        Raises:
-            MessageDBError: it could not be stored.
-        """
+    def is_behind(self, position: int) -> bool:
+        """Whether a save is due that should have stored this earlier position by now."""
         stored = self._positions.stored
-        if self.is_due and (stored is None or stored < position):
-            await self.save()
+        return self.is_due and (stored is None or stored < position)
 
     def end(self) -> None:
         """Let the task or thread of it go."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GroupMember", "GroupResize", "group_member_from_env"]
 
-_ORDINAL: Final = re.compile(r"(?:.*-)?(\d+)")
+_ORDINAL: Final = re.compile(r"(?:.*-)?([0-9]{1,9})")
+_SIZE: Final = re.compile("[0-9]{1,9}")
 
 
 class GroupMember(NamedTuple):
@@ -54,7 +55,7 @@ def group_member_from_env(
             "(from 0, or the name of a StatefulSet's pod) and the number of members"
         )
     found = _ORDINAL.fullmatch(values[member])
-    if found is None or not values[size].isdecimal():
+    if found is None or _SIZE.fullmatch(values[size]) is None:
         raise ValidationError(
             f"{member}={values[member]!r} and {size}={values[size]!r} must be a number from 0 (or "
             "a name that ends with '-' and one) and the number of members"
