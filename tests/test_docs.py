@@ -51,7 +51,7 @@ def test_links_between_the_pages_lead_somewhere() -> None:
 
 
 def test_the_files_and_cases_that_the_pages_name_are_there() -> None:
-    tests = "".join(path.read_text() for path in (DOCS.parent / "tests").glob("_async/test_*.py"))
+    tests = "".join(path.read_text() for path in (DOCS.parent / "tests").glob("**/test_*.py"))
     for page in DOCS.glob("*.md"):
         text = page.read_text()
         for name in re.findall(r"`(test_\w+)`", text):

@@ -65,9 +65,13 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         commands: the cursor for writes, kept because making one costs as much as a tenth of a
             write.
         is_in_transaction: whether it is kept for a transaction that has methods to end it.
+        made_at: when it was made, by the same clock.
+        fell_silent: whether the server said nothing until the deadline, not even that it gives up.
     """
 
     deadline: float = math.inf
+    made_at: float = -math.inf
+    fell_silent: bool = False
     commands: AsyncStoreCursor
     is_in_transaction: bool = False
 
@@ -97,6 +101,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                 **kwargs,
             )
             conn.deadline = deadline
+            conn.made_at = monotonic()
             conn.commands = AsyncStoreCursor(conn)
             if context.session_settings:
                 conn.prepare_threshold = _PREPARE_THRESHOLD
@@ -160,6 +165,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         try:
             return await super().wait(gen, interval, remaining)
         except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
+            self.fell_silent = True
             self.pgconn.finish()
             raise CommandTimeout(
                 "the server did not answer in time; the connection was closed"

@@ -148,9 +148,18 @@ class AsyncOwnSource(AsyncSource):
             raise
 
     async def release(self, conn: Any) -> None:
-        """Give a connection back without its deadline."""
+        """Give a connection back without its deadline.
+
+        When the server was silent on it, the pool's others are made anew: the way to the server may
+        be gone for them, too, and each would cost an operation as much time to find that out.
+        """
         conn.deadline = math.inf
         await super().release(conn)
+        if conn.fell_silent and conn.made_at > self._made_anew_at:
+            self._made_anew_at = monotonic()
+            await self.pool.drain()
+
+    _made_anew_at = -math.inf
 
 
 class AsyncBorrowedSource(AsyncSource):

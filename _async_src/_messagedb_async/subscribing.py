@@ -8,7 +8,7 @@ from messagedb._arguments import check_category
 from messagedb._settings import check_seconds
 from messagedb.consumers.polling import Polling
 from messagedb.consumers.settings import check_start, names_of
-from messagedb.errors import IncompatibleServerError
+from messagedb.errors import IncompatibleServerError, ValidationError
 
 from .consumers.feeds import AsyncCategoryFeed
 from .consumers.subscription import subscription
@@ -67,6 +67,12 @@ class AsyncSubscriptions(AsyncScans):
             message_types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
+
+        Raises:
+            StoreUnavailableError: the client was closed.
+            IncompatibleServerError: ``"end"`` is not known to the role.
+            MessageDBError: the server refuses the read, as it does a condition that is wrong.
+            ValidationError: an argument is refused. All of them come from the steps of the loop.
         """
         check_category(category)
         check_seconds("poll_interval", poll_interval)
@@ -93,8 +99,14 @@ class AsyncSubscriptions(AsyncScans):
                 )
             position = head
         else:
-            check_start(start)
-            position = max(int(start) - 1, 0)
+            given: Any = start
+            if not isinstance(given, int):
+                raise ValidationError(
+                    "start must be 'beginning', 'end', or the global position of the first "
+                    f"message, not {given!r}"
+                )
+            check_start(given)
+            position = max(given - 1, 0)
         polling = Polling(poll_interval, idle_poll_interval)
         async for message in subscription(feed, position, polling, category):
             yield message

@@ -54,7 +54,8 @@ class AsyncTransactionState:
         self.is_lent = False
         self.end: str | None = None
         self._is_given_back = False
-        self._watch = Watch(monotonic() + options.timeout)
+        self._begun = monotonic()
+        self._watch = Watch(self._begun + options.timeout)
         self._limit = self._watch.deadline + ANSWER_GRACE
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = True
@@ -247,7 +248,7 @@ class AsyncTransactionState:
         await self._give_back()
         id, reason = self.session.transaction_id, first_line(error)
         # Without an id it has changed nothing, so that nothing can have been committed.
-        fate = ROLLED_BACK if id is None else await fate_of(self.source, id)
+        fate = ROLLED_BACK if id is None else await fate_of(self.source, id, self._begun)
         self.end = fate
         if fate == UNKNOWN:
             raise OutcomeUnknownError(None, (), None, reason, id) from error

@@ -31,7 +31,14 @@ level makes snapshots older than the lock."""
 
 # The functions of 64 bits: their successors are not in PostgreSQL 12.
 TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned()"
-TRANSACTION_STATUS: Final = b"SELECT txid_status($1)"
+TRANSACTION_STATUS: Final = b"""
+SELECT txid_status($1), (extract(epoch FROM clock_timestamp() - stats_reset) * 1000000)::bigint
+FROM pg_stat_bgwriter
+"""
+"""What became of a transaction; and how many microseconds ago the server crashed, at the latest.
+
+A crash empties the statistics, an orderly restart does not. After one the server gives ids again
+that it had given to transactions of which nothing had come to the disk."""
 
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 

@@ -32,6 +32,13 @@ WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[])
 RETURNING 1
 """
 
+UNMARK_RESIZED: Final = b"""
+UPDATE messagedb.positions
+SET position = $3::bigint, saved_by = $4::uuid, saved_at = now(), resized_to = NULL
+WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_to IS NOT NULL
+RETURNING 1
+"""
+
 HOLD_LEASE: Final = b"""
 SELECT set_config('idle_in_transaction_session_timeout', $3, true),
        set_config('statement_timeout', $3, true),

@@ -144,10 +144,16 @@ def begin_text(options: TransactionOptions, settings: Settings, server_version: 
     return "; ".join(statements).encode()
 
 
-def fate(status: str | None) -> str:
-    """How a transaction ended, from the server's word on it: None where it knows nothing."""
+def fate(status: str | None, *, may_be_another: bool = False) -> str:
+    """How a transaction ended, from the server's word on it: None where it knows nothing.
+
+    Args:
+        status: that word.
+        may_be_another: whether the server has crashed since the transaction began: then its id may
+            be that of another one now. What is rolled back under its id is so in any case.
+    """
     if status == "committed":
-        return COMMITTED
+        return UNKNOWN if may_be_another else COMMITTED
     return ROLLED_BACK if status == "aborted" else UNKNOWN
 
 

@@ -198,7 +198,8 @@ class OutcomeUnknownError(MessageDBError):
 
     A transaction whose COMMIT was lost: the server knows what became of it, for as long as its id
     is recent (``SELECT txid_status(…)``: committed, aborted, in progress). If it was aborted, run
-    it again.
+    it again. After a crash of the server, "committed" may be said of another transaction that was
+    given the same id: look for what it has written.
 
     Attributes:
         messages: the messages of the lost write, ids included, to be passed to ``write_messages``
@@ -226,8 +227,9 @@ class OutcomeUnknownError(MessageDBError):
                 f"the COMMIT of transaction {transaction_id} was sent and not answered ({reason}), "
                 "and the server could not tell in time what became of it. All of it may be stored, "
                 "or be stored later, or nothing. When the store is back, SELECT "
-                f"txid_status({transaction_id}) there: 'committed', or 'aborted', and then run it "
-                "again."
+                f"txid_status({transaction_id}) there: 'aborted', and then run it again, or "
+                "'committed'; if the server has crashed meanwhile, that may be said of another "
+                "transaction with the same id: look for what was written."
             )
             return
         count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"

@@ -67,6 +67,18 @@ class FaultProxy:
         """Keep what the server says until ``forward``; what the clients say arrives."""
         self._set_mode("hold")
 
+    def silence(self) -> None:
+        """Lose all that is said from now on, on the connections that there are, both ways.
+
+        Neither side is told, as when the way between them is gone. New connections work.
+        """
+
+        def command() -> None:
+            for connection in self._relay.connections:
+                connection.silent = True
+
+        self._relay.do(command)
+
     def cut(self) -> None:
         """Reset all connections, on both sides."""
 

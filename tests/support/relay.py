@@ -31,6 +31,7 @@ class Connection:
         lost: the answer that is being swallowed, if one is.
         seen: the end of what the client has said, where the marker of a loss may have begun.
         ended: whether one side has hung up; the rest is delivered.
+        silent: whether nothing arrives any more, on either side, not even that one has hung up.
     """
 
     client: socket.socket
@@ -40,6 +41,7 @@ class Connection:
     lost: bytearray | None = None
     seen: bytes = b""
     ended: bool = False
+    silent: bool = False
 
 
 @dataclass
@@ -200,7 +202,10 @@ class Relay:
                 del outgoing[: side.send(outgoing)]
             if events & selectors.EVENT_READ:
                 data = side.recv(_CHUNK)
-                if not data:
+                if connection.silent:
+                    if not data:
+                        self.orphan(connection)
+                elif not data:
                     connection.ended = True
                 elif from_client:
                     self._from_client(connection, data)

@@ -75,6 +75,22 @@ def locked(url: str, category: str) -> Generator[None]:
         yield
 
 
+def functions_only(url: str) -> None:
+    """Let the role message_store call the functions of a database, and see no table of messages.
+
+    Args:
+        url: its owner's or a superuser's.
+    """
+    with psycopg.connect(url) as owner:
+        functions = owner.execute(
+            "select p.oid::regprocedure::text from pg_proc p"
+            " where p.pronamespace = 'message_store'::regnamespace"
+        ).fetchall()
+        for (name,) in functions:
+            owner.execute(f"alter function {name} security definer".encode())
+        owner.execute("revoke all on message_store.messages from message_store")
+
+
 def _number(url: str, query: str, params: Sequence[object]) -> int:
     with psycopg.connect(url, autocommit=True) as conn:
         row = conn.execute(query.encode(), params).fetchone()

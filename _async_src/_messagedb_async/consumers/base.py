@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
 from messagedb._settings import check_seconds
+from messagedb._signals import end_process
 from messagedb.consumers.decisions import reason_of
 from messagedb.consumers.handlers import Handlers
 from messagedb.consumers.settings import check_settings
@@ -139,7 +139,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             return
         check_seconds("stop_timeout", stop_timeout)
         try:
-            with on_signals(lambda number: Task(self._stop_for, stop_timeout, number)):
+            with on_signals(lambda number: Task(self._stop_by_signal, stop_timeout, number)):
                 await self._run_once(run, until)
         except ValueError as error:
             if run.finished.is_set():
@@ -238,17 +238,21 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             run.end()
             run.finished.set()
 
-    async def _stop_for(self, timeout: float, number: int | None) -> None:
-        """Stop because of a signal, or of another consumer that failed."""
+    async def _stop_by_signal(self, timeout: float, number: int) -> None:
+        if not await self._stop_for(timeout, number):
+            end_process(number)
+
+    async def _stop_for(self, timeout: float, number: int | None) -> bool:
+        """Stop because of a signal, or of another consumer that failed; tell whether it could."""
         log.info("%s: it is to stop%s", self.name, f", by signal {number}" if number else "")
         try:
             await self.stop(timeout=timeout)
         except TimeoutError as error:
             if not self._main.was_interrupted:
-                # Nothing but its end ends a thread; the signal has its usual effect again.
+                # Nothing but its end ends a thread.
                 log.critical("%s%s", error, " The process is ended." if number else "")
-                if number:
-                    os.kill(os.getpid(), number)
+                return False
+        return True
 
 
 def _check_kind(what: str, function: Any) -> None:

@@ -62,6 +62,7 @@ class Course:
             run,
             self._positions,
             settings.position_update_interval,
+            settings.looking_interval,
             settings.position_update_seconds,
         )
         self._lease: AsyncLease | None = None
@@ -100,7 +101,10 @@ class Course:
 
     async def save(self) -> None:
         """Store the position of what is done, if that can be done at once."""
-        await self._save_last()
+        # The handler that goes on stores its own in its transaction, and may just have done so:
+        # this one would be the earlier.
+        if not self._settings.transactional:
+            await self._save_last()
 
     async def _go(self, until: str | None) -> None:
         run, settings = self._run, self._settings

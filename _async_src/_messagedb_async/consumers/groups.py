@@ -8,7 +8,14 @@ from messagedb import _arguments as arguments
 from messagedb import _sql_consumers as sql
 from messagedb._uuid7 import uuid7
 from messagedb.consumers.groups import GroupResize
-from messagedb.consumers.positions import RESIZED_TO, conflict, position_in, runs_elsewhere
+from messagedb.consumers.positions import (
+    RESIZED_TO,
+    conflict,
+    is_given_up,
+    position_in,
+    resized,
+    runs_elsewhere,
+)
 from messagedb.consumers.stores import (
     RECORDED,
     StreamPositionStore,
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 # For as long as the positions are moved.
 _LEASE = 60.0
 
+_COUNTED = 1_000_000
+
 
 async def resize_group_async(
     client: AsyncClient,
@@ -52,7 +61,7 @@ async def resize_group_async(
 
     It is one transaction: afterwards the old members refuse to run (``PositionConflictError``), and
     the new ones begin where it says. The order of work: stop the members, call this, start the
-    members of the new size.
+    members of the new size. A size that the group had before may be given again.
 
     Args:
         client: whose store it is.
@@ -116,11 +125,12 @@ async def _resize(
     async with client.transaction(categories=[category_of_positions]) as transaction:
         positions = [await members.read(transaction, name) or 0 for name in old]
         for name in new:
-            there = await members.read(transaction, name)
+            there = await members.read_new(transaction, name)
             if there is not None:
                 raise PositionConflictError(
-                    f"{name!r} has a position already, {there}: a group of this size ran before. "
-                    "Nothing was changed. Reset or discard that first, or take another identifier."
+                    f"{name!r} has a position already, {there}: members of this size have run, and "
+                    "the group was not given this size here. Nothing was changed. Take the size "
+                    "that it has as old_size, or another identifier."
                 )
         start, furthest = min(positions), max(positions)
         if not dry_run:
@@ -130,9 +140,11 @@ async def _resize(
                 await members.begin(transaction, name, start)
     repeated = 0
     if furthest > start:
-        lag = await client.lag([category], start, limit=1_000_000)
-        behind = await client.lag([category], furthest, limit=1_000_000)
-        repeated = lag.messages - behind.messages
+        # In this order: what is written in between makes it more, not less.
+        behind = await client.lag([category], furthest, limit=_COUNTED)
+        lag = await client.lag([category], start, limit=_COUNTED)
+        # Where not all could be counted: as if all positions were the category's.
+        repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
     return GroupResize(tuple(positions), start, repeated, not dry_run)
 
 
@@ -146,6 +158,12 @@ class _InStreams:
         last = await transaction.get_last_stream_message(name)
         self._versions[name] = NO_STREAM if last is None else last.position
         return None if last is None else position_in(last, name)
+
+    async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
+        """The same for a new member: none where members of this size were given up before."""
+        last = await transaction.get_last_stream_message(name)
+        self._versions[name] = NO_STREAM if last is None else last.position
+        return None if last is None or is_given_up(last) else position_in(last, name)
 
     async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
         last = await transaction.get_last_stream_message(name)
@@ -170,22 +188,38 @@ class _InTable:
     def __init__(self, client: AsyncClient) -> None:
         self._schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
         self._saves: dict[str, str | None] = {}
+        self._given_up: set[str] = set()
 
     async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
         rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
         self._saves[name] = rows[0][1] if rows else None
+        if rows and rows[0][2] is not None:
+            raise resized(name, rows[0][2])
+        return rows[0][0] if rows else None
+
+    async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
+        """The same for a new member: none where members of this size were given up before."""
+        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        self._saves[name] = rows[0][1] if rows else None
+        if rows and rows[0][2] is not None:
+            self._given_up.add(name)
+            return None
         return rows[0][0] if rows else None
 
     async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
         if self._saves[name] is None:
             await self.begin(transaction, name, 0)
-        values = (self._schema, name, new_size, str(uuid7()), f"{{{self._saves[name]}}}")
-        if not await run_in(transaction, sql.MARK_RESIZED, values):
-            raise conflict(name, None, None)
+        await self._write(transaction, sql.MARK_RESIZED, name, new_size)
 
     async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
-        id = str(uuid7())
-        values = (self._schema, name, position, id, "{}")
-        if not await run_in(transaction, sql.FIRST_POSITION, values):
+        text = sql.UNMARK_RESIZED if name in self._given_up else sql.FIRST_POSITION
+        await self._write(transaction, text, name, position)
+
+    async def _write(
+        self, transaction: AsyncTransaction, text: bytes, name: str, value: int
+    ) -> None:
+        id, before = str(uuid7()), self._saves[name]
+        saves = "{}" if before is None else f"{{{before}}}"
+        if not await run_in(transaction, text, (self._schema, name, value, id, saves)):
             raise conflict(name, None, None)
         self._saves[name] = id

@@ -134,20 +134,20 @@ class AsyncHandling:
                 if isinstance(result, HandlerOutcome):
                     raise result
                 ticket = await self._positions.save_in(transaction, message.global_position)
-        except PositionConflictError:
-            # A COMMIT that was given up for lost may have come after all.
-            if await self._was_committed():
-                return None
-            raise
+        except PositionConflictError as error:
+            problem = await self._unless_committed(error)
+            if problem is error:
+                raise
+            return problem
         except OutcomeUnknownError as error:
-            if ticket is None:
-                return error
-            self._doubted = ticket
-            return None if await self._was_committed() else error
+            if ticket is not None:
+                self._doubted = ticket
+            return await self._unless_committed(error)
         except psycopg.Error as error:
-            return _Lost(error) if _is_lost(error, transaction) else error
+            lost = _Lost(error) if _is_lost(error, transaction) else error
+            return await self._unless_committed(lost)
         except Exception as error:
-            return error
+            return await self._unless_committed(error)
         self._positions.settle(ticket)
         self._doubted = None
         return None
@@ -155,18 +155,23 @@ class AsyncHandling:
     _doubted: Ticket | None = None
     """What a COMMIT would have stored that was not answered."""
 
-    async def _was_committed(self) -> bool:
+    async def _unless_committed(self, problem: Exception) -> Exception | None:
+        """Give the problem, unless it is that a COMMIT given up for lost has come after all.
+
+        Where nobody can tell, the problem is that the store is away.
+        """
         if self._doubted is None:
-            return False
+            return problem
         try:
             is_stored = await self._positions.is_stored(self._doubted)
         except MessageDBError as error:
             if is_store_away(error):
-                return False
+                return error
             raise
         if is_stored:
             self._doubted = None
-        return is_stored
+            return None
+        return problem
 
     def _is_away(self, problem: Exception) -> bool:
         return is_store_away(problem) or isinstance(problem, _Lost)

@@ -112,6 +112,9 @@ async def take(run: AsyncRun, lease: AsyncLease) -> bool:
         try:
             if await lease.acquire():
                 run.came_back()
+                run.reason = None
+                if not run.is_stopping:
+                    run.state = "starting"
                 return True
         except MessageDBError as error:
             if not is_store_away(error):

@@ -84,9 +84,12 @@ class AsyncLoop:
             )
         run.begun.set()
         position = run.position
-        pages = deque([position], maxlen=_PAGES)
+        # A page of those is handled before that is looked at; and workers have two in hand.
+        pages = deque([position], maxlen=_PAGES - (1 if self._workers is None else 3))
         try:
             while not run.is_stopping and (until is None or run.position < until):
+                if self._workers is not None:
+                    await self._workers.until_room()
                 begin = monotonic()
                 run.wake.clear()
                 scan = await self._read(position + 1)

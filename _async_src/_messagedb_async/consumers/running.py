@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from messagedb._concurrency_async import Task, on_signals
 from messagedb._settings import check_seconds
+from messagedb._signals import end_process
 from messagedb.errors import ValidationError
 
 from .run import log
 
 if TYPE_CHECKING:
     from .base import AsyncConsumerBase
+    from .run import AsyncRun
 
 
 async def run_all_async(
@@ -36,7 +38,8 @@ async def run_all_async(
         MessageDBError: that of the first that failed, as ``run()`` raises it. Errors of others are
             logged.
         TimeoutError: a handler did not finish in time after a stop.
-        ValidationError: no consumers, or one of them twice. Nothing was sent.
+        ValidationError: no consumers, one of them twice, one that runs already or has no handler;
+            or ``signals`` outside of the main thread. None of them was begun, and nothing was sent.
     """
     if not consumers or len(set(consumers)) < len(consumers):
         raise ValidationError("run_all takes consumers, each of them once. Nothing was sent.")
@@ -45,8 +48,16 @@ async def run_all_async(
     if not signals:
         await host.run()
         return
-    with on_signals(host.stop_by_signal):
-        await host.run()
+    try:
+        with on_signals(host.stop_by_signal):
+            await host.run()
+    except ValueError as error:
+        if host.was_entered:
+            raise
+        raise ValidationError(
+            "signals work in the main thread only: run it there, or give signals=False and stop "
+            "the consumers yourself. Nothing was sent."
+        ) from error
 
 
 class _Host:
@@ -63,10 +74,13 @@ class _Host:
         self._stop_timeout = stop_timeout
         self._first: BaseException | None = None
         self._stopping: Task[None] | None = None
+        self.was_entered = False
 
     async def run(self) -> None:
         """Run them all, and raise the first error."""
-        tasks = [Task(self._run_one, consumer) for consumer in self._consumers]
+        self.was_entered = True
+        runs = self._begin()
+        tasks = [Task(self._run_one, *each) for each in zip(self._consumers, runs, strict=True)]
         try:
             for task in tasks:
                 await task.wait()
@@ -78,15 +92,29 @@ class _Host:
         if self._first is not None:
             raise self._first
 
+    def _begin(self) -> list[AsyncRun]:
+        """Begin every run before any goes on: who fails at once finds all of them to stop."""
+        runs: list[AsyncRun] = []
+        try:
+            for consumer in self._consumers:
+                runs.append(consumer._begin(self._until))  # pyright: ignore[reportPrivateUsage]
+        except BaseException:
+            for run in runs:
+                run.state = "stopped"
+                run.end()
+                run.finished.set()
+            raise
+        return runs
+
     def stop_by_signal(self, number: int) -> None:
         """Stop all of them because a signal has come."""
-        if self._stopping is None:
-            log.info("signal %d has come: all consumers stop", number)
-            self._stopping = Task(self._stop_all, number)
+        log.info("signal %d has come: all consumers stop", number)
+        # Also if they are to stop already, as one has failed: this one ends the process in time.
+        self._stopping = Task(self._stop_all, number)
 
-    async def _run_one(self, consumer: AsyncConsumerBase) -> None:
+    async def _run_one(self, consumer: AsyncConsumerBase, run: AsyncRun) -> None:
         try:
-            await consumer.run(until=self._until)
+            await consumer._run_once(run, self._until)  # pyright: ignore[reportPrivateUsage]
         except BaseException as error:
             if self._first is None:
                 self._first = error
@@ -106,5 +134,7 @@ class _Host:
             )
             for consumer in self._consumers
         ]
-        for stop in stops:
-            await stop.wait()
+        ended = [await stop.result() for stop in stops]
+        # Not before the positions of all of them are stored.
+        if number and not all(ended):
+            end_process(number)

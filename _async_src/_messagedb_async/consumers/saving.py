@@ -26,6 +26,7 @@ class AsyncSaver:
         run: the run.
         positions: where to.
         interval: after how many messages.
+        looking_interval: the same where no message was handed over that is worth a save.
         seconds: after which time, if a message was handed over since.
 
     Attributes:
@@ -35,7 +36,12 @@ class AsyncSaver:
     """
 
     def __init__(
-        self, run: AsyncRun, positions: AsyncPositions, interval: int, seconds: float
+        self,
+        run: AsyncRun,
+        positions: AsyncPositions,
+        interval: int,
+        looking_interval: int,
+        seconds: float,
     ) -> None:
         self.count = 0
         self.kick_at = interval
@@ -43,6 +49,7 @@ class AsyncSaver:
         self._run = run
         self._positions = positions
         self._interval = interval
+        self._looking_interval = looking_interval
         self._seconds = seconds
         self._counted = 0
         self._kick = Event()
@@ -52,7 +59,8 @@ class AsyncSaver:
     @property
     def is_due(self) -> bool:
         """Whether so many messages were looked at that a save is wanted."""
-        return self.count - self._counted >= self._interval
+        interval = self._interval if self.is_due_in_time else self._looking_interval
+        return self.count - self._counted >= interval
 
     def kick(self) -> None:
         """Let the newest position be stored now, or soon after the last one was."""

@@ -51,11 +51,18 @@ class AsyncWorkers:
         self._is_ending = False
         self._tasks = [Task(self._work) for _ in range(concurrency)]
 
-    async def take(self, scan: Scan) -> None:
-        """Take the messages of a page, as soon as there is room for them."""
+    async def until_room(self) -> None:
+        """Wait until there is room for another page, or the run is to stop.
+
+        Before the page is read: one that waits for room would be in memory, too.
+        """
         async with self._changed:
             while not (self._window.has_room or self._run.is_stopping):
                 await self._changed.wait()
+
+    async def take(self, scan: Scan) -> None:
+        """Take the messages of a page."""
+        async with self._changed:
             if not self._run.is_stopping:
                 self._window.add(scan.messages, scan.position)
                 self._run.reach(self._window.position)

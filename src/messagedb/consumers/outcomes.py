@@ -37,6 +37,10 @@ class Retry(HandlerOutcome):
         self.delay = delay
         super().__init__(reason)
 
+    def __reduce__(self) -> tuple[type[Retry], tuple[float | None, str]]:
+        """Pickle by what it was made of: its text is the reason alone."""
+        return type(self), (self.delay, self.reason)
+
 
 class Park(HandlerOutcome):
     """Put the message aside, into the stream of parked messages, and go on with the next one.

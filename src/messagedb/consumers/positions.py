@@ -45,6 +45,14 @@ def position_in(record: Message[Any], name: str) -> int | None:
     return position
 
 
+def is_given_up(record: Message[Any]) -> bool:
+    """Whether a record of a position stream says that the group has another size now."""
+    data: Any = record.data
+    if record.type != RECORDED or not isinstance(data, dict):
+        return False
+    return isinstance(cast("dict[str, Any]", data).get(RESIZED_TO), int)
+
+
 def conflict(name: str, ours: int | None, theirs: Any) -> PositionConflictError:
     """The error for a save that found another's position."""
     return PositionConflictError(

@@ -63,7 +63,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     def backoff(self, failures: int) -> float:
         """The seconds to wait after so many failures in a row, whatever their number."""
-        longest = min(self.delay * self.multiplier ** min(failures - 1, 200), self.max_delay)
+        try:
+            longest = min(self.delay * float(self.multiplier) ** (failures - 1), self.max_delay)
+        except OverflowError:
+            longest = self.max_delay
         return longest * random.uniform(0.5, 1.0) if self.jitter else longest
 
 

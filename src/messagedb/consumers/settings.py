@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Start: TypeAlias = Literal["stored", "beginning", "end"] | int
 
 _STARTS: Final = ("stored", "beginning", "end")
+_LOOKING_INTERVAL: Final = 1000
 ALL: Final = "all"
 """What stands in the names of a consumer of several categories, where one's category would."""
 
@@ -86,6 +87,16 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Without member and size, so that a group of another size makes the same ones.
         """
         return position_stream_name(self.category or ALL, self.identifier)
+
+    @property
+    def looking_interval(self) -> int:
+        """After how many messages the position is stored where none was worth a save by itself.
+
+        A consumer of several categories also looks at the records of positions, its own and those
+        of others like it: a save for each of them would be the next one's reason, for ever.
+        """
+        interval = self.position_update_interval
+        return interval if self.category is not None else max(interval, _LOOKING_INTERVAL)
 
     @property
     def filters(self) -> bool:

@@ -1,0 +1,284 @@
+"""A consumer group gets another size: nothing is skipped, and no more repeated than was said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from messagedb import (
+    NO_STREAM,
+    AsyncClient,
+    AsyncConsumer,
+    GroupResize,
+    NewMessage,
+    PositionConflictError,
+    StreamPositionStore,
+    TablePositionStore,
+    ValidationError,
+    resize_group_async,
+)
+from tests._async.consuming import noting, numbered
+from tests.support.backend import make_url
+from tests.support.background_async import eventually
+from tests.support.store import functions_only
+
+NewDatabase = Callable[..., str]
+
+PositionStore = StreamPositionStore | TablePositionStore
+
+
+@pytest.fixture(params=["streams", "table"])
+def store(request: pytest.FixtureRequest) -> PositionStore:
+    """Give each of the stores of positions."""
+    return StreamPositionStore() if request.param == "streams" else TablePositionStore()
+
+
+class Group:
+    """A group of any size, and what its members of each size have handled."""
+
+    def __init__(self, client: AsyncClient, category: str, store: PositionStore) -> None:
+        self.client = client
+        self.category = category
+        self.store = store
+        self.handled: Counter[int] = Counter()
+        self.written = 0
+
+    async def write(self, count: int) -> None:
+        """Write so many messages to ten streams."""
+        for n in range(self.written, self.written + count):
+            await self.client.write_message(
+                f"{self.category}-{n % 10}", NewMessage("Noted", {"n": n})
+            )
+        self.written += count
+
+    def member(self, number: int, size: int) -> AsyncConsumer:
+        """Make a member."""
+        return AsyncConsumer(
+            self.client,
+            self.category,
+            identifier="group",
+            group_member=number,
+            group_size=size,
+            position_store=self.store,
+            lease_timeout=1.0,
+        )
+
+    async def run(self, number: int, size: int) -> None:
+        """Let a member handle everything that is there."""
+        consumer = self.member(number, size)
+        seen = noting(consumer)
+        try:
+            await consumer.run(until="caught_up")
+        finally:
+            self.handled.update(seen)
+
+    async def run_all(self, size: int) -> None:
+        """Let all members of a size do so."""
+        for number in range(size):
+            await self.run(number, size)
+
+    async def resize(self, old: int, new: int, **options: Any) -> GroupResize:
+        """Give it another size."""
+        return await resize_group_async(
+            self.client,
+            self.category,
+            identifier="group",
+            old_size=old,
+            new_size=new,
+            position_store=self.store,
+            **options,
+        )
+
+    @property
+    def repeats(self) -> int:
+        """How many messages were handled again."""
+        assert set(self.handled) == set(range(self.written))
+        return self.handled.total() - self.written
+
+
+async def until_caught_up(consumer: AsyncConsumer) -> None:
+    """Wait until a consumer has its place, and has found nothing more."""
+    await eventually(lambda: consumer.status().state == "caught up")
+
+
+@pytest.fixture
+def group(client: AsyncClient, category: str, store: PositionStore) -> Group:
+    """Give a group that nobody has run yet."""
+    return Group(client, category, store)
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3), (3, 2), (4, 1), (2, 4)])
+async def test_nothing_is_skipped_and_no_more_repeated_than_it_says(
+    group: Group, old: int, new: int
+) -> None:
+    await group.write(20)
+    await group.run_all(old)
+    await group.write(20)
+    await group.run(0, old)
+    resize = await group.resize(old, new)
+    assert resize.is_done
+    assert len(resize.old_positions) == old
+    assert resize.start == min(resize.old_positions)
+    # The first of several was ahead by what was written last; alone it was not ahead of anybody.
+    assert resize.repeated == (20 if old > 1 else 0)
+    await group.write(10)
+    await group.run_all(new)
+    assert group.repeats <= resize.repeated
+
+
+async def test_members_that_ran_to_the_end_repeat_nothing(group: Group) -> None:
+    await group.write(20)
+    await group.run_all(2)
+    resize = await group.resize(2, 3)
+    assert (resize.repeated, len(set(resize.old_positions))) == (0, 1)
+    await group.write(20)
+    await group.run_all(3)
+    assert group.repeats == 0
+
+
+async def test_a_member_that_never_ran_skips_nothing(group: Group) -> None:
+    await group.write(20)
+    await group.run(1, 2)
+    resize = await group.resize(2, 3)
+    assert resize.old_positions[0] == resize.start == 0
+    assert resize.repeated == 20
+    await group.run_all(3)
+    assert 0 < group.repeats <= 20
+
+
+async def test_a_group_that_never_ran_begins_at_the_beginning(group: Group) -> None:
+    await group.write(5)
+    assert await group.resize(2, 3) == GroupResize((0, 0), 0, 0, True)
+    await group.run_all(3)
+    assert group.repeats == 0
+    with pytest.raises(PositionConflictError, match="another size, 3"):
+        await group.run(0, 2)
+
+
+async def test_old_members_refuse_to_run_afterwards(group: Group) -> None:
+    await group.write(20)
+    await group.run(0, 2)
+    await group.resize(2, 3)
+    handled = group.handled.copy()
+    for number in range(2):
+        with pytest.raises(PositionConflictError, match="Run it with group_size=3"):
+            await group.run(number, 2)
+    assert group.handled == handled
+
+
+async def test_up_and_down_and_up_again(group: Group) -> None:
+    repeated = 0
+    for old, new in ((2, 3), (3, 2), (2, 3), (3, 1), (1, 3)):
+        await group.write(10)
+        await group.run(0, old)
+        repeated += (await group.resize(old, new)).repeated
+        await group.write(10)
+        for number in range(old):
+            with pytest.raises(PositionConflictError, match=f"another size, {new}"):
+                await group.run(number, old)
+    await group.run_all(3)
+    assert group.repeats <= repeated
+
+
+async def test_it_refuses_while_a_member_of_either_size_runs(group: Group) -> None:
+    await group.write(20)
+    for size in (2, 3):
+        consumer = group.member(1, size)
+        noting(consumer)
+        async with consumer.running():
+            await until_caught_up(consumer)
+            with pytest.raises(PositionConflictError, match=r"group\+1\+.* Stop it first"):
+                await group.resize(2, 3)
+        if size == 2:
+            # It has stored its position all the same, and may go on.
+            await group.run_all(2)
+    with pytest.raises(PositionConflictError, match="has a position already"):
+        await group.resize(2, 3)
+    await group.run_all(2)
+
+
+async def test_a_dry_run_changes_nothing_and_says_the_same(
+    group: Group, client: AsyncClient
+) -> None:
+    await group.write(20)
+    await group.run(0, 2)
+    dry = await group.resize(2, 3, dry_run=True)
+    assert (dry.is_done, dry.start, dry.repeated) == (False, 0, 20)
+    assert await client.stream_version(group.member(0, 3).name) == NO_STREAM
+    await group.run(0, 2)
+    done = await group.resize(2, 3)
+    assert done.is_done
+    assert (done.old_positions, done.start, done.repeated) == (
+        dry.old_positions,
+        dry.start,
+        dry.repeated,
+    )
+
+
+async def test_twice_is_refused_and_changes_nothing(group: Group) -> None:
+    await group.write(20)
+    await group.run_all(2)
+    await group.resize(2, 3)
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(PositionConflictError, match="another size, 3"):
+            await group.resize(2, 3, **options)
+    with pytest.raises(PositionConflictError, match="another size, 3"):
+        await group.resize(2, 4)
+    await group.write(20)
+    await group.run_all(3)
+    assert group.repeats == 0
+
+
+async def test_a_size_that_runs_under_its_own_positions_is_no_new_size(group: Group) -> None:
+    await group.write(20)
+    await group.run_all(2)
+    await group.run_all(3)
+    with pytest.raises(PositionConflictError, match=r"group\+0\+3' has a position already"):
+        await group.resize(2, 3)
+    await group.run_all(2)
+    await group.run_all(3)
+
+
+async def test_where_not_all_can_be_counted_it_says_too_many_rather_than_too_few(
+    new_database: NewDatabase, category: str
+) -> None:
+    url = new_database()
+    functions_only(url)
+    async with AsyncClient(make_url(url, user="message_store")) as client:
+        group = Group(client, category, StreamPositionStore())
+        await client.write_messages(f"{category}-0", numbered(0, 1100))
+        group.written = 1100
+        for number in range(2):
+            await group.run(number, 2)
+        # Such a role counts to 1000: it would be as many behind one position as behind the other.
+        await AsyncConsumer(
+            client, category, identifier="group", group_member=1, group_size=2
+        ).reset_position("beginning")
+        resize = await group.resize(2, 3)
+        assert resize.start == 0
+        assert resize.repeated >= 1100
+        await group.run_all(3)
+        assert group.repeats == 1100
+
+
+async def test_wrong_arguments_are_refused(
+    client: AsyncClient, group: Group, category: str
+) -> None:
+    for old, new, text in ((2, 2, "the same"), (0, 2, "size"), (2, 0, "size"), (2, 40_000, "size")):
+        with pytest.raises(ValidationError, match=text):
+            await group.resize(old, new)
+    for own in (StreamPositionStore("mine-1"), TablePositionStore("mine")):
+        with pytest.raises(ValidationError, match="reset_position"):
+            await resize_group_async(
+                client,
+                category,
+                identifier="group",
+                old_size=1,
+                new_size=2,
+                position_store=own,
+            )
+    with pytest.raises(ValidationError, match="identifier"):
+        await resize_group_async(client, category, identifier="", old_size=1, new_size=2)

@@ -1,0 +1,38 @@
+"""Functions of the other half's kind are refused by an AsyncConsumer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from messagedb import AsyncClient, AsyncConsumer, Message, ValidationError
+
+WRONG = "must be a coroutine function, and .* is of the other kind"
+
+
+async def handle(message: Message[Any]) -> None:
+    """A handler of this half."""
+
+
+def plain(message: Message[Any]) -> None:
+    """A handler of the other half."""
+
+
+class Callable:
+    def __call__(self, message: Message[Any]) -> None:
+        """Handle a message."""
+
+
+def test_a_plain_function_is_no_handler_and_no_middleware() -> None:
+    consumer = AsyncConsumer(AsyncClient(), "account")
+    wrong: Any
+    for wrong in (plain, Callable()):
+        with pytest.raises(ValidationError, match=f"a handler of this consumer {WRONG}"):
+            consumer.handler(wrong)
+        with pytest.raises(ValidationError, match=WRONG):
+            consumer.handler("Deposited")(wrong)
+        with pytest.raises(ValidationError, match=f"middleware of this consumer {WRONG}"):
+            AsyncConsumer(AsyncClient(), "account", middleware=[wrong])
+    # Nothing of them is left behind.
+    assert consumer.handler("Deposited")(handle) is handle

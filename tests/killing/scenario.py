@@ -1,0 +1,109 @@
+"""Workers that are killed at random moments while messages are written."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from messagedb import Client, NewMessage
+from tests.killing.effects import count_effects
+from tests.killing.processes import Forked, until, wait_for_any
+from tests.killing.worker import Order
+
+MESSAGES = 20_000
+KILLS = 50
+STREAMS = 40
+
+Fork = Callable[[Order], Forked]
+
+
+def kill_while_writing(
+    fork: Fork, orders: Sequence[Order], *, longest: float, seed: int | None = None
+) -> None:
+    """Kill one of the workers, begin it anew, and so on, while the messages are written.
+
+    In the end they work until everything is handled, and are stopped by SIGTERM.
+
+    Args:
+        fork: begins a worker.
+        orders: those of the workers.
+        longest: the most seconds that one is given until it is killed.
+        seed: of all that is random; a new one if it is None.
+    """
+    seed = random.randrange(2**32) if seed is None else seed
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    members = [_Member(fork, order, chance, longest) for order in orders]
+    killed = 0
+    url, category = orders[0].url, orders[0].category
+    with Client(url, max_size=1) as client:
+        writer = _Writer(client, category, chance)
+        while killed < KILLS:
+            for member in members:
+                if time.monotonic() >= member.due and killed < KILLS:
+                    member.kill()
+                    killed += 1
+                    member.begin()
+            if writer.count < MESSAGES * (killed + 1) // (KILLS + 1):
+                writer.write()
+            else:
+                due = min(member.due for member in members)
+                wait_for_any([member.worker for member in members], due - time.monotonic())
+        while writer.count < MESSAGES:
+            writer.write()
+    until(
+        lambda: count_effects(url, category) == MESSAGES,
+        lambda: f"all handled\n{members[0].worker.told()}",
+        90.0,
+    )
+    for member in members:
+        member.stop()
+
+
+class _Member:
+    """A worker and those that follow it."""
+
+    def __init__(self, fork: Fork, order: Order, chance: random.Random, longest: float) -> None:
+        self._fork = fork
+        self._order = order
+        self._chance = chance
+        self._longest = longest
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin it, and draw the moment of its death."""
+        self._order = msgspec.structs.replace(self._order, life=self._order.life + 1)
+        self.worker = self._fork(self._order)
+        self.due = time.monotonic() + self._chance.uniform(0.0, self._longest)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.worker.kill()
+
+    def stop(self) -> None:
+        """Stop it as an operator does."""
+        self.worker.send(signal.SIGTERM)
+        assert self.worker.wait() == 0, self.worker.told()
+
+
+class _Writer:
+    """Writes batches of some messages to random streams."""
+
+    def __init__(self, client: Client, category: str, chance: random.Random) -> None:
+        self._client = client
+        self._category = category
+        self._chance = chance
+        self.count = 0
+
+    def write(self) -> None:
+        """Write a batch."""
+        size = min(self._chance.randint(1, 8), MESSAGES - self.count)
+        stream = f"{self._category}-{self._chance.randrange(STREAMS)}"
+        self._client.write_messages(
+            stream, [NewMessage("Noted", {"n": self.count + n}) for n in range(size)]
+        )
+        self.count += size

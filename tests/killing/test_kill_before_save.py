@@ -1,0 +1,61 @@
+"""A consumer that is killed when it could not store its position for a while."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.killing.effects import count_effects, effects_of, judge, messages_of
+from tests.killing.gates import write
+from tests.killing.processes import Forked, until, until_still
+from tests.killing.scenario import Fork
+from tests.killing.worker import Half, Order
+from tests.support.store import locked, waiting_for_locks
+
+BATCH = 50
+INTERVAL = 20
+
+# What the documentation says: so many messages may be handled again after a crash.
+AGAIN = INTERVAL + 4 * BATCH
+
+
+@pytest.mark.parametrize("half", ["async", "sync"])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_no_more_is_handled_again_than_the_settings_say(
+    fork: Fork, effects_url: str, category: str, half: Half, concurrency: int
+) -> None:
+    def order(life: int) -> Order:
+        return Order(
+            half=half,
+            url=effects_url,
+            category=category,
+            life=life,
+            concurrency=concurrency,
+            batch_size=BATCH,
+            interval=INTERVAL,
+        )
+
+    def until_handled(count: int, worker: Forked) -> None:
+        until(lambda: count_effects(effects_url, category) == count, worker.told)
+
+    write(effects_url, f"{category}-0", 10)
+    before = fork(order(1))
+    until_handled(10, before)
+    before.send(signal.SIGTERM)
+    assert before.wait() == 0
+    for stream in range(1, 21):
+        write(effects_url, f"{category}-{stream}", BATCH)
+    # As a save waits for the lock, the consumer has to wait before it has done too much.
+    with locked(effects_url, f"{category}:position"):
+        held = fork(order(2))
+        until(lambda: waiting_for_locks(effects_url, f"{category}:position"), held.told)
+        count = until_still(lambda: count_effects(effects_url, category)) - 10
+        held.kill()
+    after = fork(order(3))
+    until_handled(10 + 20 * BATCH, after)
+    effects = effects_of(effects_url, category)
+    verdict = judge(effects, messages_of(effects_url, category), order_is_total=concurrency == 1)
+    print(count, verdict)
+    assert 2 * BATCH <= count <= AGAIN
+    assert 0 < verdict.repeats <= AGAIN

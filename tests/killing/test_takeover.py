@@ -1,0 +1,147 @@
+"""A second consumer of the same name: it waits, and takes over when the first dies or hangs."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from messagedb import Client, NewMessage
+from tests.killing.effects import count_effects, effects_of, judge, messages_of, stored_position
+from tests.killing.gates import closed_gate, write
+from tests.killing.processes import Program, until
+from tests.killing.worker import Half, Order
+
+Start = Callable[[Order], Program]
+
+halves = pytest.mark.parametrize("half", ["async", "sync"])
+
+WAITING = "another consumer with this identifier runs"
+
+
+def by_life(url: str, category: str, life: int) -> int:
+    """Give the number of effects of one worker."""
+    return sum(effect.life == life for effect in effects_of(url, category))
+
+
+@halves
+def test_the_second_takes_over_soon_when_the_first_is_killed(
+    start: Start, effects_url: str, category: str, half: Half
+) -> None:
+    write(effects_url, f"{category}-1", 5)
+    with closed_gate(effects_url) as gate:
+        # The lease itself is much longer: the server sees at once that its holder is dead.
+        first = start(Order(half=half, url=effects_url, category=category, life=1, gate=2))
+        gate.until_waiting(first)
+        second = start(Order(half=half, url=effects_url, category=category, life=2))
+        second.until_said(WAITING)
+        assert by_life(effects_url, category, 2) == 0
+        first.send(signal.SIGKILL)
+        begin = time.monotonic()
+        until(lambda: by_life(effects_url, category, 2), second.text)
+        seconds = time.monotonic() - begin
+    print(f"taken over {seconds:.2f} s after the kill")
+    assert seconds < 2.0
+    until(lambda: count_effects(effects_url, category) == 5, second.text)
+    judge(effects_of(effects_url, category), messages_of(effects_url, category))
+
+
+@halves
+@pytest.mark.parametrize("table", [False, True])
+def test_a_holder_that_was_paused_at_work_leaves_no_effect_twice(
+    start: Start, effects_url: str, category: str, half: Half, table: bool
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    count = 2000
+    for stream in range(10):
+        write(effects_url, f"{category}-{stream}", count // 10)
+    order = Order(
+        half=half,
+        url=effects_url,
+        category=category,
+        life=1,
+        transactional=True,
+        table=table,
+        lease_timeout=1.0,
+        transaction_timeout=1.0,
+    )
+    first = start(order)
+    some = random.Random(seed).randrange(1, 500)
+    until(lambda: by_life(effects_url, category, 1) >= some, first.text)
+    first.send(signal.SIGSTOP)
+    paused_at = by_life(effects_url, category, 1)
+    assert paused_at < count
+    second = start(after(order))
+    begin = time.monotonic()
+    until(lambda: by_life(effects_url, category, 2), second.text)
+    print(f"taken over {time.monotonic() - begin:.2f} s after the pause")
+    first.send(signal.SIGCONT)
+    check_conflict(first)
+    until(lambda: count_effects(effects_url, category) == count, second.text, 30.0)
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0, second.text()
+    check_once(effects_url, category, order)
+
+
+@halves
+def test_a_holder_that_was_paused_in_its_handler_leaves_no_effect_of_it(
+    start: Start, effects_url: str, category: str, half: Half
+) -> None:
+    write(effects_url, f"{category}-1", 5)
+    order = Order(
+        half=half,
+        url=effects_url,
+        category=category,
+        life=1,
+        gate=2,
+        transactional=True,
+        lease_timeout=1.0,
+    )
+    with closed_gate(effects_url) as gate:
+        first = start(order)
+        gate.until_waiting(first)
+        first.send(signal.SIGSTOP)
+        second = start(after(order))
+        until(lambda: count_effects(effects_url, category) == 5, second.text)
+        # The second waits for the next one, and the first goes on with the third of them.
+        gate.open()
+        first.send(signal.SIGCONT)
+        check_conflict(first)
+    with Client(effects_url, max_size=1) as client:
+        client.write_message(f"{category}-1", NewMessage("Noted"))
+    until(lambda: count_effects(effects_url, category) == 6, second.text)
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0, second.text()
+    check_once(effects_url, category, order)
+
+
+def after(order: Order) -> Order:
+    """Give the order of the worker that takes over."""
+    return Order(
+        half=order.half,
+        url=order.url,
+        category=order.category,
+        life=order.life + 1,
+        transactional=order.transactional,
+        table=order.table,
+        lease_timeout=order.lease_timeout,
+    )
+
+
+def check_conflict(worker: Program) -> None:
+    """Check that a worker ends, and says that another one has its place."""
+    assert worker.wait() == 1, worker.text()
+    assert "PositionConflictError: another consumer" in worker.text(), worker.text()
+
+
+def check_once(url: str, category: str, order: Order) -> None:
+    """Check that each message has one effect, in order."""
+    messages = messages_of(url, category)
+    effects = effects_of(url, category)
+    judge(effects, messages)
+    assert len(effects) == len(messages)
+    assert stored_position(url, order) == messages[-1].global_position

@@ -1,0 +1,190 @@
+"""The program that is killed: consumers of either half that note what they handle in a table."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack, ExitStack
+from typing import Any, Literal
+
+import msgspec
+import psycopg
+
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncContext,
+    Client,
+    Consumer,
+    Context,
+    Message,
+    run_all,
+    run_all_async,
+)
+from messagedb.consumers import Stop, StreamPositionStore, TablePositionStore
+
+Half = Literal["async", "sync"]
+
+IDENTIFIER = "killed"
+
+# Held by a test that wants a handler to stay in hand until it lets it go.
+GATE = 4711
+PASS_GATE = b"SELECT pg_advisory_lock_shared(%s), pg_advisory_unlock_shared(%s)"
+
+NOTE = b"""
+INSERT INTO effects (category, member, life, stream_name, position, global_position)
+VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+# A worker that nobody kills any more, as the test run itself was killed, ends by itself.
+_LONGEST = 180
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker is to do.
+
+    Attributes:
+        half: with which half of the library.
+        url: in which database.
+        category: the category to consume.
+        beside: another one, for a second consumer in the same process.
+        life: a number for what it notes, to tell it from the workers before and after it.
+        member: the number of the member of a group.
+        transactional: whether effects and position are one transaction.
+        table: whether positions are stored in the table.
+        gate: the position in a stream of messages whose handler waits for the gate.
+        beside_fails: whether the second consumer stops with an error at its first message.
+        random_seconds: each handler takes a random time of at most so many seconds.
+    """
+
+    half: Half
+    url: str
+    category: str
+    beside: str | None = None
+    life: int = 0
+    member: int | None = None
+    size: int | None = None
+    transactional: bool = False
+    table: bool = False
+    concurrency: int = 1
+    batch_size: int = 100
+    interval: int = 50
+    seconds: float = 1.0
+    lease_timeout: float = 10.0
+    transaction_timeout: float = 30.0
+    stop_timeout: float = 10.0
+    gate: int | None = None
+    beside_fails: bool = False
+    random_seconds: float = 0.0
+
+    @property
+    def position_name(self) -> str:
+        """Where the position of the consumer is stored."""
+        group = "" if self.size is None else f"+{self.member}+{self.size}"
+        return f"{self.category}:position-{IDENTIFIER}{group}"
+
+    def options(self) -> dict[str, Any]:
+        """Give the arguments of the consumer."""
+        return {
+            "identifier": IDENTIFIER,
+            "batch_size": self.batch_size,
+            "position_update_interval": self.interval,
+            "position_update_seconds": self.seconds,
+            "position_store": TablePositionStore() if self.table else StreamPositionStore(),
+            "poll_interval": 0.02,
+            "transactional": self.transactional,
+            "transaction_timeout": self.transaction_timeout,
+            "group_member": self.member,
+            "group_size": self.size,
+            "concurrency": self.concurrency,
+            "lease_timeout": self.lease_timeout,
+        }
+
+    def check(self, message: Message[Any]) -> None:
+        """Fail where it is to."""
+        if self.beside_fails and message.stream_name.partition("-")[0] == self.beside:
+            raise Stop("told to")
+
+    def note(self, message: Message[Any]) -> tuple[Any, ...]:
+        """Give the values that are noted of a message."""
+        place = (message.stream_name, message.position, message.global_position)
+        category = message.stream_name.partition("-")[0]
+        return (category, self.member or 0, self.life, *place)
+
+
+async def run_async(order: Order) -> None:
+    """Run consumers of the async half."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(AsyncClient(order.url, max_size=4))
+        consumers: list[AsyncConsumer] = []
+        for category in filter(None, (order.category, order.beside)):
+            conn = await stack.enter_async_context(
+                await psycopg.AsyncConnection.connect(order.url, autocommit=True)
+            )
+            consumer = AsyncConsumer(client, category, **order.options())
+            _handle_async(consumer, order, conn)
+            consumers.append(consumer)
+        if order.beside is None:
+            await consumers[0].run(signals=True, stop_timeout=order.stop_timeout)
+        else:
+            await run_all_async(*consumers, stop_timeout=order.stop_timeout)
+
+
+def _handle_async(
+    consumer: AsyncConsumer, order: Order, conn: psycopg.AsyncConnection[Any]
+) -> None:
+    @consumer.handler
+    async def note(message: Message[Any], context: AsyncContext) -> None:
+        order.check(message)
+        if order.random_seconds:
+            await asyncio.sleep(random.uniform(0, order.random_seconds))
+        if message.position == order.gate:
+            await conn.execute(PASS_GATE, (GATE, GATE))
+        to = context.transaction.connection if order.transactional else conn
+        await to.execute(NOTE, order.note(message))
+
+
+def run_sync(order: Order) -> None:
+    """Run consumers of the sync half."""
+    with ExitStack() as stack:
+        client = stack.enter_context(Client(order.url, max_size=4))
+        consumers: list[Consumer] = []
+        for category in filter(None, (order.category, order.beside)):
+            conn = stack.enter_context(psycopg.connect(order.url, autocommit=True))
+            consumer = Consumer(client, category, **order.options())
+            _handle_sync(consumer, order, conn)
+            consumers.append(consumer)
+        if order.beside is None:
+            consumers[0].run(signals=True, stop_timeout=order.stop_timeout)
+        else:
+            run_all(*consumers, stop_timeout=order.stop_timeout)
+
+
+def _handle_sync(consumer: Consumer, order: Order, conn: psycopg.Connection[Any]) -> None:
+    @consumer.handler
+    def note(message: Message[Any], context: Context) -> None:
+        order.check(message)
+        if order.random_seconds:
+            time.sleep(random.uniform(0, order.random_seconds))
+        if message.position == order.gate:
+            conn.execute(PASS_GATE, (GATE, GATE))
+        to = context.transaction.connection if order.transactional else conn
+        to.execute(NOTE, order.note(message))
+
+
+def main(order: Order) -> None:
+    """Work until it is stopped or killed."""
+    signal.alarm(_LONGEST)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    if order.half == "async":
+        asyncio.run(run_async(order))
+    else:
+        run_sync(order)
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=Order))

@@ -1,0 +1,45 @@
+"""The ids that handlers make of a message."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messagedb import Message
+from messagedb.consumers.context import BaseContext, derived_id
+
+MESSAGE = Message.make("account-1", "Deposited", id="00000000-0000-4000-8000-000000000001")
+
+
+def context(seed: str = "account:position-x", attempt: int = 1) -> BaseContext[None]:
+    return BaseContext(MESSAGE, attempt, None, seed)
+
+
+def test_an_id_is_the_same_in_every_attempt_and_release() -> None:
+    made = context().message_id("mail")
+    assert made == context(attempt=2).message_id("mail")
+    assert made.version == 5
+    # Stored in databases: it may never change.
+    assert made == UUID("efd25e7d-dd4f-5093-bc90-479a3a20301e")
+
+
+def test_another_name_message_or_consumer_gives_another_id() -> None:
+    other = BaseContext(Message.make("account-1", "Deposited"), 1, None, "account:position-x")
+    ids = {
+        context().message_id("mail"),
+        context().message_id("payment"),
+        context("account:position-y").message_id("mail"),
+        other.message_id("mail"),
+    }
+    assert len(ids) == 4
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1, max_size=4)
+)
+def test_where_texts_are_parted_matters(parts: list[str]) -> None:
+    joined = derived_id("".join(parts))
+    assert (derived_id(*parts) == joined) is (len(parts) == 1)
+    assert derived_id(*parts) == derived_id(*parts)

@@ -1,0 +1,142 @@
+"""What becomes of a message whose handler failed or said what it wants."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from messagedb import (
+    MessageDecodeError,
+    OutcomeUnknownError,
+    Park,
+    PoolTimeoutError,
+    Retry,
+    RetryPolicy,
+    Skip,
+    Stop,
+    StoreUnavailableError,
+    ValidationError,
+)
+from messagedb.consumers import NO_RETRY, HandlerOutcome
+from messagedb.consumers.decisions import (
+    Again,
+    Ask,
+    Settle,
+    answer_of_on_error,
+    decide,
+    is_store_away,
+    reason_of,
+)
+
+POLICY = RetryPolicy(max_attempts=3, delay=2, jitter=False)
+UNREADABLE = MessageDecodeError("account-1", 0, 1, "data", "it is no JSON")
+
+
+def test_an_error_is_tried_again_and_then_asked_about() -> None:
+    error = RuntimeError("broken")
+    made = [decide(error, attempt, 0, POLICY, away=False) for attempt in (1, 2, 3, 4)]
+    assert made == [Again(2, counts=True), Again(4, counts=True), Ask(), Ask()]
+    assert decide(error, 1, 0, NO_RETRY, away=False) == Ask()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end"),
+    [
+        (Park("p"), Settle("park", "p")),
+        (Skip("s"), Settle("skip", "s")),
+        (Stop("x"), Settle("stop", "x")),
+        (Park(), Settle("park", "")),
+    ],
+)
+def test_an_outcome_is_the_last_word(outcome: HandlerOutcome, end: Settle) -> None:
+    for attempt in (1, 3):
+        assert decide(outcome, attempt, 0, POLICY, away=False) == end
+    assert answer_of_on_error(outcome, 1, POLICY) == end
+
+
+def test_retry_says_when_and_counts() -> None:
+    assert decide(Retry(7), 1, 0, POLICY, away=False) == Again(7, counts=True)
+    assert decide(Retry(0), 2, 0, POLICY, away=False) == Again(0, counts=True)
+    assert decide(Retry(), 2, 0, POLICY, away=False) == Again(4, counts=True)
+    assert decide(Retry(7), 3, 0, POLICY, away=False) == Ask()
+
+
+def test_what_cannot_be_read_is_asked_about_at_once() -> None:
+    assert decide(UNREADABLE, 1, 0, POLICY, away=False) == Ask()
+
+
+def test_while_the_store_is_away_no_attempt_counts_and_waits_grow_to_a_limit() -> None:
+    error = StoreUnavailableError("away")
+    longest = 0.0
+    for failures in range(100):
+        decision = decide(error, 3, failures, NO_RETRY, away=True)
+        assert isinstance(decision, Again)
+        assert not decision.counts
+        assert 0.05 <= decision.delay <= 5
+        longest = max(longest, decision.delay)
+    assert longest > 2
+
+
+def test_what_on_error_may_answer() -> None:
+    for word in ("stop", "park", "skip"):
+        answer = answer_of_on_error(word, 1, POLICY)
+        assert isinstance(answer, Settle)
+        assert (answer.what, answer.reason) == (word, "")
+    assert answer_of_on_error(Retry(7), 3, POLICY) == Again(7, counts=True)
+    # Beyond the policy's attempts: its waits go on growing.
+    assert answer_of_on_error(Retry(), 3, POLICY) == Again(8, counts=True)
+    for wrong in (None, True, "retry", RuntimeError(), Park):
+        with pytest.raises(ValidationError, match="on_error must give"):
+            answer_of_on_error(wrong, 1, POLICY)
+
+
+def test_which_errors_say_that_the_store_is_away() -> None:
+    closed = StoreUnavailableError("closed")
+    closed.can_come_back = False
+    unknown = OutcomeUnknownError("account-1", (), None, "lost")
+    for error, away in (
+        (StoreUnavailableError("away"), True),
+        (PoolTimeoutError("full"), True),
+        (unknown, True),
+        (closed, False),
+        (UNREADABLE, False),
+        (OSError("disk"), False),
+        (Park(), False),
+    ):
+        assert is_store_away(error) is away, error
+
+
+def test_a_reason_is_one_line() -> None:
+    assert reason_of(ValueError("\n first\nsecond")) == "ValueError: first"
+    assert reason_of(ValueError()) == reason_of(ValueError("\n")) == "ValueError"
+    assert reason_of(Park("why")) == "why"
+    assert reason_of(Park()) == "Park"
+
+
+@pytest.mark.parametrize("kind", [Park, Skip, Stop, Retry])
+def test_outcomes_refuse_what_is_no_reason_and_no_delay(kind: Any) -> None:
+    for wrong in (None, 5, b"x"):
+        with pytest.raises(ValidationError, match="reason must be text"):
+            kind(reason=wrong)
+    assert kind(reason="x").reason == "x"
+    assert str(kind(reason="x")) == "x"
+
+
+def test_a_delay_is_seconds_or_none() -> None:
+    assert Retry(0).delay == 0
+    assert Retry(0.5).delay == 0.5
+    assert Retry().delay is None
+    wrong: Any
+    for wrong in (-1, "5", True, float("nan")):
+        with pytest.raises(ValidationError, match="delay"):
+            Retry(wrong)
+
+
+def test_outcomes_pickle() -> None:
+    for outcome in (Park("p"), Skip(), Stop("x")):
+        again = pickle.loads(pickle.dumps(outcome))
+        assert (type(again), again.reason) == (type(outcome), outcome.reason)
+    again = pickle.loads(pickle.dumps(Retry(5, "soon")))
+    assert (again.delay, again.reason) == (5, "soon")

@@ -1,0 +1,250 @@
+"""Which handler gets which message, and what is refused as one."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
+
+import msgspec
+import pytest
+
+from messagedb import Context, Message, MessageRegistry, ValidationError
+from messagedb.consumers.handlers import Handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID as OnlyForTypeCheckers
+
+
+class Deposited(msgspec.Struct, frozen=True):
+    amount: int
+
+
+@dataclasses.dataclass
+class Closed:
+    reason: str = ""
+
+
+class Call:
+    """What a handler is called with, of which it gets the message."""
+
+    def __init__(self, message: Message[Any]) -> None:
+        self.message = message
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    return Handlers(MessageRegistry())
+
+
+def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
+    handlers.add(function, names, {})
+
+
+def hand(handlers: Handlers, type_name: str, data: Any = None) -> Any:
+    """Hand a message over, and give what its handler does."""
+    by_type, catch_all = handlers.compiled(())
+    invoke = by_type.get(type_name, catch_all)
+    assert invoke is not None
+    return invoke(Call(Message.make("account-1", type_name, data)))
+
+
+def event(given: Deposited) -> Any:
+    return given
+
+
+def event_with_context(given: Closed, context: Context) -> Any:
+    return given, context.message.type
+
+
+def either(given: Deposited | Closed) -> Any:
+    return given
+
+
+def message(given: Message[Any]) -> Any:
+    return given.type
+
+
+def anything(given: Any, context: Any) -> Any:
+    return given.type, context.message is given
+
+
+def anything_else(number: int, given: Any) -> Any:
+    return number, given.type
+
+
+def with_default(given: Any, context: Any = None) -> bool:
+    return context is not None
+
+
+bare: Any = eval("lambda given: given.type")
+
+
+def test_the_annotation_names_the_class(handlers: Handlers) -> None:
+    add(handlers, event)
+    add(handlers, event_with_context)
+    assert hand(handlers, "Deposited", {"amount": 5}) == Deposited(5)
+    assert hand(handlers, "Closed") == (Closed(), "Closed")
+    assert len(handlers) == 2
+    assert handlers.compiled(())[1] is None
+
+
+def test_a_class_keeps_the_name_that_it_is_registered_under() -> None:
+    registry = MessageRegistry()
+    registry.add(Deposited, type="account.deposited")
+    handlers = Handlers(registry)
+    add(handlers, either)
+    assert set(handlers.compiled(())[0]) == {"account.deposited", "Closed"}
+    assert hand(handlers, "account.deposited", {"amount": 5}) == Deposited(5)
+    assert registry.class_of("Closed") is Closed
+
+
+def union(given: Union[Deposited, Closed]) -> Any:  # noqa: UP007
+    return given
+
+
+def test_a_union_of_the_older_form(handlers: Handlers) -> None:
+    add(handlers, union)
+    assert set(handlers.compiled(())[0]) == {"Deposited", "Closed"}
+
+
+@pytest.mark.parametrize("function", [message, anything, bare])
+def test_message_any_and_no_annotation_are_for_the_rest(
+    handlers: Handlers, function: Callable[..., Any]
+) -> None:
+    add(handlers, function)
+    add(handlers, message, "Named")
+    assert hand(handlers, "Named") == "Named"
+    assert hand(handlers, "Other") in ("Other", ("Other", True))
+    assert len(handlers) == 2
+
+
+def test_names_give_the_message_whatever_the_annotation_says(handlers: Handlers) -> None:
+    def odd(given: Deposited) -> Any:
+        return cast("Any", given).type
+
+    add(handlers, odd, "Deposited", "Withdrawn")
+    assert hand(handlers, "Withdrawn") == "Withdrawn"
+    assert len(handlers) == 2
+
+
+def test_what_can_be_called_is_a_handler(handlers: Handlers) -> None:
+    class Account:
+        def handle(self, given: Deposited) -> Any:
+            return self, given
+
+        def __call__(self, *given: Any) -> int:
+            return len(given)
+
+    account = Account()
+    add(handlers, account.handle)
+    add(handlers, account, "Any")
+    add(handlers, functools.partial(anything_else, 1), "Partial")
+    add(handlers, with_default, "Default")
+    assert hand(handlers, "Deposited", {"amount": 1}) == (account, Deposited(1))
+    assert hand(handlers, "Any") == 2
+    assert hand(handlers, "Partial") == (1, "Partial")
+    assert hand(handlers, "Default") is True
+
+
+def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> None:
+    class Local(msgspec.Struct):
+        a: int = 0
+
+    def handle(given: Local) -> Any:
+        return given
+
+    handlers.add(handle, (), locals())
+    assert hand(handlers, "Local", {"a": 1}) == Local(1)
+
+
+def test_a_decorated_function_keeps_its_annotations(handlers: Handlers) -> None:
+    @functools.wraps(event)
+    def wrapper(*given: Any) -> Any:
+        return event(*given)
+
+    add(handlers, wrapper)
+    assert hand(handlers, "Deposited", {"amount": 5}) == Deposited(5)
+
+
+def none() -> None: ...
+
+
+def three(a: Any, b: Any, c: Any) -> None: ...
+
+
+def keyword(a: Any, *, needed: Any) -> None: ...
+
+
+def number(given: int) -> None: ...
+
+
+def optional(given: Optional[Deposited]) -> None: ...  # noqa: UP045
+
+
+def mixed(given: Deposited | Message[Any]) -> None: ...
+
+
+def listed(given: list[Deposited]) -> None: ...
+
+
+def hidden(given: OnlyForTypeCheckers) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (5, "must be a function, not 5"),
+        (none, "must take the message"),
+        (three, "must take the message"),
+        (keyword, "must take the message"),
+        (number, "int is neither a msgspec Struct nor a dataclass"),
+        (optional, "NoneType is neither a msgspec Struct nor a dataclass"),
+        (mixed, "mixes Message with classes"),
+        (listed, "is no class of messages"),
+        (hidden, "cannot be resolved .* not only for type checkers"),
+    ],
+)
+def test_what_is_no_handler(handlers: Handlers, function: Any, text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
+        add(handlers, function)
+    assert len(handlers) == 0
+
+
+def test_a_type_has_one_handler(handlers: Handlers) -> None:
+    add(handlers, event)
+    add(handlers, message)
+    for function, names, text in (
+        (event, (), "type 'Deposited' has a handler already, event"),
+        (message, ("Deposited",), "'Deposited'"),
+        (either, (), "'Deposited'"),
+        (anything, (), "the messages without a handler has a handler already, message"),
+        (message, ("New", "New"), "'New'"),
+    ):
+        with pytest.raises(ValidationError, match=text):
+            add(handlers, function, *names)
+    assert set(handlers.compiled(())[0]) == {"Deposited"}
+
+
+def test_names_are_those_of_message_types(handlers: Handlers) -> None:
+    wrong: Any
+    for wrong in ("\0", 5):
+        with pytest.raises(ValidationError):
+            add(handlers, message, wrong)
+
+
+def test_middleware_is_called_in_its_order_around_each_handler(handlers: Handlers) -> None:
+    def around(name: str) -> Callable[..., Any]:
+        def call(context: Any, call_next: Callable[[Any], Any]) -> Any:
+            return f"{name}({call_next(context)})"
+
+        return call
+
+    add(handlers, message)
+    add(handlers, event)
+    by_type, catch_all = handlers.compiled([around("a"), around("b")])
+    assert catch_all is not None
+    assert catch_all(Call(Message.make("account-1", "X"))) == "a(b(X))"
+    deposited = Call(Message.make("account-1", "Deposited", {"amount": 5}))
+    assert by_type["Deposited"](deposited) == "a(b(Deposited(amount=5)))"

@@ -1,0 +1,61 @@
+"""What the last record of a position stream says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from messagedb import Message, PositionConflictError
+from messagedb.consumers.positions import beyond_head, conflict, position_in, resized
+
+NAME = "account:position-x"
+
+
+def record(data: Any, type_name: str = "Recorded", metadata: Any = None) -> Message[Any]:
+    return Message.make(NAME, type_name, data, metadata, position=7, global_position=99)
+
+
+@pytest.mark.parametrize(
+    ("data", "position"),
+    [
+        ({"position": 11}, 11),
+        ({"position": 0}, 0),
+        ({"position": 11, "member": 0, "other": {"a": None}}, 11),
+        ({"position": None}, None),
+        ({"other": 1}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_a_record_by_eventide_s_rules(data: Any, position: int | None) -> None:
+    """Unlike thalo-rs: neither the record's own position nor its global one."""
+    assert position_in(record(data), NAME) == position
+    assert position_in(record(data, metadata={"schemaVersion": "1"}), NAME) == position
+
+
+@pytest.mark.parametrize("type_name", ["recorded", "Position", "position", "GlobalPositionSaved"])
+def test_another_type_is_none(type_name: str) -> None:
+    with pytest.raises(PositionConflictError, match="somebody else writes to this stream"):
+        position_in(record({"position": 11}, type_name), NAME)
+
+
+@pytest.mark.parametrize("value", ["11", 1.5, True, [], {}])
+def test_what_is_no_integer_is_no_position(value: Any) -> None:
+    with pytest.raises(PositionConflictError, match="where a position should be"):
+        position_in(record({"position": value}), NAME)
+
+
+def test_a_group_that_was_given_another_size_is_told() -> None:
+    with pytest.raises(PositionConflictError, match="group_size=4"):
+        position_in(record({"position": 11, "resizedTo": 4}), NAME)
+
+
+def test_the_errors_name_what_is_there_and_the_cure() -> None:
+    assert "had stored none, and 5 is there now" in str(conflict(NAME, None, 5))
+    assert "had stored 5, and none is there now" in str(conflict(NAME, 5, None))
+    assert "had stored 0, and 5 is there now" in str(conflict(NAME, 0, 5))
+    assert "reset_position()" in str(beyond_head(NAME, 10, 5))
+    for error in (conflict(NAME, 1, 2), beyond_head(NAME, 10, 5), resized(NAME, 3)):
+        assert isinstance(error, PositionConflictError)
+        assert repr(NAME) in str(error)

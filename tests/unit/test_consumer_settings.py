@@ -1,0 +1,161 @@
+"""The options of consumers: names made of them, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from messagedb import (
+    AllConsumer,
+    Client,
+    Consumer,
+    RetryPolicy,
+    StreamPositionStore,
+    TablePositionStore,
+    ValidationError,
+)
+from messagedb.consumers.settings import ConsumerSettings, check_start, names_of
+
+
+def settings_of(consumer: Consumer | AllConsumer) -> ConsumerSettings:
+    settings: ConsumerSettings = vars(consumer)["_settings"]
+    return settings
+
+
+def make(**options: Any) -> ConsumerSettings:
+    return settings_of(Consumer(Client(), options.pop("category", "account"), **options))
+
+
+def test_names_of_a_consumer() -> None:
+    alone = make(category="account:command", identifier="x")
+    assert alone.position_name == "account:command+position-x"
+    assert alone.parked_stream == "account:command+parked-x"
+    member = make(identifier="x", group_member=1, group_size=3)
+    assert member.position_name == "account:position-x+1+3"
+    assert member.position_name_of(2, 4) == "account:position-x+2+4"
+    # What members of a group have in common, of whatever size.
+    other = make(identifier="x", group_member=0, group_size=2)
+    assert member.parked_stream == other.parked_stream == "account:parked-x"
+    assert member.seed == other.seed == make(identifier="x").seed
+    assert make(identifier="y").seed != member.seed
+    whole = settings_of(AllConsumer(Client(), identifier="x"))
+    assert whole.position_name == "all:position-x"
+    assert whole.parked_stream == "all:parked-x"
+
+
+def test_a_name_that_was_given_is_taken_as_it_is() -> None:
+    for store in (StreamPositionStore(stream_name="mine-1"), TablePositionStore(name="mine-1")):
+        given = make(identifier="x", position_store=store)
+        assert given.position_name == "mine-1"
+        assert given.seed == "account:position-x"
+    assert make(position_store=TablePositionStore()).position_name == "account:position"
+
+
+def test_the_defaults_are_eventide_s_where_it_has_any() -> None:
+    given = make()
+    assert (given.batch_size, given.poll_interval, given.position_update_interval) == (
+        1000,
+        0.1,
+        100,
+    )
+    assert (given.start, given.on_error, given.retry) == ("stored", "stop", RetryPolicy())
+    assert given.position_store == StreamPositionStore()
+    assert not given.filters
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"correlation": "origin"},
+        {"condition": "true"},
+        {"message_types": ["A"]},
+        {"identifier": "x", "group_member": 0, "group_size": 2},
+    ],
+)
+def test_which_options_filter(options: dict[str, Any]) -> None:
+    assert make(**options).filters
+
+
+def test_what_is_only_looked_at_in_the_whole_store_is_rarely_worth_a_save() -> None:
+    assert make(position_update_interval=5).looking_interval == 5
+    for interval, expected in ((1, 1000), (5000, 5000)):
+        whole = AllConsumer(Client(), identifier="x", position_update_interval=interval)
+        assert settings_of(whole).looking_interval == expected
+
+
+def test_one_member_gets_the_streams_without_an_id() -> None:
+    group: dict[str, Any] = {"identifier": "x", "group_size": 2, "streams_without_id": 1}
+    assert not make(group_member=0, **group).gets_streams_without_id
+    assert make(group_member=1, **group).gets_streams_without_id
+    assert not make().gets_streams_without_id
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"category": "account-1"}, "category"),
+        ({"category": ""}, "category"),
+        ({"identifier": ""}, "identifier"),
+        ({"group_member": 0, "group_size": 2}, "needs an identifier"),
+        ({"identifier": "x", "group_size": 2}, "consumer_group_member"),
+        ({"identifier": "x", "group_member": 2, "group_size": 2}, "consumer_group_member"),
+        ({"streams_without_id": 0}, "streams_without_id"),
+        (
+            {"identifier": "x", "group_member": 0, "group_size": 2, "streams_without_id": 2},
+            "streams_without_id",
+        ),
+        ({"start": "now"}, "start"),
+        ({"start": -1}, "start"),
+        ({"start": True}, "start"),
+        ({"start": None}, "start"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"batch_size": 1.5}, "batch_size"),
+        ({"batch_size": True}, "batch_size"),
+        ({"position_update_interval": 0}, "position_update_interval"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"idle_poll_interval": -1}, "idle_poll_interval"),
+        ({"position_update_seconds": "1"}, "position_update_seconds"),
+        ({"transaction_timeout": 0}, "transaction_timeout"),
+        ({"lease_timeout": 0}, "lease_timeout"),
+        ({"correlation": "origin-1"}, "correlation"),
+        ({"condition": 5}, "condition"),
+        ({"message_types": "A"}, r"give \['A'\]"),
+        ({"message_types": []}, "must not be empty"),
+        ({"message_types": 5}, "message_types"),
+        ({"message_types": [5]}, "type"),
+        ({"transactional": "yes"}, "transactional"),
+        ({"notify": None}, "notify"),
+        ({"transactional": True, "concurrency": 2}, "concurrency"),
+        ({"position_store": "table"}, "position_store"),
+        ({"position_store": StreamPositionStore(stream_name="")}, "stream_name"),
+        ({"retry": 5}, "retry"),
+        ({"on_error": "retry"}, "on_error"),
+        ({"on_error": None}, "on_error"),
+        ({"middleware": [5]}, "middleware"),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError, match=text):
+        make(**options)
+
+
+def test_a_consumer_of_several_categories_is_named() -> None:
+    unnamed: Any = None
+    with pytest.raises(ValidationError, match="needs an identifier"):
+        AllConsumer(Client(), identifier=unnamed)
+    for wrong, text in (("account", "give"), ([], "empty"), (["account-1"], "categor")):
+        with pytest.raises(ValidationError, match=text):
+            AllConsumer(Client(), wrong, identifier="x")
+
+
+def test_names_are_any_iterable_of_them() -> None:
+    assert names_of("names", None) is None
+    assert names_of("names", iter(["a", "b"])) == ("a", "b")
+
+
+@pytest.mark.parametrize("start", ["stored", "beginning", "end", 0, 1, 2**63 - 1])
+def test_where_a_consumer_may_start(start: Any) -> None:
+    check_start(start)
