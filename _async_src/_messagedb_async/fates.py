@@ -49,9 +49,7 @@ async def fate_of(source: AsyncSource, id: int, begun: float) -> str:
     return fate(status, may_be_another=has_crashed)
 
 
-async def _status(
-    source: AsyncSource, id: int, deadline: float
-) -> tuple[str | None, int | None]:
+async def _status(source: AsyncSource, id: int, deadline: float) -> tuple[str | None, int | None]:
     """The server's word, None where it has none any more, or cannot be asked.
 
     And how many microseconds ago it crashed, at the latest; None for never.

@@ -85,7 +85,9 @@ async def under_load(
             await consumer.when_caught_up(timeout=30.0)
     assert consumers.seen == load.written
     assert await numbers_of(writer, consumers.copies) == load.written
-    positions = [m.global_position for m in await writer.get_category_messages(category, batch_size=-1)]
+    positions = [
+        m.global_position for m in await writer.get_category_messages(category, batch_size=-1)
+    ]
     assert await saved(writer, consumers.copying) == positions
     noted = await saved(writer, consumers.noting)
     assert noted == sorted(set(noted))

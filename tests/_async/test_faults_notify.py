@@ -39,9 +39,7 @@ async def writer(owner_url: str) -> AsyncIterator[AsyncClient]:
 
 def make(client: AsyncClient, category: str, poll: float = NEVER) -> AsyncConsumer:
     """Make a consumer that listens, and looks by itself after so many seconds only."""
-    return AsyncConsumer(
-        client, category, notify=True, poll_interval=poll, idle_poll_interval=poll
-    )
+    return AsyncConsumer(client, category, notify=True, poll_interval=poll, idle_poll_interval=poll)
 
 
 def listening(url: str, name: str) -> list[int]:

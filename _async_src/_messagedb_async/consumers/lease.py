@@ -66,6 +66,7 @@ class AsyncLease:
             await cursor.execute(BEGIN, prepare=False)
             rows = await execute(cursor, Statement(sql.HOLD_LEASE, (*self._keys, milliseconds)))
             if rows[0][3]:
+                await self._let_go()
                 return True
             await cursor.execute(b"ROLLBACK", prepare=False)
         except psycopg.Error as error:
@@ -86,10 +87,19 @@ class AsyncLease:
         assert conn is not None
         try:
             self._limit(conn)
-            await execute(AsyncStoreCursor(conn), Statement(sql.KEEP_LEASE, ()))
+            await self._let_go()
         except psycopg.Error as error:
             await self.release()
             raise translate(error, NOTHING_READ) from error
+
+    async def _let_go(self) -> None:
+        """Show a sign of life, and let the snapshot go that the last statement may hold.
+
+        By the simple protocol: the result of another one stays open to the next, with its snapshot,
+        which would keep vacuum from all that is deleted after it.
+        """
+        assert self._conn is not None
+        await AsyncStoreCursor(self._conn).execute(sql.KEEP_LEASE, prepare=False)
 
     async def release(self) -> None:
         """Give it up. Does nothing where it is not held."""
