@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 __all__ = [
+    "READS_AHEAD",
     "AddConnection",
     "Condition",
     "Event",
@@ -41,6 +42,9 @@ R = TypeVar("R")
 Condition = asyncio.Condition
 Lock = asyncio.Lock
 sleep = asyncio.sleep
+
+READS_AHEAD = True
+"""Whether a page is worth reading while the one before is handled: the server works meanwhile."""
 
 
 async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

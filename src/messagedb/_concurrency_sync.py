@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
 __all__ = [
+    "READS_AHEAD",
     "AddConnection",
     "Condition",
     "Event",
@@ -44,6 +45,13 @@ Condition = threading.Condition
 Event = threading.Event
 Lock = threading.Lock
 sleep = time.sleep
+
+READS_AHEAD = False
+"""Whether a page is worth reading while the one before is handled.
+
+Measured: two threads that both need the interpreter lose more by taking turns than the server's
+work is worth.
+"""
 
 
 def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

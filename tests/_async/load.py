@@ -41,8 +41,9 @@ class Load:
         stop: set it to let it end.
     """
 
-    def __init__(self, client: AsyncClient, category: str) -> None:
+    def __init__(self, client: AsyncClient, category: str, pause: float = 0.005) -> None:
         self.stop = False
+        self._pause = pause
         self._client = client
         self._category = category
         self._count = 0
@@ -61,7 +62,7 @@ class Load:
                 await sleep(0.02)
             self._count += 1
             # Not more than transactions one after the other can follow.
-            await sleep(0.005)
+            await sleep(self._pause)
 
     async def _write(self, stream: str, message: NewMessage) -> bool:
         try:

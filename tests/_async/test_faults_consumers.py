@@ -69,10 +69,10 @@ class Consumers:
 
 @asynccontextmanager
 async def under_load(
-    consumers: Consumers, writer: AsyncClient, category: str
+    consumers: Consumers, writer: AsyncClient, category: str, pause: float = 0.005
 ) -> AsyncGenerator[None]:
     """Run the consumers under load while a block runs, and then see what they have done."""
-    load = Load(writer, category)
+    load = Load(writer, category, pause)
     async with consumers.noting.running(), consumers.copying.running():
         writing = Background(load.run)
         try:
@@ -92,6 +92,16 @@ async def under_load(
     noted = await saved(writer, consumers.noting)
     assert noted == sorted(set(noted))
     assert noted[-1] == positions[-1]
+
+
+def is_away(consumer: AsyncConsumer) -> bool:
+    """Whether a consumer says that the store is away."""
+    return status_of(consumer).state == "reconnecting"
+
+
+def is_back(consumer: AsyncConsumer) -> bool:
+    """Whether it does not."""
+    return not is_away(consumer)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, consumer: AsyncConsumer, text: str) -> int:
@@ -126,18 +136,19 @@ async def test_the_network_stalls(
             proxy.url(), max_size=6, command_timeout=COMMAND_TIMEOUT, timeout=1.0
         ) as stalled:
             consumers = Consumers(stalled, category, lease_timeout=lease_timeout)
-            async with under_load(consumers, client, category):
+            # Not more during a long stall than is handled soon after it.
+            async with under_load(consumers, client, category, pause=seconds / 300):
                 proxy.stall()
                 stall = Background(sleep, seconds)
                 for consumer in consumers.all:
-                    await eventually(lambda c=consumer: status_of(c).state == "reconnecting")
+                    await eventually(partial(is_away, consumer))
                 before = handled(consumers.all)
                 await stall.result(seconds + 5.0)
                 assert handled(consumers.all) == before
                 proxy.forward()
                 await consumers.go_on()
                 for consumer in consumers.all:
-                    await eventually(lambda c=consumer: status_of(c).state != "reconnecting")
+                    await eventually(partial(is_back, consumer))
                     assert warnings_of(caplog, consumer, "the store is away") == 1
 
 

@@ -95,25 +95,28 @@ async def test_eight_writers_that_commit_out_of_order(
     consumers = [make(client, some, f"{category}Some"), make(client, None, f"{category}All")]
     seen = [noting(consumer) for consumer in consumers]
     held: list[int] = []
-    async with AsyncClient(store_url, max_size=WRITERS) as writing:
-        async with consumers[0].running(), consumers[1].running():
+    async with (
+        AsyncClient(store_url, max_size=WRITERS) as writing,
+        consumers[0].running(),
+        consumers[1].running(),
+    ):
+        for consumer in consumers:
+            await eventually(partial(has_begun, consumer))
+        for number in range(ROUNDS):
+            writers = [
+                Background(write_out_of_order, writing, name, 100 * number + n)
+                for n, name in enumerate(categories)
+            ]
+            await eventually(partial(is_held, consumers[1], held))
+            for writer in writers:
+                assert await writer.result() > 0
             for consumer in consumers:
-                await eventually(partial(has_begun, consumer))
-            for number in range(ROUNDS):
-                writers = [
-                    Background(write_out_of_order, writing, name, 100 * number + n)
-                    for n, name in enumerate(categories)
-                ]
-                await eventually(partial(is_held, consumers[1], held))
-                for writer in writers:
-                    assert await writer.result() > 0
-                for consumer in consumers:
-                    await consumer.when_caught_up(timeout=10.0)
-                    assert status_of(consumer).held_by == ()
-                for chosen, positions in zip((some, everything), seen, strict=True):
-                    expected = await positions_of(client, chosen)
-                    of_these = set(expected)
-                    assert [p for p in positions if p in of_these] == expected, number
+                await consumer.when_caught_up(timeout=10.0)
+                assert status_of(consumer).held_by == ()
+            for chosen, positions in zip((some, everything), seen, strict=True):
+                expected = await positions_of(client, chosen)
+                of_these = set(expected)
+                assert [p for p in positions if p in of_these] == expected, number
     for positions in seen:
         assert positions == sorted(set(positions))
     assert held

@@ -46,7 +46,8 @@ def listening(url: str, name: str) -> list[int]:
     """Give the server processes that listen under an application's name."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
-            "select pid from pg_stat_activity where application_name = %s and query like 'LISTEN %%'",
+            "select pid from pg_stat_activity"
+            " where application_name = %s and query like 'LISTEN %%'",
             [name],
         )
         return [row[0] for row in cursor]

@@ -20,6 +20,7 @@ CREATE TABLE effects (
     position bigint NOT NULL,
     global_position bigint NOT NULL
 );
+CREATE INDEX ON effects (category, global_position);
 GRANT SELECT, INSERT ON effects TO message_store;
 """
 

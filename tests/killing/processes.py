@@ -116,12 +116,17 @@ class Program:
         until(lambda: words in self.text(), lambda: f"{words!r} in {self.text()}", limit)
 
 
-def until(condition: Callable[[], object], what: Callable[[], str], limit: float = 10.0) -> None:
+def until(
+    condition: Callable[[], object],
+    what: Callable[[], str],
+    limit: float = 10.0,
+    interval: float = 0.01,
+) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit} s: {what()}"
-        time.sleep(0.01)
+        time.sleep(interval)
 
 
 def until_still(value: Callable[[], int], seconds: float = 0.5) -> int:

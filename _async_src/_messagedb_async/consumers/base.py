@@ -144,6 +144,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         except ValueError as error:
             if run.finished.is_set():
                 raise
+            self._run = None
             raise ValidationError(
                 "signals=True works in the main thread only: run it there, or stop it yourself. "
                 "Nothing was sent."

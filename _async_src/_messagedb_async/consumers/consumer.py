@@ -81,7 +81,7 @@ class AsyncConsumer(AsyncConsumerBase):
         condition: SQL about ``messages``, put into the query as it is: never made of input from
             outside. Only what it is true for is handed over.
         message_types: only messages of these types.
-        concurrency: how many handlers at once, of different streams.
+        concurrency: how many handlers at once, of different streams; at most ``batch_size``.
         retry: how often a failing handler is called again.
         on_error: what then: ``"stop"``; ``"park"`` the message and go on; ``"skip"`` it; or a
             function of the context and the error that says one of these, or gives an outcome.

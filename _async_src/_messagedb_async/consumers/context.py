@@ -9,7 +9,7 @@ from ..operations import AsyncOperations
 from ..transactions import AsyncTransaction
 
 
-class AsyncContext(BaseContext[AsyncOperations]):
+class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
     """One call of a handler.
 
     Attributes:
@@ -17,8 +17,6 @@ class AsyncContext(BaseContext[AsyncOperations]):
         attempt: how often the handler is called with it, from 1.
         store: where to write: the transaction of a transactional consumer, else the client.
     """
-
-    __slots__ = ()
 
     @property
     def transaction(self) -> AsyncTransaction:

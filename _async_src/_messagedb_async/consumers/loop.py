@@ -6,7 +6,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency_async import Task, checkpoint
+from messagedb._concurrency_async import READS_AHEAD, Task, checkpoint
 from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.outcomes import HandlerOutcome
 from messagedb.consumers.polling import Polling
@@ -145,7 +145,7 @@ class AsyncLoop:
             saver.count += others
             await self._workers.take(scan)
             return
-        if scan.is_full:
+        if scan.is_full and READS_AHEAD:
             # While these are handled, the server looks for the next ones.
             self._ahead = Task(self._feed.read, scan.position + 1)
             await checkpoint()
@@ -158,42 +158,49 @@ class AsyncLoop:
         run, saver, client, seed = self._run, self._saver, self._client, self._settings.seed
         get, catch_all, settle = self._handlers.get, self._catch_all, self._handling.settle
         transactional, counts = self._settings.transactional, run.counts
-        for message in messages:
-            if run.must_look and not await run.may_go_on():
-                return False
-            invoke = get(message.type, catch_all)
-            if invoke is not None:
-                run.in_hand = message
-                if transactional:
-                    if not await self._handling.handle(message, invoke):
-                        return False
-                else:
-                    # The same as handle(), without its calls: a handler that does nothing costs
-                    # less than they do.
-                    problem: Exception | None = None
-                    try:
-                        result = await invoke(AsyncContext(message, 1, client, seed))
-                    except Exception as error:
-                        problem = error
+        is_worth_a_save = any(not is_bookkeeping(message.stream_name) for message in messages)
+        done, due = 0, saver.kick_at - saver.count
+        try:
+            for message in messages:
+                if run.must_look and not await run.may_go_on():
+                    return False
+                invoke = get(message.type, catch_all)
+                if invoke is not None:
+                    run.in_hand = message
+                    if transactional:
+                        if not await self._handling.handle(message, invoke):
+                            return False
                     else:
-                        if result is not None and isinstance(result, HandlerOutcome):
-                            problem = result
-                    if problem is None:
-                        counts.handled += 1
-                    elif not await settle(message, invoke, problem):
-                        return False
-            # As reach() does it.
-            run.position = message.global_position
-            if run.waiters:
-                run.tell_waiters()
-            saver.count += 1
-            if not saver.is_due_in_time and not is_bookkeeping(message.stream_name):
-                saver.is_due_in_time = True
-            if saver.count >= saver.kick_at:
-                saver.kick()
-                if transactional:
-                    await self._save()
-                await checkpoint()
+                        # The same as handle(), without its calls: a handler that does nothing
+                        # costs less than they do.
+                        problem: Exception | None = None
+                        try:
+                            result = await invoke(AsyncContext(message, 1, client, seed))
+                        except Exception as error:
+                            problem = error
+                        else:
+                            if result is not None and isinstance(result, HandlerOutcome):
+                                problem = result
+                        if problem is None:
+                            counts.handled += 1
+                        elif not await settle(message, invoke, problem):
+                            return False
+                # As reach() does it.
+                run.position = message.global_position
+                if run.waiters:
+                    run.tell_waiters()
+                if is_worth_a_save:
+                    saver.is_due_in_time = True
+                done += 1
+                if done >= due:
+                    saver.count += done
+                    saver.kick()
+                    done, due = 0, saver.kick_at - saver.count
+                    if transactional:
+                        await self._save()
+                    await checkpoint()
+        finally:
+            saver.count += done
         run.in_hand = None
         return True
 

@@ -26,6 +26,7 @@ from ..connection import AsyncStoreCursor, execute
 
 if TYPE_CHECKING:
     from messagedb.errors import PositionConflictError
+    from messagedb.messages import Message
 
     from ..client import AsyncClient
     from ..operations import AsyncOperations
@@ -101,7 +102,7 @@ class AsyncStreamPositions:
 
     async def load(self) -> None:
         """Find out what is stored."""
-        last = await self._client.get_last_stream_message(self.name)
+        last = await self._last()
         self._lost = None
         if last is None:
             self.stored, self._version = None, NO_STREAM
@@ -148,11 +149,17 @@ class AsyncStreamPositions:
 
     async def is_stored(self, ticket: Ticket) -> bool:
         """Whether a transaction of unknown outcome was committed; settle it if it was."""
-        last = await self._client.get_last_stream_message(self.name)
+        last = await self._last()
         if last is None or last.id != ticket.id:
             return False
         self.settle(ticket)
         return True
+
+    async def _last(self) -> Message[Any] | None:
+        """The last record, when whoever is writing one has ended: perhaps a dead predecessor."""
+        category = self.name.partition("-")[0]
+        async with self._client.transaction(categories=[category]) as transaction:
+            return await transaction.get_last_stream_message(self.name)
 
     async def _conflict(self, store: AsyncOperations) -> PositionConflictError:
         last = await store.get_last_stream_message(self.name)
@@ -221,8 +228,9 @@ class AsyncTablePositions:
         return True
 
     async def _row(self) -> tuple[Any, ...] | None:
-        async with self._client.transaction(read_only=True) as transaction:
-            rows = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+        """The row, when whoever is writing it has ended: perhaps a dead predecessor."""
+        async with self._client.transaction() as transaction:
+            rows = await run_in(transaction, sql.LOCK_POSITION, (self._schema, self.name))
         return rows[0] if rows else None
 
 

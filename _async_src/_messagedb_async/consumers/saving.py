@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # Handlers that take microseconds would have the store do nothing but save.
-_PAUSE = 0.005
+_PAUSE = 0.01
 
 
 class AsyncSaver:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
 
-if TYPE_CHECKING:
-    from ..messages import Message
+import msgspec
+
+from ..messages import Message
 
 S = TypeVar("S")
 
 _NAMESPACE = UUID("6f1d6d3e-1f0e-5b5e-9a55-0f7f2c1b7c11")
 
 
-class BaseContext(Generic[S]):
+class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
     """One call of a handler: see ``Context`` and ``AsyncContext``.
 
     Attributes:
@@ -22,13 +23,10 @@ class BaseContext(Generic[S]):
         store: where to write: the transaction of a transactional consumer, else the client.
     """
 
-    __slots__ = ("_seed", "attempt", "message", "store")
-
-    def __init__(self, message: Message[Any], attempt: int, store: S, seed: str) -> None:
-        self.message = message
-        self.attempt = attempt
-        self.store = store
-        self._seed = seed
+    message: Message[Any]
+    attempt: int
+    store: S
+    _seed: str
 
     def message_id(self, name: str) -> UUID:
         """Give the id for something that is made of this message: the same in every attempt.

@@ -154,6 +154,11 @@ def check_settings(settings: ConsumerSettings) -> None:
     for name in ("transactional", "notify"):
         if getattr(settings, name) not in (True, False):
             raise ValidationError(f"{name} must be True or False, not {getattr(settings, name)!r}")
+    if settings.concurrency > settings.batch_size:
+        raise ValidationError(
+            f"concurrency ({settings.concurrency}) must not be more than batch_size "
+            f"({settings.batch_size}): no more messages than that are waited for at once"
+        )
     if settings.transactional and settings.concurrency > 1:
         raise ValidationError(
             "transactional=True handles one message after the other, each in its transaction with "
