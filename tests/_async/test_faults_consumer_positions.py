@@ -106,6 +106,7 @@ async def test_a_save_that_comes_when_it_was_given_up(
             consumer = make(late, category, StreamPositionStore())
             seen = noting(consumer)
             async with consumer.running():
+                await consumer.when_caught_up(timeout=5.0)
                 with locked(store_url, f"{category}:position"):
                     await write(client, f"{category}-1", 0, COUNT)
                     await eventually(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import psycopg
 import pytest
 
 from tests.killing.effects import count_effects, effects_of, judge, messages_of
@@ -18,6 +19,17 @@ INTERVAL = 20
 
 # What the documentation says: so many messages may be handled again after a crash.
 AGAIN = INTERVAL + 4 * BATCH
+
+
+def write_at_once(url: str, category: str, streams: int) -> None:
+    """Write a batch to each of some streams, all of which can be seen at the same moment."""
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            b"select message_store.write_message("
+            b"gen_random_uuid()::varchar, %s || '-' || s, 'Noted', '{}')"
+            b" from generate_series(1, %s) s, generate_series(1, %s)",
+            [category, streams, BATCH],
+        )
 
 
 @pytest.mark.parametrize("half", ["async", "sync"])
@@ -44,16 +56,17 @@ def test_no_more_is_handled_again_than_the_settings_say(
     until_handled(10, before)
     before.send(signal.SIGTERM)
     assert before.wait() == 0
-    for stream in range(1, 21):
-        write(effects_url, f"{category}-{stream}", BATCH)
+    held = fork(order(2))
+    write(effects_url, f"{category}-0", 1)
+    until_handled(11, held)
     # As a save waits for the lock, the consumer has to wait before it has done too much.
     with locked(effects_url, f"{category}:position"):
-        held = fork(order(2))
+        write_at_once(effects_url, category, 20)
         until(lambda: waiting_for_locks(effects_url, f"{category}:position"), held.told)
-        count = until_still(lambda: count_effects(effects_url, category)) - 10
+        count = until_still(lambda: count_effects(effects_url, category)) - 11
         held.kill()
     after = fork(order(3))
-    until_handled(10 + 20 * BATCH, after)
+    until_handled(11 + 20 * BATCH, after)
     effects = effects_of(effects_url, category)
     verdict = judge(effects, messages_of(effects_url, category), order_is_total=concurrency == 1)
     print(count, verdict)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.status import ConsumerStatus
-from messagedb.errors import ValidationError
+from messagedb.errors import MessageDBError, ValidationError
 
 if TYPE_CHECKING:
     from messagedb.consumers.settings import ConsumerSettings
@@ -47,13 +49,24 @@ class AsyncWatching(ABC):
             MessageDBError: the run ended before, with this error; ``ValidationError`` if it was
                 stopped or never began.
         """
-        head = await self._feed().head()
+        until = None if timeout is None else monotonic() + timeout
+        run = self._expect_run()
+        while True:
+            try:
+                head = await self._feed().head()
+                break
+            except MessageDBError as error:
+                is_late = until is not None and monotonic() >= until
+                if is_late or not is_store_away(error):
+                    raise
+            if not await run.pause(self._settings.poll_interval):
+                await self._when(sys.maxsize, None)
         if head is None:
             raise ValidationError(
                 "the role may not read the table of messages, so that its last position is not "
                 "known: wait for a message with when_processed()"
             )
-        await self._when(head, timeout)
+        await self._when(head, _left(until))
 
     async def when_processed(
         self, stream_name: str, position: int, *, timeout: float | None = None
@@ -84,8 +97,7 @@ class AsyncWatching(ABC):
                 )
             if not await run.pause(self._settings.poll_interval):
                 break
-        left = None if until is None else max(until - monotonic(), 0.0)
-        await self._when(found[0].global_position if found else 0, left)
+        await self._when(found[0].global_position if found else 0, _left(until))
 
     def status(self) -> ConsumerStatus:
         """Tell where it is. Nothing is asked of the server, so that it answers at once."""
@@ -137,3 +149,7 @@ class AsyncWatching(ABC):
         if self._run is None:
             raise ValidationError(f"{self.name}: it does not run: there is nothing to wait for")
         return self._run
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(until - monotonic(), 0.0)
