@@ -92,7 +92,8 @@ def tests(session: nox.Session) -> None:
     cancellation at every step on the newest, too.
     """
     install(session, "test")
-    wanted = session.posargs or ["--ignore=tests/conformance"]
+    # Half of them wait for a server, a network or a process most of the time: two at once.
+    wanted = session.posargs or ["--ignore=tests/conformance", "-n2", "--dist=loadfile"]
     if not session.posargs and session.python != PYTHONS[0]:
         wanted += ["--ignore-glob=*test_faults_*", "--ignore=tests/killing"]
         if session.python != PYTHONS[-1]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sync_prose
 from sync_names import BUILT_IN, PACKAGE_NAMES, PHRASES
@@ -76,7 +77,8 @@ def _members(thing: Any) -> dict[str, Any]:
     """Give the public members of a class by their sync names, special methods included."""
     if not inspect.isclass(thing):
         return {"": thing}
-    ignored = set(dir(object)) | {"__weakref__", "__module__", "__dict__", "__annotations__"}
+    ignored = set(dir(object)) | set(dir(msgspec.Struct))
+    ignored |= {"__weakref__", "__module__", "__dict__", "__annotations__"}
     found = {"": thing, "__init__": thing.__init__}
     for name in dir(thing):
         if name not in ignored and (not name.startswith("_") or name.endswith("__")):
