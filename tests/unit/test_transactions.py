@@ -138,3 +138,12 @@ def test_the_delays_grow_to_a_second() -> None:
 )
 def test_what_the_server_says_of_a_transaction(status: str | None, end: str) -> None:
     assert fate(status) == end
+
+
+@pytest.mark.parametrize(
+    ("status", "end"), [("committed", UNKNOWN), ("aborted", ROLLED_BACK), (None, UNKNOWN)]
+)
+def test_after_a_crash_committed_may_be_said_of_another_transaction(
+    status: str | None, end: str
+) -> None:
+    assert fate(status, may_be_another=True) == end

@@ -147,13 +147,17 @@ async def take(run: AsyncRun, lease: AsyncLease) -> bool:
 
 async def keep(run: AsyncRun, lease: AsyncLease | None, feed: AsyncFeed, interval: float) -> None:
     """Show signs of life until the run is over, and measure how far behind it is."""
-    while not run.ended.is_set():
-        await run.ended.wait(interval)
-        if run.ended.is_set():
-            return
-        if lease is not None and not await _renew(run, lease):
-            return
-        await measure(run, feed)
+    try:
+        while not run.ended.is_set():
+            await run.ended.wait(interval)
+            if run.ended.is_set():
+                return
+            if lease is not None and not await _renew(run, lease):
+                return
+            await measure(run, feed)
+    except Exception as error:
+        # Without signs of life another one would take over from a consumer that goes on.
+        run.fail(error)
 
 
 async def measure(run: AsyncRun, feed: AsyncFeed) -> None:
