@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import msgspec
 import pytest
@@ -77,7 +77,7 @@ def _members(thing: Any) -> dict[str, Any]:
     """Give the public members of a class by their sync names, special methods included."""
     if not inspect.isclass(thing):
         return {"": thing}
-    ignored = set(dir(object)) | set(dir(msgspec.Struct))
+    ignored = set(dir(object)) | set(dir(msgspec.Struct)) | set(dir(Generic))
     ignored |= {"__weakref__", "__module__", "__dict__", "__annotations__"}
     found = {"": thing, "__init__": thing.__init__}
     for name in dir(thing):

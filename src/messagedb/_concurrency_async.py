@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
 __all__ = [
+    "CANCELLED",
     "READS_AHEAD",
     "AddConnection",
     "Condition",
@@ -29,6 +30,7 @@ __all__ = [
     "get_blocking",
     "give_back",
     "here",
+    "is_interrupted",
     "is_of_this_half",
     "on_signals",
     "run_blocking",
@@ -42,6 +44,9 @@ R = TypeVar("R")
 Condition = asyncio.Condition
 Lock = asyncio.Lock
 sleep = asyncio.sleep
+
+CANCELLED = asyncio.CancelledError
+"""What is raised where something that is waited for was cancelled."""
 
 READS_AHEAD = True
 """Whether a page is worth reading while the one before is handled: the server works meanwhile."""
@@ -120,6 +125,12 @@ def is_of_this_half(function: Any) -> bool:
 async def answer(value: Any) -> Any:
     """The result of a user's function that may be of either kind."""
     return await value if inspect.isawaitable(value) else value
+
+
+def is_interrupted() -> bool:
+    """Whether the task itself is cancelled, and not only something that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Event:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from psycopg_pool import ConnectionPool
 
 __all__ = [
+    "CANCELLED",
     "READS_AHEAD",
     "AddConnection",
     "Condition",
@@ -31,12 +32,15 @@ __all__ = [
     "get_blocking",
     "give_back",
     "here",
+    "is_interrupted",
     "is_of_this_half",
     "on_signals",
     "run_blocking",
     "sleep",
     "worker_queue",
 ]
+
+_LONGEST_END = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +49,11 @@ Condition = threading.Condition
 Event = threading.Event
 Lock = threading.Lock
 sleep = time.sleep
+
+
+class CANCELLED(BaseException):
+    """Nothing raises it: a thread is not cancelled."""
+
 
 READS_AHEAD = False
 """Whether a page is worth reading while the one before is handled.
@@ -94,6 +103,11 @@ def answer(value: Any) -> Any:
     return value
 
 
+def is_interrupted() -> bool:
+    """Whether the thread is cancelled: none is."""
+    return False
+
+
 class Task(Generic[R]):
     """Something that goes on beside: a thread, which does not keep the process from ending."""
 
@@ -130,8 +144,11 @@ class Task(Generic[R]):
         return not self._thread.is_alive()
 
     def end(self) -> None:
-        """Wait for its end: a thread is told elsewhere, and ends by itself."""
-        self._thread.join()
+        """Wait for its end, but not long: a thread is told elsewhere, and ends by itself.
+
+        One that waits for a server that says nothing is left to its time limit.
+        """
+        self._thread.join(_LONGEST_END)
 
 
 class Interruptible(Generic[R]):

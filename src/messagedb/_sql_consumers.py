@@ -9,8 +9,6 @@ SELECT position, saved_by::varchar, resized_to
 FROM messagedb.positions WHERE store = $1 AND consumer = $2
 """
 
-LOCK_POSITION: Final = READ_POSITION + b"FOR UPDATE"
-
 FIRST_POSITION: Final = b"""
 INSERT INTO messagedb.positions AS p (store, consumer, position, saved_by)
 VALUES ($1, $2, $3::bigint, $4::uuid)

@@ -179,7 +179,12 @@ class PoolTimeoutError(StoreUnavailableError):
     """No connection became free within the time to wait for one.
 
     In the database: nothing of this call is stored: nothing was sent.
+
+    Attributes:
+        is_exhausted: whether all connections were in use, and none was being waited for.
     """
+
+    is_exhausted: bool = False
 
 
 class EmbeddedServerError(StoreUnavailableError):
@@ -286,6 +291,7 @@ class HandlerError(MessageDBError):
         type: its message type.
         attempts: how often the handler was called.
         reason: the handler's word, or its error in one line.
+        was_parked: whether it was a parked message that was replayed: it stays parked.
     """
 
     def __init__(
@@ -297,6 +303,7 @@ class HandlerError(MessageDBError):
         type: str,
         attempts: int,
         reason: str,
+        was_parked: bool = False,
     ) -> None:
         self.consumer = consumer
         self.stream_name = stream_name
@@ -305,12 +312,22 @@ class HandlerError(MessageDBError):
         self.type = type
         self.attempts = attempts
         self.reason = reason
+        self.was_parked = was_parked
         times = "once" if attempts == 1 else f"{attempts} times"
+        if was_parked:
+            end = (
+                "It stays parked: mend the handler and replay it again, or discard it with "
+                "discard_parked()."
+            )
+        else:
+            end = (
+                "The position stays before it: mend the handler and run the consumer again, or let "
+                "it park or skip such messages with on_error."
+            )
         super().__init__(
             f"consumer {consumer!r} could not handle message {position} of stream {stream_name!r} "
             f"(global position {global_position}, type {type!r}): its handler was called {times}, "
-            f"at last: {reason}. The position stays before it: mend the handler and run the "
-            "consumer again, or let it park or skip such messages with on_error."
+            f"at last: {reason.rstrip('.')}. {end}"
         )
 
 

@@ -118,10 +118,11 @@ async def test_a_replay_that_fails_leaves_the_message_parked_and_those_behind_it
 ) -> None:
     await write(client, f"{category}-1", 0, 4)
     await sorter.run()
-    with pytest.raises(HandlerError, match="replayed in vain: number 1") as caught:
+    with pytest.raises(HandlerError, match=r"number 1\. It stays parked") as caught:
         await sorter.consumer.replay_parked()
     assert isinstance(caught.value.__cause__, Park)
     assert (caught.value.position, caught.value.attempts) == (1, 1)
+    assert caught.value.was_parked
     assert await sorter.numbers() == [1, 3]
     sorter.unwanted = {3}
     with pytest.raises(HandlerError, match="number 3"):

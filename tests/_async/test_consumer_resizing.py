@@ -149,11 +149,21 @@ async def test_a_member_that_never_ran_skips_nothing(group: Group) -> None:
     assert 0 < group.repeats <= 20
 
 
-async def test_a_group_that_never_ran_begins_at_the_beginning(group: Group) -> None:
+async def test_a_group_that_never_ran_is_a_mistake_in_a_name_or_a_size(group: Group) -> None:
     await group.write(5)
-    assert await group.resize(2, 3) == GroupResize((0, 0), 0, 0, True)
     await group.run_all(3)
-    assert group.repeats == 0
+    with pytest.raises(PositionConflictError, match=r"old_size has run\. Nothing was changed"):
+        await group.resize(4, 2)
+    resize = await group.resize(3, 2)
+    assert (resize.repeated, resize.is_done, resize.start > 0) == (0, True, True)
+
+
+async def test_a_member_that_never_ran_begins_at_the_beginning(group: Group) -> None:
+    await group.write(5)
+    await group.run(0, 2)
+    resize = await group.resize(2, 3)
+    assert resize.start == resize.old_positions[1] == 0 < resize.old_positions[0]
+    await group.run_all(3)
     with pytest.raises(PositionConflictError, match="another size, 3"):
         await group.run(0, 2)
 

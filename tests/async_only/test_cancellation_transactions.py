@@ -209,17 +209,22 @@ async def test_a_transaction(
     case = CASES[name]
     async with open_client(store_url, kind, 1) as client:
         await client.open()
-        for step in range(1, STEPS):
-            # A category for each step: what is in it is of this one.
-            place = f"{category}{step}x"
-            undisturbed = await cancelled_at(run(case, client, place), step, late=late)
-            allowed = {case.writes} if undisturbed else {0, case.part, case.writes}
-            await leaves_nothing(client, look, place, allowed)
-            if undisturbed:
+        # How often it waits depends on how busy the machine is: where it is, perhaps not at all.
+        step = 0
+        for turn in range(5):
+            for step in range(1, STEPS):
+                # A category for each step: what is in it is of this one.
+                place = f"{category}{turn}x{step}x"
+                undisturbed = await cancelled_at(run(case, client, place), step, late=late)
+                allowed = {case.writes} if undisturbed else {0, case.part, case.writes}
+                await leaves_nothing(client, look, place, allowed)
+                if undisturbed:
+                    break
+            else:
+                pytest.fail(f"still not through after {STEPS} steps")
+            if step > 1:
                 break
-        else:
-            pytest.fail(f"still not through after {STEPS} steps")
-        assert step > 1  # how often it waits depends on how busy the machine is
+        assert step > 1
 
 
 async def run(case: Case, client: AsyncClient, category: str) -> object:

@@ -6,7 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
 from messagedb._settings import check_seconds
@@ -16,6 +16,7 @@ from messagedb.consumers.handlers import Handlers
 from messagedb.consumers.settings import check_settings
 from messagedb.errors import MessageDBError, ValidationError
 
+from ..client import AsyncClient
 from .course import Course
 from .parked import AsyncParkedMessages
 from .resetting import AsyncResetting
@@ -42,6 +43,13 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         check_settings(settings)
         for function in settings.middleware:
             _check_kind("middleware", function)
+        given = cast("object", client)
+        if not isinstance(given, AsyncClient):
+            wanted, other = AsyncClient.__name__, type(given).__name__
+            raise ValidationError(
+                f"a consumer of this kind takes a {wanted}, not {other}: the other kind goes to "
+                "the other kind of consumer. Nothing was sent."
+            )
         self._client = client
         self._settings = settings
         self._registry: MessageRegistry = client.registry
@@ -100,6 +108,10 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         return add
 
     def _add(self, function: Any, names: tuple[str, ...], local: dict[str, Any]) -> None:
+        if self._run is not None and not self._run.finished.is_set():
+            raise ValidationError(
+                f"{self.name}: it runs already, and would not see another handler: add it before"
+            )
         _check_kind("a handler", function)
         self._handlers.add(function, names, local)
 
@@ -133,11 +145,11 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
                 message is handled again the next time.
             ValidationError: it runs already, or has no handler. Nothing was sent.
         """
+        check_seconds("stop_timeout", stop_timeout)
         run = self._begin(until)
         if not signals:
             await self._run_once(run, until)
             return
-        check_seconds("stop_timeout", stop_timeout)
         try:
             with on_signals(lambda number: Task(self._stop_by_signal, stop_timeout, number)):
                 await self._run_once(run, until)
@@ -259,8 +271,10 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
 def _check_kind(what: str, function: Any) -> None:
     if callable(function) and not is_of_this_half(function):
         wanted = "a coroutine function" if iscoroutinefunction(_probe) else "a plain function"
+        name = getattr(function, "__qualname__", None) or repr(function)
         raise ValidationError(
-            f"{what} of this consumer must be {wanted}, and {function!r} is of the other kind"
+            f"{what} of this consumer must be {wanted}, and {name} is of the other kind: write it "
+            "anew, or take the other kind of consumer"
         )
 
 
@@ -269,10 +283,13 @@ async def _probe() -> None:
 
 
 def _unfinished(name: str, message: Any, timeout: float | None) -> str:
-    what = "the handler in hand"
-    if message is not None:
-        what = f"the handler of message {message.position} of stream {message.stream_name!r}"
     limit = "in time" if timeout is None else f"within {timeout:g} s"
+    if message is None:
+        return (
+            f"{name}: it did not end {limit} after the stop. What is handled and not stored is "
+            "handled again when the consumer runs again."
+        )
+    what = f"the handler of message {message.position} of stream {message.stream_name!r}"
     return (
         f"{name}: {what} did not finish {limit} after the stop. The position is stored before its "
         "message, which is handled again when the consumer runs again."

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency_async import Task
-from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.positions import beyond_head
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import StreamPositionStore
 from messagedb.errors import IncompatibleServerError, MessageDBError, PositionConflictError
 
 from .handling import AsyncHandling
-from .lease import AsyncLease, keep, measure, take
+from .lease import AsyncLease, keep, take
 from .listening import AsyncListener
 from .loop import AsyncLoop
+from .measuring import keep_measuring, measure
 from .positions import AsyncStreamPositions, AsyncTablePositions
 from .run import log
 from .saving import AsyncSaver
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# How often head and lag are measured where no lease is kept.
+
+# How often head and lag are measured where there is no lease whose signs of life they go with.
 _MEASURE = 3.0
 
 
@@ -121,7 +123,9 @@ class Course:
         if run.is_stopping:
             return
         interval = _MEASURE if self._lease is None else self._lease.interval
-        self._tasks.append(Task(keep, run, self._lease, self._feed, interval))
+        self._tasks.append(Task(keep_measuring, run, self._client, self._feed, interval))
+        if self._lease is not None:
+            self._tasks.append(Task(keep, run, self._lease))
         if not settings.transactional:
             # There each position is stored by the loop: two saves at once would be in conflict.
             self._tasks.append(Task(self._saver.keep))
@@ -169,7 +173,7 @@ class Course:
                 position,
             )
         run.reach(position)
-        await measure(run, self._feed)
+        await measure(run, self._client, self._feed)
         return True
 
     async def _listen(self) -> AsyncListener | None:
@@ -188,7 +192,7 @@ class Course:
             try:
                 value = await function()
             except MessageDBError as error:
-                if not is_store_away(error):
+                if not is_passing(error):
                     raise
                 failures += 1
                 delay = WHILE_AWAY.backoff(failures)
@@ -203,10 +207,13 @@ class Course:
         run = self._run
         if isinstance(run.failure, PositionConflictError) or not run.begun.is_set():
             return
+        doubted = self._positions.doubted
         try:
-            await self._saver.save()
+            # A COMMIT in doubt has stored the position, if it came.
+            if doubted is None or not await self._positions.is_stored(doubted):
+                await self._saver.save()
         except MessageDBError as error:
-            if run.failure is None and not is_store_away(error):
+            if run.failure is None and not is_passing(error):
                 run.failure = error
             log.warning(
                 "%s: the last position could not be stored, so that what was handled after %s is "
@@ -219,10 +226,12 @@ class Course:
     async def _give_up(self) -> None:
         self._run.end()
         self._saver.end()
-        for task in self._tasks:
-            await task.end()
-        if self._lease is not None:
-            await self._lease.release()
+        try:
+            for task in self._tasks:
+                await task.end()
+        finally:
+            if self._lease is not None:
+                await self._lease.release()
 
 
 def positions_of(client: AsyncClient, settings: ConsumerSettings) -> AsyncPositions:

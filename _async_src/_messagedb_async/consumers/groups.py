@@ -123,7 +123,14 @@ async def _resize(
 ) -> GroupResize:
     category_of_positions = old[0].partition("-")[0]
     async with client.transaction(categories=[category_of_positions]) as transaction:
-        positions = [await members.read(transaction, name) or 0 for name in old]
+        found = [await members.read(transaction, name) for name in old]
+        if all(position is None for position in found):
+            raise PositionConflictError(
+                f"none of {', '.join(map(repr, old))} has a position: no group of this category, "
+                "identifier and old_size has run. Nothing was changed. A consumer that ran alone "
+                "is none: give each new member its position with reset_position()."
+            )
+        positions = [position or 0 for position in found]
         for name in new:
             there = await members.read_new(transaction, name)
             if there is not None:

@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 
-from messagedb._concurrency_async import answer
+from messagedb._concurrency_async import CANCELLED, answer, is_interrupted
 from messagedb._postgres_errors import is_lost
 from messagedb.consumers import decisions
-from messagedb.consumers.decisions import Again, Ask, Settle, decide, is_store_away, reason_of
+from messagedb.consumers.decisions import (
+    Again,
+    Ask,
+    Settle,
+    cancelled,
+    decide,
+    is_away_for_handler,
+    is_passing,
+    is_store_away,
+    problem_of,
+    reason_of,
+)
 from messagedb.consumers.outcomes import HandlerOutcome
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.errors import (
@@ -67,13 +78,7 @@ class AsyncHandling:
         if self._settings.transactional:
             problem = await self._in_transaction(message, 1, invoke)
         else:
-            context = AsyncContext(message, 1, self._client, self._seed)
-            try:
-                result = await invoke(context)
-            except Exception as error:
-                problem = error
-            else:
-                problem = result if isinstance(result, HandlerOutcome) else None
+            problem = await self._call(message, 1, invoke)
         if problem is None:
             self._run.counts.handled += 1
             return True
@@ -108,12 +113,19 @@ class AsyncHandling:
         self._run.in_hand, self._run.attempt = message, attempt
         if self._settings.transactional:
             return await self._in_transaction(message, attempt, invoke)
+        return await self._call(message, attempt, invoke)
+
+    async def _call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
         context = AsyncContext(message, attempt, self._client, self._seed)
         try:
             result = await invoke(context)
+        except CANCELLED as error:
+            if is_interrupted():
+                raise
+            return cancelled(error)
         except Exception as error:
             return error
-        return result if isinstance(result, HandlerOutcome) else None
+        return None if result is None else problem_of(result)
 
     async def _in_transaction(
         self, message: Message[Any], attempt: int, invoke: Invoke
@@ -125,56 +137,61 @@ class AsyncHandling:
         """
         ticket: Ticket | None = None
         transaction: AsyncTransaction | None = None
+        positions, position = self._positions, message.global_position
+        if positions.doubted is not None and positions.doubted.position != position:
+            # That message was parked or skipped since.
+            positions.doubted = None
         try:
+            await positions.settle_lost()
             async with self._client.transaction(
                 timeout=self._settings.transaction_timeout
             ) as transaction:
-                context = AsyncContext(message, attempt, transaction, self._seed)
-                result = await invoke(context)
-                if isinstance(result, HandlerOutcome):
-                    raise result
-                ticket = await self._positions.save_in(transaction, message.global_position)
+                result = await invoke(AsyncContext(message, attempt, transaction, self._seed))
+                if result is not None and (problem := problem_of(result)) is not None:
+                    raise problem
+                ticket = await positions.save_in(transaction, position)
         except PositionConflictError as error:
-            problem = await self._unless_committed(error)
-            if problem is error:
+            return await self._after_conflict(error)
+        except CANCELLED as error:
+            if is_interrupted():
                 raise
-            return problem
+            return await self._unless_committed(cancelled(error))
         except OutcomeUnknownError as error:
             if ticket is not None:
-                self._doubted = ticket
+                positions.doubted = ticket
             return await self._unless_committed(error)
         except psycopg.Error as error:
             lost = _Lost(error) if _is_lost(error, transaction) else error
             return await self._unless_committed(lost)
         except Exception as error:
             return await self._unless_committed(error)
-        self._positions.settle(ticket)
-        self._doubted = None
+        positions.settle(ticket)
         return None
 
-    _doubted: Ticket | None = None
-    """What a COMMIT would have stored that was not answered."""
+    async def _after_conflict(self, error: PositionConflictError) -> Exception | None:
+        problem = await self._unless_committed(error)
+        if problem is error:
+            raise error
+        return problem
 
     async def _unless_committed(self, problem: Exception) -> Exception | None:
         """Give the problem, unless it is that a COMMIT given up for lost has come after all.
 
         Where nobody can tell, the problem is that the store is away.
         """
-        if self._doubted is None:
+        doubted = self._positions.doubted
+        if doubted is None:
             return problem
         try:
-            is_stored = await self._positions.is_stored(self._doubted)
+            is_stored = await self._positions.is_stored(doubted)
         except MessageDBError as error:
             if is_store_away(error):
                 return error
             raise
-        if is_stored:
-            self._doubted = None
-            return None
-        return problem
+        return None if is_stored else problem
 
     def _is_away(self, problem: Exception) -> bool:
-        return is_store_away(problem) or isinstance(problem, _Lost)
+        return is_away_for_handler(problem) or isinstance(problem, _Lost)
 
     async def _ask(self, message: Message[Any], attempt: int, problem: Exception) -> Again | Settle:
         on_error = self._settings.on_error
@@ -242,12 +259,12 @@ class AsyncHandling:
 
     async def _park(self, message: Message[Any], attempt: int, reason: str) -> bool:
         """Park a message, however long the store is away; False when the run is to stop."""
-        stream, away = self._settings.parked_stream, 0
+        away = 0
         while True:
             try:
-                await park(self._client, stream, self._seed, message, reason, attempt)
+                await self._park_once(message, attempt, reason)
             except MessageDBError as error:
-                if not is_store_away(error):
+                if not is_passing(error):
                     raise
                 away += 1
                 delay = WHILE_AWAY.backoff(away)
@@ -257,6 +274,30 @@ class AsyncHandling:
             else:
                 self._run.came_back()
                 return True
+
+    async def _park_once(self, message: Message[Any], attempt: int, reason: str) -> None:
+        """Park a message; in the transaction of its position, if the consumer is transactional."""
+        stream, seed = self._settings.parked_stream, self._seed
+        if not self._settings.transactional:
+            await park(self._client, stream, seed, message, reason, attempt)
+            return
+        ticket: Ticket | None = None
+        positions = self._positions
+        try:
+            await positions.settle_lost()
+            async with self._client.transaction() as transaction:
+                await park(transaction, stream, seed, message, reason, attempt)
+                ticket = await positions.save_in(transaction, message.global_position)
+        except PositionConflictError as error:
+            if await self._after_conflict(error) is not None:
+                raise
+        except OutcomeUnknownError as error:
+            if ticket is not None:
+                positions.doubted = ticket
+            if await self._unless_committed(error) is not None:
+                raise
+        else:
+            positions.settle(ticket)
 
 
 class _Lost(Exception):

@@ -11,7 +11,7 @@ import psycopg
 
 from messagedb import _sql_consumers as sql
 from messagedb._postgres_errors import NOTHING_READ, first_line, translate
-from messagedb._sql import BEGIN, Statement
+from messagedb._sql import BEGIN, ROLLBACK, Statement
 from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.positions import lease_lost
 from messagedb.consumers.stores import lease_keys
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from ..client import AsyncClient
-    from .feeds import AsyncFeed
     from .run import AsyncRun
+
+
+# How long a server that says nothing is waited for when the lease is given up.
+_RELEASE = 2.0
 
 
 class AsyncLease:
@@ -45,7 +48,9 @@ class AsyncLease:
         self.timeout = timeout
         self.interval = timeout / 3
         self._client = client
-        self._keys = lease_keys(name)
+        # One lock for the whole database, which may hold two stores.
+        schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+        self._keys = lease_keys(f"{schema} {name}")
         self._conn: AsyncConnection[Any] | None = None
 
     async def acquire(self) -> bool:
@@ -68,7 +73,7 @@ class AsyncLease:
             if rows[0][3]:
                 await self._let_go()
                 return True
-            await cursor.execute(b"ROLLBACK", prepare=False)
+            await cursor.execute(ROLLBACK, prepare=False)
         except psycopg.Error as error:
             await self.release()
             raise translate(error, NOTHING_READ) from error
@@ -104,7 +109,16 @@ class AsyncLease:
     async def release(self) -> None:
         """Give it up. Does nothing where it is not held."""
         conn, self._conn = self._conn, None
-        if conn is not None:
+        if conn is None:
+            return
+        try:
+            # So that it is free when this returns: a closed session takes a moment to end.
+            if isinstance(conn, AsyncStoreConnection):
+                conn.deadline = monotonic() + _RELEASE
+            if not conn.closed:
+                with suppress(psycopg.Error, OSError):
+                    await AsyncStoreCursor(conn).execute(ROLLBACK, prepare=False)
+        finally:
             with suppress(psycopg.Error, OSError):
                 await conn.close()
 
@@ -145,29 +159,16 @@ async def take(run: AsyncRun, lease: AsyncLease) -> bool:
     return False
 
 
-async def keep(run: AsyncRun, lease: AsyncLease | None, feed: AsyncFeed, interval: float) -> None:
-    """Show signs of life until the run is over, and measure how far behind it is."""
+async def keep(run: AsyncRun, lease: AsyncLease) -> None:
+    """Show signs of life until the run is over: nothing else, which might keep it waiting."""
     try:
         while not run.ended.is_set():
-            await run.ended.wait(interval)
-            if run.ended.is_set():
+            await run.ended.wait(lease.interval)
+            if run.ended.is_set() or not await _renew(run, lease):
                 return
-            if lease is not None and not await _renew(run, lease):
-                return
-            await measure(run, feed)
     except Exception as error:
         # Without signs of life another one would take over from a consumer that goes on.
         run.fail(error)
-
-
-async def measure(run: AsyncRun, feed: AsyncFeed) -> None:
-    """Measure how far behind the run is."""
-    if run.position is not None and not run.is_away:
-        try:
-            run.measured(await feed.lag(run.position))
-        except MessageDBError as error:
-            if not is_store_away(error):
-                log.warning("%s: the lag cannot be measured: %s", run.name, error)
 
 
 async def _renew(run: AsyncRun, lease: AsyncLease) -> bool:

@@ -98,7 +98,7 @@ class AsyncListener:
                     # What was written before it listened.
                     run.wake.set()
                     await self._listen(conn)
-                except psycopg.Error as error:
+                except Exception as error:
                     log.warning("%s: notifications do not come, it polls: %s", run.name, error)
                 finally:
                     self.is_listening = False

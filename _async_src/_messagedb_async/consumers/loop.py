@@ -6,15 +6,21 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency_async import READS_AHEAD, Task, checkpoint
-from messagedb.consumers.decisions import is_store_away
-from messagedb.consumers.outcomes import HandlerOutcome
+from messagedb._concurrency_async import (
+    CANCELLED,
+    READS_AHEAD,
+    Task,
+    checkpoint,
+    is_interrupted,
+)
+from messagedb.consumers.decisions import cancelled, is_passing, problem_of
 from messagedb.consumers.polling import Polling
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import is_bookkeeping
 from messagedb.errors import MessageDBError
 
 from .context import AsyncContext
+from .measuring import measure
 from .workers import AsyncWorkers
 
 if TYPE_CHECKING:
@@ -126,7 +132,7 @@ class AsyncLoop:
                 else:
                     scan = await self._feed.read(position)
             except MessageDBError as error:
-                if not is_store_away(error):
+                if not is_passing(error):
                     raise
                 ahead = None
                 failures += 1
@@ -136,6 +142,9 @@ class AsyncLoop:
                     return None
             else:
                 self._run.came_back()
+                if failures:
+                    # It may be another server now, which lacks what the first one had.
+                    await measure(self._run, self._client, self._feed)
                 return scan
 
     async def _hand_over(self, scan: Scan) -> None:
@@ -158,7 +167,9 @@ class AsyncLoop:
         run, saver, client, seed = self._run, self._saver, self._client, self._settings.seed
         get, catch_all, settle = self._handlers.get, self._catch_all, self._handling.settle
         transactional, counts = self._settings.transactional, run.counts
-        is_worth_a_save = any(not is_bookkeeping(message.stream_name) for message in messages)
+        is_worth_a_save = self._settings.category is not None or any(
+            not is_bookkeeping(message.stream_name) for message in messages
+        )
         done, due = 0, saver.kick_at - saver.count
         try:
             for message in messages:
@@ -176,11 +187,15 @@ class AsyncLoop:
                         problem: Exception | None = None
                         try:
                             result = await invoke(AsyncContext(message, 1, client, seed))
+                        except CANCELLED as error:
+                            if is_interrupted():
+                                raise
+                            problem = cancelled(error)
                         except Exception as error:
                             problem = error
                         else:
-                            if result is not None and isinstance(result, HandlerOutcome):
-                                problem = result
+                            if result is not None:
+                                problem = problem_of(result)
                         if problem is None:
                             counts.handled += 1
                         elif not await settle(message, invoke, problem):
@@ -213,7 +228,7 @@ class AsyncLoop:
         try:
             await self._saver.save()
         except MessageDBError as error:
-            if not is_store_away(error):
+            if not is_passing(error):
                 raise
             # The next read will find it away, too, and wait.
 

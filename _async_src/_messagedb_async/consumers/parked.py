@@ -88,7 +88,6 @@ class AsyncParkedMessages:
             except Exception as error:
                 if isinstance(error, HandlerError):
                     raise
-                reason = f"parked, and replayed in vain: {reason_of(error)}"
                 raise HandlerError(
                     self._settings.position_name,
                     message.stream_name,
@@ -96,7 +95,8 @@ class AsyncParkedMessages:
                     message.global_position,
                     message.type,
                     1,
-                    reason,
+                    reason_of(error),
+                    was_parked=True,
                 ) from error
         return count
 

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
     from messagedb.consumers.parked import ParkedMessage
     from messagedb.messages import Message
 
-    from ..client import AsyncClient
     from ..operations import AsyncOperations
 
 
 async def park(
-    client: AsyncClient,
+    store: AsyncOperations,
     stream: str,
     seed: str,
     message: Message[Any],
@@ -24,14 +23,14 @@ async def park(
     attempts: int,
 ) -> None:
     """Park a message: once, however often this is called, until it is replayed or discarded."""
-    before = await client.stream_version(stream)
+    before = await store.stream_version(stream)
     record = record_of(message, seed, reason, attempts, 0)
-    if await client.write_message(stream, record) > before:
+    if await store.write_message(stream, record) > before:
         return
     # It was parked before: perhaps it has been replayed or discarded since.
-    ended = times_ended(await records_of(client, stream), message)
+    ended = times_ended(await records_of(store, stream), message)
     if ended:
-        await client.write_message(stream, record_of(message, seed, reason, attempts, ended))
+        await store.write_message(stream, record_of(message, seed, reason, attempts, ended))
 
 
 async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:

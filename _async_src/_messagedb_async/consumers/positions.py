@@ -47,10 +47,16 @@ class AsyncPositions(Protocol):
     Attributes:
         name: the stream, or the row's key.
         stored: the global position that is stored, None for none.
+        doubted: what a COMMIT would have stored that was not answered.
     """
 
     name: str
     stored: int | None
+    doubted: Ticket | None
+
+    async def settle_lost(self) -> None:
+        """Send a save again that was not answered. Before a transaction that saves another."""
+        ...
 
     async def load(self) -> None:
         """Find out what is stored.
@@ -95,6 +101,7 @@ class AsyncStreamPositions:
     def __init__(self, client: AsyncClient, name: str) -> None:
         self.name = name
         self.stored: int | None = None
+        self.doubted: Ticket | None = None
         self._client = client
         self._version = NO_STREAM
         # Sent, and not answered: to be sent again before anything else is.
@@ -110,12 +117,16 @@ class AsyncStreamPositions:
         self.stored = position_in(last, self.name)
         self._version = last.position
 
-    async def save(self, position: int) -> None:
-        """Store a position, unless somebody else has stored one since."""
+    async def settle_lost(self) -> None:
+        """Send a save again that was not answered. Before a transaction that saves another."""
         if self._lost is not None:
             await self._write(*self._lost)
-            if self.stored == position:
-                return
+
+    async def save(self, position: int) -> None:
+        """Store a position, unless somebody else has stored one since."""
+        await self.settle_lost()
+        if self.stored == position:
+            return
         await self._write(_record(position), position)
 
     async def _write(self, message: NewMessage, position: int) -> None:
@@ -145,7 +156,7 @@ class AsyncStreamPositions:
 
     def settle(self, ticket: Ticket) -> None:
         """Take note that the transaction is committed."""
-        self.stored, self._version = ticket.position, ticket.version
+        self.stored, self._version, self.doubted = ticket.position, ticket.version, None
 
     async def is_stored(self, ticket: Ticket) -> bool:
         """Whether a transaction of unknown outcome was committed; settle it if it was."""
@@ -172,6 +183,7 @@ class AsyncTablePositions:
     def __init__(self, client: AsyncClient, name: str, schema: str) -> None:
         self.name = name
         self.stored: int | None = None
+        self.doubted: Ticket | None = None
         self._client = client
         self._schema = schema
         # What the row may say of its last save: that one, or others of ours that were lost since.
@@ -186,6 +198,9 @@ class AsyncTablePositions:
             if resized_to is not None:
                 raise resized(self.name, resized_to)
             self.stored, self._saves = position, [saved_by]
+
+    async def settle_lost(self) -> None:
+        """Nothing is sent again: the next save takes what a lost one may have left for its own."""
 
     async def save(self, position: int) -> None:
         """Store a position, unless somebody else has stored one since."""
@@ -217,7 +232,7 @@ class AsyncTablePositions:
 
     def settle(self, ticket: Ticket) -> None:
         """Take note that the transaction is committed."""
-        self.stored, self._saves = ticket.position, [str(ticket.id)]
+        self.stored, self._saves, self.doubted = ticket.position, [str(ticket.id)], None
 
     async def is_stored(self, ticket: Ticket) -> bool:
         """Whether a transaction of unknown outcome was committed; settle it if it was."""
@@ -228,9 +243,18 @@ class AsyncTablePositions:
         return True
 
     async def _row(self) -> tuple[Any, ...] | None:
-        """The row, when whoever is writing it has ended: perhaps a dead predecessor."""
-        async with self._client.transaction() as transaction:
-            rows = await run_in(transaction, sql.LOCK_POSITION, (self._schema, self.name))
+        """The row, when whoever is writing it has ended: perhaps a dead predecessor.
+
+        Only who tries to insert it waits for a first one that is not committed yet.
+        """
+        transaction = await self._client.begin()
+        try:
+            attempt = (self._schema, self.name, 0, str(uuid7()), "{}")
+            if await run_in(transaction, sql.FIRST_POSITION, attempt):
+                return None
+            rows = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+        finally:
+            await transaction.rollback()
         return rows[0] if rows else None
 
 

@@ -83,13 +83,22 @@ class AsyncRun:
             self.must_look = True
             self.reason, self.state = reason, "waiting"
             self._gate.clear()
+            # Another thread may have stopped it in between.
+            if self._is_stopped():
+                self._gate.set()
 
     def open_gate(self) -> None:
         """Let messages be begun again."""
         if not self.is_stopping:
-            self.must_look = False
             self.reason, self.state = None, "running"
+            self.must_look = False
+            if self._is_stopped():
+                self.must_look = True
         self._gate.set()
+
+    def _is_stopped(self) -> bool:
+        """The same as the attribute, of which mypy believes that no thread changes it."""
+        return self.is_stopping
 
     async def may_go_on(self) -> bool:
         """Wait at the gate; tell whether the next message may be begun."""

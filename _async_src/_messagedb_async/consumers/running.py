@@ -41,7 +41,7 @@ async def run_all_async(
         ValidationError: no consumers, one of them twice, one that runs already or has no handler;
             or ``signals`` outside of the main thread. None of them was begun, and nothing was sent.
     """
-    if not consumers or len(set(consumers)) < len(consumers):
+    if not consumers or len({id(each) for each in consumers}) < len(consumers):
         raise ValidationError("run_all takes consumers, each of them once. Nothing was sent.")
     check_seconds("stop_timeout", stop_timeout)
     host = _Host(consumers, until, stop_timeout)

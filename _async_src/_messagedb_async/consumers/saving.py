@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._concurrency_async import Event, Lock
-from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.errors import MessageDBError
 
@@ -85,7 +85,7 @@ class AsyncSaver:
                 await self.save()
                 failures = 0
             except MessageDBError as error:
-                if not is_store_away(error):
+                if not is_passing(error):
                     run.fail(error)
                     return
                 # The loop itself tells that the store is away.
@@ -103,8 +103,9 @@ class AsyncSaver:
             MessageDBError: it could not be stored.
         """
         async with self._lock:
-            position, count = self._run.position, self.count
+            # First, so that a message that is done meanwhile is worth the next save.
             self.is_due_in_time = False
+            position, count = self._run.position, self.count
             stored = self._positions.stored
             if position is None or position == stored or (position == 0 and stored is None):
                 return

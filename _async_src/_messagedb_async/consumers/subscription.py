@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency_async import sleep
-from messagedb.consumers.decisions import is_store_away
+from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.polling import Polling
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.errors import MessageDBError
@@ -31,7 +31,7 @@ async def subscription(
         try:
             scan = await feed.read(position + 1)
         except MessageDBError as error:
-            if not is_store_away(error):
+            if not is_passing(error):
                 raise
             failures += 1
             delay = WHILE_AWAY.backoff(failures)

@@ -97,7 +97,7 @@ class AsyncWatching(ABC):
                 )
             if not await run.pause(self._settings.poll_interval):
                 break
-        await self._when(found[0].global_position if found else 0, _left(until))
+        await self._when(found[0].global_position if found else sys.maxsize, _left(until))
 
     def status(self) -> ConsumerStatus:
         """Tell where it is. Nothing is asked of the server, so that it answers at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from ..errors import (
     MessageDecodeError,
     OutcomeUnknownError,
+    PoolTimeoutError,
+    RetryableError,
     StoreUnavailableError,
     ValidationError,
 )
@@ -99,11 +102,48 @@ def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again 
     )
 
 
+def is_away_for_handler(problem: BaseException) -> bool:
+    """Whether a handler failed because the store is away for now.
+
+    A pool whose connections are all in use may be so because of the handler itself.
+    """
+    if isinstance(problem, PoolTimeoutError) and problem.is_exhausted:
+        return False
+    return is_store_away(problem)
+
+
 def is_store_away(problem: BaseException) -> bool:
     """Whether an error says that the store is away for now, and not that something is wrong."""
     if isinstance(problem, StoreUnavailableError):
         return problem.can_come_back
     return isinstance(problem, OutcomeUnknownError)
+
+
+def is_passing(problem: BaseException) -> bool:
+    """The same of a read or a save of the consumer's own, which others may have made fail."""
+    return is_store_away(problem) or isinstance(problem, RetryableError)
+
+
+def cancelled(error: BaseException) -> Exception:
+    """What is wrong where something that a handler waited for was cancelled by somebody else."""
+    problem = RuntimeError("what the handler waited for was cancelled")
+    problem.__cause__ = error
+    return problem
+
+
+def problem_of(result: Any) -> Exception | None:
+    """What a handler's result says is wrong, or what it says of its message; None for nothing."""
+    if isinstance(result, HandlerOutcome):
+        return result
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return TypeError(
+            f"the handler gave {type(result).__name__}, which nobody runs: it has done nothing"
+        )
+    if isinstance(result, type) and issubclass(result, HandlerOutcome):
+        return result()
+    if isinstance(result, str) and result in POLICIES:
+        return {"park": Park, "skip": Skip, "stop": Stop}[result]()
+    return None
 
 
 def reason_of(problem: BaseException) -> str:

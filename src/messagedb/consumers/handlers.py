@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from .. import _arguments as arguments
 from ..errors import ValidationError
 from ..messages import Message
+from .context import BaseContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,6 +120,10 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     given: Any = function
     if not callable(given):
         raise ValidationError(f"a handler must be a function, not {given!r}")
+    if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+        raise ValidationError(
+            f"handler {_name(function)} is a generator, which nobody would run: take the yield out"
+        )
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -172,7 +177,12 @@ def _classes(function: Callable[..., Any], local: Mapping[str, Any]) -> list[typ
             )
         return []
     for member in members:
-        if not isinstance(member, type):
+        if isinstance(member, type) and issubclass(member, BaseContext):
+            raise ValidationError(
+                f"the first parameter of handler {_name(function)} is annotated as the context: "
+                "the message comes first, then the context"
+            )
+        if not isinstance(member, type) or member.__module__ == "builtins":
             raise ValidationError(
                 f"the annotation {member!r} of handler {_name(function)} is no class of messages: "
                 "annotate a Struct or dataclass, or Message for every type"

@@ -1,0 +1,52 @@
+"""How far behind a run is, and whether the store is still the one that its position is of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messagedb.consumers.decisions import is_passing
+from messagedb.consumers.positions import beyond_head
+from messagedb.errors import MessageDBError
+
+from .run import log
+
+if TYPE_CHECKING:
+    from ..client import AsyncClient
+    from .feeds import AsyncFeed
+    from .run import AsyncRun
+
+
+async def keep_measuring(
+    run: AsyncRun, client: AsyncClient, feed: AsyncFeed, interval: float
+) -> None:
+    """Measure every few seconds until the run is over."""
+    while not run.ended.is_set():
+        await run.ended.wait(interval)
+        if not run.ended.is_set():
+            await measure(run, client, feed)
+
+
+async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
+    """Measure how far behind the run is; let it fail if the store has lost what it has handled."""
+    if run.position is None or run.is_away:
+        return
+    try:
+        lag = await feed.lag(run.position)
+        run.measured(lag)
+        if lag.head is not None and lag.head < run.position:
+            await check_head(run, client)
+    except Exception as error:
+        if not (isinstance(error, MessageDBError) and is_passing(error)):
+            log.warning("%s: the lag cannot be measured: %s", run.name, error)
+
+
+async def check_head(run: AsyncRun, client: AsyncClient) -> None:
+    """Let the run fail if its position is beyond the store's last message.
+
+    After a failover to a standby that lagged, or a restore, new messages come at positions that
+    were handled already, as those of others.
+    """
+    position = run.position
+    head = await client.store_head()
+    if position is not None and head is not None and head < position:
+        run.fail(beyond_head(run.name, position, head))
