@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from messagedb import Client, Consumer, Message, ValidationError
+from messagedb import (
+    NO_RETRY,
+    Client,
+    Consumer,
+    HandlerError,
+    Message,
+    NewMessage,
+    ValidationError,
+)
 
 WRONG = "must be a plain function, and .* is of the other kind"
 
@@ -36,3 +45,31 @@ def test_a_coroutine_function_is_no_handler_and_no_middleware() -> None:
             Consumer(Client(), "account", middleware=[wrong])
     # Nothing of them is left behind.
     assert consumer.handler("Deposited")(handle) is handle
+
+
+def test_a_wrapper_that_gives_a_coroutine_has_handled_nothing(
+    store_url: str, category: str
+) -> None:
+    with Client(store_url, max_size=4) as client:
+        consumer = Consumer(client, category, retry=NO_RETRY)
+        made: list[Any] = []
+
+        @consumer.handler
+        def wrapper(message: Message[Any]) -> Any:
+            made.append(coroutine_function(message))
+            return made[-1]
+
+        client.write_message(f"{category}-1", NewMessage("Tested"))
+        with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
+            consumer.run()
+        made[0].close()
+
+
+def test_a_generator_is_no_handler() -> None:
+    consumer = Consumer(Client(), "account")
+
+    def generator(message: Message[Any]) -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(ValidationError, match="is a generator, which nobody would run"):
+        consumer.handler(generator)
