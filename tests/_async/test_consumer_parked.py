@@ -156,7 +156,8 @@ async def test_discarding_takes_off_unhandled_and_twice_is_once(
     await sorter.run()
     one, three = await sorter.parked()
     assert await sorter.consumer.discard_parked(one) == 1
-    assert await sorter.consumer.discard_parked([one]) == 1
+    assert await sorter.consumer.discard_parked([one]) == 0
+    assert await sorter.consumer.replay_parked(one) == 0
     assert await sorter.parked() == [three]
     assert await client.stream_version(f"{category}:parked-sorts") == 2
     sorter.unwanted = set()

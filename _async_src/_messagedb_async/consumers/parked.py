@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 from messagedb.consumers.decisions import reason_of
 from messagedb.consumers.outcomes import HandlerOutcome
@@ -13,8 +14,6 @@ from .context import AsyncContext
 from .parking import discard, list_parked, message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from messagedb.consumers.handlers import Handlers, Invoke
     from messagedb.consumers.settings import ConsumerSettings
     from messagedb.messages import Message
@@ -43,9 +42,9 @@ class AsyncParkedMessages:
             parked: which of them.
 
         Returns:
-            How many they were.
+            How many were on the list.
         """
-        chosen = _chosen(parked)
+        chosen = await self._still_parked(parked)
         for each in chosen:
             await discard(self._client, self._settings.parked_stream, each)
         return len(chosen)
@@ -61,7 +60,7 @@ class AsyncParkedMessages:
         handlers see an old message again: those of its stream that came later were handled before.
 
         Args:
-            parked: which of them; None for all.
+            parked: which of them; None for all. What is not on the list any more is left out.
 
         Returns:
             How many were handled.
@@ -72,7 +71,7 @@ class AsyncParkedMessages:
             ValidationError: a message has no handler here, or is not in the store any more. It
                 stays parked.
         """
-        chosen = await self.list_parked() if parked is None else _chosen(parked)
+        chosen = await self._still_parked(parked)
         by_type, catch_all = self._handlers.compiled(self._settings.middleware)
         count = 0
         for each in chosen:
@@ -100,6 +99,15 @@ class AsyncParkedMessages:
                 ) from error
         return count
 
+    async def _still_parked(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None
+    ) -> list[ParkedMessage]:
+        current = await self.list_parked()
+        if parked is None:
+            return current
+        ids = {each.id for each in current}
+        return [each for each in _chosen(parked) if each.id in ids]
+
     async def _replay(self, parked: ParkedMessage, message: Message[Any], invoke: Invoke) -> bool:
         """Handle a parked message; tell whether it was, or had been taken off the list before."""
         stream, seed = self._settings.parked_stream, self._settings.seed
@@ -123,4 +131,9 @@ class AsyncParkedMessages:
 
 
 def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessage]:
-    return [parked] if isinstance(parked, ParkedMessage) else list(parked)
+    chosen: Any = [parked] if isinstance(parked, ParkedMessage) else parked
+    if not isinstance(chosen, Iterable):
+        raise ValidationError(
+            f"give messages that list_parked() gave, not {parked!r}. Nothing was changed."
+        )
+    return list(cast("Iterable[ParkedMessage]", chosen))

@@ -48,6 +48,8 @@ class AsyncResetting(ABC):
             IncompatibleServerError: ``"end"`` is not known to the role. Nothing was changed.
             ValidationError: it is no position. Nothing was sent.
         """
+        if self._run is not None and not self._run.finished.is_set():
+            raise runs_elsewhere(self._settings.position_name)
         position = await self._position_of(to)
         lease = AsyncLease(self._client, self._settings.position_name, 60.0)
         try:
