@@ -62,9 +62,7 @@ class AsyncSource:
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
-            none = PoolTimeoutError(self._why_none(timeout))
-            none.is_exhausted = self.profile.last_error is None
-            raise none from error
+            raise PoolTimeoutError(self._why_none(timeout)) from error
         except TooManyRequests as error:
             raise PoolTimeoutError(f"{error}. Nothing was sent.") from error
         except PoolClosed as error:

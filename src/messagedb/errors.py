@@ -179,12 +179,7 @@ class PoolTimeoutError(StoreUnavailableError):
     """No connection became free within the time to wait for one.
 
     In the database: nothing of this call is stored: nothing was sent.
-
-    Attributes:
-        is_exhausted: whether all connections were in use, and none was being waited for.
     """
-
-    is_exhausted: bool = False
 
 
 class EmbeddedServerError(StoreUnavailableError):

@@ -11,13 +11,8 @@ import pytest
 from messagedb import (
     AsyncClient,
     AsyncConsumer,
-    AsyncContext,
-    HandlerError,
     Message,
-    NewMessage,
-    PoolTimeoutError,
     PositionConflictError,
-    RetryPolicy,
     schema,
 )
 from messagedb._concurrency_async import Event
@@ -77,25 +72,6 @@ async def test_signs_of_life_do_not_wait_for_a_connection_of_the_pool(
         for consumer, run in ((second, waiting), (first, running)):
             await consumer.stop()
             await run.result()
-
-
-async def test_a_handler_that_leaves_itself_no_connection_has_failed(
-    store_url: str, category: str
-) -> None:
-    async with AsyncClient(store_url, max_size=1, timeout=0.2) as client:
-        retry = RetryPolicy(max_attempts=2, delay=0.01)
-        consumer = AsyncConsumer(client, category, retry=retry, lease_timeout=None)
-
-        @consumer.handler
-        async def nested(message: Message[Any], context: AsyncContext) -> None:
-            async with client.transaction():
-                await context.store.write_message(f"{category}Copy-1", NewMessage("Copied"))
-
-        await write(client, f"{category}-1", 0, 1)
-        with pytest.raises(HandlerError) as caught:
-            await consumer.run(until="caught_up")
-        assert isinstance(caught.value.__cause__, PoolTimeoutError)
-        assert caught.value.attempts == 2
 
 
 async def test_two_stores_in_one_database_have_consumers_of_the_same_name(

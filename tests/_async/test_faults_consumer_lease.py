@@ -52,7 +52,7 @@ def is_in(consumer: AsyncConsumer, *states: str) -> bool:
 
 def holders(url: str, consumer: AsyncConsumer) -> list[int]:
     """Give the server processes that hold a consumer's lease."""
-    high, low = (key & 0xFFFFFFFF for key in lease_keys(consumer.name))
+    high, low = (key & 0xFFFFFFFF for key in lease_keys(f"message_store {consumer.name}"))
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
             "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 2"

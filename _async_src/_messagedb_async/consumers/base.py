@@ -58,6 +58,8 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         self._run: AsyncRun | None = None
         self._course: Course | None = None
         self._main: Interruptible[None] = Interruptible()
+        # What is to be said of a handler that did not finish in time.
+        self._unfinished = ""
 
     def __repr__(self) -> str:
         """Name the consumer and its state."""
@@ -203,7 +205,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         if await run.finished.wait(timeout):
             return
         message = run.in_hand
-        text = _unfinished(self.name, message, timeout)
+        self._unfinished = text = _unfinished(self.name, message, timeout)
         if main.interrupt():
             await run.finished.wait(timeout)
         elif self._course is not None:
@@ -234,7 +236,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         try:
             await main.run(lambda: course.go(until))
             if main.was_interrupted:
-                raise TimeoutError(_unfinished(self.name, None, None))
+                raise TimeoutError(self._unfinished)
         except Exception as error:
             run.state = "failed"
             run.failure = run.failure or error
@@ -282,8 +284,8 @@ async def _probe() -> None:
     """One of this half's kind."""
 
 
-def _unfinished(name: str, message: Any, timeout: float | None) -> str:
-    limit = "in time" if timeout is None else f"within {timeout:g} s"
+def _unfinished(name: str, message: Any, timeout: float) -> str:
+    limit = f"within {timeout:g} s"
     if message is None:
         return (
             f"{name}: it did not end {limit} after the stop. What is handled and not stored is "

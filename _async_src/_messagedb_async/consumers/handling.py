@@ -15,7 +15,6 @@ from messagedb.consumers.decisions import (
     Settle,
     cancelled,
     decide,
-    is_away_for_handler,
     is_passing,
     is_store_away,
     problem_of,
@@ -191,7 +190,7 @@ class AsyncHandling:
         return None if is_stored else problem
 
     def _is_away(self, problem: Exception) -> bool:
-        return is_away_for_handler(problem) or isinstance(problem, _Lost)
+        return is_store_away(problem) or isinstance(problem, _Lost)
 
     async def _ask(self, message: Message[Any], attempt: int, problem: Exception) -> Again | Settle:
         on_error = self._settings.on_error

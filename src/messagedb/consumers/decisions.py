@@ -10,7 +10,6 @@ import msgspec
 from ..errors import (
     MessageDecodeError,
     OutcomeUnknownError,
-    PoolTimeoutError,
     RetryableError,
     StoreUnavailableError,
     ValidationError,
@@ -100,16 +99,6 @@ def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again 
         "on_error must give 'stop', 'park', 'skip', or one of Stop, Park, Skip, Retry, not "
         f"{answer!r}. The consumer stops before the message; nothing of it is stored."
     )
-
-
-def is_away_for_handler(problem: BaseException) -> bool:
-    """Whether a handler failed because the store is away for now.
-
-    A pool whose connections are all in use may be so because of the handler itself.
-    """
-    if isinstance(problem, PoolTimeoutError) and problem.is_exhausted:
-        return False
-    return is_store_away(problem)
 
 
 def is_store_away(problem: BaseException) -> bool:
