@@ -122,8 +122,12 @@ def database_url(new_database: NewDatabase) -> str:
     """
     if os.environ.get("MESSAGEDB_TEST_SCHEMA") != "genuine":
         return new_database()
+    from messagedb import schema
+
     url = new_database(install=False)
     genuine.install(url)
+    # Leaves it as it is, and adds our own schema beside it, for positions in a table.
+    assert not schema.install(url)
     return url
 
 
