@@ -229,5 +229,5 @@ def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -
     if isinstance(error, _RETRYABLE) or (
         retry_version_conflicts and isinstance(error, WrongExpectedVersionError)
     ):
-        return random.uniform(0, min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY))
+        return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))
     return None

@@ -26,6 +26,7 @@ from messagedb import (
 )
 from tests.support import genuine
 from tests.support.backend import make_url
+from tests.support.store import functions_only
 
 NewDatabase = Callable[..., str]
 
@@ -120,14 +121,7 @@ async def test_what_is_wrong_with_a_condition_is_said(
 def functions_only_url(new_database: NewDatabase) -> str:
     """Give the URL of a role that may call the functions and see no table."""
     url = new_database()
-    with psycopg.connect(url) as owner:
-        functions = owner.execute(
-            "SELECT p.oid::regprocedure::text FROM pg_proc p"
-            " WHERE p.pronamespace = 'message_store'::regnamespace"
-        ).fetchall()
-        for (name,) in functions:
-            owner.execute(f"ALTER FUNCTION {name} SECURITY DEFINER".encode())
-        owner.execute("REVOKE ALL ON message_store.messages FROM message_store")
+    functions_only(url)
     return make_url(url, user="message_store")
 
 

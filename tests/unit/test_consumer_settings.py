@@ -61,20 +61,6 @@ def test_the_defaults_are_eventide_s_where_it_has_any() -> None:
     )
     assert (given.start, given.on_error, given.retry) == ("stored", "stop", RetryPolicy())
     assert given.position_store == StreamPositionStore()
-    assert not given.filters
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"correlation": "origin"},
-        {"condition": "true"},
-        {"message_types": ["A"]},
-        {"identifier": "x", "group_member": 0, "group_size": 2},
-    ],
-)
-def test_which_options_filter(options: dict[str, Any]) -> None:
-    assert make(**options).filters
 
 
 def test_what_is_only_looked_at_in_the_whole_store_is_rarely_worth_a_save() -> None:

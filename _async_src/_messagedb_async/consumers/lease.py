@@ -14,6 +14,7 @@ from messagedb._postgres_errors import NOTHING_READ, first_line, translate
 from messagedb._sql import BEGIN, ROLLBACK, Statement
 from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.positions import lease_lost
+from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import lease_keys
 from messagedb.errors import MessageDBError
 
@@ -144,7 +145,7 @@ async def take(run: AsyncRun, lease: AsyncLease) -> bool:
             if not is_store_away(error):
                 raise
             failures += 1
-            delay = min(0.1 * 2**failures, 5.0)
+            delay = WHILE_AWAY.backoff(failures)
             run.went_away(error, delay)
             await run.pause(delay)
             continue
@@ -194,7 +195,7 @@ async def _renew(run: AsyncRun, lease: AsyncLease) -> bool:
                 run.fail(error)
                 return False
             failures, until = failures + 1, None
-            await run.ended.wait(min(0.1 * 2**failures, 5.0))
+            await run.ended.wait(WHILE_AWAY.backoff(failures))
             continue
         # It may be our own lost session that holds it, for as long as the server lets that be.
         until = until or monotonic() + lease.timeout

@@ -99,16 +99,6 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return interval if self.category is not None else max(interval, _LOOKING_INTERVAL)
 
     @property
-    def filters(self) -> bool:
-        """Whether not every message of the category is handed over."""
-        return not (
-            self.group_member is None
-            and self.correlation is None
-            and self.condition is None
-            and self.message_types is None
-        )
-
-    @property
     def gets_streams_without_id(self) -> bool:
         """Whether this member of the group is the one that gets streams without an id."""
         return self.streams_without_id is not None and self.streams_without_id == self.group_member

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -22,8 +22,6 @@ State: TypeAlias = Literal[
     "stopping",
     "failed",
 ]
-
-ACTIVE: Final = frozenset({"running", "caught up", "retrying", "reconnecting"})
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
