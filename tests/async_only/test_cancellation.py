@@ -19,7 +19,7 @@ from tests._async.operations import CASES, WRITES, seed
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
 from tests.support.outcome import AsyncStore, is_whole, pool_of
-from tests.support.stepping import cancelled_at
+from tests.support.stepping import at_each_step, cancelled_at
 from tests.support.store import count_category, sessions
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -29,7 +29,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "pooler_functions": {"pooler": True, "direct_writes": False},
     "borrowed": {},
 }
-STEPS = 400
 
 
 @asynccontextmanager
@@ -91,18 +90,17 @@ async def test_an_operation_of_the_client(
     async with open_client(store_url, kind, size) as client:
         await seed(client, category)
         count = count_category(store_url, category)
-        for step in range(1, STEPS):
+
+        async def once(step: int, _: str) -> bool:
+            nonlocal count
             undisturbed = await cancelled_at(run(case.call, client, category), step, late=late)
             await eventually(lambda: is_whole(client))
             await every_connection_works(client, f"{category}c", size)
             before, count = count, count_category(store_url, category)
-            assert count - before in (0, case.writes)
-            if undisturbed:
-                assert count - before == case.writes
-                break
-        else:
-            pytest.fail(f"still not through after {STEPS} steps")
-        assert step > 1
+            assert count - before in ({case.writes} if undisturbed else {0, case.writes})
+            return undisturbed
+
+        await at_each_step(once)
 
 
 def is_waited_for(pool: Any, waiting: asyncio.Future[Any]) -> bool:
@@ -125,7 +123,9 @@ async def test_the_first_operation_which_opens_the_client(
         await seed(client, category)
     count = count_category(store_url, category)
     url = make_url(store_url, application_name=category)
-    for step in range(1, STEPS):
+
+    async def once(step: int, _: str) -> bool:
+        nonlocal count
         client = AsyncClient(url, min_size=size, max_size=size)
         undisturbed = await cancelled_at(run(case.call, client, category), step, late=late)
         before, count = count, count_category(store_url, category)
@@ -134,11 +134,9 @@ async def test_the_first_operation_which_opens_the_client(
         await eventually(partial(is_whole, client))
         await client.close()
         await eventually(lambda: sessions(store_url, category) == 0)
-        if undisturbed:
-            break
-    else:
-        pytest.fail(f"still not through after {STEPS} steps")
-    assert step > 2  # how often it waits depends on how busy the machine is
+        return undisturbed
+
+    await at_each_step(once, least=2)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
@@ -152,7 +150,9 @@ async def test_waiting_for_a_connection(
         await eventually(lambda: is_whole(client))
         pool = pool_of(client)
         count = count_category(store_url, category)
-        for step in range(1, STEPS):
+
+        async def once(step: int, _: str) -> bool:
+            nonlocal count
             taken = [await pool.getconn(5.0) for _ in range(size)]
             waiting = asyncio.ensure_future(
                 cancelled_at(run(case.call, client, category), step, late=late)
@@ -165,11 +165,9 @@ async def test_waiting_for_a_connection(
             await every_connection_works(client, f"{category}c", size)
             before, count = count, count_category(store_url, category)
             assert count - before in (0, case.writes)
-            if undisturbed:
-                break
-        else:
-            pytest.fail(f"still not through after {STEPS} steps")
-        assert step > 2
+            return undisturbed
+
+        await at_each_step(once, least=2)
 
 
 async def test_waiting_for_a_connection_that_never_comes(store_url: str, category: str) -> None:
@@ -206,7 +204,9 @@ async def test_an_operation_of_a_bound_connection(
     client = AsyncClient(store_url, direct_writes=direct_writes)
     await seed(client, category)
     count = count_category(store_url, category)
-    for step in range(1, STEPS):
+
+    async def once(step: int, _: str) -> bool:
+        nonlocal count
         async with await AsyncConnection.connect(store_url, autocommit=autocommit) as conn:
             store = client.bind(conn)
             await store.stream_version(f"{category}-seed")
@@ -224,8 +224,7 @@ async def test_an_operation_of_a_bound_connection(
             if not autocommit:
                 await conn.commit()
             await copies(conn)
-            if undisturbed:
-                break
-    else:
-        pytest.fail(f"still not through after {STEPS} steps")
+            return undisturbed
+
+    await at_each_step(once)
     await client.close()

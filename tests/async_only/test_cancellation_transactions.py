@@ -25,9 +25,7 @@ from tests._async.operations import new_messages
 from tests.async_only.test_cancellation import copies, every_connection_works, open_client, works
 from tests.support.background_async import eventually
 from tests.support.outcome import is_whole
-from tests.support.stepping import Stepped, cancelled_at
-
-STEPS = 200
+from tests.support.stepping import Stepped, at_each_step, cancelled_at
 
 
 class Undone(Exception):
@@ -209,22 +207,16 @@ async def test_a_transaction(
     case = CASES[name]
     async with open_client(store_url, kind, 1) as client:
         await client.open()
-        # How often it waits depends on how busy the machine is: where it is, perhaps not at all.
-        step = 0
-        for turn in range(5):
-            for step in range(1, STEPS):
-                # A category for each step: what is in it is of this one.
-                place = f"{category}{turn}x{step}x"
-                undisturbed = await cancelled_at(run(case, client, place), step, late=late)
-                allowed = {case.writes} if undisturbed else {0, case.part, case.writes}
-                await leaves_nothing(client, look, place, allowed)
-                if undisturbed:
-                    break
-            else:
-                pytest.fail(f"still not through after {STEPS} steps")
-            if step > 1:
-                break
-        assert step > 1
+
+        async def once(step: int, label: str) -> bool:
+            # A category for each step: what is in it is of this one.
+            place = category + label
+            undisturbed = await cancelled_at(run(case, client, place), step, late=late)
+            allowed = {case.writes} if undisturbed else {0, case.part, case.writes}
+            await leaves_nothing(client, look, place, allowed)
+            return undisturbed
+
+        await at_each_step(once)
 
 
 async def run(case: Case, client: AsyncClient, category: str) -> object:
@@ -238,17 +230,16 @@ async def test_one_that_is_cancelled_again_while_it_is_rolled_back(
 ) -> None:
     async with open_client(store_url, kind, 1) as client:
         await client.open()
-        for step in range(1, STEPS):
-            place = f"{category}{step}x"
+
+        async def once(step: int, label: str) -> bool:
+            place = category + label
             undisturbed = await cancelled_at(
                 cancelled_before(client, place, step), step + 1, late=False
             )
             await leaves_nothing(client, look, place, {2} if undisturbed else {0, 2})
-            if undisturbed:
-                break
-        else:
-            pytest.fail(f"still not through after {STEPS} steps")
-        assert step > 1  # how often it waits depends on how busy the machine is
+            return undisturbed
+
+        await at_each_step(once)
 
 
 async def cancelled_before(client: AsyncClient, category: str, step: int) -> object:
@@ -268,8 +259,9 @@ async def test_a_copied_batch_on_a_bound_connection(
 ) -> None:
     monkeypatch.setattr(_batches, "COPY_FROM", 2)
     client = AsyncClient(store_url)
-    for step in range(1, STEPS):
-        place = f"{category}{step}x"
+
+    async def once(step: int, label: str) -> bool:
+        place = category + label
         conn = await AsyncConnection.connect(store_url, autocommit=end == "autocommit")
         async with conn:
             bound = client.bind(conn)
@@ -287,11 +279,9 @@ async def test_a_copied_batch_on_a_bound_connection(
             if end != "autocommit":
                 await conn.commit()
             await copies(conn)
-        if undisturbed:
-            break
-    else:
-        pytest.fail(f"still not through after {STEPS} steps")
-    assert step > 1
+        return undisturbed
+
+    await at_each_step(once)
     await client.close()
 
 
@@ -308,16 +298,15 @@ async def test_what_the_user_has_set_is_undone_in_any_case(
 ) -> None:
     async with open_client(store_url, "own", 1) as client:
         await client.open()
-        for step in range(1, STEPS):
-            place = f"{category}{step}x"
-            case = Case(settings_block, 1)
+        case = Case(settings_block, 1)
+
+        async def once(step: int, label: str) -> bool:
+            place = category + label
             undisturbed = await cancelled_at(run(case, client, place), step, late=late)
             await leaves_nothing(client, look, place, {1} if undisturbed else {0, 1})
             async with client.transaction() as tx:
                 cursor = await tx.connection.execute("SELECT current_setting('search_path')")
                 assert await cursor.fetchone() == ('"message_store", public, pg_temp',), step
-            if undisturbed:
-                break
-        else:
-            pytest.fail(f"still not through after {STEPS} steps")
-        assert step > 1
+            return undisturbed
+
+        await at_each_step(once)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
@@ -79,3 +79,33 @@ async def cancelled_at(
         return False
     task.result()
     return not stepped.reached
+
+
+async def at_each_step(
+    once: Callable[[int, str], Awaitable[bool]],
+    *,
+    least: int = 1,
+    steps: int = 400,
+    turns: int = 20,
+) -> None:
+    """Cancel something at its first wait, at its second, and so on, until it goes through.
+
+    How often it waits depends on how busy the machine is: an answer that is there already is not
+    waited for. Where it went through before it was cancelled so often, all is done again.
+
+    Args:
+        once: cancels it at a step, and tells whether it went through undisturbed; the second
+            argument is of this call alone.
+        least: how many steps have to be disturbed.
+        steps: how many are tried before it counts as endless.
+        turns: how often all is done again.
+    """
+    for turn in range(turns):
+        for step in range(1, steps):
+            if await once(step, f"{turn}x{step}x"):
+                break
+        else:
+            raise AssertionError(f"still not through after {steps} steps")
+        if step > least:
+            return
+    raise AssertionError(f"it was cancelled at fewer than {least} steps, {turns} times")
