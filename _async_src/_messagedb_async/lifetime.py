@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from messagedb._server import Server
     from messagedb.embedded import EmbeddedServer
-    from messagedb.registry import MessageRegistry
 
 
 class AsyncLifetime(AsyncOperations):
@@ -65,11 +64,6 @@ class AsyncLifetime(AsyncOperations):
         else:
             place = where(self._settings.conninfo)
         return f"<{type(self).__name__} {place} ({state})>"
-
-    @property
-    def registry(self) -> MessageRegistry:
-        """The classes whose instances can be written as messages; more may be added."""
-        return self._settings.registry
 
     async def __aenter__(self) -> Self:
         """Open the client."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
-import typing
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from .. import _arguments as arguments
+from .._annotations import annotated_classes, name_of
 from ..errors import ValidationError
 from ..messages import Message
 from .context import BaseContext
@@ -64,7 +63,7 @@ class Handlers:
             if self._catch_all is not None:
                 raise _twice("the messages without a handler", self._names[None], function)
             self._catch_all = _raw(function, takes_context)
-            self._names[None] = _name(function)
+            self._names[None] = name_of(function)
             return
         decode = self._registry.decode
         for cls in classes:
@@ -91,10 +90,10 @@ class Handlers:
         given = tuple(names)
         for name in given:
             if name in self._by_type or given.count(name) > 1:
-                raise _twice(f"type {name!r}", self._names.get(name, _name(function)), function)
+                raise _twice(f"type {name!r}", self._names.get(name, name_of(function)), function)
         for name in given:
             self._by_type[name] = invoke
-            self._names[name] = _name(function)
+            self._names[name] = name_of(function)
 
 
 def _call_middleware(function: Callable[..., Any], invoke: Invoke, context: Any) -> Any:
@@ -122,13 +121,14 @@ def _takes_context(function: Callable[..., Any]) -> bool:
         raise ValidationError(f"a handler must be a function, not {given!r}")
     if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
         raise ValidationError(
-            f"handler {_name(function)} is a generator, which nobody would run: take the yield out"
+            f"handler {name_of(function)} is a generator, which nobody would run: take the yield "
+            "out"
         )
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise ValidationError(
-            f"the parameters of handler {_name(function)} cannot be known: give a function"
+            f"the parameters of handler {name_of(function)} cannot be known: give a function"
         ) from None
     positional = [
         parameter
@@ -140,7 +140,7 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     keywords = any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
     if keywords or len(needed) > 2 or not (positional or takes_any):
         raise ValidationError(
-            f"handler {_name(function)} must take the message, and the context if it wants it: "
+            f"handler {name_of(function)} must take the message, and the context if it wants it: "
             f"not {inspect.signature(function)}"
         )
     return takes_any or len(positional) > 1
@@ -149,57 +149,17 @@ def _takes_context(function: Callable[..., Any]) -> bool:
 def _classes(function: Callable[..., Any], local: Mapping[str, Any]) -> list[type[Any]]:
     """The classes that the first parameter's annotation names; none for any Message."""
     parameter = next(iter(inspect.signature(function).parameters.values()))
-    if parameter.annotation is parameter.empty:
-        return []
-    annotation: Any = parameter.annotation
-    if isinstance(annotation, str):
-        target = inspect.unwrap(function)
-        scope = {**getattr(target, "__globals__", {}), **local}
-        try:
-            annotation = typing.get_type_hints(
-                types.SimpleNamespace(__annotations__={"it": annotation}), scope
-            )["it"]
-        except Exception as error:
-            raise ValidationError(
-                f"the annotation {annotation!r} of handler {_name(function)} cannot be resolved "
-                f"({error}): define or import the class before the handler, and not only for type "
-                "checkers; or give the handler the name of the type"
-            ) from None
-    if get_origin(annotation) in (Union, types.UnionType):
-        members = get_args(annotation)
-    else:
-        members = (annotation,)
-    if any(_is_message(member) for member in members):
-        if len(members) > 1:
-            raise ValidationError(
-                f"the annotation of handler {_name(function)} mixes Message with classes of "
-                "messages: make two handlers"
-            )
-        return []
-    for member in members:
-        if isinstance(member, type) and issubclass(member, BaseContext):
-            raise ValidationError(
-                f"the first parameter of handler {_name(function)} is annotated as the context: "
-                "the message comes first, then the context"
-            )
-        if not isinstance(member, type) or member.__module__ == "builtins":
-            raise ValidationError(
-                f"the annotation {member!r} of handler {_name(function)} is no class of messages: "
-                "annotate a Struct or dataclass, or Message for every type"
-            )
-    return list(members)
-
-
-def _is_message(annotation: Any) -> bool:
-    return annotation is Any or annotation is Message or get_origin(annotation) is Message
+    classes = annotated_classes(function, parameter, local, "handler")
+    if any(issubclass(cls, BaseContext) for cls in classes):
+        raise ValidationError(
+            f"the first parameter of handler {name_of(function)} is annotated as the context: "
+            "the message comes first, then the context"
+        )
+    return classes
 
 
 def _twice(what: str, first: str, second: Callable[..., Any]) -> ValidationError:
     return ValidationError(
-        f"{what} has a handler already, {first}: {_name(second)} would be a second one. Call both "
-        "from one handler, or make a second consumer with another identifier"
+        f"{what} has a handler already, {first}: {name_of(second)} would be a second one. Call "
+        "both from one handler, or make a second consumer with another identifier"
     )
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__qualname__", None) or repr(function))
