@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from uuid import UUID
 
+    import msgspec
+
     from messagedb._profile import Profile
     from messagedb._server import Server
     from messagedb.expected_version import ExpectedVersion
     from messagedb.messages import Message, NewMessage
-    from messagedb.registry import DataInstance
+    from messagedb.registry import DataInstance, MessageRegistry
 
 
 class AsyncOperations(ABC):
@@ -51,13 +53,18 @@ class AsyncOperations(ABC):
     @abstractmethod
     async def _server_facts(self) -> Server: ...
 
+    @property
+    def registry(self) -> MessageRegistry:
+        """The classes whose instances can be written as messages; more may be added."""
+        return self._profile.settings.registry
+
     async def write_message(
         self,
         stream_name: str,
         message: NewMessage | DataInstance,
         *,
         id: UUID | str | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | msgspec.Struct | None = None,
         expected_version: ExpectedVersion = ANY,
     ) -> int:
         """Write one message to the end of a stream, and give its position there (from 0).
@@ -76,7 +83,7 @@ class AsyncOperations(ABC):
                 call: to be able to repeat the write, make a NewMessage of it once
                 (``registry.encode``), or give the id.
             id: the message's id, instead of its own.
-            metadata: the message's metadata, instead of its own.
+            metadata: the message's metadata, such as a Metadata, instead of its own.
             expected_version: the position of the stream's last message, ``NO_STREAM``,
                 ``STREAM_EXISTS``, or ``ANY``.
 

@@ -12,6 +12,7 @@ from ._json import encode_object
 from ._sql import Statement, Statements, with_condition
 from .errors import ValidationError
 from .messages import Message, NewMessage
+from .metadata import encode_metadata
 from .registry import MessageRegistry, refuse_unfaithful
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def write_one(
     stream_name: str,
     message: Any,
     id: UUID | str | None,
-    metadata: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | msgspec.Struct | None,
     expected_version: ExpectedVersion,
     decimals: bool,
     registry: MessageRegistry,
@@ -223,7 +224,7 @@ def _encode(
             if given.__class__ is not dict and data is not None:
                 refuse_unfaithful(registry, message, data, decimals)
         if message.metadata is not None:
-            metadata = encode_object(message.metadata, what="metadata", decimals=decimals)
+            metadata = encode_metadata(message.metadata, decimals=decimals)
         if len(data or "") + len(metadata or "") > _LARGEST_TEXT:
             raise ValidationError(
                 "data and metadata are larger than PostgreSQL takes: 255 MB each. Nothing was sent."

@@ -13,6 +13,7 @@ import msgspec
 from ._json import decode_object, encode_object
 from ._uuid7 import uuid7
 from .errors import MessageDecodeError, ValidationError
+from .metadata import encode_metadata
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -39,7 +40,7 @@ class NewMessage(msgspec.Struct, frozen=True):
     Attributes:
         type: the message type, such as ``Deposited``.
         data: a mapping with text keys, a msgspec Struct or a dataclass; None is stored as SQL NULL.
-        metadata: the same.
+        metadata: the same, or a Metadata.
         id: a UUID, or its text in any form that PostgreSQL reads; a new UUID version 7 if left out,
             whose order is that in which this process makes messages.
 
@@ -222,7 +223,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             position,
             global_position,
             encode_object(new.data, what="data"),
-            encode_object(new.metadata, what="metadata"),
+            encode_metadata(new.metadata),
             (time - _EPOCH) // _MICROSECOND,
         )
 

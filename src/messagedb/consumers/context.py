@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from ..messages import Message
+from ..metadata import Metadata
 
 S = TypeVar("S")
 
@@ -27,6 +28,27 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
     attempt: int
     store: S
     _seed: str
+
+    @property
+    def metadata(self) -> Metadata:
+        """The message's metadata, by Eventide's conventions. Decoded anew each time.
+
+        Raises:
+            MessageDecodeError: a value in it is not of its kind; ``message.metadata`` gives it as
+                it is stored.
+        """
+        return Metadata.of(self.message)
+
+    def following(self) -> Metadata:
+        """Give the metadata for what the handler writes because of this message.
+
+        Its causation is the message; correlation, reply and properties are the message's. See
+        ``Metadata.follow``.
+
+        Raises:
+            MessageDecodeError: as for `metadata`.
+        """
+        return Metadata.following(self.message)
 
     def message_id(self, name: str) -> UUID:
         """Give the id for something that is made of this message: the same in every attempt.

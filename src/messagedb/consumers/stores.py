@@ -8,9 +8,10 @@ import msgspec
 
 from .. import _arguments as arguments
 from ..errors import ValidationError
-from ..streams import hash_64
+from ..streams import hash_64, position_stream_name
+from ..streams.component import typed_stream_name
 
-__all__ = ["StreamPositionStore", "TablePositionStore"]
+__all__ = ["StreamPositionStore", "TablePositionStore", "position_stream_name"]
 
 
 class StreamPositionStore(msgspec.Struct, frozen=True):
@@ -58,27 +59,9 @@ def consumer_name(identifier: str | None, member: int | None, size: int | None) 
     return f"{identifier}+{member}+{size}"
 
 
-def position_stream_name(category: str, name: str | None) -> str:
-    """The stream of a consumer's positions, as Eventide composes it.
-
-    ``position`` becomes one of the category's types: it is not added a second time, and what a
-    second colon parts is left out. (Facts: Eventide's get_entity_name and get_types.)
-    """
-    return _typed(category, POSITION, name)
-
-
 def parked_stream_name(category: str, identifier: str | None) -> str:
     """The stream of the parked messages of a consumer, and of all members of its group."""
-    return _typed(category, _PARKED, identifier)
-
-
-def _typed(category: str, type_name: str, name: str | None) -> str:
-    parts = category.split(":")
-    types = [part for part in parts[1].split("+") if part] if len(parts) > 1 else []
-    if type_name not in types:
-        types.append(type_name)
-    stream = f"{parts[0]}:{'+'.join(types)}"
-    return stream if name is None else f"{stream}-{name}"
+    return typed_stream_name(category, _PARKED, identifier)
 
 
 def is_bookkeeping(stream_name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .casing import camel, underscore
+from .component import Category, position_stream_name, snapshot_stream_name
 from .hashing import group_member, hash_64
 from .stream_name import (
     base_category,
@@ -15,7 +17,9 @@ from .stream_name import (
 )
 
 __all__ = [
+    "Category",
     "base_category",
+    "camel",
     "cardinal_id",
     "category",
     "category_types",
@@ -24,5 +28,8 @@ __all__ = [
     "id",
     "ids",
     "is_category",
+    "position_stream_name",
+    "snapshot_stream_name",
     "stream_name",
+    "underscore",
 ]

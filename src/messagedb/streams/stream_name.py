@@ -100,14 +100,14 @@ def stream_name(
         ValueError: a part is not text, is empty, holds a NUL character or a lone surrogate, or a
             separator that would make it parse as something else.
     """
-    _check("category", category, "-")
+    check_part("category", category, "-")
     given_ids = [*([] if cardinal_id is None else [cardinal_id]), *([] if id is None else [id])]
     given_ids += _many("ids", ids)
     for value in given_ids:
-        _check("an id", value, "+" if value is not id or len(given_ids) > 1 else "")
+        check_part("an id", value, "+" if value is not id or len(given_ids) > 1 else "")
     given_types = [*([] if type is None else [type]), *_many("types", types)]
     for value in given_types:
-        _check("a type", value, "-:+")
+        check_part("a type", value, "-:+")
     name = category
     if given_types:
         colons = category.count(":")
@@ -131,7 +131,8 @@ def _many(what: str, values: Any) -> Sequence[Any]:
         raise ValueError(f"{what} must be several texts, such as a list, not {values!r}") from None
 
 
-def _check(what: str, value: Any, separators: str) -> None:
+def check_part(what: str, value: Any, separators: str) -> None:
+    """Raise ValueError for what cannot be a part of a stream name."""
     if not isinstance(value, str):
         raise ValueError(
             f"{what} of a stream name must be text, not {type(value).__name__}: give str(value)"
