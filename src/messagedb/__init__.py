@@ -9,9 +9,10 @@ from _messagedb_async.consumers.consumer import AsyncConsumer
 from _messagedb_async.consumers.context import AsyncContext
 from _messagedb_async.consumers.groups import resize_group_async
 from _messagedb_async.consumers.running import run_all_async
+from _messagedb_async.entities.store import AsyncEntityStore
 from _messagedb_async.transactions import AsyncTransaction
 
-from . import consumers, embedded, errors, schema, streams
+from . import consumers, embedded, entities, errors, schema, streams
 from ._scans import AllScan, Lag, Scan, Writer
 from ._sync.bound import BoundClient
 from ._sync.client import Client
@@ -20,6 +21,7 @@ from ._sync.consumers.consumer import Consumer
 from ._sync.consumers.context import Context
 from ._sync.consumers.groups import resize_group
 from ._sync.consumers.running import run_all
+from ._sync.entities.store import EntityStore
 from ._sync.transactions import Transaction
 from .consumers import (
     NO_RETRY,
@@ -37,6 +39,7 @@ from .consumers import (
     TablePositionStore,
     group_member_from_env,
 )
+from .entities import Decider, Loaded, Projection, Snapshots, Transacted, applies
 from .errors import (
     DuplicateMessageError,
     EmbeddedServerError,
@@ -56,7 +59,9 @@ from .errors import (
     WrongExpectedVersionError,
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
+from .following import copied
 from .messages import Message, NewMessage
+from .metadata import Metadata
 from .registry import MessageRegistry
 
 __all__ = [
@@ -71,14 +76,17 @@ __all__ = [
     "AsyncClient",
     "AsyncConsumer",
     "AsyncContext",
+    "AsyncEntityStore",
     "AsyncTransaction",
     "BoundClient",
     "Client",
     "Consumer",
     "ConsumerStatus",
     "Context",
+    "Decider",
     "DuplicateMessageError",
     "EmbeddedServerError",
+    "EntityStore",
     "ExpectedVersion",
     "GroupMember",
     "GroupResize",
@@ -86,35 +94,43 @@ __all__ = [
     "HandlerOutcome",
     "IncompatibleServerError",
     "Lag",
+    "Loaded",
     "Message",
     "MessageDBError",
     "MessageDecodeError",
     "MessageRegistry",
+    "Metadata",
     "NewMessage",
     "OutcomeUnknownError",
     "Park",
     "ParkedMessage",
     "PoolTimeoutError",
     "PositionConflictError",
+    "Projection",
     "Retry",
     "RetryPolicy",
     "RetryableError",
     "Scan",
     "ServerError",
     "Skip",
+    "Snapshots",
     "Stop",
     "StoreUnavailableError",
     "StreamPositionStore",
     "StreamState",
     "TablePositionStore",
+    "Transacted",
     "Transaction",
     "TransactionAbortedError",
     "TransactionTimeoutError",
     "ValidationError",
     "Writer",
     "WrongExpectedVersionError",
+    "applies",
     "consumers",
+    "copied",
     "embedded",
+    "entities",
     "errors",
     "group_member_from_env",
     "resize_group",

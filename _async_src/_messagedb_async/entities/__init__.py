@@ -1,0 +1,3 @@
+"""Entities: their state made of events, and commands answered with events."""
+
+from __future__ import annotations

@@ -1,0 +1,331 @@
+"""The entities of a category: loaded, and changed by commands."""
+
+from __future__ import annotations
+
+import sys
+from copy import copy
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, cast, overload
+
+import msgspec
+
+from messagedb._concurrency_async import sleep
+from messagedb._transactions import retry_delay
+from messagedb.entities.arguments import (
+    check_attempts,
+    check_moment,
+    check_options,
+    check_store,
+)
+from messagedb.entities.cache import EntityCache
+from messagedb.entities.decider import Decider
+from messagedb.entities.projection import Applier, Projection
+from messagedb.entities.results import Loaded, Transacted
+from messagedb.errors import ValidationError, WrongExpectedVersionError
+from messagedb.expected_version import NO_STREAM
+
+from ..operations import AsyncOperations
+from .appending import AsyncAppender
+from .editing import AsyncEditing
+from .loading import AsyncLoader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from messagedb.entities.snapshots import Snapshots
+    from messagedb.messages import Message
+    from messagedb.registry import MessageRegistry
+
+S = TypeVar("S")
+T = TypeVar("T")
+C = TypeVar("C")
+
+
+class AsyncEntityStore(Generic[S, C]):
+    """Loads the entities of a category, and answers commands to them with events.
+
+    An entity is the state that the events of one stream make: ``account-123`` of category
+    ``account`` and id ``123``. The newest states are kept in memory, so that only events that are
+    newer than those are read.
+
+    The tasks of one event loop may share it. It holds no connection, and no lock but for the moment
+    of a write.
+
+    Args:
+        client: where to read and to write: a client, or what ``bind`` of a client gives.
+        category: the part of the stream names before the first ``-``.
+        decider: what becomes of commands, and the state of events.
+        projection: the state of events only: there is no ``transact`` then.
+        snapshots: stores the state now and then; None for never.
+        cache_size: how many entities are kept in memory; 0 for none. The least recently used goes
+            first.
+        batch_size: how many events are read at once.
+        read_only: for another service than the one that owns the category: ``transact`` and
+            ``edit`` are refused, and no snapshots are stored, only read.
+
+    Raises:
+        ValidationError: an option is out of its range. Nothing was sent.
+    """
+
+    @overload
+    def __init__(
+        self,
+        client: AsyncOperations,
+        category: str,
+        *,
+        decider: Decider[S, C, Any],
+        snapshots: Snapshots[S] | None = None,
+        cache_size: int = 1000,
+        batch_size: int = 1000,
+        read_only: bool = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: AsyncEntityStore[T, Never],
+        client: AsyncOperations,
+        category: str,
+        *,
+        projection: Projection[T],
+        snapshots: Snapshots[T] | None = None,
+        cache_size: int = 1000,
+        batch_size: int = 1000,
+        read_only: bool = False,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        client: AsyncOperations,
+        category: str,
+        *,
+        decider: Decider[Any, Any, Any] | None = None,
+        projection: Projection[Any] | None = None,
+        snapshots: Snapshots[Any] | None = None,
+        cache_size: int = 1000,
+        batch_size: int = 1000,
+        read_only: bool = False,
+    ) -> None:
+        check_store(client, AsyncOperations)
+        check_options(category, decider, projection, batch_size)
+        self._category = category
+        self._decider = decider
+        self._snapshots = snapshots
+        self._batch_size = batch_size
+        self._read_only = read_only
+        if projection is None:
+            made = cast("Decider[S, C, Any]", decider)
+            projection = Projection.of(made.initial, made.evolve)
+        self._applier = Applier(projection, client.registry)
+        self._use(client, EntityCache(cache_size), stores_snapshots=not read_only)
+
+    def _use(
+        self, store: AsyncOperations, cache: EntityCache[S], *, stores_snapshots: bool
+    ) -> None:
+        self._client = store
+        self._loader = AsyncLoader(
+            store,
+            self._category,
+            self._applier,
+            cache,
+            self._snapshots,
+            self._batch_size,
+            stores_snapshots,
+        )
+        self._appender = AsyncAppender(store, self._loader, self._applier)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._category!r}, {len(self._loader.cache)} in memory>"
+
+    @property
+    def category(self) -> str:
+        """The category of the entities' streams."""
+        return self._category
+
+    @property
+    def registry(self) -> MessageRegistry:
+        """The classes of events."""
+        return self._client.registry
+
+    def stream_name(self, id: str | UUID) -> str:
+        """Give the stream of an entity.
+
+        Raises:
+            ValidationError: the id is not a text that is not empty, or a UUID. Nothing was sent.
+        """
+        return self._loader.stream_name(id)
+
+    def bind(self, store: AsyncOperations) -> AsyncEntityStore[S, C]:
+        """Give the same entities in a transaction, or with whatever else has the operations.
+
+        It begins with what is in memory here; what it loads and writes itself it keeps to itself,
+        as nobody knows yet whether it will be committed, and it stores no snapshots. Use it for one
+        transaction; after the rollback of a savepoint bind again.
+
+        Args:
+            store: such as a transaction, or ``context.store`` of a consumer's handler.
+        """
+        check_store(store, AsyncOperations)
+        bound = copy(self)
+        cache = EntityCache(sys.maxsize, self._loader.cache)
+        bound._use(store, cache, stores_snapshots=False)
+        return bound
+
+    async def get(self, id: str | UUID) -> S | None:
+        """Give the newest state of an entity, None for one without events.
+
+        Raises:
+            MessageDecodeError: an event does not fit its class.
+            Exception: what ``evolve``, or the projection's method, raised. Nothing has changed in
+                memory.
+        """
+        loaded = await self.load(id)
+        return loaded.entity if loaded.exists else None
+
+    async def load(
+        self, id: str | UUID, *, version: int | None = None, time: datetime | None = None
+    ) -> Loaded[S]:
+        """Give an entity with its version: the initial state and ``NO_STREAM`` without events.
+
+        One round trip where nothing is new, or nothing was there; with a snapshot two at most, up
+        to ``batch_size`` events.
+
+        Args:
+            id: the part of the stream's name after the category.
+            version: as it was with the event at this position as its last; the newest state where
+                there are fewer events. Nothing of it is kept in memory.
+            time: as it was at this moment by the server's clock, aware of its time zone: before the
+                first event that was written later. All events up to then are read.
+
+        Raises:
+            ValidationError: both were given, or a time without a time zone. Nothing was sent.
+            MessageDecodeError: an event does not fit its class.
+            Exception: what ``evolve``, or the projection's method, raised. Nothing has changed in
+                memory.
+        """
+        key = self._key(id)
+        check_moment(version, time)
+        if time is not None:
+            entry = await self._loader.as_of_time(key, time)
+        elif version is not None:
+            entry = await self._loader.as_of_version(key, version)
+        else:
+            entry = await self._loader.current(key)
+        return Loaded(self._applier.own(entry.entity), entry.version)
+
+    async def exists(self, id: str | UUID) -> bool:
+        """Tell whether an entity has any event, in one round trip and without reading them."""
+        return await self._client.stream_version(self.stream_name(id)) != NO_STREAM
+
+    def forget(self, id: str | UUID | None = None) -> None:
+        """Drop an entity from memory, or all of them: after messages were deleted, as in tests."""
+        self._loader.cache.forget(None if id is None else str(id))
+
+    async def transact(
+        self,
+        id: str | UUID,
+        command: C,
+        *,
+        max_attempts: int = 4,
+        following: Message[Any] | None = None,
+        metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+    ) -> Transacted[S]:
+        """Load an entity, decide, and append what was decided, if nobody wrote in between.
+
+        If somebody did, the new events are read, and it is decided again. The lock of the category
+        is held for the write only, so the decision itself holds nothing.
+
+        Args:
+            id: the part of the stream's name after the category.
+            command: what ``decide`` is given.
+            max_attempts: how often it is decided at most. Between two attempts it waits a random
+                time, up to 20 ms at first and 1 s at most.
+            following: the message that the command came as. The events follow it (``Metadata``),
+                and get ids that are made of its id: deciding once more after a crash cannot store
+                them twice, if it decides the same. (A decider that tells from the state that a
+                command was handled, and gives no events then, needs no more than that.)
+            metadata: of each event, instead of what follows that message.
+
+        Raises:
+            WrongExpectedVersionError: somebody else wrote first each time. Nothing was written.
+            ValidationError: the store is read-only or has no decider, or an event is of no
+                registered class. Nothing was sent.
+            OutcomeUnknownError: sent and not answered; the events may be stored. Send the command
+                again.
+            Exception: what ``decide`` or ``evolve`` raised. Nothing was written.
+        """
+        key = self._key(id)
+        check_attempts(max_attempts)
+        self._check_writable()
+        if self._decider is None:
+            raise ValidationError(
+                "this entity store has a projection only, and nothing that decides: give it a "
+                "decider, or use edit(). Nothing was sent."
+            )
+        attempt = 0
+        while True:
+            attempt += 1
+            entry = await self._loader.current(key)
+            state = self._applier.own(entry.entity)
+            events = tuple(self._decider.events(command, state))
+            if not events:
+                return Transacted(state, entry.version, attempts=attempt)
+            messages = self._appender.messages(key, events, following, metadata)
+            try:
+                written = await self._appender.append(key, entry, messages)
+            except WrongExpectedVersionError as error:
+                delay = retry_delay(error, attempt, retry_version_conflicts=True)
+                if delay is None or attempt >= max_attempts:
+                    raise
+                await sleep(delay)
+                continue
+            if written.entry is None:
+                newest = await self.load(id)
+            else:
+                newest = Loaded(self._applier.own(written.entry.entity), written.entry.version)
+            return Transacted(newest.entity, newest.version, events, written.positions, attempt)
+
+    def edit(
+        self,
+        id: str | UUID,
+        *,
+        following: Message[Any] | None = None,
+        metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+    ) -> AsyncEditing[S]:
+        """Load an entity, and append what happens to it in a block, if nobody wrote in between.
+
+        Example::
+
+            async with accounts.edit("123") as account:
+                if account.entity.balance >= 5:
+                    account.append(Withdrawn(5))
+
+        Nothing is written if the block ends with an error. It is not run again after a conflict:
+        ``transact`` does that.
+
+        Args:
+            id: the part of the stream's name after the category.
+            following: as in ``transact``.
+            metadata: as in ``transact``.
+
+        Raises:
+            WrongExpectedVersionError: at the end of the block: somebody else wrote in between.
+                Nothing was written.
+            ValidationError: the store is read-only. Nothing was sent.
+            OutcomeUnknownError: at the end of the block: sent and not answered; the events may be
+                stored.
+        """
+        key = self._key(id)
+        self._check_writable()
+        return AsyncEditing(self._loader, self._appender, self._applier, key, following, metadata)
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise ValidationError(
+                f"this entity store of {self._category!r} is read-only: only the service that owns "
+                "the category writes to it. Nothing was sent."
+            )
+
+    def _key(self, id: str | UUID) -> str:
+        self.stream_name(id)
+        return str(id)

@@ -1,0 +1,82 @@
+"""The entities that a store has in memory: the least recently used go first."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from ..errors import ValidationError
+from ..expected_version import NO_STREAM
+
+S = TypeVar("S")
+
+
+class Entry(msgspec.Struct, Generic[S], frozen=True, gc=False):
+    """An entity at a version. Nobody changes what it holds."""
+
+    entity: S
+    version: int
+    """The position of the last event in it, ``NO_STREAM`` for none."""
+    snapshot_version: int = NO_STREAM
+    """The version of the newest snapshot that is known of."""
+
+
+class EntityCache(Generic[S]):
+    """Entries by id, up to a number of them. Threads may share it.
+
+    Args:
+        size: how many; 0 for none at all.
+        under: read where there is none of one's own, and never written.
+    """
+
+    def __init__(self, size: int, under: EntityCache[S] | None = None) -> None:
+        given: Any = size
+        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+            raise ValidationError(
+                f"cache_size must be a number of entities, 0 for none, not {given!r}"
+            )
+        self._size = size
+        self._under = under
+        self._entries: OrderedDict[str, Entry[S]] = OrderedDict()
+        self._forgotten: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many entities it has."""
+        return len(self._entries)
+
+    def get(self, id: str) -> Entry[S] | None:
+        """The newest entry of an entity, None where there is none."""
+        with self._lock:
+            entry = self._entries.get(id)
+            if entry is not None:
+                self._entries.move_to_end(id)
+                return entry
+            if self._under is None or id in self._forgotten:
+                return None
+        return self._under.get(id)
+
+    def put(self, id: str, entry: Entry[S]) -> None:
+        """Keep an entry, unless a newer one is there."""
+        with self._lock:
+            known = self._entries.get(id)
+            if known is not None and known.version > entry.version:
+                return
+            self._entries[id] = entry
+            self._entries.move_to_end(id)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+    def forget(self, id: str | None = None) -> None:
+        """Drop the entry of an entity, or all."""
+        with self._lock:
+            if id is None:
+                self._entries.clear()
+                self._under = None
+            else:
+                self._entries.pop(id, None)
+                if self._under is not None:
+                    self._forgotten.add(id)

@@ -1,0 +1,44 @@
+"""What becomes of a command: the events that a state answers it with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar, cast
+
+__all__ = ["Decider"]
+
+S = TypeVar("S")
+C = TypeVar("C")
+E = TypeVar("E")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decider(Generic[S, C, E]):
+    """Decides what happens, and says what that makes of the state: three plain functions.
+
+    Attributes:
+        initial: gives the state of an entity without events: the class itself, often.
+        decide: takes the command and the state, and gives what happens: an event, several in a list
+            or tuple or by ``yield``, or None or an empty list for nothing. What it raises is the
+            answer to a command that is refused; nothing is written then. It may be called again
+            with a newer state, so it does nothing else.
+        evolve: takes the state and an event, and gives the new state; as in ``Projection.of``.
+    """
+
+    initial: Callable[[], S]
+    decide: Callable[[C, S], E | Iterable[E] | None]
+    evolve: Callable[[S, E], S | None]
+
+    def events(self, command: C, state: S) -> list[E]:
+        """Give what ``decide`` says, as a list."""
+        return events_of(self.decide(command, state))
+
+
+def events_of(decided: Any) -> list[Any]:
+    """The events of what a decision gave: one, several or none."""
+    if decided is None:
+        return []
+    if isinstance(decided, (list, tuple, Iterator)):
+        return list(cast("Iterable[Any]", decided))
+    return [decided]

@@ -1,0 +1,258 @@
+"""State from events: which function takes an event, and how it is called."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from .._annotations import annotated_classes, name_of
+from ..errors import MessageDecodeError, ValidationError
+from .copying import copy_of, is_immutable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ..messages import Message, NewMessage
+    from ..registry import MessageRegistry
+
+__all__ = ["Projection", "applies"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+E = TypeVar("E")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_MARK = "_messagedb_applies"
+
+
+def applies(method: F) -> F:
+    """Let a method of a Projection take the events that its second parameter is annotated with."""
+    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
+    around = {} if frame.f_back is None else frame.f_back.f_locals
+    setattr(method, _MARK, {**around, **frame.f_locals})
+    return method
+
+
+class Projection(Generic[S]):
+    """Makes the state of an entity of its events, one after the other.
+
+    Either a class with a method for each event, or for several (``Deposited | Withdrawn``)::
+
+        class Accounts(Projection[Account]):
+            def initial(self) -> Account:
+                return Account()
+
+            @applies
+            def deposited(self, account: Account, event: Deposited) -> Account:
+                return msgspec.structs.replace(account, balance=account.balance + event.amount)
+
+    or ``Projection.of(Account, evolve)`` with one function of the state and the event, whose
+    annotation says which events it takes.
+
+    A state is immutable (a frozen Struct or dataclass, a tuple, a number, a text, None), and the
+    method gives the new one; or it may be changed in place, and the method gives None or another
+    object. What may be changed is copied (``copy``) before it is, so that an error midway changes
+    nothing that anybody else has. A frozen state has to be replaced as a whole: what it holds is
+    not copied.
+
+    A class that the client's registry does not have is added under its own name. Events of other
+    types are passed over, and count for the version; with ``strict = True`` in the class they are
+    an error.
+    """
+
+    strict: bool = False
+    """Whether an event without a method is a ``MessageDecodeError``."""
+
+    def initial(self) -> S:
+        """Give the state of an entity that has no event yet."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} does not say what the initial state is: define initial()"
+        )
+
+    def copy(self, state: S) -> S:
+        """Give a copy of a state that may be changed: ``copy.deepcopy``, unless overridden."""
+        return copy_of(state)
+
+    @staticmethod
+    def of(
+        initial: Callable[[], T], evolve: Callable[[T, E], T | None], *, strict: bool = False
+    ) -> Projection[T]:
+        """Make a projection of a function.
+
+        Args:
+            initial: gives the state of an entity without events: the class itself, often.
+            evolve: takes the state and an event, an instance of one of the classes that its second
+                parameter is annotated with. Not annotated, or with Any, it takes every event: those
+                of registered classes as such, others as a ``Message``.
+            strict: whether an event of another type is an error, instead of being passed over.
+
+        Raises:
+            ValidationError: a function was not given, or its annotation says nothing.
+        """
+        local = sys._getframe(1).f_locals  # pyright: ignore[reportPrivateUsage]
+        return _Evolving(initial, evolve, strict, local)
+
+    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], Mapping[str, Any]]]:
+        """The functions of a state and an event, each with the names that annotations may mean."""
+        for name in dir(type(self)):
+            local = getattr(getattr(type(self), name, None), _MARK, None)
+            if local is not None:
+                yield getattr(self, name), local
+
+
+class _Evolving(Projection[S]):
+    """A projection of a function."""
+
+    def __init__(
+        self,
+        initial: Callable[[], S],
+        evolve: Callable[[S, Any], S | None],
+        strict: bool,
+        local: Mapping[str, Any],
+    ) -> None:
+        for what, given in (("initial", initial), ("evolve", evolve)):
+            function: Any = given
+            if not callable(function):
+                raise ValidationError(f"{what} must be a function, not {function!r}")
+        self._initial = initial
+        self._evolve = evolve
+        self._local = local
+        self.strict = strict
+
+    def initial(self) -> S:
+        return self._initial()
+
+    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], Mapping[str, Any]]]:
+        yield self._evolve, self._local
+
+
+class Applier(Generic[S]):
+    """A projection with the classes of a registry.
+
+    Raises:
+        ValidationError: a method's annotation says nothing, or an event has two methods.
+    """
+
+    def __init__(self, projection: Projection[S], registry: MessageRegistry) -> None:
+        self._projection = projection
+        self._registry = registry
+        self._by_type: dict[str, Callable[[S, Any], Any]] = {}
+        self._catch_all: Callable[[S, Any], Any] | None = None
+        names: dict[str | None, str] = {}
+        for function, local in projection._functions():  # pyright: ignore[reportPrivateUsage]
+            for name in self._types(function, local):
+                if name in names:
+                    raise ValidationError(
+                        f"{'every event' if name is None else name!r} has a method already, "
+                        f"{names[name]}: {name_of(function)} would be a second one"
+                    )
+                names[name] = name_of(function)
+                if name is None:
+                    self._catch_all = function
+                else:
+                    self._by_type[name] = function
+        if not names:
+            raise ValidationError(
+                f"{type(projection).__qualname__} takes no event: mark its methods with @applies"
+            )
+
+    def _types(self, function: Callable[..., Any], local: Mapping[str, Any]) -> list[str | None]:
+        parameters = list(inspect.signature(function).parameters.values())
+        if len(parameters) != 2 or inspect.iscoroutinefunction(function):
+            raise ValidationError(
+                f"{name_of(function)} must be a plain function of the state and the event, not "
+                f"{'async ' * inspect.iscoroutinefunction(function)}"
+                f"{inspect.signature(function)}"
+            )
+        classes = annotated_classes(function, parameters[1], local, "method")
+        for cls in classes:
+            if cls not in self._registry:
+                self._registry.add(cls)
+        return [self._registry.type_of(cls) for cls in classes] or [None]
+
+    def initial(self) -> S:
+        """The state of an entity without events."""
+        return self._projection.initial()
+
+    def own(self, state: S) -> S:
+        """A state that the one who asked may change: a copy, unless it cannot be changed."""
+        return state if is_immutable(state) else self._projection.copy(state)
+
+    def apply(self, state: S, messages: Iterable[Message[Any]]) -> S:
+        """The state after some messages. The given one must be the caller's own: see ``own``.
+
+        Raises:
+            MessageDecodeError: a message does not fit its class, or has no method where that is
+                strict.
+            Exception: what a method raised, with a note that names the message.
+        """
+        find, decode = self._by_type.get, self._registry.decode
+        for message in messages:
+            function = find(message.type, self._catch_all)
+            if function is None:
+                self._pass_over(message)
+                continue
+            event = decode(message)
+            try:
+                state = self._next(function, state, event)
+            except Exception as error:
+                error.add_note(
+                    f"while {name_of(function)} was given {message.type!r} at position "
+                    f"{message.position} of stream {message.stream_name!r}"
+                )
+                raise
+        return state
+
+    def can_apply(self, messages: Iterable[NewMessage]) -> bool:
+        """Whether new messages need not be read back first: each holds what its method takes."""
+        registry = self._registry
+        return all(
+            (cls := _class_of(message.data)) in registry and registry.type_of(cls) == message.type
+            for message in messages
+            if message.type in self._by_type or self._catch_all is not None
+        )
+
+    def apply_new(self, state: S, messages: Iterable[NewMessage]) -> S:
+        """The state after messages that are about to be written, where they can be applied.
+
+        The given one must be the caller's own: see ``own``.
+
+        Raises:
+            Exception: what a method raised.
+        """
+        for message in messages:
+            function = self._by_type.get(message.type, self._catch_all)
+            if function is not None:
+                state = self._next(function, state, message.data)
+        return state
+
+    def _next(self, function: Callable[[S, Any], Any], state: S, event: Any) -> S:
+        new = function(state, event)
+        if new is not None:
+            return cast("S", new)
+        if is_immutable(state):
+            self._check_nothing(function)
+            return cast("S", new)
+        return state
+
+    def _pass_over(self, message: Message[Any]) -> None:
+        if self._projection.strict:
+            raise MessageDecodeError(
+                message.stream_name,
+                message.position,
+                message.global_position,
+                "type",
+                f"no method of the projection takes {message.type!r}",
+            )
+
+    def _check_nothing(self, function: Callable[..., Any]) -> None:
+        if self.initial() is not None:
+            raise ValidationError(
+                f"{name_of(function)} gave None, and the state is one that cannot be changed in "
+                "place: return the new state, or the one that it was given"
+            )
+
+
+def _class_of(value: object) -> type[Any]:
+    return type(value)

@@ -1,0 +1,47 @@
+"""What loading an entity, and handling a command, give."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from ..expected_version import NO_STREAM
+
+__all__ = ["Loaded", "Transacted"]
+
+S = TypeVar("S")
+
+
+class Loaded(msgspec.Struct, Generic[S], frozen=True):
+    """An entity at a version.
+
+    Attributes:
+        entity: its state: yours to change, if it can be changed.
+        version: the position of the last event in it, ``NO_STREAM`` (-1) where it has none: the
+            ``expected_version`` of a write that rests on it.
+    """
+
+    entity: S
+    version: int
+
+    @property
+    def exists(self) -> bool:
+        """Whether it has any event."""
+        return self.version != NO_STREAM
+
+
+class Transacted(Loaded[S], Generic[S], frozen=True):
+    """What a command has made of an entity.
+
+    Attributes:
+        entity: its state after the events.
+        version: the position of the last event.
+        events: what was decided, in the order in which it was written; empty for nothing.
+        positions: of those events, in the entity's stream.
+        attempts: how often it was decided, from 1: each further time after a conflict.
+    """
+
+    events: tuple[Any, ...] = ()
+    positions: tuple[int, ...] = ()
+    attempts: int = 1

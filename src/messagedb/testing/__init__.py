@@ -1,0 +1,18 @@
+"""Helpers for users' own tests: given, when, then over deciders, entities and consumers."""
+
+from __future__ import annotations
+
+from _messagedb_async.testing.scenarios import AsyncConsumerScenario, AsyncEntityScenario
+
+from .._sync.testing.scenarios import ConsumerScenario, EntityScenario
+from .deciding import Given, Outcome, given
+
+__all__ = [
+    "AsyncConsumerScenario",
+    "AsyncEntityScenario",
+    "ConsumerScenario",
+    "EntityScenario",
+    "Given",
+    "Outcome",
+    "given",
+]

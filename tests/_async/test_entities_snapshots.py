@@ -1,0 +1,201 @@
+"""Snapshots of entities: stored in Eventide's form, read, and passed over where they are wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, NewMessage
+from messagedb.entities import Loaded, Snapshots
+from tests._async.accounts import DECIDER, Account, Deposit, Deposited
+
+
+def snapshots_of(category: str, interval: int = 3) -> Snapshots[Account]:
+    # The stream's name is made of the class: the category makes it this test's own.
+    return Snapshots(Account, interval=interval, specifier=category)
+
+
+async def test_they_are_stored_at_the_interval(client: AsyncClient, category: str) -> None:
+    snapshots = snapshots_of(category)
+    name = snapshots.stream_name("1")
+    assert name == f"account{category}:snapshot-1"
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    for amount in range(1, 9):
+        await client.write_message(f"{category}-1", Deposited(amount))
+        assert await accounts.get("1") == Account("", sum(range(amount + 1)), amount)
+    stored = [message async for message in client.read_stream(name)]
+    # Versions count from 0: three events are version 2.
+    assert [message.data["entityVersion"] for message in stored] == [2, 5]
+    first = stored[0]
+    assert (first.type, first.metadata) == ("Recorded", None)
+    assert first.data["entityData"] == {"owner": "", "balance": 6, "events": 3}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.data["time"])
+    assert set(first.data) == {"entityData", "entityVersion", "time"}
+
+
+async def test_two_round_trips_at_most(
+    client: AsyncClient, category: str, store_url: str, tmp_path: Path
+) -> None:
+    snapshots = snapshots_of(category, 1000)
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(2500)])
+    assert await accounts.load("1") == Loaded(Account("", 2500, 2500), 2499)
+    await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(10)])
+    async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
+        conn.prepare_threshold = None
+        bound = client.bind(conn)
+        await bound.stream_version(f"{category}-1")  # what it finds out about a connection at first
+        fresh = AsyncEntityStore(bound, category, decider=DECIDER, snapshots=snapshots)
+        assert await round_trips(conn, tmp_path, fresh) == 2
+        assert await round_trips(conn, tmp_path, fresh) == 1
+
+
+async def round_trips(
+    conn: AsyncConnection[Any], folder: Path, accounts: AsyncEntityStore[Account, Any]
+) -> int:
+    """How often the server has said that it is ready, while an entity was loaded."""
+    path = folder / "trace"
+    with path.open("w+") as file:
+        conn.pgconn.trace(file.fileno())
+        loaded = await accounts.load("1")
+        conn.pgconn.untrace()
+    assert loaded == Loaded(Account("", 2510, 2510), 2509)
+    return path.read_text().count("ReadyForQuery")
+
+
+async def test_a_version_that_is_older_than_the_snapshot(
+    client: AsyncClient, category: str
+) -> None:
+    snapshots = snapshots_of(category)
+    await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(7)])
+    writer = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    await writer.get("1")
+    for version in range(7):
+        accounts = AsyncEntityStore(
+            client, category, decider=DECIDER, snapshots=snapshots, batch_size=2
+        )
+        loaded = await accounts.load("1", version=version)
+        assert loaded == Loaded(Account("", version + 1, version + 1), version)
+    assert await client.stream_version(snapshots.stream_name("1")) == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        {"entityData": {"balance": 1000}},
+        {"entityData": {"balance": 1000}, "entityVersion": "1"},
+        {"entityData": {"balance": 1000}, "entityVersion": 1.5},
+        {"entityData": {"balance": 1000}, "entityVersion": True},
+        {"entityData": {"balance": 1000}, "entityVersion": -1},
+        {"entityData": {"balance": "x"}, "entityVersion": 1},
+        {"entityData": [1], "entityVersion": 1},
+        {"entityVersion": 1},
+        {"entityData": {"balance": 1000}, "entityVersion": 99},
+    ],
+)
+async def test_one_that_cannot_be_used_is_passed_over(
+    client: AsyncClient,
+    category: str,
+    caplog: pytest.LogCaptureFixture,
+    data: dict[str, Any] | None,
+) -> None:
+    snapshots = snapshots_of(category, 99)
+    await client.write_messages(f"{category}-1", [Deposited(n) for n in (10, 11, 12)])
+    await client.write_message(snapshots.stream_name("1"), NewMessage("Recorded", data))
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    with caplog.at_level(logging.WARNING, "messagedb.entities"):
+        assert await accounts.load("1") == Loaded(Account("", 33, 3), 2)
+    assert "all events are read" in caplog.text
+
+
+async def test_what_is_not_looked_at(client: AsyncClient, category: str) -> None:
+    snapshots = snapshots_of(category, 99)
+    await client.write_messages(f"{category}-1", [Deposited(n) for n in (10, 11, 12)])
+    data = {"entityData": {"balance": 1000, "x": 1}, "entityVersion": 1, "time": None, "y": 2}
+    await client.write_message(snapshots.stream_name("1"), NewMessage("Other", data, {"z": 3}))
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    assert await accounts.load("1") == Loaded(Account("", 1012, 1), 2)
+
+
+async def test_events_that_were_deleted_after_the_snapshot(
+    client: AsyncClient, category: str, database_url: str
+) -> None:
+    snapshots = snapshots_of(category)
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(5)])
+    assert await accounts.load("1") == Loaded(Account("", 5, 5), 4)
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute(
+            "DELETE FROM message_store.messages WHERE stream_name = %s AND position > 1",
+            [f"{category}-1"],
+        )
+    fresh = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    assert await fresh.load("1") == Loaded(Account("", 2, 2), 1)
+    # Known in memory it shows at the next write.
+    done = await accounts.transact("1", Deposit(7))
+    assert (done.entity, done.version) == (Account("", 9, 3), 2)
+
+
+async def test_one_that_cannot_be_stored_is_a_warning(
+    client: AsyncClient, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(account: Account) -> dict[str, Any]:
+        return {"balance": float("nan")}
+
+    snapshots = Snapshots(
+        Account, interval=1, specifier=category, encode=refuse, decode=lambda data: Account()
+    )
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    await client.write_message(f"{category}-1", Deposited(5))
+    with caplog.at_level(logging.WARNING, "messagedb.entities"):
+        assert await accounts.load("1") == Loaded(Account("", 5, 1), 0)
+    assert "could not be stored" in caplog.text
+    assert await client.stream_version(snapshots.stream_name("1")) == NO_STREAM
+
+
+async def test_a_codec_of_ones_own(client: AsyncClient, category: str) -> None:
+    snapshots = Snapshots(
+        Account,
+        interval=1,
+        specifier=category,
+        encode=lambda account: {"total": account.balance},
+        decode=lambda data: Account(balance=data["total"]),
+    )
+    await client.write_message(f"{category}-1", Deposited(5))
+    for loaded in (Account("", 5, 1), Account("", 5, 0)):
+        accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+        assert await accounts.get("1") == loaded
+
+
+async def test_none_are_stored_from_within_a_transaction(
+    client: AsyncClient, category: str
+) -> None:
+    snapshots = snapshots_of(category, 1)
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    async with client.transaction() as tx:
+        bound = accounts.bind(tx)
+        await bound.transact("1", Deposit(5))
+        assert await bound.get("1") == Account("", 5, 1)
+    assert await client.stream_version(snapshots.stream_name("1")) == NO_STREAM
+    assert await accounts.get("1") == Account("", 5, 1)
+    assert await client.stream_version(snapshots.stream_name("1")) == 0
+
+
+async def test_after_a_conflict_they_are_stored_as_well(client: AsyncClient, category: str) -> None:
+    snapshots = snapshots_of(category, 2)
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    for _ in range(6):
+        await accounts.transact("1", Deposit(1))
+    versions = [
+        message.data["entityVersion"]
+        async for message in client.read_stream(snapshots.stream_name("1"))
+    ]
+    assert versions == [1, 3]
