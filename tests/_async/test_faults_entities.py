@@ -1,0 +1,56 @@
+"""A command to an entity whose answer is lost is handled once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from messagedb import AsyncClient, AsyncEntityStore, Decider, NewMessage, OutcomeUnknownError
+from messagedb.entities import Loaded
+from tests._async.accounts import DECIDER, Account, Deposit, Deposited, Withdrawn, evolve
+from tests.support.proxy import FaultProxy
+from tests.support.store import count_category
+
+AMOUNT = 7654321  # found in what is sent
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_an_answer_that_is_lost(store_url: str, category: str, count: int) -> None:
+    def decide(command: Deposit, account: Account) -> Any:
+        return [Deposited(command.amount), Withdrawn(1)][:count]
+
+    decider = Decider(initial=Account, decide=decide, evolve=evolve)
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(proxy.url(), max_size=2) as client:
+            accounts = AsyncEntityStore(client, category, decider=decider)
+            proxy.lose(str(AMOUNT))
+            done = await accounts.transact("1", Deposit(AMOUNT))
+            assert proxy.lost == 1
+            state = Account("", AMOUNT - (count == 2), count)
+            assert (done.entity, done.positions) == (state, tuple(range(count)))
+            assert await accounts.load("1") == Loaded(state, count - 1)
+    assert count_category(store_url, category) == count
+
+
+async def test_a_command_that_is_sent_again_after_an_unknown_outcome(
+    store_url: str, category: str
+) -> None:
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(proxy.url(), max_size=2, command_timeout=1.0) as client:
+            accounts = AsyncEntityStore(client, category, decider=DECIDER)
+            commands = f"{category}:command-1"
+            await client.write_message(commands, NewMessage("Deposit", {"amount": AMOUNT}))
+            command = await client.get_last_stream_message(commands)
+            assert command is not None
+            assert await accounts.get("1") is None
+            proxy.lose(str(AMOUNT), times=99)
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await accounts.transact("1", Deposit(AMOUNT), following=command)
+            assert [message.type for message in caught.value.messages] == ["Deposited"]
+            proxy.lose("no such thing")
+            again = await accounts.transact("1", Deposit(AMOUNT), following=command)
+            assert again.positions == (0,)
+            assert again.entity == Account("", AMOUNT, 1)
+            assert await accounts.load("1") == Loaded(Account("", AMOUNT, 1), 0)
+    assert count_category(store_url, category) == 1
