@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import AsyncConnection
 
 from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, NewMessage
-from messagedb.entities import Loaded, Snapshots
+from messagedb.entities import Loaded, Projection, Snapshots
 from tests._async.accounts import DECIDER, Account, Deposit, Deposited
 
 
@@ -199,3 +202,54 @@ async def test_after_a_conflict_they_are_stored_as_well(client: AsyncClient, cat
         async for message in client.read_stream(snapshots.stream_name("1"))
     ]
     assert versions == [1, 3]
+
+
+class Rich(msgspec.Struct, frozen=True):
+    """A state of what JSON has no form of its own for."""
+
+    by_day: dict[int, Decimal] = {}
+    names: frozenset[str] = frozenset()
+    pair: tuple[int, str] = (0, "")
+    at: datetime | None = None
+    free: Any = None
+
+
+@pytest.mark.parametrize("decimals", [False, True])
+async def test_a_state_of_many_kinds(store_url: str, category: str, decimals: bool) -> None:
+    rich = Rich({1: Decimal("1.10")}, frozenset(["a"]), (5, "b"), datetime.now(UTC))
+
+    def evolve(state: Rich, event: Deposited) -> Rich:
+        return rich
+
+    async with AsyncClient(store_url, max_size=1, decimals=decimals) as client:
+        snapshots = Snapshots(Rich, interval=1, specifier=category)
+        client.registry.add(Deposited)
+        await client.write_message(f"{category}-1", Deposited(5))
+        for _ in range(2):
+            entities = AsyncEntityStore(
+                client, category, projection=Projection.of(Rich, evolve), snapshots=snapshots
+            )
+            assert await entities.load("1") == Loaded(rich, 0)
+        assert await client.stream_version(snapshots.stream_name("1")) == 0
+        message = await client.get_last_stream_message(snapshots.stream_name("1"))
+        assert message is not None
+        assert snapshots.entry_of(message).entity == rich
+
+
+async def test_a_state_that_would_not_be_the_same(
+    client: AsyncClient, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def evolve(state: Rich, event: Deposited) -> Rich:
+        return Rich(free=datetime(2026, 1, 1))
+
+    entities = AsyncEntityStore(
+        client,
+        category,
+        projection=Projection.of(Rich, evolve),
+        snapshots=Snapshots(Rich, interval=1, specifier=category),
+    )
+    await client.write_message(f"{category}-1", Deposited(5))
+    with caplog.at_level(logging.WARNING, "messagedb.entities"):
+        assert await entities.load("1") == Loaded(Rich(free=datetime(2026, 1, 1)), 0)
+    assert "would not be the same" in caplog.text
+    assert await client.stream_version(f"rich{category}:snapshot-1") == NO_STREAM

@@ -85,12 +85,11 @@ class Snapshots(Generic[S]):
         """Make the message that stores a state.
 
         Raises:
-            ValidationError: msgspec cannot make a JSON object of the state.
+            ValidationError: msgspec cannot make a JSON object of the state, or not one that it
+                would read back as the same.
         """
         try:
-            encoded: Any = (
-                msgspec.to_builtins(state) if self._encode is None else dict(self._encode(state))
-            )
+            encoded: Any = self._encoded(state)
         except TypeError as error:
             raise ValidationError(
                 f"the state cannot be stored as a snapshot ({error}): make it a Struct or a "
@@ -100,6 +99,12 @@ class Snapshots(Generic[S]):
             raise ValidationError(
                 f"the state of class {type(state).__qualname__} is no JSON object and cannot be "
                 "stored as a snapshot: give encode and decode. Nothing was sent."
+            )
+        if self._decode is None and not self._reads_back(cast("object", encoded), state):
+            raise ValidationError(
+                f"the state would not be the same when {type(state).__qualname__} is read back "
+                "from a snapshot: annotate each field as what it holds, or give encode and decode. "
+                "Nothing was sent."
             )
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return NewMessage(
@@ -124,13 +129,28 @@ class Snapshots(Generic[S]):
             raise self._unusable(message, "its entityData is no object")
         try:
             if self._decode is None:
-                state = msgspec.convert(encoded, self._entity)
+                state = msgspec.convert(encoded, self._entity, str_keys=True)
             else:
                 state = self._decode(cast("dict[str, Any]", encoded))
         except Exception as error:
             reason = f"its entityData does not fit {self._entity.__qualname__} ({error})"
             raise self._unusable(message, reason) from error
         return Entry(state, version, version)
+
+    def _encoded(self, state: S) -> Any:
+        if self._encode is not None:
+            return dict(self._encode(state))
+        return msgspec.to_builtins(state, str_keys=True)
+
+    def _reads_back(self, encoded: object, state: S) -> bool:
+        """Whether the class makes the same state of it; by what it is made of if it has no ==."""
+        try:
+            read = msgspec.convert(encoded, self._entity, str_keys=True)
+        except msgspec.ValidationError:
+            return False
+        if type(state).__eq__ is object.__eq__:
+            return bool(self._encoded(read) == encoded)
+        return bool(read == state)
 
     def _unusable(self, message: Message[Any], reason: str) -> MessageDecodeError:
         return MessageDecodeError(
