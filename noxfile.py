@@ -88,14 +88,15 @@ def tests(session: nox.Session) -> None:
     """Run the tests; ``nox -s tests -- tests/unit -x`` hands its arguments to pytest.
 
     Without arguments not those of the schema's SQL, which no Python changes: see ``conformance``;
-    the long ones, of faults and of killed processes, on the oldest Python only, and those of
-    cancellation at every step on the newest, too.
+    the long ones, of faults and of killed processes, and the pages' examples on the oldest Python
+    only, and those of cancellation at every step on the newest, too.
     """
     install(session, "test")
     # Half of them wait for a server, a network or a process most of the time: two at once.
     wanted = session.posargs or ["--ignore=tests/conformance", "-n2", "--dist=loadfile"]
     if not session.posargs and session.python != PYTHONS[0]:
         wanted += ["--ignore-glob=*test_faults_*", "--ignore=tests/killing"]
+        wanted += ["--ignore=tests/test_docs.py"]
         if session.python != PYTHONS[-1]:
             wanted += ["--ignore-glob=*test_cancellation*"]
     session.run("python", "-m", "pytest", *wanted)

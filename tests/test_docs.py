@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,8 @@ def test_an_example_prints_what_the_page_says(code: str, printed: str, tmp_path:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
+        # Some show a module of examples/.
+        env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
         capture_output=True,
         text=True,
         timeout=60,

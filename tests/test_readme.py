@@ -24,8 +24,9 @@ def test_the_quick_starts_are_short() -> None:
         (1, "account-123 0 {'amount': 5}"),
         (2, "order-4 {'n': 4}"),
         (3, "Deposited(amount=5, note='')\n"),
-        (4, "1\n"),
-        (5, "0\n"),
+        (4, "(Withdrawn(amount=4),)\nLoaded(entity=6, version=1)\n"),
+        (5, "1\n"),
+        (6, "0\n"),
     ],
 )
 def test_an_example_runs_and_prints_what_it_says(number: int, printed: str, tmp_path: Path) -> None:
@@ -42,4 +43,4 @@ def test_an_example_runs_and_prints_what_it_says(number: int, printed: str, tmp_
 
 
 def test_every_example_is_listed_here() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7

@@ -87,6 +87,7 @@ class AsyncLifetime(AsyncOperations):
                 was sent.
             IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
                 names the cure.
+            ValidationError: the registry lacks upcasters: see its ``check``. Nothing was sent.
         """
         await self._opened()
 
@@ -131,6 +132,7 @@ class AsyncLifetime(AsyncOperations):
                 closed.can_come_back = False
                 raise closed
             if self._source is None:
+                self._settings.registry.check()
                 self._source = await self._open_source()
             return self._source
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from messagedb import _requests as requests
 from messagedb._arguments import LAST_POSITION, check_page_size
 from messagedb._rows import messages as messages_of
 from messagedb.errors import IncompatibleServerError
 from messagedb.expected_version import ANY, NO_STREAM
+from messagedb.message_types import check_types, typed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from messagedb._profile import Profile
     from messagedb._server import Server
     from messagedb.expected_version import ExpectedVersion
+    from messagedb.message_types import MessageTypes
     from messagedb.messages import Message, NewMessage
     from messagedb.registry import DataInstance, MessageRegistry
+
+T = TypeVar("T")
 
 
 class AsyncOperations(ABC):
@@ -234,6 +238,28 @@ class AsyncOperations(ABC):
         version: str = (await self._read(requests.store_version(self._profile.sql)))[0][0]
         return version
 
+    @overload
+    def read_stream(
+        self,
+        stream_name: str,
+        *,
+        position: int = 0,
+        batch_size: int | None = None,
+        condition: str | None = None,
+        types: None = None,
+    ) -> AsyncIterator[Message[Any]]: ...
+
+    @overload
+    def read_stream(
+        self,
+        stream_name: str,
+        *,
+        position: int = 0,
+        batch_size: int | None = None,
+        condition: str | None = None,
+        types: MessageTypes[T],
+    ) -> AsyncIterator[Message[T]]: ...
+
     async def read_stream(
         self,
         stream_name: str,
@@ -241,6 +267,7 @@ class AsyncOperations(ABC):
         position: int = 0,
         batch_size: int | None = None,
         condition: str | None = None,
+        types: MessageTypes[Any] | None = None,
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a stream to its end, page by page. No connection is held between pages.
 
@@ -250,17 +277,48 @@ class AsyncOperations(ABC):
             batch_size: how many messages to read at once; -1 for all; None for the client's
                 ``default_batch_size``.
             condition: SQL, put into the server's query as it is: never made of input from outside.
+            types: made by ``registry.types(…)``: give only messages of these types, each with an
+                instance as its ``data``. Messages of other types are read and passed over.
         """
+        check_types(types)
         size = self._page_size(batch_size)
         while True:
             page = await self.get_stream_messages(
                 stream_name, position=position, batch_size=size, condition=condition
             )
-            for message in page:
+            for message in typed(page, types):
                 yield message
             if size == -1 or len(page) < size or page[-1].position == LAST_POSITION:
                 return
             position = page[-1].position + 1
+
+    @overload
+    def read_category(
+        self,
+        category: str,
+        *,
+        position: int = 1,
+        batch_size: int | None = None,
+        correlation: str | None = None,
+        consumer_group_member: int | None = None,
+        consumer_group_size: int | None = None,
+        condition: str | None = None,
+        types: None = None,
+    ) -> AsyncIterator[Message[Any]]: ...
+
+    @overload
+    def read_category(
+        self,
+        category: str,
+        *,
+        position: int = 1,
+        batch_size: int | None = None,
+        correlation: str | None = None,
+        consumer_group_member: int | None = None,
+        consumer_group_size: int | None = None,
+        condition: str | None = None,
+        types: MessageTypes[T],
+    ) -> AsyncIterator[Message[T]]: ...
 
     async def read_category(
         self,
@@ -272,6 +330,7 @@ class AsyncOperations(ABC):
         consumer_group_member: int | None = None,
         consumer_group_size: int | None = None,
         condition: str | None = None,
+        types: MessageTypes[Any] | None = None,
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a category to its end, page by page. No connection is held between pages.
 
@@ -285,7 +344,10 @@ class AsyncOperations(ABC):
             consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
             consumer_group_size: the number of members, from 1 to 32767.
             condition: SQL, put into the server's query as it is: never made of input from outside.
+            types: made by ``registry.types(…)``: give only messages of these types, each with an
+                instance as its ``data``. Messages of other types are read and passed over.
         """
+        check_types(types)
         size = self._page_size(batch_size)
         while True:
             page = await self.get_category_messages(
@@ -297,7 +359,7 @@ class AsyncOperations(ABC):
                 consumer_group_size=consumer_group_size,
                 condition=condition,
             )
-            for message in page:
+            for message in typed(page, types):
                 yield message
             if size == -1 or len(page) < size or page[-1].global_position == LAST_POSITION:
                 return

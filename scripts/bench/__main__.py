@@ -19,7 +19,9 @@ from time import perf_counter
 from . import (
     batches,
     consumers,
+    contended,
     durable,
+    entities,
     groups,
     growth,
     memory,
@@ -29,6 +31,7 @@ from . import (
     report,
     schema,
     single,
+    typed,
     writers,
 )
 from .report import Group, Results
@@ -46,6 +49,9 @@ TOPICS = (
     writers.TOPIC,
     pipelines.TOPIC,
     durable.TOPIC,
+    typed.TOPIC,
+    entities.TOPIC,
+    contended.TOPIC,
     consumers.TOPIC,
     notify.TOPIC,
 )

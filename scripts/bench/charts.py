@@ -10,7 +10,7 @@ from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
 
 from . import markdown, report
 from .measure import Measure
-from .report import RATE, Group, Section, heading, number, shown, spread
+from .report import RATES, Group, Section, heading, number, shown, spread
 
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -187,7 +187,7 @@ def _colors(measures: list[Measure]) -> dict[str, str]:
 
 
 def _with_direction(unit: str) -> str:
-    return f"{unit} ({'more' if unit == RATE else 'less'} is better)"
+    return f"{unit} ({'more' if unit in RATES else 'less'} is better)"
 
 
 def _thousands(value: float, _: object) -> str:

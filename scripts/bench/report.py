@@ -10,6 +10,8 @@ import msgspec
 from .measure import Comparison, Measure
 
 RATE: Final = "messages/s"
+COMMANDS: Final = "commands/s"
+RATES: Final = (RATE, COMMANDS)
 MICROSECONDS: Final = "µs"
 MILLISECONDS: Final = "ms"
 MEGABYTES: Final = "MB"
@@ -81,7 +83,7 @@ def save(path: Path, results: Results) -> None:
 
 def shown(unit: str, sample: float) -> float:
     """Give a sample in the unit that is shown."""
-    if unit == RATE:
+    if unit in RATES:
         return 1 / sample
     return sample * {MICROSECONDS: 1e6, MILLISECONDS: 1e3}.get(unit, 1.0)
 

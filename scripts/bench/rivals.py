@@ -146,6 +146,25 @@ class MessageDbPy:
         self._client.connection_pool.closeall()
 
 
+def eventsourcing_environment(admin: str, *, functions: bool) -> dict[str, str]:
+    """Give the settings of eventsourcing for a database.
+
+    Args:
+        admin: the database, for a role that may make tables in it.
+        functions: whether it writes through a function in the database.
+    """
+    known = conninfo_to_dict(admin)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": str(known["dbname"]),
+        "POSTGRES_HOST": str(known.get("host") or ""),
+        "POSTGRES_PORT": str(known.get("port") or "5432"),
+        "POSTGRES_USER": str(known.get("user") or ""),
+        "POSTGRES_PASSWORD": str(known.get("password") or ""),
+        "POSTGRES_ENABLE_DB_FUNCTIONS": "y" if functions else "n",
+    }
+
+
 class EventSourcing:
     """The recorder of an eventsourcing application, which has tables of its own.
 
@@ -155,16 +174,7 @@ class EventSourcing:
     """
 
     def __init__(self, admin: str, *, functions: bool) -> None:
-        known = conninfo_to_dict(admin)
-        environment = {
-            "PERSISTENCE_MODULE": "eventsourcing.postgres",
-            "POSTGRES_DBNAME": str(known["dbname"]),
-            "POSTGRES_HOST": str(known.get("host") or ""),
-            "POSTGRES_PORT": str(known.get("port") or "5432"),
-            "POSTGRES_USER": str(known.get("user") or ""),
-            "POSTGRES_PASSWORD": str(known.get("password") or ""),
-            "POSTGRES_ENABLE_DB_FUNCTIONS": "y" if functions else "n",
-        }
+        environment = eventsourcing_environment(admin, functions=functions)
         self._factory: Any = InfrastructureFactory.construct(Environment("bench", environment))
         self._recorder: Any = self._factory.application_recorder()
 

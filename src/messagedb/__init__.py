@@ -10,6 +10,8 @@ from _messagedb_async.consumers.context import AsyncContext
 from _messagedb_async.consumers.groups import resize_group_async
 from _messagedb_async.consumers.running import run_all_async
 from _messagedb_async.entities.store import AsyncEntityStore
+from _messagedb_async.read_models import AsyncReadModel
+from _messagedb_async.reserving import reserve_async
 from _messagedb_async.transactions import AsyncTransaction
 
 from . import consumers, embedded, entities, errors, schema, streams
@@ -22,7 +24,10 @@ from ._sync.consumers.context import Context
 from ._sync.consumers.groups import resize_group
 from ._sync.consumers.running import run_all
 from ._sync.entities.store import EntityStore
+from ._sync.read_models import ReadModel
+from ._sync.reserving import reserve
 from ._sync.transactions import Transaction
+from .codecs import MessageCodec, PydanticCodec
 from .consumers import (
     NO_RETRY,
     ConsumerStatus,
@@ -60,8 +65,11 @@ from .errors import (
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
 from .following import copied
+from .idempotence import already_handled
+from .message_types import MessageTypes
 from .messages import Message, NewMessage
 from .metadata import Metadata
+from .read_models import ReadModelVersion
 from .registry import MessageRegistry
 
 __all__ = [
@@ -77,6 +85,7 @@ __all__ = [
     "AsyncConsumer",
     "AsyncContext",
     "AsyncEntityStore",
+    "AsyncReadModel",
     "AsyncTransaction",
     "BoundClient",
     "Client",
@@ -96,9 +105,11 @@ __all__ = [
     "Lag",
     "Loaded",
     "Message",
+    "MessageCodec",
     "MessageDBError",
     "MessageDecodeError",
     "MessageRegistry",
+    "MessageTypes",
     "Metadata",
     "NewMessage",
     "OutcomeUnknownError",
@@ -107,6 +118,9 @@ __all__ = [
     "PoolTimeoutError",
     "PositionConflictError",
     "Projection",
+    "PydanticCodec",
+    "ReadModel",
+    "ReadModelVersion",
     "Retry",
     "RetryPolicy",
     "RetryableError",
@@ -126,6 +140,7 @@ __all__ = [
     "ValidationError",
     "Writer",
     "WrongExpectedVersionError",
+    "already_handled",
     "applies",
     "consumers",
     "copied",
@@ -133,6 +148,8 @@ __all__ = [
     "entities",
     "errors",
     "group_member_from_env",
+    "reserve",
+    "reserve_async",
     "resize_group",
     "resize_group_async",
     "run_all",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
 
 from .errors import ValidationError
 from .messages import Message
@@ -14,16 +14,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+class Names(NamedTuple):
+    """The names that can be used where a function is given: of its module, and local ones."""
+
+    module: Mapping[str, Any]
+    local: Mapping[str, Any]
+
+
+def names_around(frame: types.FrameType) -> Names:
+    """The names in a frame, and in the one around it where that is of the same module."""
+    outer = frame.f_back
+    if outer is None or outer.f_globals is not frame.f_globals:
+        return Names(frame.f_globals, frame.f_locals)
+    return Names(frame.f_globals, {**outer.f_locals, **frame.f_locals})
+
+
+def classes_now(
+    function: Callable[..., Any], index: int, what: str, names: Names
+) -> list[type[Any]] | None:
+    """The classes that a parameter's annotation names; None for what is not defined yet, if ever.
+
+    The names are not kept.
+    """
+    try:
+        parameter = list(inspect.signature(function).parameters.values())[index]
+        return annotated_classes(function, parameter, what, names)
+    except (ValidationError, TypeError, ValueError, IndexError):
+        return None
+
+
 def annotated_classes(
-    function: Callable[..., Any], parameter: inspect.Parameter, local: Mapping[str, Any], what: str
+    function: Callable[..., Any], parameter: inspect.Parameter, what: str, names: Names | None
 ) -> list[type[Any]]:
     """The classes that a parameter's annotation names; none for any Message.
 
     Args:
         function: whose parameter it is.
         parameter: what to look at.
-        local: names that the annotation may mean besides the module's own.
         what: what to call the function in an error, such as ``handler``.
+        names: those where it is given: they count if it is of the same module, as the local ones of
+            another would be others than it means.
 
     Raises:
         ValidationError: the annotation cannot be resolved, or names something else.
@@ -33,11 +63,9 @@ def annotated_classes(
     name = name_of(function)
     annotation: Any = parameter.annotation
     if isinstance(annotation, str):
-        target = inspect.unwrap(function)
-        scope = {**getattr(target, "__globals__", {}), **local}
         try:
             annotation = typing.get_type_hints(
-                types.SimpleNamespace(__annotations__={"it": annotation}), scope
+                types.SimpleNamespace(__annotations__={"it": annotation}), _scope(function, names)
             )["it"]
         except Exception as error:
             raise ValidationError(
@@ -65,6 +93,23 @@ def annotated_classes(
                 "annotate a Struct or dataclass, or Message for every type"
             )
     return list(members)
+
+
+def _scope(function: Any, names: Names | None) -> dict[str, Any]:
+    target: Any = inspect.unwrap(function)
+    if not hasattr(target, "__globals__"):
+        target = getattr(target, "func", type(target).__call__)  # a partial, or another object
+    module: Mapping[str, Any] = getattr(target, "__globals__", {})
+    scope = dict(module)
+    if names is not None and names.module is module:
+        scope.update(names.local)
+    variables = getattr(getattr(target, "__code__", None), "co_freevars", ())
+    for name, cell in zip(variables, getattr(target, "__closure__", None) or (), strict=False):
+        try:
+            scope[name] = cell.cell_contents
+        except ValueError:
+            continue  # not defined yet
+    return scope
 
 
 def name_of(function: Any) -> str:

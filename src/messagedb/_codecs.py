@@ -3,26 +3,94 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from ._json import decode_object, encode_object
+from ._misfits import misfit, unfit
 from .errors import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .codecs import MessageCodec
+    from .messages import Message
 
-class Codec:
-    """Reads the instances of one class from JSON text, straight, without a dict between."""
+
+class Codec(ABC):
+    """Writes the instances of one class as JSON text, and reads them."""
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
+
+    @abstractmethod
+    def encode(self, instance: Any, decimals: bool) -> str:
+        """The JSON of an instance.
+
+        Raises:
+            ValidationError: it would not read back as it is. Nothing was sent.
+        """
+
+    @abstractmethod
+    def decode(self, text: str | None, decimals: bool) -> Any:
+        """The instance that a text is of; SQL NULL is an object without keys.
+
+        Raises:
+            Exception: the text does not fit the class: the reason of what reads it, or what the
+                class itself raises.
+        """
+
+    @abstractmethod
+    def convert(self, tree: dict[str, Any]) -> Any:
+        """The instance that decoded data is of.
+
+        Raises:
+            Exception: as of ``decode``.
+        """
+
+    def refuse_unfaithful(self, written: Any, text: str, decimals: bool) -> None:
+        """Raise for an instance that its text does not give back.
+
+        Raises:
+            ValidationError: with the path of what would not be the same. Nothing was sent.
+        """
+        try:
+            read = self.decode(text, decimals)
+        except Exception as error:
+            field, reason = misfit(error)
+            raise ValidationError(
+                f"{field} does not fit {self.cls.__qualname__} and could not be read back as one: "
+                f"{reason}. Give each field a value of its type, or annotate it as what it holds. "
+                "Nothing was sent."
+            ) from error
+        if read == written:
+            return
+        for path, was, comes in self._unlike(written, read):
+            raise ValidationError(
+                f"{path} {_would_be(was, comes)}: give it a value of its annotated type, or "
+                f"annotate it in {self.cls.__qualname__} as what it holds. Nothing was sent."
+            )
+
+    def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
+        return _differences(written, read, "data")
+
+
+class FieldsCodec(Codec):
+    """Reads a Struct or a dataclass straight from the text, without a dict between."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        super().__init__(cls)
         self._decode: Callable[[str], Any] | None = None
         self._decode_decimals: Callable[[str], Any] | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[Any]]]:
+        return codec_of, (self.cls,)
 
     def prepare(self) -> None:
         """Make the decoder, unless an annotation names what is defined later only.
@@ -40,17 +108,17 @@ class Codec:
                 f"fields from JSON ({error})"
             ) from error
 
-    def decode(self, text: str | None, decimals: bool) -> Any:
-        """Return the instance that a text is of; SQL NULL is an object without keys.
+    def encode(self, instance: Any, decimals: bool) -> str:
+        return cast("str", encode_object(instance, what="data", decimals=decimals))
 
-        Raises:
-            Exception: the text does not fit the class: msgspec's reason, or what the class itself
-                raises.
-        """
+    def decode(self, text: str | None, decimals: bool) -> Any:
         decode = self._decode_decimals if decimals else self._decode
         if decode is None:
             decode = self._made(decimals)
         return decode("{}" if text is None else text)
+
+    def convert(self, tree: dict[str, Any]) -> Any:
+        return msgspec.convert(tree, self.cls, str_keys=True)
 
     def _made(self, decimals: bool) -> Callable[[str], Any]:
         # Of a field that says what it holds, the hook is not asked.
@@ -61,27 +129,96 @@ class Codec:
             self._decode = decode
         return decode
 
-    def refuse_unfaithful(self, written: Any, text: str, decimals: bool) -> None:
-        """Raise for an instance that its text does not give back.
 
-        Raises:
-            ValidationError: with the path of what would not be the same. Nothing was sent.
-        """
+class GivenCodec(Codec):
+    """Hands the data of a class to a codec that the user gave."""
+
+    def __init__(self, cls: type[Any], codec: MessageCodec) -> None:
+        super().__init__(cls)
+        self.given = codec
+
+    def encode(self, instance: Any, decimals: bool) -> str:
+        name = type(self.given).__qualname__
         try:
-            read = self.decode(text, decimals)
+            data: Any = self.given.encode(instance)
         except Exception as error:
             raise ValidationError(
-                f"data does not fit {self.cls.__qualname__} and could not be read back as one: "
-                f"{error}. Give each field a value of its type, or annotate it as what it holds. "
-                "Nothing was sent."
+                f"data could not be encoded by {name}: {misfit(error)[1]}. Nothing was sent."
             ) from error
-        if read == written:
-            return
-        for path, was, comes in _differences(written, read, "data"):
+        if not isinstance(data, Mapping):
             raise ValidationError(
-                f"{path} {_would_be(was, comes)}: give it a value of its annotated type, or "
-                f"annotate it in {self.cls.__qualname__} as what it holds. Nothing was sent."
+                f"data was encoded by {name} as {type(data).__name__}: its encode() must give a "
+                "mapping. Nothing was sent."
             )
+        return cast("str", encode_object(data, what="data", decimals=decimals))
+
+    def decode(self, text: str | None, decimals: bool) -> Any:
+        return self.convert(decode_object("{}" if text is None else text, decimals=decimals))
+
+    def convert(self, tree: dict[str, Any]) -> Any:
+        if type(tree) is not dict:
+            raise TypeError(f"Expected an object, got {type(cast('object', tree)).__name__}")
+        instance = self.given.decode(self.cls, tree)
+        if not isinstance(instance, self.cls):
+            raise TypeError(
+                f"{type(self.given).__qualname__} decoded it as {type(instance).__name__}"
+            )
+        return instance
+
+    def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
+        # Equality is the class's to define: what it counts need not be in its fields.
+        were, come = getattr(written, "__dict__", {}), getattr(read, "__dict__", {})
+        for name in were:
+            if name not in come or were[name] != come[name]:
+                yield f"data.{name}", were[name], come.get(name)
+        yield "data", written, read
+
+
+@functools.cache
+def codec_of(cls: type[Any]) -> FieldsCodec:
+    """The one codec of a Struct or a dataclass.
+
+    Raises:
+        ValidationError: neither of them, or one that is not a JSON object or has a field that
+            msgspec does not read.
+    """
+    _check_fields(cls)
+    codec = FieldsCodec(cls)
+    codec.prepare()
+    return codec
+
+
+def decoded(message: Message[Any], codec: Codec) -> Any:
+    """The data of a message, read from its text by a codec.
+
+    Raises:
+        MessageDecodeError: it does not fit the class. The cause is what the codec raised.
+    """
+    try:
+        return codec.decode(message._data, message._decimals)  # pyright: ignore[reportPrivateUsage]
+    except Exception as error:
+        raise unfit(message, codec.cls, error) from error
+
+
+def _check_fields(cls: type[Any]) -> None:
+    if issubclass(cls, msgspec.Struct):
+        if cls.__struct_config__.array_like:
+            raise ValidationError(
+                f"{named(cls)} is array_like, and the data of a message is a JSON object: leave "
+                "array_like out"
+            )
+    # A subclass of a dataclass has its fields, but not those that it only annotates.
+    elif not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
+        raise ValidationError(
+            f"{named(cls)} is neither a msgspec Struct nor a dataclass: make it one of them (as a "
+            "decorator, @registry.add stands above @dataclass), or register it with a codec, such "
+            "as codec=PydanticCodec()"
+        )
+
+
+def named(cls: type[Any]) -> str:
+    """What to call a class in an error."""
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _would_be(was: Any, comes: Any) -> str:

@@ -13,7 +13,7 @@ from ._sql import Statement, Statements, with_condition
 from .errors import ValidationError
 from .messages import Message, NewMessage
 from .metadata import encode_metadata
-from .registry import MessageRegistry, refuse_unfaithful
+from .registry import MessageRegistry, registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -218,13 +218,16 @@ def _encode(
     given: Any = message.data
     data: str | None = None
     metadata: str | None = None
+    kind = None if given.__class__ is dict else registered(registry, given)
     try:
-        if given is not None:
+        if kind is not None:
+            data = kind.encode(message, decimals)
+        elif given is not None:
             data = encode_object(given, what="data", decimals=decimals)
-            if given.__class__ is not dict and data is not None:
-                refuse_unfaithful(registry, message, data, decimals)
         if message.metadata is not None:
             metadata = encode_metadata(message.metadata, decimals=decimals)
+        if kind is not None:
+            metadata = kind.metadata(message, metadata)
         if len(data or "") + len(metadata or "") > _LARGEST_TEXT:
             raise ValidationError(
                 "data and metadata are larger than PostgreSQL takes: 255 MB each. Nothing was sent."

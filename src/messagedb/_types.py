@@ -1,12 +1,28 @@
-"""Types of functions that users give, in pairs: one for each half."""
+"""Types of what users give; those of functions in pairs, one for each half."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from .messages import Message
 
 T = TypeVar("T")
 R = TypeVar("R")
+D_co = TypeVar("D_co", covariant=True)
+
+Class: TypeAlias = type[T]
+"""A class, where the name ``type`` is that of a message type."""
+
+
+class Decodes(Protocol[D_co]):
+    """What makes an instance of a message: a MessageTypes or a MessageRegistry."""
+
+    def decode(self, message: Message[Any], /) -> D_co:
+        """Give the instance."""
+        ...
+
 
 AsyncWork: TypeAlias = Callable[[T], Awaitable[R]]
 """What is done with a T, in a coroutine function."""

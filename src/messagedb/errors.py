@@ -146,6 +146,8 @@ class MessageDecodeError(MessageDBError):
         stream_name: the stream of the message.
         position: its position in the stream.
         global_position: its position in the store.
+        field: what of it: ``data``, ``metadata``, ``type``, ``id`` or ``time``; where that is known
+            with the path in it, such as ``data.items[0].price``.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class MessageDecodeError(MessageDBError):
         self.stream_name = stream_name
         self.position = position
         self.global_position = global_position
+        self.field = field
         super().__init__(
             f"the {field} of message {position} in stream {stream_name!r} (global position "
             f"{global_position}) "

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
 from uuid import UUID
 
 import msgspec
 
+from ._codecs import codec_of, decoded
 from ._json import decode_object, encode_object
+from ._types import Class, Decodes
 from ._uuid7 import uuid7
 from .errors import MessageDecodeError, ValidationError
 from .metadata import encode_metadata
@@ -23,6 +25,8 @@ else:
     from typing import TypeVar
 
     T_co = TypeVar("T_co", covariant=True)
+
+D = TypeVar("D")
 
 __all__ = ["Message", "NewMessage"]
 
@@ -88,7 +92,8 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     It keeps what the server sent; ``id``, ``data``, ``metadata`` and ``time`` are decoded each time
     that they are asked for, so keep the value if you need it twice. What cannot be decoded raises
     from its property only, and hides neither the other properties nor other messages. Two messages
-    are equal when what is stored is, to the letter. A message is made by reading, or for tests by
+    are equal when what is stored is, to the letter, and both are read the same way: with the same
+    ``types``, and with decimals or without. A message is made by reading, or for tests by
     `Message.make`.
 
     Attributes:
@@ -108,6 +113,8 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     _time: int
     """Microseconds since the first moment of 2000, UTC."""
     _decimals: bool = False
+    # Through it a message holds a registry, which holds no message: no cycle for gc=False to miss.
+    _types: Decodes[Any] | None = None
 
     @property
     def id(self) -> UUID:
@@ -125,14 +132,19 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     def data(self) -> T_co:
         """The data: a dict, or None for SQL NULL. Decoded anew each time.
 
+        Of a message that was read with ``types=``, the instance of its class, as ``types.decode``
+        gives it.
+
         Numbers with a fraction are floats, or Decimals for a client with ``decimals=True``. JSON
         that is not an object, which this library does not write, is given as it is: a list, a text,
         a number, True, False, or None for ``null``.
 
         Raises:
-            MessageDecodeError: the JSON holds a number that Python refuses, or is nested too deep.
+            MessageDecodeError: the JSON holds a number that Python refuses, or is nested too deep;
+                or it does not fit the class.
         """
-        data: T_co = self._decode("data", self._data)
+        types = self._types
+        data: T_co = self._decode("data", self._data) if types is None else types.decode(self)
         return data
 
     @property
@@ -162,6 +174,33 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
                 "time",
                 f"{self._time} microseconds from the year 2000 is out of the range of a datetime",
             ) from None
+
+    @overload
+    def decode(self, by: Class[D], /) -> D: ...
+
+    @overload
+    def decode(self, by: Decodes[D], /) -> D: ...
+
+    def decode(self, by: Any, /) -> Any:
+        """Give the data as an instance of a class. Decoded anew each time.
+
+        Args:
+            by: a msgspec Struct or a dataclass, as which the data is read whatever the message type
+                is, and whatever version it is of; a MessageTypes, made by ``registry.types(…)``; or
+                a MessageRegistry, which gives this message itself if it does not know the type.
+
+        Raises:
+            MessageDecodeError: the data does not fit the class, or the message is none of the
+                types.
+            ValidationError: the class is neither a Struct nor a dataclass.
+        """
+        if isinstance(by, type):
+            return decoded(self, codec_of(cast("Any", by)))
+        if not callable(getattr(by, "decode", None)):
+            raise ValidationError(
+                f"decode() takes a class, registry.types(…) or a registry, not {type(by).__name__}"
+            )
+        return by.decode(self)
 
     def _decode(self, field: str, text: str | None) -> Any:
         if text is None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
 
 import msgspec
 
-from ._codecs import Codec
-from .errors import MessageDecodeError, ValidationError
+from ._codecs import GivenCodec, codec_of, decoded, named
+from ._misfits import unfit
+from ._registered import Registered, aliases_of, refuse_change
+from ._upcasting import Upcaster, Upcasters
+from ._versions import check_version
+from .errors import ValidationError
+from .message_types import Choosing
 from .messages import Message, NewMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeVar
     from uuid import UUID
+
+    from .codecs import MessageCodec
 
     # Without a bound: a class that is decorated is not yet a dataclass for type checkers.
     C = TypeVar("C")
@@ -29,24 +35,36 @@ class DataclassInstance(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
-DataInstance: TypeAlias = msgspec.Struct | DataclassInstance
+class ModelInstance(Protocol):
+    """An instance of a model of pydantic."""
+
+    def model_dump(self, *, mode: str, by_alias: bool) -> dict[str, Any]:
+        """Give its fields."""
+        ...
+
+
+DataInstance: TypeAlias = msgspec.Struct | DataclassInstance | ModelInstance
 """What can be an instance of a registered class."""
 
 
-class MessageRegistry:
+class MessageRegistry(Choosing):
     """Which class stands for which message type, for a client's writes and for reading.
 
-    A class is a msgspec Struct or a dataclass. Its instances are stored as JSON objects, and read
-    from their text straight into the class by its annotations: fields that are missing get their
-    defaults, keys that the class does not have are passed over, and data that is SQL NULL is read
-    as ``{}``.
+    A class is a msgspec Struct or a dataclass, or any that comes with a codec. The instances are
+    stored as JSON objects, and those of Structs and dataclasses read from their text straight into
+    the class by its annotations: fields that are missing get their defaults, keys that the class
+    does not have are passed over, and data that is SQL NULL is read as ``{}``.
 
     What is written as an instance reads back equal, or the write is refused with the path of what
     would not: a value that is not of its field's annotated type; a tuple, a date, a UUID or a
     member of an enum in a field that does not say so (``Any``, a plain ``dict``); what the data of
     any message may not hold, such as NaN, bytes, sets, keys other than text, and ``Decimal``.
     Clients with ``decimals=True`` write ``Decimal``; a field annotated so reads all digits of a
-    number with any client. Classes that compare by identity are compared by their fields.
+    number with any client. Classes that compare by identity are compared by their fields, but those
+    with a codec must compare by value.
+
+    A class with a version writes it into the metadata, as the text ``schemaVersion``. Data of older
+    versions goes through the upcasters, as a dict, before it is read as the class.
 
     Registering is meant for the import of modules, before messages are read or written.
 
@@ -64,53 +82,131 @@ class MessageRegistry:
     """
 
     def __init__(self) -> None:
-        self._codecs: dict[str, Codec] = {}
-        self._names: dict[type[Any], str] = {}
+        self._by_name: dict[str, Registered] = {}
+        self._by_class: dict[type[Any], Registered] = {}
+        self._upcasters = Upcasters()
 
     @overload
-    def add(self, cls: type[C], *, type: str | None = None) -> type[C]: ...
+    def add(
+        self,
+        cls: type[C],
+        *,
+        type: str | None = None,
+        version: int | None = None,
+        aliases: Iterable[str] = (),
+        codec: MessageCodec | None = None,
+    ) -> type[C]: ...
 
     @overload
-    def add(self, *, type: str | None = None) -> Callable[[type[C]], type[C]]: ...
+    def add(
+        self,
+        *,
+        type: str | None = None,
+        version: int | None = None,
+        aliases: Iterable[str] = (),
+        codec: MessageCodec | None = None,
+    ) -> Callable[[type[C]], type[C]]: ...
 
-    def add(self, cls: Any = None, *, type: str | None = None) -> Any:
+    def add(
+        self,
+        cls: Any = None,
+        *,
+        type: str | None = None,
+        version: int | None = None,
+        aliases: Iterable[str] = (),
+        codec: MessageCodec | None = None,
+    ) -> Any:
         """Register a class and give it back: a call, or a decorator with or without arguments.
 
-        As a decorator it stands above ``@dataclass``. Adding a class again under its name does
-        nothing. Subclasses are classes of their own.
+        As a decorator it stands above ``@dataclass``. Adding a class again under its name, and with
+        nothing else than before, does nothing. Subclasses are classes of their own.
 
         Args:
-            cls: a msgspec Struct or a dataclass.
+            cls: a msgspec Struct or a dataclass; with a codec any class.
             type: the message type; the name of the class if left out.
+            version: that of the class's data, from 1. Each instance is written with it in the
+                metadata; a message without one is of version 1. None: the metadata is not looked
+                at.
+            aliases: older message types that are read as this class, and never written.
+            codec: encodes and decodes the instances, instead of msgspec.
 
         Raises:
             ValidationError: neither a Struct nor a dataclass, or one that is not a JSON object or
-                has a field that msgspec does not read; a type name that a message cannot have, or
-                that another class has; a class that has another name. Nothing was registered.
+                has a field that msgspec does not read; a type name or alias that a message cannot
+                have, or that another class has; a version that is none; a class that is there with
+                another name, version, alias or codec. Nothing was registered.
         """
         if cls is None:
-            return functools.partial(self.add, type=type)
+            return functools.partial(
+                self.add, type=type, version=version, aliases=aliases, codec=codec
+            )
         _check_class(cls)
         name = NewMessage(cls.__name__ if type is None else type).type
-        known = self._names.get(cls)
-        if known == name:
-            return cls
+        if version is not None:
+            check_version(version, f"the version of {named(cls)}")
+        others = aliases_of(name, aliases)
+        known = self._by_class.get(cls)
         if known is not None:
-            raise ValidationError(
-                f"{_named(cls)} is registered as {known!r} and cannot be {name!r} as well: one "
-                "class is one message type. Make a subclass for the other"
-            )
-        holder = self.class_of(name)
-        if holder is not None:
-            raise ValidationError(
-                f"the message type {name!r} is that of {_named(holder)} and cannot be that of "
-                f"{_named(cls)} as well: give one of them another with type="
-            )
-        codec = Codec(cls)
-        codec.prepare()
-        self._codecs[name] = codec
-        self._names[cls] = name
+            refuse_change(known, name, version, others, codec)
+            return cls
+        for taken in (name, *others):
+            holder = self.class_of(taken)
+            if holder is not None:
+                raise ValidationError(
+                    f"the message type {taken!r} is that of {named(holder)} and cannot be that of "
+                    f"{named(cls)} as well: give one of them another with type="
+                )
+        made = codec_of(cls) if codec is None else GivenCodec(cls, codec)
+        entry = Registered(cls, name, others, version, made)
+        self._by_class[cls] = entry
+        self._by_name.update(dict.fromkeys(entry.names, entry))
         return cls
+
+    @overload
+    def upcaster(
+        self, type: str | type[Any], function: Upcaster, *, from_version: int
+    ) -> Upcaster: ...
+
+    @overload
+    def upcaster(
+        self, type: str | type[Any], *, from_version: int
+    ) -> Callable[[Upcaster], Upcaster]: ...
+
+    def upcaster(
+        self, type: str | type[Any], function: Upcaster | None = None, *, from_version: int
+    ) -> Any:
+        """Register how data of one version becomes data of the next: a decorator, or a call.
+
+        Upcasters and the class may be registered in any order. ``check`` tells what is missing.
+
+        Args:
+            type: the message type or its class.
+            function: takes the data as a dict, as it is stored, and returns a dict, which may be
+                the same one, changed. Numbers with a fraction are floats in it, or Decimals for a
+                client with ``decimals=True``.
+            from_version: the version that it takes, from 1; it gives that of the next.
+
+        Raises:
+            ValidationError: the version is none, it is not a function, or there is another for the
+                version. Nothing was registered.
+        """
+        if function is None:
+            return functools.partial(self.upcaster, type, from_version=from_version)
+        self._upcasters.add(type, function, from_version)
+        return function
+
+    def check(self) -> None:
+        """Check that data of every older version can be read. A client does, when it opens.
+
+        Raises:
+            ValidationError: it names each upcaster that is missing, or that is none of any class's
+                older versions.
+        """
+        problems = list(self._upcasters.problems(self._by_class.values()))
+        if problems:
+            raise ValidationError(
+                f"the registry cannot read every version: {'; '.join(problems)}. Nothing was sent."
+            )
 
     def type_of(self, message: DataInstance | type[Any]) -> str:
         """Give the message type of a registered class, or of an instance of one.
@@ -118,32 +214,40 @@ class MessageRegistry:
         Raises:
             ValidationError: the class is not registered.
         """
+        return self.names_of(message)[0]
+
+    def names_of(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
+        """Give all message types that are read as a registered class: its own, then its aliases.
+
+        Raises:
+            ValidationError: the class is not registered.
+        """
         cls: type[Any] = message if isinstance(message, type) else type(message)
-        name = self._names.get(cls)
-        if name is None:
+        entry = self._by_class.get(cls)
+        if entry is None:
             raise ValidationError(
-                f"{_named(cls)} is not a registered message type: add it with "
+                f"{named(cls)} is not a registered message type: add it with "
                 f"registry.add({cls.__name__}), to the registry that the client was given"
             )
-        return name
+        return entry.names
 
     def class_of(self, type: str) -> type[Any] | None:
-        """Give the class that stands for a message type, None for a type that is not known."""
-        codec = self._codecs.get(type)
-        return None if codec is None else codec.cls
+        """Give the class that a message type is read as, None for a type that is not known."""
+        entry = self._by_name.get(type)
+        return None if entry is None else entry.cls
 
     def __contains__(self, cls: object) -> bool:
-        return isinstance(cls, type) and cls in self._names
+        return isinstance(cls, type) and cls in self._by_class
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._by_class)
 
     def __iter__(self) -> Iterator[tuple[str, type[Any]]]:
-        """Give each message type with its class, in the order of registration."""
-        return iter([(name, codec.cls) for name, codec in self._codecs.items()])
+        """Give each message type with its class, in the order of registration, without aliases."""
+        return iter([(entry.name, entry.cls) for entry in self._by_class.values()])
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {', '.join(self._codecs) or 'no types'}>"
+        return f"<{type(self).__name__} of {', '.join(name for name, _ in self) or 'no types'}>"
 
     def encode(
         self,
@@ -154,7 +258,8 @@ class MessageRegistry:
     ) -> NewMessage:
         """Make the message to be written of an instance.
 
-        The instance is its data; it is checked, and turned into JSON, when it is written.
+        The instance is its data; it is checked, and turned into JSON, when it is written. The
+        version of a class that has one is added to the metadata then.
 
         Args:
             message: an instance of a registered class.
@@ -175,41 +280,27 @@ class MessageRegistry:
         Of a type that is not registered, the message itself.
 
         Raises:
-            MessageDecodeError: the data does not fit the class. The cause is msgspec's error, or
-                what the class raised as it was made.
+            MessageDecodeError: the data does not fit the class (the cause is msgspec's error, or
+                what the class, its codec or an upcaster raised), or is of a version that the class
+                is not at yet, or that no upcaster takes.
         """
-        codec = self._codecs.get(message.type)
-        if codec is None:
+        entry = self._by_name.get(message.type)
+        if entry is None:
             return message
+        if entry.version is None:
+            return decoded(message, entry.codec)
+        data = self._upcasters.upcast(entry, message)
+        if data is None:
+            return decoded(message, entry.codec)
         try:
-            return codec.decode(message._data, message._decimals)  # pyright: ignore[reportPrivateUsage]
+            return entry.codec.convert(data)
         except Exception as error:
-            raise MessageDecodeError(
-                message.stream_name,
-                message.position,
-                message.global_position,
-                "data",
-                f"it does not fit {codec.cls.__qualname__} ({error})",
-            ) from error
+            raise unfit(message, entry.cls, error) from error
 
 
-def refuse_unfaithful(
-    registry: MessageRegistry, message: NewMessage, text: str, decimals: bool
-) -> None:
-    """Raise for a message whose data is an instance that reading by its type would not give back.
-
-    Args:
-        registry: the client's.
-        message: to be written, its data not a dict.
-        text: the JSON that its data became.
-        decimals: whether the client reads and writes Decimals.
-
-    Raises:
-        ValidationError: with the path of what would not be the same. Nothing was sent.
-    """
-    codec = registry._codecs.get(message.type)  # pyright: ignore[reportPrivateUsage]
-    if codec is not None and codec.cls is type(message.data):
-        codec.refuse_unfaithful(message.data, text, decimals)
+def registered(registry: MessageRegistry, instance: object) -> Registered | None:
+    """What a registry knows of the class of an instance."""
+    return registry._by_class.get(type(instance))  # pyright: ignore[reportPrivateUsage]
 
 
 def _check_class(given: Any) -> None:
@@ -224,19 +315,3 @@ def _check_class(given: Any) -> None:
             f"{cls.__name__} is what messages are made of, not a message type: give the class of "
             "their data, a msgspec Struct or a dataclass"
         )
-    if issubclass(cls, msgspec.Struct):
-        if cls.__struct_config__.array_like:
-            raise ValidationError(
-                f"{_named(cls)} is array_like, and the data of a message is a JSON object: leave "
-                "array_like out"
-            )
-    # A subclass of a dataclass has its fields, but not those that it only annotates.
-    elif not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
-        raise ValidationError(
-            f"{_named(cls)} is neither a msgspec Struct nor a dataclass: make it one of them (as a "
-            "decorator, @registry.add stands above @dataclass)"
-        )
-
-
-def _named(cls: type[Any]) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"

@@ -115,9 +115,10 @@ async def test_what_is_written_as_an_instance_reads_back_equal(
 
 
 async def test_a_client_has_the_registry_that_it_was_given_or_an_empty_one(
-    client: AsyncClient, typed: AsyncClient
+    typed: AsyncClient,
 ) -> None:
     assert typed.registry is registry
+    client = AsyncClient()
     assert len(client.registry) == 0
     assert client.registry is not AsyncClient().registry
     empty = MessageRegistry()
@@ -189,9 +190,9 @@ async def test_transactions_and_bound_clients_know_the_classes(
 async def test_what_would_not_read_back_is_not_sent(typed: AsyncClient, category: str) -> None:
     stream = f"{category}-1"
     wrong: Any = Closed(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValidationError, match="data does not fit Closed"):
+    with pytest.raises(ValidationError, match=r"^data\.reason does not fit Closed"):
         await typed.write_message(stream, wrong)
-    with pytest.raises(ValidationError, match=r"messages\[1\]\.data does not fit Closed"):
+    with pytest.raises(ValidationError, match=r"messages\[1\]\.data\.reason does not fit Closed"):
         await typed.write_messages(stream, [Closed(), wrong])
     with pytest.raises(ValidationError, match=r"data\.price is a Decimal"):
         await typed.write_message(stream, Priced(Decimal("1.10")))

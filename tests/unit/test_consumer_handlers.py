@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 import msgspec
 import pytest
 
 from messagedb import Context, Message, MessageRegistry, ValidationError
+from messagedb._annotations import names_around
 from messagedb.consumers.handlers import Handlers
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def handlers() -> Handlers:
 
 
 def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
-    handlers.add(function, names, {})
+    handlers.add(function, names, names_around(sys._getframe()))
 
 
 def hand(handlers: Handlers, type_name: str, data: Any = None) -> Any:
@@ -155,7 +157,7 @@ def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> Non
     def handle(given: Local) -> Any:
         return given
 
-    handlers.add(handle, (), locals())
+    handlers.add(handle, (), names_around(sys._getframe()))
     assert hand(handlers, "Local", {"a": 1}) == Local(1)
 
 

@@ -382,7 +382,7 @@ def test_floats_of_untyped_fields_are_decimals_for_clients_with_decimals(
 
 
 NO_FIT: list[tuple[Any, str]] = [
-    (Deposited("5"), r"^data does not fit Deposited .*Expected `int`, got `str` - at `\$.amount`"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    (Deposited("5"), r"^data\.amount does not fit Deposited .*: Expected `int`, got `str`\. Give"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     (Deposited(True), r"Expected `int`, got `bool`"),
     (Opened(None), r"Expected `str`, got `null`"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     (Loose(count=1.0), r"Expected `int`, got `float`"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -462,27 +462,37 @@ def test_missing_fields_have_defaults_and_other_keys_are_passed_over(
 
 
 @pytest.mark.parametrize(
-    ("message", "reason", "cause"),
+    ("message", "field", "reason", "cause"),
     [
-        (stored("Deposited", '{"amount": "5"}'), "Expected `int`, got `str`", ValueError),
-        (stored("Deposited", "{}"), "required field `amount`", ValueError),
-        (stored("Deposited", None), "required field `amount`", ValueError),
-        (stored("Deposited", "null"), "got `null`", ValueError),
-        (stored("Deposited", "[1]"), "got `array`", ValueError),
-        (stored("Deposited", '{"amount"'), "truncated", ValueError),
-        (stored("Loose", '{"value":' + "[" * 99_999 + "]" * 99_999 + "}"), "depth", RecursionError),
-        (stored("Fussy", '{"amount": 10}'), "more than 9", LookupError),
-        (stored("Missing", "{}"), "NeverDefined", NameError),
+        (stored("Deposited", '{"amount": "5"}'), ".amount", "`int`, got `str`)", ValueError),
+        (stored("Deposited", "{}"), ".amount", "required field `amount`)", ValueError),
+        (stored("Deposited", None), ".amount", "required field `amount`)", ValueError),
+        (stored("Deposited", "null"), "", "got `null`", ValueError),
+        (stored("Deposited", "[1]"), "", "got `array`", ValueError),
+        (stored("Deposited", '{"amount"'), "", "truncated", ValueError),
+        (stored("Identity", '{"amount":1,"item":{}}'), ".item.price", "`price`)", ValueError),
+        (stored("Loose", '{"tags":1}'), ".tags", "`array | null`, got `int`)", ValueError),
+        (stored("Opened", '{"owner":"A","tags":[1]}'), ".tags[0]", "got `int`)", ValueError),
+        (stored("Loose", '{"value":' + "[" * 99_999 + "]" * 99_999 + "}"), "", "", RecursionError),
+        (stored("Fussy", '{"amount": 10}'), "", "more than 9", LookupError),
+        (stored("Missing", "{}"), "", "NeverDefined", NameError),
     ],
 )
 def test_data_that_does_not_fit_is_an_error_of_this_message(
-    registry: MessageRegistry, message: Message[Any], reason: str, cause: type[Exception]
+    registry: MessageRegistry,
+    message: Message[Any],
+    field: str,
+    reason: str,
+    cause: type[Exception],
 ) -> None:
     with pytest.raises(MessageDecodeError) as caught:
         registry.decode(message)
     error = caught.value
     text = str(error)
-    assert text.startswith("the data of message 3 in stream 'a-1' (global position 7) cannot be")
+    assert text.startswith(
+        f"the data{field} of message 3 in stream 'a-1' (global position 7) cannot be decoded: "
+    )
+    assert error.field == "data" + field
     assert f"it does not fit {message.type} (" in text
     assert reason in text
     assert isinstance(error.__cause__, cause)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+from messagedb._annotations import names_around
 from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
 from messagedb._settings import check_seconds
 from messagedb._signals import end_process
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from typing import Self
 
+    from messagedb._annotations import Names
     from messagedb._types import AsyncHandler
     from messagedb.consumers.settings import ConsumerSettings
     from messagedb.registry import MessageRegistry
@@ -98,24 +100,24 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             ValidationError: the function is of the other kind, its annotation says nothing, or a
                 type has a handler already.
         """
-        local = sys._getframe(1).f_locals  # pyright: ignore[reportPrivateUsage]
+        around = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
         if len(arguments) == 1 and not isinstance(arguments[0], str):
-            self._add(arguments[0], (), local)
+            self._add(arguments[0], (), around)
             return arguments[0]
 
         def add(function: F) -> F:
-            self._add(function, arguments, local)
+            self._add(function, arguments, around)
             return function
 
         return add
 
-    def _add(self, function: Any, names: tuple[str, ...], local: dict[str, Any]) -> None:
+    def _add(self, function: Any, names: tuple[str, ...], around: Names) -> None:
         if self._run is not None and not self._run.finished.is_set():
             raise ValidationError(
                 f"{self.name}: it runs already, and would not see another handler: add it before"
             )
         _check_kind("a handler", function)
-        self._handlers.add(function, names, local)
+        self._handlers.add(function, names, around)
 
     async def run(
         self,

@@ -18,7 +18,7 @@ from messagedb.entities.arguments import (
 )
 from messagedb.entities.cache import EntityCache
 from messagedb.entities.decider import Decider
-from messagedb.entities.projection import Applier, Projection
+from messagedb.entities.projection import Applier, Projection, projection_of
 from messagedb.entities.results import Loaded, Transacted
 from messagedb.errors import ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
@@ -114,8 +114,7 @@ class AsyncEntityStore(Generic[S, C]):
         self._batch_size = batch_size
         self._read_only = read_only
         if projection is None:
-            made = cast("Decider[S, C, Any]", decider)
-            projection = Projection.of(made.initial, made.evolve)
+            projection = projection_of(cast("Decider[S, C, Any]", decider))
         self._applier = Applier(projection, client.registry)
         self._use(client, EntityCache(cache_size), stores_snapshots=not read_only)
 
@@ -241,9 +240,10 @@ class AsyncEntityStore(Generic[S, C]):
             max_attempts: how often it is decided at most. Between two attempts it waits a random
                 time, up to 20 ms at first and 1 s at most.
             following: the message that the command came as. The events follow it (``Metadata``),
-                and get ids that are made of its id: deciding once more after a crash cannot store
-                them twice, if it decides the same. (A decider that tells from the state that a
-                command was handled, and gives no events then, needs no more than that.)
+                and get ids that are made of its id: handled once more after a crash, and decided in
+                the same way, it is stored once. A second decision can be another one, as it is made
+                upon what the first one has left: let the decider tell from the state what was
+                handled, and give no events then, or use a transactional consumer and ``bind``.
             metadata: of each event, instead of what follows that message.
 
         Raises:

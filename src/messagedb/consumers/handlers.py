@@ -14,8 +14,9 @@ from ..messages import Message
 from .context import BaseContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    from .._annotations import Names
     from ..registry import MessageRegistry
 
 Invoke = Callable[[Any], Any]
@@ -39,15 +40,13 @@ class Handlers:
         """How many types have a handler, the one for all others counted as one."""
         return len(self._names)
 
-    def add(
-        self, function: Callable[..., Any], names: tuple[str, ...], local: Mapping[str, Any]
-    ) -> None:
+    def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Names) -> None:
         """Add a handler: by names, or by the annotation of its first parameter.
 
         Args:
             function: takes the message, or the event of its class, and perhaps the context.
             names: message types, for which it is given the Message; none for the annotation's.
-            local: names that an annotation may mean besides the module's own.
+            around: the names where it is given, which its annotation may mean.
 
         Raises:
             ValidationError: it is no handler, or a type has one already; the text says why.
@@ -58,7 +57,7 @@ class Handlers:
                 arguments.check_type(name)
             self._put(names, function, _raw(function, takes_context))
             return
-        classes = _classes(function, local)
+        classes = _classes(function, around)
         if not classes:
             if self._catch_all is not None:
                 raise _twice("the messages without a handler", self._names[None], function)
@@ -70,7 +69,8 @@ class Handlers:
             if cls not in self._registry:
                 self._registry.add(cls)
         invoke = _decoded(function, takes_context, decode)
-        self._put([self._registry.type_of(cls) for cls in classes], function, invoke)
+        names_of = self._registry.names_of
+        self._put([name for cls in classes for name in names_of(cls)], function, invoke)
 
     def compiled(
         self, middleware: Iterable[Callable[..., Any]]
@@ -146,10 +146,10 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     return takes_any or len(positional) > 1
 
 
-def _classes(function: Callable[..., Any], local: Mapping[str, Any]) -> list[type[Any]]:
+def _classes(function: Callable[..., Any], around: Names) -> list[type[Any]]:
     """The classes that the first parameter's annotation names; none for any Message."""
     parameter = next(iter(inspect.signature(function).parameters.values()))
-    classes = annotated_classes(function, parameter, local, "handler")
+    classes = annotated_classes(function, parameter, "handler", around)
     if any(issubclass(cls, BaseContext) for cls in classes):
         raise ValidationError(
             f"the first parameter of handler {name_of(function)} is annotated as the context: "

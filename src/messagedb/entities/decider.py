@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar, cast
+
+from .._annotations import classes_now, names_around
 
 __all__ = ["Decider"]
 
@@ -27,8 +30,19 @@ class Decider(Generic[S, C, E]):
     """
 
     initial: Callable[[], S]
-    decide: Callable[[C, S], E | Iterable[E] | None]
+    decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None]
     evolve: Callable[[S, E], S | None]
+
+    def __post_init__(self) -> None:
+        # Two frames up is where it is made, and where the classes of events can be local.
+        names = names_around(sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
+        object.__setattr__(self, "_classes", classes_now(self.evolve, 1, "method", names))
+
+    @property
+    def event_classes(self) -> list[type[Any]] | None:
+        """The classes that ``evolve`` is annotated with; None if they were not known yet."""
+        classes: list[type[Any]] | None = getattr(self, "_classes", None)
+        return classes
 
     def events(self, command: C, state: S) -> list[E]:
         """Give what ``decide`` says, as a list."""
@@ -39,6 +53,6 @@ def events_of(decided: Any) -> list[Any]:
     """The events of what a decision gave: one, several or none."""
     if decided is None:
         return []
-    if isinstance(decided, (list, tuple, Iterator)):
-        return list(cast("Iterable[Any]", decided))
+    if isinstance(decided, (Sequence, Iterator)):
+        return list(cast("Iterator[Any]", decided))
     return [decided]

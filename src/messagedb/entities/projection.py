@@ -6,15 +6,16 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from .._annotations import annotated_classes, name_of
+from .._annotations import annotated_classes, classes_now, name_of, names_around
 from ..errors import MessageDecodeError, ValidationError
 from .copying import copy_of, is_immutable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from ..messages import Message, NewMessage
     from ..registry import MessageRegistry
+    from .decider import Decider
 
 __all__ = ["Projection", "applies"]
 
@@ -28,9 +29,8 @@ _MARK = "_messagedb_applies"
 
 def applies(method: F) -> F:
     """Let a method of a Projection take the events that its second parameter is annotated with."""
-    frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    around = {} if frame.f_back is None else frame.f_back.f_locals
-    setattr(method, _MARK, {**around, **frame.f_locals})
+    names = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+    setattr(method, _MARK, (classes_now(method, 2, "method", names),))
     return method
 
 
@@ -90,15 +90,20 @@ class Projection(Generic[S]):
         Raises:
             ValidationError: a function was not given, or its annotation says nothing.
         """
-        local = sys._getframe(1).f_locals  # pyright: ignore[reportPrivateUsage]
-        return _Evolving(initial, evolve, strict, local)
+        names = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+        return _Evolving(initial, evolve, strict, classes_now(evolve, 1, "method", names))
 
-    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], Mapping[str, Any]]]:
-        """The functions of a state and an event, each with the names that annotations may mean."""
+    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
+        """The functions of a state and an event, with the classes of events that are known."""
         for name in dir(type(self)):
-            local = getattr(getattr(type(self), name, None), _MARK, None)
-            if local is not None:
-                yield getattr(self, name), local
+            mark = getattr(getattr(type(self), name, None), _MARK, None)
+            if mark is not None:
+                yield getattr(self, name), mark[0]
+            elif any(hasattr(vars(cls).get(name), _MARK) for cls in type(self).__mro__):
+                raise ValidationError(
+                    f"{type(self).__qualname__}.{name} takes the place of a method that is marked "
+                    "with @applies: mark it as well, or give it another name"
+                )
 
 
 class _Evolving(Projection[S]):
@@ -109,7 +114,7 @@ class _Evolving(Projection[S]):
         initial: Callable[[], S],
         evolve: Callable[[S, Any], S | None],
         strict: bool,
-        local: Mapping[str, Any],
+        classes: list[type[Any]] | None,
     ) -> None:
         for what, given in (("initial", initial), ("evolve", evolve)):
             function: Any = given
@@ -117,14 +122,19 @@ class _Evolving(Projection[S]):
                 raise ValidationError(f"{what} must be a function, not {function!r}")
         self._initial = initial
         self._evolve = evolve
-        self._local = local
+        self._classes = classes
         self.strict = strict
 
     def initial(self) -> S:
         return self._initial()
 
-    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], Mapping[str, Any]]]:
-        yield self._evolve, self._local
+    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
+        yield self._evolve, self._classes
+
+
+def projection_of(decider: Decider[S, Any, Any]) -> Projection[S]:
+    """The projection of a decider's function."""
+    return _Evolving(decider.initial, decider.evolve, False, decider.event_classes)
 
 
 class Applier(Generic[S]):
@@ -140,8 +150,8 @@ class Applier(Generic[S]):
         self._by_type: dict[str, Callable[[S, Any], Any]] = {}
         self._catch_all: Callable[[S, Any], Any] | None = None
         names: dict[str | None, str] = {}
-        for function, local in projection._functions():  # pyright: ignore[reportPrivateUsage]
-            for name in self._types(function, local):
+        for function, classes in projection._functions():  # pyright: ignore[reportPrivateUsage]
+            for name in self._types(function, classes):
                 if name in names:
                     raise ValidationError(
                         f"{'every event' if name is None else name!r} has a method already, "
@@ -157,7 +167,9 @@ class Applier(Generic[S]):
                 f"{type(projection).__qualname__} takes no event: mark its methods with @applies"
             )
 
-    def _types(self, function: Callable[..., Any], local: Mapping[str, Any]) -> list[str | None]:
+    def _types(
+        self, function: Callable[..., Any], classes: list[type[Any]] | None
+    ) -> list[str | None]:
         parameters = list(inspect.signature(function).parameters.values())
         if len(parameters) != 2 or inspect.iscoroutinefunction(function):
             raise ValidationError(
@@ -165,11 +177,12 @@ class Applier(Generic[S]):
                 f"{'async ' * inspect.iscoroutinefunction(function)}"
                 f"{inspect.signature(function)}"
             )
-        classes = annotated_classes(function, parameters[1], local, "method")
+        if classes is None:
+            classes = annotated_classes(function, parameters[1], "method", None)
         for cls in classes:
             if cls not in self._registry:
                 self._registry.add(cls)
-        return [self._registry.type_of(cls) for cls in classes] or [None]
+        return [name for cls in classes for name in self._registry.names_of(cls)] or [None]
 
     def initial(self) -> S:
         """The state of an entity without events."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .._expectations import check_error, check_events, check_state
 from ..entities.decider import Decider
-from ..entities.projection import Applier, Projection
+from ..entities.projection import Applier, Projection, projection_of
 from ..messages import NewMessage
 from ..registry import MessageRegistry
 
@@ -51,10 +51,7 @@ class Given(Generic[S, C]):
         self, subject: Decider[S, C, Any] | Projection[S], events: tuple[Any, ...]
     ) -> None:
         self._decider = subject if isinstance(subject, Decider) else None
-        if isinstance(subject, Decider):
-            projection = Projection.of(subject.initial, subject.evolve)
-        else:
-            projection = subject
+        projection = projection_of(subject) if isinstance(subject, Decider) else subject
         registry = MessageRegistry()
         self._applier = Applier(projection, registry)
         self._registry = registry

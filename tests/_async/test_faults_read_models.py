@@ -1,0 +1,75 @@
+"""Read models whose connection is lost at each step: they go on, and each message counts once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from messagedb import AsyncClient
+from tests._async.load import COMMAND_TIMEOUT
+from tests._async.test_read_models import Place, note, sums
+from tests.support.background_async import Background, eventually
+from tests.support.proxy import FaultProxy
+
+
+@pytest.fixture
+async def place(database_url: str, category: str) -> AsyncIterator[Place]:
+    """Give a schema of the test's own that the role message_store may use."""
+    place = Place(database_url, category.lower())
+    yield place
+    place.do(f"DROP SCHEMA {place.schema} CASCADE")
+    place.admin.close()
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "obj_description",
+        "pg_advisory_xact_lock($1::int, $2::int)",
+        "CREATE TABLE",
+        "COMMENT ON TABLE",
+        "INSERT INTO messagedb",
+        "UPDATE messagedb",
+        "DROP VIEW",
+        "CREATE VIEW",
+        "COMMENT ON VIEW",
+    ],
+)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_an_answer_is_lost(
+    client: AsyncClient, store_url: str, category: str, place: Place, marker: str, times: int
+) -> None:
+    await note(client, category, {"a": 1, "b": 2})
+    await sums(client, category, 1).rebuild()
+    await note(client, category, {"a": 10})
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(
+            proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+        ) as lossy:
+            proxy.lose(marker, times=times)
+            second = sums(lossy, category, 2)
+            run = Background(second.rebuild)
+            assert await run.result()
+            assert proxy.lost >= 1
+    assert place.rows() == [(1, "b", 2), (2, "a", 11)]
+
+
+async def test_a_commit_is_lost_each_time(
+    client: AsyncClient, store_url: str, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1, "b": 2})
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(
+            proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+        ) as lossy:
+            proxy.lose("COMMIT\0", times=8)
+            model = sums(lossy, category, 1)
+            run = Background(model.run)
+            await eventually(lambda: "sums" in place.relations(), limit=20)
+            await note(client, category, {"a": 10})
+            await eventually(lambda: place.rows() == [("a", 11), ("b", 2)], limit=20)
+            assert proxy.lost == 8
+            await model.stop()
+            await run.result()
+    assert place.rows() == [("a", 11), ("b", 2)]

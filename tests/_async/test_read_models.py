@@ -1,0 +1,465 @@
+"""Read models: rebuilt beside the old version, swapped, and each message counted once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from messagedb import (
+    NO_RETRY,
+    AsyncClient,
+    AsyncContext,
+    AsyncReadModel,
+    HandlerError,
+    IncompatibleServerError,
+    Message,
+    NewMessage,
+    PositionConflictError,
+    ServerError,
+    StreamPositionStore,
+    ValidationError,
+)
+from tests.support.background_async import Background, eventually, sleep
+
+SUMS = "CREATE TABLE {table} (stream text PRIMARY KEY, total bigint NOT NULL)"
+COUNTS = "CREATE TABLE {table} (count bigint NOT NULL, stream text PRIMARY KEY, total bigint)"
+ADD = """
+INSERT INTO {table} AS t (stream, total) VALUES (%s, %s)
+ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total
+"""
+COUNT = """
+INSERT INTO {table} AS t (stream, total, count) VALUES (%s, %s, 1)
+ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total, count = t.count + 1
+"""
+FAST: dict[str, Any] = {"poll_interval": 0.01}
+
+
+class Place:
+    """A schema of a test's own, and what a superuser sees there."""
+
+    def __init__(self, url: str, schema: str) -> None:
+        self.schema = schema
+        self.admin = psycopg.connect(url, autocommit=True)
+        self.do(f"CREATE SCHEMA {schema}")
+        self.do(f"GRANT ALL ON SCHEMA {schema} TO message_store")
+
+    def do(self, text: str) -> list[tuple[Any, ...]]:
+        # Not prepared: the columns of the view change.
+        cursor = self.admin.execute(text.encode(), prepare=False)
+        return cursor.fetchall() if cursor.description else []
+
+    def rows(self, relation: str = "sums") -> list[tuple[Any, ...]]:
+        """Give the rows of the view, or of a table."""
+        return self.do(f"SELECT * FROM {self.schema}.{relation} ORDER BY 1")
+
+    def relations(self) -> set[str]:
+        """Give the names of tables and views."""
+        rows = self.do(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
+            f" AND relnamespace = '{self.schema}'::regnamespace"
+        )
+        return {name for (name,) in rows}
+
+    def is_waited_for(self) -> bool:
+        """Whether a session waits for a lock on something here."""
+        return bool(
+            self.do(
+                "SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
+                f" WHERE NOT l.granted AND c.relnamespace = '{self.schema}'::regnamespace"
+            )
+        )
+
+
+@pytest.fixture
+async def place(database_url: str, category: str) -> AsyncIterator[Place]:
+    """Give a schema of the test's own that the role message_store may use."""
+    place = Place(database_url, category.lower())
+    yield place
+    place.do(f"DROP SCHEMA {place.schema} CASCADE")
+    place.admin.close()
+
+
+def sums(client: AsyncClient, category: str, version: int = 1, **options: Any) -> AsyncReadModel:
+    """Make a model that adds up the numbers of each stream; the second version counts as well."""
+    chosen: dict[str, Any] = {
+        "name": "sums",
+        "schema": category.lower(),
+        "create": SUMS if version == 1 else COUNTS,
+        **FAST,
+        **options,
+    }
+    model = AsyncReadModel(client, category, version=version, **chosen)
+    text = ADD if version == 1 else COUNT
+
+    @model.handler("Noted")
+    async def add(message: Message[Any], context: AsyncContext) -> None:
+        values = [message.stream_name.rpartition("-")[2], message.data["n"]]
+        await context.transaction.connection.execute(model.sql(text), values)
+
+    return model
+
+
+async def note(client: AsyncClient, category: str, numbers: dict[str, int]) -> None:
+    """Write a number to each of some streams."""
+    for stream, number in numbers.items():
+        await client.write_message(f"{category}-{stream}", NewMessage("Noted", {"n": number}))
+
+
+async def test_a_model_is_made_and_caught_up(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1, "b": 2})
+    model = sums(client, category)
+    assert await model.current_version() is None
+    assert await model.rebuild()
+    assert place.rows() == [("a", 1), ("b", 2)]
+    assert await model.current_version() == 1
+    await note(client, category, {"a": 10})
+    assert await model.rebuild()
+    assert place.rows() == [("a", 11), ("b", 2)]
+    assert await sums(client, category).rebuild()
+    assert place.rows() == [("a", 11), ("b", 2)]
+    assert model.table == f'"{category.lower()}"."sums_v1"'
+    assert model.view == f'"{category.lower()}"."sums"'
+    assert "sums_v1" in repr(model)
+
+
+async def test_a_model_without_messages_has_an_empty_view(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    assert await sums(client, category).rebuild()
+    assert place.rows() == []
+
+
+async def test_it_runs_until_it_is_stopped(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    model = sums(client, category)
+    run = Background(model.run)
+    await eventually(lambda: "sums" in place.relations())
+    await note(client, category, {"a": 1})
+    await eventually(lambda: place.rows() == [("a", 1)])
+    with pytest.raises(ValidationError, match="runs already"):
+        await model.rebuild()
+    await model.stop()
+    await run.result()
+    async with model.running():
+        await note(client, category, {"a": 2})
+        await model.consumer.when_caught_up(timeout=5)
+        assert place.rows() == [("a", 3)]
+
+
+@pytest.mark.parametrize("store", [None, StreamPositionStore()])
+async def test_the_next_version_is_filled_beside_the_old_one_and_readers_see_no_gap(
+    client: AsyncClient, store_url: str, category: str, place: Place, store: Any
+) -> None:
+    first = sums(client, category, 1, position_store=store)
+    await note(client, category, {f"s{n}": 1 for n in range(50)})
+    await first.rebuild()
+    seen: list[tuple[int, int]] = []
+    is_over: list[bool] = []
+
+    async def write() -> None:
+        n = 0
+        while not is_over:
+            n += 1
+            await note(client, category, {f"t{n}": 1})
+            # No faster than two models can handle it.
+            await sleep(0.02)
+
+    async def read() -> None:
+        view = first.view.encode()
+        async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
+            while not is_over:
+                cursor = await conn.execute(b"SELECT count(*), sum(total)::bigint FROM " + view)
+                row = await cursor.fetchone()
+                assert row is not None
+                seen.append((row[0], row[1]))
+
+    async with AsyncClient(store_url, max_size=4) as others, first.running():
+        loads = [Background(write), Background(read)]
+        try:
+            await eventually(lambda: len(seen) > 20)
+            second = sums(others, category, 2, position_store=store)
+            assert await second.rebuild()
+            assert await second.current_version() == 2
+            count = len(seen)
+            async with second.running():
+                await eventually(lambda: len(seen) > count + 20)
+        finally:
+            is_over.append(True)
+        for load in loads:
+            await load.result()
+    assert seen == sorted(seen)
+    assert min(count for count, _ in seen) >= 50
+    await sums(client, category, 2, position_store=store).rebuild()
+    await first.rebuild()
+    filled = sorted((row[1], row[2]) for row in place.rows("sums_v2"))
+    assert filled == sorted(place.rows("sums_v1"))
+    assert all(row[0] == row[2] == 1 for row in place.rows())
+
+
+async def test_an_old_version_does_not_come_back_by_itself(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1})
+    first, second = sums(client, category, 1), sums(client, category, 2)
+    await first.rebuild()
+    await second.rebuild()
+    await note(client, category, {"a": 2})
+    assert not await first.rebuild()
+    assert place.rows() == [(1, "a", 1)]
+    assert place.rows("sums_v1") == [("a", 3)]
+    assert await first.rebuild(go_back=True)
+    assert place.rows() == [("a", 3)]
+    assert [(v.version, v.is_current, v.table, v.category) for v in await first.versions()] == [
+        (1, True, first.table, category),
+        (2, False, second.table, category),
+    ]
+
+
+async def test_a_version_is_dropped_unless_it_is_shown_or_kept_up(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1, "b": 1})
+    first, second = sums(client, category, 1), sums(client, category, 2)
+    await first.rebuild()
+    with pytest.raises(ValidationError, match="the one that readers see"):
+        await second.drop_version(1)
+    await second.rebuild()
+    async with first.running():
+        await first.consumer.when_caught_up(timeout=5)
+        with pytest.raises(PositionConflictError, match="kept up"):
+            await second.drop_version(1)
+    place.do(f"CREATE VIEW {place.schema}.mine AS SELECT * FROM {place.schema}.sums_v1")
+    with pytest.raises(ServerError, match="depend on it"):
+        await second.drop_version(1)
+    place.do(f"DROP VIEW {place.schema}.mine")
+    assert await second.drop_version(1)
+    assert not await second.drop_version(1)
+    assert place.relations() == {"sums", "sums_v2"}
+    assert [each.version for each in await second.versions()] == [2]
+    # It begins anew.
+    assert await first.rebuild(go_back=True)
+    assert place.rows() == [("a", 1), ("b", 1)]
+
+
+async def test_a_table_that_was_dropped_by_hand_is_filled_anew(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1})
+    model = sums(client, category)
+    await model.rebuild()
+    place.do(f"DROP TABLE {place.schema}.sums_v1 CASCADE")
+    await note(client, category, {"a": 2})
+    assert await model.rebuild()
+    assert place.rows() == [("a", 3)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "TABLE {0}.sums (a int)",
+        "VIEW {0}.sums AS SELECT 1 a",
+        "MATERIALIZED VIEW {0}.sums AS SELECT 1 a",
+        "TABLE {0}.sums_v1 (a int)",
+    ],
+)
+async def test_what_somebody_else_has_made_is_left_alone(
+    client: AsyncClient, category: str, place: Place, made: str
+) -> None:
+    place.do("CREATE " + made.format(place.schema))
+    before = place.relations()
+    model = sums(client, category)
+    with pytest.raises(ValidationError, match="not made by a read model"):
+        await model.rebuild()
+    assert place.relations() == before
+    with pytest.raises(ValidationError, match="not made by a read model"):
+        await model.drop_version(1)
+
+
+async def test_a_name_that_is_taken_meanwhile_is_left_alone(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1})
+    model = sums(client, category)
+
+    @model.handler("Taken")
+    async def take(_message: Message[Any]) -> None:
+        place.do(f"CREATE TABLE {place.schema}.sums (a int)")
+
+    await client.write_message(f"{category}-x", NewMessage("Taken"))
+    with pytest.raises(ValidationError, match="not made by a read model"):
+        await model.run()
+    assert place.rows() == []
+    assert place.rows("sums_v1") == [("a", 1)]
+    place.do(f"DROP TABLE {place.schema}.sums")
+    assert await model.rebuild()
+    assert place.rows() == [("a", 1)]
+
+
+async def test_grants_and_owner_of_the_view_stay(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    schema, reader, owner = place.schema, f"r_{place.schema}", f"o_{place.schema}"
+    for role in (reader, owner):
+        place.do(f"CREATE ROLE {role}")
+        place.do(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}")
+    try:
+        place.do(
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {schema}"
+            " GRANT UPDATE, SELECT ON TABLES TO PUBLIC"
+        )
+        place.do(f"GRANT {owner} TO message_store")
+        await note(client, category, {"a": 1})
+        await sums(client, category, 1).rebuild()
+        place.do(f"REVOKE UPDATE ON {schema}.sums FROM PUBLIC")
+        place.do(f"GRANT SELECT, DELETE ON {schema}.sums TO {reader} WITH GRANT OPTION")
+        place.do(f"ALTER VIEW {schema}.sums OWNER TO {owner}")
+        grants = (
+            "SELECT grantee, privilege_type, is_grantable FROM information_schema.table_privileges"
+            f" WHERE table_schema = '{schema}' AND table_name = 'sums'"
+            f" AND grantee IN ('PUBLIC', '{reader}') ORDER BY 1, 2"
+        )
+        before = place.do(grants)
+        assert len(before) == 3
+        place.do(f"REVOKE ALL ON {schema}.sums_v1 FROM PUBLIC")
+        await sums(client, category, 2).rebuild()
+        assert place.do(grants) == before
+        assert place.do(
+            f"SELECT viewowner FROM pg_views WHERE schemaname = '{schema}' AND viewname = 'sums'"
+        ) == [(owner,)]
+        place.do(f"REVOKE ALL ON {schema}.sums_v2 FROM PUBLIC")
+        place.do(f"SET ROLE {reader}")
+        assert place.rows() == [(1, "a", 1)]
+    finally:
+        place.do("RESET ROLE")
+        for role in (reader, owner):
+            place.do(f"REASSIGN OWNED BY {role} TO message_store")
+            place.do(f"DROP OWNED BY {role}")
+            place.do(f"DROP ROLE {role}")
+        place.do(
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {schema}"
+            " REVOKE UPDATE, SELECT ON TABLES FROM PUBLIC"
+        )
+
+
+async def test_a_swap_waits_for_a_reader_in_a_transaction_and_others_read_on(
+    client: AsyncClient, store_url: str, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1})
+    await sums(client, category, 1).rebuild()
+    second = sums(client, category, 2)
+    async with await AsyncConnection.connect(store_url) as reader:
+        await reader.execute(f"SELECT * FROM {place.schema}.sums".encode())
+        run = Background(second.rebuild)
+        await eventually(place.is_waited_for)
+        for _ in range(20):
+            # Behind the swap, which gives up its place soon.
+            assert place.rows() == [("a", 1)]
+        assert not run.ended
+        await reader.commit()
+        assert await run.result()
+    assert place.rows() == [(1, "a", 1)]
+
+
+async def test_it_is_stopped_while_it_waits_to_be_shown(
+    client: AsyncClient, store_url: str, category: str, place: Place
+) -> None:
+    await sums(client, category, 1).rebuild()
+    second = sums(client, category, 2)
+    async with await AsyncConnection.connect(store_url) as reader:
+        await reader.execute(f"SELECT * FROM {place.schema}.sums".encode())
+        run = Background(second.rebuild)
+        await eventually(place.is_waited_for)
+        await second.stop()
+        assert not await run.result()
+    assert await second.current_version() == 1
+
+
+async def test_a_view_on_the_view_keeps_it_from_being_swapped(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await sums(client, category, 1).rebuild()
+    place.do(f"CREATE VIEW {place.schema}.mine AS SELECT * FROM {place.schema}.sums")
+    with pytest.raises(ServerError, match="depend on it"):
+        await sums(client, category, 2).run()
+    place.do(f"DROP VIEW {place.schema}.mine")
+    assert await sums(client, category, 2).rebuild()
+
+
+async def test_statements_that_fail_leave_nothing(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    for create, error in [
+        ([SUMS, "CREATE INDEX ON {table} (nonsense)"], ServerError),
+        ("DROP TABLE IF EXISTS {table}", ValidationError),
+    ]:
+        with pytest.raises(error, match="Nothing was changed"):
+            await sums(client, category, create=create).rebuild()
+        assert place.relations() == set()
+    several = [SUMS, "CREATE INDEX ON {table} (total); CREATE INDEX ON {table} (stream, total)"]
+    assert await sums(client, category, create=several).rebuild()
+
+
+async def test_without_a_right_or_a_schema_the_error_names_the_cure(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    place.do(f"REVOKE CREATE ON SCHEMA {place.schema} FROM message_store")
+    for schema in (place.schema, "nowhere"):
+        with pytest.raises(IncompatibleServerError, match="grant CREATE and USAGE"):
+            await sums(client, category, schema=schema).rebuild()
+    assert place.relations() == set()
+
+
+async def test_another_category_or_store_needs_another_version(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await sums(client, category).rebuild()
+    options: list[Any] = [{"position_store": StreamPositionStore()}, {"schema": place.schema}]
+    for other, option in zip((category, f"{category}Other"), options, strict=True):
+        with pytest.raises(ValidationError, match="the next version"):
+            await sums(client, other, **option).rebuild()
+    assert await sums(client, f"{category}Other", 2, schema=place.schema).rebuild()
+
+
+async def test_a_message_that_fails_counts_once_when_it_is_handled_again(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    await note(client, category, {"a": 1, "b": 2, "c": 3})
+    troubles = [OSError("after the effect")]
+
+    async def after(context: AsyncContext, call_next: Any) -> Any:
+        result = await call_next(context)
+        if context.message.data["n"] == 2 and troubles:
+            raise troubles[0]
+        return result
+
+    model = sums(client, category, middleware=[after], retry=NO_RETRY)
+    with pytest.raises(HandlerError, match="after the effect"):
+        await model.rebuild()
+    assert place.rows("sums_v1") == [("a", 1)]
+    assert await model.current_version() is None
+    troubles.clear()
+    assert await model.rebuild()
+    assert place.rows() == [("a", 1), ("b", 2), ("c", 3)]
+
+
+async def test_a_model_needs_two_connections_and_a_handler(
+    store_url: str, client: AsyncClient, category: str, place: Place
+) -> None:
+    async with AsyncClient(store_url, max_size=1) as small:
+        with pytest.raises(ValidationError, match="two connections"):
+            sums(small, category)
+    model = AsyncReadModel(
+        client, category, name="sums", version=1, create=SUMS, schema=place.schema
+    )
+    with pytest.raises(ValidationError, match="no handler"):
+        await model.rebuild()
+    assert place.relations() == set()
+    async with AsyncClient(store_url, max_size=2) as two:
+        assert await sums(two, category).rebuild()

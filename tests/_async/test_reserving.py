@@ -1,0 +1,136 @@
+"""Reservations: one command has a key, also when it comes again, and when others race for it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from psycopg import AsyncConnection
+
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncContext,
+    DuplicateMessageError,
+    Message,
+    NewMessage,
+    ValidationError,
+    reserve_async,
+)
+from messagedb.idempotence import reservation
+from messagedb.metadata import Metadata
+from tests._async.consuming import stream_of
+from tests.support.background_async import Background
+
+
+async def commands(client: AsyncClient, category: str, count: int) -> list[Message[Any]]:
+    """Write so many commands to one stream, and read them."""
+    stream = f"{category}:command-1"
+    for n in range(count):
+        await client.write_message(stream, NewMessage("Deposit", {"n": n, "key": "k"}))
+    return await client.get_stream_messages(stream)
+
+
+async def test_the_first_command_has_the_key(client: AsyncClient, category: str) -> None:
+    first, second = await commands(client, category, 2)
+    key = f"{category}Key-k"
+    assert [await reserve_async(client, each, key) for each in (first, second)] == [True, False]
+    assert [await reserve_async(client, each, key) for each in (second, first)] == [False, True]
+    await client.write_message(key, NewMessage("Done"))
+    assert [await reserve_async(client, each, key) for each in (second, first)] == [False, True]
+    copy, done = await client.get_stream_messages(key)
+    assert (copy.type, copy.data, done.type) == ("Deposit", first.data, "Done")
+    assert Metadata.of(copy).follows(first)
+    assert copy.id != first.id
+
+
+async def test_in_a_transaction_the_reservation_goes_with_it(
+    client: AsyncClient, category: str
+) -> None:
+    first, second = await commands(client, category, 2)
+    key = f"{category}Key-k"
+    transaction = await client.begin()
+    assert await reserve_async(transaction, first, key)
+    assert not await reserve_async(transaction, second, key)
+    await transaction.rollback()
+    async with client.transaction() as transaction:
+        assert await reserve_async(transaction, second, key)
+        assert not await reserve_async(transaction, first, key)
+        # It is not aborted.
+        await transaction.write_message(f"{category}Other-1", NewMessage("Other"))
+    assert [m.data["n"] for m in await client.get_stream_messages(key)] == [1]
+    assert await client.stream_version(f"{category}Other-1") == 0
+
+
+@pytest.mark.parametrize("direct", [None, False])
+async def test_on_a_connection_of_the_users(
+    store_url: str,
+    client: AsyncClient,
+    conn: AsyncConnection[Any],
+    category: str,
+    direct: bool | None,
+) -> None:
+    first, second = await commands(client, category, 2)
+    key = f"{category}Key-k"
+    async with AsyncClient(store_url, direct_writes=direct) as other:
+        bound = other.bind(conn)
+        assert await reserve_async(bound, first, key)
+        assert not await reserve_async(bound, second, key)
+        await conn.commit()
+    assert len(await client.get_stream_messages(key)) == 1
+
+
+async def test_many_race_for_one_key(client: AsyncClient, category: str) -> None:
+    given = await commands(client, category, 8)
+    key = f"{category}Key-k"
+    races = [Background(reserve_async, client, each, key) for each in given]
+    won = [await race.result() for race in races]
+    assert sum(won) == 1
+    [copy] = await client.get_stream_messages(key)
+    assert copy.data["n"] == won.index(True)
+
+
+async def test_only_the_conflict_of_versions_is_swallowed(
+    client: AsyncClient, category: str
+) -> None:
+    [command] = await commands(client, category, 1)
+    key = f"{category}Key-k"
+    await client.write_message(
+        f"{category}Else-1", NewMessage("X", id=reservation(command, key).id)
+    )
+    with pytest.raises(DuplicateMessageError):
+        await reserve_async(client, command, key)
+    with pytest.raises(ValidationError):
+        await reserve_async(client, command, "")
+    assert await client.get_stream_messages(key) == []
+
+
+async def test_the_same_command_sent_twice_has_one_effect(
+    client: AsyncClient, category: str
+) -> None:
+    keys, effects = f"{category}Key", f"{category}Effect-1"
+    handing = AsyncConsumer(client, f"{category}:command", identifier="reserving")
+    answers: list[bool] = []
+
+    @handing.handler("Deposit")
+    async def deposit(command: Message[Any], context: AsyncContext) -> None:
+        stream = f"{keys}-{command.data['key']}"
+        answers.append(await reserve_async(context.store, command, stream))
+
+    doing = AsyncConsumer(client, keys, identifier="doing")
+
+    @doing.handler("Deposit")
+    async def do(command: Message[Any], context: AsyncContext) -> None:
+        event = NewMessage("Deposited", command.data, id=context.message_id("event"))
+        await context.store.write_message(effects, event)
+
+    key = str(uuid4())
+    for _ in range(2):
+        await client.write_message(f"{category}:command-1", NewMessage("Deposit", {"key": key}))
+    for _ in range(2):
+        for consumer in (handing, doing):
+            await consumer.reset_position("beginning")
+            await consumer.run(until="caught_up")
+    assert answers == [True, False, True, False]
+    assert [m.data for m in await stream_of(client, effects)] == [{"key": key}]

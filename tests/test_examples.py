@@ -1,0 +1,59 @@
+"""Each example runs with one command, and prints what it is to print."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+READ_MODEL = """\
+version 1: [('account-1', 35), ('account-2', 7)]
+version 2: [('account-1', 35, 2), ('account-2', 7, 1)]
+dropped version 1: True
+"""
+
+FUNDS_TRANSFER = """\
+transfer of 30: transferred
+transfer of 500: cancelled
+Ada has 70
+Bob has 30
+"""
+
+COMMANDS = {
+    f"{ROOT}/examples/read_model/read_model_async.py": READ_MODEL,
+    f"{ROOT}/examples/read_model/read_model_sync.py": READ_MODEL,
+    "-m examples.funds_transfer": FUNDS_TRANSFER,
+    "-m examples.funds_transfer --sync": FUNDS_TRANSFER,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split("/")[-1])
+def test_an_example_prints_what_it_is_to_print(command: str, tmp_path: Path) -> None:
+    done = run(command, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == COMMANDS[command]
+
+
+def test_a_second_run_in_a_store_that_is_kept(tmp_path: Path) -> None:
+    for balances in ("Ada has 70\nBob has 30\n", "Ada has 140\nBob has 60\n"):
+        done = run("-m examples.funds_transfer embedded:./bank", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith(balances)
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with some arguments, none of which has a space."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *command.split()],
+        cwd=folder,
+        # Where the examples are modules.
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

@@ -1,0 +1,134 @@
+"""What a user's type checker sees of the entities of the sync half; checked, never run."""
+
+from __future__ import annotations
+
+from typing import Never, assert_type
+
+import msgspec
+
+from messagedb import (
+    Client,
+    Context,
+    Decider,
+    EntityStore,
+    Loaded,
+    Projection,
+    Snapshots,
+    Transacted,
+    applies,
+)
+from messagedb.testing import EntityScenario, Given, Outcome, given
+
+
+class Deposited(msgspec.Struct, frozen=True):
+    amount: int
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    amount: int
+
+
+class Deposit(msgspec.Struct, frozen=True):
+    amount: int
+
+
+class Withdraw(msgspec.Struct, frozen=True):
+    amount: int
+
+
+class Account(msgspec.Struct, frozen=True):
+    balance: int = 0
+
+
+def decide(command: Deposit | Withdraw, account: Account) -> list[Deposited | Withdrawn]:
+    if isinstance(command, Deposit):
+        return [Deposited(command.amount)]
+    return [Withdrawn(command.amount)] if account.balance >= command.amount else []
+
+
+def evolve(account: Account, event: Deposited | Withdrawn) -> Account:
+    sign = 1 if isinstance(event, Deposited) else -1
+    return Account(account.balance + sign * event.amount)
+
+
+def evolve_text(account: str, event: Deposited | Withdrawn) -> str:
+    return f"{account}, {event.amount}"
+
+
+DECIDER: Decider[Account, Deposit | Withdraw, Deposited | Withdrawn] = Decider(
+    initial=Account, decide=decide, evolve=evolve
+)
+
+
+class Accounts(Projection[Account]):
+    def initial(self) -> Account:
+        return Account()
+
+    @applies
+    def moved(self, account: Account, event: Deposited | Withdrawn) -> Account:
+        return evolve(account, event)
+
+
+def use(client: Client) -> None:
+    accounts = EntityStore(
+        client, "account", decider=DECIDER, snapshots=Snapshots(Account, interval=100)
+    )
+    assert_type(accounts, EntityStore[Account, Deposit | Withdraw])
+    assert_type(accounts.get("1"), Account | None)
+    assert_type(accounts.load("1", version=3), Loaded[Account])
+    assert_type(accounts.load("1").entity, Account)
+    assert_type(accounts.load("1").version, int)
+    assert_type(accounts.exists("1"), bool)
+
+    assert_type(accounts.transact("1", Deposit(5)), Transacted[Account])
+    assert_type(accounts.transact("1", Withdraw(5)).entity, Account)
+    accounts.transact("1", Deposited(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    accounts.transact(1, Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+    with accounts.edit("1") as account:
+        assert_type(account.entity, Account)
+        assert_type(account.append(Withdrawn(5)), Account)
+        assert_type(account.version, int)
+    assert_type(account.positions, tuple[int, ...])
+
+
+def handle(
+    command: Deposit, context: Context, accounts: EntityStore[Account, Deposit | Withdraw]
+) -> None:
+    bound = accounts.bind(context.store)
+    assert_type(bound, EntityStore[Account, Deposit | Withdraw])
+    assert_type(bound.transact("1", command, following=context.message), Transacted[Account])
+
+
+def project(client: Client) -> None:
+    accounts = EntityStore(client, "account", projection=Accounts())
+    assert_type(accounts, EntityStore[Account, Never])
+    assert_type(accounts.load("1"), Loaded[Account])
+    accounts.transact("1", Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    texts = EntityStore(client, "account", projection=Projection.of(str, evolve_text))
+    assert_type(texts.get("1"), str | None)
+    EntityStore(client, "account")  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
+
+
+def decided() -> None:
+    begun = given(DECIDER, Deposited(5))
+    assert_type(begun, Given[Account, Deposit | Withdraw])
+    assert_type(begun.state(), Account)
+    assert_type(begun.when(Withdraw(3)), Outcome[Account])
+    assert_type(begun.when(Withdraw(3)).then(Withdrawn(3)).state, Account)
+    begun.when(Withdrawn(3))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    begun.then_state(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(given(Accounts(), Deposited(5)).state(), Account)
+    given(Accounts()).when(Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def scene(client: Client, accounts: EntityStore[Account, Deposit | Withdraw]) -> None:
+    scenario = EntityScenario(client, accounts)
+    assert_type(scenario, EntityScenario[Account, Deposit | Withdraw])
+    scenario.when("1", Deposit(5))
+    scenario.when("1", Deposited(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    scenario.then_state("1", Account(5))
+
+
+def mistaken() -> None:
+    Decider(initial=int, decide=decide, evolve=evolve)  # type: ignore[misc] # pyright: ignore[reportArgumentType]

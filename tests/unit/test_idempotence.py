@@ -1,0 +1,85 @@
+"""What tells that a command was handled, and the copy that reserves it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from messagedb import Message, MessageDecodeError, NewMessage, ValidationError
+from messagedb.idempotence import already_handled, reservation
+from messagedb.metadata import Metadata
+
+ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")
+
+
+def command(**changes: Any) -> Message[Any]:
+    """Make a command at global position 11."""
+    values: dict[str, Any] = {"id": ID, "position": 3, "global_position": 11, **changes}
+    return Message.make("account:command-1", "Deposit", {"amount": 5}, **values)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "expected"), [(None, False), (0, False), (10, False), (11, True), (12, True)]
+)
+def test_a_command_at_or_before_the_sequence_was_handled(
+    sequence: int | None, expected: bool
+) -> None:
+    assert already_handled(sequence, command()) is expected
+
+
+@pytest.mark.parametrize("sequence", ["11", 11.0, True])
+def test_a_sequence_of_another_kind_is_refused(sequence: Any) -> None:
+    with pytest.raises(ValidationError, match="Nothing was sent"):
+        already_handled(sequence, command())
+
+
+def test_what_is_no_message_that_was_read_is_refused() -> None:
+    new: Any = NewMessage("Deposit")
+    with pytest.raises(ValidationError, match=r"context\.message"):
+        already_handled(1, new)
+    with pytest.raises(ValidationError, match=r"context\.message"):
+        reservation(new, "key-1")
+    name: Any = None
+    with pytest.raises(ValidationError, match="a text"):
+        reservation(command(), name)
+
+
+def test_the_copy_follows_the_command() -> None:
+    metadata = Metadata(
+        correlation_stream_name="transfer-1",
+        reply_stream_name="transfer-1",
+        schema_version="2",
+        properties={"trace": "x"},
+        local_properties={"mine": 1},
+    )
+    copy = reservation(command(metadata=metadata), "key-1")
+    assert (copy.type, copy.data) == ("Deposit", {"amount": 5})
+    assert copy.metadata == Metadata(
+        causation_message_stream_name="account:command-1",
+        causation_message_position=3,
+        causation_message_global_position=11,
+        correlation_stream_name="transfer-1",
+        reply_stream_name="transfer-1",
+        schema_version="2",
+        properties={"trace": "x"},
+    )
+
+
+def test_the_id_is_of_the_command_and_the_stream() -> None:
+    copy = reservation(command(), "key-1")
+    assert copy.id == reservation(command(global_position=12), "key-1").id
+    assert copy.id.version == 5
+    others = {
+        reservation(command(), "key-2").id,
+        reservation(command(id=UUID(int=7)), "key-1").id,
+        ID,
+    }
+    assert copy.id not in others
+    assert len(others) == 3
+
+
+def test_a_command_whose_metadata_cannot_be_read_is_not_copied() -> None:
+    with pytest.raises(MessageDecodeError, match="schemaVersion"):
+        reservation(command(metadata={"schemaVersion": 2}), "key-1")

@@ -1,0 +1,163 @@
+"""Read models: names, marks, and what is decided about what is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from messagedb import StreamPositionStore, TablePositionStore, ValidationError
+from messagedb.read_models import names as naming
+from messagedb.read_models.decisions import Grant, found_in, view_texts
+from messagedb.read_models.names import Mark, ModelNames
+
+NAMES = ModelNames("public", "balances")
+MARK = Mark(2, "balances", "table", "account")
+OTHER = Mark(1, "balances", "stream", "account")
+
+
+def rows(*given: tuple[str, str, Mark | None]) -> Any:
+    """Make the rows of relations of ours."""
+    return [(name, kind, mark and mark.text, True, "me") for name, kind, mark in given]
+
+
+def test_names_are_qualified_and_quoted() -> None:
+    names = naming.check_names("public", "balances", 2)
+    assert names.view == '"public"."balances"'
+    assert names.table_of(2) == '"public"."balances_v2"'
+    assert names.identifier_of(2) == "public.balances_v2"
+    assert names.position_name_of(MARK) == "account:position-public.balances_v2"
+
+
+@pytest.mark.parametrize("name", ["", "Balances", "1st", "a-b", 'a"b', "a b", "é", "a\n", None, 5])
+def test_other_names_are_refused(name: Any) -> None:
+    with pytest.raises(ValidationError, match="the name of a read model"):
+        naming.check_names("public", name, 1)
+    with pytest.raises(ValidationError, match="the schema of a read model"):
+        naming.check_names(name, "balances", 1)
+
+
+def test_a_name_is_no_longer_than_postgresql_keeps() -> None:
+    naming.check_names("s" * 63, "n" * 60, 9)
+    with pytest.raises(ValidationError, match="63 bytes"):
+        naming.check_names("public", "n" * 60, 10)
+    with pytest.raises(ValidationError, match="63 bytes"):
+        naming.check_names("s" * 64, "balances", 1)
+
+
+@pytest.mark.parametrize("version", [0, -1, True, "1", 1.0, None, 2**31])
+def test_a_version_is_a_number_from_one(version: Any) -> None:
+    with pytest.raises(ValidationError, match="number from 1"):
+        naming.check_names("public", "balances", version)
+
+
+def test_the_table_is_put_where_it_is_named_and_other_braces_stay() -> None:
+    texts = naming.create_texts(["CREATE TABLE {table} (a jsonb DEFAULT '{}')", "SELECT '{x}'"])
+    assert [naming.in_place(text, NAMES.table_of(1)) for text in texts] == [
+        b"""CREATE TABLE "public"."balances_v1" (a jsonb DEFAULT '{}')""",
+        b"SELECT '{x}'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "create", ["CREATE TABLE balances (a int)", "", [], [1], None, "{table}\0"]
+)
+def test_statements_that_name_no_table_are_refused(create: Any) -> None:
+    with pytest.raises(ValidationError, match="create must"):
+        naming.create_texts(create)
+
+
+def test_position_stores_without_a_name() -> None:
+    assert naming.check_position_store(StreamPositionStore()) == "stream"
+    assert naming.check_position_store(TablePositionStore()) == "table"
+    for store in (StreamPositionStore("x:position"), TablePositionStore("x"), None):
+        with pytest.raises(ValidationError, match="without a name"):
+            naming.check_position_store(store)
+
+
+@pytest.mark.parametrize("category", ["account", "account:command", "with, comma's\nand a line"])
+def test_a_mark_is_read_as_it_was_written(category: str) -> None:
+    mark = Mark(12, "balances", "stream", category)
+    assert naming.mark_in(mark.text) == mark
+
+
+@pytest.mark.parametrize("comment", [None, "", "a view", f"see {MARK.text}", MARK.text.upper()])
+def test_other_comments_are_no_marks(comment: str | None) -> None:
+    assert naming.mark_in(comment) is None
+
+
+def test_tables_of_versions_are_told_from_others() -> None:
+    found = found_in(
+        NAMES,
+        rows(
+            ("balances", "v", OTHER),
+            ("balances_v1", "r", OTHER),
+            ("balances_v2", "r", MARK),
+            ("balances_v3", "r", None),
+            ("balances_v03", "r", MARK),
+            ("balances_vx", "r", MARK),
+            ("balances_v2_pkey", "i", None),
+        ),
+    )
+    assert found.current == 1
+    assert [(v.version, v.is_current) for v in found.versions()] == [(1, True), (2, False)]
+    assert found.versions()[1].table == '"public"."balances_v2"'
+    assert found.has_table(MARK)
+    assert not found.has_table(Mark(4, "balances", "table", "account"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mark", "word"),
+    [
+        ("r", None, "a table"),
+        ("v", None, "a view"),
+        ("m", OTHER, "a materialized view"),
+        ("S", None, "a sequence"),
+        ("v", Mark(1, "other", "table", "account"), "a view"),
+    ],
+)
+def test_a_view_of_somebody_else_is_refused(kind: str, mark: Mark | None, word: str) -> None:
+    found = found_in(NAMES, rows(("balances", kind, mark)))
+    with pytest.raises(ValidationError, match=f"is {word} that was not made by a read model"):
+        found.check_view()
+    with pytest.raises(ValidationError, match="not made by"):
+        found.to_drop(1)
+
+
+def test_a_table_of_somebody_else_is_refused() -> None:
+    for kind, mark in (("r", None), ("v", MARK)):
+        with pytest.raises(ValidationError, match="not made by a read model"):
+            found_in(NAMES, rows(("balances_v2", kind, mark))).has_table(MARK)
+    with pytest.raises(ValidationError, match="not made by a read model"):
+        found_in(NAMES, rows(("balances_v2", "r", None))).to_drop(2)
+
+
+@pytest.mark.parametrize(
+    "other", [Mark(2, "balances", "stream", "account"), Mark(2, "balances", "table", "transfer")]
+)
+def test_a_table_that_was_made_otherwise_is_refused(other: Mark) -> None:
+    with pytest.raises(ValidationError, match="the next version"):
+        found_in(NAMES, rows(("balances_v2", "r", other))).has_table(MARK)
+
+
+def test_the_current_version_is_not_dropped() -> None:
+    found = found_in(
+        NAMES,
+        rows(("balances", "v", MARK), ("balances_v1", "r", OTHER), ("balances_v2", "r", MARK)),
+    )
+    with pytest.raises(ValidationError, match="the one that readers see"):
+        found.to_drop(2)
+    assert found.to_drop(1) == OTHER
+    assert found.to_drop(3) is None
+
+
+def test_a_view_is_given_back_to_its_owner_with_its_grants() -> None:
+    before = found_in(NAMES, [("balances", "v", OTHER.text, False, 'o"wner')]).view
+    grants = [Grant("SELECT", None, False), Grant("UPDATE", "a b", True)]
+    assert view_texts(NAMES, MARK, before, grants)[1:] == [
+        'GRANT SELECT ON "public"."balances" TO PUBLIC',
+        'GRANT UPDATE ON "public"."balances" TO "a b" WITH GRANT OPTION',
+        'GRANT SELECT ON "public"."balances_v2" TO "o""wner"',
+        'ALTER VIEW "public"."balances" OWNER TO "o""wner"',
+    ]
+    assert len(view_texts(NAMES, MARK, None, [])) == 1
