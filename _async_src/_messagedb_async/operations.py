@@ -58,6 +58,11 @@ class AsyncOperations(ABC):
     async def _server_facts(self) -> Server: ...
 
     @property
+    def decimals(self) -> bool:
+        """Whether numbers with a fraction are read as Decimals."""
+        return self._profile.settings.decimals
+
+    @property
     def registry(self) -> MessageRegistry:
         """The classes whose instances can be written as messages; more may be added."""
         return self._profile.settings.registry

@@ -41,7 +41,8 @@ def handlers() -> Handlers:
 
 
 def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
-    handlers.add(function, names, names_around(sys._getframe()))
+    around = names_around(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    handlers.add(function, names, around)
 
 
 def hand(handlers: Handlers, type_name: str, data: Any = None) -> Any:
@@ -157,7 +158,8 @@ def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> Non
     def handle(given: Local) -> Any:
         return given
 
-    handlers.add(handle, (), names_around(sys._getframe()))
+    around = names_around(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    handlers.add(handle, (), around)
     assert hand(handlers, "Local", {"a": 1}) == Local(1)
 
 

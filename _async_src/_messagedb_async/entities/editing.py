@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from messagedb.errors import ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
-    import msgspec
-
     from messagedb.entities.cache import Entry
     from messagedb.entities.projection import Applier
-    from messagedb.messages import Message
 
-    from .appending import AsyncAppender
+    from .appending import AsyncAppender, Cause
     from .loading import AsyncLoader
 
 S = TypeVar("S")
@@ -29,7 +25,7 @@ class AsyncEditing(Generic[S]):
     Attributes:
         entity: the state, with the events that were added. Not to be changed but by those.
         version: of the state that was loaded, ``NO_STREAM`` for a new entity.
-        events: what was added, in order.
+        events: what was added, in order; after the block as it is stored.
         positions: where the events were written, after the block; empty before.
     """
 
@@ -39,15 +35,13 @@ class AsyncEditing(Generic[S]):
         appender: AsyncAppender[S],
         applier: Applier[S],
         id: str,
-        following: Message[Any] | None,
-        metadata: Mapping[str, Any] | msgspec.Struct | None,
+        cause: Cause,
     ) -> None:
         self._loader = loader
         self._appender = appender
         self._applier = applier
         self._id = id
-        self._following = following
-        self._metadata = metadata
+        self._cause = cause
         self._entry: Entry[S] | None = None
         self._is_over = False
         self.events: tuple[Any, ...] = ()
@@ -71,15 +65,24 @@ class AsyncEditing(Generic[S]):
         """
         if self._entry is None or self._is_over:
             raise ValidationError(
-                "events are added inside of the block of edit(). Nothing was sent."
+                "events are added inside of the block of edit(). Nothing was added."
             )
-        self._state = self._appender.happen(self._state, events)
+        first = self._entry.version + 1 + len(self.events)
+        self._state = self._appender.happen(self._id, self._state, events, first)
         self.events += events
         self.entity = self._applier.own(self._state)
         return self.entity
 
     async def __aenter__(self) -> Self:
-        """Load the entity."""
+        """Load the entity.
+
+        Raises:
+            ValidationError: the block was entered before. Nothing was sent.
+        """
+        if self._entry is not None:
+            raise ValidationError(
+                "the block of edit() is entered once: call edit() again. Nothing was sent."
+            )
         self._entry = await self._loader.current(self._id)
         self._state = self._entry.entity
         self.entity = self._applier.own(self._state)
@@ -95,8 +98,6 @@ class AsyncEditing(Generic[S]):
         """Write the events, unless the block failed."""
         self._is_over = True
         if exc_type is None and self._entry is not None and self.events:
-            messages = self._appender.messages(
-                self._id, self.events, self._following, self._metadata
-            )
-            written = await self._appender.append(self._id, self._entry, messages)
-            self.positions = written.positions
+            written = await self._appender.append(self._id, self._entry, self.events, self._cause)
+            self.positions, self.events = written.positions, written.events
+            self.entity = written.state

@@ -24,7 +24,7 @@ from messagedb.errors import ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 
 from ..operations import AsyncOperations
-from .appending import AsyncAppender
+from .appending import Appended, AsyncAppender, Cause
 from .editing import AsyncEditing
 from .loading import AsyncLoader
 
@@ -131,7 +131,7 @@ class AsyncEntityStore(Generic[S, C]):
             self._batch_size,
             stores_snapshots,
         )
-        self._appender = AsyncAppender(store, self._loader, self._applier)
+        self._appender = AsyncAppender(store, self._loader, self._applier, self._batch_size)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._category!r}, {len(self._loader.cache)} in memory>"
@@ -166,7 +166,9 @@ class AsyncEntityStore(Generic[S, C]):
         """
         check_store(store, AsyncOperations)
         bound = copy(self)
-        cache = EntityCache(sys.maxsize, self._loader.cache)
+        # Another client may be of another database.
+        ours = store._profile is self._client._profile  # pyright: ignore[reportPrivateUsage]
+        cache = EntityCache(sys.maxsize, self._loader.cache if ours else None)
         bound._use(store, cache, stores_snapshots=False)
         return bound
 
@@ -227,6 +229,7 @@ class AsyncEntityStore(Generic[S, C]):
         *,
         max_attempts: int = 4,
         following: Message[Any] | None = None,
+        name: str = "",
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
     ) -> Transacted[S]:
         """Load an entity, decide, and append what was decided, if nobody wrote in between.
@@ -240,10 +243,13 @@ class AsyncEntityStore(Generic[S, C]):
             max_attempts: how often it is decided at most. Between two attempts it waits a random
                 time, up to 20 ms at first and 1 s at most.
             following: the message that the command came as. The events follow it (``Metadata``),
-                and get ids that are made of its id: handled once more after a crash, and decided in
-                the same way, it is stored once. A second decision can be another one, as it is made
-                upon what the first one has left: let the decider tell from the state what was
-                handled, and give no events then, or use a transactional consumer and ``bind``.
+                and get ids that are made of its id, of the stream and of *name*, so that it is
+                answered once: where it was answered before, nothing is written, and the result
+                holds what is stored (``is_repeated``). That is known when the same ids come to be
+                written again, when the decision has more events than then, or raises; a decision
+                without events says nothing about it.
+            name: what is decided, where one message leads to several decisions about one entity,
+                also of several consumers: each needs a name of its own.
             metadata: of each event, instead of what follows that message.
 
         Raises:
@@ -251,7 +257,8 @@ class AsyncEntityStore(Generic[S, C]):
             ValidationError: the store is read-only or has no decider, or an event is of no
                 registered class. Nothing was sent.
             OutcomeUnknownError: sent and not answered; the events may be stored. Send the command
-                again.
+                again with the same *following*, or to a decider that tells from the state that it
+                was handled.
             Exception: what ``decide`` or ``evolve`` raised. Nothing was written.
         """
         key = self._key(id)
@@ -262,34 +269,35 @@ class AsyncEntityStore(Generic[S, C]):
                 "this entity store has a projection only, and nothing that decides: give it a "
                 "decider, or use edit(). Nothing was sent."
             )
+        cause = Cause(following, name, metadata)
         attempt = 0
         while True:
             attempt += 1
             entry = await self._loader.current(key)
-            state = self._applier.own(entry.entity)
-            events = tuple(self._decider.events(command, state))
-            if not events:
-                return Transacted(state, entry.version, attempts=attempt)
-            messages = self._appender.messages(key, events, following, metadata)
             try:
-                written = await self._appender.append(key, entry, messages)
+                events = self._decider.events(command, self._applier.own(entry.entity))
+            except Exception:
+                stored = await self._appender.find(key, cause)
+                if not stored:
+                    raise
+                return _transacted(await self._appender.before(key, stored), attempt)
+            if not events:
+                state = self._applier.own(entry.entity)
+                return Transacted(state, entry.version, attempts=attempt)
+            try:
+                return _transacted(await self._appender.append(key, entry, events, cause), attempt)
             except WrongExpectedVersionError as error:
                 delay = retry_delay(error, attempt, retry_version_conflicts=True)
                 if delay is None or attempt >= max_attempts:
                     raise
-                await sleep(delay)
-                continue
-            if written.entry is None:
-                newest = await self.load(id)
-            else:
-                newest = Loaded(self._applier.own(written.entry.entity), written.entry.version)
-            return Transacted(newest.entity, newest.version, events, written.positions, attempt)
+            await sleep(delay)
 
     def edit(
         self,
         id: str | UUID,
         *,
         following: Message[Any] | None = None,
+        name: str = "",
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
     ) -> AsyncEditing[S]:
         """Load an entity, and append what happens to it in a block, if nobody wrote in between.
@@ -306,6 +314,7 @@ class AsyncEntityStore(Generic[S, C]):
         Args:
             id: the part of the stream's name after the category.
             following: as in ``transact``.
+            name: as in ``transact``.
             metadata: as in ``transact``.
 
         Raises:
@@ -317,7 +326,8 @@ class AsyncEntityStore(Generic[S, C]):
         """
         key = self._key(id)
         self._check_writable()
-        return AsyncEditing(self._loader, self._appender, self._applier, key, following, metadata)
+        cause = Cause(following, name, metadata)
+        return AsyncEditing(self._loader, self._appender, self._applier, key, cause)
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -329,3 +339,14 @@ class AsyncEntityStore(Generic[S, C]):
     def _key(self, id: str | UUID) -> str:
         self.stream_name(id)
         return str(id)
+
+
+def _transacted(appended: Appended[S], attempts: int) -> Transacted[S]:
+    return Transacted(
+        appended.state,
+        appended.version,
+        appended.events,
+        appended.positions,
+        attempts,
+        appended.was_there,
+    )

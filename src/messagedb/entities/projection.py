@@ -52,9 +52,9 @@ class Projection(Generic[S]):
 
     A state is immutable (a frozen Struct or dataclass, a tuple, a number, a text, None), and the
     method gives the new one; or it may be changed in place, and the method gives None or another
-    object. What may be changed is copied (``copy``) before it is, so that an error midway changes
-    nothing that anybody else has. A frozen state has to be replaced as a whole: what it holds is
-    not copied.
+    object. (Where the initial state is None, None is always a state.) What may be changed is copied
+    (``copy``) before it is, so that an error midway changes nothing that anybody else has. A frozen
+    state has to be replaced as a whole: what it holds is not copied.
 
     A class that the client's registry does not have is added under its own name. Events of other
     types are passed over, and count for the version; with ``strict = True`` in the class they are
@@ -166,6 +166,8 @@ class Applier(Generic[S]):
             raise ValidationError(
                 f"{type(projection).__qualname__} takes no event: mark its methods with @applies"
             )
+        # Then None that a method gives is a state, and does not mean that one was changed in place.
+        self._none_is_state = projection.initial() is None
 
     def _types(
         self, function: Callable[..., Any], classes: list[type[Any]] | None
@@ -186,7 +188,7 @@ class Applier(Generic[S]):
 
     def initial(self) -> S:
         """The state of an entity without events."""
-        return self._projection.initial()
+        return self.own(self._projection.initial())
 
     def own(self, state: S) -> S:
         """A state that the one who asked may change: a copy, unless it cannot be changed."""
@@ -217,36 +219,35 @@ class Applier(Generic[S]):
                 raise
         return state
 
-    def can_apply(self, messages: Iterable[NewMessage]) -> bool:
-        """Whether new messages need not be read back first: each holds what its method takes."""
-        registry = self._registry
-        return all(
-            (cls := _class_of(message.data)) in registry and registry.type_of(cls) == message.type
-            for message in messages
-            if message.type in self._by_type or self._catch_all is not None
-        )
-
-    def apply_new(self, state: S, messages: Iterable[NewMessage]) -> S:
-        """The state after messages that are about to be written, where they can be applied.
-
-        The given one must be the caller's own: see ``own``.
+    def takes_raw(self, messages: Iterable[NewMessage]) -> bool:
+        """Whether a method is given one of new messages as a ``Message``, with its positions.
 
         Raises:
-            Exception: what a method raised.
+            ValidationError: a message has no method where that is strict. Nothing was sent.
         """
+        raw = False
         for message in messages:
-            function = self._by_type.get(message.type, self._catch_all)
-            if function is not None:
-                state = self._next(function, state, message.data)
-        return state
+            if self._by_type.get(message.type, self._catch_all) is None:
+                if self._projection.strict:
+                    raise ValidationError(
+                        f"no method of the projection takes {message.type!r}, and it is strict: "
+                        "the entity could not be loaded any more. Nothing was sent."
+                    )
+            elif self._registry.class_of(message.type) is None:
+                raw = True
+        return raw
 
     def _next(self, function: Callable[[S, Any], Any], state: S, event: Any) -> S:
         new = function(state, event)
         if new is not None:
             return cast("S", new)
+        if self._none_is_state:
+            return cast("S", None)
         if is_immutable(state):
-            self._check_nothing(function)
-            return cast("S", new)
+            raise ValidationError(
+                f"{name_of(function)} gave None, and the state is one that cannot be changed in "
+                "place: return the new state, or the one that it was given"
+            )
         return state
 
     def _pass_over(self, message: Message[Any]) -> None:
@@ -258,14 +259,3 @@ class Applier(Generic[S]):
                 "type",
                 f"no method of the projection takes {message.type!r}",
             )
-
-    def _check_nothing(self, function: Callable[..., Any]) -> None:
-        if self.initial() is not None:
-            raise ValidationError(
-                f"{name_of(function)} gave None, and the state is one that cannot be changed in "
-                "place: return the new state, or the one that it was given"
-            )
-
-
-def _class_of(value: object) -> type[Any]:
-    return type(value)

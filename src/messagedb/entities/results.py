@@ -37,11 +37,14 @@ class Transacted(Loaded[S], Generic[S], frozen=True):
     Attributes:
         entity: its state after the events.
         version: the position of the last event.
-        events: what was decided, in the order in which it was written; empty for nothing.
+        events: what is stored, in that order; empty for nothing.
         positions: of those events, in the entity's stream.
         attempts: how often it was decided, from 1: each further time after a conflict.
+        is_repeated: whether the message that it follows was answered before: nothing was written,
+            and events and positions are those of then.
     """
 
     events: tuple[Any, ...] = ()
     positions: tuple[int, ...] = ()
     attempts: int = 1
+    is_repeated: bool = False

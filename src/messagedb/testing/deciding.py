@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .._expectations import check_error, check_events, check_state
+from ..entities.commands import as_stored, new_messages
 from ..entities.decider import Decider
 from ..entities.projection import Applier, Projection, projection_of
 from ..messages import NewMessage
@@ -86,13 +87,14 @@ class Given(Generic[S, C]):
         return Outcome(events, self._after(state, events), None)
 
     def _after(self, state: S, events: tuple[object, ...]) -> S:
-        messages: list[NewMessage] = []
         for event in events:
             cls: type[Any] = type(event)
-            if cls not in self._registry:
+            if cls is not NewMessage and cls not in self._registry:
                 self._registry.add(cls)
-            messages.append(NewMessage(self._registry.type_of(cls), event))
-        return self._applier.apply_new(state, messages)
+        messages = new_messages(self._registry, events, "given-1")
+        self._applier.takes_raw(messages)
+        made = as_stored(self._registry, messages, "given-1", 0, decimals=False)
+        return self._applier.apply(self._applier.own(state), made)
 
 
 class Outcome(Generic[S]):
