@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -39,7 +40,8 @@ async def test_they_are_stored_at_the_interval(client: AsyncClient, category: st
     assert (first.type, first.metadata) == ("Recorded", None)
     assert first.data["entityData"] == {"owner": "", "balance": 6, "events": 3}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.data["time"])
-    assert set(first.data) == {"entityData", "entityVersion", "time"}
+    assert set(first.data) == {"entityData", "entityVersion", "time", "streamName"}
+    assert first.data["streamName"] == f"{category}-1"
 
 
 async def test_two_round_trips_at_most(
@@ -169,13 +171,20 @@ async def test_a_codec_of_ones_own(client: AsyncClient, category: str) -> None:
         Account,
         interval=1,
         specifier=category,
-        encode=lambda account: {"total": account.balance},
-        decode=lambda data: Account(balance=data["total"]),
+        encode=lambda account: {"total": account.balance, "of": account.events},
+        decode=lambda data: Account(balance=data["total"], events=data.get("of", 9)),
     )
     await client.write_message(f"{category}-1", Deposited(5))
-    for loaded in (Account("", 5, 1), Account("", 5, 0)):
+    for _ in range(2):
         accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
-        assert await accounts.get("1") == loaded
+        assert await accounts.get("1") == Account("", 5, 1)
+    stored = await client.get_last_stream_message(snapshots.stream_name("1"))
+    assert stored is not None
+    assert stored.data["entityData"] == {"total": 5, "of": 1}
+    data = {"entityData": {"total": 7}, "entityVersion": 0}
+    await client.write_message(snapshots.stream_name("1"), NewMessage("Recorded", data))
+    fresh = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    assert await fresh.get("1") == Account("", 7, 9)
 
 
 async def test_none_are_stored_from_within_a_transaction(
@@ -233,7 +242,7 @@ async def test_a_state_of_many_kinds(store_url: str, category: str, decimals: bo
         assert await client.stream_version(snapshots.stream_name("1")) == 0
         message = await client.get_last_stream_message(snapshots.stream_name("1"))
         assert message is not None
-        assert snapshots.entry_of(message).entity == rich
+        assert snapshots.entry_of(message, f"{category}-1").entity == rich
 
 
 async def test_a_state_that_would_not_be_the_same(
@@ -253,3 +262,56 @@ async def test_a_state_that_would_not_be_the_same(
         assert await entities.load("1") == Loaded(Rich(free=datetime(2026, 1, 1)), 0)
     assert "would not be the same" in caplog.text
     assert await client.stream_version(f"rich{category}:snapshot-1") == NO_STREAM
+
+
+async def test_entities_of_two_categories_with_one_class(
+    client: AsyncClient, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    snapshots = snapshots_of(category, 1)
+    for name, amount in (("a", 1000), ("b", 1)):
+        await client.write_message(f"{category}{name}-1", Deposited(amount))
+        accounts = AsyncEntityStore(
+            client, f"{category}{name}", decider=DECIDER, snapshots=snapshots
+        )
+        with caplog.at_level(logging.WARNING, "messagedb.entities"):
+            assert await accounts.load("1") == Loaded(Account("", amount, 1), 0)
+    assert f"it is of stream '{category}a-1' and not of '{category}b-1'" in caplog.text
+    assert "a specifier" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "free", [(1, 2), defaultdict(int), {1: "a"}, 1.25], ids=["tuple", "defaultdict", "key", "float"]
+)
+async def test_what_would_not_be_the_same_is_not_stored(
+    store_url: str, category: str, free: Any
+) -> None:
+    def evolve(state: Rich, event: Deposited) -> Rich:
+        return Rich(free=free)
+
+    async with AsyncClient(store_url, max_size=1, decimals=True) as client:
+        snapshots = Snapshots(Rich, interval=2, specifier=category)
+        entities = AsyncEntityStore(
+            client, category, projection=Projection.of(Rich, evolve), snapshots=snapshots
+        )
+        for _ in range(3):
+            await client.write_messages(f"{category}-1", [Deposited(5), Deposited(5)])
+            await entities.load("1")
+        assert await client.stream_version(snapshots.stream_name("1")) == NO_STREAM
+
+
+async def test_an_encode_that_fails_hinders_nothing(
+    client: AsyncClient, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(account: Account) -> dict[str, Any]:
+        raise AttributeError("none of these")
+
+    snapshots = Snapshots(
+        Account, interval=2, specifier=category, encode=fail, decode=lambda data: Account()
+    )
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    with caplog.at_level(logging.WARNING, "messagedb.entities"):
+        for _ in range(5):
+            await accounts.transact("1", Deposit(1))
+            assert (await accounts.load("1")).exists
+    # Not at each load: after two more events.
+    assert caplog.text.count("none of these") == 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from messagedb.entities.arguments import entity_stream
 from messagedb.entities.cache import EntityCache, Entry
-from messagedb.errors import MessageDBError, MessageDecodeError
+from messagedb.errors import MessageDecodeError
 from messagedb.expected_version import NO_STREAM
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class AsyncLoader(Generic[S]):
         if message is None:
             return None
         try:
-            return self._snapshots.entry_of(message)
+            return self._snapshots.entry_of(message, self.stream_name(id))
         except MessageDecodeError as error:
             log.warning("the snapshot is passed over, and all events are read: %s", error)
             return None
@@ -172,9 +172,16 @@ class AsyncLoader(Generic[S]):
         if not snapshots.is_due(entry.version, entry.snapshot_version):
             return entry
         try:
-            message = snapshots.message_of(entry.entity, entry.version)
+            message = snapshots.message_of(
+                entry.entity, entry.version, self.stream_name(id), decimals=self._store.decimals
+            )
             await self._store.write_message(snapshots.stream_name(id), message)
-        except MessageDBError as error:
-            log.warning("the snapshot of entity %s could not be stored: %s", id, error)
-            return entry
+        except Exception as error:  # also of the user's own encode
+            log.warning(
+                "the snapshot of %s could not be stored; that is tried again after %s more events: "
+                "%s",
+                self.stream_name(id),
+                snapshots.interval,
+                error,
+            )
         return Entry(entry.entity, entry.version, entry.version)

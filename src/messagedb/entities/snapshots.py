@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
+from .._json import decode_object, encode_object
 from ..errors import MessageDecodeError, ValidationError
 from ..expected_version import NO_STREAM
 from ..messages import NewMessage
 from ..streams import snapshot_stream_name
 from .cache import Entry
+from .sameness import is_same
 
 if TYPE_CHECKING:
     from ..messages import Message
@@ -22,20 +24,21 @@ __all__ = ["Snapshots"]
 S = TypeVar("S")
 
 _RECORDED = "Recorded"
+_STREAM = "streamName"  # a key of ours, which Eventide passes over
 
 
 class Snapshots(Generic[S]):
     """How the state of entities is stored now and then, so that not all events need be read.
 
     In stream ``<entityClass><specifier>:snapshot-<id>``, messages of type ``Recorded`` with
-    ``{"entityData": {…}, "entityVersion": n, "time": "…"}``: a Ruby service can use them, and the
-    other way round. (For that the state's keys have to be camelCase: ``rename="camel"``.) Only the
-    last one of a stream is looked at, so older ones may be deleted at any time, and all of them,
-    too: they can be made again of the events.
+    ``{"entityData": {…}, "entityVersion": n, "time": "…"}``, and the stream of the events: a Ruby
+    service can use them, and the other way round. (For that the state's keys have to be camelCase:
+    ``rename="camel"``.) Only the last one of a stream is looked at, so older ones may be deleted at
+    any time, and all of them, too: they can be made again of the events.
 
     When the class of the state changes so that an older snapshot would be read as something wrong,
-    give another *specifier*. One that does not fit the class any more is passed over, and all
-    events are read.
+    give another *specifier*; also where entities of two categories have one class. One that does
+    not fit the class any more is passed over, and all events are read.
 
     Args:
         entity: the class of the state: a msgspec Struct or a dataclass, or any with *encode* and
@@ -81,12 +84,20 @@ class Snapshots(Generic[S]):
         """Whether an entity at a version is to be stored, where the last snapshot is of another."""
         return version - snapshot_version >= self.interval
 
-    def message_of(self, state: S, version: int) -> NewMessage:
+    def message_of(
+        self, state: S, version: int, entity_stream: str, *, decimals: bool
+    ) -> NewMessage:
         """Make the message that stores a state.
 
+        Args:
+            state: of the entity.
+            version: the position of its last event.
+            entity_stream: the stream of its events.
+            decimals: whether the client reads fractions as Decimals.
+
         Raises:
-            ValidationError: msgspec cannot make a JSON object of the state, or not one that it
-                would read back as the same.
+            ValidationError: the state cannot be stored, or would not be read back as the same.
+                Nothing was sent.
         """
         try:
             encoded: Any = self._encoded(state)
@@ -100,24 +111,29 @@ class Snapshots(Generic[S]):
                 f"the state of class {type(state).__qualname__} is no JSON object and cannot be "
                 "stored as a snapshot: give encode and decode. Nothing was sent."
             )
-        if self._decode is None and not self._reads_back(cast("object", encoded), state):
+        text = encode_object(encoded, what="entityData", decimals=decimals) or "{}"
+        if not is_same(self._decoded(decode_object(text, decimals=decimals)), state):
             raise ValidationError(
                 f"the state would not be the same when {type(state).__qualname__} is read back "
                 "from a snapshot: annotate each field as what it holds, or give encode and decode. "
                 "Nothing was sent."
             )
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return NewMessage(
-            _RECORDED, {"entityData": encoded, "entityVersion": version, "time": time}
-        )
+        data = {
+            "entityData": encoded,
+            "entityVersion": version,
+            "time": time,
+            _STREAM: entity_stream,
+        }
+        return NewMessage(_RECORDED, data)
 
-    def entry_of(self, message: Message[Any]) -> Entry[S]:
+    def entry_of(self, message: Message[Any], entity_stream: str) -> Entry[S]:
         """Give the state of the last message of a stream of snapshots.
 
-        Its type, metadata and further keys are not looked at. (Facts 2.5, 7.1.)
+        Its type, metadata and unknown keys are not looked at. (Facts 2.5, 7.1.)
 
         Raises:
-            MessageDecodeError: it is no snapshot, or not one of the class.
+            MessageDecodeError: it is no snapshot, not one of the class, or of another stream.
         """
         data: Any = message.data
         values = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
@@ -125,13 +141,16 @@ class Snapshots(Generic[S]):
         encoded = values.get("entityData", values.get("entity_data"))
         if not isinstance(version, int) or isinstance(version, bool) or version <= NO_STREAM:
             raise self._unusable(message, f"its entityVersion is {version!r}")
+        if values.get(_STREAM, entity_stream) != entity_stream:
+            raise self._unusable(
+                message,
+                f"it is of stream {values[_STREAM]!r} and not of {entity_stream!r}: entities of "
+                "two categories have one class, give their snapshots each a specifier",
+            )
         if not isinstance(encoded, dict):
             raise self._unusable(message, "its entityData is no object")
         try:
-            if self._decode is None:
-                state = msgspec.convert(encoded, self._entity, str_keys=True)
-            else:
-                state = self._decode(cast("dict[str, Any]", encoded))
+            state = self._decoded(cast("dict[str, Any]", encoded))
         except Exception as error:
             reason = f"its entityData does not fit {self._entity.__qualname__} ({error})"
             raise self._unusable(message, reason) from error
@@ -142,15 +161,10 @@ class Snapshots(Generic[S]):
             return dict(self._encode(state))
         return msgspec.to_builtins(state, str_keys=True)
 
-    def _reads_back(self, encoded: object, state: S) -> bool:
-        """Whether the class makes the same state of it; by what it is made of if it has no ==."""
-        try:
-            read = msgspec.convert(encoded, self._entity, str_keys=True)
-        except msgspec.ValidationError:
-            return False
-        if type(state).__eq__ is object.__eq__:
-            return bool(self._encoded(read) == encoded)
-        return bool(read == state)
+    def _decoded(self, encoded: Any) -> S:
+        if self._decode is not None:
+            return self._decode(encoded)
+        return msgspec.convert(encoded, self._entity, str_keys=True)
 
     def _unusable(self, message: Message[Any], reason: str) -> MessageDecodeError:
         return MessageDecodeError(

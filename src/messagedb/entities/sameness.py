@@ -1,0 +1,43 @@
+"""Whether two states are the same to whoever uses them, which ``==`` alone does not tell."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import msgspec
+
+
+def is_same(first: Any, second: Any) -> bool:
+    """Whether two values are of the same classes all the way down, and hold the same.
+
+    A defaultdict is no dict, a tuple no list, and 1 is not 1.0; what a class leaves out of its
+    comparison is compared, too. The order of keys is not: the server stores JSON with one of its
+    own.
+    """
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict):
+        ours: dict[Any, Any] = first
+        theirs: dict[Any, Any] = second
+        return ours.keys() == theirs.keys() and all(
+            is_same(value, theirs[key]) for key, value in ours.items()
+        )
+    if isinstance(first, (list, tuple)):
+        ones, others = cast("list[Any]", first), cast("list[Any]", second)
+        return len(ones) == len(others) and all(map(is_same, ones, others))
+    names = _fields(first)
+    if names is not None:
+        return all(
+            is_same(getattr(first, name, msgspec.UNSET), getattr(second, name, msgspec.UNSET))
+            for name in names
+        )
+    return bool(first == second)
+
+
+def _fields(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_fields__
+    if dataclasses.is_dataclass(value):
+        return tuple(field.name for field in dataclasses.fields(value))
+    return None
