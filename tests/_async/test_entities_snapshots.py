@@ -280,7 +280,9 @@ async def test_entities_of_two_categories_with_one_class(
 
 
 @pytest.mark.parametrize(
-    "free", [(1, 2), defaultdict(int), {1: "a"}, 1.25], ids=["tuple", "defaultdict", "key", "float"]
+    "free",
+    [(1, 2), defaultdict[str, int](int), {1: "a"}, 1.25],
+    ids=["tuple", "defaultdict", "key", "float"],
 )
 async def test_what_would_not_be_the_same_is_not_stored(
     store_url: str, category: str, free: Any
