@@ -8,24 +8,20 @@ from typing import Any, cast
 import msgspec
 
 
-def is_same(first: Any, second: Any) -> bool:
+def is_same(first: object, second: object) -> bool:
     """Whether two values are of the same classes all the way down, and hold the same.
 
     A defaultdict is no dict, a tuple no list, and 1 is not 1.0; what a class leaves out of its
     comparison is compared, too. The order of keys is not: the server stores JSON with one of its
     own.
     """
-    if type(first) is not type(second):
+    kind: type[Any] = type(first)
+    if kind is not type(second):
         return False
-    if isinstance(first, dict):
-        ours: dict[Any, Any] = first
-        theirs: dict[Any, Any] = second
-        return ours.keys() == theirs.keys() and all(
-            is_same(value, theirs[key]) for key, value in ours.items()
-        )
-    if isinstance(first, (list, tuple)):
-        ones, others = cast("list[Any]", first), cast("list[Any]", second)
-        return len(ones) == len(others) and all(map(is_same, ones, others))
+    if issubclass(kind, dict):
+        return _same_items(cast("dict[Any, Any]", first), cast("dict[Any, Any]", second))
+    if issubclass(kind, (list, tuple)):
+        return _same_values(cast("list[Any]", first), cast("list[Any]", second))
     names = _fields(first)
     if names is not None:
         return all(
@@ -35,7 +31,17 @@ def is_same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def _fields(value: Any) -> tuple[str, ...] | None:
+def _same_items(ours: dict[Any, Any], theirs: dict[Any, Any]) -> bool:
+    return ours.keys() == theirs.keys() and all(
+        is_same(value, theirs[key]) for key, value in ours.items()
+    )
+
+
+def _same_values(ours: list[Any], theirs: list[Any]) -> bool:
+    return len(ours) == len(theirs) and all(map(is_same, ours, theirs))
+
+
+def _fields(value: object) -> tuple[str, ...] | None:
     if isinstance(value, msgspec.Struct):
         return value.__struct_fields__
     if dataclasses.is_dataclass(value):

@@ -119,7 +119,7 @@ class Snapshots(Generic[S]):
                 "Nothing was sent."
             )
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        data = {
+        data: dict[str, Any] = {
             "entityData": encoded,
             "entityVersion": version,
             "time": time,
