@@ -35,6 +35,7 @@ from tests._async.accounts import (
     decide,
     evolve,
 )
+from tests.support.backend import make_url
 from tests.support.background_async import Background
 
 
@@ -348,3 +349,126 @@ async def test_a_projection_decides_nothing(client: AsyncClient, category: str) 
     for attempts in (0, -1, True, 1.5):
         with pytest.raises(ValidationError, match="max_attempts"):
             await accounts.transact("1", Deposit(1), max_attempts=attempts)  # type: ignore[arg-type]
+
+
+async def command_of(client: AsyncClient, category: str) -> Message[Any]:
+    """Give a command as it was read."""
+    await client.write_message(f"{category}:command-1", NewMessage("Deposit", {"amount": 5}))
+    command = await client.get_last_stream_message(f"{category}:command-1")
+    assert command is not None
+    return command
+
+
+async def test_a_command_again_that_would_be_decided_otherwise(
+    client: AsyncClient, category: str
+) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    command = await command_of(client, category)
+    await accounts.transact("1", Deposit(4))
+    first = await accounts.transact("1", Withdraw(4), following=command)
+    assert (first.entity, first.positions) == (Account("", 0, 3), (1, 2))
+    assert not first.is_repeated
+    # The account is empty now, and a decision would refuse it.
+    again = await accounts.transact("1", Withdraw(4), following=command)
+    assert again.is_repeated
+    assert (again.entity, again.version) == (Account("", 0, 3), 2)
+    assert (again.events, again.positions) == ((Withdrawn(2), Withdrawn(2)), (1, 2))
+    with pytest.raises(Refused):
+        await accounts.transact("1", Withdraw(4))
+
+
+async def test_a_command_again_that_would_have_more_events(
+    client: AsyncClient, category: str
+) -> None:
+    def growing(command: Any, account: Account) -> Any:
+        return [Deposited(1)] * (account.events + 1)
+
+    accounts = AsyncEntityStore(
+        client, category, decider=Decider(initial=Account, decide=growing, evolve=evolve)
+    )
+    command = await command_of(client, category)
+    first = await accounts.transact("1", Deposit(1), following=command)
+    assert (first.events, first.positions) == ((Deposited(1),), (0,))
+    again = await accounts.transact("1", Deposit(1), following=command)
+    assert again.is_repeated
+    assert (again.events, again.positions, again.attempts) == ((Deposited(1),), (0,), 1)
+    assert await client.stream_version(f"{category}-1") == 0
+
+
+async def test_two_decisions_because_of_one_message(client: AsyncClient, category: str) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    command = await command_of(client, category)
+    for name, amount in (("points", 5), ("stamps", 6)):
+        done = await accounts.transact("1", Deposit(amount), following=command, name=name)
+        assert not done.is_repeated
+    assert await accounts.get("1") == Account("", 11, 2)
+    without = await accounts.transact("1", Deposit(7), following=command, name="points")
+    assert (without.is_repeated, without.events) == (True, (Deposited(5),))
+    async with accounts.edit("1", following=command, name="edit") as account:
+        account.append(Deposited(1))
+    async with accounts.edit("1", following=command, name="edit") as account:
+        account.append(Deposited(100), Deposited(200))
+    assert (account.events, account.positions) == ((Deposited(1),), (2,))
+    assert await accounts.get("1") == Account("", 12, 3)
+
+
+async def test_a_block_is_entered_once(client: AsyncClient, category: str) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    account = accounts.edit("1")
+    async with account:
+        account.append(Deposited(5))
+    with pytest.raises(ValidationError, match="entered once"):
+        async with account:
+            pass
+    assert await accounts.get("1") == Account("", 5, 1)
+
+
+async def test_what_is_changed_after_it_was_decided_changes_nothing(
+    client: AsyncClient, category: str
+) -> None:
+    def decide(command: list[int], state: tuple[int, ...]) -> Listed:
+        return Listed(command)
+
+    def collect(state: tuple[int, ...], event: Listed) -> tuple[int, ...]:
+        event.numbers.append(99)
+        return (*state, *event.numbers)
+
+    lists = AsyncEntityStore(
+        client, category, decider=Decider(initial=tuple, decide=decide, evolve=collect)
+    )
+    given = [1, 2]
+    done = await lists.transact("1", given)
+    given.append(3)
+    assert done.entity == (1, 2, 99)
+    assert await lists.get("1") == (1, 2, 99)
+    stored = await client.get_last_stream_message(f"{category}-1")
+    assert stored is not None
+    assert stored.data == {"numbers": [1, 2]}
+
+
+class Listed(msgspec.Struct):
+    numbers: list[int]
+
+
+async def test_a_strict_store_writes_only_what_it_can_load(
+    client: AsyncClient, category: str
+) -> None:
+    strict = AsyncEntityStore(
+        client, category, projection=Projection.of(Ledger, Ledgers().moved, strict=True)
+    )
+    client.registry.add(Opened)
+    with pytest.raises(ValidationError, match="it is strict"):
+        async with strict.edit("1") as ledger:
+            ledger.append(Opened("Ada"))
+    assert await client.stream_version(f"{category}-1") == NO_STREAM
+
+
+async def test_another_client_has_nothing_of_what_is_in_memory(
+    client: AsyncClient, new_database: Any, category: str
+) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    await accounts.transact("1", Deposit(5))
+    url = make_url(new_database(), user="message_store")
+    async with AsyncClient(url, max_size=1) as other:
+        assert await accounts.bind(other).get("1") is None
+    assert await accounts.get("1") == Account("", 5, 1)
