@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from messagedb import (
     AsyncEntityStore,
     Message,
     MessageDecodeError,
+    MessageRegistry,
     NewMessage,
 )
 from messagedb.entities import Loaded, Projection, Snapshots, applies
@@ -33,6 +35,16 @@ from tests._async.accounts import (
 )
 
 EVENTS = [Opened("Ada"), Deposited(5), Withdrawn(2)]
+
+
+@pytest.fixture
+async def client(store_url: str) -> AsyncIterator[AsyncClient]:
+    """Give a client whose registry has the classes of these cases, and of no others."""
+    registry = MessageRegistry()
+    for cls in (Opened, Deposited, Withdrawn):
+        registry.add(cls)
+    async with AsyncClient(store_url, max_size=4, registry=registry) as client:
+        yield client
 
 
 async def test_the_state_is_what_the_events_make(client: AsyncClient, category: str) -> None:

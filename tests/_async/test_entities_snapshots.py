@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,14 +16,24 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, NewMessage
+from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, MessageRegistry, NewMessage
 from messagedb.entities import Loaded, Projection, Snapshots
-from tests._async.accounts import DECIDER, Account, Deposit, Deposited
+from tests._async.accounts import DECIDER, Account, Deposit, Deposited, Opened, Withdrawn
 
 
 def snapshots_of(category: str, interval: int = 3) -> Snapshots[Account]:
     # The stream's name is made of the class: the category makes it this test's own.
     return Snapshots(Account, interval=interval, specifier=category)
+
+
+@pytest.fixture
+async def client(store_url: str) -> AsyncIterator[AsyncClient]:
+    """Give a client whose registry has the classes of these cases, and of no others."""
+    registry = MessageRegistry()
+    for cls in (Opened, Deposited, Withdrawn):
+        registry.add(cls)
+    async with AsyncClient(store_url, max_size=4, registry=registry) as client:
+        yield client
 
 
 async def test_they_are_stored_at_the_interval(client: AsyncClient, category: str) -> None:

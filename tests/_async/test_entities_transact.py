@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from messagedb import (
     AsyncClient,
     AsyncEntityStore,
     Message,
+    MessageRegistry,
     NewMessage,
     ValidationError,
     WrongExpectedVersionError,
@@ -79,6 +81,16 @@ def write_behind(url: str, stream_name: str) -> None:
             "SELECT message_store.write_message(%s, %s, 'Deposited', '{\"amount\": 100}')",
             [str(uuid4()), stream_name],
         )
+
+
+@pytest.fixture
+async def client(store_url: str) -> AsyncIterator[AsyncClient]:
+    """Give a client whose registry has the classes of these cases, and of no others."""
+    registry = MessageRegistry()
+    for cls in (Opened, Deposited, Withdrawn):
+        registry.add(cls)
+    async with AsyncClient(store_url, max_size=4, registry=registry) as client:
+        yield client
 
 
 async def test_what_is_decided_is_written(client: AsyncClient, category: str) -> None:

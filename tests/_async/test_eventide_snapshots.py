@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from messagedb import AsyncClient, AsyncEntityStore, Message, NewMessage, Projection, Snapshots
+from messagedb import (
+    AsyncClient,
+    AsyncEntityStore,
+    Message,
+    MessageRegistry,
+    NewMessage,
+    Projection,
+    Snapshots,
+)
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "unit" / "vectors" / "snapshots.json").read_text()
@@ -47,6 +56,16 @@ def accounts_of(client: AsyncClient, category: str, interval: int = 99) -> Any:
         projection=Projection.of(RubyVecAccount, evolve),
         snapshots=Snapshots(RubyVecAccount, interval=interval, specifier=category),
     )
+
+
+@pytest.fixture
+async def client(store_url: str) -> AsyncIterator[AsyncClient]:
+    """Give a client whose registry has the classes of these cases, and of no others."""
+    registry = MessageRegistry()
+    for cls in [Added]:
+        registry.add(cls)
+    async with AsyncClient(store_url, max_size=4, registry=registry) as client:
+        yield client
 
 
 async def test_the_rows_that_are_written(client: AsyncClient, category: str) -> None:

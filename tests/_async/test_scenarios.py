@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, AsyncContext, AsyncEntityStore, NewMessage
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncContext,
+    AsyncEntityStore,
+    MessageRegistry,
+    NewMessage,
+)
 from messagedb.consumers import NO_RETRY
 from messagedb.testing import AsyncConsumerScenario, AsyncEntityScenario
 from tests._async.accounts import (
@@ -19,6 +28,16 @@ from tests._async.accounts import (
     Withdraw,
     Withdrawn,
 )
+
+
+@pytest.fixture
+async def client(store_url: str) -> AsyncIterator[AsyncClient]:
+    """Give a client whose registry has the classes of these cases, and of no others."""
+    registry = MessageRegistry()
+    for cls in (Opened, Deposited, Withdrawn, Open, Deposit, Withdraw):
+        registry.add(cls)
+    async with AsyncClient(store_url, max_size=4, registry=registry) as client:
+        yield client
 
 
 async def test_of_entities(client: AsyncClient, category: str) -> None:
