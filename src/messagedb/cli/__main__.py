@@ -1,0 +1,8 @@
+"""The same command as ``python -m messagedb.cli``."""
+
+from __future__ import annotations
+
+from . import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The command's frame: options that all commands share, and the list of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from . import _server_commands
+from ._ends import Group
+from ._output import Format, Output
+from ._store import Store
+
+app = typer.Typer(
+    cls=Group,
+    context_settings={"auto_envvar_prefix": "MESSAGEDB", "help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def shared(
+    ctx: typer.Context,
+    url: Annotated[
+        str,
+        typer.Option(
+            show_envvar=True,
+            help="The store: a URL or conninfo of PostgreSQL, or embedded:FOLDER. Without it: "
+            "an embedded store in your data folder.",
+        ),
+    ] = "",
+    schema: Annotated[
+        str, typer.Option(show_envvar=True, help="The schema of the message store.")
+    ] = "message_store",
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            show_envvar=True, help="Without it: a table on a terminal, JSON lines into a pipe."
+        ),
+    ] = None,
+    command_timeout: Annotated[
+        float, typer.Option(show_envvar=True, help="Seconds that one question may take.")
+    ] = 30.0,
+) -> None:
+    """Look into a Message DB, follow it, and look after its consumers.
+
+    Every option has a twin in the environment: `--url` is MESSAGEDB_URL, and the option
+    `--batch-size` of `read` is MESSAGEDB_READ_BATCH_SIZE.
+    """
+    output = Output(format)
+    ctx.obj = Store(url, schema=schema, command_timeout=command_timeout, output=output)
+
+
+def _add(module: Any) -> None:
+    module.add_to(app)
+
+
+for _module in (_server_commands,):
+    _add(_module)

@@ -1,0 +1,60 @@
+"""How a command ends: one clear line and an exit code, never a traceback for what is foreseen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from messagedb import MessageDBError, StoreUnavailableError
+
+
+class ExitCode(IntEnum):
+    """What the command's exit codes mean."""
+
+    OK = 0
+    REFUSED = 1  # the store, or what it holds, says no
+    USAGE = 2  # the command line is wrong; nothing was done
+    UNAVAILABLE = 3  # no store was reached
+    INTERRUPTED = 130  # Ctrl-C, as shells count it
+
+
+class Group(TyperGroup):
+    """The commands, each ended by one line where something foreseen went wrong."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command and turn what it raises into an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:  # whoever read has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.OK) from None
+        except StoreUnavailableError as error:
+            raise fail(str(error), ExitCode.UNAVAILABLE) from None
+        except MessageDBError as error:
+            raise fail(str(error), ExitCode.REFUSED) from None
+
+
+def fail(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
+    """Write one line to standard error, and give what ends the command.
+
+    Example::
+
+        raise fail("there is no message with this id")
+    """
+    line = " ".join(text.split())
+    print(f"messagedb: {line}", file=sys.stderr)
+    return typer.Exit(code)
+
+
+def refuse(text: str) -> typer.Exit:
+    """Give what ends the command because its arguments are wrong: nothing was done."""
+    return fail(text, ExitCode.USAGE)

@@ -1,0 +1,43 @@
+"""Which store a command works on, and the client that it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from messagedb import Client
+
+from ._output import Output
+
+
+class Store:
+    """The store of this run of the command, and where its output goes."""
+
+    def __init__(self, url: str, *, schema: str, command_timeout: float, output: Output) -> None:
+        self.is_default = not url
+        self.url = url or f"embedded:{default_folder()}"
+        self.schema = schema
+        self.command_timeout = command_timeout
+        self.output = output
+
+    @contextmanager
+    def client(self, *, max_size: int = 4) -> Generator[Client]:
+        """Open a client, and say on standard error which store it is if none was named."""
+        if self.is_default:
+            self.output.note(f"store: {self.url} (no --url and no MESSAGEDB_URL)")
+        with Client(
+            self.url,
+            schema=self.schema,
+            command_timeout=self.command_timeout,
+            max_size=max_size,
+            decimals=True,
+        ) as client:
+            yield client
+
+
+def default_folder() -> Path:
+    """Give the folder of the embedded store that is used where no other is named."""
+    return Path(platformdirs.user_data_dir("messagedb", appauthor=False)) / "store"
