@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import msgspec
 
 from messagedb import MessageRegistry
@@ -17,6 +19,10 @@ class Data(msgspec.Struct, frozen=True, rename="camel"):
     """What all messages have in common."""
 
 
+Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+"""Of another amount no message is written: it could not be read back."""
+
+
 # Commands to accounts, in streams account:command-<id>.
 
 
@@ -29,13 +35,13 @@ class Open(Data, frozen=True):
 @registry.add
 class Deposit(Data, frozen=True):
     account_id: str
-    amount: int
+    amount: Amount
 
 
 @registry.add
 class Withdraw(Data, frozen=True):
     account_id: str
-    amount: int
+    amount: Amount
 
 
 # Events of accounts, in streams account-<id>. The sequence is the global position of the command.
@@ -51,21 +57,21 @@ class Opened(Data, frozen=True):
 @registry.add
 class Deposited(Data, frozen=True):
     account_id: str
-    amount: int
+    amount: Amount
     sequence: int
 
 
 @registry.add
 class Withdrawn(Data, frozen=True):
     account_id: str
-    amount: int
+    amount: Amount
     sequence: int
 
 
 @registry.add
 class WithdrawalRejected(Data, frozen=True):
     account_id: str
-    amount: int
+    amount: Amount
     sequence: int
 
 
@@ -77,7 +83,7 @@ class Transfer(Data, frozen=True):
     funds_transfer_id: str
     from_account_id: str
     to_account_id: str
-    amount: int
+    amount: Amount
 
 
 # Events of transfers, in streams fundsTransfer-<id>.
@@ -88,7 +94,7 @@ class Initiated(Data, frozen=True):
     funds_transfer_id: str
     from_account_id: str
     to_account_id: str
-    amount: int
+    amount: Amount
 
 
 @registry.add

@@ -26,6 +26,7 @@ class Upcasters:
 
     def __init__(self) -> None:
         self._given: dict[str | type[Any], dict[int, Upcaster]] = {}
+        self._steps: dict[type[Any], dict[int, Upcaster]] = {}  # as they were asked for
 
     def add(self, key: str | type[Any], function: Upcaster, from_version: int) -> None:
         """Register one.
@@ -47,9 +48,14 @@ class Upcasters:
         if there is not None and there is not function:
             raise _twice(there, function, from_version, _shown(key))
         self._given.setdefault(key, {})[from_version] = function
+        self._steps.clear()
 
     def steps(self, entry: Registered) -> dict[int, Upcaster]:
-        """The upcasters of a class, by the version that they take."""
+        """The upcasters of a class, by the version that they take.
+
+        Raises:
+            ValidationError: by two of its names there are two of one version.
+        """
         steps: dict[int, Upcaster] = {}
         keys: tuple[str | type[Any], ...] = (entry.cls, *entry.names)
         for key in keys:
@@ -106,7 +112,12 @@ class Upcasters:
             raise _undecodable(message, str(error)) from error
         if type(data) is not dict:
             raise _undecodable(message, "it is not a JSON object, which upcasters take")
-        steps = self.steps(entry)
+        steps = self._steps.get(entry.cls)
+        if steps is None:
+            try:
+                steps = self._steps[entry.cls] = self.steps(entry)
+            except ValidationError as error:
+                raise _undecodable(message, f"its upcasters cannot be told: {error}") from error
         for version in range(there, wanted):
             if version not in steps:
                 raise _undecodable(

@@ -18,6 +18,7 @@ class _Marked(msgspec.Struct):
 
 _marked = msgspec.json.Decoder(_Marked | None).decode
 _is_version = re.compile(r"[1-9][0-9]{0,17}").fullmatch
+_SMALL = {str(version): version for version in range(1, 1000)}
 
 
 def check_version(value: Any, what: str) -> int:
@@ -41,8 +42,11 @@ def stored_version(metadata: str | None) -> int:
     value = None if marked is None else marked.version
     if value is None:
         return 1
-    if value.__class__ is str and _is_version(value):
-        return int(value)
+    if value.__class__ is str:
+        if (small := _SMALL.get(value)) is not None:
+            return small
+        if _is_version(value):
+            return int(value)
     if value.__class__ is int and value >= 1:
         return int(value)
     raise ValueError(f"{value!r:.60} is not a version: it must be the text of an integer from 1")

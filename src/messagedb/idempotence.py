@@ -62,7 +62,9 @@ def reservation(command: Message[Any], stream_name: str) -> NewMessage:
         Metadata.following(command), schema_version=Metadata.of(command).schema_version
     )
     id = derived_id("reservation", str(command.id), stream_name)
-    return NewMessage(command.type, command.data, metadata, id)
+    # As it is stored, not as a class sees it that is at a newer version.
+    data = command if command._types is None else msgspec.structs.replace(command, _types=None)
+    return NewMessage(command.type, data.data, metadata, id)
 
 
 def _check_message(command: object) -> None:

@@ -103,9 +103,10 @@ async def rows_fetched(tx: Any) -> int:
     calls them returned.
     """
     cursor = await tx.connection.execute(
-        "SELECT pg_stat_get_xact_tuples_fetched(indrelid) + pg_stat_get_xact_tuples_returned(indrelid)"
-        " + sum(pg_stat_get_xact_tuples_fetched(indexrelid))"
-        " FROM pg_index WHERE indrelid = 'message_store.messages'::regclass GROUP BY indrelid"
+        "SELECT pg_stat_get_xact_tuples_fetched(indrelid)"
+        " + pg_stat_get_xact_tuples_returned(indrelid)"
+        " + sum(pg_stat_get_xact_tuples_fetched(indexrelid)) FROM pg_index"
+        " WHERE indrelid = 'message_store.messages'::regclass GROUP BY indrelid"
     )
     (number,) = await cursor.fetchone()
     return int(number)

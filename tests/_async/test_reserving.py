@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from psycopg import AsyncConnection
 
@@ -14,14 +15,19 @@ from messagedb import (
     AsyncContext,
     DuplicateMessageError,
     Message,
+    MessageRegistry,
+    Metadata,
     NewMessage,
     ValidationError,
     reserve_async,
 )
 from messagedb.idempotence import reservation
-from messagedb.metadata import Metadata
 from tests._async.consuming import stream_of
 from tests.support.background_async import Background
+
+
+class Deposit(msgspec.Struct):
+    n: int
 
 
 async def commands(client: AsyncClient, category: str, count: int) -> list[Message[Any]]:
@@ -43,6 +49,24 @@ async def test_the_first_command_has_the_key(client: AsyncClient, category: str)
     assert (copy.type, copy.data, done.type) == ("Deposit", first.data, "Done")
     assert Metadata.of(copy).follows(first)
     assert copy.id != first.id
+
+
+async def test_what_is_reserved_is_copied_as_it_is_stored(store_url: str, category: str) -> None:
+    registry = MessageRegistry()
+    registry.add(Deposit, version=2)
+    registry.upcaster(Deposit, lambda data: {"n": data["number"]}, from_version=1)
+    async with AsyncClient(store_url, registry=registry) as client:
+        stream, key = f"{category}:command-1", f"{category}Key-k"
+        await client.write_message(
+            stream, NewMessage("Deposit", {"number": 5}, {"schemaVersion": "1"})
+        )
+        async for command in client.read_stream(stream, types=registry.types(Deposit)):
+            assert command.data == Deposit(5)
+            assert await reserve_async(client, command, key)
+        (copy,) = await client.get_stream_messages(key)
+        assert copy.data == {"number": 5}
+        assert Metadata.of(copy).schema_version == "1"
+        assert registry.decode(copy) == Deposit(5)
 
 
 async def test_in_a_transaction_the_reservation_goes_with_it(

@@ -163,6 +163,17 @@ def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> Non
     assert hand(handlers, "Local", {"a": 1}) == Local(1)
 
 
+def test_an_annotation_means_the_names_of_its_own_module(handlers: Handlers) -> None:
+    class Local(msgspec.Struct):
+        a: int = 0
+
+    elsewhere: dict[str, Any] = {"__name__": "elsewhere"}
+    exec("def handle(given: Local) -> None: ...", elsewhere)
+    with pytest.raises(ValidationError, match="'Local' of handler handle cannot be resolved"):
+        handlers.add(elsewhere["handle"], (), names_around(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+    assert Local() == Local(0)
+
+
 def test_a_decorated_function_keeps_its_annotations(handlers: Handlers) -> None:
     @functools.wraps(event)
     def wrapper(*given: Any) -> Any:

@@ -60,6 +60,15 @@ def test_a_subclass_has_the_methods_of_its_base_and_may_give_others() -> None:
     assert applied(Doubled(), Added(5), Removed(2)) == 8
 
 
+def test_a_method_that_hides_a_marked_one_is_marked_too() -> None:
+    class Doubled(Total):
+        def added(self, total: int, event: Added) -> int:
+            return total + 2 * event.number
+
+    with pytest.raises(ValidationError, match="with @applies: mark it as well"):
+        applied(Doubled(), Added(5))
+
+
 def test_classes_that_only_a_function_knows() -> None:
     @dataclasses.dataclass(frozen=True)
     class Noted:

@@ -285,6 +285,20 @@ def test_two_upcasters_of_one_version_are_refused(registry: MessageRegistry) -> 
         registry.check()
 
 
+def test_upcasters_that_are_added_later_count(registry: MessageRegistry) -> None:
+    first = stored('{"amt": 5}', '{"schemaVersion": "1"}')
+    assert registry.decode(first) == Deposited(5, "unknown")
+    registry.upcaster("MoneyDeposited", to_3, from_version=1)
+    with pytest.raises(MessageDecodeError, match="has an upcaster from version 1 already, to_2"):
+        registry.decode(first)
+    gap = MessageRegistry()
+    gap.add(Closed, version=2)
+    with pytest.raises(MessageDecodeError, match="no upcaster from version 1 to 2"):
+        gap.decode(stored("{}", None, "Closed"))
+    gap.upcaster(Closed, lambda data: {"reason": "x"}, from_version=1)
+    assert gap.decode(stored("{}", None, "Closed")) == Closed("x")
+
+
 def test_upcasters_of_an_alias_are_those_of_the_class() -> None:
     registry = MessageRegistry()
     registry.upcaster("Shut", lambda data: {"reason": data["why"]}, from_version=1)

@@ -124,8 +124,8 @@ class AsyncConsumerScenario:
     async def when(self, stream_name: str, *messages: Any) -> None:
         """Write messages and have them handled. A handler's error is kept for ``then_raises``."""
         self._error = None
-        self._head = await self._client.store_head() or 0
         await self._client.write_messages(stream_name, messages)
+        self._head = await self._client.store_head() or 0
         try:
             await self._consumer.run(until="caught_up")
         except HandlerError as error:
