@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,10 @@ Ada has 70
 Bob has 30
 """
 
+READ_MODELS = shlex.quote(f"{ROOT}/examples/read_model")
 COMMANDS = {
-    f"{ROOT}/examples/read_model/read_model_async.py": READ_MODEL,
-    f"{ROOT}/examples/read_model/read_model_sync.py": READ_MODEL,
+    f"{READ_MODELS}/read_model_async.py": READ_MODEL,
+    f"{READ_MODELS}/read_model_sync.py": READ_MODEL,
     "-m examples.funds_transfer": FUNDS_TRANSFER,
     "-m examples.funds_transfer --sync": FUNDS_TRANSFER,
 }
@@ -47,9 +49,9 @@ def test_a_second_run_in_a_store_that_is_kept(tmp_path: Path) -> None:
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with some arguments, none of which has a space."""
+    """Run Python with some arguments, as a shell would split them."""
     return subprocess.run(
-        [sys.executable, "-W", "error", *command.split()],
+        [sys.executable, "-W", "error", *shlex.split(command)],
         cwd=folder,
         # Where the examples are modules.
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -88,8 +88,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Give the metadata of a message that was read, with its stream, positions and time.
 
         Values that are ``null`` are read as None; properties that are ``null`` or ``false``, as
-        none; a version that is a number, as its text. Metadata that is SQL NULL leaves the source
-        only.
+        none. Metadata that is SQL NULL leaves the source only.
 
         Raises:
             MessageDecodeError: the metadata is no JSON object, a value in it is not of its kind
@@ -108,8 +107,6 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             value = extra.pop(name, None)
             if value is None or (kind is OBJECT and value is False):
                 continue
-            if field == "schema_version" and value.__class__ is int:
-                value = str(value)  # as the registry reads it
             problem = problem_of(value, kind)
             if problem:
                 raise MessageDecodeError(

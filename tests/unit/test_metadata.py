@@ -99,14 +99,6 @@ def test_metadata_comes_of_a_read_message(given: Any) -> None:
         Metadata.of(given)
 
 
-def test_a_version_that_is_a_number_is_read_as_a_text() -> None:
-    stored = Message("x", "a-1", "T", 0, 1, None, '{"schemaVersion": 2}', 0)
-    assert Metadata.of(stored).schema_version == "2"
-    wrong = Message("x", "a-1", "T", 0, 1, None, '{"schemaVersion": true}', 0)
-    with pytest.raises(MessageDecodeError, match="schemaVersion"):
-        Metadata.of(wrong)
-
-
 def test_metadata_that_is_no_object() -> None:
     stored = Message("x", "a-1", "T", 0, 1, None, "[1]", 0)
     with pytest.raises(MessageDecodeError, match="metadata of message 0"):
