@@ -92,8 +92,8 @@ def tests(session: nox.Session) -> None:
     only, and those of cancellation at every step on the newest, too.
     """
     install(session, "test")
-    # Half of them wait for a server, a network or a process most of the time: two at once.
-    wanted = session.posargs or ["--ignore=tests/conformance", "-n2", "--dist=loadfile"]
+    # Half of them wait for a server, a network or a process most of the time: three at once.
+    wanted = session.posargs or ["--ignore=tests/conformance", "-n3", "--dist=loadfile"]
     if not session.posargs and session.python != PYTHONS[0]:
         wanted += ["--ignore-glob=*test_faults_*", "--ignore=tests/killing"]
         wanted += ["--ignore=tests/test_docs.py"]
