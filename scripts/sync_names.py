@@ -77,6 +77,8 @@ PACKAGE_NAMES = {
     "install_async": "install",
     "install_notify_async": "install_notify",
     "remove_notify_async": "remove_notify",
+    "uninstall_async": "uninstall",
+    "upgrade_async": "upgrade",
     "reserve_async": "reserve",
     "resize_group_async": "resize_group",
     "run_all_async": "run_all",

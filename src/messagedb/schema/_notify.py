@@ -11,7 +11,7 @@ from .._postgres_errors import first_line, translate
 from .._sql import quoted
 from ..errors import IncompatibleServerError, MessageDBError
 from ._own import OWN_SCHEMA, own_steps
-from ._plan import ROLE, with_role
+from ._plan import ROLE, refuse_standby, with_role
 from ._texts import text_of
 
 if TYPE_CHECKING:
@@ -144,16 +144,7 @@ def _check_table(facts: Facts, found: NotifyFacts, schema: str) -> None:
 
 
 def _check_rights(facts: Facts, found: NotifyFacts, schema: str) -> None:
-    if facts.in_recovery:
-        raise IncompatibleServerError(
-            "the server is a standby and takes no writes: connect to the primary "
-            f"(target_session_attrs=primary). {NOTHING}"
-        )
-    if facts.read_only:
-        raise IncompatibleServerError(
-            f"transactions of role {facts.user!r} in database {facts.database!r} are read-only: "
-            f"set default_transaction_read_only = off. {NOTHING}"
-        )
+    refuse_standby(facts, NOTHING)
     if not found.is_owner:
         raise IncompatibleServerError(
             f"role {facts.user!r} is not the owner of the table 'messages' of "

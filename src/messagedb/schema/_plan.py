@@ -205,6 +205,24 @@ def connect_arguments(conninfo: str) -> dict[str, Any]:
     return arguments
 
 
+def refuse_standby(facts: Facts, end: str) -> None:
+    """Refuse a server that takes no writes; *end* says what is now true in the database.
+
+    Raises:
+        IncompatibleServerError: it is a standby, or the role's transactions are read-only.
+    """
+    if facts.in_recovery:
+        raise IncompatibleServerError(
+            "the server is a standby and takes no writes: connect to the primary "
+            f"(target_session_attrs=primary). {end}"
+        )
+    if facts.read_only:
+        raise IncompatibleServerError(
+            f"transactions of role {facts.user!r} in database {facts.database!r} are read-only: "
+            f"set default_transaction_read_only = off. {end}"
+        )
+
+
 def _refuse(facts: Facts, schema: str) -> None:
     where = f"database {facts.database!r}"
     end = "Nothing was installed."
@@ -219,16 +237,7 @@ def _refuse(facts: Facts, schema: str) -> None:
             f"the server is PostgreSQL {facts.server_version // 10000}, and the schema needs "
             f"{OLDEST_SERVER // 10000} or later: upgrade it. {end}"
         )
-    if facts.in_recovery:
-        raise IncompatibleServerError(
-            "the server is a standby and takes no writes: connect to the primary "
-            f"(target_session_attrs=primary). {end}"
-        )
-    if facts.read_only:
-        raise IncompatibleServerError(
-            f"transactions of role {facts.user!r} in {where} are read-only: set "
-            f"default_transaction_read_only = off. {end}"
-        )
+    refuse_standby(facts, end)
     if facts.encoding != "UTF8":
         raise IncompatibleServerError(
             f"{where} has the encoding {facts.encoding}; Message DB hashes the bytes of names, so "

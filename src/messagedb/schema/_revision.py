@@ -1,0 +1,181 @@
+"""Which revision of our SQL a database has: brought to this one, or taken away; no I/O."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import psycopg
+
+from .._postgres_errors import first_line, translate
+from .._sql import quoted
+from ..errors import IncompatibleServerError, MessageDBError, ValidationError
+from ._own import own_steps
+from ._plan import refuse_standby, with_role
+from ._texts import text_of
+
+if TYPE_CHECKING:
+    from ._facts import Facts
+
+REVISION: Final = 1
+"""The revision of the functions and views that this library installs."""
+
+INSPECT_REVISION: Final = """
+SELECT
+    to_regclass(format('%%I.messages', wanted.name)) IS NOT NULL,
+    obj_description(f.oid, 'pg_proc'),
+    coalesce(pg_has_role(f.proowner, 'USAGE'), false),
+    coalesce(pg_get_userbyid(f.proowner)::text, '')
+FROM (VALUES (%s::text)) AS wanted (name)
+LEFT JOIN pg_namespace AS n ON n.nspname = wanted.name
+LEFT JOIN pg_proc AS f
+    ON f.pronamespace = n.oid AND f.proname = 'message_store_version' AND f.pronargs = 0
+"""
+"""Asks for a `Revision`, given the schema's name. Reads catalogs only."""
+
+# What can be replaced in place. The table, its type and indexes cannot.
+_REPLACEABLE: Final = (
+    "stream_names",
+    "message_store_version",
+    "acquire_lock",
+    "stream_version",
+    "write_message",
+    "get_stream_messages",
+    "get_category_messages",
+    "get_last_stream_message",
+    "views",
+    "privileges",
+)
+_COMMENT: Final = re.compile(r"messagedb schema revision ([0-9]{1,9})").fullmatch
+_CREATE: Final = re.compile(r"^CREATE (?=FUNCTION|VIEW)", re.M)
+
+NOTHING: Final = "Nothing was changed."
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """What is known of the Message DB of a schema, as `INSPECT_REVISION` gives it.
+
+    Attributes:
+        comment: that of ``message_store_version()``: ours says which revision it is.
+    """
+
+    has_table: bool
+    comment: str | None
+    is_owner: bool
+    owner: str
+
+    @property
+    def number(self) -> int | None:
+        """The revision of our SQL; None where Message DB is not of us, or not there."""
+        found = _COMMENT(self.comment or "")
+        return int(found[1]) if found and self.has_table else None
+
+
+def revision_from_row(row: tuple[Any, ...]) -> Revision:
+    """The revision from the row that `INSPECT_REVISION` gave."""
+    return Revision(*row)
+
+
+def upgrade_steps(facts: Facts, found: Revision, schema: str) -> list[str]:
+    """Return the statements that bring our SQL there to this revision; none if it is there.
+
+    Of a Message DB that is not ours nothing is touched; our own schema beside it is.
+
+    Raises:
+        IncompatibleServerError: there is no Message DB, it is newer than this library, or the role
+            may not change it; the text names the cure.
+    """
+    where = _where(facts, schema)
+    if "get_category_messages" not in facts.functions:
+        raise IncompatibleServerError(
+            f"there is no Message DB in {where}: install it with messagedb.schema.install(), or "
+            f"name its schema with schema=. {NOTHING}"
+        )
+    own = own_steps(facts)
+    if found.number is None or found.number == REVISION:
+        return with_role(facts, own)
+    if found.number > REVISION:
+        raise IncompatibleServerError(
+            f"the Message DB in {where} is of revision {found.number}, which a newer messagedb has "
+            f"installed; this one knows {REVISION}. It can be used as it is: upgrade this library. "
+            f"{NOTHING}"
+        )
+    refuse_standby(facts, NOTHING)
+    _check_owner(facts, found, where)
+    texts = [_CREATE.sub("CREATE OR REPLACE ", text_of(name, schema)) for name in _REPLACEABLE]
+    return with_role(facts, [*texts, *own])
+
+
+def uninstall_steps(
+    facts: Facts, found: Revision, schema: str, *, has_messages: bool, drop_messages: bool
+) -> list[str]:
+    """Return the statements that take away what `install` made there; none if it is not there.
+
+    Raises:
+        ValidationError: it holds messages, and nobody said that they may go.
+        IncompatibleServerError: the Message DB is not ours, or the role may not drop it.
+    """
+    where = _where(facts, schema)
+    if not found.has_table and "get_category_messages" not in facts.functions:
+        return []
+    if found.number is None:
+        raise IncompatibleServerError(
+            f"the Message DB in {where} was not installed by messagedb, and is left to what "
+            f"installed it. {NOTHING}"
+        )
+    refuse_standby(facts, NOTHING)
+    _check_owner(facts, found, where)
+    if has_messages and not drop_messages:
+        raise ValidationError(
+            f"the Message DB in {where} holds messages, which would be gone: say drop_messages=True"
+            f" if that is meant. {NOTHING}"
+        )
+    texts = [text_of("uninstall", schema)]
+    if facts.own_tables and facts.may_create_own:
+        store = schema.replace("'", "''")
+        texts.append(f"DELETE FROM messagedb.positions WHERE store = '{store}'")
+        texts.append(text_of("own_uninstall", schema))
+    return texts
+
+
+def lock_and_look(schema: str) -> str:
+    """The statement that keeps all others from the table to the end of the transaction."""
+    return f"LOCK TABLE {quoted(schema)}.messages IN ACCESS EXCLUSIVE MODE"
+
+
+def any_message(schema: str) -> str:
+    """The question whether there is a message."""
+    return f"SELECT EXISTS (SELECT FROM {quoted(schema)}.messages)"
+
+
+def change_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+    """Give our error for one out of these steps; *lost*: whether the connection died of it."""
+    if lost:
+        return translate(
+            error, "The change is one transaction: it is made or not made. Make the call again."
+        )
+    if isinstance(error, psycopg.errors.DependentObjectsStillExist):
+        detail = " ".join((error.diag.message_detail or "").split())
+        return IncompatibleServerError(
+            f"something else in the database is built on Message DB ({first_line(error)}"
+            f"{': ' if detail else ''}{detail}): drop that first. {NOTHING}"
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return IncompatibleServerError(
+            f"the role may not change Message DB ({first_line(error)}). Connect as its owner or as "
+            f"a superuser. {NOTHING}"
+        )
+    return translate(error, NOTHING)
+
+
+def _where(facts: Facts, schema: str) -> str:
+    return f"schema {schema!r} of database {facts.database!r}"
+
+
+def _check_owner(facts: Facts, found: Revision, where: str) -> None:
+    if not found.is_owner:
+        raise IncompatibleServerError(
+            f"role {facts.user!r} is not the owner of the Message DB in {where}: connect as "
+            f"{found.owner!r}, or as a superuser. {NOTHING}"
+        )

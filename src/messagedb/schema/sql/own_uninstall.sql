@@ -1,0 +1,16 @@
+-- Our schema, unless it serves another Message DB of the database, or holds what is not ours.
+DO $messagedb$
+BEGIN
+    IF EXISTS (SELECT FROM messagedb.positions)
+        OR EXISTS (SELECT FROM pg_proc WHERE proname = 'get_category_messages')
+    THEN
+        RETURN;
+    END IF;
+    DROP FUNCTION IF EXISTS messagedb.notify_of_messages();
+    DROP TABLE messagedb.positions, messagedb.schema_version;
+    DROP SCHEMA messagedb;
+EXCEPTION
+    WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+        NULL;
+END
+$messagedb$;
