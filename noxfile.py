@@ -27,8 +27,9 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 
 def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
-    """Install messagedb with its embedded server, and what these dependency groups list."""
-    project = ["-e", ".[embedded]"] if editable else [".[embedded]"]
+    """Install messagedb with all that it can have, and what these dependency groups list."""
+    extras = ".[cli,embedded,otel]"
+    project = ["-e", extras] if editable else [extras]
     session.install(*project, *nox.project.dependency_groups(PROJECT, *groups))
 
 

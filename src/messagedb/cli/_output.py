@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +12,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 
 class Format(StrEnum):
@@ -27,7 +30,6 @@ class Output:
         default = Format.TABLE if sys.stdout.isatty() else Format.JSON
         self.format = format or default
         self.console = Console(highlight=False, markup=False, emoji=False)
-        self._encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
     @property
     def is_json(self) -> bool:
@@ -50,9 +52,37 @@ class Output:
             table.add_row(*(Text(_shown(row.get(column))) for column in columns))
         self.console.print(table)
 
+    def pages(self, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+        """Print rows as they come, a page at a time: lines in columns, or JSON lines.
+
+        A column grows with what it holds; the last one goes on to the end of the line.
+        """
+        widths = [len(column) for column in columns]
+        headed = False
+        for page in pages:
+            if self.is_json:
+                for row in page:
+                    self.json(row)
+            elif page:
+                cells = [[_shown(row.get(column)) for column in columns] for row in page]
+                widths = [
+                    max(width, *map(len, column))
+                    for width, column in zip(widths, zip(*cells, strict=True), strict=True)
+                ]
+                if not headed:
+                    self._columns([column.replace("_", " ") for column in columns], widths, "bold")
+                    headed = True
+                for row_cells in cells:
+                    self._columns(row_cells, widths)
+            sys.stdout.flush()
+
+    def _columns(self, cells: Sequence[str], widths: Sequence[int], style: str = "") -> None:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        self.console.print(line.rstrip(), style=style, soft_wrap=True)
+
     def json(self, value: Any) -> None:
         """Print one value as a line of JSON."""
-        sys.stdout.write(self._encoder.encode(value).decode() + "\n")
+        sys.stdout.write(_encode(value).decode() + "\n")
 
     def line(self, text: str) -> None:
         """Print a line for a person; into a pipe nothing."""
@@ -68,5 +98,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict | list):
-        return msgspec.json.encode(value, enc_hook=str).decode()
+        return _encode(value).decode()
+    if isinstance(value, datetime):  # of the server, in UTC
+        return value.strftime("%Y-%m-%d %H:%M:%S.%fZ")
     return str(value)

@@ -1,0 +1,155 @@
+"""Commands about messages: written, read, followed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from messagedb import ValidationError
+
+from ._output import Format
+from ._reading import first_position, followed, limited, pages
+from ._rows import COLUMNS, row_of
+from ._writing import json_object, messages_of, new_message, version_of
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(write)
+    app.command()(read)
+    app.command()(last)
+
+
+def write(
+    ctx: typer.Context,
+    stream_name: Annotated[str, typer.Argument(help="The stream, such as account-123.")],
+    type: Annotated[
+        str,
+        typer.Argument(
+            help="The message's type. Or - to write the messages of standard input, one JSON "
+            "object a line with type, data, metadata and id: all of them, or none."
+        ),
+    ],
+    data: Annotated[
+        str | None, typer.Argument(help="A JSON object, or - to take it from standard input.")
+    ] = None,
+    metadata: Annotated[str | None, typer.Option(show_envvar=False, help="A JSON object.")] = None,
+    id: Annotated[
+        UUID | None,
+        typer.Option(
+            show_envvar=False,
+            help="The message's UUID. Written twice with the same one, it is stored once.",
+        ),
+    ] = None,
+    expected_version: Annotated[
+        str,
+        typer.Option(
+            show_envvar=False,
+            help="any, no-stream, stream-exists, or the position of the stream's last message.",
+        ),
+    ] = "any",
+) -> None:
+    """Write a message to a stream, or several together."""
+    store = ctx.obj
+    version = version_of(expected_version)
+    if type == "-":
+        if data is not None or metadata is not None or id is not None:
+            raise ValidationError(
+                "with - for the type, data, metadata and id are those of the lines. Nothing was "
+                "sent."
+            )
+        messages = messages_of(sys.stdin)
+    else:
+        text = sys.stdin.read() if data == "-" else data
+        messages = [
+            new_message(type, json_object(text, "data"), json_object(metadata, "metadata"), id)
+        ]
+    with store.client(max_size=1) as client:
+        positions = client.write_messages(stream_name, messages, expected_version=version)
+    store.output.rows(
+        ("stream_name", "position", "type", "id"),
+        [
+            {
+                "stream_name": stream_name,
+                "position": position,
+                "type": message.type,
+                "id": message.id,
+            }
+            for position, message in zip(positions, messages, strict=True)
+        ],
+    )
+
+
+def read(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="A stream, such as account-123, or a category, such as account.")
+    ],
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            envvar="MESSAGEDB_READ_FROM",
+            show_envvar=False,
+            help="beginning, end, or a position: of a stream from 0, of a category the global one.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Then go on with what is written, until Ctrl-C.")
+    ] = False,
+    types: Annotated[
+        str | None, typer.Option(show_envvar=False, help="Only these message types: A,B.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, show_envvar=False, help="At most so many.")
+    ] = None,
+    correlation: Annotated[
+        str | None,
+        typer.Option(
+            show_envvar=False,
+            help="Only messages of workflows that began in this category.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, show_envvar=False, help="How many to look at in one question.")
+    ] = 1000,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Read a stream or a category."""
+    store = ctx.obj
+    if json:
+        store.output.format = Format.JSON
+    wanted = tuple(name for name in (types or "").split(",") if name)
+    with store.client(max_size=1) as client:
+        source = followed if follow else pages
+        found = source(
+            client,
+            name,
+            first_position(start, name, client),
+            batch_size=batch_size,
+            types=wanted,
+            correlation=correlation,
+        )
+        store.output.pages(
+            COLUMNS, ([row_of(message) for message in page] for page in limited(found, limit))
+        )
+
+
+def last(
+    ctx: typer.Context,
+    stream_name: Annotated[str, typer.Argument(help="The stream, such as account-123.")],
+    type: Annotated[
+        str | None, typer.Option(show_envvar=False, help="The last message of this type.")
+    ] = None,
+) -> None:
+    """Show the last message of a stream; exit code 1 if there is none."""
+    store = ctx.obj
+    with store.client(max_size=1) as client:
+        message = client.get_last_stream_message(stream_name, type=type)
+    if message is None:
+        of_type = "" if type is None else f" of type {type!r}"
+        raise ValidationError(f"the stream {stream_name!r} has no message{of_type}")
+    store.output.rows(COLUMNS, [row_of(message)])

@@ -1,0 +1,103 @@
+"""What ``write`` writes: messages made of its arguments, or of lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+
+from messagedb import (
+    ANY,
+    NO_STREAM,
+    STREAM_EXISTS,
+    ExpectedVersion,
+    NewMessage,
+    ValidationError,
+)
+
+_VERSIONS: dict[str, ExpectedVersion] = {
+    "any": ANY,
+    "no-stream": NO_STREAM,
+    "stream-exists": STREAM_EXISTS,
+}
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """A message as a line of JSON."""
+
+    type: str
+    data: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    id: UUID | None = None
+
+
+# The client is opened with decimals=True: a number keeps its digits.
+_decode = msgspec.json.Decoder[Any](float_hook=Decimal).decode
+_decode_line = msgspec.json.Decoder(Line, float_hook=Decimal).decode
+
+
+def version_of(text: str) -> ExpectedVersion:
+    """The version that an option means.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    if text in _VERSIONS:
+        return _VERSIONS[text]
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise ValidationError(
+        f"--expected-version takes any, no-stream, stream-exists or the position of the stream's "
+        f"last message, not {text!r}. Nothing was sent."
+    )
+
+
+def json_object(text: str | None, what: str) -> dict[str, Any] | None:
+    """The object of a JSON text.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        value: Any = _decode(text)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ValidationError(f"{what} is not JSON ({error}). Nothing was sent.") from None
+    if value is not None and not isinstance(value, dict):
+        raise ValidationError(f"{what} must be a JSON object, not {text:.60}. Nothing was sent.")
+    return cast("dict[str, Any] | None", value)
+
+
+def new_message(
+    type: str, data: dict[str, Any] | None, metadata: dict[str, Any] | None, id: UUID | None
+) -> NewMessage:
+    """A message to be written, with an id of its own where none is given."""
+    return NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
+
+
+def messages_of(lines: Iterable[str]) -> list[NewMessage]:
+    """The messages of lines of JSON; empty lines are passed over.
+
+    Raises:
+        ValidationError: a line is none; the text names it.
+    """
+    messages: list[NewMessage] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found = _decode_line(line)
+            message = new_message(found.type, found.data, found.metadata, found.id)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise ValidationError(
+                f"line {number} is no message ({error}): it takes type, and if wanted data, "
+                "metadata and id. Nothing was sent."
+            ) from None
+        messages.append(message)
+    if not messages:
+        raise ValidationError("there is no message in the input. Nothing was sent.")
+    return messages

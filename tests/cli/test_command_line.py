@@ -1,0 +1,65 @@
+"""The command line as a whole: its options, its help, and what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from messagedb.cli._app import app
+from tests.cli.conftest import Command
+
+
+def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Give each option with the names of the commands that lead to it."""
+    for parameter in command.params:
+        if parameter.param_type_name == "option" and "--help" not in parameter.opts:
+            yield path, parameter
+    for name, child in getattr(command, "commands", {}).items():
+        yield from options(child, (*path, name))
+
+
+def test_every_option_has_a_twin_in_the_environment() -> None:
+    root = typer.main.get_command(app)
+    seen = 0
+    for path, option in options(root):
+        if option.name in ("install_completion", "show_completion"):
+            continue
+        (long,) = [name for name in option.opts if name.startswith("--")]
+        wanted = "_".join(["messagedb", *path, long[2:]]).replace("-", "_").upper()
+        by_itself = "_".join(["messagedb", *path, option.name]).replace("-", "_").upper()
+        assert (option.envvar or by_itself) == wanted, (path, long)
+        assert option.help, (path, long)
+        seen += 1
+    assert seen > 10
+
+
+def test_help_names_every_command(command: Command) -> None:
+    root = typer.main.get_command(app)
+    shown = command("--help")
+    assert shown.code == 0
+    names = list(getattr(root, "commands", {}))
+    assert "read" in names
+    for name in names:
+        assert f" {name} " in shown.out
+    assert command().code == 2  # nothing was asked for
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    Path(tmp_path, "typer.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "messagedb.cli", "ping"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "pip install 'messagedb[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr

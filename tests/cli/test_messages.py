@@ -1,0 +1,188 @@
+"""Messages are written, read and followed by the command."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from messagedb import Client, NewMessage
+from tests.cli.conftest import Command
+
+Process = Callable[..., subprocess.Popen[str]]
+
+
+def test_what_is_written_is_read(command: Command, category: str) -> None:
+    stream, id = f"{category}-1", str(uuid4())
+    arguments = ("write", stream, "Deposited", '{"amount": 5.10}', "--id", id, "--metadata", "{}")
+    assert command(*arguments).rows == [
+        {"stream_name": stream, "position": 0, "type": "Deposited", "id": id}
+    ]
+    assert command(*arguments).rows[0]["position"] == 0  # the same id: stored once
+    assert command("write", stream, "Closed").code == 0
+    first, second = command("read", category).rows
+    assert (first["position"], first["type"], first["id"]) == (0, "Deposited", id)
+    assert (first["data"], first["metadata"]) == ({"amount": 5.1}, {})
+    assert '"amount":5.10' in command("read", stream, "-n", "1").out  # with all digits
+    assert (second["position"], second["type"], second["data"]) == (1, "Closed", None)
+    assert first["time"].endswith("Z")
+    assert command("last", stream).rows == [second]
+    assert command("last", stream, "--type", "Deposited").rows == [first]
+
+
+def test_lines_are_written_together_or_not_at_all(command: Command, category: str) -> None:
+    stream, id = f"{category}-1", str(uuid4())
+    lines = f'{{"type":"A","data":{{"n":1}}}}\n\n{{"type":"B","id":"{id}","metadata":{{"m":2}}}}\n'
+    written = command("write", stream, "-", "--expected-version", "no-stream", input=lines)
+    assert [(row["position"], row["type"]) for row in written.rows] == [(0, "A"), (1, "B")]
+    assert written.rows[1]["id"] == id
+    broken = command("write", stream, "-", input='{"type":"C"}\n{"typ":"D"}\n')
+    assert broken.code == 1
+    assert broken.err.startswith("messagedb: line 2 is no message (")
+    assert broken.err.endswith("Nothing was sent.\n")
+    assert command("last", stream).rows[0]["type"] == "B"
+    assert command("write", stream, "C", "-", input='{"n": 3}').code == 0
+    assert command("last", stream).rows[0]["data"] == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("write", "{}-1", "A", "[1]"), 1, "data must be a JSON object, not [1]. Nothing was sent"),
+        (("write", "{}-1", "A", "{{"), 1, "data is not JSON ("),
+        (("write", "{}-1", "A", "--metadata", "1"), 1, "metadata must be a JSON object"),
+        (("write", "{}-1", "A", "--expected-version", "x"), 1, "takes any, no-stream"),
+        (("write", "{}-1", "A", "--expected-version", "7"), 1, "is at version 0. Nothing was"),
+        (("write", "{}-1", "A", "--id", "x"), 2, "Invalid value for '--id'"),
+        (("write", "{}-1", "-", "{}"), 1, "those of the lines"),
+        (("read", "{}", "--from", "x"), 1, "--from takes beginning, end or a position"),
+        (("read", "{}-1", "--correlation", "a"), 1, "--correlation is for categories"),
+        (("read", "{}", "--correlation", "a-1"), 1, "category"),
+        (("read", "{}", "-n", "0"), 2, "Invalid value for '--limit'"),
+        (("read",), 2, "Missing argument"),
+        (("last", "{}-2"), 1, "has no message"),
+        (("last", "{}-1", "--type", "X"), 1, "has no message of type 'X'"),
+        (("nothing",), 2, "No such command"),
+        (("--command-timeout", "0", "last", "{}-1"), 1, "command_timeout"),
+        (("--schema", "nothing", "last", "{}-1"), 1, "nothing"),
+        (("--url", "postgresql://localhost:1/x", "last", "{}-1"), 3, "Nothing was sent."),
+        (("--url", "x y", "last", "{}-1"), 1, "conninfo"),
+    ],
+)
+def test_what_is_wrong_is_a_line_and_a_code(
+    command: Command, category: str, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    command("write", f"{category}-1", "First")
+    done = command(*(argument.format(category) for argument in arguments))
+    assert (done.code, done.out) == (code, "")
+    assert text in " ".join(done.err.replace("│", " ").split())
+    assert "Traceback" not in done.err
+    if code != 2:
+        assert done.err.startswith("messagedb: ")
+        assert done.err.count("\n") == 1
+    assert len(command("read", category).rows) == 1
+
+
+def test_parts_of_what_is_there(command: Command, category: str, store_url: str) -> None:
+    with Client(store_url) as client:
+        stream = f"{category}-1"
+        for n in range(6):
+            correlation = {"correlationStreamName": "other-1"} if n == 4 else None
+            client.write_message(stream, NewMessage("AB"[n % 2], {"n": n}, correlation))
+        client.write_message(f"{category}-2", NewMessage("A", {"n": 6}))
+        third = client.get_stream_messages(stream, position=3)[0].global_position
+
+    def numbers(*arguments: str) -> list[int]:
+        found = command("read", *arguments, "--batch-size", "2")
+        assert (found.code, found.err) == (0, "")
+        return [row["data"]["n"] for row in found.rows]
+
+    assert numbers(category) == [0, 1, 2, 3, 4, 5, 6]
+    assert numbers(stream) == [0, 1, 2, 3, 4, 5]
+    assert numbers(stream, "--from", "4") == [4, 5]
+    assert numbers(category, "--from", str(third)) == [3, 4, 5, 6]
+    assert numbers(stream, "--from", "end") == numbers(category, "--from", "end") == []
+    assert numbers(stream, "--from", "beginning", "--limit", "3") == [0, 1, 2]
+    assert numbers(stream, "--types", "B") == [1, 3, 5]
+    assert numbers(category, "--types", "A,C", "-n", "3") == [0, 2, 4]
+    assert numbers(category, "--correlation", "other") == [4]
+    assert numbers(f"{category}None") == []
+
+
+def test_options_have_twins_in_the_environment(
+    command: Command, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        command("write", f"{category}-1", "A", f'{{"n": {n}}}')
+    monkeypatch.setenv("MESSAGEDB_READ_LIMIT", "2")
+    monkeypatch.setenv("MESSAGEDB_READ_FROM", "1")
+    monkeypatch.setenv("MESSAGEDB_FORMAT", "table")
+    assert [line.split()[2] for line in command("read", f"{category}-1").out.splitlines()] == [
+        "stream",  # of the headings
+        "1",
+        "2",
+    ]
+
+
+def test_a_table_for_a_person(command: Command, category: str) -> None:
+    command("write", f"{category}-1", "Deposited", '{"amount": 5.10, "b": "[bold]x"}')
+    heading, row = command("--format", "table", "read", category).out.splitlines()
+    assert heading.split("  ")[0] == "global position"
+    assert row.split()[1:3] == [f"{category}-1", "0"]
+    assert row.endswith('Z  Deposited  {"b":"[bold]x","amount":5.10}')
+    assert heading.index("type") == row.index("Deposited")
+
+
+def test_on_a_terminal_and_until_ctrl_c(process: Process, command: Command, category: str) -> None:
+    stream = f"{category}-1"
+    command("write", stream, "First")
+    ours, theirs = pty.openpty()
+    reading = process("read", category, "--follow", stdout=theirs, start_new_session=True)
+    os.close(theirs)
+    seen = _until(ours, "First")
+    assert "stream name" in seen
+    command("write", stream, "Second")
+    assert "Second" in _until(ours, "Second")
+    reading.send_signal(signal.SIGINT)
+    _, error = reading.communicate(timeout=20)
+    os.close(ours)
+    assert (reading.returncode, error) == (130, "")
+
+
+def test_a_stream_is_followed_into_a_pipe(
+    process: Process, command: Command, category: str
+) -> None:
+    stream = f"{category}-1"
+    reading = process("read", stream, "--follow", "--types", "B", "-n", "2")
+    for type in ("A", "B", "A", "B"):
+        command("write", stream, type)
+    out, error = reading.communicate(timeout=20)
+    assert (reading.returncode, error) == (0, "")
+    assert out.count('"type":"B"') == out.count("\n") == 2
+
+
+def test_a_closed_pipe_ends_it_quietly(process: Process, command: Command, category: str) -> None:
+    lines = "".join(f'{{"type":"A","data":{{"n":{n},"x":"{"x" * 500}"}}}}\n' for n in range(500))
+    assert command("write", f"{category}-1", "-", input=lines).code == 0
+    reading = process("read", category)
+    assert reading.stdout is not None
+    assert '"n":0' in reading.stdout.readline()
+    reading.stdout.close()
+    assert reading.wait(20) == 0
+    assert reading.stderr is not None
+    assert reading.stderr.read() == ""
+    reading.stderr.close()
+
+
+def _until(terminal: int, wanted: str) -> str:
+    seen = ""
+    while wanted not in seen:
+        read = os.read(terminal, 4096).decode()
+        assert read, seen
+        seen += read
+    return seen
