@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import _message_commands, _server_commands
+from . import _message_commands, _schema_commands, _server_commands, _summary_commands
 from ._ends import Group
 from ._output import Format, Output
 from ._store import Store
@@ -57,5 +57,5 @@ def _add(module: Any) -> None:
     module.add_to(app)
 
 
-for _module in (_message_commands, _server_commands):
+for _module in (_message_commands, _summary_commands, _server_commands, _schema_commands):
     _add(_module)

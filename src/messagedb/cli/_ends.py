@@ -55,6 +55,16 @@ def fail(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
     return typer.Exit(code)
 
 
+def confirm(question: str) -> None:
+    """Ask on standard error, and end the command unless the answer is yes. Nothing was done yet."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)
+    if answer.strip().lower() not in ("y", "yes"):
+        raise fail("not confirmed. Nothing was changed.")
+
+
 def refuse(text: str) -> typer.Exit:
     """Give what ends the command because its arguments are wrong: nothing was done."""
     return fail(text, ExitCode.USAGE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from messagedb import Client
+from messagedb import Client, embedded
 
 from ._output import Output
 
@@ -36,6 +36,20 @@ class Store:
             decimals=True,
         ) as client:
             yield client
+
+    @contextmanager
+    def owner_url(self) -> Generator[str]:
+        """Give the URL of who may change the schema: of an embedded store its superuser's.
+
+        Raises:
+            EmbeddedServerError: the embedded server cannot be started.
+        """
+        kind, _, folder = self.url.partition(":")
+        if kind != "embedded":
+            yield self.url
+            return
+        with embedded.start(folder or None) as server:
+            yield server.admin_url
 
 
 def default_folder() -> Path:

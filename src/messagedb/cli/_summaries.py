@@ -1,0 +1,55 @@
+"""The questions to Message DB's six summary views, and what of their rows is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import sql
+
+_VIEWS: dict[tuple[str, ...], str] = {
+    ("stream_name",): "stream_summary",
+    ("stream_name", "type"): "stream_type_summary",
+    ("category",): "category_type_summary",
+    ("category", "type"): "category_type_summary",
+    ("type",): "type_summary",
+    ("type", "stream_name"): "type_stream_summary",
+    ("type", "category"): "type_category_summary",
+}
+
+COUNTS = ("message_count", "percent")
+
+
+def summary(
+    schema: str, keys: tuple[str, ...], pattern: str | None, limit: int | None
+) -> tuple[sql.Composed, list[Any]]:
+    """The question for counts by some columns, the largest first, and its parameters.
+
+    Args:
+        schema: of the message store.
+        keys: the columns that are counted by.
+        pattern: which of the first column's values: ``*`` stands for any text.
+        limit: how many rows at most; None for all.
+    """
+    question = sql.SQL(
+        "SELECT {keys}, sum(message_count)::bigint, sum(percent) FROM {view}"
+        " WHERE %s::text IS NULL OR {first} LIKE %s ESCAPE '\\'"
+        " GROUP BY {keys} ORDER BY {count} DESC, {keys} LIMIT %s"
+    ).format(
+        keys=sql.SQL(", ").join(map(sql.Identifier, keys)),
+        view=sql.Identifier(schema, _VIEWS[keys]),
+        first=sql.Identifier(keys[0]),
+        count=sql.Literal(len(keys) + 1),
+    )
+    return question, [pattern, like(pattern or ""), limit]
+
+
+def like(pattern: str) -> str:
+    """A pattern of SQL's LIKE, with a backslash before what is meant as it is.
+
+    Example::
+
+        like("account*")  # 'account%'
+    """
+    for special in ("\\", "%", "_"):
+        pattern = pattern.replace(special, "\\" + special)
+    return pattern.replace("*", "%")

@@ -1,0 +1,69 @@
+"""Commands about what a store holds: its streams, categories and types, and how much of each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ._summaries import COUNTS, summary
+
+Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(streams)
+    app.command()(categories)
+    app.command()(types)
+
+
+def streams(
+    ctx: typer.Context,
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only streams of this name; * stands for any text.")
+    ] = None,
+    types: Annotated[bool, typer.Option("--types", help="Each type in them by itself.")] = False,
+    limit: Limit = None,
+) -> None:
+    """Count the messages of each stream, the largest first. It reads the whole store."""
+    _show(ctx, ("stream_name", "type") if types else ("stream_name",), pattern, limit)
+
+
+def categories(
+    ctx: typer.Context,
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only categories of this name; * stands for any text.")
+    ] = None,
+    types: Annotated[bool, typer.Option("--types", help="Each type in them by itself.")] = False,
+    limit: Limit = None,
+) -> None:
+    """Count the messages of each category, the largest first. It reads the whole store."""
+    _show(ctx, ("category", "type") if types else ("category",), pattern, limit)
+
+
+def types(
+    ctx: typer.Context,
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only types of this name; * stands for any text.")
+    ] = None,
+    streams: Annotated[bool, typer.Option("--streams", help="By stream.")] = False,
+    categories: Annotated[bool, typer.Option("--categories", help="By category.")] = False,
+    limit: Limit = None,
+) -> None:
+    """Count the messages of each type, the largest first. It reads the whole store."""
+    if streams and categories:
+        raise typer.BadParameter("give --streams or --categories, not both")
+    keys = ("type", "stream_name") if streams else ("type", "category") if categories else ("type",)
+    _show(ctx, keys, pattern, limit)
+
+
+def _show(
+    ctx: typer.Context, keys: tuple[str, ...], pattern: str | None, limit: int | None
+) -> None:
+    store = ctx.obj
+    columns = (*keys, *COUNTS)
+    question, parameters = summary(store.schema, keys, pattern, limit)
+    with store.client(max_size=1) as client, client.transaction(read_only=True) as tx:
+        found = tx.connection.execute(question, parameters).fetchall()
+    store.output.rows(columns, (dict(zip(columns, row, strict=True)) for row in found))
