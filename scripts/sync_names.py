@@ -75,6 +75,7 @@ PACKAGE_NAMES = {
     "AsyncWork": "Work",
     "AsyncWorkers": "Workers",
     "install_async": "install",
+    "list_consumers_async": "list_consumers",
     "install_notify_async": "install_notify",
     "remove_notify_async": "remove_notify",
     "uninstall_async": "uninstall",

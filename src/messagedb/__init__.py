@@ -8,6 +8,7 @@ from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.consumer import AsyncConsumer
 from _messagedb_async.consumers.context import AsyncContext
 from _messagedb_async.consumers.groups import resize_group_async
+from _messagedb_async.consumers.listing import list_consumers_async
 from _messagedb_async.consumers.running import run_all_async
 from _messagedb_async.entities.store import AsyncEntityStore
 from _messagedb_async.read_models import AsyncReadModel
@@ -22,6 +23,7 @@ from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
 from ._sync.consumers.context import Context
 from ._sync.consumers.groups import resize_group
+from ._sync.consumers.listing import list_consumers
 from ._sync.consumers.running import run_all
 from ._sync.entities.store import EntityStore
 from ._sync.read_models import ReadModel
@@ -40,6 +42,7 @@ from .consumers import (
     RetryPolicy,
     Skip,
     Stop,
+    StoredConsumer,
     StreamPositionStore,
     TablePositionStore,
     group_member_from_env,
@@ -130,6 +133,7 @@ __all__ = [
     "Snapshots",
     "Stop",
     "StoreUnavailableError",
+    "StoredConsumer",
     "StreamPositionStore",
     "StreamState",
     "TablePositionStore",
@@ -148,6 +152,8 @@ __all__ = [
     "entities",
     "errors",
     "group_member_from_env",
+    "list_consumers",
+    "list_consumers_async",
     "reserve",
     "reserve_async",
     "resize_group",

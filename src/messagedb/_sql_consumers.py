@@ -51,6 +51,57 @@ SELECT set_config('idle_in_transaction_session_timeout', $3, true),
 A holder that shows no sign of life for so many milliseconds loses the session, and with it the
 lease; a limit for whole transactions (PostgreSQL 17) would take it from a living one."""
 
+LEASE_HOLDERS: Final = b"""
+SELECT classid::bigint, objid::bigint, pid
+FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""Who holds an advisory lock of two integers in this database, as a consumer's lease is."""
+
+LAST_RECORDS: Final = """
+WITH RECURSIVE categories AS (
+    (SELECT {schema}.category(stream_name) AS name FROM {schema}.messages
+     ORDER BY {schema}.category(stream_name) LIMIT 1)
+    UNION ALL
+    SELECT (SELECT {schema}.category(stream_name) FROM {schema}.messages
+            WHERE {schema}.category(stream_name) > c.name
+            ORDER BY {schema}.category(stream_name) LIMIT 1)
+    FROM categories c WHERE c.name IS NOT NULL
+), streams AS (
+    SELECT DISTINCT p.stream_name FROM categories c
+    CROSS JOIN LATERAL (
+        SELECT stream_name FROM {schema}.messages
+        WHERE {schema}.category(stream_name) = ANY (ARRAY[c.name])) p
+    WHERE c.name ~ ':([^:]*[+])?position([+:]|$)'
+)
+SELECT {columns} FROM streams s
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.messages
+    WHERE stream_name = s.stream_name ORDER BY position DESC LIMIT 1) m
+ORDER BY m.stream_name
+"""
+"""The last message of each stream of positions. It steps over the index from category to category,
+and reads all records of those of positions."""
+
+COUNT_PARKED: Final = """
+SELECT count(*) FILTER (WHERE type = 'Parked')
+     - count(*) FILTER (WHERE type IN ('Replayed', 'Discarded'))
+FROM {schema}.messages WHERE stream_name = $1
+"""
+"""How many messages are parked: each of them ends once at most."""
+
+HAS_POSITIONS: Final = b"""
+SELECT to_regclass('messagedb.positions') IS NOT NULL
+   AND has_schema_privilege('messagedb', 'USAGE')
+   AND has_table_privilege('messagedb.positions', 'SELECT')
+"""
+
+ALL_POSITIONS: Final = b"""
+SELECT consumer, position, (extract(epoch FROM saved_at) * 1000000)::bigint, resized_to
+FROM messagedb.positions WHERE store = $1 ORDER BY consumer
+"""
+
 KEEP_LEASE: Final = b"SELECT 1"
 
 HAS_NOTIFY: Final = b"""

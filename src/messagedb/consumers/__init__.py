@@ -7,6 +7,7 @@ from .outcomes import HandlerOutcome, Park, Retry, Skip, Stop
 from .parked import ParkedMessage
 from .retry import NO_RETRY, RetryPolicy
 from .status import ConsumerStatus
+from .stored import StoredConsumer
 from .stores import StreamPositionStore, TablePositionStore
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RetryPolicy",
     "Skip",
     "Stop",
+    "StoredConsumer",
     "StreamPositionStore",
     "TablePositionStore",
     "group_member_from_env",

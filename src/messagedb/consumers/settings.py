@@ -11,6 +11,7 @@ from .._settings import check_seconds
 from ..errors import ValidationError
 from .decisions import POLICIES
 from .retry import RetryPolicy
+from .stored import ALL
 from .stores import (
     StreamPositionStore,
     TablePositionStore,
@@ -27,8 +28,6 @@ Start: TypeAlias = Literal["stored", "beginning", "end"] | int
 
 _STARTS: Final = ("stored", "beginning", "end")
 _LOOKING_INTERVAL: Final = 1000
-ALL: Final = "all"
-"""What stands in the names of a consumer of several categories, where one's category would."""
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):

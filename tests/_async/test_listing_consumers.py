@@ -1,0 +1,172 @@
+"""The consumers that a store knows of: their positions, how far behind they are, who runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from messagedb import (
+    NO_RETRY,
+    AsyncAllConsumer,
+    AsyncClient,
+    AsyncConsumer,
+    IncompatibleServerError,
+    Message,
+    NewMessage,
+    StoredConsumer,
+    TablePositionStore,
+    list_consumers_async,
+    resize_group_async,
+)
+from tests.support.backend import make_url
+from tests.support.store import functions_only
+
+
+def quiet(consumer: AsyncConsumer) -> AsyncConsumer:
+    """Give a consumer a handler that does nothing."""
+
+    @consumer.handler
+    async def ignore(message: Message[Any]) -> None:
+        return None
+
+    return consumer
+
+
+async def write(client: AsyncClient, category: str, count: int) -> int:
+    """Write so many messages, and give the global position of the last."""
+    stream = f"{category}-1"
+    await client.write_messages(stream, [NewMessage("Happened") for _ in range(count)])
+    last = await client.get_last_stream_message(stream)
+    assert last is not None
+    return last.global_position
+
+
+async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: str) -> None:
+    assert await list_consumers_async(client, category) == []
+    head = await write(client, category, 3)
+    assert await list_consumers_async(client, category) == []  # it has stored nothing yet
+    consumer = quiet(AsyncConsumer(client, category, identifier="mail"))
+    await consumer.run(until="caught_up")
+    (found,) = await list_consumers_async(client, category)
+    assert found == StoredConsumer(
+        name=f"{category}:position-mail",
+        kept_in="stream",
+        category=category,
+        identifier="mail",
+        group_member=None,
+        group_size=None,
+        position=head,
+        saved_at=found.saved_at,
+        pid=None,
+        head=head,
+    )
+    assert found.saved_at is not None
+    assert abs((datetime.now(UTC) - found.saved_at).total_seconds()) < 600
+    later = await write(client, category, 2)
+    (found,) = await list_consumers_async(client, category)
+    assert (found.position, found.lag_messages, found.is_running) == (head, 2, False)
+    assert found.head == later
+    assert found.lag_seconds is not None
+    assert 0 <= found.lag_seconds < 600
+
+
+async def test_who_runs_holds_its_lease(client: AsyncClient, category: str) -> None:
+    await write(client, category, 1)
+    consumer = quiet(AsyncConsumer(client, category, identifier="mail"))
+    await consumer.run(until="caught_up")
+    async with consumer.running():
+        await consumer.when_caught_up(timeout=10)
+        (found,) = await list_consumers_async(client, category)
+        assert found.is_running
+        async with client.transaction() as tx:
+            cursor = await tx.connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [found.pid]
+            )
+            assert await cursor.fetchone() == (1,)
+    (found,) = await list_consumers_async(client, category)
+    assert not found.is_running
+
+
+async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: str) -> None:
+    head = await write(client, category, 4)
+    commands = f"{category}:command"
+    consumers: list[dict[str, Any]] = [
+        {"identifier": "group", "group_member": 0, "group_size": 2},
+        {"identifier": "group", "group_member": 1, "group_size": 2},
+        {"identifier": "row", "position_store": TablePositionStore()},
+        {},
+    ]
+    for options in consumers:
+        await quiet(AsyncConsumer(client, category, **options)).run(until="caught_up")
+    await client.write_message(f"{commands}-1", NewMessage("Do"))
+    await quiet(AsyncConsumer(client, commands, identifier="x-y")).run(until="caught_up")
+    found = await list_consumers_async(client, category)
+    assert [(c.name, c.kept_in, c.identifier, c.group_member, c.group_size) for c in found] == [
+        (f"{category}:position", "stream", None, None, None),
+        (f"{category}:position-group+0+2", "stream", "group", 0, 2),
+        (f"{category}:position-group+1+2", "stream", "group", 1, 2),
+        (f"{category}:position-row", "table", "row", None, None),
+    ]
+    assert {c.position for c in found} == {head}
+    (other,) = await list_consumers_async(client, commands)
+    assert (other.name, other.identifier) == (f"{commands}+position-x-y", "x-y")
+    everything = await list_consumers_async(client)
+    assert {c.name for c in found} | {other.name} <= {c.name for c in everything}
+    await resize_group_async(client, category, identifier="group", old_size=2, new_size=3)
+    found = await list_consumers_async(client, category)
+    given_up = [c for c in found if c.group_size == 2]
+    assert [(c.position, "another size, 3" in str(c.problem)) for c in given_up] == [
+        (None, True),
+        (None, True),
+    ]
+
+
+async def test_of_several_categories(client: AsyncClient, category: str) -> None:
+    await write(client, category, 2)
+    identifier = f"{category}Everything"
+    consumer = AsyncAllConsumer(client, [category], identifier=identifier)
+
+    @consumer.handler
+    async def ignore(message: Message[Any]) -> None:
+        return None
+
+    await consumer.run(until="caught_up")
+    (found,) = [
+        each for each in await list_consumers_async(client) if each.identifier == identifier
+    ]
+    assert (found.category, found.kept_in) == (None, "stream")
+
+
+async def test_what_is_parked_counts_once(client: AsyncClient, category: str) -> None:
+    await write(client, category, 3)
+    consumer = AsyncConsumer(client, category, identifier="mail", retry=NO_RETRY, on_error="park")
+
+    @consumer.handler
+    async def fail(message: Message[Any]) -> None:
+        raise ValueError("no")
+
+    await consumer.run(until="caught_up")
+    parked = await consumer.list_parked()
+    assert len(parked) == 3
+    assert (await list_consumers_async(client, category))[0].parked == 3
+    for _ in range(2):
+        await consumer.discard_parked(parked[:2])
+    assert (await list_consumers_async(client, category))[0].parked == 1
+
+
+async def test_what_is_no_position_is_said(client: AsyncClient, category: str) -> None:
+    await client.write_message(f"{category}:position-odd", NewMessage("Surprise", {"position": 1}))
+    (found,) = await list_consumers_async(client, category)
+    assert found.position is None
+    assert "'Surprise'" in str(found.problem)
+
+
+async def test_a_role_that_sees_no_table(new_database: Callable[..., str]) -> None:
+    url = new_database()
+    functions_only(url)
+    async with AsyncClient(make_url(url, user="message_store"), max_size=1) as client:
+        with pytest.raises(IncompatibleServerError, match="the list of consumers"):
+            await list_consumers_async(client)
