@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -49,8 +49,10 @@ def command(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 def process(store_url: str) -> Callable[..., subprocess.Popen[str]]:
     """Give a function that starts the command as a process, in the store of the tests."""
 
-    def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-        environment = {**os.environ, "MESSAGEDB_URL": store_url, "PYTHONUNBUFFERED": "1"}
+    def start(
+        *arguments: str, more: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        environment = {**os.environ, "MESSAGEDB_URL": store_url, **(more or {})}
         settings: dict[str, Any] = {
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,

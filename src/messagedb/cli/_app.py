@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from . import _message_commands, _schema_commands, _server_commands, _summary_commands
+from . import (
+    _consumer_commands,
+    _message_commands,
+    _schema_commands,
+    _server_commands,
+    _summary_commands,
+)
 from ._ends import Group
 from ._output import Format, Output
 from ._store import Store
@@ -53,9 +59,11 @@ def shared(
     ctx.obj = Store(url, schema=schema, command_timeout=command_timeout, output=output)
 
 
-def _add(module: Any) -> None:
-    module.add_to(app)
-
-
-for _module in (_message_commands, _summary_commands, _server_commands, _schema_commands):
-    _add(_module)
+for _commands in (
+    _message_commands,
+    _summary_commands,
+    _consumer_commands,
+    _server_commands,
+    _schema_commands,
+):
+    _commands.add_to(app)

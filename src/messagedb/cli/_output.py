@@ -80,6 +80,12 @@ class Output:
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         self.console.print(line.rstrip(), style=style, soft_wrap=True)
 
+    def fields(self, row: Mapping[str, Any]) -> None:
+        """Print one row for a person, a line for each field."""
+        width = max(map(len, row))
+        for name, value in row.items():
+            self.console.print(f"{name.replace('_', ' ').ljust(width)}  {_shown(value)}")
+
     def json(self, value: Any) -> None:
         """Print one value as a line of JSON."""
         sys.stdout.write(_encode(value).decode() + "\n")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import platformdirs
 
-from messagedb import Client, embedded
+from messagedb import AsyncClient, Client, embedded
 
 from ._output import Output
 
@@ -26,8 +26,7 @@ class Store:
     @contextmanager
     def client(self, *, max_size: int = 4) -> Generator[Client]:
         """Open a client, and say on standard error which store it is if none was named."""
-        if self.is_default:
-            self.output.note(f"store: {self.url} (no --url and no MESSAGEDB_URL)")
+        self._tell()
         with Client(
             self.url,
             schema=self.schema,
@@ -36,6 +35,19 @@ class Store:
             decimals=True,
         ) as client:
             yield client
+
+    @asynccontextmanager
+    async def async_client(self) -> AsyncGenerator[AsyncClient]:
+        """Open a client of the async half, with the same note."""
+        self._tell()
+        async with AsyncClient(
+            self.url, schema=self.schema, command_timeout=self.command_timeout, decimals=True
+        ) as client:
+            yield client
+
+    def _tell(self) -> None:
+        if self.is_default:
+            self.output.note(f"store: {self.url} (no --url and no MESSAGEDB_URL)")
 
     @contextmanager
     def owner_url(self) -> Generator[str]:

@@ -1,0 +1,276 @@
+"""Commands about consumers: how far behind they are, their positions, their parked messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from messagedb import (
+    Client,
+    Consumer,
+    ParkedMessage,
+    StoredConsumer,
+    StreamPositionStore,
+    TablePositionStore,
+    ValidationError,
+    list_consumers,
+)
+
+from ._consumers import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
+from ._ends import confirm, fail
+from ._output import Format
+from ._rows import row_of as message_row
+from ._store import Store
+from ._targets import consumers_of, load
+
+Category = Annotated[str, typer.Argument(help="The category that the consumer reads.")]
+Identifier = Annotated[str, typer.Argument(help="The consumer's identifier.")]
+Member = Annotated[
+    int | None, typer.Option("--member", min=0, help="Its number in its group, from 0.")
+]
+Size = Annotated[int | None, typer.Option("--size", min=1, help="The size of its group.")]
+Table = Annotated[
+    bool, typer.Option("--table", help="Its position is in the table, not in a stream.")
+]
+Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of parked messages.")]
+
+consumers = typer.Typer(no_args_is_help=True, help="The consumers that a store knows of.")
+position = typer.Typer(no_args_is_help=True, help="The position of a consumer.")
+parked = typer.Typer(no_args_is_help=True, help="Messages that a consumer has put aside.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(consume)
+    app.add_typer(consumers, name="consumers")
+    app.add_typer(position, name="position")
+    app.add_typer(parked, name="parked")
+
+
+def consume(
+    ctx: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="module:name of a consumer, of a list of them, or of a function that makes them "
+            "of a client: of a Client, or as a coroutine function of an AsyncClient."
+        ),
+    ],
+    until_caught_up: Annotated[
+        bool,
+        typer.Option("--until-caught-up", help="End when all that is there now is handled."),
+    ] = False,
+    stop_timeout: Annotated[
+        float,
+        typer.Option(min=0.001, help="Seconds that handlers have to finish after a signal."),
+    ] = 10.0,
+) -> None:
+    """Run consumers until SIGTERM or Ctrl-C, which let the message in hand be finished."""
+    with consumers_of(load(target), ctx.obj) as running:
+        running.run("caught_up" if until_caught_up else None, stop_timeout)
+
+
+@consumers.command("status")
+def status(
+    ctx: typer.Context,
+    category: Annotated[str | None, typer.Argument(help="Only consumers of this category.")] = None,
+    max_lag: Annotated[
+        int | None,
+        typer.Option(min=0, help="Exit code 1 if one of them is more messages behind."),
+    ] = None,
+    max_lag_seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="Exit code 1 if its oldest message waits for longer."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Show where each consumer is, how far behind, and whether one runs now.
+
+    A lag counts all messages of the category, before filters, also those of a group's other
+    members. It reads all records of positions.
+    """
+    store: Store = ctx.obj
+    if json:
+        store.output.format = Format.JSON
+    with store.client(max_size=1) as client:
+        found = list_consumers(client, category)
+    store.output.rows(COLUMNS, map(row_of, found))
+    for each in found:
+        if each.problem is not None:
+            store.output.note(f"{each.name}: {each.problem}")
+    late = behind(found, max_lag, max_lag_seconds)
+    if late:
+        raise fail("; ".join(late))
+
+
+@position.command("get")
+def get_position(
+    ctx: typer.Context,
+    category: Category,
+    identifier: Identifier,
+    member: Member = None,
+    size: Size = None,
+    table: Table = False,
+) -> None:
+    """Show the global position of the last message that the consumer has done with."""
+    store: Store = ctx.obj
+    with store.client(max_size=1) as client:
+        found = _find(client, category, identifier, member, size, table)
+    store.output.rows(COLUMNS, [row_of(found)])
+
+
+@position.command("set")
+def set_position(
+    ctx: typer.Context,
+    category: Category,
+    identifier: Identifier,
+    to: Annotated[
+        int,
+        typer.Argument(
+            min=0, help="The global position of the last message that counts as done; 0 for none."
+        ),
+    ],
+    member: Member = None,
+    size: Size = None,
+    table: Table = False,
+) -> None:
+    """Set a consumer's position, while it does not run: it goes on behind it."""
+    _reset(ctx, (category, identifier, member, size, table), to + 1)
+
+
+@position.command("reset")
+def reset_position(
+    ctx: typer.Context,
+    category: Category,
+    identifier: Identifier,
+    to: Annotated[
+        str, typer.Argument(help="beginning, end, or the global position of the next message.")
+    ] = "beginning",
+    member: Member = None,
+    size: Size = None,
+    table: Table = False,
+) -> None:
+    """Let a consumer begin elsewhere, while it does not run: at the beginning, if not told."""
+    where: Any = int(to) if to.isascii() and to.isdigit() else to
+    _reset(ctx, (category, identifier, member, size, table), where)
+
+
+def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any) -> None:
+    store: Store = ctx.obj
+    category, identifier, member, size, table = names
+    with store.client() as client:
+        consumer = Consumer(
+            client,
+            category,
+            identifier=identifier,
+            group_member=member,
+            group_size=size,
+            position_store=TablePositionStore() if table else StreamPositionStore(),
+        )
+        consumer.reset_position(to)
+        found = _find(client, category, identifier, member, size, table)
+    store.output.rows(COLUMNS, [row_of(found)])
+
+
+def _find(
+    client: Client,
+    category: str,
+    identifier: str,
+    member: int | None,
+    size: int | None,
+    table: bool,
+) -> StoredConsumer:
+    kept_in = "table" if table else "stream"
+    wanted = (identifier, member, size, kept_in)
+    for each in list_consumers(client, category):
+        if (each.identifier, each.group_member, each.group_size, each.kept_in) == wanted:
+            return each
+    raise ValidationError(
+        f"no consumer {identifier!r} of category {category!r} has a position in the {kept_in} "
+        "of positions: see messagedb consumers status"
+    )
+
+
+@parked.command("list")
+def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) -> None:
+    """List the messages that a consumer has put aside, in the order of parking."""
+    store: Store = ctx.obj
+    with store.client(max_size=1) as client:
+        found = Consumer(client, category, identifier=identifier).list_parked()
+    store.output.rows(PARKED_COLUMNS, map(parked_row, found))
+
+
+@parked.command("show")
+def show_parked(
+    ctx: typer.Context,
+    category: Category,
+    identifier: Identifier,
+    id: Annotated[UUID, typer.Argument(help="The id of the parked message.")],
+) -> None:
+    """Show a parked message with its data, and why it was parked."""
+    store: Store = ctx.obj
+    with store.client(max_size=1) as client:
+        (found,) = _chosen(Consumer(client, category, identifier=identifier), [id])
+        page = client.get_stream_messages(found.stream_name, position=found.position, batch_size=1)
+    row = {**(message_row(page[0]) if page else {}), **parked_row(found)}
+    if store.output.is_json:
+        store.output.json(row)
+    else:
+        store.output.fields(row)
+
+
+@parked.command("discard")
+def discard_parked(
+    ctx: typer.Context,
+    category: Category,
+    identifier: Identifier,
+    ids: Ids = None,
+    all: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take parked messages off the list without handling them. It asks first."""
+    store: Store = ctx.obj
+    with store.client(max_size=1) as client:
+        consumer = Consumer(client, category, identifier=identifier)
+        chosen = _chosen(consumer, _ids_or_all(ids, all))
+        if not yes:
+            confirm(f"Discard {len(chosen):,} parked messages of {identifier!r}?")
+        count = consumer.discard_parked(chosen)
+    store.output.rows(("discarded",), [{"discarded": count}])
+
+
+@parked.command("replay")
+def replay_parked(
+    ctx: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(help="Where the consumer with its handlers is, as for consume: mod:name."),
+    ],
+    ids: Ids = None,
+    all: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
+) -> None:
+    """Let a consumer's handlers have parked messages once more; those that succeed are done."""
+    store: Store = ctx.obj
+    wanted = _ids_or_all(ids, all)
+    with consumers_of(load(target), store) as running:
+        counts = running.replay(wanted)
+    store.output.rows(("consumer", "replayed"), counts)
+
+
+def _ids_or_all(ids: list[UUID] | None, all: bool) -> list[UUID] | None:
+    if bool(ids) == all:
+        raise ValidationError("give the ids of parked messages, or --all. Nothing was changed.")
+    return ids or None
+
+
+def _chosen(consumer: Consumer, ids: list[UUID] | None) -> list[ParkedMessage]:
+    found = consumer.list_parked()
+    if ids is None:
+        return found
+    by_id = {each.message_id: each for each in found}
+    for id in ids:
+        if id not in by_id:
+            raise ValidationError(f"no message {id} is parked there. Nothing was changed.")
+    return [by_id[id] for id in ids]

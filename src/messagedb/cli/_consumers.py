@@ -1,0 +1,62 @@
+"""What is said of consumers: their rows, and whether one of them lags too far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from messagedb import ParkedMessage, StoredConsumer
+
+COLUMNS = ("consumer", "position", "head", "lag_messages", "lag_seconds", "running", "parked")
+"""The columns of consumers on a terminal."""
+
+PARKED_COLUMNS = ("id", "stream_name", "position", "type", "attempts", "time", "reason")
+"""The columns of parked messages on a terminal."""
+
+
+def row_of(consumer: StoredConsumer) -> dict[str, Any]:
+    """A consumer as a row; a table shows of it what its columns say."""
+    return {
+        "consumer": consumer.name,
+        "category": consumer.category,
+        "identifier": consumer.identifier,
+        "group_member": consumer.group_member,
+        "group_size": consumer.group_size,
+        "kept_in": consumer.kept_in,
+        "position": consumer.position,
+        "head": consumer.head,
+        "lag_messages": consumer.lag_messages,
+        "lag_seconds": None if consumer.lag_seconds is None else round(consumer.lag_seconds, 3),
+        "running": "yes" if consumer.is_running else "no",
+        "pid": consumer.pid,
+        "parked": consumer.parked,
+        "saved_at": consumer.saved_at,
+        "problem": consumer.problem,
+    }
+
+
+def behind(
+    consumers: Iterable[StoredConsumer], messages: int | None, seconds: float | None
+) -> list[str]:
+    """What is wrong with consumers that lag by more than is allowed; nothing if none does."""
+    found: list[str] = []
+    for each in consumers:
+        if messages is not None and each.lag_messages > messages:
+            found.append(f"{each.name} is {each.lag_messages:,} messages behind")
+        elif seconds is not None and (each.lag_seconds or 0) > seconds:
+            found.append(f"{each.name} is {each.lag_seconds or 0:,.1f} seconds behind")
+    return found
+
+
+def parked_row(parked: ParkedMessage) -> dict[str, Any]:
+    """A parked message as a row."""
+    return {
+        "id": parked.message_id,
+        "global_position": parked.global_position,
+        "stream_name": parked.stream_name,
+        "position": parked.position,
+        "type": parked.type,
+        "attempts": parked.attempts,
+        "time": parked.time,
+        "reason": parked.reason,
+    }

@@ -1,0 +1,63 @@
+"""Consumers that the tests let the command run, and what is none."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from uuid import UUID, uuid5
+
+from messagedb import (
+    NO_RETRY,
+    AsyncClient,
+    AsyncConsumer,
+    Client,
+    Consumer,
+    Message,
+    NewMessage,
+)
+
+CATEGORY = os.environ.get("CATEGORY", "unknown")
+
+nothing = 42
+
+
+def copy_id(message: Message[Any]) -> UUID:
+    """Give the id of a message's copy, the same each time."""
+    return uuid5(message.id, "copy")
+
+
+def copying(client: Client) -> Consumer:
+    """Give a consumer that copies each message, and puts a bad one aside."""
+    consumer = Consumer(
+        client, CATEGORY, identifier="copying", retry=NO_RETRY, on_error="park", poll_interval=0.02
+    )
+
+    @consumer.handler
+    def copy(message: Message[Any]) -> None:
+        if message.type == os.environ.get("BAD"):
+            raise ValueError("bad")
+        copied = NewMessage(message.type, id=copy_id(message))
+        client.write_message(f"{CATEGORY}Copy-1", copied)
+
+    return consumer
+
+
+async def copying_async(client: AsyncClient) -> list[AsyncConsumer]:
+    """Give the same of the async half, in a list."""
+    consumer = AsyncConsumer(client, CATEGORY, identifier="copying", retry=NO_RETRY)
+
+    @consumer.handler
+    async def copy(message: Message[Any]) -> None:
+        await client.write_message(
+            f"{CATEGORY}Copy-1", NewMessage(message.type, id=copy_id(message))
+        )
+
+    return [consumer]
+
+
+ready = Consumer(Client(os.environ.get("MESSAGEDB_URL", "")), CATEGORY, identifier="ready")
+
+
+@ready.handler
+def ignore(message: Message[Any]) -> None:
+    """Do nothing with it."""

@@ -1,0 +1,196 @@
+"""Consumers are run, watched, moved and mended by the command."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from messagedb import Client, NewMessage
+from tests.cli.conftest import Command, Ran
+
+Process = Callable[..., subprocess.Popen[str]]
+
+HERE = "tests.cli.consumers_to_run"
+
+
+@pytest.fixture
+def client(store_url: str) -> Iterator[Client]:
+    """Give a client of the store of the tests."""
+    with Client(store_url, max_size=2) as client:
+        yield client
+
+
+@pytest.fixture
+def start(process: Process, category: str) -> Callable[..., subprocess.Popen[str]]:
+    """Give a function that starts the command with this test's category for its consumers."""
+
+    def run(*arguments: str, bad: str = "") -> subprocess.Popen[str]:
+        environment = {"CATEGORY": category, "BAD": bad}
+        return process(*arguments, more=environment)
+
+    return run
+
+
+def status(command: Command, category: str, *options: str) -> dict[str, Any]:
+    """The one consumer of a category, and the exit code."""
+    done: Ran = command("consumers", "status", category, *options)
+    (row,) = done.rows
+    return {**row, "code": done.code, "err": done.err}
+
+
+def until(command: Command, category: str, **wanted: Any) -> dict[str, Any]:
+    """Wait for a status of the category's consumer."""
+    end = time.monotonic() + 20
+    row: dict[str, Any] = {}
+    while time.monotonic() < end:
+        done = command("consumers", "status", category)
+        if done.rows:
+            row = done.rows[0]
+            if all(row[name] == value for name, value in wanted.items()):
+                return row
+        time.sleep(0.02)
+    raise AssertionError(row)
+
+
+def test_status_while_it_lags_catches_up_and_dies(
+    client: Client, command: Command, start: Process, category: str
+) -> None:
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    assert command("consumers", "status", category).rows == []
+    running = start("consume", f"{HERE}:copying")
+    row = until(command, category, running="yes", lag_messages=0)
+    assert row["consumer"] == f"{category}:position-copying"
+    assert (row["category"], row["identifier"], row["kept_in"]) == (category, "copying", "stream")
+    running.kill()
+    running.communicate(timeout=20)
+    row = until(command, category, running="no")
+    assert row["lag_messages"] == 0
+    client.write_messages(f"{category}-2", [NewMessage("A") for _ in range(5)])
+    row = status(command, category, "--max-lag", "5", "--max-lag-seconds", "60")
+    assert (row["lag_messages"], row["code"], row["err"]) == (5, 0, "")
+    assert 0 <= row["lag_seconds"] < 60
+    assert row["head"] > row["position"]
+    late = status(command, category, "--max-lag", "4", "--json")
+    assert (late["code"], late["lag_messages"]) == (1, 5)
+    assert late["err"] == f"messagedb: {category}:position-copying is 5 messages behind\n"
+    late = status(command, category, "--max-lag-seconds", "0")
+    assert late["code"] == 1
+    assert "seconds behind" in late["err"]
+    again = start("consume", f"{HERE}:copying_async")
+    until(command, category, running="yes", lag_messages=0)
+    again.send_signal(signal.SIGTERM)
+    assert again.communicate(timeout=20) == ("", "")
+    assert again.returncode == 0
+    assert status(command, category)["running"] == "no"
+    assert client.stream_version(f"{category}Copy-1") == 7
+
+
+def test_until_it_has_caught_up(client: Client, start: Process, category: str) -> None:
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    for name in ("copying", "copying_async", "ready"):
+        done = start("consume", f"{HERE}:{name}", "--until-caught-up")
+        assert done.communicate(timeout=20) == ("", "")
+        assert done.returncode == 0
+    assert client.stream_version(f"{category}Copy-1") == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("nowhere:it", "there is no module 'nowhere'"),
+        (f"{HERE}:it", "has no 'it'"),
+        (f"{HERE}:nothing", "the target is int"),
+        (f"{HERE}:copy_id.x", "has no 'copy_id.x'"),
+        (HERE, "a target is module:name"),
+    ],
+)
+def test_what_is_no_target(command: Command, target: str, text: str) -> None:
+    done = command("consume", target)
+    assert (done.code, done.out) == (1, "")
+    assert text in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_positions_are_moved(
+    client: Client, command: Command, start: Process, category: str
+) -> None:
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    consumer = (category, "copying")
+    unknown = command("position", "get", *consumer)
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "has a position in the stream" in unknown.err
+    assert start("consume", f"{HERE}:copying", "--until-caught-up").communicate() == ("", "")
+    (row,) = command("position", "get", *consumer).rows
+    head = row["position"]
+    assert head == row["head"]
+    assert command("position", "reset", *consumer).rows[0]["lag_messages"] == 3
+    assert command("position", "set", *consumer, str(head - 1)).rows[0]["lag_messages"] == 1
+    assert command("position", "reset", *consumer, str(head)).rows[0]["position"] == head - 1
+    assert command("position", "reset", *consumer, "end").rows[0]["position"] == head
+    assert command("position", "reset", *consumer, "--table").rows[0]["kept_in"] == "table"
+    member = command("position", "set", *consumer, "0", "--member", "1", "--size", "2")
+    assert member.rows[0]["consumer"] == f"{category}:position-copying+1+2"
+    wrong = command("position", "reset", *consumer, "somewhere")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert command("position", "set", *consumer, "-1").code == 2
+    running = start("consume", f"{HERE}:copying")
+    until(command, category, running="yes")
+    refused = command("position", "reset", *consumer)
+    assert (refused.code, refused.out) == (1, "")
+    assert "Nothing was changed" in refused.err
+    running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=20) == ("", "")
+
+
+def test_parked_messages(client: Client, command: Command, start: Process, category: str) -> None:
+    given = [NewMessage("Bad", {"n": n}) for n in range(4)]
+    client.write_messages(f"{category}-1", given)
+    parking = start("consume", f"{HERE}:copying", "--until-caught-up", bad="Bad")
+    _, log = parking.communicate(timeout=20)
+    assert parking.returncode == 0, log
+    names = (category, "copying")
+    rows = command("parked", "list", *names).rows
+    assert [row["id"] for row in rows] == [str(message.id) for message in given]
+    assert {(row["type"], row["reason"], row["attempts"]) for row in rows} == {
+        ("Bad", "ValueError: bad", 1)
+    }
+    first, second, third = (str(message.id) for message in given[:3])
+    (shown,) = command("parked", "show", *names, first).rows
+    assert (shown["data"], shown["reason"]) == ({"n": 0}, "ValueError: bad")
+    table = command("--format", "table", "parked", "show", *names, first).out
+    assert 'data             {"n":0}' in table
+    refused = command("parked", "discard", *names, first, input="no\n")
+    assert (refused.code, refused.out) == (1, "")
+    assert command("parked", "discard", *names, first, input="y\n").rows == [{"discarded": 1}]
+    for wrong in ((first,), (), (second, "--all")):
+        assert command("parked", "discard", *names, "--yes", *wrong).code == 1
+    for ids, count in (((second, third), 2), (("--all",), 1)):
+        replaying = start("parked", "replay", f"{HERE}:copying", *ids)
+        out, error = replaying.communicate(timeout=20)
+        assert error == ""
+        assert f'"replayed":{count}' in out
+    assert command("parked", "list", *names).rows == []
+    copies = list(client.read_stream(f"{category}Copy-1"))
+    assert len(copies) == 3
+    assert command("consumers", "status", category).rows[0]["parked"] == 0
+
+
+def test_what_cannot_be_replayed_stays(
+    client: Client, command: Command, start: Process, category: str
+) -> None:
+    client.write_message(f"{category}-1", NewMessage("Bad"))
+    for arguments in (
+        ("consume", f"{HERE}:copying", "--until-caught-up"),
+        ("parked", "replay", f"{HERE}:copying", "--all"),
+    ):
+        done = start(*arguments, bad="Bad")
+        out, error = done.communicate(timeout=20)
+    assert (done.returncode, out) == (1, "")
+    assert error.startswith("messagedb: ")
+    assert "Traceback" not in error
+    assert len(command("parked", "list", category, "copying").rows) == 1
