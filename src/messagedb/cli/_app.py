@@ -12,6 +12,7 @@ from . import (
     _schema_commands,
     _server_commands,
     _summary_commands,
+    _transfer_commands,
 )
 from ._ends import Group
 from ._output import Format, Output
@@ -63,6 +64,7 @@ for _commands in (
     _message_commands,
     _summary_commands,
     _consumer_commands,
+    _transfer_commands,
     _server_commands,
     _schema_commands,
 ):

@@ -72,6 +72,16 @@ def json_object(text: str | None, what: str) -> dict[str, Any] | None:
     return cast("dict[str, Any] | None", value)
 
 
+def data_of(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """The data or metadata of a line that was exported; None for SQL NULL and JSON null.
+
+    Raises:
+        ValidationError: it is no JSON object.
+    """
+    text = bytes(raw).decode()
+    return json_object(text, "data") if text else None
+
+
 def new_message(
     type: str, data: dict[str, Any] | None, metadata: dict[str, Any] | None, id: UUID | None
 ) -> NewMessage:
