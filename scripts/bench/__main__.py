@@ -31,6 +31,7 @@ from . import (
     report,
     schema,
     single,
+    transfer,
     typed,
     writers,
 )
@@ -52,6 +53,7 @@ TOPICS = (
     typed.TOPIC,
     entities.TOPIC,
     contended.TOPIC,
+    transfer.TOPIC,
     consumers.TOPIC,
     notify.TOPIC,
 )
