@@ -7,12 +7,15 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+from rich.text import Text
+from rich.tree import Tree
 
 from messagedb import ValidationError
 
 from ._output import Format
 from ._reading import first_position, followed, limited, pages
 from ._rows import COLUMNS, row_of
+from ._tracing import Node, find, followers, grow
 from ._writing import json_object, messages_of, new_message, version_of
 
 
@@ -21,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(write)
     app.command()(read)
     app.command()(last)
+    app.command()(trace)
 
 
 def write(
@@ -153,3 +157,44 @@ def last(
         of_type = "" if type is None else f" of type {type!r}"
         raise ValidationError(f"the stream {stream_name!r} has no message{of_type}")
     store.output.rows(COLUMNS, [row_of(message)])
+
+
+def trace(
+    ctx: typer.Context,
+    message: Annotated[
+        str, typer.Argument(help="Its id, or its stream and position: account-123/4.")
+    ],
+    within: Annotated[
+        int,
+        typer.Option(min=1, help="How many global positions behind it to look at: all are read."),
+    ] = 100_000,
+) -> None:
+    """Show a message and all that was written because of it, as a tree.
+
+    Who caused what is in the metadata of the messages, as following() writes it.
+    """
+    store = ctx.obj
+    with store.client(max_size=1) as client:
+        cause = find(client, store.schema, message)
+        root = grow(cause, followers(client, cause, within))
+        head = client.store_head()
+    if store.output.is_json:
+        for depth, node in root.walk():
+            store.output.json({"depth": depth, **row_of(node.message)})
+    else:
+        store.output.console.print(_tree(root))
+    if head is not None and head > cause.global_position + within:
+        store.output.note(
+            f"{head - cause.global_position - within:,} later positions were not looked at: see "
+            "--within"
+        )
+
+
+def _tree(node: Node, branch: Tree | None = None) -> Tree:
+    message = node.message
+    place = f"{message.stream_name}/{message.position}"
+    label = Text.assemble((message.type, "bold"), f"  {place}  {message.time:%H:%M:%S.%f}")
+    made = Tree(label) if branch is None else branch.add(label)
+    for effect in node.effects:
+        _tree(effect, made)
+    return made

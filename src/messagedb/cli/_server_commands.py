@@ -6,15 +6,21 @@ import platform
 import time
 from importlib import metadata
 
+import msgspec
 import psycopg
 import typer
 
 from messagedb import schema
 
+from ._doctor import QUESTION, Facts, findings
+from ._ends import ExitCode, fail
+from ._store import Store
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(ping)
+    app.command()(doctor)
     app.command()(version)
 
 
@@ -40,3 +46,26 @@ def ping(ctx: typer.Context) -> None:
     seconds = round(time.perf_counter() - begun, 4)
     columns = ("message_store_version", "seconds")
     store.output.rows(columns, [{"message_store_version": version, "seconds": seconds}])
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Look for what is wrong with the server, the store and the role, and tell the fix.
+
+    Exit code 0 if nothing keeps this library from working, 1 if something does.
+    """
+    store: Store = ctx.obj
+    try:
+        with store.user_url() as url, psycopg.connect(url, connect_timeout=10) as conn:
+            cursor = conn.execute(QUESTION, [store.schema])
+            names = [column.name for column in cursor.description or ()]
+            (row,) = cursor.fetchall()
+            answers = {**dict(zip(names, row, strict=True)), "libpq_pid": conn.info.backend_pid}
+    except psycopg.OperationalError as error:
+        raise fail(f"no server was reached: {error}", ExitCode.UNAVAILABLE) from None
+    except psycopg.Error as error:
+        raise fail(f"that is no connection string: {error}", ExitCode.USAGE) from None
+    facts = msgspec.convert({**answers, "schema": store.schema}, Facts)
+    found = list(findings(facts))
+    store.output.rows(("level", "about", "found", "fix"), [each.row() for each in found])
+    if any(each.level == "problem" for each in found):
+        raise typer.Exit(ExitCode.REFUSED)

@@ -56,12 +56,28 @@ class Store:
         Raises:
             EmbeddedServerError: the embedded server cannot be started.
         """
+        with self._server() as server:
+            yield self.url if server is None else server.admin_url
+
+    @contextmanager
+    def user_url(self) -> Generator[str]:
+        """Give the URL as PostgreSQL takes it.
+
+        Raises:
+            EmbeddedServerError: the embedded server cannot be started.
+        """
+        self._tell()
+        with self._server() as server:
+            yield self.url if server is None else server.url
+
+    @contextmanager
+    def _server(self) -> Generator[embedded.EmbeddedServer | None]:
         kind, _, folder = self.url.partition(":")
         if kind != "embedded":
-            yield self.url
+            yield None
             return
         with embedded.start(folder or None) as server:
-            yield server.admin_url
+            yield server
 
 
 def default_folder() -> Path:

@@ -1,0 +1,240 @@
+"""What is wrong with a store, its server and its role: questions, and what their answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+
+Level = Literal["ok", "warning", "problem"]
+
+_INDEXES: Final = ("messages_category", "messages_id", "messages_stream")
+_OLDEST: Final = 120000
+_LONG_SECONDS: Final = 300
+_MANY_ROWS: Final = 10_000
+
+QUESTION: Final = """
+SELECT
+    current_setting('server_version_num')::int AS server_version,
+    getdatabaseencoding()::text AS encoding,
+    pg_is_in_recovery() AS in_recovery,
+    current_setting('transaction_read_only') = 'on' AS read_only,
+    current_database()::text AS database,
+    current_user::text AS role,
+    current_setting('search_path') AS search_path,
+    coalesce(current_setting('message_store.sql_condition', true), '') AS sql_condition,
+    pg_backend_pid() AS pid,
+    n.oid IS NOT NULL AS has_schema,
+    coalesce(has_schema_privilege(n.oid, 'USAGE'), false) AS may_use_schema,
+    c.oid IS NOT NULL AS has_table,
+    coalesce(has_table_privilege(c.oid, 'SELECT'), false) AS may_select,
+    coalesce(has_table_privilege(c.oid, 'INSERT'), false) AS may_insert,
+    ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = n.oid) AS functions,
+    ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = n.oid
+          AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS forbidden,
+    ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+          WHERE x.indrelid = c.oid AND x.indisvalid) AS indexes,
+    coalesce(obj_description(f.oid, 'pg_proc'), '') AS mark,
+    to_regclass('messagedb.positions') IS NOT NULL AS has_positions,
+    EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'messagedb_notify')
+        AS has_notify,
+    coalesce(s.n_live_tup, 0) AS rows,
+    s.last_analyze IS NOT NULL OR s.last_autoanalyze IS NOT NULL AS analyzed,
+    coalesce((SELECT extract(epoch FROM now() - min(a.xact_start))::float8 FROM pg_stat_activity a
+              WHERE a.pid <> pg_backend_pid() AND a.datname = current_database()
+                AND a.backend_type = 'client backend' AND a.state <> 'idle'), 0) AS oldest_seconds
+FROM (VALUES (%s::text)) AS wanted (name)
+LEFT JOIN pg_namespace n ON n.nspname = wanted.name
+LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'messages'
+LEFT JOIN pg_proc f
+    ON f.pronamespace = n.oid AND f.proname = 'message_store_version' AND f.pronargs = 0
+LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+"""
+"""Asks for `Facts`, given the schema's name."""
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server says of itself, as the question gives it, and libpq of the session."""
+
+    server_version: int
+    encoding: str
+    in_recovery: bool
+    read_only: bool
+    database: str
+    role: str
+    search_path: str
+    sql_condition: str
+    pid: int
+    has_schema: bool
+    may_use_schema: bool
+    has_table: bool
+    may_select: bool
+    may_insert: bool
+    functions: list[str]
+    forbidden: list[str]
+    indexes: list[str]
+    mark: str
+    has_positions: bool
+    has_notify: bool
+    rows: int
+    analyzed: bool
+    oldest_seconds: float
+    libpq_pid: int
+    schema: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        level: ``problem`` for what keeps this library from working, ``warning`` for what is slow,
+            missing or of danger to others.
+        about: what was looked at.
+        found: what is so.
+        fix: what to do; '' where nothing is wrong.
+    """
+
+    level: Level
+    about: str
+    found: str
+    fix: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The finding as a row."""
+        return {"level": self.level, "about": self.about, "found": self.found, "fix": self.fix}
+
+
+def findings(facts: Facts) -> Iterator[Finding]:
+    """What the facts mean, the server first."""
+    yield _server(facts)
+    yield _encoding(facts)
+    yield _writes(facts)
+    yield _pooler(facts)
+    yield _message_db(facts)
+    if not facts.has_schema or not facts.functions:
+        return
+    yield from _rights(facts)
+    if facts.has_table:
+        yield _indexes(facts)
+        yield _statistics(facts)
+    yield _search_path(facts)
+    yield _condition(facts)
+    yield _own_schema(facts)
+    yield _transactions(facts)
+
+
+def _server(facts: Facts) -> Finding:
+    major = facts.server_version // 10000
+    if facts.server_version < _OLDEST:
+        return Finding("problem", "server", f"PostgreSQL {major}", "upgrade it to 12 or later")
+    return Finding("ok", "server", f"PostgreSQL {major}")
+
+
+def _encoding(facts: Facts) -> Finding:
+    if facts.encoding == "UTF8":
+        return Finding("ok", "encoding", "UTF8")
+    fix = "create a database with ENCODING 'UTF8' TEMPLATE template0, and move the messages there"
+    return Finding("problem", "encoding", facts.encoding, fix)
+
+
+def _writes(facts: Facts) -> Finding:
+    if facts.in_recovery:
+        fix = "connect to the primary to write: target_session_attrs=read-write in the URL"
+        return Finding("warning", "writes", "a standby: it can be read only", fix)
+    if facts.read_only:
+        fix = f"ALTER ROLE {facts.role} RESET default_transaction_read_only"
+        return Finding("warning", "writes", "transactions are read-only", fix)
+    return Finding("ok", "writes", "the server takes them")
+
+
+def _pooler(facts: Facts) -> Finding:
+    if facts.pid == facts.libpq_pid:
+        return Finding("ok", "pooler", "none, or one for sessions")
+    fix = "nothing has to be done; a session pooler, or none, is faster"
+    return Finding("warning", "pooler", "a pooler of transactions is in between", fix)
+
+
+def _message_db(facts: Facts) -> Finding:
+    where = f"schema {facts.schema} of database {facts.database}"
+    if "get_category_messages" not in facts.functions:
+        fix = "messagedb install, or name another schema with --schema"
+        return Finding("problem", "message db", f"none in {where}", fix)
+    if facts.mark.startswith("messagedb schema revision"):
+        return Finding("ok", "message db", f"installed by messagedb, in {where}")
+    return Finding("ok", "message db", f"in {where}")
+
+
+def _rights(facts: Facts) -> Iterator[Finding]:
+    grant = f"GRANT message_store TO {facts.role}"
+    if not facts.may_use_schema:
+        found = f"role {facts.role} may not use schema {facts.schema}"
+        yield Finding("problem", "rights", found, grant)
+    elif facts.forbidden:
+        names = ", ".join(sorted(set(facts.forbidden)))
+        found = f"role {facts.role} may not call {names}"
+        yield Finding("problem", "rights", found, grant)
+    elif not (facts.may_select and facts.may_insert):
+        lacking = " and ".join(
+            word
+            for word, may in (("SELECT", facts.may_select), ("INSERT", facts.may_insert))
+            if not may
+        )
+        found = f"role {facts.role} lacks {lacking} on the table: the functions alone are used"
+        yield Finding("warning", "rights", found, f"{grant}: batches and group reads are faster")
+    else:
+        yield Finding("ok", "rights", f"role {facts.role} may read and write")
+
+
+def _indexes(facts: Facts) -> Finding:
+    missing = [name for name in _INDEXES if name not in facts.indexes]
+    if not missing:
+        return Finding("ok", "indexes", "all there and valid")
+    fix = "REINDEX them, or have Message DB's own scripts make them: reads walk the whole table"
+    return Finding("problem", "indexes", f"missing or invalid: {', '.join(missing)}", fix)
+
+
+def _statistics(facts: Facts) -> Finding:
+    if facts.analyzed or facts.rows < _MANY_ROWS:
+        return Finding("ok", "statistics", f"about {facts.rows:,} messages")
+    found = f"about {facts.rows:,} messages, and the table was never analyzed"
+    fix = f"ANALYZE {facts.schema}.messages, and see that autovacuum is on"
+    return Finding("warning", "statistics", found, fix)
+
+
+def _search_path(facts: Facts) -> Finding:
+    path = [part.strip().strip('"') for part in facts.search_path.split(",")]
+    if facts.schema in path:
+        return Finding("ok", "search_path", facts.search_path)
+    fix = (
+        f"for psql and other clients: ALTER ROLE {facts.role} SET search_path = {facts.schema}, "
+        "public; this library sets its own"
+    )
+    return Finding("warning", "search_path", f"{facts.search_path}: without the schema", fix)
+
+
+def _condition(facts: Facts) -> Finding:
+    if facts.sql_condition != "on":
+        return Finding("ok", "sql condition", "off, but for reads that ask for it")
+    fix = f"ALTER ROLE {facts.role} RESET message_store.sql_condition"
+    found = "on for every session: any client can send SQL with a read"
+    return Finding("warning", "sql condition", found, fix)
+
+
+def _own_schema(facts: Facts) -> Finding:
+    notify = "consumers are notified" if facts.has_notify else "consumers poll"
+    if facts.has_positions:
+        return Finding("ok", "schema messagedb", f"there; {notify}")
+    fix = "messagedb install, if consumers are to keep positions in the table; it changes no other"
+    return Finding("warning", "schema messagedb", f"not there; {notify}", fix)
+
+
+def _transactions(facts: Facts) -> Finding:
+    if facts.oldest_seconds < _LONG_SECONDS:
+        return Finding("ok", "transactions", "none is long")
+    found = f"one is open for {facts.oldest_seconds / 60:,.0f} minutes"
+    fix = (
+        "end it, if nobody needs it: it keeps vacuum from the table, and consumers of several "
+        "categories waiting if it has written (pg_stat_activity tells whose it is)"
+    )
+    return Finding("warning", "transactions", found, fix)

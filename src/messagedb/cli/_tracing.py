@@ -1,0 +1,100 @@
+"""What a message has caused: a tree by the causation in the metadata of those that followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from messagedb import Client, Message, MessageDecodeError, Metadata, ValidationError
+
+CONDITION = "metadata->>'causationMessageStreamName' IS NOT NULL"
+"""SQL for the messages that were written because of another."""
+
+_PAGE = 10_000
+
+
+class Node(msgspec.Struct):
+    """A message, and the messages that were written because of it."""
+
+    message: Message[Any]
+    effects: list[Node] = []
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
+        """Give the node and all below it, each with its depth."""
+        yield depth, self
+        for effect in self.effects:
+            yield from effect.walk(depth + 1)
+
+
+def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
+    """The tree of what a message has caused.
+
+    Args:
+        cause: the root.
+        followers: messages that may follow, in the order of global position: what was written
+            because of a message comes after it.
+    """
+    root = Node(cause)
+    known = {(cause.stream_name, cause.position): root}
+    for message in followers:
+        try:
+            metadata = Metadata.of(message)
+        except MessageDecodeError:
+            continue  # not by the conventions, so that it tells of no cause
+        of = known.get(
+            (metadata.causation_message_stream_name or "", metadata.causation_message_position or 0)
+        )
+        if of is not None and message.global_position > cause.global_position:
+            node = Node(message)
+            of.effects.append(node)
+            known[message.stream_name, message.position] = node
+    return root
+
+
+def find(client: Client, schema: str, name: str) -> Message[Any]:
+    """The message of an id, or of a stream and a position: ``account-123/4``.
+
+    Raises:
+        ValidationError: there is none.
+    """
+    stream, slash, position = name.rpartition("/")
+    if slash and position.isascii() and position.isdigit():
+        return _at(client, stream, int(position), name)
+    question = sql.SQL("SELECT stream_name, position FROM {} WHERE id = %s::uuid").format(
+        sql.Identifier(schema, "messages")
+    )
+    try:
+        id = str(msgspec.convert(name, UUID))
+    except msgspec.ValidationError:
+        raise ValidationError(
+            f"a message is named by its id, or as stream/position, such as account-123/4: not by "
+            f"{name!r}"
+        ) from None
+    with client.transaction(read_only=True) as tx:
+        row = tx.connection.execute(question, [id]).fetchone()
+    if row is None:
+        raise ValidationError(f"the store has no message with the id {id}")
+    return _at(client, row[0], row[1], name)
+
+
+def followers(client: Client, cause: Message[Any], within: int) -> Iterator[Message[Any]]:
+    """The messages after one that name a cause, as far as so many global positions behind it."""
+    position, end = cause.global_position + 1, cause.global_position + within
+    while position <= end:
+        size = min(_PAGE, end - position + 1)
+        scan = client.scan_all(position=position, batch_size=size, condition=CONDITION)
+        yield from (message for message in scan.messages if message.global_position <= end)
+        if not scan.is_full:
+            return
+        position = scan.position + 1
+
+
+def _at(client: Client, stream: str, position: int, name: str) -> Message[Any]:
+    page = client.get_stream_messages(stream, position=position, batch_size=1)
+    if not page or page[0].position != position:
+        raise ValidationError(f"the store has no message {name}")
+    return page[0]

@@ -1,0 +1,73 @@
+"""A message and all that it caused is shown as a tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from messagedb import Client, Message, Metadata, NewMessage
+from messagedb.cli._tracing import grow
+from tests.cli.conftest import Command
+
+
+def follow(client: Client, stream: str, type: str, cause: Message[Any]) -> Message[Any]:
+    """Write a message because of another."""
+    client.write_message(stream, NewMessage(type, None, Metadata.following(cause)))
+    last = client.get_last_stream_message(stream)
+    assert last is not None
+    return last
+
+
+def test_a_message_and_all_that_it_caused(command: Command, store_url: str, category: str) -> None:
+    with Client(store_url) as client:
+        client.write_messages(f"{category}-1", [NewMessage("Other"), NewMessage("Transfer")])
+        _, transfer = client.get_stream_messages(f"{category}-1")
+        debited = follow(client, f"{category}A-1", "Debited", transfer)
+        client.write_message(f"{category}A-1", NewMessage("Odd", None, {"causationMessage": 1}))
+        follow(client, f"{category}A-2", "Noted", debited)
+        follow(client, f"{category}B-1", "Credited", transfer)
+    place = f"{category}-1/1"
+    rows = command("trace", place).rows
+    wanted = [(0, "Transfer"), (1, "Debited"), (2, "Noted"), (1, "Credited")]
+    assert [(row["depth"], row["type"]) for row in rows] == wanted
+    assert command("trace", str(transfer.id)).rows == rows
+    lines = command("--format", "table", "trace", place).out.splitlines()
+    assert [line.split()[-3:-1] for line in lines] == [
+        ["Transfer", place],
+        ["Debited", f"{category}A-1/0"],
+        ["Noted", f"{category}A-2/0"],
+        ["Credited", f"{category}B-1/0"],
+    ]
+    near = command("trace", place, "--within", "1")
+    assert [row["type"] for row in near.rows] == ["Transfer", "Debited"]
+    assert near.err.endswith("later positions were not looked at: see --within\n")
+
+
+def test_what_is_not_there(command: Command, category: str) -> None:
+    for name, text in (
+        (f"{category}-1/0", "has no message"),
+        ("01a211fc-a69e-70ca-8277-c3c3751b1615", "has no message with the id"),
+        ("account-123", "named by its id, or as stream/position"),
+    ):
+        done = command("trace", name)
+        assert (done.code, done.out) == (1, "")
+        assert text in done.err
+
+
+def test_effects_come_after_their_cause() -> None:
+    def made(position: int, cause: int | None) -> Message[Any]:
+        metadata = (
+            None
+            if cause is None
+            else {"causationMessageStreamName": "a-1", "causationMessagePosition": cause}
+        )
+        return Message.make(
+            "a-1", "T", None, metadata, position=position, global_position=position + 1
+        )
+
+    cause = made(2, None)
+    tree = grow(cause, [made(1, 2), made(3, 2), made(4, 9), made(5, 3)])
+    assert [(depth, node.message.position) for depth, node in tree.walk()] == [
+        (0, 2),
+        (1, 3),
+        (2, 5),
+    ]
