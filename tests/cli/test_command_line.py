@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from messagedb.cli._app import app
+from messagedb.cli._ends import shared_first
 from tests.cli.conftest import Command
 
 
@@ -36,6 +37,25 @@ def test_every_option_has_a_twin_in_the_environment() -> None:
         assert option.help, (path, long)
         seen += 1
     assert seen > 10
+
+
+def test_shared_options_stand_anywhere(command: Command, category: str) -> None:
+    assert shared_first(["read", "a", "--url", "x", "-f", "--format=json", "--", "--url"]) == [
+        *("--url", "x", "--format=json", "read", "a", "-f", "--", "--url"),
+    ]
+    assert shared_first(["read", "--url"]) == ["--url", "read"]
+    assert command("write", f"{category}-1", "A", "--format", "table").out.startswith("stream name")
+    done = command("ping", "--url", "postgresql://localhost:1/x")
+    assert (done.code, done.out) == (3, "")
+    assert command("ping", "--url").code == 2
+
+
+def test_the_demo_shows_what_there_is(command: Command) -> None:
+    shown = command("demo")
+    assert shown.code == 0
+    assert [row["type"] for row in shown.rows] == ["Opened", "Deposited", "Withdrawn", "Deposited"]
+    assert "is at version 2" in shown.err
+    assert "deposited in all: 12" in shown.err
 
 
 def test_help_names_every_command(command: Command) -> None:

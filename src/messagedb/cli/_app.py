@@ -8,6 +8,7 @@ import typer
 
 from . import (
     _consumer_commands,
+    _demo_command,
     _message_commands,
     _schema_commands,
     _server_commands,
@@ -67,5 +68,6 @@ for _commands in (
     _transfer_commands,
     _server_commands,
     _schema_commands,
+    _demo_command,
 ):
     _commands.add_to(app)

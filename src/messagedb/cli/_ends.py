@@ -26,6 +26,10 @@ class ExitCode(IntEnum):
 class Group(TyperGroup):
     """The commands, each ended by one line where something foreseen went wrong."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line, with the shared options wherever they stand."""
+        return super().parse_args(ctx, args if ctx.parent is not None else shared_first(args))
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn what it raises into an exit code."""
         try:
@@ -41,6 +45,32 @@ class Group(TyperGroup):
             raise fail(str(error), ExitCode.UNAVAILABLE) from None
         except MessageDBError as error:
             raise fail(str(error), ExitCode.REFUSED) from None
+
+
+SHARED = ("--url", "--schema", "--format", "--command-timeout")
+"""The options that all commands have in common, each with a value."""
+
+
+def shared_first(arguments: list[str]) -> list[str]:
+    """The arguments, with the shared options before the command's name, where they belong.
+
+    Example::
+
+        shared_first(["read", "account", "--url", "x"])  # ['--url', 'x', 'read', 'account']
+    """
+    first: list[str] = []
+    rest: list[str] = []
+    given = iter(arguments)
+    for argument in given:
+        if argument == "--":
+            rest += [argument, *given]
+        elif argument in SHARED:
+            first += [argument, *(value for value in [next(given, None)] if value is not None)]
+        elif argument.partition("=")[0] in SHARED:
+            first.append(argument)
+        else:
+            rest.append(argument)
+    return first + rest
 
 
 def fail(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:

@@ -1,0 +1,60 @@
+"""The command that shows, in a store of its own, what there is to try."""
+
+from __future__ import annotations
+
+import typer
+
+from messagedb import Client, Consumer, Message, NewMessage, WrongExpectedVersionError
+
+from ._output import Output
+from ._rows import COLUMNS, row_of
+
+_NEXT = """
+Now in a store of your own, which needs no server:
+
+  messagedb write account-123 Deposited '{"amount": 5}'
+  messagedb read account --follow
+  messagedb streams
+  messagedb --help
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(demo)
+
+
+def demo(ctx: typer.Context) -> None:
+    """Show what a store does, in a temporary one that is gone afterwards."""
+    output: Output = ctx.obj.output
+    output.note("A temporary PostgreSQL is started, and gone when this ends.")
+    with Client("embedded:") as client:
+        output.note("\nThree messages are written to the stream account-123, one to account-456:")
+        client.write_message("account-123", NewMessage("Opened", {"owner": "Ada"}))
+        client.write_messages(
+            "account-123",
+            [NewMessage("Deposited", {"amount": 5}), NewMessage("Withdrawn", {"amount": 2})],
+        )
+        client.write_message("account-456", NewMessage("Deposited", {"amount": 7}))
+        output.rows(COLUMNS, map(row_of, client.read_category("account")))
+        output.note("\nWho writes to account-123 as if it were at version 1, learns better:")
+        try:
+            client.write_message("account-123", NewMessage("Closed"), expected_version=1)
+        except WrongExpectedVersionError as error:
+            output.note(f"  {error}")
+        output.note("\nA consumer gets each message of the category once, and keeps its place:")
+        output.note(f"  deposited in all: {_total(client)}")
+    output.note(_NEXT.rstrip())
+
+
+def _total(client: Client) -> int:
+    total = 0
+    consumer = Consumer(client, "account", identifier="totals")
+
+    @consumer.handler("Deposited")
+    def add(message: Message) -> None:
+        nonlocal total
+        total += message.data["amount"]
+
+    consumer.run(until="caught_up")
+    return total

@@ -1,0 +1,44 @@
+"""The commands that the pages show run as they stand, one page after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from messagedb import Client, embedded
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    page for page in sorted(ROOT.glob("docs/**/*.md")) if "```sh\nmessagedb" in page.read_text()
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(page: Path, open_folder: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.S | re.M)
+    commands = [block for block in blocks if "pip install" not in block]
+    assert any("messagedb " in block for block in commands)
+    environment = {name: value for name, value in os.environ.items() if "MESSAGEDB" not in name}
+    environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    environment["XDG_DATA_HOME"] = str(open_folder)
+    # Where the default store of this environment is: each command joins what runs there.
+    store = open_folder / "messagedb" / "store"
+    with embedded.start(store) as server:
+        done = subprocess.run(
+            ["sh", "-e", "-x", "-c", "\n".join(commands)],
+            cwd=open_folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert str(store) in done.stderr  # it says which store it is
+        with Client(server.url) as client:
+            assert client.store_head()
