@@ -1,7 +1,154 @@
-"""Fixtures for the suites of users: a server for the run, clients, categories.
+"""pytest's plugin of messagedb: a server for the run, a store for each worker, clients, categories.
 
 pytest loads this in every run of everybody who has messagedb installed, so it is a package of its
-own: messagedb itself is imported when a fixture is asked for.
+own and imports nothing of messagedb, psycopg or asyncio until a fixture is asked for.
 """
 
 from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from messagedb import AsyncClient, Client
+
+# With pytest-asyncio in its strict mode, its own decorator is needed; with other plugins none is.
+try:
+    from pytest_asyncio import fixture as async_fixture
+except ImportError:
+    async_fixture = pytest.fixture
+
+__all__ = [
+    "messagedb_admin_url",
+    "messagedb_async_client",
+    "messagedb_category",
+    "messagedb_client",
+    "messagedb_options",
+    "messagedb_url",
+]
+
+_VARIABLE = "MESSAGEDB_TEST_URL"
+_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the URL of a store, instead of an embedded one for the run."""
+    text = "a Message DB for the tests, instead of an embedded one for the run: " + (
+        "a URL or connection string; nothing in it is dropped"
+    )
+    group = parser.getgroup("messagedb")
+    group.addoption("--messagedb-url", metavar="URL", default=None, help=text)
+    parser.addini("messagedb_url", f"{text} (or {_VARIABLE} in the environment)", default="")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell each worker of pytest-xdist the folder in which they share one server."""
+    config: pytest.Config = node.config
+    if _FOLDER not in config.stash:
+        folder = Path(tempfile.mkdtemp(prefix="messagedb-tests-"))
+        folder.chmod(0o755)  # root's server is another user's, who has to pass
+        config.stash[_FOLDER] = folder
+    node.workerinput["messagedb_folder"] = str(config.stash[_FOLDER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder, when the workers and their server are gone."""
+    if _FOLDER in config.stash:
+        shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
+
+
+def _given_url(config: pytest.Config) -> str:
+    return str(
+        config.getoption("--messagedb-url")
+        or config.getini("messagedb_url")
+        or os.environ.get(_VARIABLE, "")
+    )
+
+
+@pytest.fixture(scope="session")
+def _messagedb_urls(request: pytest.FixtureRequest) -> Generator[tuple[str, str]]:
+    """Give the URL of the store, and that of who may make tables in its database."""
+    given = _given_url(request.config)
+    if given:
+        yield given, given
+        return
+    from messagedb import embedded
+
+    worker: dict[str, Any] | None = getattr(request.config, "workerinput", None)
+    if worker is None:
+        with embedded.start(fast=True) as server:
+            yield server.url, server.admin_url
+        return
+    settings = {"synchronous_commit": "off"}
+    with embedded.start(Path(worker["messagedb_folder"], "server"), settings=settings) as server:
+        yield _database_of(worker["workerid"], server.url, server.admin_url)
+
+
+def _database_of(worker: str, url: str, admin_url: str) -> tuple[str, str]:
+    """Make a database of its own for a worker; give its URLs."""
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    from messagedb import schema
+
+    name = f"messagedb_{worker}"
+    with psycopg.connect(admin_url, autocommit=True) as conn:
+        statement = "CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0"
+        conn.execute(sql.SQL(statement).format(sql.Identifier(name)))
+    admin = make_conninfo(admin_url, dbname=name)
+    schema.install(admin)
+    return make_conninfo(url, dbname=name), admin
+
+
+@pytest.fixture(scope="session")
+def messagedb_url(_messagedb_urls: tuple[str, str]) -> str:
+    """Give the URL of a Message DB that lasts for the run: each xdist worker has one of its own."""
+    return _messagedb_urls[0]
+
+
+@pytest.fixture(scope="session")
+def messagedb_admin_url(_messagedb_urls: tuple[str, str]) -> str:
+    """Give the URL of who may make tables in the same database; a given URL as it is."""
+    return _messagedb_urls[1]
+
+
+@pytest.fixture
+def messagedb_options() -> dict[str, Any]:
+    """Give the options of the clients, such as ``{"registry": registry}``: override it."""
+    return {}
+
+
+@pytest.fixture
+def messagedb_client(messagedb_url: str, messagedb_options: dict[str, Any]) -> Generator[Client]:
+    """Give a client of the run's store, for one test."""
+    from messagedb import Client
+
+    with Client(messagedb_url, **messagedb_options) as client:
+        yield client
+
+
+@async_fixture
+async def messagedb_async_client(
+    messagedb_url: str, messagedb_options: dict[str, Any]
+) -> AsyncGenerator[AsyncClient]:
+    """Give a client of the run's store, for one test and its event loop."""
+    from messagedb import AsyncClient
+
+    async with AsyncClient(messagedb_url, **messagedb_options) as client:
+        yield client
+
+
+@pytest.fixture
+def messagedb_category() -> str:
+    """Give the name of a category that no other test has: letters only, in camelCase."""
+    letters = "".join(chr(ord("a") + byte % 26) for byte in secrets.token_bytes(12))
+    return f"test{letters.capitalize()}"
