@@ -6,24 +6,31 @@ own and imports nothing of messagedb, psycopg or asyncio until a fixture is aske
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
 if TYPE_CHECKING:
     from messagedb import AsyncClient, Client
 
-# With pytest-asyncio in its strict mode, its own decorator is needed; with other plugins none is.
-try:
-    from pytest_asyncio import fixture as async_fixture
-except ImportError:
-    async_fixture = pytest.fixture
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def async_fixture(function: F) -> F:
+    """Make a fixture of a function: pytest-asyncio in its strict mode needs its own decorator."""
+    try:
+        decorator = importlib.import_module("pytest_asyncio").fixture
+    except ImportError:
+        decorator = pytest.fixture
+    return cast("F", decorator(function))
+
 
 __all__ = [
     "messagedb_admin_url",

@@ -63,8 +63,8 @@ def reservation(command: Message[Any], stream_name: str) -> NewMessage:
     )
     id = derived_id("reservation", str(command.id), stream_name)
     # As it is stored, not as a class sees it that is at a newer version.
-    data = command if command._types is None else msgspec.structs.replace(command, _types=None)
-    return NewMessage(command.type, data.data, metadata, id)
+    data: Any = msgspec.structs.replace(command, _types=None).data
+    return NewMessage(command.type, data, metadata, id)
 
 
 def _check_message(command: object) -> None:

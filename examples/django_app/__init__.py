@@ -1,0 +1,1 @@
+"""Accounts over HTTP with Django: see docs/frameworks.md."""

@@ -1,0 +1,20 @@
+"""What handles the messages of accounts."""
+
+from __future__ import annotations
+
+from messagedb import Client, Consumer, Context, Message
+
+
+def counting(client: Client) -> Consumer:
+    """Make the consumer that counts deposits: each of them once, as it is one transaction."""
+    consumer = Consumer(client, "account", identifier="counting", transactional=True)
+
+    @consumer.handler("Deposited")
+    def count(message: Message, context: Context) -> None:
+        id = int(message.stream_name.partition("-")[2])
+        assert context.transaction is not None
+        context.transaction.connection.execute(
+            "UPDATE bank_account SET deposits = deposits + 1 WHERE id = %s", [id]
+        )
+
+    return consumer

@@ -1,0 +1,1 @@
+"""Accounts over HTTP with FastAPI: see docs/frameworks.md."""

@@ -1,0 +1,111 @@
+"""The application: one client for the process, a consumer beside it, errors as HTTP says them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, TypeAlias
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncEntityStore,
+    StoreUnavailableError,
+    WrongExpectedVersionError,
+)
+
+from .accounts import DECIDER, Deposited, InsufficientFunds, Withdrawn
+
+CATEGORY = "account"
+
+
+class Amount(BaseModel):
+    amount: int = Field(gt=0)
+
+
+class Balance(BaseModel):
+    balance: int
+    version: int
+
+
+class Turnover:
+    """A read model in memory, made anew from the beginning each time that the process starts.
+
+    With several workers one of them has it, and the others wait for their turn: give the consumer a
+    process of its own then, and the read model a table.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+
+
+def entities(request: Request) -> AsyncEntityStore[int, int]:
+    """Give the accounts, which live as long as the application."""
+    accounts: AsyncEntityStore[int, int] = request.app.state.accounts
+    return accounts
+
+
+Accounts: TypeAlias = Annotated[AsyncEntityStore[int, int], Depends(entities)]
+
+
+def create_app(url: str, category: str = CATEGORY) -> FastAPI:
+    """Make the application on a store."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncClient(url) as client:
+            turnover = app.state.turnover = Turnover()
+            app.state.accounts = AsyncEntityStore(client, category, decider=DECIDER)
+            consumer = app.state.consumer = AsyncConsumer(
+                client, category, identifier="turnover", start="beginning"
+            )
+
+            @consumer.handler
+            async def count(event: Deposited | Withdrawn) -> None:
+                turnover.total += event.amount
+
+            async with consumer.running():
+                yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/accounts/{id}/deposits", status_code=201)
+    async def deposit(id: str, body: Amount, accounts: Accounts) -> Balance:
+        done = await accounts.transact(id, body.amount)
+        return Balance(balance=done.entity, version=done.version)
+
+    @app.post("/accounts/{id}/withdrawals", status_code=201)
+    async def withdraw(id: str, body: Amount, accounts: Accounts) -> Balance:
+        done = await accounts.transact(id, -body.amount)
+        return Balance(balance=done.entity, version=done.version)
+
+    @app.get("/accounts/{id}")
+    async def balance(id: str, accounts: Accounts) -> Balance:
+        found = await accounts.load(id)
+        return Balance(balance=found.entity, version=found.version)
+
+    @app.get("/turnover")
+    async def turnover(request: Request) -> dict[str, int]:
+        return {"total": request.app.state.turnover.total}
+
+    @app.get("/health")
+    async def health(request: Request) -> JSONResponse:
+        status = request.app.state.consumer.status()
+        is_well = status.state in ("running", "caught up", "starting")
+        content = {"consumer": status.state, "error": status.last_error}
+        return JSONResponse(content, status_code=200 if is_well else 503)
+
+    @app.exception_handler(InsufficientFunds)
+    @app.exception_handler(WrongExpectedVersionError)
+    async def conflict(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=409)
+
+    @app.exception_handler(StoreUnavailableError)
+    async def unavailable(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
+
+    return app

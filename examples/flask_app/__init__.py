@@ -1,0 +1,1 @@
+"""Accounts over HTTP with Flask: see docs/frameworks.md."""

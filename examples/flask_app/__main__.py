@@ -1,0 +1,9 @@
+"""Run it as ``python -m examples.flask_app``; MESSAGEDB_URL says which store."""
+
+from __future__ import annotations
+
+import os
+
+from .app import create_app
+
+create_app(os.environ.get("MESSAGEDB_URL", "embedded:./data")).run(port=8000)

@@ -1,0 +1,1 @@
+"""Notes over HTTP with Starlette: see docs/frameworks.md."""

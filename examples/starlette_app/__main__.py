@@ -1,0 +1,11 @@
+"""Run it as ``python -m examples.starlette_app``; MESSAGEDB_URL says which store."""
+
+from __future__ import annotations
+
+import os
+
+import uvicorn
+
+from .app import create_app
+
+uvicorn.run(create_app(os.environ.get("MESSAGEDB_URL", "embedded:./data")), port=8000)
