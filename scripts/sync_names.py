@@ -102,6 +102,7 @@ TEST_NAMES: dict[str, str] = {
     "_messagedb_async": "messagedb._sync",
     "background_async": "background_sync",
     "enter_async_context": "enter_context",
+    "middleware_async": "middleware",
 }
 
 # Whole phrases of docstrings and comments, before the general rules of sync_prose.py.

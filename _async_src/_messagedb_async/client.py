@@ -12,6 +12,7 @@ from messagedb._concurrency_async import sleep
 from messagedb._settings import Settings
 from messagedb._transactions import check_work, retry_delay, transaction_options
 from messagedb.errors import ValidationError
+from messagedb.hooks import Hooks, checked
 from messagedb.registry import MessageRegistry
 
 from .bound import AsyncBoundClient
@@ -68,6 +69,7 @@ class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
             fraction are read as ``Decimal``.
         registry: the classes whose instances can be written as messages. None for one of its own,
             empty at first.
+        hooks: what goes around its operations, the outermost first: see ``messagedb.hooks``.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was opened.
@@ -88,6 +90,7 @@ class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
         default_batch_size: int = 1000,
         decimals: bool = False,
         registry: MessageRegistry | None = None,
+        hooks: Iterable[Hooks] = (),
     ) -> None:
         settings = Settings(
             conninfo=conninfo,
@@ -101,6 +104,7 @@ class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
             default_batch_size=default_batch_size,
             decimals=decimals,
             registry=MessageRegistry() if registry is None else registry,
+            hooks=checked(hooks),
         )
         super().__init__(settings, pool)
 
@@ -108,7 +112,7 @@ class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
         """Give the operations on a psycopg connection of yours, in your transaction.
 
         The client need not be open; of its options the schema, ``direct_writes``,
-        ``default_batch_size``, ``decimals`` and ``registry`` count.
+        ``default_batch_size``, ``decimals``, ``registry`` and ``hooks`` count.
 
         Args:
             conn: an open connection to any Message DB. It is not closed, committed or changed.

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from messagedb import _requests as requests
+from messagedb import hooks
 from messagedb._arguments import LAST_POSITION, check_page_size
 from messagedb._rows import messages as messages_of
+from messagedb.consumers.stores import is_own
 from messagedb.errors import IncompatibleServerError
 from messagedb.expected_version import ANY, NO_STREAM
+from messagedb.hooks import Operation
 from messagedb.message_types import check_types, typed
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from messagedb._profile import Profile
     from messagedb._server import Server
     from messagedb.expected_version import ExpectedVersion
+    from messagedb.hooks import OperationName
     from messagedb.message_types import MessageTypes
     from messagedb.messages import Message, NewMessage
     from messagedb.registry import DataInstance, MessageRegistry
@@ -106,6 +110,8 @@ class AsyncOperations(ABC):
         write = requests.write_one(
             stream_name, message, id, metadata, expected_version, told.decimals, told.registry
         )
+        if told.hooks:
+            return (await self._write_with_hooks("write_message", write))[0]
         return (await self._write(write))[0]
 
     async def write_messages(
@@ -141,7 +147,11 @@ class AsyncOperations(ABC):
         write = requests.write_many(
             stream_name, messages, expected_version, told.decimals, told.registry
         )
-        return await self._write(write) if write.encoded else []
+        if not write.encoded:
+            return []
+        if told.hooks:
+            return await self._write_with_hooks("write_messages", write)
+        return await self._write(write)
 
     async def get_stream_messages(
         self,
@@ -163,6 +173,8 @@ class AsyncOperations(ABC):
         read = requests.read_stream(
             self._profile.sql, stream_name, position, self._batch_size(batch_size), condition
         )
+        if self._profile.settings.hooks:
+            return await self._read_with_hooks("get_stream_messages", stream_name, read)
         return messages_of(await self._read(read), self._profile.settings.decimals)
 
     async def get_category_messages(
@@ -204,6 +216,8 @@ class AsyncOperations(ABC):
             consumer_group_size,
             condition,
         )
+        if self._profile.settings.hooks:
+            return await self._read_with_hooks("get_category_messages", category, read)
         return messages_of(await self._read(read), self._profile.settings.decimals)
 
     async def get_last_stream_message(
@@ -225,6 +239,9 @@ class AsyncOperations(ABC):
                 "this Message DB is older than 1.3.0 and does not find the last message of a type. "
                 "Nothing was sent. Upgrade it, or read the stream."
             )
+        if self._profile.settings.hooks:
+            found = await self._read_with_hooks("get_last_stream_message", stream_name, read)
+            return found[0] if found else None
         rows = await self._read(read)
         return messages_of(rows, self._profile.settings.decimals)[0] if rows else None
 
@@ -369,6 +386,29 @@ class AsyncOperations(ABC):
             if size == -1 or len(page) < size or page[-1].global_position == LAST_POSITION:
                 return
             position = page[-1].global_position + 1
+
+    async def _write_with_hooks(self, name: OperationName, write: requests.Write) -> list[int]:
+        told = self._profile.settings
+        if is_own(write.stream_name):
+            return await self._write(write)
+        made = hooks.to_write(told.hooks, write.stream_name, write.messages)
+        if made is not write.messages:
+            write = requests.write_many(
+                write.stream_name, made, write.expected_version, told.decimals, told.registry
+            )
+        with hooks.around(told.hooks, Operation(name, write.stream_name, write.messages)):
+            return await self._write(write)
+
+    async def _read_with_hooks(
+        self, name: OperationName, target: str, read: requests.Read
+    ) -> list[Message[Any]]:
+        told = self._profile.settings
+        if is_own(target):
+            return messages_of(await self._read(read), told.decimals)
+        with hooks.around(told.hooks, Operation(name, target)) as operation:
+            found = messages_of(await self._read(read), told.decimals)
+            operation.messages = found
+            return hooks.read(told.hooks, found)
 
     def _batch_size(self, batch_size: int | None) -> int:
         return self._profile.settings.default_batch_size if batch_size is None else batch_size

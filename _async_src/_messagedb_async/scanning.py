@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from messagedb import _scan_requests as scans
+from messagedb import hooks
+from messagedb._scans import Scan
 from messagedb._sql_scans import scan_statements
 
 from .operations import AsyncOperations
@@ -13,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from messagedb._requests import Read
-    from messagedb._scans import AllScan, Lag, Scan, Writer
+    from messagedb._scans import AllScan, Lag, Writer
     from messagedb._sql_scans import ScanStatements
+
+S = TypeVar("S", bound=Scan)
 
 
 class AsyncScans(AsyncOperations):
@@ -68,7 +74,8 @@ class AsyncScans(AsyncOperations):
             message_types,
             condition,
         )
-        return scan.scan(await self._read(scan.read), self._profile.settings.decimals)
+        found = scan.scan(await self._read(scan.read), self._profile.settings.decimals)
+        return self._seen(found)
 
     async def scan_all(
         self,
@@ -101,7 +108,8 @@ class AsyncScans(AsyncOperations):
         size = self._scan_size(batch_size)
         scan = scans.store(self._scan_sql(), position, size, categories, message_types, condition)
         await self._check_readable("the whole store")
-        return scan.scan(await self._read(scan.read), self._profile.settings.decimals)
+        found = scan.scan(await self._read(scan.read), self._profile.settings.decimals)
+        return self._seen(found)
 
     async def writers(self) -> list[Writer]:
         """Give the transactions that may have written messages which cannot be seen yet.
@@ -156,6 +164,12 @@ class AsyncScans(AsyncOperations):
         if categories is None:
             scans.check_readable(readable, "the lag of the whole store")
         return look.lag(await self._read(look.read), readable)
+
+    def _seen(self, scan: S) -> S:
+        given = self._profile.settings.hooks
+        if not given or not scan.messages:
+            return scan
+        return msgspec.structs.replace(scan, messages=hooks.read(given, scan.messages))
 
     async def _head(self, read: Read) -> int | None:
         if not (await self._server_facts()).table_readable:

@@ -68,6 +68,7 @@ from .errors import (
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
 from .following import copied
+from .hooks import Hooks, Operation
 from .idempotence import already_handled
 from .message_types import MessageTypes
 from .messages import Message, NewMessage
@@ -104,6 +105,7 @@ __all__ = [
     "GroupResize",
     "HandlerError",
     "HandlerOutcome",
+    "Hooks",
     "IncompatibleServerError",
     "Lag",
     "Loaded",
@@ -115,6 +117,7 @@ __all__ = [
     "MessageTypes",
     "Metadata",
     "NewMessage",
+    "Operation",
     "OutcomeUnknownError",
     "Park",
     "ParkedMessage",

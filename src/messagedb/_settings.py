@@ -8,6 +8,7 @@ import msgspec
 
 from ._conninfo import check_conninfo
 from .errors import ValidationError
+from .hooks import Hooks
 from .registry import MessageRegistry
 
 EMBEDDED_PREFIX = "embedded:"
@@ -30,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_batch_size: int
     decimals: bool
     registry: MessageRegistry = msgspec.field(default_factory=MessageRegistry)
+    hooks: tuple[Hooks, ...] = ()
 
     @property
     def embedded_folder(self) -> str | None:

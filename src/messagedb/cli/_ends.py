@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from enum import IntEnum
@@ -32,6 +33,8 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn what it raises into an exit code."""
+        # Of a connection that Ctrl-C took in the middle of a question, psycopg warns.
+        logging.getLogger("psycopg").addHandler(logging.NullHandler())
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()

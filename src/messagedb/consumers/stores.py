@@ -50,6 +50,7 @@ RECORDED: Final = "Recorded"
 
 POSITION: Final = "position"
 _PARKED: Final = "parked"
+_OWN: Final = frozenset({POSITION, _PARKED})
 
 
 def consumer_name(identifier: str | None, member: int | None, size: int | None) -> str | None:
@@ -69,6 +70,13 @@ def is_bookkeeping(stream_name: str) -> bool:
     category = stream_name.partition("-")[0]
     _, colon, types = category.partition(":")
     return bool(colon) and POSITION in types.split("+")
+
+
+def is_own(stream_name: str) -> bool:
+    """Whether a stream is of notes that this library keeps: of positions or of parked messages."""
+    category = stream_name.partition("-")[0]
+    _, colon, types = category.partition(":")
+    return bool(colon) and not _OWN.isdisjoint(types.split("+"))
 
 
 def check_identifier(identifier: Any, is_member: bool) -> None:

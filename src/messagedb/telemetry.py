@@ -1,0 +1,300 @@
+"""OpenTelemetry: spans and metrics of operations and handlers, and traces through metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from ._trace import TRACEPARENT, TRACESTATE, trace_of
+from .consumers.status import ConsumerStatus
+from .errors import MessageDecodeError
+from .hooks import Hooks, Operation
+from .messages import Message, NewMessage
+from .metadata import Metadata
+from .streams import category
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{error}: messagedb.telemetry needs OpenTelemetry, pip install 'messagedb[otel]'",
+        name=error.name,
+    ) from error
+
+__all__ = ["OpenTelemetry"]
+
+_NAME = "messagedb"
+_OPERATION = {
+    "write_message": ("write", "send"),
+    "write_messages": ("write", "send"),
+    "get_stream_messages": ("read", "receive"),
+    "get_category_messages": ("read", "receive"),
+    "get_last_stream_message": ("read", "receive"),
+}
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class _Context(Protocol):
+    @property
+    def message(self) -> Message[Any]: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+
+class _Consumer(Protocol):
+    def status(self) -> ConsumerStatus: ...
+
+
+class OpenTelemetry(Hooks):
+    """Spans and metrics by OpenTelemetry's conventions for messaging.
+
+    As hooks of a client it makes a span of each of its operations, counts messages, and puts the
+    current trace into the metadata of what is written (``properties.traceparent``), whence
+    ``following()`` hands it on. Its middleware makes a span of each call of a handler, which goes
+    on with the trace of the message. No data and no metadata of messages is in a span or a metric.
+
+    Example::
+
+        telemetry = OpenTelemetry()
+        with Client(url, hooks=[telemetry]) as client:
+            consumer = Consumer(client, "account", middleware=[telemetry.middleware])
+            telemetry.observe(consumer)
+
+    Args:
+        tracer_provider: whose tracer; OpenTelemetry's global one if left out.
+        meter_provider: whose meter, likewise.
+        propagate: whether the current trace goes into what is written.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        *,
+        propagate: bool = True,
+    ) -> None:
+        self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider)
+        meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
+        self._propagate = propagate
+        self._duration = meter.create_histogram(
+            "messaging.client.operation.duration", "s", "Duration of an operation of the client."
+        )
+        self._sent = meter.create_counter(
+            "messaging.client.sent.messages", "{message}", "Messages that were to be written."
+        )
+        self._consumed = meter.create_counter(
+            "messaging.client.consumed.messages", "{message}", "Messages that were read or handled."
+        )
+        self._processing = meter.create_histogram(
+            "messaging.process.duration", "s", "Duration of one call of a handler."
+        )
+        self._consumers: list[_Consumer] = []
+        for name, unit, what, read in _GAUGES:
+            meter.create_observable_gauge(name, [self._callback(read)], unit=unit, description=what)
+
+    def before_write(
+        self, stream_name: str, messages: Sequence[NewMessage]
+    ) -> Sequence[NewMessage]:
+        """Put the current trace into the metadata, where there is one."""
+        if not self._propagate or not trace.get_current_span().get_span_context().is_valid:
+            return messages
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier)
+        return [_with_trace(message, carrier) for message in messages]
+
+    @contextmanager
+    def around(self, operation: Operation) -> Generator[None]:
+        """Make a span of the operation, and measure it."""
+        word, kind = _OPERATION[operation.name]
+        destination = category(operation.target)
+        labels = _labels(word, kind, destination)
+        is_write = kind == "send"
+        details: dict[str, Any] = {**labels, "messagedb.operation": operation.name}
+        if operation.target != destination:
+            details["messagedb.stream_name"] = operation.target
+        if is_write:
+            details["messaging.batch.message_count"] = len(operation.messages)
+            if len(operation.messages) == 1:
+                details["messaging.message.id"] = str(operation.messages[0].id)
+        span_kind = SpanKind.PRODUCER if is_write else SpanKind.CLIENT
+        begun = perf_counter()
+        with self._tracer.start_as_current_span(
+            f"{word} {destination}",
+            kind=span_kind,
+            attributes=details,
+            record_exception=False,  # its text may hold values
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except BaseException as error:
+                labels["error.type"] = type(error).__qualname__
+                span.set_attribute("error.type", labels["error.type"])
+                span.set_status(StatusCode.ERROR, labels["error.type"])
+                raise
+            finally:
+                count = len(operation.messages)
+                self._duration.record(perf_counter() - begun, labels)
+                if is_write:
+                    self._sent.add(count, labels)
+                else:
+                    span.set_attribute("messaging.batch.message_count", count)
+                    self._consumed.add(count, labels)
+
+    def middleware(self, context: Any, call_next: Callable[[Any], Any]) -> Any:
+        """Go around each call of a handler of a Consumer: ``middleware=[telemetry.middleware]``."""
+        with self._handling(context):
+            return call_next(context)
+
+    async def middleware_async(
+        self, context: Any, call_next: Callable[[Any], Awaitable[Any]]
+    ) -> Any:
+        """Go around each call of a handler of an AsyncConsumer."""
+        with self._handling(context):
+            return await call_next(context)
+
+    def observe(self, *consumers: _Consumer) -> None:
+        """Let gauges tell how far behind consumers of this process are.
+
+        What they tell is ``consumer.status()`` at the moment of collection: nothing is asked of the
+        server.
+
+        Args:
+            consumers: of either half, before or while they run.
+        """
+        self._consumers.extend(consumers)
+
+    @contextmanager
+    def _handling(self, context: _Context) -> Generator[None]:
+        message = context.message
+        destination = category(message.stream_name)
+        labels = _labels("handle", "process", destination)
+        details: dict[str, Any] = {
+            **labels,
+            "messaging.message.id": str(message.id),
+            "messagedb.stream_name": message.stream_name,
+            "messagedb.position": message.position,
+            "messagedb.message_type": message.type,
+            "messagedb.attempt": context.attempt,
+        }
+        begun = perf_counter()
+        with self._tracer.start_as_current_span(
+            f"handle {destination}",
+            context=_context_of(message),
+            kind=SpanKind.CONSUMER,
+            attributes=details,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except BaseException as error:
+                labels["error.type"] = type(error).__qualname__
+                span.set_attribute("error.type", labels["error.type"])
+                span.set_status(StatusCode.ERROR, labels["error.type"])
+                raise
+            finally:
+                self._processing.record(perf_counter() - begun, labels)
+                self._consumed.add(1, labels)
+
+    def _callback(
+        self, read: Callable[[ConsumerStatus], float | None]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(options: CallbackOptions) -> Iterable[Observation]:
+            for consumer in self._consumers:
+                status = consumer.status()
+                value = read(status)
+                if value is not None:
+                    yield Observation(value, {"messaging.consumer.group.name": status.name})
+
+        return observe
+
+
+_GAUGES: tuple[tuple[str, str, str, Callable[[ConsumerStatus], float | None]], ...] = (
+    (
+        "messagedb.consumer.lag",
+        "{message}",
+        "Messages behind a consumer's position, before filters.",
+        lambda status: status.lag_messages,
+    ),
+    (
+        "messagedb.consumer.lag.time",
+        "s",
+        "How long the oldest message behind a consumer's position has waited.",
+        lambda status: 0.0 if status.lag_messages == 0 else status.lag_seconds,
+    ),
+    (
+        "messagedb.consumer.parked",
+        "{message}",
+        "Messages that a consumer has parked since it was made.",
+        lambda status: status.parked,
+    ),
+)
+
+
+def _labels(word: str, kind: str, destination: str) -> dict[str, Any]:
+    return {
+        "messaging.system": _NAME,
+        "messaging.operation.name": word,
+        "messaging.operation.type": kind,
+        "messaging.destination.name": destination,
+    }
+
+
+def _with_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
+    """The message with the current trace, unless it is part of another one already."""
+    given: Any = message.metadata
+    if given is None:
+        metadata = Metadata()
+    elif isinstance(given, Metadata):
+        metadata = given
+    elif isinstance(given, Mapping):
+        fields = cast("Mapping[str, Any]", given)
+        places = _places(fields)
+        if len(places) == 1 and fields.get("properties"):
+            return message  # properties of another kind than the conventions'
+        if not _is_of(trace_of(*places)[0], carrier):
+            return message
+        properties = {**(places[0] if len(places) > 1 else {}), **carrier}
+        return msgspec.structs.replace(message, metadata={**fields, "properties": properties})
+    else:
+        return message
+    if not _is_of(metadata.traceparent, carrier):
+        return message
+    traced = metadata.with_trace(carrier[TRACEPARENT], carrier.get(TRACESTATE))
+    return msgspec.structs.replace(message, metadata=traced)
+
+
+def _is_of(traceparent: str | None, carrier: Mapping[str, str]) -> bool:
+    """Whether a message has no trace, or that of the carrier."""
+    return traceparent is None or traceparent.split("-")[1] == carrier[TRACEPARENT].split("-")[1]
+
+
+def _places(metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Where in metadata a trace may be: in its properties, if it has them, or at its top."""
+    properties: Any = metadata.get("properties")
+    if isinstance(properties, Mapping):
+        return cast("Mapping[str, Any]", properties), metadata
+    return (metadata,)
+
+
+def _context_of(message: Message[Any]) -> Context | None:
+    """The trace that a message is of; None where it is of none that can be told."""
+    try:
+        metadata = message.metadata or {}
+    except MessageDecodeError:
+        return None
+    parent, state = trace_of(*_places(metadata))
+    if parent is None:
+        return None
+    carrier = {TRACEPARENT: parent} if state is None else {TRACEPARENT: parent, TRACESTATE: state}
+    return _PROPAGATOR.extract(carrier)
