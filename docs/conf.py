@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
+import builtins
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
 import messagedb
+import messagedb.telemetry
 import messagedb.testing
-from docutils import nodes
-from messagedb import _concurrency_async, _concurrency_sync
 from sphinx.addnodes import pending_xref
 
 if TYPE_CHECKING:
+    from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
@@ -49,3 +52,125 @@ copybutton_exclude = ".linenos, .gp, .go"
 # GitHub's picture links are those of the site, and PostgreSQL's docs turn robots away at times.
 linkcheck_timeout = 20
 linkcheck_retries = 2
+
+MADE_BY_THE_LIBRARY = {  # nobody calls these classes, so that their signatures are of no use
+    "AllScan",
+    "AsyncBoundClient",
+    "AsyncContext",
+    "AsyncTransaction",
+    "BoundClient",
+    "ConsumerStatus",
+    "Context",
+    "EmbeddedServer",
+    "GroupResize",
+    "Lag",
+    "Loaded",
+    "Message",
+    "MessageTypes",
+    "Operation",
+    "Outcome",
+    "ParkedMessage",
+    "ReadModelVersion",
+    "Scan",
+    "StoredConsumer",
+    "Transacted",
+    "Transaction",
+    "Writer",
+}
+
+NO_COLON = "\ufdd0"  # a character that no text has
+
+
+def import_what_only_types_need() -> None:
+    """Run what stands under ``if TYPE_CHECKING``, so that annotations can be read as objects."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("messagedb", "_messagedb_async") and module.__file__:
+            for statement in ast.parse(Path(module.__file__).read_text()).body:
+                if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+                    code = compile(ast.Module(statement.body, []), module.__file__, "exec")
+                    exec(code, module.__dict__)
+
+
+def public_names() -> dict[str, str]:
+    """Give the name in the reference for each public name without its modules."""
+    names = {name: f"messagedb.{name}" for name in messagedb.__all__}
+    for module in (messagedb.embedded, messagedb.streams, messagedb.telemetry, messagedb.testing):
+        names |= {name: f"{module.__name__}.{name}" for name in module.__all__}
+    return names
+
+
+def known_elsewhere() -> set[str]:
+    """Give the names that occur in our modules, which annotations may have without their module."""
+    modules = [module for name, module in sys.modules.items() if "messagedb" in name]
+    return {name for module in modules for name in vars(module)}
+
+
+PUBLIC: dict[str, str] = {}
+ELSEWHERE: set[str] = set()
+
+
+def resolve(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
+) -> nodes.Node | None:
+    """Lead a private module's name to the public one; leave other libraries' names as text.
+
+    What is neither stays unresolved, and is a warning.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    target: str = node["reftarget"]
+    last = target.rpartition(".")[2]
+    if public := PUBLIC.get(last):
+        domain = env.domains.python_domain
+        found = domain.resolve_any_xref(env, node["refdoc"], app.builder, public, node, text)
+        if found:
+            return found[0][1]
+    is_known = last in ELSEWHERE or locate(target) is not None
+    return text if is_known else None
+
+
+def unlink_builtins(app: Sphinx, document: nodes.document) -> None:
+    """Keep ``type`` and the like from being taken for attributes of ours with that name."""
+    for node in list(document.findall(pending_xref)):
+        if node.get("refdomain") == "py" and hasattr(builtins, node["reftarget"]):
+            node.replace_self(node.children)
+
+
+def hide_colons(
+    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+) -> None:
+    """Keep what stands before a colon in a property's docstring from being taken for its type."""
+    if what in ("property", "attribute", "data"):
+        end = lines.index("") if "" in lines else len(lines)
+        lines[:end] = [line.replace(":", NO_COLON) for line in lines[:end]]
+
+
+def show_colons(
+    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+) -> None:
+    """Put back what ``hide_colons`` hid, once the sections have been found."""
+    lines[:] = [line.replace(NO_COLON, ":") for line in lines]
+
+
+def tidy_signature(
+    app: Sphinx, what: str, name: str, thing: Any, options: object, given: str | None, returned: str
+) -> tuple[str, str] | None:
+    """Leave out the arguments of classes that only the library makes, and make all others Python.
+
+    A default that is made anew for each call is not, as Python shows it.
+    """
+    if what == "class" and name.rpartition(".")[2] in MADE_BY_THE_LIBRARY:
+        return "", ""
+    return (given.replace("<factory>", "..."), returned) if given else None
+
+
+def setup(app: Sphinx) -> None:
+    """Put the functions of this file where Sphinx calls them."""
+    import_what_only_types_need()
+    PUBLIC.update(public_names())
+    ELSEWHERE.update(known_elsewhere())
+    app.connect("missing-reference", resolve)
+    app.connect("doctree-read", unlink_builtins)
+    app.connect("autodoc-process-docstring", hide_colons, priority=100)
+    app.connect("autodoc-process-docstring", show_colons, priority=900)
+    app.connect("autodoc-process-signature", tidy_signature)

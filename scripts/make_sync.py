@@ -1,6 +1,6 @@
 """Generate the sync half from the hand-written async half, and refuse what cannot be converted.
 
-    python scripts/make_sync.py            write src/messagedb/_sync and tests/_sync
+    python scripts/make_sync.py            write messagedb/_sync, tests/_sync, examples/synchronous
     python scripts/make_sync.py --check    write nothing; exit 1 and name what is stale
 
 unasync changes the tokens; sync_names.py lists the names; sync_prose.py rewrites docstrings and
@@ -71,6 +71,12 @@ def job_for_tests(root: Path = ROOT) -> Job:
     return Job(source, target, names, TEST_NAMES, check_strings=False)
 
 
+def job_for_examples(root: Path = ROOT) -> Job:
+    """Give the job that makes ``examples/synchronous``, which is in git: users read it."""
+    source, target = root / "examples" / "asynchronous", root / "examples" / "synchronous"
+    return Job(source, target, PACKAGE_NAMES, (), check_strings=False)
+
+
 def make_package(root: Path = ROOT) -> None:
     """Write the sync half of the package; what a build runs.
 
@@ -83,14 +89,14 @@ def make_package(root: Path = ROOT) -> None:
 
 
 def make_all(root: Path = ROOT) -> None:
-    """Write the sync half of the package and of the tests; what the tests' conftest.py runs.
+    """Write the sync half of package, tests and examples; what the tests' conftest.py runs.
 
     A listed name that is never used is let pass here: builds and ``--check`` refuse it.
 
     Raises:
         ConversionError: something cannot be converted.
     """
-    for job in (job_for_package(root), job_for_tests(root)):
+    for job in (job_for_package(root), job_for_tests(root), job_for_examples(root)):
         run(job)
 
 
@@ -201,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when stale")
     check: bool = parser.parse_args(arguments).check
     failed = False
-    for job in (job_for_package(), job_for_tests()):
+    for job in (job_for_package(), job_for_tests(), job_for_examples()):
         try:
             outcome = run(job, write=not check)
         except ConversionError as error:

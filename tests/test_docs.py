@@ -7,39 +7,54 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
+NAME = re.compile(r"# (\w+\.py)\n")
 
 
-def examples() -> list[tuple[str, str, str]]:
-    """Give a name, the code, and what it prints, for each Python block of each page."""
-    found: list[tuple[str, str, str]] = []
-    for page in sorted(DOCS.glob("*.md")):
+class Example(NamedTuple):
+    """A block of Python, what it prints, and the files of its page that it may import."""
+
+    name: str
+    code: str
+    printed: str
+    files: dict[str, str]
+
+
+def examples() -> list[Example]:
+    found: list[Example] = []
+    for page in sorted(DOCS.glob("**/*.md")):
+        title = page.relative_to(DOCS).with_suffix("").as_posix()
         blocks: list[tuple[str, str]] = BLOCK.findall(page.read_text())
+        files: dict[str, str] = {}
         for number, (language, code) in enumerate(blocks):
             if language == "python":
                 follower, text = blocks[number + 1] if number + 1 < len(blocks) else ("", "")
                 if follower != "text":
-                    assert "print(" not in code, f"what block {number} of {page.name} prints?"
+                    assert "print(" not in code, f"what block {number} of {title} prints?"
                     text = ""
-                found.append((f"{page.stem}-{number}", code, text))
+                found.append(Example(f"{title}-{number}", code, text, dict(files)))
+                if (name := NAME.match(code)) and not name[1].startswith(("test_", "conftest")):
+                    files[name[1]] = code
     return found
 
 
-EXAMPLES = examples()
-
-
-@pytest.mark.parametrize(
-    ("code", "printed"), [example[1:] for example in EXAMPLES], ids=[name for name, *_ in EXAMPLES]
-)
-def test_an_example_prints_what_the_page_says(code: str, printed: str, tmp_path: Path) -> None:
-    command = ["-W", "error", "-c", code]
-    if found := re.match(r"# (test_\w+\.py)\n", code):  # a file of tests, and not a program
-        Path(tmp_path, found[1]).write_text(code)
+@pytest.mark.parametrize("example", [pytest.param(each, id=each.name) for each in examples()])
+def test_an_example_prints_what_the_page_says(example: Example, tmp_path: Path) -> None:
+    for name, code in example.files.items():
+        Path(tmp_path, name).write_text(code)
+    command = ["-W", "error", "-c", example.code]
+    found = NAME.match(example.code)
+    if found and found[1].startswith("test_"):  # a file of tests, and not a program
+        Path(tmp_path, found[1]).write_text(example.code)
         command = ["-m", "pytest", "-q", "-o", "asyncio_default_fixture_loop_scope=function"]
+        command += ["-p", "no:cacheprovider"]
+    else:
+        found = None
     done = subprocess.run(
         [sys.executable, *command],
         cwd=tmp_path,
@@ -53,7 +68,7 @@ def test_an_example_prints_what_the_page_says(code: str, printed: str, tmp_path:
     if found:
         assert " passed" in done.stdout
     else:
-        assert done.stdout == printed
+        assert done.stdout == example.printed
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

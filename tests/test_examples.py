@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import make_sync
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +34,30 @@ COMMANDS = {
     "-m examples.funds_transfer": FUNDS_TRANSFER,
     "-m examples.funds_transfer --sync": FUNDS_TRANSFER,
 }
+
+
+# What the page says that each of the small ones prints.
+PAGE = (ROOT / "docs" / "examples.md").read_text()
+SMALL = dict(re.findall(r"^`python -m examples (\w+)`.*?^```text\n(.*?)^```$", PAGE, re.S | re.M))
+
+
+def test_every_example_is_on_the_page() -> None:
+    asynchronous = {path.stem for path in ROOT.glob("examples/asynchronous/[a-z]*.py")}
+    assert set(SMALL) == asynchronous
+    assert asynchronous == {path.stem for path in ROOT.glob("examples/synchronous/[a-z]*.py")}
+
+
+def test_the_synchronous_ones_are_made_of_the_others() -> None:
+    outcome = make_sync.run(make_sync.job_for_examples(), write=False)
+    assert (outcome.changed, outcome.files) == ([], len(SMALL) + 1)
+
+
+@pytest.mark.parametrize("half", ["", " --sync"], ids=["asynchronous", "synchronous"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_example_prints_what_its_page_says(name: str, half: str, tmp_path: Path) -> None:
+    done = run(f"-m examples {name}{half}", tmp_path)
+    assert (done.returncode, done.stdout) == (0, SMALL[name])
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split("/")[-1])

@@ -1,0 +1,1 @@
+"""Examples: ``python -m examples`` lists those that show one thing each."""

@@ -1,0 +1,72 @@
+"""Consumer groups in several processes: each has its streams, and takes them up after a kill."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from messagedb import AsyncClient, AsyncConsumer, AsyncContext, Message, NewMessage, embedded
+from messagedb.streams import group_member
+
+SIZE = 2
+
+
+async def member(address: str, number: int) -> None:
+    """Be one member of the group: what each process runs."""
+    async with AsyncClient(address, max_size=3) as client:
+        consumer = AsyncConsumer(
+            client,
+            "task",
+            identifier="workers",
+            group_member=number,
+            group_size=SIZE,
+            position_update_interval=1,
+        )
+
+        @consumer.handler
+        async def work(message: Message, context: AsyncContext) -> None:
+            if message.data["n"] == 3 and os.environ.get("DIES") == "yes":
+                os.kill(os.getpid(), 9)  # as the kernel does when memory is short
+            done = NewMessage("Done", {"n": message.data["n"], "by": number})
+            id = context.message_id("done")
+            await context.store.write_message(f"done-{message.stream_name}", done, id=id)
+
+        await consumer.run(until="caught_up")
+
+
+async def main(address: str) -> None:
+    """Divide tasks among two processes, kill one, and start it again."""
+    if address != "embedded:":
+        await divide(address)
+        return
+    with embedded.start() as server:  # one that the processes share
+        await divide(server.url)
+
+
+async def divide(url: str) -> None:
+    """The same in a store that several processes reach."""
+    streams = ("task-a", "task-b", "task-c", "task-d")
+    async with AsyncClient(url) as client:
+        for n in range(6):
+            for stream in streams:
+                await client.write_message(stream, NewMessage("Task", {"n": n}))
+        for dies in ("yes", "no"):
+            print("killed:", [code < 0 for code in run(url, dies)])
+        for stream in streams:
+            done = [message.data async for message in client.read_stream(f"done-{stream}")]
+            in_order = [each["n"] for each in done] == list(range(6))
+            its_own = {each["by"] for each in done} == {group_member(stream, SIZE)}
+            print(stream, "in order:", in_order, "by its own member:", its_own)
+
+
+def run(url: str, dies: str) -> list[int]:
+    """Run both members as processes, and give their exit codes."""
+    half = ["--sync"] if __name__.split(".")[1] == "synchronous" else []
+    command = [sys.executable, "-m", "examples", "consumer_groups", *half]
+    environment = {**os.environ, "DIES": dies}
+    members = [
+        subprocess.Popen([*command, "--member", str(number), url], env=environment)
+        for number in range(SIZE)
+    ]
+    return [process.wait() for process in members]

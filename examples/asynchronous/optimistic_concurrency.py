@@ -1,0 +1,57 @@
+"""Optimistic concurrency: who decides upon old news is told, reads again, and decides again."""
+
+from __future__ import annotations
+
+import msgspec
+
+from messagedb import (
+    NO_STREAM,
+    AsyncClient,
+    AsyncEntityStore,
+    Decider,
+    NewMessage,
+    WrongExpectedVersionError,
+)
+
+
+class Booked(msgspec.Struct, frozen=True):
+    seats: int
+
+
+def decide(seats: int, booked: int) -> Booked:
+    """Book seats of ten."""
+    if booked + seats > 10:
+        raise ValueError(f"only {10 - booked} seats are left")
+    return Booked(seats)
+
+
+def evolve(booked: int, event: Booked) -> int:
+    """Count the seats that are booked."""
+    return booked + event.seats
+
+
+async def main(address: str) -> None:
+    """Let two customers book the same flight."""
+    async with AsyncClient(address) as client:
+        scheduled = NewMessage("Scheduled", {"to": "Oslo"})
+        await client.write_message("flight-7", scheduled, expected_version=NO_STREAM)
+
+        # Both have seen version 0; the first one to write wins.
+        seen = await client.stream_version("flight-7")
+        first = NewMessage("Booked", {"seats": 6})
+        await client.write_message("flight-7", first, expected_version=seen)
+        try:
+            second = NewMessage("Booked", {"seats": 6})
+            await client.write_message("flight-7", second, expected_version=seen)
+        except WrongExpectedVersionError as error:
+            print("too late: expected", error.expected_version, "and found", error.actual_version)
+
+        # An entity store does it all: load, decide, write with the version, again on a conflict.
+        decider = Decider(initial=int, decide=decide, evolve=evolve)
+        flights = AsyncEntityStore(client, "flight", decider=decider)
+        booked = await flights.transact("7", 3)
+        print("booked, at version", booked.version, "in", booked.attempts, "attempt")
+        try:
+            await flights.transact("7", 2)
+        except ValueError as error:
+            print("refused:", error)

@@ -1,0 +1,40 @@
+"""Writing events: one, several together, with an id and metadata, as classes."""
+
+from __future__ import annotations
+
+from uuid import uuid5
+
+import msgspec
+
+from messagedb import AsyncClient, MessageRegistry, Metadata, NewMessage
+
+registry = MessageRegistry()
+
+
+@registry.add
+class Withdrawn(msgspec.Struct, frozen=True):
+    amount: int
+
+
+async def main(address: str) -> None:
+    """Write to one stream in all ways."""
+    async with AsyncClient(address, registry=registry) as client:
+        # One message. What comes back is its position in the stream.
+        opened = NewMessage("Opened", {"owner": "Ada"})
+        print("written at", await client.write_message("account-1", opened))
+
+        # Several, all or none.
+        deposits = [NewMessage("Deposited", {"amount": amount}) for amount in (5, 7)]
+        print("written at", await client.write_messages("account-1", deposits))
+
+        # An instance of a registered class.
+        print("written at", await client.write_message("account-1", Withdrawn(2)))
+
+        # With an id of your own, made of what is unique about it, and with metadata.
+        id = uuid5(opened.id, "2026-11 interest")
+        metadata = Metadata(properties={"job": "interest"})
+        interest = NewMessage("InterestPaid", {"amount": 1}, metadata, id)
+        print("written at", await client.write_message("account-1", interest))
+        print("once more:", await client.write_message("account-1", interest))
+
+        print("version:", await client.stream_version("account-1"))

@@ -1,0 +1,37 @@
+"""Correlation: a command goes to another component, and its answer finds the way back."""  # generated from examples/asynchronous/correlation.py: edit that file
+
+from __future__ import annotations
+
+from messagedb import Client, Consumer, Context, Message, Metadata, NewMessage
+
+
+def main(address: str) -> None:
+    """Let orders ask payments for money, and hear of their own payments only."""
+    with Client(address) as client:
+        # The component of payments: it knows nothing of who asks. following() hands on whom the
+        # workflow belongs to, and whom to answer.
+        payments = Consumer(client, "payment:command", identifier="payments")
+
+        @payments.handler("Pay")
+        def pay(command: Message, context: Context) -> None:
+            paid = NewMessage("Paid", command.data, context.following())
+            context.store.write_message(f"payment-{command.data['id']}", paid)
+
+        # The component of orders: of all events of payments it gets those of its own workflows.
+        orders = Consumer(client, "payment", identifier="orders", correlation="order")
+
+        @orders.handler("Paid")
+        def paid(event: Message, context: Context) -> None:
+            order = context.metadata.correlation_stream_name
+            print(order, "is paid:", event.data)
+            done = NewMessage("Confirmed", None, context.following())
+            context.store.write_message(str(order), done)
+
+        for sender, id in (("order-1", "a"), ("subscription-7", "b"), ("order-2", "c")):
+            command = NewMessage("Pay", {"id": id}, Metadata(correlation_stream_name=sender))
+            client.write_message(f"payment:command-{id}", command)
+        payments.run(until="caught_up")
+        orders.run(until="caught_up")
+
+        for stream in ("order-1", "subscription-7", "order-2"):
+            print(stream, [message.type for message in client.read_stream(stream)])

@@ -1,0 +1,51 @@
+"""Position tracking: a consumer goes on where it was, in a stream or a table, or elsewhere."""  # generated from examples/asynchronous/position_tracking.py: edit that file
+
+from __future__ import annotations
+
+from messagedb import (
+    Client,
+    Consumer,
+    Message,
+    NewMessage,
+    StreamPositionStore,
+    TablePositionStore,
+    list_consumers,
+)
+
+
+def main(address: str) -> None:
+    """Run two consumers several times."""
+    with Client(address) as client:
+        stores: list[StreamPositionStore | TablePositionStore] = [
+            StreamPositionStore(),  # the default: a stream in Eventide's form
+            TablePositionStore(),  # a row that is updated: for consumers that store often
+        ]
+        for number, store in enumerate(stores):
+            seen: list[int] = []
+
+            def new_consumer(
+                store: StreamPositionStore | TablePositionStore = store,
+                number: int = number,
+                seen: list[int] = seen,
+            ) -> Consumer:
+                consumer = Consumer(
+                    client, f"meter{number}", identifier="reader", position_store=store
+                )
+
+                @consumer.handler
+                def read(message: Message) -> None:
+                    seen.append(message.data["n"])
+
+                return consumer
+
+            for first in (0, 3):  # as if the process had been started anew
+                for n in range(first, first + 3):
+                    client.write_message(f"meter{number}-1", NewMessage("Read", {"n": n}))
+                new_consumer().run(until="caught_up")
+                print("seen:", seen)
+            new_consumer().reset_position("beginning")
+            new_consumer().run(until="caught_up")
+            print("seen after a reset:", seen)
+
+        for found in list_consumers(client):
+            print(found.name, "in the", found.kept_in, "is behind by", found.lag_messages)
