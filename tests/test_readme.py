@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.S | re.M)
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.S | re.M)
+FILES = {block.split("\n")[0].removeprefix("# "): block for block in BLOCKS if block[0] == "#"}
+EXAMPLES = [block for block in BLOCKS if block[0] != "#"]
 
 
 def test_the_quick_starts_are_short() -> None:
@@ -40,6 +43,38 @@ def test_an_example_runs_and_prints_what_it_says(number: int, printed: str, tmp_
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
     assert done.stderr == ""
+
+
+def test_the_web_application_passes_its_test(tmp_path: Path) -> None:
+    assert set(FILES) == {"app.py", "test_app.py"}
+    for name, text in FILES.items():
+        Path(tmp_path, name).write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_default_fixture_loop_scope=function"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_the_commands_run(open_folder: Path) -> None:
+    (block,) = re.findall(
+        r"^```sh\n(\.venv/bin/messagedb.*?)^```$", README.read_text(), re.S | re.M
+    )
+    commands = block.replace(".venv/bin/messagedb", f"'{sys.executable}' -m messagedb.cli")
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands],
+        cwd=open_folder,
+        env={"PATH": os.environ["PATH"], "XDG_DATA_HOME": str(open_folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"data":{"amount":5}' in done.stdout
 
 
 def test_every_example_is_listed_here() -> None:
