@@ -1,7 +1,7 @@
 """Try an installed messagedb with one extra alone: what it brings works, what it lacks is said.
 
-Run by ``nox -s package`` as ``smoke_extras.py cli``, or ``otel``, or ``none``, with the Python of an
-environment that has the wheel with this extra and nothing else.
+Run by ``nox -s package`` as ``smoke_extras.py cli``, or ``otel``, or ``none``, with the Python of
+an environment that has the wheel with this extra and nothing else.
 """
 
 from __future__ import annotations
