@@ -10,10 +10,11 @@ from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
+from sphinx.addnodes import pending_xref
+
 import messagedb
 import messagedb.telemetry
 import messagedb.testing
-from sphinx.addnodes import pending_xref
 
 if TYPE_CHECKING:
     from docutils import nodes
