@@ -10,7 +10,7 @@ from messagedb import ParkedMessage, StoredConsumer
 COLUMNS = ("consumer", "position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """The columns of consumers on a terminal."""
 
-PARKED_COLUMNS = ("id", "stream_name", "position", "type", "attempts", "time", "reason")
+PARKED_COLUMNS = ("id", "message", "type", "reason")
 """The columns of parked messages on a terminal."""
 
 
@@ -52,6 +52,7 @@ def parked_row(parked: ParkedMessage) -> dict[str, Any]:
     """A parked message as a row."""
     return {
         "id": parked.message_id,
+        "message": f"{parked.stream_name}/{parked.position}",
         "global_position": parked.global_position,
         "stream_name": parked.stream_name,
         "position": parked.position,

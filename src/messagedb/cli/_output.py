@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+from types import NoneType
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_NUMBERS = frozenset({int, float, Decimal})
+_WHOLE = _NUMBERS | {UUID, datetime}
 _encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 
@@ -45,10 +50,17 @@ class Output:
             for row in rows:
                 self.json(row)
             return
+        found = list(rows)
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
+            kinds: set[type[object]] = {type(_object(row, column)) for row in found} - {NoneType}
+            table.add_column(
+                column.replace("_", " "),
+                justify="right" if kinds and kinds <= _NUMBERS else "left",
+                no_wrap=bool(kinds) and kinds <= _WHOLE,  # to be copied from the screen
+                overflow="fold",
+            )
+        for row in found:
             table.add_row(*(Text(_shown(row.get(column))) for column in columns))
         self.console.print(table)
 
@@ -100,11 +112,15 @@ class Output:
         print(text, file=sys.stderr)
 
 
+def _object(row: Mapping[str, Any], column: str) -> object:
+    return row.get(column)
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict | list):
         return _encode(value).decode()
     if isinstance(value, datetime):  # of the server, in UTC
-        return value.strftime("%Y-%m-%d %H:%M:%S.%fZ")
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
     return str(value)
