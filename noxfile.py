@@ -89,8 +89,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests; ``nox -s tests -- tests/unit -x`` hands its arguments to pytest.
 
     Without arguments not those of the schema's SQL, which no Python changes: see ``conformance``;
-    the long ones, of faults and of killed processes, and the pages' examples on the oldest Python
-    only, and those of cancellation at every step on the newest, too.
+    the long ones, of faults and of killed processes, and the examples on the oldest Python only;
+    those of cancellation at every step, of the command and of pytest's plugin on the newest, too.
     """
     install(session, "test")
     # Half of them wait for a server, a network or a process most of the time: three at once.
@@ -100,6 +100,7 @@ def tests(session: nox.Session) -> None:
         wanted += ["--ignore=tests/test_docs.py", "--ignore=tests/test_examples.py"]
         if session.python != PYTHONS[-1]:
             wanted += ["--ignore-glob=*test_cancellation*", "--ignore=tests/cli"]
+            wanted += ["--ignore=tests/plugin", "--ignore=tests/test_examples_frameworks.py"]
     session.run("python", "-m", "pytest", *wanted)
 
 
@@ -134,6 +135,18 @@ def bench(session: nox.Session) -> None:
     # It asks for psycopg2, which has to be compiled; psycopg2-binary is the same without that.
     session.install("--no-deps", "message-db-py==0.3.5")
     session.run("python", "-m", "bench", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""
+    install(session, "docs")
+    builder = session.posargs or ["html"]
+    folder = Path(session.create_tmp(), "site").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    options = ["--fail-on-warning", "--keep-going", "--quiet", "--builder", *builder]
+    session.run("python", "-m", "sphinx", *options, "docs", str(folder))
+    session.log(f"the site is {folder / 'index.html'}")
 
 
 @nox.session

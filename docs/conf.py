@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -26,21 +27,21 @@ author = copyright = "messagedb contributors"
 version = release = installed_version("messagedb")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
 nitpicky = True
 default_role = "code"  # docstrings have single and double backticks; both are code
 
 myst_heading_anchors = 3  # pages link to #headings, as on GitHub
-myst_enable_extensions = ["colon_fence"]
-suppress_warnings = ["myst.xref_missing"]  # checked by tests/test_site.py, for GitHub too
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes as one list, as arguments are
 napoleon_use_rtype = False
 napoleon_custom_sections = ["What it guarantees"]
+
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"messagedb {release}"
@@ -50,7 +51,6 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 copybutton_exclude = ".linenos, .gp, .go"
-# GitHub's picture links are those of the site, and PostgreSQL's docs turn robots away at times.
 linkcheck_timeout = 20
 linkcheck_retries = 2
 
@@ -156,13 +156,24 @@ def show_colons(
 def tidy_signature(
     app: Sphinx, what: str, name: str, thing: Any, options: object, given: str | None, returned: str
 ) -> tuple[str, str] | None:
-    """Leave out the arguments of classes that only the library makes, and make all others Python.
+    """Leave out the arguments of classes that only the library makes, and mend all others.
 
-    A default that is made anew for each call is not, as Python shows it.
+    A default that is made anew for each call is no Python as it is shown, and a context manager is
+    shown as the generator that it is made of.
     """
     if what == "class" and name.rpartition(".")[2] in MADE_BY_THE_LIBRARY:
         return "", ""
-    return (given.replace("<factory>", "..."), returned) if given else None
+    if not given:
+        return None
+    if inspect.isgeneratorfunction(inspect.unwrap(thing)) and hasattr(thing, "__wrapped__"):
+        returned = returned.replace(
+            "collections.abc.Generator[", "contextlib.AbstractContextManager["
+        )
+    elif inspect.isasyncgenfunction(inspect.unwrap(thing)) and hasattr(thing, "__wrapped__"):
+        returned = returned.replace(
+            "collections.abc.AsyncGenerator[", "contextlib.AbstractAsyncContextManager["
+        )
+    return given.replace("<factory>", "..."), returned
 
 
 def setup(app: Sphinx) -> None:

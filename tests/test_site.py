@@ -1,0 +1,108 @@
+"""What Sphinx does not see of the pages: links, anchors, settings of others, what is left out."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import messagedb
+from messagedb import embedded, errors, group_member_from_env, schema, streams, testing
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("**/*.md"))
+FENCE = re.compile(r"^```(\w+|\{[\w-]+\})\n(.*?)^```$", re.S | re.M)
+yaml: Any = importlib.import_module("yaml")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(page.read_text()) if found == language]
+
+
+def anchors(page: Path) -> set[str]:
+    """Give what headings are called in links, by GitHub's rule, which is Sphinx's, too."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_somewhere_on_github_and_in_the_site() -> None:
+    for page in [*PAGES, *ROOT.glob("*.md")]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+            if "://" in link:
+                continue
+            target, _, anchor = link.partition("#")
+            there = (page.parent / target).resolve() if target else page
+            assert there.exists(), f"{page.name} links to {link}"
+            assert not anchor or anchor in anchors(there), f"{page.name} links to {link}"
+            assert page.parent == ROOT or there.is_relative_to(DOCS), f"{link} is not in the site"
+
+
+def test_the_page_of_errors_has_every_error() -> None:
+    table = re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text(), re.M)
+    assert sorted(name for name in table if name in errors.__all__) == sorted(
+        [*errors.__all__, "ValidationError", "StoreUnavailableError", "OutcomeUnknownError"]
+    )  # these three are in the table for web applications, too
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    found = re.findall(r"^\.\. (?:auto\w+|py:data):: messagedb\.([\w.]+)$", text, re.M)
+    modules = {
+        name for name in messagedb.__all__ if hasattr(getattr(messagedb, name), "__path__")
+    } | {"errors"}
+    wanted = set(messagedb.__all__) - modules
+    for module in (embedded, schema, streams, testing):
+        name = module.__name__.removeprefix("messagedb.")
+        wanted |= {f"{name}.{each}" for each in module.__all__}
+    assert set(found) == wanted | {"telemetry.OpenTelemetry"}
+    assert len(found) == len(set(found))
+
+
+def test_settings_of_kubernetes_and_compose_are_sound() -> None:
+    found = 0
+    for page in PAGES:
+        for block in blocks(page, "yaml"):
+            found += 1
+            settings = yaml.safe_load(block)
+            if settings.get("kind") == "StatefulSet":
+                pod = settings["spec"]["template"]["spec"]
+                (container,) = pod["containers"]
+                values = {each["name"]: each.get("value") for each in container["env"]}
+                replicas = settings["spec"]["replicas"]
+                for number in range(replicas):
+                    pod_name = f"{settings['metadata']['name']}-{number}"
+                    environ = {**values, "MESSAGEDB_GROUP_MEMBER": pod_name}
+                    assert group_member_from_env(environ=environ) == (number, replicas)
+                limit = stop_timeout(container.get("command", []))
+                assert pod["terminationGracePeriodSeconds"] > limit
+            else:
+                services = settings["services"].values()
+                members = [group_member_from_env(environ=each["environment"]) for each in services]
+                assert members == [(number, len(members)) for number in range(len(members))]
+                for each in services:
+                    grace = int(each["stop_grace_period"].removesuffix("s"))
+                    assert grace > stop_timeout(each["command"])
+    assert found == 3
+
+
+def test_units_of_systemd_are_sound() -> None:
+    (unit,) = [block for page in PAGES for block in blocks(page, "ini")]
+    settings = configparser.ConfigParser(strict=False, interpolation=None)
+    settings.read_string(unit)
+    service = settings["Service"]
+    assert float(service["TimeoutStopSec"]) > stop_timeout(service["ExecStart"].split())
+    environ = dict(re.findall(r"^Environment=(\w+)=(.+)$", unit, re.M))
+    members = re.search(r"statements@\{0\.\.(\d+)\}", (DOCS / "many-hosts.md").read_text())
+    assert members is not None
+    for number in range(int(members[1]) + 1):
+        values = {name: value.replace("%i", str(number)) for name, value in environ.items()}
+        assert group_member_from_env(environ=values) == (number, int(members[1]) + 1)
+
+
+def stop_timeout(command: list[str]) -> float:
+    given = dict(pairwise(command)).get("--stop-timeout", "10")
+    return float(given)
