@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from typing import TextIO
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command, and end the process with its exit code."""
+    _ready_streams()
     try:
         from ._app import app
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         sys.exit(f"messagedb: {error}. The command needs more: pip install 'messagedb[cli]'")
+    except KeyboardInterrupt:
+        sys.exit(130)
     app(prog_name="messagedb")
 
 
 _EXTRA = ("platformdirs", "rich", "typer")
+
+
+def _ready_streams() -> None:
+    """Make standard input and output such that no text breaks them, whatever the locale is."""
+    # Those that the shell has closed are None.
+    given: tuple[TextIO | None, ...] = (sys.stdin, sys.stdout, sys.stderr)
+    sys.stdin = given[0] or open(os.devnull)  # noqa: SIM115: it lives as long as the process
+    sys.stdout = given[1] or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = given[2] or open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no text are told when they are met
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -48,6 +48,9 @@ def shared(
             show_envvar=True, help="Without it: a table on a terminal, JSON lines into a pipe."
         ),
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", show_envvar=True, help="The same as --format json.")
+    ] = False,
     command_timeout: Annotated[
         float, typer.Option(show_envvar=True, help="Seconds that one question may take.")
     ] = 30.0,
@@ -57,7 +60,7 @@ def shared(
     Every option has a twin in the environment: `--url` is MESSAGEDB_URL, and the option
     `--batch-size` of `read` is MESSAGEDB_READ_BATCH_SIZE.
     """
-    output = Output(format)
+    output = Output(Format.JSON if json else format)
     ctx.obj = Store(url, schema=schema, command_timeout=command_timeout, output=output)
 
 

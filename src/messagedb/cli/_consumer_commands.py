@@ -20,7 +20,6 @@ from messagedb import (
 
 from ._consumers import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
 from ._ends import confirm, fail
-from ._output import Format
 from ._rows import row_of as message_row
 from ._store import Store
 from ._targets import consumers_of, load
@@ -84,7 +83,6 @@ def status(
         float | None,
         typer.Option(min=0, help="Exit code 1 if its oldest message waits for longer."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Show where each consumer is, how far behind, and whether one runs now.
 
@@ -92,8 +90,6 @@ def status(
     members. It reads all records of positions.
     """
     store: Store = ctx.obj
-    if json:
-        store.output.format = Format.JSON
     with store.client(max_size=1) as client:
         found = list_consumers(client, category)
     store.output.rows(COLUMNS, map(row_of, found))

@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
+import psycopg
 import typer
+from psycopg import errors
 from typer.core import TyperGroup
 
 from messagedb import MessageDBError, StoreUnavailableError
+
+from ._output import printable
 
 
 class ExitCode(IntEnum):
@@ -42,16 +49,49 @@ class Group(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError:  # whoever read has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             raise typer.Exit(ExitCode.OK) from None
+        except OSError as error:
+            _drop_output()
+            raise fail(str(error)) from None
+        except psycopg.Error as error:  # of a command's own question
+            raise fail(server_said(error)) from None
         except StoreUnavailableError as error:
             raise fail(str(error), ExitCode.UNAVAILABLE) from None
         except MessageDBError as error:
             raise fail(str(error), ExitCode.REFUSED) from None
 
 
+@contextmanager
+def own_code() -> Generator[None]:
+    """Run code of the user: what it raises is shown whole, but for what the library says."""
+    try:
+        yield
+    except (OSError, psycopg.Error):
+        traceback.print_exc()
+        raise typer.Exit(ExitCode.REFUSED) from None
+
+
+def server_said(error: psycopg.Error) -> str:
+    """What the server refused, and what to do, as far as that is known."""
+    said = error.diag.message_primary or str(error)
+    if isinstance(error, errors.QueryCanceled):
+        return f"{said}: it took longer than --command-timeout allows. Nothing was changed."
+    if isinstance(error, errors.InsufficientPrivilege):
+        return f"{said}: use a role that may, or GRANT message_store to this one. Nothing was done."
+    return f"the server refused: {said}. Nothing was changed."
+
+
+def _drop_output() -> None:
+    """Let what is still to be written vanish, so that the end of the process does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 SHARED = ("--url", "--schema", "--format", "--command-timeout")
 """The options that all commands have in common, each with a value."""
+
+FLAGS = ("--json",)
+"""Those without one."""
 
 
 def shared_first(arguments: list[str]) -> list[str]:
@@ -69,7 +109,7 @@ def shared_first(arguments: list[str]) -> list[str]:
             rest += [argument, *given]
         elif argument in SHARED:
             first += [argument, *(value for value in [next(given, None)] if value is not None)]
-        elif argument.partition("=")[0] in SHARED:
+        elif argument in FLAGS or argument.partition("=")[0] in SHARED:
             first.append(argument)
         else:
             rest.append(argument)
@@ -83,7 +123,7 @@ def fail(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
 
         raise fail("there is no message with this id")
     """
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     print(f"messagedb: {line}", file=sys.stderr)
     return typer.Exit(code)
 

@@ -12,11 +12,13 @@ from rich.tree import Tree
 
 from messagedb import ValidationError
 
-from ._output import Format
+from ._output import printable
 from ._reading import first_position, followed, limited, pages
 from ._rows import COLUMNS, row_of
 from ._tracing import Node, find, followers, grow
 from ._writing import json_object, messages_of, new_message, version_of
+
+_DEEPEST = 15  # levels that fit a terminal; what is below is told its number
 
 
 def add_to(app: typer.Typer) -> None:
@@ -120,12 +122,9 @@ def read(
     batch_size: Annotated[
         int, typer.Option(min=1, show_envvar=False, help="How many to look at in one question.")
     ] = 1000,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Read a stream or a category."""
     store = ctx.obj
-    if json:
-        store.output.format = Format.JSON
     wanted = tuple(name for name in (types or "").split(",") if name)
     with store.client(max_size=1) as client:
         source = followed if follow else pages
@@ -190,11 +189,16 @@ def trace(
         )
 
 
-def _tree(node: Node, branch: Tree | None = None) -> Tree:
-    message = node.message
-    place = f"{message.stream_name}/{message.position}"
-    label = Text.assemble((message.type, "bold"), f"  {place}  {message.time:%H:%M:%S.%f}")
-    made = Tree(label) if branch is None else branch.add(label)
-    for effect in node.effects:
-        _tree(effect, made)
-    return made
+def _tree(root: Node) -> Tree:
+    branches: list[Tree] = []
+    for depth, node in root.walk():
+        message = node.message
+        place = printable(f"{message.stream_name}/{message.position}")
+        label = Text.assemble(
+            f"({depth}) " if depth > _DEEPEST else "",
+            (printable(message.type), "bold"),
+            f"  {place}  {message.time:%H:%M:%S.%f}",
+        )
+        del branches[min(depth, _DEEPEST) :]
+        branches.append(branches[-1].add(label) if branches else Tree(label))
+    return branches[0]

@@ -18,6 +18,7 @@ from rich.text import Text
 
 _NUMBERS = frozenset({int, float, Decimal})
 _WHOLE = _NUMBERS | {UUID, datetime}
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 _encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 
@@ -28,13 +29,28 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def printable(text: str) -> str:
+    r"""The text with its control characters escaped: a name cannot change a terminal's colours.
+
+    Example::
+
+        printable("a\nb")  # 'a\\nb'
+    """
+    return text.translate(_CONTROLS)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # ends as that of a line of JSON does; rich would exit with 1
+
+
 class Output:
     """Rows and notes, in the form that standard output wants."""
 
     def __init__(self, format: Format | None) -> None:
         default = Format.TABLE if sys.stdout.isatty() else Format.JSON
         self.format = format or default
-        self.console = Console(highlight=False, markup=False, emoji=False)
+        self.console = _Console(highlight=False, markup=False, emoji=False)
 
     @property
     def is_json(self) -> bool:
@@ -100,7 +116,7 @@ class Output:
 
     def json(self, value: Any) -> None:
         """Print one value as a line of JSON."""
-        sys.stdout.write(_encode(value).decode() + "\n")
+        sys.stdout.buffer.write(_encode(value) + b"\n")  # in UTF-8 wherever it goes
 
     def line(self, text: str) -> None:
         """Print a line for a person; into a pipe nothing."""
@@ -123,4 +139,4 @@ def _shown(value: Any) -> str:
         return _encode(value).decode()
     if isinstance(value, datetime):  # of the server, in UTC
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
-    return str(value)
+    return printable(str(value))

@@ -23,11 +23,13 @@ class Node(msgspec.Struct):
     message: Message[Any]
     effects: list[Node] = []
 
-    def walk(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
-        """Give the node and all below it, each with its depth."""
-        yield depth, self
-        for effect in self.effects:
-            yield from effect.walk(depth + 1)
+    def walk(self) -> Iterator[tuple[int, Node]]:
+        """Give the node and all below it, each with its depth, before those that it caused."""
+        left = [(0, self)]  # a chain may be longer than the stack of Python is deep
+        while left:
+            depth, node = left.pop()
+            yield depth, node
+            left += [(depth + 1, effect) for effect in reversed(node.effects)]
 
 
 def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:

@@ -66,7 +66,7 @@ def json_object(text: str | None, what: str) -> dict[str, Any] | None:
     try:
         value: Any = _decode(text)
     except (msgspec.DecodeError, ValueError) as error:
-        raise ValidationError(f"{what} is not JSON ({error}). Nothing was sent.") from None
+        raise ValidationError(f"{what} is not JSON ({_reason(error)}). Nothing was sent.") from None
     if value is not None and not isinstance(value, dict):
         raise ValidationError(f"{what} must be a JSON object, not {text:.60}. Nothing was sent.")
     return cast("dict[str, Any] | None", value)
@@ -104,10 +104,14 @@ def messages_of(lines: Iterable[str]) -> list[NewMessage]:
             message = new_message(found.type, found.data, found.metadata, found.id)
         except (msgspec.MsgspecError, ValueError) as error:
             raise ValidationError(
-                f"line {number} is no message ({error}): it takes type, and if wanted data, "
+                f"line {number} is no message ({_reason(error)}): it takes type, and if wanted data, "
                 "metadata and id. Nothing was sent."
             ) from None
         messages.append(message)
     if not messages:
         raise ValidationError("there is no message in the input. Nothing was sent.")
     return messages
+
+
+def _reason(error: Exception) -> str:
+    return "its bytes are not UTF-8" if isinstance(error, UnicodeError) else str(error)
