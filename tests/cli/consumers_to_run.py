@@ -42,6 +42,22 @@ def copying(client: Client) -> Consumer:
     return consumer
 
 
+def breaking(client: Client) -> Consumer:
+    """Give a consumer whose handler fails as a closed pipe of the command itself would."""
+    consumer = Consumer(client, "breaking", identifier="breaking", retry=NO_RETRY)
+
+    @consumer.handler
+    def fail(message: Message[Any]) -> None:
+        raise BrokenPipeError("the handler's own")
+
+    return consumer
+
+
+def unready(client: Client) -> Consumer:
+    """Fail before there is a consumer."""
+    raise BrokenPipeError("the function's own")
+
+
 async def copying_async(client: AsyncClient) -> list[AsyncConsumer]:
     """Give the same of the async half, in a list."""
     consumer = AsyncConsumer(client, CATEGORY, identifier="copying", retry=NO_RETRY)

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pytest
 import typer
+from psycopg import errors
 
 from messagedb.cli._app import app
-from messagedb.cli._ends import shared_first
+from messagedb.cli._ends import server_said, shared_first
 from tests.cli.conftest import Command
 
 
@@ -43,6 +46,7 @@ def test_shared_options_stand_anywhere(command: Command, category: str) -> None:
     assert shared_first(["read", "a", "--url", "x", "-f", "--format=json", "--", "--url"]) == [
         *("--url", "x", "--format=json", "read", "a", "-f", "--", "--url"),
     ]
+    assert shared_first(["streams", "--json"]) == ["--json", "streams"]
     assert shared_first(["read", "--url"]) == ["--url", "read"]
     assert command("write", f"{category}-1", "A", "--format", "table").out.startswith("stream name")
     done = command("ping", "--url", "postgresql://localhost:1/x")
@@ -67,6 +71,18 @@ def test_help_names_every_command(command: Command) -> None:
     for name in names:
         assert f" {name} " in shown.out
     assert command().code == 2  # nothing was asked for
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.QueryCanceled("late"), "late: it took longer than --command-timeout allows"),
+        (errors.InsufficientPrivilege("no"), "no: use a role that may, or GRANT message_store"),
+        (errors.DivisionByZero("zero"), "the server refused: zero. Nothing was changed."),
+    ],
+)
+def test_what_the_server_said(error: psycopg.Error, text: str) -> None:
+    assert server_said(error).startswith(text)
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ WELL = Facts(
     has_table=True,
     may_select=True,
     may_insert=True,
-    functions=["get_category_messages"],
+    functions=["get_category_messages/7", "get_last_stream_message/2"],
     forbidden=[],
     indexes=["messages_category", "messages_id", "messages_stream"],
     mark="",
@@ -39,7 +39,13 @@ WELL = Facts(
     has_notify=False,
     rows=10**6,
     analyzed=True,
+    autovacuum=True,
+    survives=True,
+    waits_for_disk=True,
+    sees_all=True,
     oldest_seconds=1.0,
+    prepared_seconds=0.0,
+    refusal="",
     libpq_pid=1,
     schema="message_store",
 )
@@ -48,6 +54,13 @@ WELL = Facts(
 def test_nothing_is_wrong() -> None:
     assert {finding.level for finding in findings(WELL)} == {"ok"}
     assert {finding.fix for finding in findings(WELL)} == {""}
+    genuine = msgspec.structs.replace(WELL, role="message_store", search_path='"$user", public')
+    assert {finding.level for finding in findings(genuine)} == {"ok"}
+    limited = findings(msgspec.structs.replace(WELL, sees_all=False))[-1]
+    assert (limited.level, limited.found) == (
+        "ok",
+        "none of this role is long; it does not see others'",
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,6 +81,13 @@ def test_nothing_is_wrong() -> None:
         ({"search_path": "public"}, "warning", "search_path", "ALTER ROLE me SET search_path"),
         ({"sql_condition": "on"}, "warning", "sql condition", "RESET message_store.sql_condition"),
         ({"has_positions": False}, "warning", "schema messagedb", "messagedb install"),
+        ({"functions": ["get_category_messages/7"]}, "warning", "message db", "own scripts"),
+        ({"autovacuum": False}, "warning", "statistics", "RESET (autovacuum_enabled)"),
+        ({"survives": False, "waits_for_disk": False}, "warning", "durability", "set both to on"),
+        ({"waits_for_disk": False}, "warning", "durability", "SET synchronous_commit = on"),
+        ({"prepared_seconds": 3600.0}, "warning", "transactions", "ROLLBACK PREPARED"),
+        ({"refusal": "It says no."}, "problem", "client", "as it says"),
+        ({"refusal": "It says no.", "encoding": "LATIN1"}, "problem", "encoding", "UTF8"),
         ({"oldest_seconds": 3600.0}, "warning", "transactions", "end it"),
     ],
 )
@@ -101,6 +121,19 @@ def test_of_real_servers(command: Command, new_database: NewDatabase) -> None:
     found = levels(command, user)
     assert (found["indexes"], found["rights"]) == ("problem", "problem")
     assert command("--url", "postgresql://localhost:1/x", "doctor").code == 3
-    wrong = command("--url", "x y", "doctor")
-    assert (wrong.code, wrong.out) == (2, "")
-    assert wrong.err.count("\n") == 1
+
+
+def test_a_database_of_another_encoding(command: Command, new_database: NewDatabase) -> None:
+    for encoding in ("SQL_ASCII", "LATIN1"):
+        found = levels(command, new_database(encoding=encoding, install=False))
+        assert (found["encoding"], found["message db"]) == ("problem", "problem")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:sec%ret@h/x", "x sec%ret", "postgresql:///x?sec%ret=1"]
+)
+def test_no_password_is_shown(command: Command, url: str) -> None:
+    for name in ("doctor", "ping", "install", "uninstall"):
+        wrong = command("--url", url, name)
+        assert (wrong.code, wrong.out, wrong.err.count("\n")) == (1, "", 1)
+        assert "sec%ret" not in wrong.err

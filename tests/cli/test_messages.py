@@ -166,12 +166,44 @@ def test_a_stream_is_followed_into_a_pipe(
     assert out.count('"type":"B"') == out.count("\n") == 2
 
 
-def test_a_closed_pipe_ends_it_quietly(process: Process, command: Command, category: str) -> None:
+def test_text_of_any_kind_is_printed_anywhere(
+    process: Process, command: Command, category: str
+) -> None:
+    stream = f"{category}-1"
+    command("write", stream, "Té\x1b[31m\n", '{"a": "é"}')
+    (row,) = command("--format", "table", "read", stream).out.splitlines()[1:]
+    assert row.endswith(r"""Té\x1b[31m\n  {"a":"é"}""")
+    more = {"PYTHONIOENCODING": "ascii"}  # as a locale without é makes it
+    out, error = process("read", stream, more=more, encoding="utf-8").communicate(timeout=20)
+    assert ('{"a":"é"}' in out, error) == (True, "")
+    table = process("read", stream, "--format", "table", more=more)
+    out, error = table.communicate(timeout=20)
+    assert (r"T\xe9\x1b[31m\n" in out, error) == (True, "")
+    writing = process("write", stream, "-", stdin=subprocess.PIPE, errors="surrogateescape")
+    _, error = writing.communicate('{"type":"\udcff"}\n', timeout=20)
+    assert error.startswith("messagedb: line 1 is no message (its bytes are not UTF-8)")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_an_output_that_takes_nothing(process: Process, command: Command, category: str) -> None:
+    command("write", f"{category}-1", "A")
+    with open("/dev/full", "w") as full:
+        _, error = process("read", category, stdout=full).communicate(timeout=20)
+    assert error == "messagedb: [Errno 28] No space left on device\n"
+    closed = process("last", f"{category}-1", stdout=None, preexec_fn=lambda: os.close(1))
+    _, error = closed.communicate(timeout=20)
+    assert (closed.returncode, error) == (0, "")
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_a_closed_pipe_ends_it_quietly(
+    process: Process, command: Command, category: str, form: str
+) -> None:
     lines = "".join(f'{{"type":"A","data":{{"n":{n},"x":"{"x" * 500}"}}}}\n' for n in range(500))
     assert command("write", f"{category}-1", "-", input=lines).code == 0
-    reading = process("read", category)
+    reading = process("--format", form, "read", category)
     assert reading.stdout is not None
-    assert '"n":0' in reading.stdout.readline()
+    assert reading.stdout.readline()
     reading.stdout.close()
     assert reading.wait(20) == 0
     assert reading.stderr is not None

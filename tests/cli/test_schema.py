@@ -11,6 +11,7 @@ import pytest
 from messagedb import Client, NewMessage
 from messagedb.cli._summaries import like
 from tests.cli.conftest import Command
+from tests.support import genuine
 
 NewDatabase = Callable[..., str]
 
@@ -38,6 +39,17 @@ def test_it_comes_and_goes(command: Command, new_database: NewDatabase) -> None:
         "messagedb: there is no Message DB in schema 'message_store'. Nothing was changed.\n",
     )
     assert command("--url", url, "ping").code == 1
+
+
+def test_what_messagedb_did_not_install_is_not_asked_about(
+    command: Command, new_database: NewDatabase
+) -> None:
+    url = new_database(install=False)
+    genuine.install(url)
+    refused = command("--url", url, "uninstall", input="y\n")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("messagedb: the Message DB in schema")
+    assert "was not installed by messagedb" in refused.err
 
 
 def test_its_script_is_run_by_hand(command: Command, new_database: NewDatabase) -> None:
@@ -98,6 +110,12 @@ def test_messages_are_counted(
     assert (found.code, found.err) == (0, "")
     assert [tuple(row.values())[:-1] for row in found.rows] == rows
     assert all(row["percent"] == row["message_count"] * 10 for row in found.rows)
+
+
+def test_what_the_server_refuses_is_a_line(command: Command, counted: str) -> None:
+    done = command("--url", counted, "streams", "-n", "9" * 20)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "messagedb: the server refused: bigint out of range. Nothing was changed.\n"
 
 
 def test_counting_by_one_thing_only(command: Command, counted: str) -> None:

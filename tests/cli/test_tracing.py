@@ -71,3 +71,22 @@ def test_effects_come_after_their_cause() -> None:
         (1, 3),
         (2, 5),
     ]
+
+
+def test_a_long_chain_is_shown(command: Command, store_url: str, category: str) -> None:
+    length = 1100  # more than Python's stack takes
+    stream = f"{category}-1"
+    with Client(store_url) as client:
+        messages = [
+            NewMessage(
+                "N",
+                None,
+                {"causationMessageStreamName": stream, "causationMessagePosition": n - 1},
+            )
+            for n in range(length)
+        ]
+        client.write_messages(stream, messages)
+    assert command("trace", f"{stream}/0").rows[-1]["depth"] == length - 1
+    lines = command("--format", "table", "trace", f"{stream}/0").out.splitlines()
+    assert len(lines) == length
+    assert f"({length - 1}) N  {stream}/{length - 1}  " in lines[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from typing import TextIO
@@ -31,10 +30,14 @@ def _ready_streams() -> None:
     """Make standard input and output such that no text breaks them, whatever the locale is."""
     # Those that the shell has closed are None.
     given: tuple[TextIO | None, ...] = (sys.stdin, sys.stdout, sys.stderr)
-    sys.stdin = given[0] or open(os.devnull)  # noqa: SIM115: it lives as long as the process
+    sys.stdin = given[0] or open(os.devnull)  # noqa: SIM115  # to the end of the process
     sys.stdout = given[1] or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = given[2] or open(os.devnull, "w")  # noqa: SIM115
-    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no text are told when they are met
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    # A stream that something else has put there may not have the method.
+    for stream, settings in (
+        (sys.stdin, {"encoding": "utf-8", "errors": "surrogateescape"}),
+        (sys.stdout, {"errors": "backslashreplace"}),
+    ):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(**settings)

@@ -19,7 +19,7 @@ from messagedb import (
 )
 
 from ._consumers import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
-from ._ends import confirm, fail
+from ._ends import confirm, fail, own_code
 from ._rows import row_of as message_row
 from ._store import Store
 from ._targets import consumers_of, load
@@ -67,8 +67,11 @@ def consume(
     ] = 10.0,
 ) -> None:
     """Run consumers until SIGTERM or Ctrl-C, which let the message in hand be finished."""
-    with consumers_of(load(target), ctx.obj) as running:
-        running.run("caught_up" if until_caught_up else None, stop_timeout)
+    with own_code(), consumers_of(load(target), ctx.obj) as running:
+        try:
+            running.run("caught_up" if until_caught_up else None, stop_timeout)
+        except TimeoutError as error:  # a handler's own one comes as a HandlerError
+            raise fail(str(error)) from None
 
 
 @consumers.command("status")
@@ -250,7 +253,7 @@ def replay_parked(
     """Let a consumer's handlers have parked messages once more; those that succeed are done."""
     store: Store = ctx.obj
     wanted = _ids_or_all(ids, all)
-    with consumers_of(load(target), store) as running:
+    with own_code(), consumers_of(load(target), store) as running:
         counts = running.replay(wanted)
     store.output.rows(("consumer", "replayed"), counts)
 

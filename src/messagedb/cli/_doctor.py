@@ -11,6 +11,9 @@ Level = Literal["ok", "warning", "problem"]
 
 _INDEXES: Final = ("messages_category", "messages_id", "messages_stream")
 _OLDEST: Final = 120000
+MARK: Final = "messagedb schema revision"
+"""How the comment of ``message_store_version()`` begins where messagedb has installed it."""
+
 _LONG_SECONDS: Final = 300
 _MANY_ROWS: Final = 10_000
 
@@ -30,7 +33,8 @@ SELECT
     c.oid IS NOT NULL AS has_table,
     coalesce(has_table_privilege(c.oid, 'SELECT'), false) AS may_select,
     coalesce(has_table_privilege(c.oid, 'INSERT'), false) AS may_insert,
-    ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = n.oid) AS functions,
+    ARRAY(SELECT p.proname || '/' || p.pronargs FROM pg_proc p WHERE p.pronamespace = n.oid)
+        AS functions,
     ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = n.oid
           AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS forbidden,
     ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -41,9 +45,17 @@ SELECT
         AS has_notify,
     coalesce(s.n_live_tup, 0) AS rows,
     s.last_analyze IS NOT NULL OR s.last_autoanalyze IS NOT NULL AS analyzed,
+    current_setting('autovacuum') = 'on' AND NOT EXISTS (
+        SELECT FROM unnest(c.reloptions) o WHERE o ~* '^autovacuum_enabled=(f|of|n|0)'
+    ) AS autovacuum,
+    current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AS survives,
+    current_setting('synchronous_commit') <> 'off' AS waits_for_disk,
+    pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all,
     coalesce((SELECT extract(epoch FROM now() - min(a.xact_start))::float8 FROM pg_stat_activity a
               WHERE a.pid <> pg_backend_pid() AND a.datname = current_database()
-                AND a.backend_type = 'client backend' AND a.state <> 'idle'), 0) AS oldest_seconds
+                AND a.backend_type = 'client backend' AND a.state <> 'idle'), 0) AS oldest_seconds,
+    coalesce((SELECT extract(epoch FROM now() - min(p.prepared))::float8 FROM pg_prepared_xacts p
+              WHERE p.database = current_database()), 0) AS prepared_seconds
 FROM (VALUES (%s::text)) AS wanted (name)
 LEFT JOIN pg_namespace n ON n.nspname = wanted.name
 LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'messages'
@@ -55,7 +67,13 @@ LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of itself, as the question gives it, and libpq of the session."""
+    """What a server says of itself, as the question gives it, and what is known besides.
+
+    Attributes:
+        functions: as name/number of parameters.
+        refusal: why the library's client does not work with it; '' if it does.
+        libpq_pid: the server process as libpq was told; another one answers behind a pooler.
+    """
 
     server_version: int
     encoding: str
@@ -79,7 +97,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     has_notify: bool
     rows: int
     analyzed: bool
+    autovacuum: bool
+    survives: bool
+    waits_for_disk: bool
+    sees_all: bool
     oldest_seconds: float
+    prepared_seconds: float
+    refusal: str
     libpq_pid: int
     schema: str
 
@@ -105,23 +129,18 @@ class Finding(msgspec.Struct, frozen=True):
         return {"level": self.level, "about": self.about, "found": self.found, "fix": self.fix}
 
 
-def findings(facts: Facts) -> Iterator[Finding]:
+def findings(facts: Facts) -> list[Finding]:
     """What the facts mean, the server first."""
-    yield _server(facts)
-    yield _encoding(facts)
-    yield _writes(facts)
-    yield _pooler(facts)
-    yield _message_db(facts)
-    if not facts.has_schema or not facts.functions:
-        return
-    yield from _rights(facts)
-    if facts.has_table:
-        yield _indexes(facts)
-        yield _statistics(facts)
-    yield _search_path(facts)
-    yield _condition(facts)
-    yield _own_schema(facts)
-    yield _transactions(facts)
+    found = [_server(facts), _encoding(facts), _writes(facts), _durability(facts), _pooler(facts)]
+    found += [_message_db(facts)]
+    if facts.has_schema and facts.functions:
+        found += _rights(facts)
+        if facts.has_table:
+            found += [_indexes(facts), _statistics(facts)]
+        found += [_search_path(facts), _condition(facts), _own_schema(facts), _transactions(facts)]
+    if facts.refusal and all(each.level != "problem" for each in found):
+        found.append(Finding("problem", "client", facts.refusal, "as it says"))
+    return found
 
 
 def _server(facts: Facts) -> Finding:
@@ -148,6 +167,18 @@ def _writes(facts: Facts) -> Finding:
     return Finding("ok", "writes", "the server takes them")
 
 
+def _durability(facts: Facts) -> Finding:
+    if not facts.survives:
+        found = "fsync or full_page_writes is off: a crash of the machine can destroy the database"
+        fix = "set both to on in postgresql.conf, unless it is for tests"
+        return Finding("warning", "durability", found, fix)
+    if not facts.waits_for_disk:
+        found = "synchronous_commit is off: a crash can take the last writes, though answered"
+        fix = f"ALTER ROLE {facts.role} SET synchronous_commit = on"
+        return Finding("warning", "durability", found, fix)
+    return Finding("ok", "durability", "what is answered is on disk")
+
+
 def _pooler(facts: Facts) -> Finding:
     if facts.pid == facts.libpq_pid:
         return Finding("ok", "pooler", "none, or one for sessions")
@@ -157,11 +188,15 @@ def _pooler(facts: Facts) -> Finding:
 
 def _message_db(facts: Facts) -> Finding:
     where = f"schema {facts.schema} of database {facts.database}"
-    if "get_category_messages" not in facts.functions:
+    names = {each.partition("/")[0] for each in facts.functions}
+    if "get_category_messages" not in names:
         fix = "messagedb install, or name another schema with --schema"
         return Finding("problem", "message db", f"none in {where}", fix)
-    if facts.mark.startswith("messagedb schema revision"):
+    if facts.mark.startswith(MARK):
         return Finding("ok", "message db", f"installed by messagedb, in {where}")
+    if "get_last_stream_message/2" not in facts.functions:
+        fix = "update it with its own scripts; until then a last message of a type is not found"
+        return Finding("warning", "message db", f"older than 1.3, in {where}", fix)
     return Finding("ok", "message db", f"in {where}")
 
 
@@ -195,15 +230,20 @@ def _indexes(facts: Facts) -> Finding:
 
 
 def _statistics(facts: Facts) -> Finding:
+    table = f"{facts.schema}.messages"
+    if not facts.autovacuum:
+        found = "autovacuum is off, for the server or the table: its statistics grow old"
+        fix = f"autovacuum = on in postgresql.conf; ALTER TABLE {table} RESET (autovacuum_enabled)"
+        return Finding("warning", "statistics", found, fix)
     if facts.analyzed or facts.rows < _MANY_ROWS:
         return Finding("ok", "statistics", f"about {facts.rows:,} messages")
     found = f"about {facts.rows:,} messages, and the table was never analyzed"
-    fix = f"ANALYZE {facts.schema}.messages, and see that autovacuum is on"
-    return Finding("warning", "statistics", found, fix)
+    return Finding("warning", "statistics", found, f"ANALYZE {table}")
 
 
 def _search_path(facts: Facts) -> Finding:
     path = [part.strip().strip('"') for part in facts.search_path.split(",")]
+    path = [facts.role if part == "$user" else part for part in path]
     if facts.schema in path:
         return Finding("ok", "search_path", facts.search_path)
     fix = (
@@ -230,11 +270,22 @@ def _own_schema(facts: Facts) -> Finding:
 
 
 def _transactions(facts: Facts) -> Finding:
-    if facts.oldest_seconds < _LONG_SECONDS:
-        return Finding("ok", "transactions", "none is long")
-    found = f"one is open for {facts.oldest_seconds / 60:,.0f} minutes"
-    fix = (
-        "end it, if nobody needs it: it keeps vacuum from the table, and consumers of several "
-        "categories waiting if it has written (pg_stat_activity tells whose it is)"
+    harm = (
+        "it keeps vacuum from the table, and consumers of several categories waiting if it has "
+        "written"
     )
-    return Finding("warning", "transactions", found, fix)
+    if facts.prepared_seconds >= _LONG_SECONDS:
+        found = f"one was prepared {_minutes(facts.prepared_seconds)} ago, and is still open"
+        fix = f"COMMIT PREPARED or ROLLBACK PREPARED, as pg_prepared_xacts names it: {harm}"
+        return Finding("warning", "transactions", found, fix)
+    if facts.oldest_seconds >= _LONG_SECONDS:
+        found = f"one is open for {_minutes(facts.oldest_seconds)}"
+        fix = f"end it, if nobody needs it (pg_stat_activity tells whose it is): {harm}"
+        return Finding("warning", "transactions", found, fix)
+    if facts.sees_all:
+        return Finding("ok", "transactions", "none is long")
+    return Finding("ok", "transactions", "none of this role is long; it does not see others'")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} minutes"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any
 
@@ -16,7 +17,7 @@ import typer
 from psycopg import errors
 from typer.core import TyperGroup
 
-from messagedb import MessageDBError, StoreUnavailableError
+from messagedb import HandlerError, MessageDBError, StoreUnavailableError
 
 from ._output import printable
 
@@ -67,6 +68,10 @@ def own_code() -> Generator[None]:
     """Run code of the user: what it raises is shown whole, but for what the library says."""
     try:
         yield
+    except HandlerError as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        raise
     except (OSError, psycopg.Error):
         traceback.print_exc()
         raise typer.Exit(ExitCode.REFUSED) from None
@@ -83,8 +88,9 @@ def server_said(error: psycopg.Error) -> str:
 
 
 def _drop_output() -> None:
-    """Let what is still to be written vanish, so that the end of the process does not fail on it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let what is still to be written vanish: the end of the process does not fail on it."""
+    with suppress(io.UnsupportedOperation):  # a test's output is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 SHARED = ("--url", "--schema", "--format", "--command-timeout")

@@ -18,7 +18,7 @@ from ._rows import COLUMNS, row_of
 from ._tracing import Node, find, followers, grow
 from ._writing import json_object, messages_of, new_message, version_of
 
-_DEEPEST = 15  # levels that fit a terminal; what is below is told its number
+_DEEPEST = 10  # levels that fit a terminal; what is below is told its number
 
 
 def add_to(app: typer.Typer) -> None:
@@ -181,7 +181,7 @@ def trace(
         for depth, node in root.walk():
             store.output.json({"depth": depth, **row_of(node.message)})
     else:
-        store.output.console.print(_tree(root))
+        store.output.console.print(_tree(root), soft_wrap=True)
     if head is not None and head > cause.global_position + within:
         store.output.note(
             f"{head - cause.global_position - within:,} later positions were not looked at: see "

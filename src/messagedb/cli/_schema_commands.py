@@ -9,8 +9,11 @@ from psycopg import sql
 
 from messagedb import Client, IncompatibleServerError, schema
 
+from ._doctor import MARK
 from ._ends import confirm, fail
 from ._store import Store
+
+_MANY = 1_000_000  # counted to, no further
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,27 +57,36 @@ def uninstall(
     """Take away what install has made, with all messages in it. It asks first."""
     store: Store = ctx.obj
     with store.owner_url() as url:
-        count = _messages(url, store)
-        if count is None:
+        found = _messages(url, store)
+        if found is None:
             raise fail(f"there is no Message DB in schema {store.schema!r}. Nothing was changed.")
-        if not yes:
-            confirm(f"Drop the Message DB in schema {store.schema!r}, with {count:,} messages?")
+        count, is_ours = found
+        if is_ours and not yes:  # what is not ours is refused below
+            many = f"more than {_MANY:,}" if count > _MANY else f"{count:,}"
+            confirm(f"Drop the Message DB in schema {store.schema!r}, with {many} messages?")
         gone = schema.uninstall(url, schema=store.schema, drop_messages=count > 0)
     _say(store, "uninstalled", gone, "there is no Message DB")
 
 
-def _messages(url: str, store: Store) -> int | None:
+def _messages(url: str, store: Store) -> tuple[int, bool] | None:
+    """How many messages there are, and whether install made the store; None if there is none."""
+    question = sql.SQL(
+        "SELECT (SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS seen),"
+        " coalesce(obj_description({}::regprocedure, 'pg_proc'), '')"
+    ).format(
+        sql.Identifier(store.schema, "messages"),
+        sql.Literal(_MANY + 1),
+        sql.Literal(sql.Identifier(store.schema, "message_store_version").as_string() + "()"),
+    )
     try:
         with (
             Client(url, schema=store.schema, max_size=1) as client,
             client.transaction(read_only=True) as tx,
         ):
-            table = sql.Identifier(store.schema, "messages")
-            question = sql.SQL("SELECT count(*) FROM {}").format(table)
-            row = tx.connection.execute(question).fetchone()
+            (row,) = tx.connection.execute(question).fetchall()
     except IncompatibleServerError:
         return None
-    return None if row is None else int(row[0])
+    return int(row[0]), str(row[1]).startswith(MARK)
 
 
 def _say(store: Store, word: str, done: bool, otherwise: str) -> None:

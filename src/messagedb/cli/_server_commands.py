@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 import typer
 
-from messagedb import schema
+from messagedb import Client, MessageDBError, schema
 
 from ._doctor import QUESTION, Facts, findings
 from ._ends import ExitCode, fail
@@ -54,18 +54,29 @@ def doctor(ctx: typer.Context) -> None:
     Exit code 0 if nothing keeps this library from working, 1 if something does.
     """
     store: Store = ctx.obj
-    try:
-        with store.user_url() as url, psycopg.connect(url, connect_timeout=10) as conn:
-            cursor = conn.execute(QUESTION, [store.schema])
-            names = [column.name for column in cursor.description or ()]
-            (row,) = cursor.fetchall()
-            answers = {**dict(zip(names, row, strict=True)), "libpq_pid": conn.info.backend_pid}
-    except psycopg.OperationalError as error:
-        raise fail(f"no server was reached: {error}", ExitCode.UNAVAILABLE) from None
-    except psycopg.Error as error:
-        raise fail(f"that is no connection string: {error}", ExitCode.USAGE) from None
-    facts = msgspec.convert({**answers, "schema": store.schema}, Facts)
-    found = list(findings(facts))
+    with store.user_url() as url:
+        client = Client(url, schema=store.schema, max_size=1)  # refuses what is no URL
+        answers = _asked(url, store.schema)
+        try:
+            with client:
+                client.message_store_version()
+        except MessageDBError as error:
+            answers["refusal"] = str(error)
+    facts = msgspec.convert(answers, Facts)
+    found = findings(facts)
     store.output.rows(("level", "about", "found", "fix"), [each.row() for each in found])
     if any(each.level == "problem" for each in found):
         raise typer.Exit(ExitCode.REFUSED)
+
+
+def _asked(url: str, schema: str) -> dict[str, object]:
+    try:
+        # UTF8, whatever the database has: its encoding is one of the things to be told.
+        with psycopg.connect(url, connect_timeout=10, client_encoding="utf8") as conn:
+            cursor = conn.execute(QUESTION, [schema])
+            names = [column.name for column in cursor.description or ()]
+            (row,) = cursor.fetchall()
+            known = {"schema": schema, "refusal": "", "libpq_pid": conn.info.backend_pid}
+            return {**dict(zip(names, row, strict=True)), **known}
+    except psycopg.OperationalError as error:
+        raise fail(f"no server was reached: {error}", ExitCode.UNAVAILABLE) from None

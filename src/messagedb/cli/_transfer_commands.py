@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import time
+import zlib
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,7 +57,8 @@ def export_messages(
         out = sys.stdout.buffer if file == "-" else stack.enter_context(opened(file, resume))
         begun, count, size = time.perf_counter(), 0, 0
         total = wanted.last - wanted.first + 1
-        with _bar("exporting", total) as advance:
+        is_mixed = file == "-" and sys.stdout.isatty()
+        with _bar("exporting", total, is_mixed=is_mixed) as advance:
             for block, position in blocks(client, store.schema, wanted):
                 out.write(block)
                 count += block.count(b"\n")
@@ -101,6 +103,8 @@ def import_messages(
                 _restore(stack, store, source, count, advance)
         except ValidationError as error:
             raise fail(f"{error}{_so_far(count)}") from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise fail(f"{file} cannot be read to its end ({error}).{_so_far(count)}") from None
         except psycopg.errors.InsufficientPrivilege as error:
             raise fail(
                 f"the role may not write positions and times ({error.diag.message_primary}): "
@@ -168,16 +172,15 @@ class _Advance:
 
 
 @contextmanager
-def _bar(title: str, total: int | None) -> Generator[_Advance]:
-    """Show a progress bar on standard error, if that is a terminal."""
+def _bar(title: str, total: int | None, *, is_mixed: bool = False) -> Generator[_Advance]:
+    """Show a progress bar on standard error, if that is a terminal that shows nothing else."""
     console = Console(stderr=True)
+    is_shown = console.is_terminal and not is_mixed
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
         yield _Advance(bar, total, title)

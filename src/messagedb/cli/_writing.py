@@ -104,8 +104,8 @@ def messages_of(lines: Iterable[str]) -> list[NewMessage]:
             message = new_message(found.type, found.data, found.metadata, found.id)
         except (msgspec.MsgspecError, ValueError) as error:
             raise ValidationError(
-                f"line {number} is no message ({_reason(error)}): it takes type, and if wanted data, "
-                "metadata and id. Nothing was sent."
+                f"line {number} is no message ({_reason(error)}): it takes type, and if wanted "
+                "data, metadata and id. Nothing was sent."
             ) from None
         messages.append(message)
     if not messages:
