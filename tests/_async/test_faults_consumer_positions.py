@@ -81,15 +81,20 @@ async def test_the_answers_to_saves_are_lost(
                 await write(client, f"{category}-1", COUNT, COUNT)
                 await eventually(partial(has_lost, proxy, before + 1))
                 await consumer.when_caught_up(timeout=5.0)
+                written = 2 * COUNT
                 if not cut:
+                    # The first save may have been of all that there was: one more is wanted.
+                    await write(client, f"{category}-1", written, COUNT)
+                    written += COUNT
                     await eventually(partial(has_lost, proxy, before + 2), limit=GOES_ON)
                 proxy.forward()
-                positions = await write(client, f"{category}-1", 2 * COUNT, COUNT)
+                positions = await write(client, f"{category}-1", written, COUNT)
+                written += COUNT
                 await consumer.when_caught_up(timeout=GOES_ON)
                 await eventually(
                     lambda: status_of(consumer).stored_position == positions[-1], limit=GOES_ON
                 )
-            assert seen == list(range(3 * COUNT))
+            assert seen == list(range(written))
     if store is STORES[0]:
         stored = await saved(client, consumer)
         assert stored == sorted(set(stored))
