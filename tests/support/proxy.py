@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.backend import make_url
-from tests.support.relay import Loss, Mode, Relay
+from tests.support.relay import Loss, Mode, Relay, is_whole
 
 
 class FaultProxy:
@@ -40,7 +40,10 @@ class FaultProxy:
             self._relay.mode = "forward"
             self._relay.answers_left = None
             self._relay.loss = None
-            for connection in self._relay.connections:
+            for connection in list(self._relay.connections):
+                if connection.lost and not is_whole(connection.lost):
+                    # The rest of an answer whose beginning is lost would be no answer of anything.
+                    self._relay.end(connection, reset=True)
                 connection.lost = None
 
         self._relay.do(command)

@@ -21,6 +21,11 @@ _CHUNK = 65536
 _READY = b"Z\x00\x00\x00\x05"
 
 
+def is_whole(answer: bytes | bytearray) -> bool:
+    """Whether an answer was seen to its end."""
+    return _READY in answer
+
+
 @dataclass(eq=False)
 class Connection:
     """One client's connection, and that to the server for it.
@@ -240,9 +245,9 @@ class Relay:
 
     def _lose(self, connection: Connection, data: bytes) -> None:
         assert connection.lost is not None
-        whole = _READY in connection.lost
+        whole = is_whole(connection.lost)
         connection.lost += data
-        if not whole and _READY in connection.lost:
+        if not whole and is_whole(connection.lost):
             self.lost += 1
             if self.loss is not None and self.loss.cut:
                 self.end(connection, reset=True)
