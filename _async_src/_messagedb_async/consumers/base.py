@@ -71,6 +71,11 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
     def _wants(self, category: str) -> bool: ...
 
     @property
+    def client(self) -> AsyncClient:
+        """The client that it was made with."""
+        return self._client
+
+    @property
     def registry(self) -> MessageRegistry:
         """The classes of messages that handlers are given: the client's registry."""
         return self._registry

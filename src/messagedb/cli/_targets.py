@@ -100,7 +100,12 @@ def consumers_of(target: Any, store: Store) -> Generator[Running]:
     ):
         yield _AsyncRunning(store, _list_of(target, _ASYNC))
     else:
-        yield _SyncRunning(_list_of(target, _SYNC))
+        ready = _list_of(target, _SYNC)
+        try:
+            yield _SyncRunning(ready)
+        finally:  # nobody else ends the connections of a client that a module has made
+            for each in ready:
+                each.client.close()
 
 
 def _list_of(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
@@ -166,7 +171,12 @@ class _AsyncRunning(Running):
     @asynccontextmanager
     async def _made(self) -> AsyncGenerator[list[Any]]:
         if self._make is None:
-            yield self._ready or []
+            ready = self._ready or []
+            try:
+                yield ready
+            finally:
+                for each in ready:
+                    await each.client.close()
             return
         async with self._store.async_client() as client:
             yield _list_of(await self._make(client), _ASYNC)
