@@ -242,7 +242,7 @@ def test_what_is_being_written_is_waited_for(
         exporting_it.join(0.3)
         assert exporting_it.is_alive()
         tx.commit()
-        exporting_it.join(20)
+        exporting_it.join(60)
     assert [msgspec.json.decode(line)["type"] for line in out] == ["Slow", "Quick"]
 
 
@@ -264,7 +264,7 @@ def test_an_import_that_is_killed_is_run_again(
     while not rows(to, "select 1 from message_store.messages limit 1"):
         assert killed.poll() is None
     killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=20)
+    killed.communicate(timeout=60)
     assert b"importing" in os.read(ours, 4096)  # on a terminal there is a progress bar
     os.close(ours)
     count = len(rows(to, "select id from message_store.messages"))
