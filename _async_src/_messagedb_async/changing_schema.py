@@ -20,7 +20,7 @@ from messagedb.schema._revision import (
     Revision,
     any_message,
     change_unsuccessful,
-    lock_and_look,
+    lock_table,
     revision_from_row,
     uninstall_steps,
     upgrade_steps,
@@ -118,7 +118,7 @@ async def uninstall_async(
             has_messages = False
             notify: list[str] = []
             if found.number is not None and found.is_owner:
-                await conn.execute(lock_and_look(schema).encode())
+                await conn.execute(lock_table(schema).encode())
                 cursor = await conn.execute(any_message(schema).encode())
                 has_messages = bool((await cursor.fetchall())[0][0])
                 cursor = await conn.execute(INSPECT_NOTIFY, [schema])

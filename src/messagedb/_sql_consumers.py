@@ -73,7 +73,7 @@ WITH RECURSIVE categories AS (
     CROSS JOIN LATERAL (
         SELECT stream_name FROM {schema}.messages
         WHERE {schema}.category(stream_name) = ANY (ARRAY[c.name])) p
-    WHERE c.name ~ ':([^:]*[+])?position([+:]|$)'
+    WHERE c.name ~ '^[^:]*:([^+]*[+])*position([+]|$)'
 )
 SELECT {columns} FROM streams s
 CROSS JOIN LATERAL (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
 from typing import Any, Protocol, cast
 
@@ -21,7 +21,7 @@ try:
     from opentelemetry import metrics, trace
     from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-    from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
+    from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
@@ -127,20 +127,10 @@ class OpenTelemetry(Hooks):
                 details["messaging.message.id"] = str(operation.messages[0].id)
         span_kind = SpanKind.PRODUCER if is_write else SpanKind.CLIENT
         begun = perf_counter()
-        with self._tracer.start_as_current_span(
-            f"{word} {destination}",
-            kind=span_kind,
-            attributes=details,
-            record_exception=False,  # its text may hold values
-            set_status_on_exception=False,
-        ) as span:
+        with self._started(f"{word} {destination}", span_kind, details) as span:
             try:
-                yield
-            except BaseException as error:
-                labels["error.type"] = type(error).__qualname__
-                span.set_attribute("error.type", labels["error.type"])
-                span.set_status(StatusCode.ERROR, labels["error.type"])
-                raise
+                with _failure_told(span, labels):
+                    yield
             finally:
                 count = len(operation.messages)
                 self._duration.record(perf_counter() - begun, labels)
@@ -187,24 +177,26 @@ class OpenTelemetry(Hooks):
             "messagedb.attempt": context.attempt,
         }
         begun = perf_counter()
-        with self._tracer.start_as_current_span(
-            f"handle {destination}",
-            context=_context_of(message),
-            kind=SpanKind.CONSUMER,
-            attributes=details,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
+        name, context_of = f"handle {destination}", _context_of(message)
+        with self._started(name, SpanKind.CONSUMER, details, context_of) as span:
             try:
-                yield
-            except BaseException as error:
-                labels["error.type"] = type(error).__qualname__
-                span.set_attribute("error.type", labels["error.type"])
-                span.set_status(StatusCode.ERROR, labels["error.type"])
-                raise
+                with _failure_told(span, labels):
+                    yield
             finally:
                 self._processing.record(perf_counter() - begun, labels)
                 self._consumed.add(1, labels)
+
+    def _started(
+        self, name: str, kind: SpanKind, details: dict[str, Any], context: Context | None = None
+    ) -> AbstractContextManager[Span]:
+        return self._tracer.start_as_current_span(
+            name,
+            context=context,
+            kind=kind,
+            attributes=details,
+            record_exception=False,  # its text may hold values
+            set_status_on_exception=False,
+        )
 
     def _callback(
         self, read: Callable[[ConsumerStatus], float | None]
@@ -239,6 +231,18 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[ConsumerStatus], float | None]], .
         lambda status: status.parked,
     ),
 )
+
+
+@contextmanager
+def _failure_told(span: Span, labels: dict[str, Any]) -> Generator[None]:
+    """Put the class of an error, and no more of it, into a span and its metrics' labels."""
+    try:
+        yield
+    except BaseException as error:
+        labels["error.type"] = type(error).__qualname__
+        span.set_attribute("error.type", labels["error.type"])
+        span.set_status(StatusCode.ERROR, labels["error.type"])
+        raise
 
 
 def _labels(word: str, kind: str, destination: str) -> dict[str, Any]:

@@ -73,26 +73,26 @@ async def test_the_answers_to_saves_are_lost(
             seen = noting(consumer)
             async with consumer.running():
                 await write(client, f"{category}-1", 0, COUNT)
-                await consumer.when_caught_up(timeout=3 * GOES_ON)
+                await consumer.when_caught_up(timeout=5.0)
                 marker = consumer.name if store is STORES[0] else COMMIT
                 before = proxy.lost
                 # As often as it asks until it gives up: no more than a second, or a few times.
                 proxy.lose(marker, times=10, cut=cut)
                 await write(client, f"{category}-1", COUNT, COUNT)
-                await eventually(partial(has_lost, proxy, before + 1), limit=GOES_ON)
-                await consumer.when_caught_up(timeout=3 * GOES_ON)
+                await eventually(partial(has_lost, proxy, before + 1))
+                await consumer.when_caught_up(timeout=5.0)
                 written = 2 * COUNT
                 if not cut:
                     # The first save may have been of all that there was: one more is wanted.
                     await write(client, f"{category}-1", written, COUNT)
                     written += COUNT
-                    await eventually(partial(has_lost, proxy, before + 2), limit=3 * GOES_ON)
+                    await eventually(partial(has_lost, proxy, before + 2), limit=GOES_ON)
                 proxy.forward()
                 positions = await write(client, f"{category}-1", written, COUNT)
                 written += COUNT
-                await consumer.when_caught_up(timeout=3 * GOES_ON)
+                await consumer.when_caught_up(timeout=GOES_ON)
                 await eventually(
-                    lambda: status_of(consumer).stored_position == positions[-1], limit=3 * GOES_ON
+                    lambda: status_of(consumer).stored_position == positions[-1], limit=GOES_ON
                 )
             assert seen == list(range(written))
     if store is STORES[0]:

@@ -157,6 +157,17 @@ async def test_what_is_parked_counts_once(client: AsyncClient, category: str) ->
     assert (await list_consumers_async(client, category))[0].parked == 1
 
 
+async def test_other_categories_with_such_a_word_are_none(
+    client: AsyncClient, category: str
+) -> None:
+    names = (f"{category}position-1", f"{category}:positions-1", f"{category}:a:position-1")
+    for name in names:
+        await client.write_message(name, NewMessage("Recorded", {"position": 1}))
+    await client.write_message(f"{category}:a+position+b-1", NewMessage("Recorded"))
+    found = [each.name for each in await list_consumers_async(client)]
+    assert [name for name in found if name.startswith(category)] == [f"{category}:a+position+b-1"]
+
+
 async def test_what_is_no_position_is_said(client: AsyncClient, category: str) -> None:
     await client.write_message(f"{category}:position-odd", NewMessage("Surprise", {"position": 1}))
     (found,) = await list_consumers_async(client, category)

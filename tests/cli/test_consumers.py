@@ -45,7 +45,7 @@ def status(command: Command, category: str, *options: str) -> dict[str, Any]:
 
 def until(command: Command, category: str, **wanted: Any) -> dict[str, Any]:
     """Wait for a status of the category's consumer."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 20
     row: dict[str, Any] = {}
     while time.monotonic() < end:
         done = command("consumers", "status", category)
@@ -67,7 +67,7 @@ def test_status_while_it_lags_catches_up_and_dies(
     assert row["consumer"] == f"{category}:position-copying"
     assert (row["category"], row["identifier"], row["kept_in"]) == (category, "copying", "stream")
     running.kill()
-    running.communicate(timeout=60)
+    running.communicate(timeout=20)
     row = until(command, category, running="no")
     assert row["lag_messages"] == 0
     client.write_messages(f"{category}-2", [NewMessage("A") for _ in range(5)])
@@ -84,7 +84,7 @@ def test_status_while_it_lags_catches_up_and_dies(
     again = start("consume", f"{HERE}:copying_async")
     until(command, category, running="yes", lag_messages=0)
     again.send_signal(signal.SIGTERM)
-    assert again.communicate(timeout=60) == ("", "")
+    assert again.communicate(timeout=20) == ("", "")
     assert again.returncode == 0
     assert status(command, category)["running"] == "no"
     assert client.stream_version(f"{category}Copy-1") == 7
@@ -94,7 +94,7 @@ def test_until_it_has_caught_up(client: Client, start: Process, category: str) -
     client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
     for name in ("copying", "copying_async", "ready"):
         done = start("consume", f"{HERE}:{name}", "--until-caught-up")
-        assert done.communicate(timeout=60) == ("", "")
+        assert done.communicate(timeout=20) == ("", "")
         assert done.returncode == 0
     assert client.stream_version(f"{category}Copy-1") == 2
 
@@ -155,14 +155,14 @@ def test_positions_are_moved(
     assert (refused.code, refused.out) == (1, "")
     assert "Nothing was changed" in refused.err
     running.send_signal(signal.SIGINT)
-    assert running.communicate(timeout=60) == ("", "")
+    assert running.communicate(timeout=20) == ("", "")
 
 
 def test_parked_messages(client: Client, command: Command, start: Process, category: str) -> None:
     given = [NewMessage("Bad", {"n": n}) for n in range(4)]
     client.write_messages(f"{category}-1", given)
     parking = start("consume", f"{HERE}:copying", "--until-caught-up", bad="Bad")
-    _, log = parking.communicate(timeout=60)
+    _, log = parking.communicate(timeout=20)
     assert parking.returncode == 0, log
     names = (category, "copying")
     rows = command("parked", "list", *names).rows
@@ -182,7 +182,7 @@ def test_parked_messages(client: Client, command: Command, start: Process, categ
         assert command("parked", "discard", *names, "--yes", *wrong).code == 1
     for ids, count in (((second, third), 2), (("--all",), 1)):
         replaying = start("parked", "replay", f"{HERE}:copying", *ids)
-        out, error = replaying.communicate(timeout=60)
+        out, error = replaying.communicate(timeout=20)
         assert error == ""
         assert f'"replayed":{count}' in out
     assert command("parked", "list", *names).rows == []
@@ -200,7 +200,7 @@ def test_what_cannot_be_replayed_stays(
         ("parked", "replay", f"{HERE}:copying", "--all"),
     ):
         done = start(*arguments, bad="Bad")
-        out, error = done.communicate(timeout=60)
+        out, error = done.communicate(timeout=20)
     assert (done.returncode, out) == (1, "")
     assert "\nValueError: bad\nmessagedb: " in error
     assert len(command("parked", "list", category, "copying").rows) == 1

@@ -149,7 +149,7 @@ def test_on_a_terminal_and_until_ctrl_c(process: Process, command: Command, cate
     command("write", stream, "Second")
     assert "Second" in _until(ours, "Second")
     reading.send_signal(signal.SIGINT)
-    _, error = reading.communicate(timeout=60)
+    _, error = reading.communicate(timeout=20)
     os.close(ours)
     assert (reading.returncode, error) == (130, "")
 
@@ -161,7 +161,7 @@ def test_a_stream_is_followed_into_a_pipe(
     reading = process("read", stream, "--follow", "--types", "B", "-n", "2")
     for type in ("A", "B", "A", "B"):
         command("write", stream, type)
-    out, error = reading.communicate(timeout=60)
+    out, error = reading.communicate(timeout=20)
     assert (reading.returncode, error) == (0, "")
     assert out.count('"type":"B"') == out.count("\n") == 2
 
@@ -174,13 +174,13 @@ def test_text_of_any_kind_is_printed_anywhere(
     (row,) = command("--format", "table", "read", stream).out.splitlines()[1:]
     assert row.endswith(r"""Té\x1b[31m\n  {"a":"é"}""")
     more = {"PYTHONIOENCODING": "ascii"}  # as a locale without é makes it
-    out, error = process("read", stream, more=more, encoding="utf-8").communicate(timeout=60)
+    out, error = process("read", stream, more=more, encoding="utf-8").communicate(timeout=20)
     assert ('{"a":"é"}' in out, error) == (True, "")
     table = process("read", stream, "--format", "table", more=more)
-    out, error = table.communicate(timeout=60)
+    out, error = table.communicate(timeout=20)
     assert (r"T\xe9\x1b[31m\n" in out, error) == (True, "")
     writing = process("write", stream, "-", stdin=subprocess.PIPE, errors="surrogateescape")
-    _, error = writing.communicate('{"type":"\udcff"}\n', timeout=60)
+    _, error = writing.communicate('{"type":"\udcff"}\n', timeout=20)
     assert error.startswith("messagedb: line 1 is no message (its bytes are not UTF-8)")
 
 
@@ -188,10 +188,10 @@ def test_text_of_any_kind_is_printed_anywhere(
 def test_an_output_that_takes_nothing(process: Process, command: Command, category: str) -> None:
     command("write", f"{category}-1", "A")
     with open("/dev/full", "w") as full:
-        _, error = process("read", category, stdout=full).communicate(timeout=60)
+        _, error = process("read", category, stdout=full).communicate(timeout=20)
     assert error == "messagedb: [Errno 28] No space left on device\n"
     closed = process("last", f"{category}-1", stdout=None, preexec_fn=lambda: os.close(1))
-    _, error = closed.communicate(timeout=60)
+    _, error = closed.communicate(timeout=20)
     assert (closed.returncode, error) == (0, "")
 
 
@@ -205,7 +205,7 @@ def test_a_closed_pipe_ends_it_quietly(
     assert reading.stdout is not None
     assert reading.stdout.readline()
     reading.stdout.close()
-    assert reading.wait(60) == 0
+    assert reading.wait(20) == 0
     assert reading.stderr is not None
     assert reading.stderr.read() == ""
     reading.stderr.close()

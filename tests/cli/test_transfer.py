@@ -70,11 +70,26 @@ def test_a_store_is_brought_over_whole(
     to = new_database()
     assert command("--url", to, "import", file).rows[0]["imported"] == len(rows(full))
     assert rows(to) == rows(full)
+    assert command("--url", to, "import", file).rows[0]["imported"] == 0
     # And goes on behind it.
     with Client(to) as client:
         client.write_message("new-1", NewMessage("A"))
         (new,) = client.read_stream("new-1")
     assert new.global_position > rows(full)[-1][0]
+
+
+def test_positions_that_were_given_out_are_not_given_out_again(
+    command: Command, full: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    file, to = str(tmp_path / "all.ndjson"), new_database()
+    command("--url", full, "export", file)
+    with psycopg.connect(to, autocommit=True) as conn:  # as if its messages had been deleted
+        conn.execute("select setval('message_store.messages_global_position_seq', 5000)")
+    assert command("--url", to, "import", file).code == 0
+    with Client(to) as client:
+        client.write_message("new-1", NewMessage("A"))
+        (new,) = client.read_stream("new-1")
+    assert new.global_position == 5001
 
 
 def test_lines_are_json(command: Command, full: str) -> None:
@@ -242,7 +257,7 @@ def test_what_is_being_written_is_waited_for(
         exporting_it.join(0.3)
         assert exporting_it.is_alive()
         tx.commit()
-        exporting_it.join(60)
+        exporting_it.join(20)
     assert [msgspec.json.decode(line)["type"] for line in out] == ["Slow", "Quick"]
 
 
@@ -264,7 +279,7 @@ def test_an_import_that_is_killed_is_run_again(
     while not rows(to, "select 1 from message_store.messages limit 1"):
         assert killed.poll() is None
     killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=20)
     assert b"importing" in os.read(ours, 4096)  # on a terminal there is a progress bar
     os.close(ours)
     count = len(rows(to, "select id from message_store.messages"))

@@ -142,8 +142,3 @@ def confirm(question: str) -> None:
         print(file=sys.stderr)
     if answer.strip().lower() not in ("y", "yes"):
         raise fail("not confirmed. Nothing was changed.")
-
-
-def refuse(text: str) -> typer.Exit:
-    """Give what ends the command because its arguments are wrong: nothing was done."""
-    return fail(text, ExitCode.USAGE)

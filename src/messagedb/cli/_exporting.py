@@ -58,6 +58,12 @@ class Range(msgspec.Struct, frozen=True):
         )
 
 
+def column_of(name: str | None) -> str:
+    """The column of the positions that an export goes by."""
+    is_stream = name is not None and not names.is_category(name)
+    return "position" if is_stream else "global_position"
+
+
 def range_of(client: Client, name: str | None, first: int | None) -> Range:
     """What there is to export now. It waits until all that is written at this moment can be seen.
 
@@ -65,8 +71,9 @@ def range_of(client: Client, name: str | None, first: int | None) -> Range:
         IncompatibleServerError: the role may not read the table of messages.
         StoreUnavailableError: a transaction that writes did not end within a minute.
     """
-    if name is not None and not names.is_category(name):
-        return Range(name, "position", first or 0, client.stream_version(name))
+    column = column_of(name)
+    if name is not None and column == "position":
+        return Range(name, column, first or 0, client.stream_version(name))
     head = client.store_head()
     if head is None:
         raise IncompatibleServerError(
@@ -82,7 +89,7 @@ def range_of(client: Client, name: str | None, first: int | None) -> Range:
                 "write would be missing. End them, or try again later. Nothing was written."
             )
         time.sleep(_POLL_SECONDS)
-    return Range(name, "global_position", first or 1, head)
+    return Range(name, column, first or 1, head)
 
 
 def blocks(client: Client, schema: str, wanted: Range) -> Iterator[tuple[bytes, int]]:

@@ -143,8 +143,10 @@ class Restoring:
             for start in range(0, len(lines), 500):
                 copy.write("".join(map(copy_text, lines[start : start + 500])))
         self._conn.execute(
-            "SELECT setval(pg_get_serial_sequence(%s, 'global_position'), %s)",
-            [self._table.as_string(self._conn), lines[-1].global_position],
+            # Never back: what was given out before, as to messages that are deleted, is not reused.
+            "SELECT setval(s, greatest(%s, pg_sequence_last_value(s)))"
+            " FROM (SELECT pg_get_serial_sequence(%s, 'global_position')::regclass) AS of (s)",
+            [lines[-1].global_position, self._table.as_string(self._conn)],
         )
 
 

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from messagedb import ValidationError
 
 from ._ends import ExitCode, fail
-from ._exporting import blocks, last_position, opened, range_of
+from ._exporting import blocks, column_of, last_position, opened, range_of
 from ._importing import APPENDED, CHUNK, Restoring, append_chunk, chunks
 from ._importing import Progress as Count
 from ._store import Store
@@ -49,9 +49,8 @@ def export_messages(
     first: int | None = None
     with ExitStack() as stack:
         client = stack.enter_context(store.client(max_size=1))
-        column = range_of(client, name, None).column
         if resume and file != "-" and Path(file).exists():
-            found = last_position(Path(file), column)
+            found = last_position(Path(file), column_of(name))
             first = None if found is None else found + 1
         wanted = range_of(client, name, first)
         out = sys.stdout.buffer if file == "-" else stack.enter_context(opened(file, resume))

@@ -139,7 +139,7 @@ def uninstall_steps(
     return texts
 
 
-def lock_and_look(schema: str) -> str:
+def lock_table(schema: str) -> str:
     """The statement that keeps all others from the table to the end of the transaction."""
     return f"LOCK TABLE {quoted(schema)}.messages IN ACCESS EXCLUSIVE MODE"
 
