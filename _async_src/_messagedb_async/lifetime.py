@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg_pool import AsyncConnectionPool
 
-from messagedb._concurrency_async import Lock, get_blocking, run_blocking
+from messagedb._concurrency_async import Lock, at_exit, get_blocking, run_blocking
 from messagedb._conninfo import where
 from messagedb._profile import Profile
 from messagedb._settings import Settings, check_settings
@@ -165,6 +165,12 @@ class AsyncLifetime(AsyncOperations):
     async def _server_facts(self) -> Server:
         return (await self._opened()).server
 
+    async def _end_pool(self) -> None:
+        """End the pool with the process: without the lock, which a thread may hold for ever."""
+        source = self._source
+        if source is not None and self._borrowed is None and source.is_at_home():
+            await source.pool.close(timeout=_END_SECONDS)
+
     def _after_fork(self) -> None:
         """In the child: leave the parent's connections alone; the next operation opens others."""
         _inherited.append((self._source, self._embedded, self._borrowed))
@@ -182,6 +188,18 @@ _clients: weakref.WeakSet[AsyncLifetime] = weakref.WeakSet()
 # What a child process has from its parent, kept so that it is never collected: closing it would be
 # the parent's loss.
 _inherited: list[Any] = []
+
+
+# Of a pool that nobody closed psycopg waits 5 seconds for each thread, on Python 3.13 in vain.
+_END_SECONDS = 1.0
+
+
+async def _end_pools() -> None:
+    for client in list(_clients):
+        await client._end_pool()  # pyright: ignore[reportPrivateUsage]
+
+
+at_exit(_end_pools)
 
 
 def _after_fork_in_child() -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Lock",
     "Task",
     "answer",
+    "at_exit",
     "checkpoint",
     "get_blocking",
     "give_back",
@@ -47,6 +48,11 @@ sleep = asyncio.sleep
 
 CANCELLED = asyncio.CancelledError
 """What is raised where something that is waited for was cancelled."""
+
+
+def at_exit(function: Callable[[], Awaitable[object]]) -> None:
+    """Nothing: at the end of the process the event loop is gone, and no thread is to be ended."""
+
 
 READS_AHEAD = True
 """Whether a page is worth reading while the one before is handled: the server works meanwhile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
 import threading
@@ -28,6 +29,7 @@ __all__ = [
     "Lock",
     "Task",
     "answer",
+    "at_exit",
     "checkpoint",
     "get_blocking",
     "give_back",
@@ -53,6 +55,11 @@ sleep = time.sleep
 
 class CANCELLED(BaseException):
     """Nothing raises it: a thread is not cancelled."""
+
+
+def at_exit(function: Callable[[], object]) -> None:
+    """Have a function called at the end of the process, while threads still run."""
+    atexit.register(function)
 
 
 READS_AHEAD = False
