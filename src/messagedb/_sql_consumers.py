@@ -92,10 +92,13 @@ FROM {schema}.messages WHERE stream_name = $1
 """How many messages are parked: each of them ends once at most."""
 
 HAS_POSITIONS: Final = b"""
-SELECT to_regclass('messagedb.positions') IS NOT NULL
-   AND has_schema_privilege('messagedb', 'USAGE')
-   AND has_table_privilege('messagedb.positions', 'SELECT')
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'messagedb' AND c.relname = 'positions'
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
 """
+"""Whether the role may read the table of positions. ``to_regclass`` would raise for a role that may
+not use the schema."""
 
 ALL_POSITIONS: Final = b"""
 SELECT consumer, position, (extract(epoch FROM saved_at) * 1000000)::bigint, resized_to

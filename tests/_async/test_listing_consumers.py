@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 
 from messagedb import (
@@ -42,6 +43,24 @@ async def write(client: AsyncClient, category: str, count: int) -> int:
     last = await client.get_last_stream_message(stream)
     assert last is not None
     return last.global_position
+
+
+async def test_a_role_that_may_read_messages_but_not_our_schema(
+    new_database: Callable[..., str], category: str
+) -> None:
+    owner = new_database()
+    async with AsyncClient(make_url(owner, user="message_store")) as client:
+        head = await write(client, category, 2)
+        await quiet(AsyncConsumer(client, category, identifier="mail")).run(until="caught_up")
+        with psycopg.connect(owner) as conn:
+            conn.execute("revoke usage on schema messagedb from message_store")
+        (found,) = await list_consumers_async(client)
+        assert (found.identifier, found.position, found.kept_in) == ("mail", head, "stream")
+        in_table = AsyncConsumer(
+            client, category, identifier="other", position_store=TablePositionStore()
+        )
+        with pytest.raises(IncompatibleServerError, match="GRANT USAGE ON SCHEMA"):
+            await quiet(in_table).run(until="caught_up")
 
 
 async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: str) -> None:

@@ -36,6 +36,7 @@ WELL = Facts(
     indexes=["messages_category", "messages_id", "messages_stream"],
     mark="",
     has_positions=True,
+    may_use_positions=True,
     has_notify=False,
     rows=10**6,
     analyzed=True,
@@ -81,6 +82,7 @@ def test_nothing_is_wrong() -> None:
         ({"search_path": "public"}, "warning", "search_path", "ALTER ROLE me SET search_path"),
         ({"sql_condition": "on"}, "warning", "sql condition", "RESET message_store.sql_condition"),
         ({"has_positions": False}, "warning", "schema messagedb", "messagedb install"),
+        ({"may_use_positions": False}, "warning", "schema messagedb", "GRANT USAGE ON SCHEMA"),
         ({"functions": ["get_category_messages/7"]}, "warning", "message db", "own scripts"),
         ({"autovacuum": False}, "warning", "statistics", "RESET (autovacuum_enabled)"),
         ({"survives": False, "waits_for_disk": False}, "warning", "durability", "set both to on"),
@@ -121,6 +123,22 @@ def test_of_real_servers(command: Command, new_database: NewDatabase) -> None:
     found = levels(command, user)
     assert (found["indexes"], found["rights"]) == ("problem", "problem")
     assert command("--url", "postgresql://localhost:1/x", "doctor").code == 3
+
+
+def test_a_role_that_may_not_use_our_schema(command: Command, new_database: NewDatabase) -> None:
+    owner = new_database()
+    user = make_url(owner, user="message_store")
+    with psycopg.connect(owner, autocommit=True) as conn:
+        conn.execute("revoke usage on schema messagedb from message_store")
+    (row,) = [
+        row for row in command("--url", user, "doctor").rows if row["about"] == "schema messagedb"
+    ]
+    assert (row["level"], row["found"].partition(";")[0]) == (
+        "warning",
+        "role message_store may not keep positions there",
+    )
+    done = command("--url", user, "consumers", "status")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_database_of_another_encoding(command: Command, new_database: NewDatabase) -> None:

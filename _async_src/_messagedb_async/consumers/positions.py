@@ -271,8 +271,13 @@ async def run_in(
     await state.check_ready()
     try:
         return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise IncompatibleServerError(
+            f"the role may not use the table messagedb.positions ({first_line(error)}). Nothing "
+            "was written. Its owner may GRANT USAGE ON SCHEMA messagedb and GRANT SELECT, INSERT, "
+            "UPDATE ON messagedb.positions to the role; or take a StreamPositionStore."
+        ) from error
     except (
-        psycopg.errors.InsufficientPrivilege,
         psycopg.errors.InvalidSchemaName,
         psycopg.errors.UndefinedTable,
     ) as error:

@@ -40,7 +40,11 @@ SELECT
     ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
           WHERE x.indrelid = c.oid AND x.indisvalid) AS indexes,
     coalesce(obj_description(f.oid, 'pg_proc'), '') AS mark,
-    to_regclass('messagedb.positions') IS NOT NULL AS has_positions,
+    o.oid IS NOT NULL AS has_positions,
+    coalesce(has_schema_privilege(o.relnamespace, 'USAGE')
+        AND has_table_privilege(o.oid, 'SELECT')
+        AND has_table_privilege(o.oid, 'INSERT')
+        AND has_table_privilege(o.oid, 'UPDATE'), false) AS may_use_positions,
     EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'messagedb_notify')
         AS has_notify,
     coalesce(s.n_live_tup, 0) AS rows,
@@ -62,6 +66,9 @@ LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'messages'
 LEFT JOIN pg_proc f
     ON f.pronamespace = n.oid AND f.proname = 'message_store_version' AND f.pronargs = 0
 LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+LEFT JOIN pg_class o
+    ON o.relname = 'positions'
+    AND o.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'messagedb')
 """
 """Asks for `Facts`, given the schema's name."""
 
@@ -94,6 +101,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     indexes: list[str]
     mark: str
     has_positions: bool
+    may_use_positions: bool
     has_notify: bool
     rows: int
     analyzed: bool
@@ -263,6 +271,13 @@ def _condition(facts: Facts) -> Finding:
 
 def _own_schema(facts: Facts) -> Finding:
     notify = "consumers are notified" if facts.has_notify else "consumers poll"
+    if facts.has_positions and not facts.may_use_positions:
+        found = f"role {facts.role} may not keep positions there; {notify}"
+        fix = (
+            f"GRANT USAGE ON SCHEMA messagedb TO {facts.role}; GRANT SELECT, INSERT, UPDATE ON "
+            f"messagedb.positions TO {facts.role}; if its consumers are to keep them in the table"
+        )
+        return Finding("warning", "schema messagedb", found, fix)
     if facts.has_positions:
         return Finding("ok", "schema messagedb", f"there; {notify}")
     fix = "messagedb install, if consumers are to keep positions in the table; it changes no other"

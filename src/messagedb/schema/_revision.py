@@ -23,7 +23,7 @@ REVISION: Final = 1
 
 INSPECT_REVISION: Final = """
 SELECT
-    to_regclass(format('%%I.messages', wanted.name)) IS NOT NULL,
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'messages'),
     obj_description(f.oid, 'pg_proc'),
     coalesce(pg_has_role(f.proowner, 'USAGE'), false),
     coalesce(pg_get_userbyid(f.proowner)::text, '')
