@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import make_sync
 import psycopg
@@ -17,6 +18,9 @@ import pytest
 from psycopg import sql
 
 from tests.support import backend, genuine
+
+if TYPE_CHECKING:
+    from tests.support.replication import Cluster, Template
 
 # pytest reads this file before it collects, so the twins are there when a test imports them. Until
 # then messagedb itself may not be imported: it imports the twin.
@@ -26,6 +30,7 @@ except make_sync.ConversionError as error:
     pytest.exit(f"the sync twin cannot be generated:\n{error}", returncode=4)
 
 NewDatabase = Callable[..., str]
+NewCluster = Callable[..., "Cluster"]
 
 
 def pytest_report_header() -> str:
@@ -144,6 +149,46 @@ def store_url(database_url: str) -> str:
             pytrace=False,
         )
     return url
+
+
+@pytest.fixture(scope="session")
+def replication_template() -> Iterator[Template]:
+    """Give what the servers that replicate begin with."""
+    from tests.support.replication import NoProgramsError, Template
+
+    try:
+        template = Template()
+    except NoProgramsError as error:
+        pytest.skip(f"no programs for servers that replicate: {error}")
+    yield template
+    template.close()
+
+
+@pytest.fixture
+def new_cluster(replication_template: Template) -> Iterator[NewCluster]:
+    """Give a function that starts a primary and its standbys: see ``Cluster``."""
+    from tests.support.replication import Cluster
+
+    with contextlib.ExitStack() as stack:
+
+        def start(*, standbys: int = 1, synchronous: bool = True) -> Cluster:
+            cluster = Cluster(replication_template, standbys=standbys, synchronous=synchronous)
+            stack.callback(cluster.close)
+            return cluster
+
+        yield start
+
+
+@pytest.fixture
+def synchronous(new_cluster: NewCluster) -> Cluster:
+    """Give a primary whose commits wait for its standby."""
+    return new_cluster(synchronous=True)
+
+
+@pytest.fixture
+def asynchronous(new_cluster: NewCluster) -> Cluster:
+    """Give a primary whose commits do not wait for its standby."""
+    return new_cluster(synchronous=False)
 
 
 @pytest.fixture

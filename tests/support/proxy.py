@@ -24,6 +24,11 @@ class FaultProxy:
         """How many answers `lose` has lost so far."""
         return self._relay.lost
 
+    @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1."""
+        return self._relay.port
+
     def url(self, target: str | None = None, **changes: str) -> str:
         """Give the server's URL, or another of the same server, by way of the proxy."""
         # Without hostaddr: it would lead past the proxy. Without TLS: the proxy reads along.
@@ -90,6 +95,11 @@ class FaultProxy:
                 self._relay.end(connection, reset=True)
 
         self._relay.do(command)
+
+    def refuse(self) -> None:
+        """Reset all connections, on both sides, and each new one, until ``forward``."""
+        self._set_mode("refuse")
+        self.cut()
 
     def cut_clients(self) -> None:
         """Reset the clients' connections; the server goes on as if they were still there."""

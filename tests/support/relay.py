@@ -14,7 +14,7 @@ from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict
 
-Mode = Literal["forward", "stall", "drop", "hold"]
+Mode = Literal["forward", "stall", "drop", "hold", "refuse"]
 
 _CHUNK = 65536
 # ReadyForQuery: the server has answered all of it, a commit included.
@@ -160,6 +160,9 @@ class Relay:
     def _accept(self) -> None:
         client, _ = self._listener.accept()
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.mode == "refuse":
+            _reset(client)
+            return
         family, address = self._address
         server = socket.socket(family, socket.SOCK_STREAM)
         try:

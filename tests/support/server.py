@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,24 +30,44 @@ class OwnServer:
 
     Args:
         standby_of: another running server to copy and to follow, instead of a new cluster.
+        programs: the folder of PostgreSQL's programs; by default the one that messagedb finds.
+        copy_of: the data folder of a server that was stopped in order, to begin with a copy of it.
+        settings: of the server, beyond those that each has.
+        start: False to leave it stopped.
     """
 
-    def __init__(self, standby_of: OwnServer | None = None) -> None:
+    # What the server gets when the process of the tests has died: that it ends in order.
+    death_signal = signal.SIGINT
+
+    def __init__(
+        self,
+        standby_of: OwnServer | None = None,
+        *,
+        programs: Path | None = None,
+        copy_of: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        start: bool = True,
+    ) -> None:
         # One thread for all children: each of them dies with the thread that made it.
         self._thread = ThreadPoolExecutor(1, "postgres")
         self._postgres: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="mdbt-", dir="/tmp"))
         self.data = self.folder / "data"
+        self._settings = dict(settings or {})
         try:
-            postgres = find_binaries() / "postgres"
+            postgres = (programs or find_binaries()) / "postgres"
             self._way, postgres = unprivileged.choose(postgres, self.folder)
             self.binaries = postgres.parent
-            if standby_of is None:
-                initdb = ["-A", "trust", "-E", "UTF8", "--no-locale", "-U", "postgres", "-N"]
-                self._run("initdb", "-D", str(self.data), *initdb)
+            if copy_of is not None:
+                shutil.copytree(copy_of, self.data)
+                self._way.own(self.data)
+            elif standby_of is None:
+                initdb = ["-A", "trust", "-E", "UTF8", "--no-locale", "-U", "postgres", "-N", "-k"]
+                self.run("initdb", "-D", str(self.data), *initdb)
             else:
-                self._copy(standby_of)
-            self.start()
+                self.copy(standby_of.url())
+            if start:
+                self.start()
         except BaseException:
             self.close()
             raise
@@ -96,11 +116,18 @@ class OwnServer:
         self._thread.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _copy(self, primary: OwnServer) -> None:
-        options = ["-D", str(self.data), "-c", "fast", "-R", "-N"]
-        self._run("pg_basebackup", "-d", primary.url(), *options)
+    def copy(self, primary: str) -> None:
+        """Make a standby of a running server, which this one has to have no data for.
 
-    def _run(self, program: str, *arguments: str) -> None:
+        Args:
+            primary: the URL of the server to copy and to follow.
+        """
+        options = ["-D", str(self.data), "-c", "fast", "-R", "-N"]
+        self.run("pg_basebackup", "-d", primary, *options)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs, as the server's user; it has to succeed."""
+
         def run() -> subprocess.CompletedProcess[str]:
             return subprocess.run(
                 self._way.command(self.binaries / program, *arguments),
@@ -124,14 +151,17 @@ class OwnServer:
             "unix_socket_directories": str(self.folder),
             "timezone": "UTC",
             "autovacuum": "off",
+            **self._settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         postgres = self.binaries / "postgres"
-        command = self._way.command(postgres, "-D", self.data, *options, death_signal=signal.SIGINT)
+        command = self._way.command(
+            postgres, "-D", self.data, *options, death_signal=self.death_signal
+        )
         until = time.monotonic() + _PATIENCE
         while not self._launch(command, until):
             # What a server that was stopped at once has left may be there for a moment longer.
-            assert time.monotonic() < until, f"the server does not start: {self._log()}"
+            assert time.monotonic() < until, f"the server does not start: {self.log()}"
 
     def _launch(self, command: list[str], until: float) -> bool:
         with open(self.folder / "server.log", "ab") as log:
@@ -143,18 +173,20 @@ class OwnServer:
                 cwd="/",
                 env=_environment(),
             )
+        self._postgres = postgres
         while postgres.poll() is None:
             try:
                 psycopg.connect(self.url(), connect_timeout=5).close()
             except psycopg.OperationalError:
-                assert time.monotonic() < until, f"the server is not ready: {self._log()}"
+                assert time.monotonic() < until, f"the server is not ready: {self.log()}"
                 time.sleep(0.01)
             else:
-                self._postgres = postgres
                 return True
+        self._postgres = None
         return False
 
-    def _log(self) -> str:
+    def log(self) -> str:
+        """Give the end of what the server has logged."""
         return (self.folder / "server.log").read_text(errors="replace")[-2000:]
 
 
