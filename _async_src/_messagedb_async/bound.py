@@ -93,7 +93,12 @@ class AsyncBoundClient(AsyncOperations):
                 raise OutcomeUnknownError(
                     write.stream_name, write.messages, write.expected_version, first_line(error)
                 ) from error
-            raise translate(error, consequence(self._conn, NOTHING_WRITTEN)) from error
+            raise translate(
+                error,
+                consequence(self._conn, NOTHING_WRITTEN),
+                is_read_only_by_choice=session is self._joined
+                and is_read_only_by_choice(self._conn),
+            ) from error
 
     async def _session(self) -> AsyncSession:
         conn = self._conn
@@ -159,6 +164,17 @@ def consequence(conn: AsyncConnection[Any], otherwise: str) -> str:
     if conn.pgconn.transaction_status == TransactionStatus.INERROR:
         return TRANSACTION_ABORTED
     return otherwise
+
+
+def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
+    """Whether a transaction that takes no writes was begun so, on a server that does take them.
+
+    The server tells each change of what new transactions are; behind some poolers it does not.
+    """
+    told = conn.pgconn.parameter_status
+    return conn.read_only is True or (
+        told(b"default_transaction_read_only") == b"off" and told(b"in_hot_standby") == b"off"
+    )
 
 
 def already_aborted() -> TransactionAbortedError:

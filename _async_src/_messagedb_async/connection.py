@@ -67,11 +67,13 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         is_in_transaction: whether it is kept for a transaction that has methods to end it.
         made_at: when it was made, by the same clock.
         fell_silent: whether the server said nothing until the deadline, not even that it gives up.
+        is_outdated: whether the server takes no writes any more.
     """
 
     deadline: float = math.inf
     made_at: float = -math.inf
     fell_silent: bool = False
+    is_outdated: bool = False
     commands: AsyncStoreCursor
     is_in_transaction: bool = False
 

@@ -56,6 +56,7 @@ class AsyncPooledOperations(AsyncLifetime):
             except psycopg.Error as error:
                 attempts -= 1
                 if not is_lost(error, conn.closed):
+                    source.note(conn, error)
                     refusal = outcomes.refused(write, error, self._settings.command_timeout)
                     if lost is None or outcomes.decides(write, refusal):
                         raise refusal from error

@@ -85,6 +85,9 @@ class AsyncSource:
     def limit(self, conn: Any, deadline: float) -> None:
         """Give a connection that was taken another deadline. One that is not ours has none."""
 
+    def note(self, conn: Any, error: psycopg.Error) -> None:
+        """Take note of what the server refused on a connection that was taken."""
+
     async def set_up_again(self, conn: Any) -> None:
         """Undo what a user may have set on a connection. One that is not ours is its owner's."""
 
@@ -136,6 +139,11 @@ class AsyncOwnSource(AsyncSource):
         """Give a connection that was taken another deadline."""
         conn.deadline = deadline
 
+    def note(self, conn: Any, error: psycopg.Error) -> None:
+        """Take note that a server takes no writes: it may have been the primary before."""
+        if error.sqlstate == "25006":
+            conn.is_outdated = True
+
     async def set_up_again(self, conn: Any) -> None:
         """Undo what a user has set on a connection, or close it."""
         try:
@@ -151,11 +159,14 @@ class AsyncOwnSource(AsyncSource):
         """Give a connection back without its deadline.
 
         When the server was silent on it, the pool's others are made anew: the way to the server may
-        be gone for them, too, and each would cost an operation as much time to find that out.
+        be gone for them, too, and each would cost an operation as much time to find that out. The
+        same when it took no writes: what connects anew finds the primary.
         """
         conn.deadline = math.inf
+        if conn.is_outdated:
+            await conn.close()
         await super().release(conn)
-        if conn.fell_silent and conn.made_at > self._made_anew_at:
+        if (conn.fell_silent or conn.is_outdated) and conn.made_at > self._made_anew_at:
             self._made_anew_at = monotonic()
             await self.pool.drain()
 

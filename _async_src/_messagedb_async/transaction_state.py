@@ -17,7 +17,7 @@ from messagedb._transactions import COMMITTED, ROLLED_BACK, UNKNOWN
 from messagedb._watchdog import Watch, canceller
 from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
 
-from .bound import check_ready, consequence
+from .bound import check_ready, consequence, is_read_only_by_choice
 from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .fates import fate_of
 from .sessions import AsyncJoinedSession
@@ -214,8 +214,16 @@ class AsyncTransactionState:
             return self.timed_out()
         if is_lost(error, self.conn.closed):
             return transactions.connection_lost(first_line(error))
-        text = consequence(self.conn, otherwise)
-        return translate(error, text, has_condition=has_condition)
+        # Behind a pooler it may be another server than the one that told what it is.
+        by_choice = self.source.profile.session_settings and is_read_only_by_choice(self.conn)
+        if not by_choice:
+            self.source.note(self.conn, error)
+        return translate(
+            error,
+            consequence(self.conn, otherwise),
+            has_condition=has_condition,
+            is_read_only_by_choice=by_choice,
+        )
 
     async def _send_commit(self) -> None:
         conn, session = self.conn, self.session

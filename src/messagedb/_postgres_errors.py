@@ -8,6 +8,7 @@ from typing import Final
 import psycopg
 import psycopg_pool
 
+from . import _sqlstates as states
 from .errors import (
     IncompatibleServerError,
     MessageDBError,
@@ -38,49 +39,6 @@ _REFUSALS: Final = (
 )
 _CONDITION_OFF: Final = "Retrieval with SQL condition is not activated"
 
-_VALUE_STATES: Final = {
-    "22003": "a number is out of the server's range",
-    "22021": "the text has a byte sequence that the database's encoding does not have",
-    "22P02": "a value has the wrong form",
-    "22P05": "the text has a character that PostgreSQL cannot store",
-    "2201W": "batch_size must not be negative on this server (before 1.2.2 not even -1)",
-    "23502": "a value is missing",
-    "54000": "a value is longer than an index of Message DB takes: shorten the stream name or "
-    "the correlation stream name (about 2,600 bytes together)",
-    "54001": "the data is nested too deeply for the server",
-}
-_RETRY_STATES: Final = {
-    "40001": "the server could not serialize this with other transactions",
-    "40P01": "the server broke a deadlock with another transaction",
-    "55P03": "a lock was not free within lock_timeout",
-}
-_UNAVAILABLE_STATES: Final = {
-    "25P03": "the server ended the session: it was idle in a transaction for too long",
-    "53100": "the server's disk is full",
-    "53200": "the server is out of memory",
-    "53300": "the server has no connection left: lower max_size, or raise max_connections",
-    "57014": "the server cancelled the statement (statement_timeout, or another session)",
-    "57P01": "the server is being shut down, or an administrator ended the session",
-    "57P02": "a crash of another server process ended the session",
-    "57P03": "the server is starting up or shutting down",
-    "57P05": "the server ended the session: it was idle for too long",
-}
-_SET_UP_STATES: Final = {
-    "25006": "this server does not take writes: it is a standby, or the database, the role or "
-    "the transaction is read-only. "
-    "Connect to the primary (target_session_attrs=read-write)",
-    "3F000": "the schema of Message DB is not there. Install it with messagedb.schema.install(), "
-    "or name the schema with schema=",
-    "42501": "the role lacks a privilege. Connect as message_store, or GRANT message_store TO it",
-    "42883": "a function of Message DB is missing or not in the search_path. Install Message DB "
-    "with messagedb.schema.install(), or name its schema with schema=",
-    "42P01": "a table of Message DB is missing or not in the search_path. Install Message DB with "
-    "messagedb.schema.install(), or name its schema with schema=",
-}
-
-# The states in which the server ends the session: what was being done may or may not be done.
-_SESSION_ENDED: Final = frozenset({"25P03", "25P04", "57P01", "57P02", "57P03", "57P05"})
-
 
 class CommandTimeout(psycopg.OperationalError):
     """No answer in time: raised by our connection classes, which close themselves first."""
@@ -90,11 +48,15 @@ def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
     """Whether the connection died under the call, so that the error does not tell its outcome."""
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return False
-    return connection_closed or error.sqlstate in _SESSION_ENDED
+    return connection_closed or states.ends_session(error)
 
 
 def translate(
-    error: psycopg.Error, consequence: str, *, has_condition: bool = False
+    error: psycopg.Error,
+    consequence: str,
+    *,
+    has_condition: bool = False,
+    is_read_only_by_choice: bool = False,
 ) -> MessageDBError:
     """Give our error for psycopg's, to be raised ``from`` that.
 
@@ -102,51 +64,98 @@ def translate(
         error: what psycopg raised.
         consequence: what is now true in the database.
         has_condition: whether the statement held SQL of the user's, which may be what is wrong.
+        is_read_only_by_choice: whether the transaction is one that the user began as read-only.
     """
     if isinstance(error, psycopg_pool.PoolTimeout):
         return PoolTimeoutError(f"no connection became free in time ({error}). Nothing was sent.")
     state = error.sqlstate
     text = first_line(error)
-    if has_condition and state is not None and _is_of_sql(state):
+    if state is None:
+        return _of_psycopg(error, text, consequence)
+    if has_condition and _is_of_sql(state):
         return ValidationError(
             f"the server refused the read, perhaps its condition: {text} (SQLSTATE {state}). "
             f"{consequence}"
         )
     if state == "P0001":
         return _raised_by_message_db(text, consequence)
-    if state == "54000" and "index row" not in text:
+    if state == "54000":
+        return _limit_reached(error, text, consequence)
+    if state == "25006" and is_read_only_by_choice:
         return ValidationError(
-            f"data or metadata is larger than PostgreSQL takes, 255 MB ({text}). {consequence}"
+            f"the transaction was begun as read-only, and takes no writes ({text}). {consequence}"
         )
-    if state in _VALUE_STATES:
+    if state == "42501" and states.is_of_row_security(error, text):
+        return IncompatibleServerError(
+            f"a row security policy of the table refuses the row ({text}). {consequence} Change "
+            "the policy, or connect as a role that it lets write."
+        )
+    if state in states.VALUE_STATES:
         return ValidationError(
-            f"the server refused a value: {_VALUE_STATES[state]} ({text}). {consequence}"
+            f"the server refused a value: {states.VALUE_STATES[state]} ({text}). {consequence}"
         )
-    if state in _RETRY_STATES:
+    if state in states.RETRY_STATES:
         return RetryableError(
-            f"{_RETRY_STATES[state]} ({text}). {consequence} Run it again.", state
+            f"{states.RETRY_STATES[state]} ({text}). {consequence} Run it again.", state
         )
-    if state in _SET_UP_STATES:
-        return IncompatibleServerError(f"{_SET_UP_STATES[state]} ({text}). {consequence}")
+    if state in states.SET_UP_STATES:
+        return IncompatibleServerError(f"{states.SET_UP_STATES[state]} ({text}). {consequence}")
     if state == "25P04":
         return TransactionTimeoutError(
             f"the transaction took longer than transaction_timeout ({text}). It is rolled back. "
             "Run it again, with less to do or more time."
         )
-    if state in _UNAVAILABLE_STATES:
-        return StoreUnavailableError(f"{_UNAVAILABLE_STATES[state]} ({text}). {consequence}")
-    if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if state in states.UNAVAILABLE_STATES:
+        return StoreUnavailableError(f"{states.UNAVAILABLE_STATES[state]} ({text}). {consequence}")
+    if states.is_of_connection(state) or states.ends_session(error):
         return StoreUnavailableError(
-            f"the connection to the store was lost or refused ({text}). {consequence}"
+            f"the connection to the store was lost or refused ({text}, SQLSTATE {state}). "
+            f"{consequence}"
         )
     return ServerError(
         f"the server refused the call: {text} (SQLSTATE {state}). {consequence}", state
     )
 
 
+def _of_psycopg(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
+    """The error for one that is not the server's."""
+    if isinstance(error, psycopg.OperationalError) and not isinstance(
+        error, psycopg.errors.PipelineAborted
+    ):
+        return StoreUnavailableError(
+            f"the connection to the store was lost or refused ({text}). {consequence}"
+        )
+    if isinstance(error, psycopg.InterfaceError) and "oid loader" in text:
+        return IncompatibleServerError(
+            f"a column has a type that it has in no Message DB, and cannot be read ({text}). "
+            f"{consequence} Compare the table and the functions with those of Message DB."
+        )
+    return ServerError(f"psycopg could not do the call: {text}. {consequence}")
+
+
+def _limit_reached(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
+    """The error for a limit of the server's that is reached: SQLSTATE 54000."""
+    limit = states.limit_of(error, text)
+    if limit == "wraparound":
+        return StoreUnavailableError(
+            "the server takes no writes until old transaction ids are free for use again "
+            f"({text}). {consequence} An administrator has to end transactions, prepared "
+            "transactions and replication slots that are old, and to VACUUM the database."
+        )
+    if limit == "index":
+        return ValidationError(
+            "the server refused a value: it is longer than an index takes. Of Message DB's: "
+            "shorten the stream name or the correlation stream name (about 2,600 bytes together) "
+            f"({text}). {consequence}"
+        )
+    return ValidationError(
+        f"data or metadata is larger than PostgreSQL takes, 255 MB ({text}). {consequence}"
+    )
+
+
 def _is_of_sql(state: str) -> bool:
-    """Whether a SQLSTATE is of the classes for wrong data and wrong SQL, but not of privileges."""
-    return state.startswith(("22", "42")) and state != "42501"
+    """Whether a SQLSTATE may be for wrong data or wrong SQL: of two classes, or too deep."""
+    return state.startswith(("22", "42", "54001")) and state != "42501"
 
 
 def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:

@@ -106,6 +106,29 @@ class OwnServer:
         path.write_text("".join(f"{line}\n" for line in lines) + path.read_text())
         self.reload()
 
+    def near_wraparound(self) -> None:
+        """Stop the server and start it where it assigns no transaction id until a VACUUM.
+
+        Raises:
+            FileNotFoundError: there is no program that can do that.
+        """
+        if not (self.binaries / "pg_resetwal").exists():
+            raise FileNotFoundError("pg_resetwal")
+        with psycopg.connect(self.url()) as conn:
+            row = conn.execute("select min(datfrozenxid::text::bigint) from pg_database").fetchone()
+        assert row is not None
+        # Its limit is three million before the oldest one comes again; a multiple of 65536 would
+        # begin a vacuum by itself.
+        next_id = row[0] + 2**31 - 1_000_001
+        assert next_id % 65536
+        self.stop()
+        self._run("pg_resetwal", "-D", str(self.data), "-x", str(next_id))
+        segment = next_id // (4 * 8192 * 32)
+        path = self.data / "pg_xact" / f"{segment:04X}"
+        path.write_bytes(bytes(8192 * 32))
+        self._way.own(path)
+        self.start()
+
     def close(self) -> None:
         """Stop the server and remove its folder."""
         with contextlib.suppress(subprocess.TimeoutExpired):

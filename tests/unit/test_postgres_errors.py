@@ -38,7 +38,24 @@ def raised(state: str | None, text: str) -> psycopg.Error:
         ("57P03", "the database system is starting up", errors.StoreUnavailableError),
         ("53300", "too many connections", errors.StoreUnavailableError),
         ("25006", "cannot execute INSERT in a read-only transaction",
-         errors.IncompatibleServerError),
+         errors.StoreUnavailableError),
+        ("54000", "index row requires 9000 bytes, maximum size is 8191", errors.ValidationError),
+        ("54000", "string too long to represent as jsonb string", errors.ValidationError),
+        ("54000", "database is not accepting commands to avoid wraparound data loss in database",
+         errors.StoreUnavailableError),
+        ("54000", 'multixact "members" limit exceeded', errors.StoreUnavailableError),
+        ("53000", "insufficient file descriptors available", errors.StoreUnavailableError),
+        ("53100", "could not extend file: No space left on device", errors.StoreUnavailableError),
+        ("53200", "out of shared memory", errors.StoreUnavailableError),
+        ("53400", "temporary file size exceeds temp_file_limit", errors.StoreUnavailableError),
+        ("57000", "operator intervention", errors.StoreUnavailableError),
+        ("57P04", "terminating connection: database was dropped", errors.StoreUnavailableError),
+        ("58000", "could not fork", errors.StoreUnavailableError),
+        ("58030", "could not read block 0: Input/output error", errors.StoreUnavailableError),
+        ("58P01", "could not open file", errors.ServerError),
+        ("08006", "[node] connection lost", errors.StoreUnavailableError),
+        ("08P01", "bind message has no parameters", errors.ServerError),
+        ("55000", "currval is not yet defined", errors.ServerError),
         ("42501", "permission denied for schema message_store", errors.IncompatibleServerError),
         ("42883", "function acquire_lock(character varying) does not exist",
          errors.IncompatibleServerError),
@@ -59,6 +76,41 @@ def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.Messag
         assert error.sqlstate == state
 
 
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (psycopg.OperationalError("consuming input failed"), errors.StoreUnavailableError, "lost"),
+        (mapping.CommandTimeout("no answer"), errors.StoreUnavailableError, "lost"),
+        (psycopg.errors.PipelineAborted("pipeline aborted"), errors.ServerError, "psycopg"),
+        (psycopg.InterfaceError("unknown oid loader not found"),
+         errors.IncompatibleServerError, "type"),
+        (psycopg.InterfaceError("the cursor is closed"), errors.ServerError, "psycopg"),
+        (psycopg.DataError("cannot dump"), errors.ServerError, "psycopg"),
+        (psycopg.ProgrammingError("no result"), errors.ServerError, "psycopg"),
+    ],
+)  # fmt: skip
+def test_only_errors_of_the_connection_tell_of_a_store_that_is_away(
+    error: psycopg.Error, kind: type[errors.MessageDBError], words: str
+) -> None:
+    told = mapping.translate(error, "Nothing was changed.")
+    assert type(told) is kind
+    assert words in str(told)
+    assert "Nothing was changed." in str(told)
+    assert mapping.first_line(error) in str(told)
+
+
+def test_a_row_that_a_policy_refuses_is_told_apart_from_a_privilege() -> None:
+    text = 'new row violates row-level security policy for table "messages"'
+    assert "policy" in str(mapping.translate(raised("42501", text), ""))
+    assert "lacks a privilege" not in str(mapping.translate(raised("42501", text), ""))
+
+
+def test_writes_in_a_transaction_that_was_begun_as_read_only_are_refused() -> None:
+    error = raised("25006", "cannot execute INSERT in a read-only transaction")
+    told = mapping.translate(error, "It is aborted.", is_read_only_by_choice=True)
+    assert type(told) is errors.ValidationError
+
+
 def test_a_full_pool_sent_nothing() -> None:
     error = mapping.translate(psycopg_pool.PoolTimeout("after 3 s"), "")
     assert type(error) is errors.PoolTimeoutError
@@ -72,6 +124,8 @@ def test_a_full_pool_sent_nothing() -> None:
         (raised("57P01", "terminating connection due to administrator command"), False, True),
         (raised("57014", "canceling statement"), False, False),
         (raised("23505", "duplicate key"), False, False),
+        (raised("08006", "[node] connection lost"), False, True),
+        (raised("08004", "[node] connection refused"), False, False),
         (psycopg_pool.PoolTimeout("late"), True, False),
     ],
 )

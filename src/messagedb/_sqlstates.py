@@ -1,0 +1,107 @@
+"""What the server's SQLSTATEs mean to a store, and which of its causes one with several has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    import psycopg
+
+VALUE_STATES: Final = {
+    "22003": "a number is out of the server's range",
+    "22021": "the text has a byte sequence that the database's encoding does not have",
+    "22P02": "a value has the wrong form",
+    "22P05": "the text has a character that PostgreSQL cannot store",
+    "2201W": "batch_size must not be negative on this server (before 1.2.2 not even -1)",
+    "23502": "a value is missing",
+    "54001": "the data is nested too deeply for the server (or a trigger there calls itself "
+    "without end)",
+}
+"""Refused for what a value says."""
+
+RETRY_STATES: Final = {
+    "40001": "the server could not serialize this with other transactions, or a standby with what "
+    "it replays",
+    "40P01": "the server broke a deadlock with another transaction",
+    "55P03": "a lock was not free within lock_timeout",
+}
+"""Rolled back because of others."""
+
+UNAVAILABLE_STATES: Final = {
+    "25006": "this server takes no writes now: it is a standby, it was demoted, or the server, the "
+    "database or the role is read-only (default_transaction_read_only). Connect to the primary "
+    "(target_session_attrs=read-write), or wait until it is one",
+    "25P03": "the server ended the session: it was idle in a transaction for too long",
+    "53000": "the server lacks a resource",
+    "53100": "the server's disk is full",
+    "53200": "the server is out of memory; if of shared memory, raise max_locks_per_transaction",
+    "53300": "no connection is left: lower max_size, or raise the limit of the server "
+    "(max_connections), the database, the role or the pooler",
+    "53400": "a limit of the server's configuration is reached",
+    "57000": "an administrator interfered",
+    "57014": "the server cancelled the statement (statement_timeout, or another session)",
+    "57P01": "the server is being shut down, or an administrator ended the session",
+    "57P02": "a crash of another server process ended the session",
+    "57P03": "the server is starting up or shutting down",
+    "57P04": "the database was dropped",
+    "57P05": "the server ended the session: it was idle for too long",
+    "58000": "the server's operating system failed it",
+    "58030": "the server could not read or write a file",
+}
+"""Not done, and nothing is wrong with the call: it may be right later."""
+
+SET_UP_STATES: Final = {
+    "3F000": "the schema of Message DB is not there. Install it with messagedb.schema.install(), "
+    "or name the schema with schema=",
+    "42501": "the role lacks a privilege. Connect as message_store, or GRANT message_store TO it",
+    "42883": "a function is missing or not in the search_path. If it is one of Message DB's: "
+    "install that with messagedb.schema.install(), or name its schema with schema=",
+    "42P01": "a table is missing or not in the search_path. If it is one of Message DB's: install "
+    "that with messagedb.schema.install(), or name its schema with schema=",
+}
+"""The database is not set up for the call."""
+
+# The states in which the server ends the session: what was being done may or may not be done. Those
+# of class 08 come from a database that had sent the call on to another one.
+SESSION_ENDED: Final = frozenset(
+    {"25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"}
+    | {"08000", "08003", "08006", "08007"}
+)
+
+Limit = Literal["wraparound", "index", "size"]
+
+# The files of PostgreSQL's source that an error of 54000 comes from; its text may be in any
+# language.
+_FILES: Final[dict[str, Limit]] = {
+    "varsup.c": "wraparound",
+    "multixact.c": "wraparound",
+    "nbtutils.c": "index",
+    "indextuple.c": "index",
+}
+
+
+def limit_of(error: psycopg.Error, text: str) -> Limit:
+    """The limit of the server that an error of SQLSTATE 54000 is about."""
+    file = error.diag.source_file or ""
+    if (limit := _FILES.get(file.replace("\\", "/").rpartition("/")[2])) is not None:
+        return limit
+    # A database that sends calls on gives another one's text, and its own source.
+    if "wraparound" in text or "MultiXact" in text or "multixact" in text:
+        return "wraparound"
+    return "index" if "index row" in text else "size"
+
+
+def is_of_row_security(error: psycopg.Error, text: str) -> bool:
+    """Whether an error of SQLSTATE 42501 is a policy's, and not about a privilege."""
+    return error.diag.source_function == "ExecWithCheckOptions" or "row-level security" in text
+
+
+def ends_session(error: psycopg.Error) -> bool:
+    """Whether the server's error says that it has ended the session, or may have lost the call."""
+    severity = error.diag.severity_nonlocalized or error.diag.severity
+    return severity in ("FATAL", "PANIC") or error.sqlstate in SESSION_ENDED
+
+
+def is_of_connection(state: str) -> bool:
+    """Whether a SQLSTATE says that a connection failed, and not that its protocol was broken."""
+    return state.startswith("08") and state != "08P01"
