@@ -122,7 +122,7 @@ class OwnServer:
         next_id = row[0] + 2**31 - 1_000_001
         assert next_id % 65536
         self.stop()
-        self._run("pg_resetwal", "-D", str(self.data), "-x", str(next_id))
+        self.run("pg_resetwal", "-D", str(self.data), "-x", str(next_id))
         segment = next_id // (4 * 8192 * 32)
         path = self.data / "pg_xact" / f"{segment:04X}"
         path.write_bytes(bytes(8192 * 32))
