@@ -15,8 +15,9 @@ from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from messagedb._concurrency_async import AddConnection, worker_queue
-from messagedb._postgres_errors import CommandTimeout, first_line
+from messagedb._postgres_errors import CommandTimeout
 from messagedb._profile import Profile
+from messagedb._refusals import refusal
 from messagedb._rows import ADAPTERS
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             # A half-made connection stays open as long as the frames that hold it are kept.
             traceback.clear_frames(error.__traceback__)
             if isinstance(error, psycopg.Error):
-                context.last_error = first_line(error)
+                context.last_error = refusal(error)
             raise
         context.last_error = None
         conn.deadline = math.inf

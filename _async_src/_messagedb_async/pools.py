@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from messagedb import _server as servers
 from messagedb._concurrency_async import give_back, here
 from messagedb._conninfo import where
-from messagedb._postgres_errors import NOTHING_READ, cannot_connect, first_line, translate
+from messagedb._postgres_errors import NOTHING_READ, cannot_connect, translate
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import INSPECT, Statement
 from messagedb.errors import PoolTimeoutError, StoreUnavailableError, ValidationError
@@ -62,7 +62,7 @@ class AsyncSource:
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
-            raise PoolTimeoutError(self._why_none(timeout)) from error
+            raise self._none_free(timeout) from error
         except TooManyRequests as error:
             raise PoolTimeoutError(f"{error}. Nothing was sent.") from error
         except PoolClosed as error:
@@ -71,10 +71,7 @@ class AsyncSource:
             ) from error
         except (psycopg.Error, UnicodeError) as error:
             # A pool that connects while it is asked, or checks its connections.
-            reason = first_line(error) if isinstance(error, psycopg.Error) else str(error)
-            raise StoreUnavailableError(
-                f"the pool could not give a connection: {reason}. Nothing was sent."
-            ) from error
+            raise cannot_connect(error, "the pool's server") from error
 
     _why_closed = "the client was closed in between: make a new one"
 
@@ -111,19 +108,21 @@ class AsyncSource:
             await conn.close()
         await give_back(self.pool, conn)
 
-    def _why_none(self, timeout: float) -> str:
+    def _none_free(self, timeout: float) -> PoolTimeoutError:
         seconds = f"{max(timeout, 0.0):.1f} s"
-        if self.profile.last_error is not None:
-            return (
-                f"no connection could be made in {seconds}; the last attempt said: "
-                f"{self.profile.last_error}. Nothing was sent. Check that the server runs and can "
-                "be reached, and try again."
+        last = self.profile.last_error
+        if last is None:
+            return PoolTimeoutError(
+                f"no connection became free in {seconds}. Nothing was sent. None of at most "
+                f"{self.pool.max_size} connections was free: raise the pool's max_size or timeout, "
+                "or do less at once."
             )
-        return (
-            f"no connection became free in {seconds}. Nothing was sent. None of at most "
-            f"{self.pool.max_size} connections was free: raise the pool's max_size or timeout, or "
-            "do less at once."
+        late = PoolTimeoutError(
+            f"no connection could be made in {seconds}; the last attempt said: {last.said}. "
+            f"{last.advice} Nothing was sent."
         )
+        late.can_come_back = last.can_come_back
+        return late
 
 
 class AsyncOwnSource(AsyncSource):

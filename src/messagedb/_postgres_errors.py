@@ -9,6 +9,7 @@ import psycopg
 import psycopg_pool
 
 from . import _sqlstates as states
+from ._refusals import refusal
 from .errors import (
     IncompatibleServerError,
     MessageDBError,
@@ -174,21 +175,23 @@ def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
 
 
 def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnavailableError:
-    """The error for a connection not made. *where* names the server, without a password."""
+    """The error for a connection not made. *where* names the server, without a password.
+
+    It does not come back where a person has to change something, such as a wrong password.
+    """
     if isinstance(error, UnicodeError):
-        return StoreUnavailableError(
+        unavailable = StoreUnavailableError(
             f"cannot connect to {where}: the host's name is none that can be looked up ({error}). "
             "Check it. Nothing was sent."
         )
-    text = first_line(error)
-    advice = "Check that the server runs, and its host and port."
-    if "password" in text or "authentication" in text or "pg_hba" in text:
-        advice = "Check user and password, and the server's pg_hba.conf."
-    elif "does not exist" in text:
-        advice = "Check the names of database and role in the connection string."
-    elif "timeout expired" in text:
-        advice = "Nothing answered in time: check host and port, and firewalls in between."
-    return StoreUnavailableError(f"cannot connect to {where}: {text}. {advice} Nothing was sent.")
+        unavailable.can_come_back = False
+        return unavailable
+    found = refusal(error)
+    unavailable = StoreUnavailableError(
+        f"cannot connect to {where}: {found.said}. {found.advice} Nothing was sent."
+    )
+    unavailable.can_come_back = found.can_come_back
+    return unavailable
 
 
 def first_line(error: psycopg.Error) -> str:

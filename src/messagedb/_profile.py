@@ -16,6 +16,7 @@ from ._sql import SET_UP, SET_UP_TRANSACTION, Statement, search_path
 if TYPE_CHECKING:
     from psycopg.adapt import AdaptersMap
 
+    from ._refusals import Refusal
     from ._settings import Settings
     from ._sql import Statements
 
@@ -34,7 +35,7 @@ class Profile:
         self.sql = sql
         self.search_path = search_path(settings.schema)
         self.session_settings = not settings.pooler
-        self.last_error: str | None = None
+        self.last_error: Refusal | None = None
         self._time_of_command = settings.command_timeout + ANSWER_GRACE
 
     @property

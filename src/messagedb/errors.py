@@ -172,7 +172,10 @@ class StoreUnavailableError(MessageDBError):
     rolled back.
 
     Attributes:
-        can_come_back: whether the same call may succeed later; False when the client is closed.
+        can_come_back: whether the same call may succeed later; False when the client is closed,
+            for an embedded server that cannot be started, and where the connection is refused for
+            what somebody has to change: a wrong password, an unknown role or database, a
+            certificate that is not trusted.
     """
 
     can_come_back: bool = True
@@ -190,6 +193,8 @@ class EmbeddedServerError(StoreUnavailableError):
 
     In the database: nothing of this call is stored: nothing was sent.
     """
+
+    can_come_back: bool = False
 
 
 class OutcomeUnknownError(MessageDBError):

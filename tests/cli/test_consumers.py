@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import time
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from messagedb import Client, NewMessage
+from messagedb import Client, NewMessage, schema
+from messagedb.errors import EmbeddedServerError
 from tests.cli.conftest import Command, Ran
+from tests.support.backend import make_url
+from tests.support.server import OwnServer
 
 Process = Callable[..., subprocess.Popen[str]]
 
@@ -34,6 +38,14 @@ def start(process: Process, category: str) -> Callable[..., subprocess.Popen[str
         return process(*arguments, more=environment)
 
     return run
+
+
+def own_server() -> OwnServer:
+    """Start a server of a test's own, or skip it."""
+    try:
+        return OwnServer()
+    except EmbeddedServerError as error:
+        pytest.skip(f"no programs to run a server of the test's own: {error}")
 
 
 def status(command: Command, category: str, *options: str) -> dict[str, Any]:
@@ -204,3 +216,48 @@ def test_what_cannot_be_replayed_stays(
     assert (done.returncode, out) == (1, "")
     assert "\nValueError: bad\nmessagedb: " in error
     assert len(command("parked", "list", category, "copying").rows) == 1
+
+
+@pytest.mark.parametrize("name", ["copying", "copying_async", "ready"])
+def test_consume_waits_for_a_store_that_is_away(process: Process, category: str, name: str) -> None:
+    with contextlib.closing(own_server()) as server:
+        schema.install(server.url())
+        url = server.url(user="message_store")
+        with Client(url) as client:
+            client.write_message(f"{category}-1", NewMessage("A"))
+        server.stop()
+        more = {"CATEGORY": category, "MESSAGEDB_URL": url}
+        running = process("consume", f"{HERE}:{name}", "--until-caught-up", more=more)
+        assert running.stderr is not None
+        said = running.stderr.readline()
+        assert said.startswith("messagedb: waiting for the store, which is away: cannot connect")
+        assert "Check that the server runs" in said
+        server.start()
+        _, error = running.communicate(timeout=30)
+        assert running.returncode == 0
+        assert error.endswith("messagedb: the store is there\n")
+
+
+@pytest.mark.parametrize("name", ["copying", "copying_async", "ready"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_consume_that_waits_ends_when_it_is_told_to(
+    process: Process, category: str, name: str, number: signal.Signals
+) -> None:
+    more = {"CATEGORY": category, "MESSAGEDB_URL": "postgresql://x@127.0.0.1:1/x"}
+    running = process("consume", f"{HERE}:{name}", more=more)
+    assert running.stderr is not None
+    assert "waiting for the store" in running.stderr.readline()
+    running.send_signal(number)
+    assert running.communicate(timeout=20) == ("", "")
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["copying", "copying_async", "ready"])
+def test_consume_does_not_wait_where_it_is_not_let_in(
+    process: Process, store_url: str, category: str, name: str
+) -> None:
+    more = {"CATEGORY": category, "MESSAGEDB_URL": make_url(store_url, dbname="nosuch")}
+    running = process("consume", f"{HERE}:{name}", more=more)
+    out, error = running.communicate(timeout=20)
+    assert (running.returncode, out, error.count("\n")) == (3, "", 1)
+    assert "Check the names of database and role" in error

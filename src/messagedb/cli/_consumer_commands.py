@@ -66,8 +66,11 @@ def consume(
         typer.Option(min=0.001, help="Seconds that handlers have to finish after a signal."),
     ] = 10.0,
 ) -> None:
-    """Run consumers until SIGTERM or Ctrl-C, which let the message in hand be finished."""
-    with own_code(), consumers_of(load(target), ctx.obj) as running:
+    """Run consumers until SIGTERM or Ctrl-C, which let the message in hand be finished.
+
+    It waits for a store that is away, and says so on standard error.
+    """
+    with own_code(), consumers_of(load(target), ctx.obj, waits=True) as running:
         try:
             running.run("caught_up" if until_caught_up else None, stop_timeout)
         except TimeoutError as error:  # a handler's own one comes as a HandlerError

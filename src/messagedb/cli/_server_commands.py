@@ -11,6 +11,8 @@ import psycopg
 import typer
 
 from messagedb import Client, MessageDBError, schema
+from messagedb._conninfo import where
+from messagedb._postgres_errors import cannot_connect
 
 from ._doctor import QUESTION, Facts, findings
 from ._ends import ExitCode, fail
@@ -79,4 +81,4 @@ def _asked(url: str, schema: str) -> dict[str, object]:
             known = {"schema": schema, "refusal": "", "libpq_pid": conn.info.backend_pid}
             return {**dict(zip(names, row, strict=True)), **known}
     except psycopg.OperationalError as error:
-        raise fail(f"no server was reached: {error}", ExitCode.UNAVAILABLE) from None
+        raise fail(str(cannot_connect(error, where(url))), ExitCode.UNAVAILABLE) from None

@@ -11,6 +11,7 @@ import platformdirs
 from messagedb import AsyncClient, Client, embedded
 
 from ._output import Output
+from ._waiting import wait_for, wait_for_async
 
 
 class Store:
@@ -24,26 +25,43 @@ class Store:
         self.output = output
 
     @contextmanager
-    def client(self, *, max_size: int = 4) -> Generator[Client]:
-        """Open a client, and say on standard error which store it is if none was named."""
+    def client(self, *, max_size: int = 4, waits: bool = False) -> Generator[Client]:
+        """Open a client, and say on standard error which store it is if none was named.
+
+        Args:
+            max_size: how many connections it may open.
+            waits: whether to wait for a store that is away.
+        """
         self._tell()
-        with Client(
+        client = Client(
             self.url,
             schema=self.schema,
             command_timeout=self.command_timeout,
             max_size=max_size,
             decimals=True,
-        ) as client:
+        )
+        try:
+            if waits:
+                wait_for(client, self.output)
+            client.open()
             yield client
+        finally:
+            client.close()
 
     @asynccontextmanager
-    async def async_client(self) -> AsyncGenerator[AsyncClient]:
+    async def async_client(self, *, waits: bool = False) -> AsyncGenerator[AsyncClient]:
         """Open a client of the async half, with the same note."""
         self._tell()
-        async with AsyncClient(
+        client = AsyncClient(
             self.url, schema=self.schema, command_timeout=self.command_timeout, decimals=True
-        ) as client:
+        )
+        try:
+            if waits:
+                await wait_for_async(client, self.output)
+            await client.open()
             yield client
+        finally:
+            await client.close()
 
     def _tell(self) -> None:
         if self.is_default:

@@ -25,6 +25,7 @@ from messagedb import (
 )
 
 from ._store import Store
+from ._waiting import wait_for, wait_for_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -79,29 +80,34 @@ def load(target: str) -> Any:
 
 
 @contextmanager
-def consumers_of(target: Any, store: Store) -> Generator[Running]:
+def consumers_of(target: Any, store: Store, *, waits: bool = False) -> Generator[Running]:
     """Give the consumers of a target.
 
     Args:
         target: a consumer, several in a list, a function that makes such of a client, or a
             coroutine function that makes those of the async half.
         store: whose client a function is given; consumers have their own.
+        waits: whether to wait for a store that is away.
 
     Raises:
         ValidationError: it is none of these.
+        StoreUnavailableError: the store is away, and that does not pass or is not waited for.
     """
     if inspect.iscoroutinefunction(target):
-        yield _AsyncRunning(store, make=target)
+        yield _AsyncRunning(store, make=target, waits=waits)
     elif callable(target) and not isinstance(target, (*_SYNC, *_ASYNC)):
-        with store.client(max_size=10) as client:
+        with store.client(max_size=10, waits=waits) as client:
             yield _SyncRunning(_list_of(target(client), _SYNC))
     elif isinstance(target, _ASYNC) or (
         isinstance(target, list | tuple) and target and isinstance(target[0], _ASYNC)
     ):
-        yield _AsyncRunning(store, _list_of(target, _ASYNC))
+        yield _AsyncRunning(store, _list_of(target, _ASYNC), waits=waits)
     else:
         ready = _list_of(target, _SYNC)
         try:
+            if waits:
+                for each in ready:
+                    wait_for(each.client, store.output)
             yield _SyncRunning(ready)
         finally:  # nobody else ends the connections of a client that a module has made
             for each in ready:
@@ -145,8 +151,10 @@ class _AsyncRunning(Running):
         ready: list[Any] | None = None,
         *,
         make: Callable[[Any], Awaitable[Any]] | None = None,
+        waits: bool = False,
     ) -> None:
         self._store = store
+        self._waits = waits
         self._ready = ready
         self._make = make
 
@@ -173,12 +181,15 @@ class _AsyncRunning(Running):
         if self._make is None:
             ready = self._ready or []
             try:
+                if self._waits:
+                    for each in ready:
+                        await wait_for_async(each.client, self._store.output)
                 yield ready
             finally:
                 for each in ready:
                     await each.client.close()
             return
-        async with self._store.async_client() as client:
+        async with self._store.async_client(waits=self._waits) as client:
             yield _list_of(await self._make(client), _ASYNC)
 
 

@@ -1,0 +1,227 @@
+"""Why a connection could not be made: what was said, what to do, and whether it passes by itself.
+
+libpq tells no SQLSTATE of a connection that was not made, only a text; the server's part of it may
+be in another language. A text that is not known counts as a cause that passes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+import psycopg
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why no connection could be made.
+
+    Attributes:
+        said: what was said, in one line: by one server, or by each of several.
+        advice: what to do.
+        can_come_back: whether the same attempt may succeed later, with nothing changed here or in
+            the server's configuration.
+    """
+
+    said: str
+    advice: str
+    can_come_back: bool
+
+
+class _Cause(msgspec.Struct, frozen=True):
+    text: str
+    advice: str
+    passes: bool
+
+
+def _cause(text: str, advice: str, *, passes: bool = False) -> _Cause:
+    return _Cause(text, advice, passes)
+
+
+_UNKNOWN: Final = _cause("", "Check that the server runs, and its host and port.", passes=True)
+
+# The first that is found in the text counts. Texts of libpq and of the server in English.
+_CAUSES: Final = (
+    _cause(
+        "too many clients already|too many connections for|remaining connection slots",
+        "The server has no connection left: wait for one, lower max_size of its clients, or raise "
+        "max_connections, or the CONNECTION LIMIT of the role or database.",
+        passes=True,
+    ),
+    _cause(
+        "database system is (starting up|shutting down|in recovery mode|not yet accepting|"
+        "not accepting)|is not currently accepting connections|Hot standby mode is disabled",
+        "The server is there, and does not take connections now: wait until it does; its log says "
+        "what it is doing.",
+        passes=True,
+    ),
+    _cause(
+        "(server|session|database) is (not )?(read-only|in hot standby mode)",
+        "The server is not what target_session_attrs asks for: name one that is, or take another "
+        "target_session_attrs. After a failover it may become so by itself.",
+        passes=True,
+    ),
+    _cause(
+        "does not support SSL, but SSL was required",
+        "The server has TLS off: set ssl = on there, or take another sslmode than the connection "
+        "string has.",
+    ),
+    _cause(
+        "no pg_hba.conf entry .*no encryption|pg_hba.conf rejects .*no encryption",
+        "The server lets this user in from here with TLS only, or not at all: take "
+        "sslmode=require, or add a line to its pg_hba.conf.",
+    ),
+    _cause(
+        "root certificate file .* does not exist|could not read root certificate",
+        "sslrootcert must name the file of the authority that signed the server's certificate; "
+        "sslrootcert=system takes those of the operating system.",
+    ),
+    _cause(
+        "certificate verify failed",
+        "The server's certificate is not signed by an authority in sslrootcert, or has expired: "
+        "give the right file, or renew the certificate.",
+    ),
+    _cause(
+        "does not match host name",
+        "The server's certificate is for another name: connect by a name that it has, or take "
+        "sslmode=verify-ca, which does not look at names.",
+    ),
+    _cause(
+        "private key file|could not (load|read|open|get) .*certificate file|certificate present",
+        "Check the client's certificate: sslcert and sslkey must name files that belong together, "
+        "and the key must be readable by nobody else (chmod 600).",
+    ),
+    _cause(
+        "requires a valid client certificate|certificate authentication failed|"
+        "alert (unknown ca|bad certificate|certificate (required|expired|revoked|unknown))",
+        "The server asks for a client's certificate that it trusts, made out to this user: give "
+        "sslcert and sslkey.",
+    ),
+    _cause(
+        "invalid response to SSL negotiation|expected authentication request|"
+        "unsupported frontend protocol",
+        "What answers there is no PostgreSQL server: check host and port.",
+        passes=True,
+    ),
+    _cause(
+        "protocols? (available|version)|unsupported protocol|no shared cipher|handshake failure|"
+        "wrong version number",
+        "Client and server have no version of TLS in common: check ssl_min_protocol_version and "
+        "ssl_max_protocol_version of both.",
+    ),
+    _cause(
+        "SSL error|SSL SYSCALL",
+        "TLS with the server could not be set up: look into the server's log, and check "
+        "sslnegotiation and what is in between.",
+        passes=True,
+    ),
+    _cause(
+        "channel binding required|authentication method requirement",
+        "The server asks for another authentication than channel_binding or require_auth of the "
+        "connection string allow.",
+    ),
+    _cause(
+        "(LDAP|RADIUS|PAM|BSD|GSSAPI|SSPI) authentication failed",
+        "Check user and password, and that the service answers that the server asks about them.",
+        passes=True,
+    ),
+    _cause(
+        "password|authentication failed|pg_hba",
+        "Check user and password, and the server's pg_hba.conf.",
+    ),
+    _cause(
+        "is not permitted to log in",
+        "The role may not log in: ALTER ROLE … LOGIN, or connect as one that may.",
+    ),
+    _cause(
+        "permission denied for database",
+        "GRANT CONNECT ON DATABASE … TO the role, or connect as one that may.",
+    ),
+    _cause(
+        '(role|database) ".*" does not exist',
+        "Check the names of database and role in the connection string.",
+    ),
+    _cause(
+        "accepting connections on that socket",
+        "Check that the server runs, and its socket's folder (host) and port.",
+        passes=True,
+    ),
+    _cause(
+        "timeout expired",
+        "Nothing answered in time: check host and port, and firewalls in between.",
+        passes=True,
+    ),
+    _cause(
+        "resolve host|translate host name",
+        "Check the host's name, and that names are looked up.",
+        passes=True,
+    ),
+    _cause(
+        "closed the connection unexpectedly",
+        "What is there ended the connection before it was made: look into the server's log, or "
+        "that of the pooler or proxy in between.",
+        passes=True,
+    ),
+    _cause("^invalid .* value", "Correct that part of the connection string."),
+)
+_KNOWN: Final = tuple((re.compile(cause.text, re.I), cause) for cause in _CAUSES)
+
+# How psycopg tells of several attempts, after the last one's text.
+_SEVERAL: Final = "Multiple connection attempts failed. All failures were:"
+_ATTEMPT: Final = re.compile(r"^- host: (.+?), port: (.+?), hostaddr: .+?: ", re.M)
+
+_PREFIX: Final = re.compile(r"^connection (failed|is bad): ")
+_PLACE: Final = re.compile(r'^connection to server (at|on socket) ".*?"(, port \d+)? failed: ')
+
+
+def refusal(error: psycopg.Error) -> Refusal:
+    """Tell why a connection was not made.
+
+    It comes back if one of several attempts may: those of several hosts, or addresses of one.
+    """
+    primary = error.diag.message_primary
+    found = [("", primary)] if primary is not None else _attempts(str(error).strip())
+    if not found:
+        return Refusal(type(error).__name__, _UNKNOWN.advice, _UNKNOWN.passes)
+    by_reason = {_PLACE.sub("", text): (where, text) for where, text in found}
+    causes = {text: _cause_of(text) for _, text in by_reason.values()}
+    if len(by_reason) == 1:
+        ((_, said),) = by_reason.values()
+    else:
+        said = "; ".join(
+            f"{where}: {reason}" if where else reason for reason, (where, _) in by_reason.items()
+        )
+    advice = " ".join(dict.fromkeys(cause.advice for cause in causes.values()))
+    return Refusal(said, advice, any(cause.passes for cause in causes.values()))
+
+
+def _attempts(text: str) -> list[tuple[str, str]]:
+    """What each attempt said in its line that tells most, and where, if there were several."""
+    _, several, rest = text.partition(_SEVERAL)
+    if several:
+        parts = _ATTEMPT.split(rest)[1:]
+        return [
+            (_place(host, port), line)
+            for host, port, said in zip(parts[0::3], parts[1::3], parts[2::3], strict=True)
+            if (line := _telling(said))
+        ]
+    line = _telling(text)
+    return [("", line)] if line else []
+
+
+def _place(host: str, port: str) -> str:
+    where = f"host {host}"
+    return where if port == "None" else f"{where} port {port.strip(chr(39))}"
+
+
+def _telling(text: str) -> str:
+    """The line of an attempt that says why: libpq tries with TLS and without, a line for each."""
+    lines = [_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
+    tries = [line for line in lines if _PLACE.match(line)] or lines
+    telling = [line for line in tries if "no encryption" not in line] or tries
+    return telling[0] if telling else ""
+
+
+def _cause_of(text: str) -> _Cause:
+    reason = _PLACE.sub("", text)
+    return next((cause for pattern, cause in _KNOWN if pattern.search(reason)), _UNKNOWN)
