@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency_async import Event, Task
 from messagedb._settings import check_seconds
-from messagedb.consumers.decisions import is_passing, reason_of
+from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.retry import WHILE_AWAY, RetryPolicy
 from messagedb.consumers.stores import StreamPositionStore, TablePositionStore
+from messagedb.consumers.texts import reason_of
 from messagedb.errors import MessageDBError, TransactionTimeoutError, ValidationError
 from messagedb.read_models.names import (
     check_names,

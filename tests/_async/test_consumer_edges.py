@@ -97,15 +97,3 @@ async def test_its_place_is_free_when_a_run_is_over(client: AsyncClient, categor
         await consumer.run(until="caught_up")
         assert await consumer.reset_position("beginning") == 0
     assert seen == [0] * 10
-
-
-async def test_what_a_handler_returns_may_be_a_word(client: AsyncClient, category: str) -> None:
-    consumer = AsyncConsumer(client, category, identifier="words")
-
-    @consumer.handler
-    async def park(message: Message[Any]) -> str:
-        return "park"
-
-    await write(client, f"{category}-1", 0, 2)
-    await consumer.run(until="caught_up")
-    assert [parked.position for parked in await consumer.list_parked()] == [0, 1]

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, Message, ValidationError
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    HandlerError,
+    Message,
+    NewMessage,
+    Park,
+    ValidationError,
+)
 
 WRONG = "must be a coroutine function, and .* is of the other kind"
 
@@ -36,3 +44,25 @@ def test_a_plain_function_is_no_handler_and_no_middleware() -> None:
             AsyncConsumer(AsyncClient(), "account", middleware=[wrong])
     # Nothing of them is left behind.
     assert consumer.handler("Deposited")(handle) is handle
+
+
+async def test_a_handler_that_gives_what_it_did_not_await_has_handled_nothing(
+    store_url: str, category: str
+) -> None:
+    async with AsyncClient(store_url, max_size=4) as client:
+        consumer = AsyncConsumer(client, category, identifier="parks", on_error="skip")
+        results: list[Any] = []
+
+        @consumer.handler
+        async def forgetful(message: Message[Any]) -> Any:
+            return results.pop() if results else handle(message)
+
+        await client.write_message(f"{category}-1", NewMessage("Tested"))
+        with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
+            await consumer.run(until="caught_up")
+        assert consumer.status().skipped == 0
+        results.append(Park("later"))
+        await consumer.run(until="caught_up")
+        with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
+            await consumer.replay_parked()
+        assert len(await consumer.list_parked()) == 1

@@ -14,6 +14,7 @@ from messagedb import (
     HandlerError,
     Message,
     NewMessage,
+    Park,
     ValidationError,
 )
 
@@ -63,6 +64,24 @@ def test_a_wrapper_that_gives_a_coroutine_has_handled_nothing(
         with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
             consumer.run()
         made[0].close()
+
+
+def test_a_parked_message_whose_replay_nobody_awaited_stays_parked(
+    store_url: str, category: str
+) -> None:
+    with Client(store_url, max_size=4) as client:
+        consumer = Consumer(client, category, identifier="parks", retry=NO_RETRY)
+        results: list[Any] = [Park("later")]
+
+        @consumer.handler
+        def wrapper(message: Message[Any]) -> Any:
+            return results.pop() if results else coroutine_function(message)
+
+        client.write_message(f"{category}-1", NewMessage("Tested"))
+        consumer.run(until="caught_up")
+        with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
+            consumer.replay_parked()
+        assert len(consumer.list_parked()) == 1
 
 
 def test_a_generator_is_no_handler() -> None:

@@ -24,10 +24,11 @@ from messagedb.consumers.decisions import (
     Again,
     Ask,
     Settle,
+    WrongResult,
     answer_of_on_error,
     decide,
     is_store_away,
-    reason_of,
+    problem_of,
 )
 
 POLICY = RetryPolicy(max_attempts=3, delay=2, jitter=False)
@@ -79,6 +80,26 @@ def test_while_the_store_is_away_no_attempt_counts_and_waits_grow_to_a_limit() -
     assert longest > 2
 
 
+def test_what_says_nothing_of_a_message_stops_before_it_at_once() -> None:
+    wrong = problem_of("park")
+    assert isinstance(wrong, WrongResult)
+    for attempt in (1, 3):
+        assert decide(wrong, attempt, 0, POLICY, away=False) == Settle("stop", "")
+
+
+def test_an_outcome_of_a_class_that_does_not_call_ours_still_says_what_it_is() -> None:
+    class Later(Retry):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    class Broken(Park):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    assert decide(Later(1), 1, 0, POLICY, away=False) == Again(2, counts=True)
+    assert decide(Broken(1), 1, 0, POLICY, away=False) == Settle("park", "")
+
+
 def test_what_on_error_may_answer() -> None:
     for word in ("stop", "park", "skip"):
         answer = answer_of_on_error(word, 1, POLICY)
@@ -106,13 +127,6 @@ def test_which_errors_say_that_the_store_is_away() -> None:
         (Park(), False),
     ):
         assert is_store_away(error) is away, error
-
-
-def test_a_reason_is_one_line() -> None:
-    assert reason_of(ValueError("\n first\nsecond")) == "ValueError: first"
-    assert reason_of(ValueError()) == reason_of(ValueError("\n")) == "ValueError"
-    assert reason_of(Park("why")) == "why"
-    assert reason_of(Park()) == "Park"
 
 
 @pytest.mark.parametrize("kind", [Park, Skip, Stop, Retry])

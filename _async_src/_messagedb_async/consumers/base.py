@@ -12,9 +12,9 @@ from messagedb._annotations import names_around
 from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
 from messagedb._settings import check_seconds
 from messagedb._signals import end_process
-from messagedb.consumers.decisions import reason_of
 from messagedb.consumers.handlers import Handlers
 from messagedb.consumers.settings import check_settings
+from messagedb.consumers.texts import reason_of, text_of
 from messagedb.errors import MessageDBError, ValidationError
 
 from ..client import AsyncClient
@@ -97,9 +97,11 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         ``@consumer.handler("Deposited", …)`` names message types; the function is given the
         ``Message``.
 
-        A second parameter, if there is one, is given the context. What the function returns is
-        ignored, but for an outcome (``Skip``, ``Park``, ``Retry``, ``Stop``), which may be raised
-        as well. A message without a handler is passed over, and its position counts.
+        A second parameter, if there is one, is given the context. The function returns None, or
+        raises or returns an outcome (``Skip()``, ``Park()``, ``Retry()``, ``Stop()``). Anything
+        else stops the consumer before the message with ``HandlerError``, as it may be meant to say
+        that the message was not handled. A message without a handler is passed over, and its
+        position counts.
 
         Raises:
             ValidationError: the function is of the other kind, its annotation says nothing, or a
@@ -249,7 +251,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             run.failure = run.failure or error
             self._counts.last_error = reason_of(error)
             if isinstance(error, MessageDBError | TimeoutError):
-                log.error("%s: it has stopped: %s", self.name, error)
+                log.error("%s: it has stopped: %s", self.name, text_of(error))
             raise
         else:
             run.state = "stopped"

@@ -9,6 +9,7 @@ from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.positions import beyond_head
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import StreamPositionStore
+from messagedb.consumers.texts import text_of
 from messagedb.errors import IncompatibleServerError, MessageDBError, PositionConflictError
 
 from .handling import AsyncHandling
@@ -220,7 +221,7 @@ class Course:
                 "handled again: %s",
                 run.name,
                 self._positions.stored,
-                error,
+                text_of(error),
             )
 
     async def _give_up(self) -> None:

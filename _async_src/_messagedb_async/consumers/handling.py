@@ -18,10 +18,10 @@ from messagedb.consumers.decisions import (
     is_passing,
     is_store_away,
     problem_of,
-    reason_of,
 )
 from messagedb.consumers.outcomes import HandlerOutcome
 from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.consumers.texts import fit, reason_of
 from messagedb.errors import (
     HandlerError,
     MessageDBError,
@@ -229,7 +229,7 @@ class AsyncHandling:
         self, message: Message[Any], attempt: int, problem: Exception, end: Settle
     ) -> bool:
         run, settings = self._run, self._settings
-        reason = end.reason or reason_of(problem)
+        reason = fit(end.reason) or reason_of(problem)
         run.counts.last_error = reason
         run.in_hand, run.attempt = None, 1
         place = (message.position, message.stream_name)

@@ -16,6 +16,7 @@ from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.positions import lease_lost
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import lease_keys
+from messagedb.consumers.texts import text_of
 from messagedb.errors import MessageDBError
 
 from ..connection import AsyncStoreConnection, AsyncStoreCursor, execute
@@ -178,7 +179,7 @@ async def _renew(run: AsyncRun, lease: AsyncLease) -> bool:
         await lease.keep()
     except MessageDBError as error:
         reason = first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
-        log.warning("%s: the lease was lost, and is taken again: %s", run.name, error)
+        log.warning("%s: the lease was lost, and is taken again: %s", run.name, text_of(error))
     else:
         return True
     run.close_gate("the lease was lost")

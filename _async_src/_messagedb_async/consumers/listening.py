@@ -14,6 +14,7 @@ from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import Statement
 from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.consumers.texts import text_of
 from messagedb.errors import IncompatibleServerError, MessageDBError
 from messagedb.schema._notify import CHANNEL
 
@@ -99,7 +100,9 @@ class AsyncListener:
                     run.wake.set()
                     await self._listen(conn)
                 except Exception as error:
-                    log.warning("%s: notifications do not come, it polls: %s", run.name, error)
+                    log.warning(
+                        "%s: notifications do not come, it polls: %s", run.name, text_of(error)
+                    )
                 finally:
                     self.is_listening = False
                     with suppress(psycopg.Error, OSError):
@@ -113,7 +116,9 @@ class AsyncListener:
                         conn = await self.begin()
                     except MessageDBError as error:
                         if not is_store_away(error):
-                            log.warning("%s: it cannot listen, and polls: %s", run.name, error)
+                            log.warning(
+                                "%s: it cannot listen, and polls: %s", run.name, text_of(error)
+                            )
                     else:
                         log.info("%s: notifications come again", run.name)
                         failures = 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.positions import beyond_head
+from messagedb.consumers.texts import text_of
 from messagedb.errors import MessageDBError
 
 from .run import log
@@ -37,7 +38,7 @@ async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
             await check_head(run, client)
     except Exception as error:
         if not (isinstance(error, MessageDBError) and is_passing(error)):
-            log.warning("%s: the lag cannot be measured: %s", run.name, error)
+            log.warning("%s: the lag cannot be measured: %s", run.name, text_of(error))
 
 
 async def check_head(run: AsyncRun, client: AsyncClient) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from messagedb.consumers.decisions import reason_of
-from messagedb.consumers.outcomes import HandlerOutcome
+from messagedb.consumers.decisions import problem_of
 from messagedb.consumers.parked import REPLAYED, ParkedMessage, end_of
+from messagedb.consumers.texts import reason_of, shown
 from messagedb.errors import HandlerError, ValidationError
 
 from .context import AsyncContext
@@ -66,8 +66,8 @@ class AsyncParkedMessages:
             How many were handled.
 
         Raises:
-            HandlerError: a handler failed, with its error as the cause. The message stays parked,
-                and those after it, too.
+            HandlerError: a handler failed, with its error as the cause, or gave an outcome or
+                anything else but None. The message stays parked, and those after it, too.
             ValidationError: a message has no handler here, or is not in the store any more. It
                 stays parked.
         """
@@ -114,8 +114,8 @@ class AsyncParkedMessages:
         end = end_of(parked, REPLAYED)
         if not self._settings.transactional:
             result = await invoke(AsyncContext(message, 1, self._client, seed))
-            if isinstance(result, HandlerOutcome):
-                raise result
+            if (problem := problem_of(result)) is not None:
+                raise problem
             await self._client.write_message(stream, end)
             return True
         async with self._client.transaction(
@@ -125,8 +125,8 @@ class AsyncParkedMessages:
             if await transaction.write_message(stream, end) <= before:
                 return False
             result = await invoke(AsyncContext(message, 1, transaction, seed))
-            if isinstance(result, HandlerOutcome):
-                raise result
+            if (problem := problem_of(result)) is not None:
+                raise problem
         return True
 
 
@@ -134,6 +134,6 @@ def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessa
     chosen: Any = [parked] if isinstance(parked, ParkedMessage) else parked
     if not isinstance(chosen, Iterable):
         raise ValidationError(
-            f"give messages that list_parked() gave, not {parked!r}. Nothing was changed."
+            f"give messages that list_parked() gave, not {shown(parked)}. Nothing was changed."
         )
     return list(cast("Iterable[ParkedMessage]", chosen))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency_async import Event
-from messagedb.consumers.decisions import reason_of
+from messagedb.consumers.texts import reason_of, text_of
 
 if TYPE_CHECKING:
     from messagedb._scans import Lag
@@ -164,7 +164,7 @@ class AsyncRun:
                 "%s: the store is away, and is tried again in %.1f s and then on: %s",
                 self.name,
                 seconds,
-                error,
+                text_of(error),
             )
         if not self.is_stopping:
             self.state = "reconnecting"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from messagedb._concurrency_async import Task, on_signals
 from messagedb._settings import check_seconds
 from messagedb._signals import end_process
+from messagedb.consumers.texts import text_of
 from messagedb.errors import ValidationError
 
 from .run import log
@@ -119,7 +120,7 @@ class _Host:
             if self._first is None:
                 self._first = error
             else:
-                log.error("%s: it has stopped, too: %s", consumer.name, error)
+                log.error("%s: it has stopped, too: %s", consumer.name, text_of(error))
             if self._stopping is None:
                 self._stopping = Task(self._stop_all, None)
             if not isinstance(error, Exception):

@@ -9,6 +9,7 @@ from messagedb._concurrency_async import sleep
 from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.polling import Polling
 from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.consumers.texts import text_of
 from messagedb.errors import MessageDBError
 
 from .run import log
@@ -36,7 +37,7 @@ async def subscription(
             failures += 1
             delay = WHILE_AWAY.backoff(failures)
             if failures == 1:
-                log.warning("subscription to %s: the store is away: %s", name, error)
+                log.warning("subscription to %s: the store is away: %s", name, text_of(error))
             await sleep(delay)
             continue
         if failures:

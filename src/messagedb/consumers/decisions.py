@@ -16,6 +16,7 @@ from ..errors import (
 )
 from .outcomes import HandlerOutcome, Park, Retry, Skip, Stop
 from .retry import WHILE_AWAY, RetryPolicy
+from .texts import shown
 
 Policy: TypeAlias = Literal["stop", "park", "skip"]
 
@@ -59,6 +60,9 @@ def decide(
         return Again(WHILE_AWAY.backoff(failures_of_store + 1), counts=False)
     if isinstance(problem, Park | Skip | Stop):
         return final(problem)
+    if isinstance(problem, WrongResult):
+        # Neither another attempt nor on_error is for what the code does wrong with every message.
+        return Settle("stop", "")
     if isinstance(problem, MessageDecodeError):
         # It will read the same the next time.
         return Ask()
@@ -97,7 +101,7 @@ def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again 
         return Settle("skip", "")
     raise ValidationError(
         "on_error must give 'stop', 'park', 'skip', or one of Stop, Park, Skip, Retry, not "
-        f"{answer!r}. The consumer stops before the message; nothing of it is stored."
+        f"{shown(answer)}. The consumer stops before the message; nothing of it is stored."
     )
 
 
@@ -120,25 +124,25 @@ def cancelled(error: BaseException) -> Exception:
     return problem
 
 
+class WrongResult(TypeError):
+    """A handler gave what says nothing of its message: its code is wrong, and stays so."""
+
+
 def problem_of(result: Any) -> Exception | None:
-    """What a handler's result says is wrong, or what it says of its message; None for nothing."""
-    if isinstance(result, HandlerOutcome):
+    """Give what a handler's result says of its message, or what is wrong with it; None for nothing.
+
+    Only an outcome says something. A word, a class or something that nobody runs may be meant to
+    say that the message was not handled, so that none of them is passed over.
+    """
+    if result is None or isinstance(result, HandlerOutcome):
         return result
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()
     if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-        return TypeError(
-            f"the handler gave {type(result).__name__}, which nobody runs: it has done nothing"
-        )
-    if isinstance(result, type) and issubclass(result, HandlerOutcome):
-        return result()
-    if isinstance(result, str) and result in POLICIES:
-        return {"park": Park, "skip": Skip, "stop": Stop}[result]()
-    return None
-
-
-def reason_of(problem: BaseException) -> str:
-    """A problem in one line, for a parked message and for the log."""
-    if isinstance(problem, HandlerOutcome):
-        return problem.reason or type(problem).__name__
-    text = str(problem).strip()
-    first = text.splitlines()[0] if text else ""
-    return f"{type(problem).__name__}: {first}" if first else type(problem).__name__
+        what = f"an object of class {type(result).__name__}, which nobody runs: it has done nothing"
+    else:
+        what = f"{shown(result)}, which says nothing of its message"
+    return WrongResult(
+        f"the handler gave {what}. It may give None, or raise or give an outcome: Park(), Skip(), "
+        "Stop() or Retry()"
+    )

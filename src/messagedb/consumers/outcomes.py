@@ -13,6 +13,9 @@ __all__ = ["HandlerOutcome", "Park", "Retry", "Skip", "Stop"]
 class HandlerOutcome(Exception):
     """Base of what a handler may raise or return to say what is to become of its message."""
 
+    reason = ""
+    """The handler's word, also of a class that does not call our ``__init__``."""
+
     def __init__(self, reason: str = "") -> None:
         given: Any = reason
         if not isinstance(given, str):
@@ -30,6 +33,8 @@ class Retry(HandlerOutcome):
     Attributes:
         delay: seconds to wait before, None for those of the retry policy.
     """
+
+    delay: float | None = None
 
     def __init__(self, delay: float | None = None, reason: str = "") -> None:
         if delay is not None and delay != 0:
