@@ -11,6 +11,7 @@ from messagedb.consumers.groups import GroupResize
 from messagedb.consumers.positions import (
     RESIZED_TO,
     conflict,
+    given_up,
     is_given_up,
     position_in,
     resized,
@@ -61,7 +62,9 @@ async def resize_group_async(
 
     It is one transaction: afterwards the old members refuse to run (``PositionConflictError``), and
     the new ones begin where it says. The order of work: stop the members, call this, start the
-    members of the new size. A size that the group had before may be given again.
+    members of the new size. A size that the group had before may be given again. Called again after
+    it was done, also by a process that was killed before it knew, it changes nothing and tells the
+    same; the new members may run by then.
 
     Args:
         client: whose store it is.
@@ -75,10 +78,10 @@ async def resize_group_async(
 
     Raises:
         PositionConflictError: a member runs, of the old size or the new one; or a new member has a
-            position already. Nothing was changed.
+            position already, and the group was not given this size. Nothing was changed.
         ValidationError: an argument is refused. Nothing was sent.
         MessageDBError: the store is away or refused. Nothing was changed, but for
-            ``OutcomeUnknownError``: call it again with ``dry_run`` to see.
+            ``OutcomeUnknownError``: call it again.
     """
     store = StreamPositionStore() if position_store is None else position_store
     arguments.check_category(category)
@@ -99,15 +102,19 @@ async def resize_group_async(
             for member in range(size)
         ]
 
-    leases = [AsyncLease(client, name, _LEASE) for name in (*names(old_size), *names(new_size))]
-    held = zip(leases, (*names(old_size), *names(new_size)), strict=True)
+    kind = _InStreams if isinstance(store, StreamPositionStore) else _InTable
+    old, new = names(old_size), names(new_size)
+    # Before the leases: when it was done before, the new members may hold theirs.
+    async with client.transaction(read_only=True) as transaction:
+        done = await _done_before(transaction, kind(client), old, new)
+    if done is not None:
+        return await _told(client, category, done, is_done=True)
+    leases = [AsyncLease(client, name, _LEASE) for name in (*old, *new)]
     try:
-        for lease, name in held:
+        for lease, name in zip(leases, (*old, *new), strict=True):
             if not dry_run and not await lease.acquire():
                 raise runs_elsewhere(name)
-        kind = _InStreams if isinstance(store, StreamPositionStore) else _InTable
-        members = kind(client)
-        return await _resize(client, category, members, names(old_size), names(new_size), dry_run)
+        return await _resize(client, category, kind(client), old, new, dry_run)
     finally:
         for lease in leases:
             await lease.release()
@@ -123,6 +130,9 @@ async def _resize(
 ) -> GroupResize:
     category_of_positions = old[0].partition("-")[0]
     async with client.transaction(categories=[category_of_positions]) as transaction:
+        done = await _done_before(transaction, members, old, new)
+        if done is not None:
+            return await _told(client, category, done, is_done=True)
         found = [await members.read(transaction, name) for name in old]
         if all(position is None for position in found):
             raise PositionConflictError(
@@ -139,12 +149,34 @@ async def _resize(
                     "the group was not given this size here. Nothing was changed. Take the size "
                     "that it has as old_size, or another identifier."
                 )
-        start, furthest = min(positions), max(positions)
         if not dry_run:
             for name in old:
                 await members.retire(transaction, name, len(new))
             for name in new:
-                await members.begin(transaction, name, start)
+                await members.begin(transaction, name, min(positions))
+    return await _told(client, category, positions, is_done=not dry_run)
+
+
+async def _done_before(
+    transaction: AsyncTransaction, members: _InStreams | _InTable, old: list[str], new: list[str]
+) -> list[int] | None:
+    """The positions of the old members, if just this was done before; None if it was not."""
+    positions: list[int] = []
+    for name in old:
+        found = await members.read_given_up(transaction, name)
+        if found is None or found[1] != len(new):
+            return None
+        positions.append(found[0])
+    for name in new:
+        if await members.read_new(transaction, name) is None:
+            return None
+    return positions
+
+
+async def _told(
+    client: AsyncClient, category: str, positions: list[int], *, is_done: bool
+) -> GroupResize:
+    start, furthest = min(positions), max(positions)
     repeated = 0
     if furthest > start:
         # In this order: what is written in between makes it more, not less.
@@ -152,7 +184,7 @@ async def _resize(
         lag = await client.lag([category], start, limit=_COUNTED)
         # Where not all could be counted: as if all positions were the category's.
         repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
-    return GroupResize(tuple(positions), start, repeated, not dry_run)
+    return GroupResize(tuple(positions), start, repeated, is_done)
 
 
 class _InStreams:
@@ -171,6 +203,13 @@ class _InStreams:
         last = await transaction.get_last_stream_message(name)
         self._versions[name] = NO_STREAM if last is None else last.position
         return None if last is None or is_given_up(last) else position_in(last, name)
+
+    async def read_given_up(
+        self, transaction: AsyncTransaction, name: str
+    ) -> tuple[int, int] | None:
+        """The last position of a member that was given up, and the size that came after it."""
+        last = await transaction.get_last_stream_message(name)
+        return None if last is None else given_up(last)
 
     async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
         last = await transaction.get_last_stream_message(name)
@@ -212,6 +251,13 @@ class _InTable:
             self._given_up.add(name)
             return None
         return rows[0][0] if rows else None
+
+    async def read_given_up(
+        self, transaction: AsyncTransaction, name: str
+    ) -> tuple[int, int] | None:
+        """The last position of a member that was given up, and the size that came after it."""
+        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        return (rows[0][0], rows[0][2]) if rows and rows[0][2] is not None else None
 
     async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
         if self._saves[name] is None:

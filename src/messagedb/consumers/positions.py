@@ -45,12 +45,21 @@ def position_in(record: Message[Any], name: str) -> int | None:
     return position
 
 
-def is_given_up(record: Message[Any]) -> bool:
-    """Whether a record of a position stream says that the group has another size now."""
+def given_up(record: Message[Any]) -> tuple[int, int] | None:
+    """The position and the other size, where a record says that the group has another size now."""
     data: Any = record.data
     if record.type != RECORDED or not isinstance(data, dict):
-        return False
-    return isinstance(cast("dict[str, Any]", data).get(RESIZED_TO), int)
+        return None
+    values = cast("dict[str, Any]", data)
+    size, position = values.get(RESIZED_TO), values.get("position")
+    if not isinstance(size, int):
+        return None
+    return (position if isinstance(position, int) else 0), size
+
+
+def is_given_up(record: Message[Any]) -> bool:
+    """Whether a record of a position stream says that the group has another size now."""
+    return given_up(record) is not None
 
 
 def conflict(name: str, ours: int | None, theirs: Any) -> PositionConflictError:
