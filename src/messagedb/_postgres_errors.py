@@ -52,6 +52,14 @@ def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
     return connection_closed or states.ends_session(error)
 
 
+def is_others_fault(error: psycopg.Error) -> bool:
+    """Whether the server rolled back because of others, so that the same may pass a moment later.
+
+    What waited until a lock_timeout of the user's is not sent again: it was to wait no longer.
+    """
+    return error.sqlstate in ("40001", "40P01")
+
+
 def translate(
     error: psycopg.Error,
     consequence: str,

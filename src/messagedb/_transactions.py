@@ -221,13 +221,18 @@ _LONGEST_DELAY: Final = 1.0
 
 
 def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
-    """The seconds to wait before a transaction that failed is run again, None if it is not to be.
+    """The seconds to wait before a failed transaction is run again, None if it is not to be."""
+    if isinstance(error, _RETRYABLE) or (
+        retry_version_conflicts and isinstance(error, WrongExpectedVersionError)
+    ):
+        return pause(attempt)
+    return None
+
+
+def pause(attempt: int) -> float:
+    """The seconds to wait after an attempt, from 1, that others made fail.
 
     They are drawn at random, from twice as many after each attempt, so that those who met once do
     not meet again.
     """
-    if isinstance(error, _RETRYABLE) or (
-        retry_version_conflicts and isinstance(error, WrongExpectedVersionError)
-    ):
-        return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))
-    return None
+    return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))
