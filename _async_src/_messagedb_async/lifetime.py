@@ -102,8 +102,10 @@ class AsyncLifetime(AsyncOperations):
             server, self._embedded = self._embedded, None
             try:
                 # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
-                if source is not None and self._borrowed is None and source.is_at_home():
-                    await source.pool.close()
+                if source is not None and source.is_at_home():
+                    await source.waiting.end()
+                    if self._borrowed is None:
+                        await source.pool.close()
             finally:
                 if server is not None:
                     await run_blocking(server.stop)

@@ -65,6 +65,7 @@ class AsyncPooledOperations(AsyncLifetime):
                 if lost is None:
                     raise
                 raise _unknown(write, lost) from error
+            source.begin_write(conn)
             try:
                 return await source.session.write(conn, write)
             except psycopg.Error as error:
