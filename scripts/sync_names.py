@@ -71,7 +71,6 @@ PACKAGE_NAMES = {
     "AsyncTablePositions": "TablePositions",
     "AsyncTransaction": "Transaction",
     "AsyncTransactionState": "TransactionState",
-    "AsyncWaitingCommits": "WaitingCommits",
     "AsyncWatching": "Watching",
     "AsyncWork": "Work",
     "AsyncWorkers": "Workers",
@@ -92,7 +91,6 @@ PACKAGE_NAMES = {
     "AsyncPipeline": "Pipeline",
     "AsyncRawCursor": "RawCursor",
     "AsyncRowFactory": "RowFactory",
-    "wait_async": "wait",
 }
 
 # Used in the tests only.

@@ -10,7 +10,6 @@ import psycopg
 from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb._arguments import meets
-from messagedb._commits import WAIT_FOR_STANDBY
 from messagedb._sql import Statement
 
 from .connection import AsyncStoreCursor, execute
@@ -56,6 +55,9 @@ async def write_by_functions(
                     raise outcomes.wrong_version(write, index, found)
             position = outcomes.position_of(write, write.encoded[index].id, place)
             positions.append(position)
+            if write.is_whole and (position <= found) != (positions[0] <= found):
+                # Some of its messages were stored before, and others were not.
+                raise outcomes.wrong_version(write, 0, found)
             version = max(version, position)
         await run(conn, frame.end)
     except BaseException:
@@ -110,7 +112,6 @@ class Finder(msgspec.Struct, frozen=True):
             rows = await execute(AsyncStoreCursor(conn), page.call)
             for row in rows:
                 if row[0] == id and row[1] == write.stream_name:
-                    await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
                     return row[1], row[3]
             if len(rows) < page.size:
                 return None

@@ -43,8 +43,7 @@ class AsyncOperations(ABC):
       done.
     - ``IncompatibleServerError``: no Message DB there, or one that cannot be used; the text names
       the cure.
-    - ``RetryableError``: deadlock or serialization failure; rolled back. Run it again. Outside a
-      transaction it was run again already, for as long as ``command_timeout``.
+    - ``RetryableError``: deadlock or serialization failure; rolled back. Run it again.
     - ``ServerError``: anything else that the server refused; not done.
 
     Positions count from 0 in a stream, and from 1 in the whole store (``global_position``, with
@@ -144,9 +143,25 @@ class AsyncOperations(ABC):
             OutcomeUnknownError: sent and not answered, also when sent again. All may be stored, or
                 none, or still come.
         """
+        return await self._write_batch(stream_name, messages, expected_version)
+
+    async def _write_batch(
+        self,
+        stream_name: str,
+        messages: Iterable[NewMessage | DataInstance],
+        expected_version: ExpectedVersion,
+        *,
+        is_whole: bool = False,
+    ) -> list[int]:
+        """Write a batch; a whole one conflicts where some of it is stored, and some is not."""
         told = self._profile.settings
         write = requests.write_many(
-            stream_name, messages, expected_version, told.decimals, told.registry
+            stream_name,
+            messages,
+            expected_version,
+            told.decimals,
+            told.registry,
+            is_whole=is_whole,
         )
         if not write.encoded:
             return []
@@ -395,7 +410,12 @@ class AsyncOperations(ABC):
         made = hooks.to_write(told.hooks, write.stream_name, write.messages)
         if made is not write.messages:
             write = requests.write_many(
-                write.stream_name, made, write.expected_version, told.decimals, told.registry
+                write.stream_name,
+                made,
+                write.expected_version,
+                told.decimals,
+                told.registry,
+                is_whole=write.is_whole,
             )
         with hooks.around(told.hooks, Operation(name, write.stream_name, write.messages)):
             return await self._write(write)

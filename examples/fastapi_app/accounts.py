@@ -7,6 +7,14 @@ import msgspec
 from messagedb import Decider
 
 
+class Deposit(msgspec.Struct, frozen=True):
+    amount: int
+
+
+class Withdraw(msgspec.Struct, frozen=True):
+    amount: int
+
+
 class Deposited(msgspec.Struct, frozen=True):
     amount: int
 
@@ -19,17 +27,18 @@ class InsufficientFunds(Exception):
     pass
 
 
-def decide(amount: int, balance: int) -> Deposited | Withdrawn:
-    """Decide on an amount that is to come, or to go if it is less than zero."""
-    if balance + amount < 0:
-        raise InsufficientFunds(f"{-amount} of {balance}")
-    return Deposited(amount) if amount > 0 else Withdrawn(-amount)
+def decide(command: Deposit | Withdraw, balance: int) -> Deposited | Withdrawn:
+    if isinstance(command, Deposit):
+        return Deposited(command.amount)
+    if command.amount > balance:
+        raise InsufficientFunds(f"{command.amount} of {balance}")
+    return Withdrawn(command.amount)
 
 
 def evolve(balance: int, event: Deposited | Withdrawn) -> int:
     return balance + event.amount if isinstance(event, Deposited) else balance - event.amount
 
 
-DECIDER: Decider[int, int, Deposited | Withdrawn] = Decider(
+DECIDER: Decider[int, Deposit | Withdraw, Deposited | Withdrawn] = Decider(
     initial=int, decide=decide, evolve=evolve
 )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -14,11 +14,13 @@ from messagedb import (
     AsyncClient,
     AsyncConsumer,
     AsyncEntityStore,
+    OutcomeUnknownError,
     StoreUnavailableError,
+    ValidationError,
     WrongExpectedVersionError,
 )
 
-from .accounts import DECIDER, Deposited, InsufficientFunds, Withdrawn
+from .accounts import DECIDER, Deposit, Deposited, InsufficientFunds, Withdraw, Withdrawn
 
 CATEGORY = "account"
 
@@ -43,13 +45,15 @@ class Turnover:
         self.total = 0
 
 
-def entities(request: Request) -> AsyncEntityStore[int, int]:
+def entities(request: Request) -> AsyncEntityStore[int, Deposit | Withdraw]:
     """Give the accounts, which live as long as the application."""
-    accounts: AsyncEntityStore[int, int] = request.app.state.accounts
+    accounts: AsyncEntityStore[int, Deposit | Withdraw] = request.app.state.accounts
     return accounts
 
 
-Accounts: TypeAlias = Annotated[AsyncEntityStore[int, int], Depends(entities)]
+Accounts: TypeAlias = Annotated[AsyncEntityStore[int, Deposit | Withdraw], Depends(entities)]
+# Sent twice with one key, a request is answered once.
+Key: TypeAlias = Annotated[str | None, Header(min_length=1, max_length=200)]
 
 
 def create_app(url: str, category: str = CATEGORY) -> FastAPI:
@@ -74,13 +78,17 @@ def create_app(url: str, category: str = CATEGORY) -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/accounts/{id}/deposits", status_code=201)
-    async def deposit(id: str, body: Amount, accounts: Accounts) -> Balance:
-        done = await accounts.transact(id, body.amount)
+    async def deposit(
+        id: str, body: Amount, accounts: Accounts, idempotency_key: Key = None
+    ) -> Balance:
+        done = await accounts.transact(id, Deposit(body.amount), id=idempotency_key)
         return Balance(balance=done.entity, version=done.version)
 
     @app.post("/accounts/{id}/withdrawals", status_code=201)
-    async def withdraw(id: str, body: Amount, accounts: Accounts) -> Balance:
-        done = await accounts.transact(id, -body.amount)
+    async def withdraw(
+        id: str, body: Amount, accounts: Accounts, idempotency_key: Key = None
+    ) -> Balance:
+        done = await accounts.transact(id, Withdraw(body.amount), id=idempotency_key)
         return Balance(balance=done.entity, version=done.version)
 
     @app.get("/accounts/{id}")
@@ -104,6 +112,11 @@ def create_app(url: str, category: str = CATEGORY) -> FastAPI:
     async def conflict(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=409)
 
+    @app.exception_handler(ValidationError)
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=422)
+
+    @app.exception_handler(OutcomeUnknownError)
     @app.exception_handler(StoreUnavailableError)
     async def unavailable(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": "1"})

@@ -45,6 +45,19 @@ async def test_money_comes_and_goes(app: FastAPI, http: httpx2.AsyncClient) -> N
 
 
 @pytest.mark.asyncio
+async def test_a_request_that_is_sent_twice_is_answered_once(http: httpx2.AsyncClient) -> None:
+    key = {"Idempotency-Key": "7f3a"}
+    await http.post("/accounts/1/deposits", json={"amount": 7})
+    for _ in range(2):
+        done = await http.post("/accounts/1/withdrawals", json={"amount": 5}, headers=key)
+        assert (done.status_code, done.json()) == (201, {"balance": 2, "version": 1})
+    other = await http.post("/accounts/1/deposits", json={"amount": 5}, headers=key)
+    assert other.status_code == 422
+    assert "a key is for one command" in other.json()["detail"]
+    assert (await http.get("/accounts/1")).json() == {"balance": 2, "version": 1}
+
+
+@pytest.mark.asyncio
 async def test_a_store_that_is_away_is_503(messagedb_category: str) -> None:
     app = create_app("postgresql://localhost:1/nothing", messagedb_category)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)

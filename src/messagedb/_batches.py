@@ -38,7 +38,7 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
     Raises:
         DuplicateMessageError: an id is in another stream.
         WrongExpectedVersionError: a message that is not stored yet expects another version than it
-            finds.
+            finds; or some messages of a whole write are stored, and others are not.
     """
     positions: list[int] = []
     missing: list[EncodedMessage] = []
@@ -54,6 +54,8 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
         version += 1
         positions.append(version)
         missing.append(message)
+    if write.is_whole and 0 < len(missing) < len(positions):
+        raise wrong_version(write, 0, found_version)
     return Plan(positions, missing)
 
 

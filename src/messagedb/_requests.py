@@ -50,6 +50,8 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     messages: tuple[NewMessage, ...]
     encoded: list[EncodedMessage]
     expected: int | None
+    is_whole: bool = False
+    """Whether a part of it that is stored already is a conflict, and not a beginning."""
 
     @property
     def expected_version(self) -> ExpectedVersion:
@@ -131,6 +133,11 @@ def store_version(sql: Statements) -> Read:
     return _read(sql.message_store_version, sql.message_store_version)
 
 
+def find(sql: Statements, id: str) -> Read:
+    """The stream and position of a message id, where the role may read the table."""
+    return _read(sql.find_message, sql.find_message, id)
+
+
 def _read(call: bytes, query: bytes, *params: str) -> Read:
     return Read(Statement(call, params), Statement(query, params))
 
@@ -164,6 +171,8 @@ def write_many(
     expected_version: ExpectedVersion,
     decimals: bool,
     registry: MessageRegistry,
+    *,
+    is_whole: bool = False,
 ) -> Write:
     """A write of many messages, all of them checked and encoded before any is sent."""
     arguments.check_stream_name(stream_name)
@@ -188,7 +197,7 @@ def write_many(
                 f"{message.id}: "
                 "an id names one message. Nothing was sent."
             )
-    return Write(stream_name, given, encoded, expected)
+    return Write(stream_name, given, encoded, expected, is_whole)
 
 
 def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessage:

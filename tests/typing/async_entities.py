@@ -82,6 +82,8 @@ async def use(client: AsyncClient) -> None:
 
     assert_type(await accounts.transact("1", Deposit(5)), Transacted[Account])
     assert_type((await accounts.transact("1", Withdraw(5))).entity, Account)
+    assert_type(await accounts.transact("1", Deposit(5), id="key"), Transacted[Account])
+    await accounts.transact("1", Deposit(5), id=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await accounts.transact("1", Deposited(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await accounts.transact(1, Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 

@@ -82,6 +82,8 @@ def use(client: Client) -> None:
 
     assert_type(accounts.transact("1", Deposit(5)), Transacted[Account])
     assert_type(accounts.transact("1", Withdraw(5)).entity, Account)
+    assert_type(accounts.transact("1", Deposit(5), id="key"), Transacted[Account])
+    accounts.transact("1", Deposit(5), id=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     accounts.transact("1", Deposited(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     accounts.transact(1, Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 

@@ -6,30 +6,23 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from messagedb._arguments import LAST_POSITION
 from messagedb.entities.cache import Entry
-from messagedb.entities.commands import as_stored, event_id, new_messages, stored_events
+from messagedb.entities.commands import as_stored, new_messages
 from messagedb.errors import WrongExpectedVersionError
-from messagedb.messages import NewMessage
+
+from .finding import find_events, read_events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    from messagedb.entities.causes import Cause
     from messagedb.entities.projection import Applier
-    from messagedb.messages import Message
+    from messagedb.messages import Message, NewMessage
 
     from ..operations import AsyncOperations
     from .loading import AsyncLoader
 
 S = TypeVar("S")
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """What events are written because of, and with."""
-
-    following: Message[Any] | None
-    name: str
-    metadata: Mapping[str, Any] | msgspec.Struct | None
 
 
 class Appended(msgspec.Struct, Generic[S], frozen=True):
@@ -41,7 +34,7 @@ class Appended(msgspec.Struct, Generic[S], frozen=True):
     """As they are stored."""
     positions: tuple[int, ...]
     was_there: bool = False
-    """Whether the same message was answered before."""
+    """Whether the same message, or the same key, was answered before."""
 
 
 class AsyncAppender(Generic[S]):
@@ -88,72 +81,80 @@ class AsyncAppender(Generic[S]):
 
         Raises:
             WrongExpectedVersionError: somebody else wrote in between. Nothing was written.
+            ValidationError: an event is refused, or the key is that of another command. Nothing was
+                written.
         """
+        store = self._store
         name = self._loader.stream_name(id)
-        messages = new_messages(
-            self._store.registry, events, name, cause.following, cause.name, cause.metadata
-        )
+        messages = new_messages(store.registry, events, name, cause, decimals=store.decimals)
         raw = self._applier.takes_raw(messages)
         # Before the write: what cannot be made a state of is not written.
         made = self._as_stored(name, messages, entry.version + 1)
         state = self._applier.apply(self._applier.own(entry.entity), made)
         try:
-            positions = await self._write(name, messages, entry.version)
+            positions = await self._write(name, messages, entry.version, cause)
         except WrongExpectedVersionError as error:
             if error.actual_version < entry.version:
                 # Messages were deleted, or a transaction was rolled back: what is known is wrong.
                 self._loader.cache.forget(id)
-            elif error.actual_version == entry.version:
-                # So nobody wrote in between: the first of the ids is there, and not all of them.
-                stored = await self.find(id, cause)
-                if stored:
-                    return await self.before(id, stored)
+            elif cause.key is not None or error.actual_version == entry.version:
+                # The same key may have come first. And where nobody wrote in between, the first of
+                # the ids is there, and not all of them.
+                before = await self.before(id, cause)
+                if before is not None:
+                    return before
             raise
-        if cause.following is None and not raw:
-            return Appended(state, positions[-1], self._decoded(made), tuple(positions))
-        return await self._read_back(id, entry, positions)
+        if cause.gives_ids or raw or positions != [message.position for message in made]:
+            return await self._read_back(id, entry, positions, cause)
+        return Appended(state, positions[-1], self._decoded(made), tuple(positions))
 
-    async def find(self, id: str, cause: Cause) -> list[Message[Any]]:
-        """The events that the same message was answered with before; none for a new message."""
-        if cause.following is None:
-            return []
-        name = self._loader.stream_name(id)
-        # A write of an id that the stream has gives its position, whatever version is expected; of
-        # another it fails, as no stream comes to this version.
-        probe = NewMessage("Probed", id=event_id(cause.following, name, cause.name, 0))
-        try:
-            position = await self._store.write_message(name, probe, expected_version=LAST_POSITION)
-        except WrongExpectedVersionError:
-            return []
-        page = await self._store.get_stream_messages(
-            name, position=position, batch_size=self._batch_size
+    async def before(self, id: str, cause: Cause) -> Appended[S] | None:
+        """What was written because of the same message or key before; None for a new one.
+
+        Raises:
+            ValidationError: the key is that of a command of another class. Nothing was written.
+        """
+        if not cause.gives_ids:
+            return None
+        stored = await find_events(
+            self._store, self._loader.stream_name(id), cause, self._batch_size
         )
-        return stored_events(page, cause.following, name, cause.name)
+        return await self._made_before(id, cause, stored) if stored else None
 
-    async def before(self, id: str, stored: list[Message[Any]]) -> Appended[S]:
-        """What was written because of the same message before."""
-        entry = await self._loader.current(id)
+    async def _made_before(self, id: str, cause: Cause, stored: list[Message[Any]]) -> Appended[S]:
+        if cause.key is None:
+            entry = await self._loader.current(id)
+        else:
+            # The first result once more, also where other events came since.
+            cause.check(stored[0])
+            entry = await self._loader.as_of_version(id, stored[-1].position)
         positions = tuple(message.position for message in stored)
         return Appended(
             self._applier.own(entry.entity), entry.version, self._decoded(stored), positions, True
         )
 
-    async def _read_back(self, id: str, entry: Entry[S], positions: list[int]) -> Appended[S]:
-        first, last = positions[0], positions[-1]
+    async def _read_back(
+        self, id: str, entry: Entry[S], positions: list[int], cause: Cause
+    ) -> Appended[S]:
+        """What the events that were written, or were there, have made of the entity."""
+        first, last = min(positions), max(positions)
+        name = self._loader.stream_name(id)
         page = await self._store.get_stream_messages(
-            self._loader.stream_name(id),
-            position=first,
-            batch_size=max(self._batch_size, last - first + 1),
+            name, position=first, batch_size=last - first + 2
         )
         stored = [message for message in page if message.position in positions]
-        if first != entry.version + 1:
-            return await self.before(id, stored)
-        state = self._applier.apply(self._applier.own(entry.entity), page)
-        new = Entry(state, page[-1].position, entry.snapshot_version)
+        is_new = first == entry.version + 1
+        if cause.gives_ids:
+            if not is_new or cause.count(page, name) > len(stored) or cause.is_other(page[0]):
+                stored = await read_events(self._store, name, cause, first, self._batch_size)
+                return await self._made_before(id, cause, stored)
+        elif not is_new:
+            # decide has given ids of its own, which were there.
+            return await self._made_before(id, cause, stored)
+        state = self._applier.apply(self._applier.own(entry.entity), stored)
+        new = Entry(state, last, entry.snapshot_version)
         self._loader.cache.put(id, new)
-        return Appended(
-            self._applier.own(state), new.version, self._decoded(stored), tuple(positions)
-        )
+        return Appended(self._applier.own(state), last, self._decoded(stored), tuple(positions))
 
     def _as_stored(
         self, stream_name: str, messages: list[NewMessage], first: int
@@ -164,10 +165,15 @@ class AsyncAppender(Generic[S]):
     def _decoded(self, messages: Iterable[Message[Any]]) -> tuple[Any, ...]:
         return tuple(self._store.registry.decode(message) for message in messages)
 
-    async def _write(self, stream_name: str, messages: list[NewMessage], version: int) -> list[int]:
-        if len(messages) > 1:
-            return await self._store.write_messages(stream_name, messages, expected_version=version)
-        position = await self._store.write_message(
-            stream_name, messages[0], expected_version=version
+    async def _write(
+        self, stream_name: str, messages: list[NewMessage], version: int, cause: Cause
+    ) -> list[int]:
+        store = self._store
+        if len(messages) == 1:
+            return [await store.write_message(stream_name, messages[0], expected_version=version)]
+        if not cause.gives_ids:
+            return await store.write_messages(stream_name, messages, expected_version=version)
+        # Of two decisions for one message, or key, one is stored, and not a part of each.
+        return await store._write_batch(  # pyright: ignore[reportPrivateUsage]
+            stream_name, messages, version, is_whole=True
         )
-        return [position]

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from messagedb.entities.cache import Entry
+    from messagedb.entities.causes import Cause
     from messagedb.entities.projection import Applier
 
-    from .appending import AsyncAppender, Cause
+    from .appending import AsyncAppender
     from .loading import AsyncLoader
 
 S = TypeVar("S")

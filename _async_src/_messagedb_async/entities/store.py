@@ -17,6 +17,7 @@ from messagedb.entities.arguments import (
     check_store,
 )
 from messagedb.entities.cache import EntityCache
+from messagedb.entities.causes import Cause, key_of
 from messagedb.entities.decider import Decider
 from messagedb.entities.projection import Applier, Projection, projection_of
 from messagedb.entities.results import Loaded, Transacted
@@ -24,7 +25,7 @@ from messagedb.errors import ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 
 from ..operations import AsyncOperations
-from .appending import Appended, AsyncAppender, Cause
+from .appending import Appended, AsyncAppender
 from .editing import AsyncEditing
 from .loading import AsyncLoader
 
@@ -224,9 +225,10 @@ class AsyncEntityStore(Generic[S, C]):
 
     async def transact(
         self,
-        id: str | UUID,
+        entity_id: str | UUID,
         command: C,
         *,
+        id: str | UUID | None = None,
         max_attempts: int = 4,
         following: Message[Any] | None = None,
         name: str = "",
@@ -238,30 +240,39 @@ class AsyncEntityStore(Generic[S, C]):
         is held for the write only, so the decision itself holds nothing.
 
         Args:
-            id: the part of the stream's name after the category.
+            entity_id: the part of the stream's name after the category.
             command: what ``decide`` is given.
+            id: the key of the command, such as the ``Idempotency-Key`` of a request; None for none.
+                The events get ids that are made of it, of the stream and of *name*. They are looked
+                for before it is decided: where they are stored, nothing is decided or written, and
+                the result is the first one once more (``is_repeated``), the entity as it was then.
+                A call that stored nothing, as it was refused or decided nothing, left no trace, and
+                is decided again. The command's data are not compared, but the name of its class is
+                recorded in the first event's metadata (``localProperties``, ``idempotency``).
             max_attempts: how often it is decided at most. Between two attempts it waits a random
                 time, up to 20 ms at first and 1 s at most.
             following: the message that the command came as. The events follow it (``Metadata``),
-                and get ids that are made of its id, of the stream and of *name*, so that it is
-                answered once: where it was answered before, nothing is written, and the result
-                holds what is stored (``is_repeated``). That is known when the same ids come to be
-                written again, when the decision has more events than then, or raises; a decision
-                without events says nothing about it.
-            name: what is decided, where one message leads to several decisions about one entity,
-                also of several consumers: each needs a name of its own.
+                and, unless there is a key, get ids that are made of its id, of the stream and of
+                *name*, so that it is answered once: where it was answered before, nothing is
+                written, and the result holds what is stored (``is_repeated``), with the newest
+                state. That is known when the same ids come to be written again, when the decision
+                has more events than then, or raises; a decision without events says nothing about
+                it.
+            name: what is decided, where one message or key leads to several decisions about one
+                entity, also of several consumers: each needs a name of its own.
             metadata: of each event, instead of what follows that message.
 
         Raises:
             WrongExpectedVersionError: somebody else wrote first each time. Nothing was written.
             ValidationError: the store is read-only or has no decider, or an event is of no
-                registered class. Nothing was sent.
+                registered class: nothing was sent. Or the key is that of a command of another
+                class: nothing was written.
             OutcomeUnknownError: sent and not answered; the events may be stored. Send the command
-                again with the same *following*, or to a decider that tells from the state that it
-                was handled.
+                again with the same *id* or *following*, or to a decider that tells from the state
+                that it was handled.
             Exception: what ``decide`` or ``evolve`` raised. Nothing was written.
         """
-        key = self._key(id)
+        entity = self._key(entity_id)
         check_attempts(max_attempts)
         self._check_writable()
         if self._decider is None:
@@ -269,27 +280,33 @@ class AsyncEntityStore(Generic[S, C]):
                 "this entity store has a projection only, and nothing that decides: give it a "
                 "decider, or use edit(). Nothing was sent."
             )
-        cause = Cause(following, name, metadata)
+        cause = Cause(following, name, metadata, key_of(id, command, self.registry))
         attempt = 0
         while True:
+            entry = await self._loader.current(entity)
+            # After the entity was loaded: what is decided upon has nothing of this key in it.
+            before = None if cause.key is None else await self._appender.before(entity, cause)
+            if before is not None:
+                return _transacted(before, attempt)
             attempt += 1
-            entry = await self._loader.current(key)
             try:
                 events = self._decider.events(command, self._applier.own(entry.entity))
             except Exception:
-                stored = await self._appender.find(key, cause)
-                if not stored:
+                before = None if cause.key else await self._appender.before(entity, cause)
+                if before is None:
                     raise
-                return _transacted(await self._appender.before(key, stored), attempt)
+                return _transacted(before, attempt)
             if not events:
                 state = self._applier.own(entry.entity)
                 return Transacted(state, entry.version, attempts=attempt)
             try:
-                return _transacted(await self._appender.append(key, entry, events, cause), attempt)
+                appended = await self._appender.append(entity, entry, events, cause)
             except WrongExpectedVersionError as error:
                 delay = retry_delay(error, attempt, retry_version_conflicts=True)
                 if delay is None or attempt >= max_attempts:
                     raise
+            else:
+                return _transacted(appended, attempt)
             await sleep(delay)
 
     def edit(

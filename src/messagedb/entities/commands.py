@@ -1,32 +1,29 @@
-"""The messages that a decision makes, and what comes of a conflict."""
+"""The messages that a decision makes, and how they are stored."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from .._requests import write_many
-from ..consumers.context import derived_id
 from ..errors import ValidationError
 from ..expected_version import ANY
 from ..messages import Message, NewMessage
 from ..metadata import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from uuid import UUID
+    from collections.abc import Iterable
 
     from ..registry import MessageRegistry
+    from .causes import Cause
 
 
 def new_messages(
     registry: MessageRegistry,
     events: Iterable[Any],
     stream_name: str,
-    following: Message[Any] | None = None,
-    name: str = "",
-    metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+    cause: Cause | None = None,
+    *,
+    decimals: bool = False,
 ) -> list[NewMessage]:
     """The messages to be written of some events.
 
@@ -34,33 +31,29 @@ def new_messages(
         registry: knows the classes of events.
         events: instances of registered classes, or NewMessages.
         stream_name: where they are written.
-        following: the message that they follow: it gives them metadata, and ids that are the same
-            each time.
-        name: what is decided, in these ids.
-        metadata: for all of them, instead of what follows that message.
+        cause: gives them metadata, and ids that are the same each time.
+        decimals: whether the client writes Decimals.
 
     Raises:
         ValidationError: an event is something else. Nothing was sent.
     """
-    if metadata is None and following is not None:
-        metadata = Metadata.following(following)
+    if cause is None:
+        return [_new_message(registry, event, None) for event in events]
+    metadata: Any = cause.metadata
+    if metadata is None and cause.following is not None:
+        metadata = Metadata.following(cause.following)
     messages = [_new_message(registry, event, metadata) for event in events]
-    if following is None:
+    if not cause.gives_ids:
         return messages
     return [
         NewMessage(
             message.type,
             message.data,
-            message.metadata,
-            event_id(following, stream_name, name, index),
+            message.metadata if index else cause.recorded(message.metadata, decimals=decimals),
+            cause.event_id(stream_name, index),
         )
         for index, message in enumerate(messages)
     ]
-
-
-def event_id(following: Message[Any], stream_name: str, name: str, index: int) -> UUID:
-    """The id of an event that follows a message: the same each time."""
-    return derived_id("event", str(following.id), stream_name, name, str(index))
 
 
 def as_stored(
@@ -97,18 +90,6 @@ def as_stored(
         )
         for index, message in enumerate(encoded)
     ]
-
-
-def stored_events(
-    messages: Iterable[Message[Any]], following: Message[Any], stream_name: str, name: str
-) -> list[Message[Any]]:
-    """Those of the messages that are the events of an earlier decision, from its first one on."""
-    found: list[Message[Any]] = []
-    for message in messages:
-        if message.id != event_id(following, stream_name, name, len(found)):
-            break
-        found.append(message)
-    return found
 
 
 def _new_message(registry: MessageRegistry, event: Any, metadata: Any) -> NewMessage:

@@ -39,9 +39,11 @@ class Transacted(Loaded[S], Generic[S], frozen=True):
         version: the position of the last event.
         events: what is stored, in that order; empty for nothing.
         positions: of those events, in the entity's stream.
-        attempts: how often it was decided, from 1: each further time after a conflict.
-        is_repeated: whether the message that it follows was answered before: nothing was written,
-            and events and positions are those of then.
+        attempts: how often it was decided: each further time after a conflict; 0 where the key was
+            found.
+        is_repeated: whether the message that it follows, or the key, was answered before: nothing
+            was written, and events and positions are those of then; with a key so are entity and
+            version, else they are the newest.
     """
 
     events: tuple[Any, ...] = ()

@@ -1,0 +1,110 @@
+"""A program that sends commands with keys, and notes each answer that it got; it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from messagedb import AsyncClient, AsyncEntityStore, Client, Decider, EntityStore
+
+# One that nobody kills any more, as the test run itself was killed, ends by itself.
+_LONGEST = 60
+
+
+class Added(msgspec.Struct, frozen=True):
+    key: int
+    total: int
+
+
+class Add(msgspec.Struct, frozen=True):
+    key: int
+
+
+def decide(command: Add, total: int) -> list[Added]:
+    """Decide in another way each time: how many events, and which, depends on the state."""
+    return [Added(command.key, total + 1 + n) for n in range(1 + total % 3)]
+
+
+def evolve(total: int, event: Added) -> int:
+    return total + 1
+
+
+DECIDER: Decider[int, Add, Added] = Decider(initial=int, decide=decide, evolve=evolve)
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What one program is to do.
+
+    Attributes:
+        half: with which half of the library.
+        url: in which database.
+        category: of the entity.
+        keys: how many commands there are.
+        notes: the file of the answers: a line each.
+    """
+
+    half: Literal["async", "sync"]
+    url: str
+    category: str
+    keys: int
+    notes: str
+
+    def left(self) -> range:
+        """Give the keys whose answers were not noted yet; half a line is none."""
+        return range(len(answers(self.notes)), self.keys)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer, as it was noted."""
+
+    key: int
+    positions: tuple[int, ...]
+    version: int
+    entity: int
+    totals: tuple[int, ...]
+
+
+def answers(notes: str) -> list[Answer]:
+    """Give the answers that were noted."""
+    path = Path(notes)
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [msgspec.json.decode(line, type=Answer) for line in lines]
+
+
+def note(order: Order, key: int, done: Any) -> None:
+    """Note an answer, in one write."""
+    totals = tuple(event.total for event in done.events)
+    answer = Answer(key, done.positions, done.version, done.entity, totals)
+    file = os.open(order.notes, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.write(file, msgspec.json.encode(answer) + b"\n")
+    os.close(file)
+
+
+async def run_async(order: Order) -> None:
+    """Send the commands that are left by the async half."""
+    async with AsyncClient(order.url, max_size=1) as client:
+        store = AsyncEntityStore(client, order.category, decider=DECIDER)
+        for key in order.left():
+            note(order, key, await store.transact("1", Add(key), id=f"{key}", max_attempts=99))
+
+
+def run_sync(order: Order) -> None:
+    """Send the commands that are left by the sync half."""
+    with Client(order.url, max_size=1) as client:
+        store = EntityStore(client, order.category, decider=DECIDER)
+        for key in order.left():
+            note(order, key, store.transact("1", Add(key), id=f"{key}", max_attempts=99))
+
+
+def main(order: Order) -> None:
+    """Send them, until it ends or is killed."""
+    signal.alarm(_LONGEST)
+    if order.half == "async":
+        asyncio.run(run_async(order))
+    else:
+        run_sync(order)
