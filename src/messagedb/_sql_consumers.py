@@ -114,3 +114,18 @@ SELECT EXISTS (
     WHERE n.nspname = $1 AND c.relname = 'messages' AND t.tgname = 'messagedb_notify'
       AND t.tgenabled <> 'D')
 """
+
+TAKES_WRITES: Final = b"""
+SELECT current_setting('transaction_read_only') = 'off',
+       has_database_privilege(current_database(), 'TEMPORARY')
+"""
+"""Whether this session's transactions may write, and whether a temporary table can be tried."""
+
+TRY_TRANSACTION: Final = b"SELECT txid_current()"
+"""Needs a transaction id, of which a server near their end gives none."""
+
+TRY_WRITE: Final = b"""
+CREATE TEMPORARY TABLE messagedb_probe ON COMMIT DROP AS
+SELECT repeat('x', 1000) FROM generate_series(1, 1000)
+"""
+"""Needs a megabyte of the disk, which a full one does not have."""

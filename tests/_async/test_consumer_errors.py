@@ -149,16 +149,16 @@ async def test_data_that_does_not_fit_is_not_tried_again_and_hides_no_neighbour(
 
 
 @pytest.mark.parametrize("transactional", [False, True])
-async def test_what_fails_because_the_store_is_away_is_no_attempt(
+async def test_an_error_of_a_handler_s_own_is_an_attempt_whatever_its_class(
     client: AsyncClient, category: str, transactional: bool
 ) -> None:
-    consumer = AsyncConsumer(client, category, retry=NO_RETRY, transactional=transactional)
-    trouble = Trouble(StoreUnavailableError("for a moment"), 2)
+    consumer = AsyncConsumer(client, category, retry=QUICK, transactional=transactional)
+    trouble = Trouble(StoreUnavailableError("says the handler"))
     consumer.handler(trouble.handle)
     await write(client, f"{category}-1", 0, 3)
-    await consumer.run(until="caught_up")
-    assert trouble.calls == [(0, 1), (1, 1), (1, 1), (1, 1), (2, 1)]
-    assert consumer.status().handled == 3
+    with pytest.raises(HandlerError, match="called 3 times, at last: StoreUnavailableError"):
+        await consumer.run(until="caught_up")
+    assert trouble.calls == [(0, 1), (1, 1), (1, 2), (1, 3)]
 
 
 async def test_a_retrying_consumer_tells_so_and_stops_at_once(

@@ -37,8 +37,11 @@ class AsyncConsumer(AsyncConsumerBase):
 
     A failing handler is called again as ``retry`` says; then ``on_error`` decides. By default the
     consumer stops and raises, with the position before the message: nothing is skipped by itself.
-    Attempts that failed because the store was away (``StoreUnavailableError``,
-    ``OutcomeUnknownError``) do not count: it waits until the store is there again.
+    Attempts that failed because the store was away, or took no writes for a while, do not count: it
+    waits until the store is there again. After ``StoreUnavailableError`` or ``OutcomeUnknownError``
+    of a handler it asks the store itself; one that answers may just have come back, once, and then
+    the attempts count: another store is away, a read takes longer than it may, the pool is too
+    small.
 
     Only one consumer of a name runs at a time: others wait, and take over when it ends, dies, or
     shows no sign of life for ``lease_timeout``. Besides connections of the client's pool it has one

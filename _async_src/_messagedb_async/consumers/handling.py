@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import psycopg
 
 from messagedb._concurrency_async import CANCELLED, answer, is_interrupted
-from messagedb._postgres_errors import is_lost
+from messagedb._postgres_errors import NOTHING_WRITTEN, is_lost, translate
 from messagedb.consumers import decisions
 from messagedb.consumers.decisions import (
     Again,
@@ -17,6 +17,7 @@ from messagedb.consumers.decisions import (
     decide,
     is_passing,
     is_store_away,
+    may_have_passed,
     problem_of,
 )
 from messagedb.consumers.outcomes import HandlerOutcome
@@ -31,6 +32,7 @@ from messagedb.errors import (
 
 from .context import AsyncContext
 from .parking import park
+from .probing import answers
 from .run import log
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from ..transactions import AsyncTransaction
     from .positions import AsyncPositions, Ticket
     from .run import AsyncRun
+
+_Standing: TypeAlias = Literal["counts", "passed", "away"]
 
 
 class AsyncHandling:
@@ -66,6 +70,10 @@ class AsyncHandling:
         self._settings = settings
         self._positions = positions
         self._seed = settings.seed
+        # Of a transactional consumer's last attempt: what failed outside of the handler, and what
+        # failed in it by a statement of its own, but for the store.
+        self._own: Exception | None = None
+        self._of_store: Exception | None = None
 
     async def handle(self, message: Message[Any], invoke: Invoke) -> bool:
         """Handle a message, to whatever end; tell whether there is one: False when it is to stop.
@@ -87,9 +95,13 @@ class AsyncHandling:
         """Go on with a message whose first attempt had a problem, as `handle` does."""
         run, settings = self._run, self._settings
         attempt, away = 1, 0
+        may_have_been_away = True
         last: Exception | None = problem
         while last is not None:
-            is_away = self._is_away(last)
+            standing = await self._standing(last, may_have_been_away)
+            is_away = standing != "counts"
+            if is_away:
+                may_have_been_away = standing == "away"
             decision = decide(last, attempt, away, settings.retry, is_away)
             if isinstance(decision, Ask):
                 decision = await self._ask(message, attempt, last)
@@ -140,32 +152,41 @@ class AsyncHandling:
         if positions.doubted is not None and positions.doubted.position != position:
             # That message was parked or skipped since.
             positions.doubted = None
+        problem: Exception
+        is_in_handler = False
         try:
             await positions.settle_lost()
             async with self._client.transaction(
                 timeout=self._settings.transaction_timeout
             ) as transaction:
+                is_in_handler = True
                 result = await invoke(AsyncContext(message, attempt, transaction, self._seed))
-                if result is not None and (problem := problem_of(result)) is not None:
-                    raise problem
+                is_in_handler = False
+                if result is not None and (said := problem_of(result)) is not None:
+                    raise said
                 ticket = await positions.save_in(transaction, position)
         except PositionConflictError as error:
             return await self._after_conflict(error)
         except CANCELLED as error:
             if is_interrupted():
                 raise
-            return await self._unless_committed(cancelled(error))
+            problem = cancelled(error)
         except OutcomeUnknownError as error:
             if ticket is not None:
                 positions.doubted = ticket
-            return await self._unless_committed(error)
+            problem = error
         except psycopg.Error as error:
-            lost = _Lost(error) if _is_lost(error, transaction) else error
-            return await self._unless_committed(lost)
+            if _is_of_store(error, transaction):
+                self._of_store = error
+            problem = error
         except Exception as error:
-            return await self._unless_committed(error)
-        positions.settle(ticket)
-        return None
+            problem = error
+        else:
+            positions.settle(ticket)
+            return None
+        if not is_in_handler:
+            self._own = problem
+        return await self._unless_committed(problem)
 
     async def _after_conflict(self, error: PositionConflictError) -> Exception | None:
         problem = await self._unless_committed(error)
@@ -185,12 +206,29 @@ class AsyncHandling:
             is_stored = await self._positions.is_stored(doubted)
         except MessageDBError as error:
             if is_store_away(error):
+                self._own = error
                 return error
             raise
         return None if is_stored else problem
 
-    def _is_away(self, problem: Exception) -> bool:
-        return is_store_away(problem) or isinstance(problem, _Lost)
+    async def _standing(self, problem: Exception, may_have_been_away: bool) -> _Standing:
+        """Tell whether an attempt counts, or failed because the store was away.
+
+        A store that is there when it is asked may have been away just before: one such attempt does
+        not count, either, and the next one does.
+
+        Args:
+            problem: what the attempt ended with.
+            may_have_been_away: whether no such attempt was there since the store was away.
+        """
+        if problem is self._own:
+            return "away" if is_store_away(problem) else "counts"
+        if not (is_store_away(problem) or problem is self._of_store):
+            return "counts"
+        if self._run.is_stopping or not await answers(self._client, problem):
+            return "away"
+        self._run.came_back()
+        return "passed" if may_have_been_away and may_have_passed(problem) else "counts"
 
     async def _ask(self, message: Message[Any], attempt: int, problem: Exception) -> Again | Settle:
         on_error = self._settings.on_error
@@ -299,14 +337,10 @@ class AsyncHandling:
             positions.settle(ticket)
 
 
-class _Lost(Exception):
-    """A statement of the handler's own found that the transaction's connection is gone."""
-
-    def __init__(self, error: psycopg.Error) -> None:
-        super().__init__(str(error))
-        self.__cause__ = error
-
-
-def _is_lost(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
+def _is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
+    """Whether a statement of the handler's own failed for the store, and not for what it says."""
     state: Any = transaction and cast("Any", transaction)._state
-    return state is not None and is_lost(error, state.conn.closed)
+    if state is not None and is_lost(error, state.conn.closed):
+        return True
+    passes = is_store_away(translate(error, NOTHING_WRITTEN))
+    return passes and error.sqlstate is not None and may_have_passed(error)

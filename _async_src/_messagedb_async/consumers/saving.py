@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from messagedb._concurrency_async import Event, Lock
 from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.retry import WHILE_AWAY
+from messagedb.consumers.texts import reason_of, text_of
 from messagedb.errors import MessageDBError
+
+from .run import log
 
 if TYPE_CHECKING:
     from .positions import AsyncPositions
@@ -55,6 +58,7 @@ class AsyncSaver:
         self._kick = Event()
         self._last_kick = 0.0
         self._lock = Lock()
+        self._is_failing = False
 
     @property
     def is_due(self) -> bool:
@@ -111,10 +115,23 @@ class AsyncSaver:
                 return
             try:
                 await self._positions.save(position)
-            except MessageDBError:
+            except MessageDBError as error:
                 self.is_due_in_time = True
+                self._failed(error)
                 raise
             self._counted = count
+            if self._is_failing:
+                self._is_failing = False
+                log.info("%s: the position can be stored again", self._run.name)
+
+    def _failed(self, error: MessageDBError) -> None:
+        """Tell once that nothing is stored: reads may go on meanwhile, as of a read-only server."""
+        if is_passing(error):
+            self._run.counts.last_error = reason_of(error)
+            if not self._is_failing:
+                self._is_failing = True
+                text = "%s: the position cannot be stored now, and is tried again: %s"
+                log.warning(text, self._run.name, text_of(error))
 
     def is_behind(self, position: int) -> bool:
         """Whether a save is due that should have stored this earlier position by now."""

@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
+import psycopg
 
 from ..errors import (
     MessageDecodeError,
@@ -21,6 +22,10 @@ from .texts import shown
 Policy: TypeAlias = Literal["stop", "park", "skip"]
 
 POLICIES: Final = ("stop", "park", "skip")
+
+_CANCELLED: Final = "57014"
+# Read-only, resources, limits, the operating system.
+_OF_WRITES: Final = ("25006", "53", "54", "58")
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -110,6 +115,33 @@ def is_store_away(problem: BaseException) -> bool:
     if isinstance(problem, StoreUnavailableError):
         return problem.can_come_back
     return isinstance(problem, OutcomeUnknownError)
+
+
+def may_have_passed(problem: BaseException) -> bool:
+    """Whether what made a handler fail for a store may be over when that store is asked next.
+
+    Not so where the server cancelled a statement that took too long, nor of an error that a handler
+    has made itself: for a store that answers these are problems of the handler.
+    """
+    if isinstance(problem, OutcomeUnknownError):
+        return True
+    return _cause(problem) is not None and _state(problem) != _CANCELLED
+
+
+def is_write_refused(problem: BaseException) -> bool:
+    """Whether a server was there and did not take a write, or lacked what a write needs."""
+    return _state(problem).startswith(_OF_WRITES)
+
+
+def _cause(problem: BaseException) -> psycopg.Error | None:
+    """The server's or libpq's error behind a handler's, which may be that itself."""
+    error = problem if isinstance(problem, psycopg.Error) else problem.__cause__
+    return error if isinstance(error, psycopg.Error) else None
+
+
+def _state(problem: BaseException) -> str:
+    error = _cause(problem)
+    return (error.sqlstate or "") if error is not None else ""
 
 
 def is_passing(problem: BaseException) -> bool:
