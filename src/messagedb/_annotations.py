@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
-from typing import TYPE_CHECKING, Any, NamedTuple, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
+from ._unions import members_of
 from .errors import ValidationError
 from .messages import Message
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Callable, Mapping
 
 
@@ -62,23 +62,14 @@ def annotated_classes(
         return []
     name = name_of(function)
     annotation: Any = parameter.annotation
-    if isinstance(annotation, str):
-        try:
-            annotation = typing.get_type_hints(
-                types.SimpleNamespace(__annotations__={"it": annotation}), _scope(function, names)
-            )["it"]
-        except Exception as error:
-            raise ValidationError(
-                f"the annotation {annotation!r} of {what} {name} cannot be resolved "
-                f"({error}): define or import the class before the {what}, and not only for type "
-                "checkers" + ("; or give the handler the name of the type" * (what == "handler"))
-            ) from None
-    while (value := getattr(annotation, "__value__", None)) is not None:
-        annotation = value  # of a "type" statement, from Python 3.12 on
-    if get_origin(annotation) in (Union, types.UnionType):
-        members = get_args(annotation)
-    else:
-        members = (annotation,)
+    try:
+        members = members_of(annotation, _scope(function, names))
+    except Exception as error:
+        raise ValidationError(
+            f"the annotation {annotation!r} of {what} {name} cannot be resolved "
+            f"({error}): define or import the class before the {what}, and not only for type "
+            "checkers" + ("; or give the handler the name of the type" * (what == "handler"))
+        ) from None
     if any(_is_message(member) for member in members):
         if len(members) > 1:
             raise ValidationError(
@@ -92,7 +83,7 @@ def annotated_classes(
                 f"the annotation {member!r} of {what} {name} is no class of messages: "
                 "annotate a Struct or dataclass, or Message for every type"
             )
-    return list(members)
+    return members
 
 
 def _scope(function: Any, names: Names | None) -> dict[str, Any]:
@@ -103,6 +94,7 @@ def _scope(function: Any, names: Names | None) -> dict[str, Any]:
     scope = dict(module)
     if names is not None and names.module is module:
         scope.update(names.local)
+    scope.update((one.__name__, one) for one in getattr(target, "__type_params__", ()))
     variables = getattr(getattr(target, "__code__", None), "co_freevars", ())
     for name, cell in zip(variables, getattr(target, "__closure__", None) or (), strict=False):
         try:

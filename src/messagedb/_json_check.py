@@ -23,8 +23,9 @@ MAX_DEPTH: Final = 100
 
 # The limit of Python for integers as text. msgspec, which reads them, counts the sign as a digit.
 _MAX_DIGITS: Final = 4300
-_TOO_HIGH: Final = 10**_MAX_DIGITS
-_TOO_LOW: Final = -(10 ** (_MAX_DIGITS - 1))
+# By pow(), as mypy 1.18 and 1.19 compute ** of constants, and crash on a number of this length.
+_TOO_HIGH: Final = pow(10, _MAX_DIGITS)
+_TOO_LOW: Final = -pow(10, _MAX_DIGITS - 1)
 _NUMERIC_DIGITS: Final = 131072  # of PostgreSQL's numeric, before the point
 _NUMERIC_SCALE: Final = 16383  # and after it
 

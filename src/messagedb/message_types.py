@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
+from ._unions import members_of
 from .errors import MessageDecodeError, ValidationError
 from .messages import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from types import UnionType
+
+    from typing_extensions import TypeAliasType
 
     from .registry import MessageRegistry
 
@@ -36,16 +40,17 @@ class MessageTypes(Generic[T_co]):
     classes under the same names.
 
     Attributes:
-        classes: the classes, as they were given.
-        names: the message types that are read as one of them, aliases included.
+        classes: the classes, as they were given; those of a union, one by one.
+        names: the message types that are read as one of them or of the classes that the registry
+            has below them, aliases included.
     """
 
     def __init__(self, registry: MessageRegistry, classes: Iterable[type[T_co]]) -> None:
         self._registry = registry
-        self.classes: tuple[type[Any], ...] = tuple(classes)
+        self.classes: tuple[type[Any], ...] = tuple(_classes(classes))
         if not self.classes:
             raise ValidationError("registry.types() takes at least one class")
-        self.names = tuple(name for cls in self.classes for name in registry.names_of(cls))
+        self.names = tuple(dict.fromkeys(_names(registry, self.classes)))
         self._names = frozenset(self.names)
 
     def decode(self, message: Message[Any], /) -> T_co:
@@ -84,11 +89,52 @@ class MessageTypes(Generic[T_co]):
         return f"<{type(self).__name__} of {', '.join(self.names)}>"
 
 
+def _classes(given: Iterable[Any]) -> Iterator[type[Any]]:
+    """The classes of what was given, each once.
+
+    Raises:
+        ValidationError: something is no class, or is an alias that cannot be resolved.
+    """
+    found: list[Any] = []
+    for one in given:
+        try:
+            members = members_of(one)
+        except Exception as error:
+            raise ValidationError(
+                f"registry.types() was given {one!r}, which cannot be resolved ({error})"
+            ) from None
+        found.extend(members)
+    for cls in dict.fromkeys(found):
+        if not isinstance(cls, type):
+            raise ValidationError(
+                f"registry.types() takes classes, or a union of classes, not {cls!r:.60}"
+            )
+        yield cls
+
+
+def _names(registry: MessageRegistry, classes: Iterable[type[Any]]) -> Iterator[str]:
+    for cls in classes:
+        subclasses = below(registry, cls)
+        if cls in registry or not subclasses:
+            yield from registry.names_of(cls)
+        for one in subclasses:
+            yield from registry.names_of(one)
+
+
+def below(registry: MessageRegistry, cls: type[Any]) -> list[type[Any]]:
+    """The classes of a registry that are a class's subclasses, itself left out."""
+    return [one for _, one in registry if one is not cls and cls in one.__mro__]
+
+
 class Choosing:
     """What a registry has for choosing some of its classes."""
 
     @overload
     def types(self, a: type[A], /) -> MessageTypes[A]: ...
+
+    # A union or an alias of one is an object of these types. Annotate the result with its types.
+    @overload
+    def types(self, union: UnionType | TypeAliasType, /) -> MessageTypes[Any]: ...
 
     @overload
     def types(self, a: type[A], b: type[B], /) -> MessageTypes[A | B]: ...
@@ -130,8 +176,12 @@ class Choosing:
         /,
     ) -> MessageTypes[A | B | C | D | E | F | G | H]: ...
 
-    def types(self, *classes: type[Any]) -> MessageTypes[Any]:
+    def types(self, *classes: Any) -> MessageTypes[Any]:
         """Choose classes to read, one to eight of them, so that type checkers know their union.
+
+        A class stands for itself and for the classes that the registry has below it. A union of
+        classes, or an alias of one, may be given as well; what it is of, some type checkers have
+        to be told: ``types: MessageTypes[Deposited | Withdrawn] = registry.types(Event)``.
 
         Raises:
             ValidationError: a class is not registered, or there is none.

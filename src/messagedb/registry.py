@@ -13,11 +13,11 @@ from ._registered import Registered, aliases_of, refuse_change
 from ._upcasting import Upcaster, Upcasters
 from ._versions import check_version
 from .errors import ValidationError
-from .message_types import Choosing
+from .message_types import Choosing, below
 from .messages import Message, NewMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from typing import TypeVar
     from uuid import UUID
 
@@ -119,7 +119,8 @@ class MessageRegistry(Choosing):
         """Register a class and give it back: a call, or a decorator with or without arguments.
 
         As a decorator it stands above ``@dataclass``. Adding a class again under its name, and with
-        nothing else than before, does nothing. Subclasses are classes of their own.
+        nothing else than before, does nothing. A subclass is another class, with a type of its own;
+        a handler of its base is given it as well.
 
         Args:
             cls: a msgspec Struct or a dataclass; with a codec any class.
@@ -301,6 +302,22 @@ class MessageRegistry(Choosing):
 def registered(registry: MessageRegistry, instance: object) -> Registered | None:
     """What a registry knows of the class of an instance."""
     return registry._by_class.get(type(instance))  # pyright: ignore[reportPrivateUsage]
+
+
+def add_missing(registry: MessageRegistry, classes: Iterable[type[Any]]) -> None:
+    """Add those of some classes that a registry has neither themselves nor below them.
+
+    Raises:
+        ValidationError: one cannot be registered.
+    """
+    for cls in classes:
+        if cls not in registry and not below(registry, cls):
+            registry.add(cls)
+
+
+def nearest(cls: type[Any], among: Container[type[Any]]) -> type[Any] | None:
+    """The class itself or the first of its bases that is among some; None for none."""
+    return next((base for base in cls.__mro__ if base in among), None)
 
 
 def _check_class(given: Any) -> None:

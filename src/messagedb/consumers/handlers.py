@@ -11,6 +11,7 @@ from .. import _arguments as arguments
 from .._annotations import annotated_classes, name_of
 from ..errors import ValidationError
 from ..messages import Message
+from ..registry import add_missing, nearest
 from .context import BaseContext
 
 if TYPE_CHECKING:
@@ -33,15 +34,19 @@ class Handlers:
     def __init__(self, registry: MessageRegistry) -> None:
         self._registry = registry
         self._by_type: dict[str, Invoke] = {}
-        self._names: dict[str | None, str] = {}
+        self._by_class: dict[type[Any], Invoke] = {}
+        self._names: dict[str | type[Any] | None, str] = {}
         self._catch_all: Invoke | None = None
 
     def __len__(self) -> int:
-        """How many types have a handler, the one for all others counted as one."""
+        """How many types and base classes have a handler, the one for all others counted as one."""
         return len(self._names)
 
     def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Names) -> None:
         """Add a handler: by names, or by the annotation of its first parameter.
+
+        A handler of a class also gets the classes that the registry has below it, unless one of
+        them, or one between the two, has a handler of its own.
 
         Args:
             function: takes the message, or the event of its class, and perhaps the context.
@@ -64,13 +69,13 @@ class Handlers:
             self._catch_all = _raw(function, takes_context)
             self._names[None] = name_of(function)
             return
-        decode = self._registry.decode
-        for cls in classes:
-            if cls not in self._registry:
-                self._registry.add(cls)
-        invoke = _decoded(function, takes_context, decode)
-        names_of = self._registry.names_of
-        self._put([name for cls in classes for name in names_of(cls)], function, invoke)
+        add_missing(self._registry, classes)
+        invoke = _decoded(function, takes_context, self._registry.decode)
+        names_of, registry = self._registry.names_of, self._registry
+        bases = [cls for cls in classes if cls not in registry]
+        types = [name for cls in classes if cls in registry for name in names_of(cls)]
+        self._put([*types, *bases], function, invoke)
+        self._by_class.update(dict.fromkeys(classes, invoke))
 
     def compiled(
         self, middleware: Iterable[Callable[..., Any]]
@@ -84,16 +89,26 @@ class Handlers:
             return invoke
 
         catch_all = None if self._catch_all is None else wrap(self._catch_all)
-        return {name: wrap(invoke) for name, invoke in self._by_type.items()}, catch_all
+        by_type = {name: wrap(invoke) for name, invoke in self._by_type.items()}
+        for _, cls in self._registry:  # those that were registered after the handler, too
+            base = nearest(cls, self._by_class)
+            if base is not None:
+                for name in self._registry.names_of(cls):
+                    by_type.setdefault(name, wrap(self._by_class[base]))
+        return by_type, catch_all
 
-    def _put(self, names: Iterable[str], function: Callable[..., Any], invoke: Invoke) -> None:
+    def _put(
+        self, names: Iterable[str | type[Any]], function: Callable[..., Any], invoke: Invoke
+    ) -> None:
         given = tuple(names)
         for name in given:
-            if name in self._by_type or given.count(name) > 1:
-                raise _twice(f"type {name!r}", self._names.get(name, name_of(function)), function)
+            if name in self._names or given.count(name) > 1:
+                what = f"type {name!r}" if isinstance(name, str) else f"class {name.__qualname__}"
+                raise _twice(what, self._names.get(name, name_of(function)), function)
         for name in given:
-            self._by_type[name] = invoke
             self._names[name] = name_of(function)
+            if isinstance(name, str):
+                self._by_type[name] = invoke
 
 
 def _call_middleware(function: Callable[..., Any], invoke: Invoke, context: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._annotations import annotated_classes, classes_now, name_of, names_around
 from ..errors import MessageDecodeError, ValidationError
+from ..registry import add_missing, nearest
 from .copying import copy_of, is_immutable
 
 if TYPE_CHECKING:
@@ -148,18 +149,22 @@ class Applier(Generic[S]):
         self._projection = projection
         self._registry = registry
         self._by_type: dict[str, Callable[[S, Any], Any]] = {}
+        self._by_class: dict[type[Any], Callable[[S, Any], Any]] = {}
         self._catch_all: Callable[[S, Any], Any] | None = None
-        names: dict[str | None, str] = {}
+        names: dict[str | type[Any] | None, str] = {}
         for function, classes in projection._functions():  # pyright: ignore[reportPrivateUsage]
             for name in self._types(function, classes):
                 if name in names:
+                    what = name.__qualname__ if isinstance(name, type) else repr(name)
                     raise ValidationError(
-                        f"{'every event' if name is None else name!r} has a method already, "
+                        f"{'every event' if name is None else what} has a method already, "
                         f"{names[name]}: {name_of(function)} would be a second one"
                     )
                 names[name] = name_of(function)
                 if name is None:
                     self._catch_all = function
+                elif isinstance(name, type):
+                    self._by_class[name] = function
                 else:
                     self._by_type[name] = function
         if not names:
@@ -171,7 +176,7 @@ class Applier(Generic[S]):
 
     def _types(
         self, function: Callable[..., Any], classes: list[type[Any]] | None
-    ) -> list[str | None]:
+    ) -> list[str | type[Any] | None]:
         parameters = list(inspect.signature(function).parameters.values())
         if len(parameters) != 2 or inspect.iscoroutinefunction(function):
             raise ValidationError(
@@ -181,10 +186,10 @@ class Applier(Generic[S]):
             )
         if classes is None:
             classes = annotated_classes(function, parameters[1], "method", None)
-        for cls in classes:
-            if cls not in self._registry:
-                self._registry.add(cls)
-        return [name for cls in classes for name in self._registry.names_of(cls)] or [None]
+        registry = self._registry
+        add_missing(registry, classes)
+        types = [name for cls in classes if cls in registry for name in registry.names_of(cls)]
+        return [*types, *classes] or [None]
 
     def initial(self) -> S:
         """The state of an entity without events."""
@@ -204,7 +209,7 @@ class Applier(Generic[S]):
         """
         find, decode = self._by_type.get, self._registry.decode
         for message in messages:
-            function = find(message.type, self._catch_all)
+            function = find(message.type) or self._of_base(message.type)
             if function is None:
                 self._pass_over(message)
                 continue
@@ -227,7 +232,7 @@ class Applier(Generic[S]):
         """
         raw = False
         for message in messages:
-            if self._by_type.get(message.type, self._catch_all) is None:
+            if (self._by_type.get(message.type) or self._of_base(message.type)) is None:
                 if self._projection.strict:
                     raise ValidationError(
                         f"no method of the projection takes {message.type!r}, and it is strict: "
@@ -236,6 +241,15 @@ class Applier(Generic[S]):
             elif self._registry.class_of(message.type) is None:
                 raw = True
         return raw
+
+    def _of_base(self, type: str) -> Callable[[S, Any], Any] | None:
+        """What takes events of a type that has no method of its own: a base's, or that for all."""
+        cls = self._registry.class_of(type)
+        base = None if cls is None else nearest(cls, self._by_class)
+        if base is None:
+            return self._catch_all
+        self._by_type[type] = function = self._by_class[base]
+        return function
 
     def _next(self, function: Callable[[S, Any], Any], state: S, event: Any) -> S:
         new = function(state, event)
