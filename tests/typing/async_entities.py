@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Never, assert_type
 
 import msgspec
@@ -134,5 +135,52 @@ async def scene(
     await scenario.then_state("1", Account(5))
 
 
+def decide_one(command: Deposit | Withdraw, account: Account) -> Deposited | Withdrawn | None:
+    return Deposited(command.amount) if isinstance(command, Deposit) else None
+
+
+def decide_tuple(
+    command: Deposit | Withdraw, account: Account
+) -> tuple[Deposited, Withdrawn] | tuple[()]:
+    return (Deposited(command.amount), Withdrawn(1))
+
+
+def decide_yield(command: Deposit | Withdraw, account: Account) -> Iterator[Deposited | Withdrawn]:
+    yield Deposited(command.amount)
+
+
+def decide_other(command: Deposit | Withdraw, account: Account) -> list[Deposited | Account]:
+    return [account]
+
+
+def change(account: Account, event: Deposited | Withdrawn) -> None:
+    print(account, event)
+
+
+def inferred() -> None:
+    one = Decider(initial=Account, decide=decide_one, evolve=evolve)
+    assert_type(one, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    several = Decider(initial=Account, decide=decide, evolve=evolve)
+    assert_type(several, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    pair = Decider(initial=Account, decide=decide_tuple, evolve=evolve)
+    assert_type(pair, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    yielded = Decider(initial=Account, decide=decide_yield, evolve=evolve)
+    assert_type(yielded, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    changed = Decider(initial=Account, decide=decide_one, evolve=change)
+    assert_type(changed, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    assert_type(given(one, Deposited(1), Withdrawn(1)), Given[Account, Deposit | Withdraw])
+    assert_type(given(several, Withdrawn(1)).when(Deposit(1)), Outcome[Account])
+
+
+def inferred_store(client: AsyncClient) -> None:
+    one = Decider(initial=Account, decide=decide_one, evolve=evolve)
+    assert_type(
+        AsyncEntityStore(client, "account", decider=one),
+        AsyncEntityStore[Account, Deposit | Withdraw],
+    )
+
+
 def mistaken() -> None:
-    Decider(initial=int, decide=decide, evolve=evolve)  # type: ignore[misc] # pyright: ignore[reportArgumentType]
+    Decider(initial=int, decide=decide, evolve=evolve)  # type: ignore[misc] # pyright: ignore[reportArgumentType, reportCallIssue]
+    Decider(initial=Account, decide=decide_other, evolve=evolve)  # type: ignore[misc] # pyright: ignore[reportArgumentType, reportCallIssue]
+    given(DECIDER, Account())  # type: ignore[misc] # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -80,7 +80,7 @@ def decode(message: Message[Any]) -> None:
     message.decode("Deposited")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     wrong: Withdrawn = message.decode(Deposited)  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
     narrow: Deposited = types.decode(message)  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
-    registry.types(Deposited(amount=5))  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+    registry.types(Deposited(amount=5))  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
     registry.types()  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]
     print(wrong, narrow)
 

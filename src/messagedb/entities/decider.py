@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from .._annotations import classes_now, names_around
 
@@ -14,6 +14,14 @@ __all__ = ["Decider"]
 S = TypeVar("S")
 C = TypeVar("C")
 E = TypeVar("E")
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ..messages import NewMessage
+    from ..registry import DataInstance
+
+    OneOrNone = TypeVar("OneOrNone", bound=DataInstance | NewMessage | None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +40,80 @@ class Decider(Generic[S, C, E]):
     initial: Callable[[], S]
     decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None]
     evolve: Callable[[S, E], S | None]
+
+    if TYPE_CHECKING:
+        # In several forms, as type checkers do not infer E from the union of all. mypy looks at
+        # __init__ only. Of "Deposited | Withdrawn | None" it makes the base that both have, which
+        # no evolve takes: there the events are what evolve says. pyright looks at both.
+
+        @overload
+        def __new__(
+            cls,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], Sequence[E] | Iterator[E] | None],
+            evolve: Callable[[S, E], S | None],
+        ) -> Self: ...
+
+        @overload
+        def __new__(
+            cls,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], E | None],
+            evolve: Callable[[S, E], S | None],
+        ) -> Self: ...
+
+        @overload
+        def __new__(
+            cls,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None],
+            evolve: Callable[[S, E], S | None],
+        ) -> Self: ...
+
+        def __new__(cls, *, initial: Any, decide: Any, evolve: Any) -> Self:
+            """Make a decider."""
+            ...
+
+        @overload
+        def __init__(
+            self,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], Sequence[E] | Iterator[E] | None],
+            evolve: Callable[[S, E], S | None],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], E | None],
+            evolve: Callable[[S, E], S | None],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], OneOrNone],
+            evolve: Callable[[S, E], S | None],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            *,
+            initial: Callable[[], S],
+            decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None],
+            evolve: Callable[[S, E], S | None],
+        ) -> None: ...
+
+        def __init__(self, *, initial: Any, decide: Any, evolve: Any) -> None: ...
 
     def __post_init__(self) -> None:
         # Two frames up is where it is made, and where the classes of events can be local.
