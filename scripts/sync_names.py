@@ -71,6 +71,7 @@ PACKAGE_NAMES = {
     "AsyncTablePositions": "TablePositions",
     "AsyncTransaction": "Transaction",
     "AsyncTransactionState": "TransactionState",
+    "AsyncWaitingCommits": "WaitingCommits",
     "AsyncWatching": "Watching",
     "AsyncWork": "Work",
     "AsyncWorkers": "Workers",
@@ -91,6 +92,7 @@ PACKAGE_NAMES = {
     "AsyncPipeline": "Pipeline",
     "AsyncRawCursor": "RawCursor",
     "AsyncRowFactory": "RowFactory",
+    "wait_async": "wait",
 }
 
 # Used in the tests only.

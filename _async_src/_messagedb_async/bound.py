@@ -8,14 +8,18 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb import _server as servers
+from messagedb._concurrency_async import sleep
 from messagedb._postgres_errors import (
     NOTHING_READ,
     NOTHING_WRITTEN,
     TRANSACTION_ABORTED,
     first_line,
     is_lost,
+    is_others_fault,
     translate,
 )
+from messagedb._settings import time_is_left
+from messagedb._transactions import pause
 from messagedb.errors import (
     OutcomeUnknownError,
     StoreUnavailableError,
@@ -76,29 +80,50 @@ class AsyncBoundClient(AsyncOperations):
         return self._conn
 
     async def _read(self, read: Read) -> list[tuple[Any, ...]]:
-        session = await self._session()
-        try:
-            return await session.read(self._conn, read)
-        except psycopg.Error as error:
-            raise translate(
-                error, consequence(self._conn, NOTHING_READ), has_condition=read.has_condition
-            ) from error
+        deadline, rollbacks = self._profile.deadline(), 0
+        while True:
+            session = await self._session()
+            try:
+                return await session.read(self._conn, read)
+            except psycopg.Error as error:
+                if not self._may_repeat(session, error, deadline):
+                    raise translate(
+                        error,
+                        consequence(self._conn, NOTHING_READ),
+                        has_condition=read.has_condition,
+                    ) from error
+            rollbacks += 1
+            await sleep(pause(rollbacks))
 
     async def _write(self, write: Write) -> list[int]:
-        session = await self._session()
-        try:
-            return await session.write(self._conn, write)
-        except psycopg.Error as error:
-            if session is self._local and is_lost(error, self._conn.closed):
-                raise OutcomeUnknownError(
-                    write.stream_name, write.messages, write.expected_version, first_line(error)
-                ) from error
-            raise translate(
-                error,
-                consequence(self._conn, NOTHING_WRITTEN),
-                is_read_only_by_choice=session is self._joined
-                and is_read_only_by_choice(self._conn),
-            ) from error
+        deadline, rollbacks = self._profile.deadline(), 0
+        while True:
+            session = await self._session()
+            try:
+                return await session.write(self._conn, write)
+            except psycopg.Error as error:
+                if session is self._local and is_lost(error, self._conn.closed):
+                    raise OutcomeUnknownError(
+                        write.stream_name, write.messages, write.expected_version, first_line(error)
+                    ) from error
+                if not self._may_repeat(session, error, deadline):
+                    raise translate(
+                        error,
+                        consequence(self._conn, NOTHING_WRITTEN),
+                        is_read_only_by_choice=session is self._joined
+                        and is_read_only_by_choice(self._conn),
+                    ) from error
+            rollbacks += 1
+            await sleep(pause(rollbacks))
+
+    def _may_repeat(self, session: AsyncSession, error: psycopg.Error, deadline: float) -> bool:
+        """Whether nothing but the operation was rolled back, and because of others."""
+        return (
+            session is self._local
+            and not self._conn.closed
+            and is_others_fault(error)
+            and time_is_left(deadline)
+        )
 
     async def _session(self) -> AsyncSession:
         conn = self._conn

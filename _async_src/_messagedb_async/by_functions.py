@@ -10,6 +10,7 @@ import psycopg
 from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb._arguments import meets
+from messagedb._commits import WAIT_FOR_STANDBY
 from messagedb._sql import Statement
 
 from .connection import AsyncStoreCursor, execute
@@ -112,6 +113,7 @@ class Finder(msgspec.Struct, frozen=True):
             rows = await execute(AsyncStoreCursor(conn), page.call)
             for row in rows:
                 if row[0] == id and row[1] == write.stream_name:
+                    await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
                     return row[1], row[3]
             if len(rows) < page.size:
                 return None

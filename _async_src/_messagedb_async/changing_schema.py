@@ -56,7 +56,7 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
         RetryableError: another installation did not end within 60 seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
     """
-    plan.check_conninfo(conninfo)
+    conninfo = plan.check_conninfo(conninfo)
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:
@@ -108,7 +108,7 @@ async def uninstall_async(
             seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
     """
-    plan.check_conninfo(conninfo)
+    conninfo = plan.check_conninfo(conninfo)
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from messagedb._concurrency_async import sleep
+from messagedb._conninfo import concealed
 from messagedb._settings import Settings
 from messagedb._transactions import check_work, retry_delay, transaction_options
 from messagedb.errors import ValidationError
@@ -92,6 +93,7 @@ class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
         registry: MessageRegistry | None = None,
         hooks: Iterable[Hooks] = (),
     ) -> None:
+        conninfo = concealed(conninfo)
         settings = Settings(
             conninfo=conninfo,
             schema=schema,

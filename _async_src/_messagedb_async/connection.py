@@ -9,13 +9,15 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncRawCursor, generators
-from psycopg.pq import ConnStatus, PipelineStatus, TransactionStatus
+from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncRawCursor, generators, waiting
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
+from messagedb._commits import CommitNotices
 from messagedb._concurrency_async import AddConnection, worker_queue
-from messagedb._postgres_errors import CommandTimeout
+from messagedb._history import UNKNOWN_HISTORY, ServerHistory, history_from_row
+from messagedb._postgres_errors import CommandTimeout, NotReplicated
 from messagedb._profile import Profile
 from messagedb._refusals import refusal
 from messagedb._rows import ADAPTERS
@@ -34,6 +36,9 @@ R = TypeVar("R")
 
 # psycopg's own default, for the user's statements in a transaction: ours are prepared at once.
 _PREPARE_THRESHOLD = 5
+
+# How often psycopg's wait looks up, in seconds.
+_INTERVAL = 0.1
 
 # An attempt to connect again is never put off longer: the pool serves again soon after the server
 # does.
@@ -69,12 +74,22 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         made_at: when it was made, by the same clock.
         fell_silent: whether the server said nothing until the deadline, not even that it gives up.
         is_outdated: whether the server takes no writes any more.
+        may_commit: whether what runs may be a commit, whose connection outlives the deadline.
+        is_waiting: whether it was given up so, and the server may still be at work.
+        notices: what the server says of commits beside their answers.
+        history: that of the server, as it was when the connection was made.
+        history_number: the number that the client has given to that.
     """
 
     deadline: float = math.inf
     made_at: float = -math.inf
     fell_silent: bool = False
     is_outdated: bool = False
+    may_commit: bool = False
+    is_waiting: bool = False
+    notices: CommitNotices
+    history: ServerHistory = UNKNOWN_HISTORY
+    history_number: int = 0
     commands: AsyncStoreCursor
     is_in_transaction: bool = False
 
@@ -106,10 +121,12 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             conn.deadline = deadline
             conn.made_at = monotonic()
             conn.commands = AsyncStoreCursor(conn)
+            conn.notices = CommitNotices()
+            conn.add_notice_handler(conn.notices.take)
             if context.session_settings:
                 conn.prepare_threshold = _PREPARE_THRESHOLD
                 try:
-                    await conn._set_up(context)
+                    await conn._set_up_first(context)
                 except BaseException:
                     await conn.close()
                     raise
@@ -137,9 +154,24 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                     await AsyncStoreCursor(self).execute(text, prepare=False)
                 await self._set_up(profile)
 
+    async def _set_up_first(self, profile: Profile) -> None:
+        try:
+            await self._set_up(profile)
+        except psycopg.errors.InsufficientPrivilege:
+            if not profile.reads_history:
+                raise
+            # Its right to read the history was taken away since the client was opened.
+            profile.reads_history = False
+            await self._set_up(profile)
+
     async def _set_up(self, profile: Profile) -> None:
         text, params = profile.set_up()
-        await AsyncStoreCursor(self).execute(text, params, prepare=False)
+        cursor = AsyncStoreCursor(self)
+        await cursor.execute(text, params, prepare=False)
+        if profile.reads_history and self._pipeline is None:
+            rows = await cursor.fetchall()
+            self.history = history_from_row(rows[0][-3:])
+            self.history_number = profile.histories.number_of(self.history)
 
     async def commit(self) -> None:
         """Commit what was begun, unless another object is to do that."""
@@ -169,10 +201,14 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             return await super().wait(gen, interval, remaining)
         except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
             self.fell_silent = True
-            self.pgconn.finish()
-            raise CommandTimeout(
-                "the server did not answer in time; the connection was closed"
-            ) from None
+            if not self.may_commit:
+                self.pgconn.finish()
+                raise CommandTimeout(
+                    "the server did not answer in time; the connection was closed"
+                ) from None
+            # A commit may wait for a standby: that goes on, whatever becomes of the connection.
+            self.is_waiting = True
+            raise CommandTimeout("the server did not answer in time") from None
 
 
 class AsyncStorePipeline(AsyncPipeline):
@@ -191,6 +227,9 @@ class AsyncStorePipeline(AsyncPipeline):
         exc_tb: TracebackType | None,
     ) -> None:
         """Wait for the answers of what was sent."""
+        if getattr(self._conn, "is_waiting", False):
+            # The server may be at work on a commit: the connection stays as it is.
+            return
         try:
             async with self._conn.lock:
                 await self._conn.wait(self._exit_gen())
@@ -198,7 +237,8 @@ class AsyncStorePipeline(AsyncPipeline):
             if exc_val is None:
                 raise error.with_traceback(None)  # noqa: B904 (as psycopg raises it)
         finally:
-            self._exit(exc_val)
+            if not getattr(self._conn, "is_waiting", False):
+                self._exit(exc_val)
 
     def _exit_gen(self) -> PQGen[None]:
         try:
@@ -247,6 +287,86 @@ async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
             # Nothing was sent yet: unless the connection is dead, this does not fail.
             with suppress(psycopg.OperationalError):
                 conn.pgconn.exit_pipeline_mode()
+
+
+async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
+    """Send a COMMIT, and wait for its answer; give the command that the server says it has done.
+
+    Unlike other statements it is never cancelled, also when the task is: a commit that waits for a
+    standby would end at once, be visible, and be lost with the primary.
+
+    Args:
+        conn: a connection in a transaction, and in no pipeline.
+        deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then left
+            as it is: the server may still be at work.
+
+    Raises:
+        CommandTimeout: no answer came in time. It may be committed, or still be.
+        NotReplicated: it is committed, and somebody has ended its wait for a standby.
+        psycopg.Error: the server's refusal, or the connection was lost.
+    """
+    pgconn = conn.pgconn
+    notices = conn.notices if isinstance(conn, AsyncStoreConnection) else CommitNotices()
+    notices.is_unreplicated = False
+    if not isinstance(conn, AsyncStoreConnection):
+        conn.add_notice_handler(notices.take)
+    try:
+        async with conn.lock:
+            pgconn.send_query(b"COMMIT")
+            (result, *_) = await waiting.wait_async(
+                generators.execute(pgconn),
+                pgconn.socket,
+                interval=_INTERVAL,
+                timeout=max(deadline - monotonic(), 0.0),
+            )
+    except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
+        raise CommandTimeout("the server did not answer the COMMIT in time") from None
+    finally:
+        if not isinstance(conn, AsyncStoreConnection):
+            conn.remove_notice_handler(notices.take)
+    if result.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(result, encoding="utf-8")
+    if notices.is_unreplicated:
+        raise NotReplicated(_NOT_REPLICATED)
+    status = result.command_status
+    return None if status is None else status.decode()
+
+
+_NOT_REPLICATED = (
+    "the server has committed, but the wait for its synchronous standby was ended by somebody"
+)
+
+
+@asynccontextmanager
+async def watching_commits(conn: AsyncConnection[Any]) -> AsyncGenerator[None]:
+    """See that what is committed in the block is also where commits are to be replicated to.
+
+    Raises:
+        NotReplicated: it is committed, and somebody has ended its wait for a standby.
+    """
+    if isinstance(conn, AsyncStoreConnection):
+        notices = conn.notices
+        notices.is_unreplicated = False
+        yield
+    else:
+        notices = CommitNotices()
+        conn.add_notice_handler(notices.take)
+        try:
+            yield
+        finally:
+            conn.remove_notice_handler(notices.take)
+    check_replicated(notices)
+
+
+def check_replicated(notices: CommitNotices) -> None:
+    """See that the last commit did not end before a standby had it.
+
+    Raises:
+        NotReplicated: it did.
+    """
+    if notices.is_unreplicated:
+        notices.is_unreplicated = False
+        raise NotReplicated(_NOT_REPLICATED)
 
 
 def is_clean(conn: AsyncConnection[Any]) -> bool:

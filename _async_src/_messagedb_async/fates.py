@@ -7,70 +7,88 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from messagedb._commits import WAIT_FOR_STANDBY, CommitProof, fate
 from messagedb._concurrency_async import sleep
+from messagedb._history import history_from_row
 from messagedb._postgres_errors import is_lost
 from messagedb._settings import ANSWER_GRACE
-from messagedb._sql import TRANSACTION_STATUS, Statement
-from messagedb._transactions import IN_PROGRESS, fate
+from messagedb._sql import Statement, transaction_fate
+from messagedb._transactions import COMMITTED, IN_PROGRESS, UNKNOWN
 from messagedb._watchdog import Watch, canceller
 from messagedb.errors import StoreUnavailableError
 
-from .connection import AsyncStoreCursor, execute
+from .connection import AsyncStoreCursor, execute, watching_commits
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .pools import AsyncSource
 
 # How often it is asked, in seconds.
 _POLL = 0.02
 
 
-async def fate_of(source: AsyncSource, id: int, begun: float) -> str:
+async def fate_of(source: AsyncSource, proof: CommitProof) -> str:
     """Ask, within the time of a command, whether a transaction was committed or rolled back.
 
     While the server does not know yet, because it has not seen the end of the connection or is
-    starting again, it is asked again.
+    starting again, it is asked again. Where commits wait for a standby, "committed" is said when
+    another commit, behind it, has got there.
 
     Args:
         source: where to ask.
-        id: the transaction's id.
-        begun: when it began, by this process's monotonic clock.
+        proof: what the transaction is known by.
 
     Returns:
         How the transaction ended, in the words of ``_transactions``.
     """
     deadline = source.profile.deadline()
-    status: str | None = IN_PROGRESS
-    has_crashed = False
-    while status == IN_PROGRESS and monotonic() < deadline - ANSWER_GRACE:
-        status, since_crash = await _status(source, id, deadline)
-        has_crashed = since_crash is not None and since_crash < (monotonic() - begun) * 1e6
-        if status == IN_PROGRESS:
+    end = IN_PROGRESS
+    while end == IN_PROGRESS and monotonic() < deadline - ANSWER_GRACE:
+        end = await _ask(source, proof, deadline)
+        if end == IN_PROGRESS:
             await sleep(_POLL)
-    return fate(status, may_be_another=has_crashed)
+    return UNKNOWN if end == IN_PROGRESS else end
 
 
-async def _status(source: AsyncSource, id: int, deadline: float) -> tuple[str | None, int | None]:
-    """The server's word, None where it has none any more, or cannot be asked.
-
-    And how many microseconds ago it crashed, at the latest; None for never.
-    """
+async def _ask(source: AsyncSource, proof: CommitProof, deadline: float) -> str:
     try:
         conn = await source.acquire(deadline)
     except StoreUnavailableError:
-        return None, None
+        return UNKNOWN
     # A connection of a borrowed pool has no deadline of its own.
     watch = Watch(deadline)
     try:
         watch.start(conn.pgconn.socket, canceller(conn.pgconn))
-        rows = await execute(AsyncStoreCursor(conn), Statement(TRANSACTION_STATUS, (id,)))
+        end = await _question(source, proof, conn)
+        if end == COMMITTED:
+            watch.stop()
+            source.begin_write(conn)
+            async with watching_commits(conn):
+                await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
+        return end
+    except psycopg.errors.InvalidParameterValue:
+        # The server has not given that id to a transaction: it is not the one that had.
+        return UNKNOWN
     except psycopg.Error as error:
         # Lost, as connections of the pool are that are as old as the one of the COMMIT.
-        return IN_PROGRESS if is_lost(error, conn.closed) else None, None
+        return IN_PROGRESS if is_lost(error, conn.closed) else UNKNOWN
     except OSError:
-        return None, None
+        return UNKNOWN
     finally:
         watch.stop()
         if watch.is_over:
             await conn.close()
         await source.release(conn)
-    return rows[0][0], rows[0][1]
+
+
+async def _question(source: AsyncSource, proof: CommitProof, conn: Any) -> str:
+    text = transaction_fate(
+        source.profile.sql,
+        table_readable=source.server.table_readable,
+        history_readable=source.profile.reads_history,
+    )
+    params = (proof.transaction_id, proof.backend_pid, proof.message_id)
+    row = (await execute(AsyncStoreCursor(conn), Statement(text, params)))[0]
+    status, *history, is_waiting, xmin = row
+    return fate(proof, history_from_row(tuple(history)), status, is_waiting, xmin)

@@ -52,7 +52,7 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
         ServerError: the server refused a statement; the text is the server's. Nothing was
             installed.
     """
-    plan.check_conninfo(conninfo)
+    conninfo = plan.check_conninfo(conninfo)
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:

@@ -96,7 +96,7 @@ async def remove_notify_async(conninfo: str = "", *, schema: str = "message_stor
 
 
 async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
-    plan.check_conninfo(conninfo)
+    conninfo = plan.check_conninfo(conninfo)
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:

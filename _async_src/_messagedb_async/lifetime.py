@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg_pool import AsyncConnectionPool
 
 from messagedb._concurrency_async import Lock, at_exit, get_blocking, run_blocking
-from messagedb._conninfo import where
+from messagedb._conninfo import shown
 from messagedb._profile import Profile
 from messagedb._settings import Settings, check_settings
 from messagedb._sql import statements
@@ -32,6 +32,11 @@ class AsyncLifetime(AsyncOperations):
     """A client's options, its pool and its embedded server, from the first operation on."""
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
+        # First, as a report of an error that is raised here may show it.
+        self._settings = settings
+        self._borrowed = pool
+        self._source: AsyncSource | None = None
+        self._closed = False
         check_settings(settings)
         lent = cast("object", pool)
         if lent is not None and not isinstance(lent, AsyncConnectionPool):
@@ -41,16 +46,12 @@ class AsyncLifetime(AsyncOperations):
             raise ValidationError(
                 "give either conninfo or pool: a borrowed pool knows where it connects"
             )
-        self._settings = settings
-        self._borrowed = pool
         self._profile = Profile(settings, statements(settings.schema))
         self._known: dict[tuple[Any, ...], Server] = {}
-        self._source: AsyncSource | None = None
         self._embedded: EmbeddedServer | None = None
         # After a fork: the embedded server is the parent's to stop, and the child's to use.
         self._inherited_url: str | None = None
         self._lent_before_fork = False
-        self._closed = False
         self._opening = Lock()
         _clients.add(self)
 
@@ -59,10 +60,8 @@ class AsyncLifetime(AsyncOperations):
         state = "closed" if self._closed else "open" if self._source else "not opened"
         if self._borrowed is not None:
             place = f"pool {self._borrowed.name!r}"
-        elif self._settings.embedded_folder is not None:
-            place = self._settings.conninfo
         else:
-            place = where(self._settings.conninfo)
+            place = shown(self._settings.conninfo)
         return f"<{type(self).__name__} {place} ({state})>"
 
     async def __aenter__(self) -> Self:
@@ -103,8 +102,10 @@ class AsyncLifetime(AsyncOperations):
             server, self._embedded = self._embedded, None
             try:
                 # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
-                if source is not None and self._borrowed is None and source.is_at_home():
-                    await source.pool.close()
+                if source is not None and source.is_at_home():
+                    await source.waiting.end()
+                    if self._borrowed is None:
+                        await source.pool.close()
             finally:
                 if server is not None:
                     await run_blocking(server.stop)

@@ -43,7 +43,8 @@ class AsyncOperations(ABC):
       done.
     - ``IncompatibleServerError``: no Message DB there, or one that cannot be used; the text names
       the cure.
-    - ``RetryableError``: deadlock or serialization failure; rolled back. Run it again.
+    - ``RetryableError``: deadlock or serialization failure; rolled back. Run it again. Outside a
+      transaction it was run again already, for as long as ``command_timeout``.
     - ``ServerError``: anything else that the server refused; not done.
 
     Positions count from 0 in a stream, and from 1 in the whole store (``global_position``, with

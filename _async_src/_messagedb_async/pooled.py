@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from messagedb import _outcomes as outcomes
-from messagedb._postgres_errors import NOTHING_READ, first_line, is_lost, translate
-from messagedb._settings import ANSWER_GRACE
+from messagedb._concurrency_async import sleep
+from messagedb._postgres_errors import (
+    NOTHING_READ,
+    first_line,
+    is_lost,
+    is_others_fault,
+    translate,
+)
+from messagedb._settings import time_is_left
+from messagedb._transactions import pause
 from messagedb.errors import MessageDBError, OutcomeUnknownError, StoreUnavailableError
 
 from .lifetime import AsyncLifetime
@@ -27,23 +34,30 @@ class AsyncPooledOperations(AsyncLifetime):
         source = self._source or await self._opened()
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
+        rollbacks = 0
         while True:
             conn = await source.acquire(deadline)
             try:
                 return await source.session.read(conn, read)
             except psycopg.Error as error:
-                attempts -= 1
-                if not (attempts and is_lost(error, conn.closed) and _time_is_left(deadline)):
-                    has_condition = read.has_condition or read.has_sql
-                    raise translate(error, NOTHING_READ, has_condition=has_condition) from error
+                if is_others_fault(error) and time_is_left(deadline):
+                    rollbacks += 1
+                else:
+                    rollbacks, attempts = 0, attempts - 1
+                    if not (attempts and is_lost(error, conn.closed) and time_is_left(deadline)):
+                        has_condition = read.has_condition or read.has_sql
+                        raise translate(error, NOTHING_READ, has_condition=has_condition) from error
             finally:
                 await source.release(conn)
+            if rollbacks:
+                await sleep(pause(rollbacks))
 
     async def _write(self, write: requests.Write) -> list[int]:
         source = self._source or await self._opened()
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
         lost: psycopg.Error | None = None
+        rollbacks = 0
         while True:
             try:
                 conn = await source.acquire(deadline)
@@ -51,18 +65,22 @@ class AsyncPooledOperations(AsyncLifetime):
                 if lost is None:
                     raise
                 raise _unknown(write, lost) from error
+            source.begin_write(conn)
             try:
                 return await source.session.write(conn, write)
             except psycopg.Error as error:
-                attempts -= 1
-                if not is_lost(error, conn.closed):
+                if is_lost(error, conn.closed):
+                    rollbacks, attempts = 0, attempts - 1
+                    lost = error
+                    if not (attempts and time_is_left(deadline)):
+                        raise _unknown(write, lost) from error
+                elif is_others_fault(error) and time_is_left(deadline):
+                    rollbacks += 1
+                else:
                     source.note(conn, error)
                     refusal = outcomes.refused(write, error, self._settings.command_timeout)
                     if lost is None or outcomes.decides(write, refusal):
                         raise refusal from error
-                    raise _unknown(write, lost) from error
-                lost = error
-                if not (attempts and _time_is_left(deadline)):
                     raise _unknown(write, lost) from error
             except MessageDBError as error:
                 if lost is None or outcomes.decides(write, error):
@@ -70,6 +88,8 @@ class AsyncPooledOperations(AsyncLifetime):
                 raise _unknown(write, lost) from error
             finally:
                 await source.release(conn)
+            if rollbacks:
+                await sleep(pause(rollbacks))
 
     async def _begin(self, options: TransactionOptions) -> AsyncTransactionState:
         source = self._source or await self._opened()
@@ -82,7 +102,7 @@ class AsyncPooledOperations(AsyncLifetime):
             except psycopg.Error as error:
                 attempts -= 1
                 lost = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
-                if not (attempts and lost and _time_is_left(deadline)):
+                if not (attempts and lost and time_is_left(deadline)):
                     raise state.explained(error, _NOTHING_BEGUN) from error
             except OSError as error:
                 raise StoreUnavailableError(
@@ -93,10 +113,6 @@ class AsyncPooledOperations(AsyncLifetime):
 
 
 _NOTHING_BEGUN = "Nothing was done in the transaction; it is rolled back."
-
-
-def _time_is_left(deadline: float) -> bool:
-    return monotonic() < deadline - ANSWER_GRACE
 
 
 def _unknown(write: requests.Write, lost: psycopg.Error) -> OutcomeUnknownError:

@@ -21,6 +21,7 @@ from messagedb.errors import PoolTimeoutError, StoreUnavailableError, Validation
 
 from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
 from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncSession
+from .waiting import AsyncWaitingCommits
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 
 
 class AsyncSource:
-    """An open pool, what is known of the server behind it, and how operations run on it."""
+    """An open pool, what is known of the server behind it, and how operations run on it.
+
+    Attributes:
+        waiting: the connections of the pool whose commit was not answered in time.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class AsyncSource:
         self.profile = profile
         self.server = server
         self.session = session
+        self.waiting = AsyncWaitingCommits(self)
         self._home = here()
 
     async def acquire(self, deadline: float) -> Any:
@@ -62,6 +68,8 @@ class AsyncSource:
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
+            if self.waiting.count >= self.pool.max_size:
+                raise self._all_waiting() from error
             raise self._none_free(timeout) from error
         except TooManyRequests as error:
             raise PoolTimeoutError(f"{error}. Nothing was sent.") from error
@@ -102,11 +110,22 @@ class AsyncSource:
         own: AsyncConnection[Any] = conn
         return own
 
+    def begin_write(self, conn: Any) -> None:
+        """Take note that a commit may run on a connection. The wait of one not ours is not ours."""
+
     async def release(self, conn: Any) -> None:
         """Give a connection back; close it first unless it can serve another operation."""
         if not is_clean(conn):
             await conn.close()
         await give_back(self.pool, conn)
+
+    def _all_waiting(self) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"commits are waiting for a synchronous standby: all {self.pool.max_size} connections "
+            "of the pool are taken by commits that the server has not answered. Nothing was sent. "
+            "Bring the standby back, or let the server's administrator change "
+            "synchronous_standby_names; then the connections are free again by themselves."
+        )
 
     def _none_free(self, timeout: float) -> PoolTimeoutError:
         seconds = f"{max(timeout, 0.0):.1f} s"
@@ -138,6 +157,10 @@ class AsyncOwnSource(AsyncSource):
         """Give a connection that was taken another deadline."""
         conn.deadline = deadline
 
+    def begin_write(self, conn: Any) -> None:
+        """Take note that a commit may run on a connection: its deadline does not end that."""
+        conn.may_commit = True
+
     def note(self, conn: Any, error: psycopg.Error) -> None:
         """Take note that a server takes no writes: it may have been the primary before."""
         if error.sqlstate == "25006":
@@ -155,16 +178,20 @@ class AsyncOwnSource(AsyncSource):
             raise
 
     async def release(self, conn: Any) -> None:
-        """Give a connection back without its deadline.
+        """Give a connection back without its deadline, or keep it while a commit may wait.
 
         When the server was silent on it, the pool's others are made anew: the way to the server may
         be gone for them, too, and each would cost an operation as much time to find that out. The
         same when it took no writes: what connects anew finds the primary.
         """
-        conn.deadline = math.inf
         if conn.is_outdated:
             await conn.close()
-        await super().release(conn)
+        if conn.is_waiting and not conn.closed:
+            self.waiting.keep(conn)
+        else:
+            conn.deadline = math.inf
+            conn.may_commit = False
+            await super().release(conn)
         if (conn.fell_silent or conn.is_outdated) and conn.made_at > self._made_anew_at:
             self._made_anew_at = monotonic()
             await self.pool.drain()
@@ -227,6 +254,7 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
     finally:
         await conn.close()
     servers.check_server(server, settings.schema)
+    profile.reads_history = server.history_readable
     profile.session_settings = not (behind_pooler if settings.pooler is None else settings.pooler)
     pool = AsyncStorePool(
         conninfo,
@@ -261,6 +289,7 @@ async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> Asy
     finally:
         await source.release(conn)
     servers.check_server(source.server, profile.settings.schema)
+    profile.reads_history = source.server.history_readable
     source.session = AsyncLocalSession(profile, source.server)
     return source
 

@@ -26,7 +26,14 @@ from messagedb.errors import IncompatibleServerError
 
 from .batches import write_directly
 from .by_functions import Finder, write_by_functions
-from .connection import AsyncStoreConnection, AsyncStoreCursor, execute, pipeline
+from .connection import (
+    AsyncStoreConnection,
+    AsyncStoreCursor,
+    check_replicated,
+    execute,
+    pipeline,
+    watching_commits,
+)
 from .writing import Frame, run, run_for, undo
 
 if TYPE_CHECKING:
@@ -42,6 +49,8 @@ _BEGIN = Statement(BEGIN, ())
 _COMMIT = Statement(COMMIT, ())
 _SAVEPOINT = Statement(SAVEPOINT, ())
 _BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), Statement(RELEASE_SAVEPOINT, ()))
+# So many messages of a transaction are named where its outcome is not known.
+_MOST_NAMED = 1000
 _RELEASE = Statement(RELEASE_SAVEPOINT, ())
 
 
@@ -83,7 +92,16 @@ class AsyncOwnSession:
         return await execute(cursor, read.call)
 
     async def write(self, conn: AsyncStoreConnection, write: Write) -> list[int]:
-        """Write by the server's function; look only when it refuses."""
+        """Write by the server's function; look only when it refuses.
+
+        Raises:
+            NotReplicated: it is committed, and somebody has ended its wait for a standby.
+        """
+        positions = await self._write(conn, write)
+        check_replicated(conn.notices)
+        return positions
+
+    async def _write(self, conn: AsyncStoreConnection, write: Write) -> list[int]:
         if len(write.encoded) > 1 or write.expected == EXISTING_STREAM:
             if self._direct:
                 return await write_directly(conn, self._sql, write, self._frame)
@@ -130,10 +148,15 @@ class AsyncLocalSession:
         return await cursor.fetchall()
 
     async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
-        """Write in a transaction of its own."""
-        if self._direct:
-            return await write_directly(conn, self._sql, write, self._frame)
-        return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
+        """Write in a transaction of its own.
+
+        Raises:
+            NotReplicated: it is committed, and somebody has ended its wait for a standby.
+        """
+        async with watching_commits(conn):
+            if self._direct:
+                return await write_directly(conn, self._sql, write, self._frame)
+            return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
 
 
 class AsyncJoinedSession:
@@ -141,9 +164,15 @@ class AsyncJoinedSession:
 
     Attributes:
         transaction_id: PostgreSQL's id of the transaction, once a single message was written.
+        message_id: the id of a message that was written and not taken back, None for none.
+        xmin: the transaction that this message's row is of, as far as is known: this one, or that
+            of a savepoint.
+        written: stream and id of the messages that were written, the first thousand.
     """
 
     transaction_id: int | None = None
+    message_id: str | None = None
+    xmin: int | None = None
 
     def __init__(self, profile: Profile, server: Server, conn: AsyncConnection[Any]) -> None:
         self._sql = profile.sql
@@ -156,6 +185,7 @@ class AsyncJoinedSession:
         self._frame = Frame((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT, marks=True)
         # The locks that the transaction probably holds. The server is asked each time.
         self._held: set[int] = set()
+        self.written: list[tuple[str, str]] = []
 
     def has_taken(self, locks: tuple[CategoryLock, ...], transaction_id: int) -> None:
         """Take note of locks that the transaction has taken and marked at its beginning."""
@@ -165,6 +195,7 @@ class AsyncJoinedSession:
     def forget(self) -> None:
         """Take note that the transaction has ended, or a part of it was rolled back."""
         self._held.clear()
+        self.message_id = self.xmin = None
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
         """Give the rows of a read: of the table, which needs no setting; else of the functions."""
@@ -183,12 +214,15 @@ class AsyncJoinedSession:
                 return await self._write_one(conn, write)
             positions = await write_directly(conn, self._sql, write, self._frame)
             self._held.add(lock_of(write.stream_name).key)
+            self._note(write, None)
             return positions
         before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
         frame = Frame(
             (_SAVEPOINT, self._search_path), (search_path_of(before), _RELEASE), _BACK_TO_SAVEPOINT
         )
-        return await write_by_functions(conn, self._sql, write, frame, self._finder)
+        positions = await write_by_functions(conn, self._sql, write, frame, self._finder)
+        self._note(write, None)
+        return positions
 
     async def _write_one(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
         """Write one message: in one statement, and behind the lock if that is not held yet."""
@@ -214,7 +248,8 @@ class AsyncJoinedSession:
             rows = await run_for(conn, (lock.take_and_mark(),), insert)
             self._held.add(lock.key)
         if rows:
-            position, self.transaction_id = rows[0]
+            position, self.transaction_id, xmin = rows[0]
+            self._note(write, xmin)
             return [position]
         look = Statement(self._sql.look_at_write, (id, stream_name))
         position = outcomes.unwritten(write, (await execute(self._commands, look))[0])
@@ -222,6 +257,14 @@ class AsyncJoinedSession:
             return [position]
         # It met what it did not see: behind a savepoint the server may say what that is.
         return await write_directly(conn, self._sql, write, self._frame)
+
+    def _note(self, write: Write, xmin: int | None) -> None:
+        """Keep what is to prove the transaction: a message whose row is known, if there is one."""
+        if xmin is not None or self.xmin is None:
+            self.message_id, self.xmin = write.encoded[-1].id, xmin
+        room = _MOST_NAMED - len(self.written)
+        if room > 0:
+            self.written += [(write.stream_name, each.id) for each in write.encoded[:room]]
 
 
 def search_path_of(rows: list[TupleRow]) -> Statement:

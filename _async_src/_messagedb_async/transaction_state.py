@@ -10,15 +10,17 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb import _transactions as transactions
+from messagedb._commits import CommitProof
+from messagedb._history import UNKNOWN_HISTORY, history_from_row
 from messagedb._postgres_errors import first_line, is_lost, translate
 from messagedb._settings import ANSWER_GRACE
-from messagedb._sql import COMMIT, ROLLBACK, TRANSACTION_ID, Statement
+from messagedb._sql import ROLLBACK, TRANSACTION_ID, Statement
 from messagedb._transactions import COMMITTED, ROLLED_BACK, UNKNOWN
 from messagedb._watchdog import Watch, canceller
 from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
 
 from .bound import check_ready, consequence, is_read_only_by_choice
-from .connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .connection import AsyncStoreConnection, AsyncStoreCursor, commit, execute
 from .fates import fate_of
 from .sessions import AsyncJoinedSession
 from .writing import run
@@ -54,8 +56,8 @@ class AsyncTransactionState:
         self.is_lent = False
         self.end: str | None = None
         self._is_given_back = False
-        self._begun = monotonic()
-        self._watch = Watch(self._begun + options.timeout)
+        self._history = UNKNOWN_HISTORY
+        self._watch = Watch(monotonic() + options.timeout)
         self._limit = self._watch.deadline + ANSWER_GRACE
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = True
@@ -78,16 +80,28 @@ class AsyncTransactionState:
             OSError: there is no descriptor left to watch it by. The same.
         """
         source, locks, pgconn = self.source, self.options.locks, self.conn.pgconn
-        text = transactions.begin_text(self.options, source.profile.settings, source.server.version)
-        cursor = AsyncStoreCursor(self.conn)
+        profile, conn = source.profile, self.conn
+        # A connection of ours knows its server's history; behind a pooler it may change any time.
+        asks_history = profile.reads_history
+        if profile.session_settings and isinstance(conn, AsyncStoreConnection):
+            self._history, asks_history = conn.history, False
+        text = transactions.begin_text(
+            self.options, profile.settings, source.server.version, asks_history=asks_history
+        )
+        cursor = AsyncStoreCursor(conn)
         self._limit_operation()
         try:
             self._watch.start(pgconn.socket, canceller(pgconn))
             await cursor.execute(text, prepare=False)
-            if locks:
+            if asks_history or locks:
+                answers: list[tuple[Any, ...]] = []
                 while cursor.nextset():
-                    pass
-                self.session.has_taken(locks, int((await cursor.fetchall())[0][1]))
+                    if cursor.description:
+                        answers += await cursor.fetchall()
+                if asks_history:
+                    self._history = history_from_row(answers[0])
+                if locks:
+                    self.session.has_taken(locks, int(answers[-1][1]))
         except BaseException:
             await self.roll_back()
             raise
@@ -148,9 +162,15 @@ class AsyncTransactionState:
         finally:
             self.end_operation()
 
-    async def back_to(self, savepoint: str) -> None:
-        """Roll back to a savepoint and leave it, if the transaction is still there for that."""
+    async def back_to(self, savepoint: str, written: int) -> None:
+        """Roll back to a savepoint and leave it, if the transaction is still there for that.
+
+        Args:
+            savepoint: its name.
+            written: how many messages the transaction had written when it began.
+        """
         self.session.forget()
+        del self.session.written[written:]
         if self.end is None and not self._watch.is_over and not self.conn.closed:
             self._limit_operation()
             # An error says that the connection is lost: the transaction's end will tell it, too.
@@ -226,40 +246,66 @@ class AsyncTransactionState:
         )
 
     async def _send_commit(self) -> None:
-        conn, session = self.conn, self.session
-        if session.transaction_id is None and not self.options.read_only:
-            # Asked before, because the answer to the COMMIT may be lost.
-            try:
-                rows = await execute(AsyncStoreCursor(conn), Statement(TRANSACTION_ID, ()))
-            except psycopg.Error as error:
-                raise self.explained(error, "The transaction is rolled back.") from error
-            session.transaction_id = rows[0][0]
-        cursor = AsyncStoreCursor(conn)
+        """Send the COMMIT: from here on the time of a command limits the wait, and ends nothing."""
+        conn = self.conn
+        proof = await self._prove()
+        self._watch.stop()
+        if self._watch.is_over:
+            raise self.timed_out()
         self.end = UNKNOWN
         try:
-            await cursor.execute(COMMIT, prepare=False)
+            # The server gives nothing up by itself, whose word would be waited for.
+            answer = await commit(conn, self.source.profile.deadline() - ANSWER_GRACE)
         except psycopg.Error as error:
             if is_lost(error, conn.closed):
-                await self._find_out(error)
+                await self._find_out(error, proof)
                 return
             self.end = ROLLED_BACK
             raise self.explained(error, "The transaction is rolled back.") from error
         self.end = COMMITTED
-        if cursor.statusmessage != "COMMIT":
+        if answer != "COMMIT":
             self.end = ROLLED_BACK
             raise TransactionAbortedError(transactions.FAILED_BEFORE)
 
-    async def _find_out(self, error: psycopg.Error) -> None:
+    async def _prove(self) -> CommitProof | None:
+        """Learn what the transaction can be known by; None for one that has changed nothing.
+
+        It is asked before the COMMIT, whose answer may be lost.
+        """
+        conn, session = self.conn, self.session
+        if self.options.read_only:
+            return None
+        if session.transaction_id is None or (session.message_id and session.xmin is None):
+            sql, id = self.source.profile.sql, session.message_id
+            look = Statement(TRANSACTION_ID, ())
+            if id is not None and self.source.server.table_readable:
+                look = Statement(sql.transaction_of_message, (id,))
+            try:
+                rows = await execute(AsyncStoreCursor(conn), look)
+            except psycopg.Error as error:
+                raise self.explained(error, "The transaction is rolled back.") from error
+            session.transaction_id, session.xmin = rows[0]
+        if session.transaction_id is None:
+            return None
+        pid = conn.pgconn.backend_pid if self.source.profile.session_settings else 0
+        return CommitProof(
+            session.transaction_id, self._history, pid, session.message_id, session.xmin
+        )
+
+    async def _find_out(self, error: psycopg.Error, proof: CommitProof | None) -> None:
         """Ask what became of the transaction, as the answer to its COMMIT was lost."""
-        is_late = error.sqlstate in transactions.TIME_LIMITS or monotonic() >= self._watch.deadline
+        is_late = error.sqlstate in transactions.TIME_LIMITS
         # First, because the pool may have no other connection.
         await self._give_back()
-        id, reason = self.session.transaction_id, first_line(error)
-        # Without an id it has changed nothing, so that nothing can have been committed.
-        fate = ROLLED_BACK if id is None else await fate_of(self.source, id, self._begun)
+        reason = first_line(error)
+        # One without an id has changed nothing, so that nothing can have been committed.
+        fate = ROLLED_BACK if proof is None else await fate_of(self.source, proof)
         self.end = fate
         if fate == UNKNOWN:
-            raise OutcomeUnknownError(None, (), None, reason, id) from error
+            assert proof is not None
+            raise OutcomeUnknownError(
+                None, (), None, reason, proof.transaction_id, tuple(self.session.written)
+            ) from error
         if fate == ROLLED_BACK:
             if is_late:
                 raise self.timed_out() from error
@@ -273,6 +319,9 @@ class AsyncTransactionState:
         conn = self.conn
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = False
+        if self._has_unanswered_commit():
+            self.source.waiting.keep(conn)
+            return
         try:
             if self._watch.is_over:
                 await conn.close()
@@ -281,3 +330,12 @@ class AsyncTransactionState:
                 await self.source.set_up_again(conn)
         finally:
             await self.source.release(conn)
+
+    def _has_unanswered_commit(self) -> bool:
+        """Whether the server may still be at work on the COMMIT, which nothing ends."""
+        conn = self.conn
+        return (
+            self.end == UNKNOWN
+            and not conn.closed
+            and conn.pgconn.transaction_status == TransactionStatus.ACTIVE
+        )

@@ -127,24 +127,25 @@ class AsyncTransaction(AsyncOperations):
         await state.check_ready()
         self._depth += 1
         name = f"_messagedb_{self._depth}"
+        written = len(state.session.written)
         try:
             await state.command(f"SAVEPOINT {name}")
             try:
                 yield
             except BaseException:
-                await state.back_to(name)
+                await state.back_to(name, written)
                 raise
             if state.end is None:
-                await self._leave(name)
+                await self._leave(name, written)
         finally:
             self._depth -= 1
 
-    async def _leave(self, savepoint: str) -> None:
+    async def _leave(self, savepoint: str, written: int) -> None:
         state = self._state
         state.check_going_on()
         await check_ready(state.conn)
         if state.conn.pgconn.transaction_status == TransactionStatus.INERROR:
-            await state.back_to(savepoint)
+            await state.back_to(savepoint, written)
             raise TransactionAbortedError(
                 "a statement in the savepoint failed, and its error was not passed on, so that "
                 "PostgreSQL has taken nothing after it. What was done in the block is rolled back; "

@@ -11,6 +11,30 @@ from psycopg.conninfo import conninfo_to_dict
 from .errors import ValidationError
 
 
+class Address(str):
+    """A connection string whose ``repr`` has no password: it stands in tracebacks with locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Name the server, or nothing where it cannot be told apart from the password."""
+        return f"<{shown(self)}>"
+
+
+def shown(conninfo: Any) -> str:
+    """What may be shown of an address, also of one that is none."""
+    if not isinstance(conninfo, str):
+        return "no address"
+    if conninfo.startswith("embedded:"):
+        return conninfo
+    return where(conninfo) if _is_understood(conninfo) else "an unknown address"
+
+
+def concealed(conninfo: Any) -> Any:
+    """The same connection string, as an `Address`; what is none as it is."""
+    return Address(conninfo) if isinstance(conninfo, str) else conninfo
+
+
 def check_conninfo(conninfo: Any) -> None:
     """Refuse what is no connection string, without showing it: it may hold a password.
 

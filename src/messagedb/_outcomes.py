@@ -145,7 +145,7 @@ def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
         ValidationError: the transaction's isolation level does not allow writes.
         WrongExpectedVersionError: the stream is at another version.
     """
-    found_stream, found_position, version, isolation = row
+    found_stream, found_position, version, isolation = row[:4]
     if found_stream is not None:
         return position_of(write, write.encoded[0].id, (found_stream, found_position))
     check_isolation(isolation)
@@ -163,7 +163,7 @@ def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]
     version, isolation = rows[0][:2]
     check_isolation(isolation)
     return version, {
-        id: (stream, position) for _, _, id, stream, position in rows if id is not None
+        id: (stream, position) for _, _, id, stream, position, _ in rows if id is not None
     }
 
 

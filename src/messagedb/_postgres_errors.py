@@ -42,14 +42,28 @@ _CONDITION_OFF: Final = "Retrieval with SQL condition is not activated"
 
 
 class CommandTimeout(psycopg.OperationalError):
-    """No answer in time: raised by our connection classes, which close themselves first."""
+    """No answer in time: the connection is closed, or kept apart while a commit may go on."""
+
+
+class NotReplicated(psycopg.OperationalError):
+    """Committed on the primary, where somebody has ended the wait for a synchronous standby."""
 
 
 def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
-    """Whether the connection died under the call, so that the error does not tell its outcome."""
+    """Whether the answer of the call was lost, so that the error does not tell its outcome."""
+    if isinstance(error, CommandTimeout | NotReplicated):
+        return True
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return False
     return connection_closed or states.ends_session(error)
+
+
+def is_others_fault(error: psycopg.Error) -> bool:
+    """Whether the server rolled back because of others, so that the same may pass a moment later.
+
+    What waited until a lock_timeout of the user's is not sent again: it was to wait no longer.
+    """
+    return error.sqlstate in ("40001", "40P01")
 
 
 def translate(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from ._history import Histories
 from ._settings import ANSWER_GRACE
-from ._sql import SET_UP, SET_UP_TRANSACTION, Statement, search_path
+from ._sql import SET_UP, SET_UP_AND_HISTORY, SET_UP_TRANSACTION, Statement, search_path
 
 if TYPE_CHECKING:
     from psycopg.adapt import AdaptersMap
@@ -27,6 +28,8 @@ class Profile:
     Attributes:
         session_settings: whether settings of the session may be made; False behind a transaction
             pooler.
+        reads_history: whether the role may read the history of the server.
+        histories: the histories that were seen, by number.
         last_error: why the last attempt to connect failed, None after one that did not.
     """
 
@@ -35,6 +38,8 @@ class Profile:
         self.sql = sql
         self.search_path = search_path(settings.schema)
         self.session_settings = not settings.pooler
+        self.reads_history = False
+        self.histories = Histories()
         self.last_error: Refusal | None = None
         self._time_of_command = settings.command_timeout + ANSWER_GRACE
 
@@ -77,9 +82,10 @@ class Profile:
         return {**arguments, "client_encoding": "UTF8"}
 
     def set_up(self) -> Statement:
-        """The one statement that sets a session up."""
+        """The one statement that sets a session up, and gives the history if it may be read."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
-        return Statement(SET_UP, (self.search_path, milliseconds, milliseconds))
+        text = SET_UP_AND_HISTORY if self.reads_history else SET_UP
+        return Statement(text, (self.search_path, milliseconds, milliseconds))
 
     def set_up_transaction(self) -> Statement:
         """The one statement that does as much for a transaction, and leaves the session alone."""

@@ -34,6 +34,7 @@ class Server(msgspec.Struct, frozen=True):
     schema_exists: bool
     schema_usable: bool
     functions: frozenset[str]
+    history_readable: bool
     table_readable: bool
     table_writable: bool
 
@@ -46,11 +47,8 @@ class Server(msgspec.Struct, frozen=True):
 def server_from_row(row: tuple[Any, ...]) -> Server:
     """The facts from the row that the inspecting statement gave."""
     pid, version, encoding, recovery, database, role, exists, usable, functions, *may = row
-    readable, writable = may
     names = frozenset(functions.split())
-    return Server(
-        pid, version, encoding, recovery, database, role, exists, usable, names, readable, writable
-    )
+    return Server(pid, version, encoding, recovery, database, role, exists, usable, names, *may)
 
 
 def check_libpq() -> None:

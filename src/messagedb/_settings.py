@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -15,6 +16,11 @@ EMBEDDED_PREFIX = "embedded:"
 
 # What a client needs after the server has given up by itself: the time for that answer to arrive.
 ANSWER_GRACE = 1.0
+
+
+def time_is_left(deadline: float) -> bool:
+    """Whether the server may still be asked for an answer by a deadline of ``monotonic``."""
+    return monotonic() < deadline - ANSWER_GRACE
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ._history import HISTORY_COLUMNS, NO_HISTORY
+
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = b"COMMIT"
 ROLLBACK: Final = b"ROLLBACK"
@@ -30,15 +32,8 @@ no statement of the caller's can end the one without the other. There is no mark
 level makes snapshots older than the lock."""
 
 # The functions of 64 bits: their successors are not in PostgreSQL 12.
-TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned()"
-TRANSACTION_STATUS: Final = b"""
-SELECT txid_status($1), (extract(epoch FROM clock_timestamp() - stats_reset) * 1000000)::bigint
-FROM pg_stat_bgwriter
-"""
-"""What became of a transaction; and how many microseconds ago the server crashed, at the latest.
-
-A crash empties the statistics, an orderly restart does not. After one the server gives ids again
-that it had given to transactions of which nothing had come to the disk."""
+TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned(), NULL::bigint"
+HISTORY: Final = f"SELECT {HISTORY_COLUMNS}".encode()
 
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 
@@ -55,10 +50,15 @@ SELECT set_config('search_path', $1, false),
        set_config('statement_timeout', $2, false),
        CASE WHEN current_setting('client_connection_check_interval', true) IS NOT NULL
                  AND version() ~ 'linux'
-            THEN set_config('client_connection_check_interval', $3, false) END
+            THEN set_config('client_connection_check_interval', $3, false) END,
+       CASE WHEN current_setting('client_min_messages') = 'error'
+            THEN set_config('client_min_messages', 'warning', false) END
 """
-"""Sets a session up. The last setting is there from PostgreSQL 14, and only where the kernel tells
-of a closed peer."""
+"""Sets a session up. The setting of $3 is there from PostgreSQL 14, and only where the kernel tells
+of a closed peer. A warning tells of a commit that no standby has."""
+
+SET_UP_AND_HISTORY: Final = SET_UP.rstrip() + f", {HISTORY_COLUMNS}".encode()
+"""The same, for a role that may read the server's history, which the last columns give."""
 
 SET_UP_TRANSACTION: Final = b"""
 SELECT set_config('search_path', $1, true), set_config('statement_timeout', $2, true)
@@ -75,6 +75,10 @@ SELECT pg_backend_pid(),
        coalesce(has_schema_privilege(n.oid, 'USAGE'), false),
        (SELECT coalesce(string_agg(p.proname || '/' || p.pronargs, ' '), '')
         FROM pg_proc p WHERE p.pronamespace = n.oid),
+       has_function_privilege('pg_control_system()', 'EXECUTE')
+           AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE')
+           AND has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
+           AND has_table_privilege('pg_catalog.pg_stat_bgwriter', 'SELECT'),
        coalesce(has_table_privilege(t.oid, 'SELECT'), false),
        coalesce(has_table_privilege(t.oid, 'INSERT'), false)
            AND (SELECT coalesce(bool_or(
@@ -93,6 +97,7 @@ _SCHEMA: Final = "{schema}"
 _COLUMNS: Final = "{columns}"
 _TABLE_COLUMNS: Final = "{table columns}"
 _CONDITION: Final = "{condition}"
+_COMMITS_WAIT: Final = "{commits wait}"
 _CARDINAL_HASH: Final = "{hash of the cardinal id}"
 # In the formatted text: a character that no name can have.
 _PLACE_OF_CONDITION: Final = b"\0"
@@ -172,10 +177,18 @@ SELECT {table columns} FROM {schema}.messages m
 WHERE stream_name = $1 AND type = $2 ORDER BY position DESC LIMIT 1
 """,
     "version_query": "SELECT max(position) FROM {schema}.messages WHERE stream_name = $1",
-    "find_message": "SELECT stream_name, position FROM {schema}.messages WHERE id = $1::uuid",
+    # Of a message that is stored already the writer's commit may still wait for a standby, or its
+    # wait was ended: the statement, or its transaction, then commits something that waits as well.
+    "find_message": """
+SELECT stream_name, position, CASE WHEN {commits wait}
+                                   THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
+FROM {schema}.messages WHERE id = $1::uuid
+""",
     "find_messages": """
 SELECT (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_name = $1),
-       current_setting('transaction_isolation'), f.id::varchar, f.stream_name, f.position
+       current_setting('transaction_isolation'), f.id::varchar, f.stream_name, f.position,
+       CASE WHEN f.id IS NOT NULL AND {commits wait}
+            THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
 FROM (VALUES (1)) one LEFT JOIN {schema}.messages f ON f.id = ANY ($2::uuid[])
 """,
     # One statement, whose snapshot is newer than the last commit under the lock, as the mark of the
@@ -191,13 +204,15 @@ FROM (SELECT coalesce(max(position), -1) AS version FROM {schema}.messages
 WHERE ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version >= 0))
   AND strpos(current_setting('messagedb.locked', true), $7) > 0
 ON CONFLICT (id) DO NOTHING
-RETURNING position, txid_current_if_assigned()
+RETURNING position, txid_current_if_assigned(), xmin::text::bigint
 """,
     # Why it wrote nothing.
     "look_at_write": """
 SELECT found.stream_name, found.position,
        (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_name = $2),
-       current_setting('transaction_isolation')
+       current_setting('transaction_isolation'),
+       CASE WHEN found.id IS NOT NULL AND {commits wait}
+            THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
 FROM (VALUES (1)) one LEFT JOIN {schema}.messages found ON found.id = $1::uuid
 """,
     # A batch in one statement, behind the lock in one round trip. It writes nothing when the
@@ -216,6 +231,12 @@ WITH stream AS (
 )
 SELECT version, EXISTS (SELECT FROM written) FROM stream
 """,
+    # Which transaction a message is of: of a savepoint, where it was written in one.
+    "transaction_of_message": """
+SELECT txid_current_if_assigned(),
+       (SELECT xmin::text::bigint FROM {schema}.messages WHERE id = $1::uuid)
+""",
+    "row_of_transaction": "(SELECT xmin::text::bigint FROM {schema}.messages WHERE id = $3::uuid)",
     "look_at_stream": """
 SELECT coalesce(max(position), -1), current_setting('transaction_isolation')
 FROM {schema}.messages WHERE stream_name = $1
@@ -262,6 +283,8 @@ class Statements(msgspec.Struct, frozen=True):
     write_under_lock: bytes
     look_at_write: bytes
     insert_batch: bytes
+    transaction_of_message: bytes
+    row_of_transaction: bytes
     look_at_stream: bytes
     copy_messages: bytes
     insert_messages: bytes
@@ -276,12 +299,29 @@ def statements(schema: str) -> Statements:
             .replace(_COLUMNS, columns)
             .replace(_TABLE_COLUMNS, TABLE_COLUMNS)
             .replace(_CARDINAL_HASH, CARDINAL_HASH)
+            .replace(_COMMITS_WAIT, "current_setting('synchronous_standby_names') <> ''")
             .replace(_CONDITION, _PLACE_OF_CONDITION.decode())
             .replace(_SCHEMA, quoted(schema))
             .encode()
             for name, text in _TEXTS.items()
         }
     )
+
+
+def transaction_fate(sql: Statements, *, table_readable: bool, history_readable: bool) -> bytes:
+    """The question for what has become of a transaction, in one statement.
+
+    Its parameters: the transaction's id; the server process that was to commit it; the id of a
+    message that it has written. It gives the server's word on the id, the server's history, whether
+    that process waits for a standby, and the transaction that the message is of.
+    """
+    history = HISTORY_COLUMNS if history_readable else NO_HISTORY
+    row = sql.row_of_transaction.decode() if table_readable else "NULL::bigint"
+    return f"""
+SELECT txid_status($1), {history},
+       EXISTS (SELECT FROM pg_stat_activity WHERE pid = $2::int AND wait_event = 'SyncRep'),
+       CASE WHEN $3::varchar IS NOT NULL THEN {row} END
+""".encode()
 
 
 def search_path(schema: str) -> str:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from . import _arguments as arguments
+from ._history import HISTORY_COLUMNS
 from ._locks import CategoryLock, in_safe_order
 from ._outcomes import check_isolation
 from ._settings import check_seconds
@@ -121,11 +122,18 @@ def check_fit_for_writes(options: TransactionOptions) -> None:
     check_isolation(options.isolation.name.replace("_", " ").lower())
 
 
-def begin_text(options: TransactionOptions, settings: Settings, server_version: int) -> bytes:
+def begin_text(
+    options: TransactionOptions,
+    settings: Settings,
+    server_version: int,
+    *,
+    asks_history: bool = False,
+) -> bytes:
     """The statements that begin a transaction, to be sent as one.
 
-    The limits are for a client that is gone: while it is there it keeps the time by itself. With
-    locks the last of them gives the transaction's id.
+    The limits are for a client that is gone: while it is there it keeps the time by itself. If
+    asked for, the first that gives a row gives the server's history. With locks the last of them
+    gives the transaction's id.
     """
     limit = math.ceil(options.timeout * 1000)
     command_limit = min(limit, math.ceil(settings.command_timeout * 1000))
@@ -137,24 +145,13 @@ def begin_text(options: TransactionOptions, settings: Settings, server_version: 
     ]
     if server_version >= _HAS_TRANSACTION_TIMEOUT:
         statements.append(f"SET LOCAL transaction_timeout = {limit}")
+    if asks_history:
+        statements.append(f"SELECT {HISTORY_COLUMNS}")
     statements += [f"SELECT pg_advisory_xact_lock({lock.key})" for lock in options.locks]
     if options.locks:
         marks = "".join(lock.mark for lock in options.locks)
         statements.append(f"SELECT set_config('messagedb.locked', '{marks}', true), txid_current()")
     return "; ".join(statements).encode()
-
-
-def fate(status: str | None, *, may_be_another: bool = False) -> str:
-    """How a transaction ended, from the server's word on it: None where it knows nothing.
-
-    Args:
-        status: that word.
-        may_be_another: whether the server has crashed since the transaction began: then its id may
-            be that of another one now. What is rolled back under its id is so in any case.
-    """
-    if status == "committed":
-        return UNKNOWN if may_be_another else COMMITTED
-    return ROLLED_BACK if status == "aborted" else UNKNOWN
 
 
 def has_ended(end: str) -> ValidationError:
@@ -221,13 +218,18 @@ _LONGEST_DELAY: Final = 1.0
 
 
 def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
-    """The seconds to wait before a transaction that failed is run again, None if it is not to be.
+    """The seconds to wait before a failed transaction is run again, None if it is not to be."""
+    if isinstance(error, _RETRYABLE) or (
+        retry_version_conflicts and isinstance(error, WrongExpectedVersionError)
+    ):
+        return pause(attempt)
+    return None
+
+
+def pause(attempt: int) -> float:
+    """The seconds to wait after an attempt, from 1, that others made fail.
 
     They are drawn at random, from twice as many after each attempt, so that those who met once do
     not meet again.
     """
-    if isinstance(error, _RETRYABLE) or (
-        retry_version_conflicts and isinstance(error, WrongExpectedVersionError)
-    ):
-        return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))
-    return None
+    return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))

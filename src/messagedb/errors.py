@@ -204,10 +204,10 @@ class OutcomeUnknownError(MessageDBError):
     message id, so what is already stored is not stored twice. A look into the store proves that a
     message is there, never that it will not come.
 
-    A transaction whose COMMIT was lost: the server knows what became of it, for as long as its id
-    is recent (``SELECT txid_status(…)``: committed, aborted, in progress). If it was aborted, run
-    it again. After a crash of the server, "committed" may be said of another transaction that was
-    given the same id: look for what it has written.
+    A transaction whose COMMIT was lost: it is stored when one of the messages that it has written
+    is there. That the message is missing proves nothing as long as the COMMIT may still be on its
+    way, or wait for a synchronous standby. Behind a failover the server's word on the transaction's
+    id (``txid_status``) is of another transaction.
 
     Attributes:
         messages: the messages of the lost write, ids included, to be passed to ``write_messages``
@@ -216,6 +216,8 @@ class OutcomeUnknownError(MessageDBError):
         expected_version: the version that the lost write expected; pass the same again. None for a
             transaction.
         transaction_id: PostgreSQL's id of a transaction; None for a write.
+        written: stream name and message id of what a transaction has written, at most the first
+            thousand; empty for a write.
     """
 
     def __init__(
@@ -225,19 +227,18 @@ class OutcomeUnknownError(MessageDBError):
         expected_version: object,
         reason: str,
         transaction_id: int | None = None,
+        written: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.stream_name = stream_name
         self.messages = messages
         self.expected_version = expected_version
         self.transaction_id = transaction_id
+        self.written = written
         if transaction_id is not None:
             super().__init__(
                 f"the COMMIT of transaction {transaction_id} was sent and not answered ({reason}), "
-                "and the server could not tell in time what became of it. All of it may be stored, "
-                "or be stored later, or nothing. When the store is back, SELECT "
-                f"txid_status({transaction_id}) there: 'aborted', and then run it again, or "
-                "'committed'; if the server has crashed meanwhile, that may be said of another "
-                "transaction with the same id: look for what was written."
+                "and what became of it could not be found out in time. All of it may be stored, or "
+                f"be stored later, or nothing. {_how_to_find_out(transaction_id, written)}"
             )
             return
         count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
@@ -246,6 +247,24 @@ class OutcomeUnknownError(MessageDBError):
             "It may be stored, or be stored later, or never. Write error.messages again with the "
             "same expected_version: what is already there is not stored twice."
         )
+
+
+def _how_to_find_out(transaction_id: int, written: tuple[tuple[str, str], ...]) -> str:
+    no_proof = (
+        f"SELECT txid_status({transaction_id}) proves something only on a server that has not "
+        "crashed and was not failed over to since: elsewhere it may be said of another transaction."
+    )
+    if not written:
+        return f"When the store is back, look for what it has changed. {no_proof}"
+    stream_name, id = written[0]
+    count = "1 message" if len(written) == 1 else f"{len(written)} messages"
+    return (
+        f"It has written {count} (in error.written), the first with the id {id} to stream "
+        f"{stream_name!r}. When the store is back, look for that message: if it is there, all of "
+        "the transaction is stored. If it is not, the COMMIT may still be on its way or wait for a "
+        "standby; once that cannot be, run the transaction again, with the same message ids. "
+        f"{no_proof}"
+    )
 
 
 class RetryableError(MessageDBError):

@@ -68,6 +68,15 @@ def says_no_secret(text: str) -> bool:
     return not any(form in text for form in forms)
 
 
+def locals_of(error: BaseException | None) -> Iterator[Any]:
+    """Give all that the library's frames of a traceback hold, as a report with locals shows it."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if "tests" not in frame.f_code.co_filename:
+                yield from frame.f_locals.values()
+        error = error.__cause__
+
+
 async def refused(url: str, logged: pytest.LogCaptureFixture, **options: Any) -> MessageDBError:
     """Use a client of the server in each way, and give the one error that all of them get."""
     client = AsyncClient(url, **options)
@@ -86,7 +95,16 @@ async def refused(url: str, logged: pytest.LogCaptureFixture, **options: Any) ->
     assert len({(type(error), str(error)) for error in errors}) == 1
     error = errors[0]
     whole = "".join(traceback.format_exception(error))
-    for text in (str(error), repr(error), repr(error.__dict__), whole, repr(client), logged.text):
+    shown = "\n".join(map(repr, locals_of(error)))
+    for text in (
+        str(error),
+        repr(error),
+        repr(vars(error)),
+        whole,
+        repr(client),
+        shown,
+        logged.text,
+    ):
         assert says_no_secret(text), text
     return error
 

@@ -290,3 +290,19 @@ def test_an_import_that_is_killed_is_run_again(
     digest = "select md5(string_agg(m::text, '|' order by global_position)) from"
     question = f"{digest} message_store.messages m"
     assert rows(to, question) == rows(source, question)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file modes")
+def test_nobody_else_may_read_what_is_exported(command: Command, full: str, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        for options in ((), ("--resume",)):
+            file = tmp_path / f"messages{len(options)}.jsonl"
+            assert command("--url", full, "export", str(file), *options).code == 0
+            assert file.stat().st_mode & 0o777 == 0o600
+        # The mode of a file that was there is its owner's choice.
+        file.chmod(0o640)
+        assert command("--url", full, "export", str(file), "--resume").code == 0
+        assert file.stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)

@@ -13,12 +13,8 @@ from messagedb import RetryableError, ValidationError, WrongExpectedVersionError
 from messagedb._locks import in_safe_order, lock_of
 from messagedb._settings import Settings
 from messagedb._transactions import (
-    COMMITTED,
-    ROLLED_BACK,
-    UNKNOWN,
     begin_text,
     check_fit_for_writes,
-    fate,
     retry_delay,
     transaction_options,
 )
@@ -130,20 +126,3 @@ def test_the_delays_grow_to_a_second() -> None:
         limit = min(0.01 * 2**attempt, 1.0)
         assert all(delay is not None and 0 <= delay <= limit for delay in delays)
         assert len(set(delays)) > 25
-
-
-@pytest.mark.parametrize(
-    ("status", "end"),
-    [("committed", COMMITTED), ("aborted", ROLLED_BACK), ("in progress", UNKNOWN), (None, UNKNOWN)],
-)
-def test_what_the_server_says_of_a_transaction(status: str | None, end: str) -> None:
-    assert fate(status) == end
-
-
-@pytest.mark.parametrize(
-    ("status", "end"), [("committed", UNKNOWN), ("aborted", ROLLED_BACK), (None, UNKNOWN)]
-)
-def test_after_a_crash_committed_may_be_said_of_another_transaction(
-    status: str | None, end: str
-) -> None:
-    assert fate(status, may_be_another=True) == end

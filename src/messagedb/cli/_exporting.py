@@ -149,13 +149,13 @@ def last_position(file: Path, column: str) -> int | None:
 
 @contextmanager
 def opened(target: str, resume: bool) -> Generator[BinaryIO]:
-    """Open the file to write to.
+    """Open the file to write to. A new one is readable by its owner only: it holds all messages.
 
     Raises:
         ValidationError: it is there already, and is not to be continued; or it cannot be opened.
     """
     try:
-        with open(target, "ab" if resume else "xb") as file:
+        with open(target, "ab" if resume else "xb", opener=_private) as file:
             yield file
     except FileExistsError:
         raise ValidationError(
@@ -163,3 +163,7 @@ def opened(target: str, resume: bool) -> Generator[BinaryIO]:
         ) from None
     except OSError as error:
         raise ValidationError(f"{target} cannot be written ({error.strerror})") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from messagedb import AsyncClient, Client, embedded
+from messagedb._conninfo import concealed
 
 from ._output import Output
 from ._waiting import wait_for, wait_for_async
@@ -19,7 +20,7 @@ class Store:
 
     def __init__(self, url: str, *, schema: str, command_timeout: float, output: Output) -> None:
         self.is_default = not url
-        self.url = url or f"embedded:{default_folder()}"
+        self.url: str = concealed(url or f"embedded:{default_folder()}")
         self.schema = schema
         self.command_timeout = command_timeout
         self.output = output

@@ -182,7 +182,7 @@ def check_schema_name(schema: Any) -> None:
         )
 
 
-def check_conninfo(conninfo: Any) -> None:
+def check_conninfo(conninfo: Any) -> _conninfo.Address:
     """Refuse what is no connection string, without showing it: it may hold a password.
 
     Raises:
@@ -195,6 +195,7 @@ def check_conninfo(conninfo: Any) -> None:
             "themselves"
         )
     _conninfo.check_conninfo(conninfo)
+    return _conninfo.Address(conninfo)
 
 
 def connect_arguments(conninfo: str) -> dict[str, Any]:

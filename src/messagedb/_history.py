@@ -1,0 +1,81 @@
+"""The history of a server: what changes when it may have lost what it had acknowledged."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["Histories", "ServerHistory"]
+
+HISTORY_COLUMNS: Final = """
+CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+(SELECT system_identifier::text FROM pg_control_system()),
+(SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter)
+"""
+"""The parts of a history, as columns of a SELECT that any role may ask for by default.
+
+A crash keeps timeline and start time, but empties the statistics. A promotion keeps the statistics
+and the start time, but begins a timeline, which the control file shows only later."""
+
+NO_HISTORY: Final = "NULL::text, NULL::text, NULL::text"
+"""The same columns where the role may not ask."""
+
+
+class ServerHistory(msgspec.Struct, frozen=True):
+    """What a server's past is known by. A part is None where it cannot be read.
+
+    Attributes:
+        timeline: eight hexadecimal digits; None on a standby.
+        system_identifier: the number that initdb gave to the cluster.
+        stats_reset: when the statistics were emptied, as by the recovery after a crash.
+    """
+
+    timeline: str | None = None
+    system_identifier: str | None = None
+    stats_reset: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every part could be read: an unknown part counts as changed."""
+        return None not in (self.timeline, self.system_identifier, self.stats_reset)
+
+    def is_same_as(self, other: ServerHistory | None) -> bool:
+        """Whether nothing that was committed in the one can be missing in the other."""
+        return self.is_known and self == other
+
+    def is_on_timeline_of(self, other: ServerHistory) -> bool:
+        """Whether both are of one server, which may have crashed in between."""
+        mine = (self.system_identifier, self.timeline)
+        return None not in mine and mine == (other.system_identifier, other.timeline)
+
+
+UNKNOWN_HISTORY: Final = ServerHistory()
+
+
+def history_from_row(row: tuple[Any, ...]) -> ServerHistory:
+    """Give the history that the columns of a row tell."""
+    return ServerHistory(*row)
+
+
+class Histories:
+    """The histories that one client has seen, by number. It may be shared by threads."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[ServerHistory, int] = {}
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def number_of(self, history: ServerHistory) -> int:
+        """Give the number of a history, from 1; an unknown one gets another each time."""
+        number = self._numbers.get(history)
+        if number is not None:
+            return number
+        with self._lock:
+            if history in self._numbers:
+                return self._numbers[history]
+            self._last += 1
+            if history.is_known:
+                self._numbers[history] = self._last
+            return self._last

@@ -1,0 +1,70 @@
+"""How a transaction has ended whose COMMIT was not answered is decided without a database."""
+
+from __future__ import annotations
+
+import pytest
+
+from messagedb._commits import CommitProof, fate
+from messagedb._history import Histories, ServerHistory
+from messagedb._transactions import COMMITTED, IN_PROGRESS, ROLLED_BACK, UNKNOWN
+
+HERE = ServerHistory("00000001", "7", "100.5")
+PROMOTED = ServerHistory("00000002", "7", "90.5")
+CRASHED = ServerHistory("00000001", "7", "200.5")
+PROOF = CommitProof(1000, HERE, 4711, "0190", 1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "end"),
+    [
+        ("committed", COMMITTED),
+        ("aborted", ROLLED_BACK),
+        ("in progress", IN_PROGRESS),
+        (None, UNKNOWN),
+    ],
+)
+def test_what_the_server_says_of_a_transaction(status: str | None, end: str) -> None:
+    assert fate(PROOF, HERE, status, False, None) == end
+
+
+def test_a_commit_that_waits_for_a_standby_is_not_waited_for() -> None:
+    assert fate(PROOF, HERE, "in progress", True, None) == UNKNOWN
+
+
+@pytest.mark.parametrize("status", ["committed", "aborted", "in progress", None])
+def test_on_another_server_the_id_is_of_another_transaction(status: str | None) -> None:
+    assert fate(PROOF, PROMOTED, status, False, None) == UNKNOWN
+
+
+def test_after_a_crash_committed_may_be_said_of_another_transaction() -> None:
+    assert fate(PROOF, CRASHED, "committed", False, None) == UNKNOWN
+    assert fate(PROOF, CRASHED, "aborted", False, None) == ROLLED_BACK
+
+
+def test_a_row_of_the_very_transaction_proves_it_anywhere() -> None:
+    assert fate(PROOF, PROMOTED, None, False, 1000) == COMMITTED
+    assert fate(PROOF, PROMOTED, "aborted", False, 1000) == COMMITTED
+
+
+def test_the_same_message_written_by_another_transaction_proves_nothing() -> None:
+    assert fate(PROOF, PROMOTED, "committed", False, 2000) == UNKNOWN
+
+
+def test_without_a_known_row_no_row_proves_anything() -> None:
+    assert fate(CommitProof(1000, HERE), PROMOTED, "committed", False, None) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "history", [ServerHistory(), ServerHistory(None, "7", "1"), ServerHistory("00000001", "7")]
+)
+def test_what_cannot_be_read_counts_as_changed(history: ServerHistory) -> None:
+    assert not history.is_same_as(history)
+    histories = Histories()
+    assert histories.number_of(history) != histories.number_of(history)
+    assert fate(CommitProof(1, history), history, "committed", False, None) == UNKNOWN
+
+
+def test_each_history_has_one_number() -> None:
+    histories = Histories()
+    numbers = [histories.number_of(each) for each in (HERE, PROMOTED, HERE, CRASHED, PROMOTED)]
+    assert numbers == [1, 2, 1, 3, 2]

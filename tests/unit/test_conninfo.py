@@ -1,0 +1,45 @@
+"""Connection strings are shown without their passwords."""
+
+from __future__ import annotations
+
+import pytest
+
+from messagedb import AsyncClient, Client, ValidationError
+from messagedb._conninfo import Address, concealed
+
+SECRET = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "shown"),
+    [
+        (f"postgresql://u:{SECRET}@h:5433/d", "<h port 5433 database 'd' as 'u'>"),
+        (f"host=h dbname=d password={SECRET}", "<h database 'd'>"),
+        (f"postgresql://u:{SECRET}@@h/d", "<an unknown address>"),
+        (f"nonsense {SECRET}", "<an unknown address>"),
+        ("embedded:./folder", "<embedded:./folder>"),
+        ("", "<the default host>"),
+    ],
+)
+def test_the_repr_of_an_address(conninfo: str, shown: str) -> None:
+    address = concealed(conninfo)
+    assert repr(address) == shown
+    assert address == conninfo
+    assert concealed(None) is None
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_nothing_of_a_client_shows_its_password(kind: type[Client] | type[AsyncClient]) -> None:
+    client = kind(f"postgresql://u:{SECRET}@h/d")
+    for found in (client, *vars(client).values(), vars(client), *map(vars, (client._profile,))):
+        assert SECRET not in repr(found)
+    assert SECRET in str(client._settings.conninfo)
+    assert isinstance(client._settings.conninfo, Address)
+
+
+def test_a_refused_address_is_in_no_frame_of_the_library() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Client(f"postgresql://u:{SECRET}@@h/d")
+    frames = [entry.frame for entry in caught.traceback[1:]]
+    assert len(frames) > 1
+    assert all(SECRET not in repr(dict(frame.f_locals)) for frame in frames)
