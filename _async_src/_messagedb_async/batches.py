@@ -12,6 +12,7 @@ from psycopg.pq import TransactionStatus
 from messagedb import _batches as batches
 from messagedb import _outcomes as outcomes
 from messagedb._arguments import meets
+from messagedb._sequences import is_taken
 from messagedb._sql import Statement
 
 from .connection import AsyncStoreCursor
@@ -39,9 +40,10 @@ async def write_directly(
     """
     try:
         version = await _insert_unseen(conn, sql, write, frame)
-    except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported):
+    except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported) as error:
         # An id is stored already; or there is no COPY into this table, which has row security.
         await undo(conn, frame)
+        _check_position(write, error)
         version = None
     except BaseException:
         await undo(conn, frame)
@@ -118,6 +120,7 @@ async def _look_and_insert(
             # A session that holds another lock, or none, stored one of the ids since the look.
             conflict = error
             await undo(conn, frame)
+            _check_position(write, error)
         except BaseException:
             await undo(conn, frame)
             raise
@@ -135,3 +138,9 @@ def _inserts(
         statements.append(Statement(sql.insert_messages, (stream_name, version, array)))
         version += count
     return tuple(statements)
+
+
+def _check_position(write: Write, error: psycopg.Error) -> None:
+    """Do not try again where the sequence is behind its table: a later position may be free."""
+    if is_taken(error):
+        raise outcomes.lost_to(write, error) from error

@@ -20,6 +20,7 @@ from messagedb._sql import INSPECT, Statement
 from messagedb.errors import PoolTimeoutError, StoreUnavailableError, ValidationError
 
 from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
+from .sequences import look
 from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncSession
 from .waiting import AsyncWaitingCommits
 
@@ -295,7 +296,7 @@ async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> Asy
 
 
 async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
-    """Ask the server what it is. Reads catalogs only.
+    """Ask the server what it is. Reads catalogs only, and where it may the last global position.
 
     Raises:
         MessageDBError: the question failed.
@@ -305,6 +306,8 @@ async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
         text, params = statement
         cursor = AsyncStoreCursor(conn)
         await cursor.execute(text, params, binary=True, prepare=False)
-        return servers.server_from_row((await cursor.fetchall())[0])
+        server = servers.server_from_row((await cursor.fetchall())[0])
+        await look(conn, profile, server)
+        return server
     except psycopg.Error as error:
         raise translate(error, NOTHING_READ) from error

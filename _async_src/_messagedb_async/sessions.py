@@ -10,6 +10,7 @@ from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb._arguments import EXISTING_STREAM
 from messagedb._locks import lock_of
+from messagedb._sequences import is_taken
 from messagedb._sql import (
     BEGIN,
     COMMIT,
@@ -34,6 +35,7 @@ from .connection import (
     pipeline,
     watching_commits,
 )
+from .sequences import check
 from .writing import Frame, run, run_for, undo
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from messagedb._locks import CategoryLock
     from messagedb._profile import Profile
     from messagedb._requests import Read, Write
+    from messagedb._sequences import Sequence
     from messagedb._server import Server
 
 _BEGIN = Statement(BEGIN, ())
@@ -71,6 +74,8 @@ class AsyncOwnSession:
 
     def __init__(self, profile: Profile, server: Server) -> None:
         self._sql = profile.sql
+        self._schema = profile.settings.schema
+        self._sequence = server.sequence
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
@@ -97,7 +102,13 @@ class AsyncOwnSession:
         Raises:
             NotReplicated: it is committed, and somebody has ended its wait for a standby.
         """
-        positions = await self._write(conn, write)
+        if self._sequence.is_suspected:
+            await check(conn, self._schema, self._sequence)
+        try:
+            positions = await self._write(conn, write)
+        except IncompatibleServerError as error:
+            note_taken(self._sequence, error)
+            raise
         check_replicated(conn.notices)
         return positions
 
@@ -127,6 +138,8 @@ class AsyncLocalSession:
 
     def __init__(self, profile: Profile, server: Server) -> None:
         self._sql = profile.sql
+        self._schema = profile.settings.schema
+        self._sequence = server.sequence
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
@@ -153,10 +166,16 @@ class AsyncLocalSession:
         Raises:
             NotReplicated: it is committed, and somebody has ended its wait for a standby.
         """
-        async with watching_commits(conn):
-            if self._direct:
-                return await write_directly(conn, self._sql, write, self._frame)
-            return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
+        if self._sequence.is_suspected:
+            await check(conn, self._schema, self._sequence)
+        try:
+            async with watching_commits(conn):
+                if self._direct:
+                    return await write_directly(conn, self._sql, write, self._frame)
+                return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
+        except IncompatibleServerError as error:
+            note_taken(self._sequence, error)
+            raise
 
 
 class AsyncJoinedSession:
@@ -176,6 +195,8 @@ class AsyncJoinedSession:
 
     def __init__(self, profile: Profile, server: Server, conn: AsyncConnection[Any]) -> None:
         self._sql = profile.sql
+        self._schema = profile.settings.schema
+        self._sequence = server.sequence
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
@@ -209,9 +230,18 @@ class AsyncJoinedSession:
 
     async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
         """Write under the category's lock, which the caller's transaction then holds to its end."""
-        if self._direct:
-            if len(write.encoded) == 1:
+        if self._sequence.is_suspected:
+            await check(conn, self._schema, self._sequence)
+        try:
+            if self._direct and len(write.encoded) == 1:
                 return await self._write_one(conn, write)
+            return await self._write_several(conn, write)
+        except IncompatibleServerError as error:
+            note_taken(self._sequence, error)
+            raise
+
+    async def _write_several(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
+        if self._direct:
             positions = await write_directly(conn, self._sql, write, self._frame)
             self._held.add(lock_of(write.stream_name).key)
             self._note(write, None)
@@ -265,6 +295,13 @@ class AsyncJoinedSession:
         room = _MOST_NAMED - len(self.written)
         if room > 0:
             self.written += [(write.stream_name, each.id) for each in write.encoded[:room]]
+
+
+def note_taken(sequence: Sequence, error: IncompatibleServerError) -> None:
+    """Take note of a sequence that gave a position which was taken: later ones may be free."""
+    cause = error.__cause__
+    if isinstance(cause, psycopg.Error) and is_taken(cause):
+        sequence.is_suspected = True
 
 
 def search_path_of(rows: list[TupleRow]) -> Statement:

@@ -10,6 +10,7 @@ import psycopg_pool
 
 from . import _sqlstates as states
 from ._refusals import refusal
+from ._sequences import is_taken, taken
 from .errors import (
     IncompatibleServerError,
     MessageDBError,
@@ -94,6 +95,8 @@ def translate(
         )
     if state == "P0001":
         return _raised_by_message_db(text, consequence)
+    if is_taken(error):
+        return taken(error, consequence)
     if state == "54000":
         return _limit_reached(error, text, consequence)
     if state == "25006" and is_read_only_by_choice:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import pq
 
+from ._sequences import Sequence
 from .errors import IncompatibleServerError
 
 _OLDEST_LIBPQ: Final = 140000
@@ -37,6 +38,7 @@ class Server(msgspec.Struct, frozen=True):
     history_readable: bool
     table_readable: bool
     table_writable: bool
+    sequence: Sequence
 
     @property
     def finds_last_of_type(self) -> bool:
@@ -46,9 +48,9 @@ class Server(msgspec.Struct, frozen=True):
 
 def server_from_row(row: tuple[Any, ...]) -> Server:
     """The facts from the row that the inspecting statement gave."""
-    pid, version, encoding, recovery, database, role, exists, usable, functions, *may = row
-    names = frozenset(functions.split())
-    return Server(pid, version, encoding, recovery, database, role, exists, usable, names, *may)
+    functions, sequence = frozenset(row[8].split()), Sequence(row[-1])
+    facts: Any = (*row[:8], functions, *row[9:-1], sequence)
+    return Server(*facts)
 
 
 def check_libpq() -> None:

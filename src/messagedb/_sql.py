@@ -64,7 +64,20 @@ SET_UP_TRANSACTION: Final = b"""
 SELECT set_config('search_path', $1, true), set_config('statement_timeout', $2, true)
 """
 
-INSPECT: Final = b"""
+SEQUENCE_OF_TABLE: Final = """(SELECT min(CASE WHEN has_schema_privilege(s.oid, 'USAGE')
+                         AND has_sequence_privilege(q.oid, 'SELECT')
+                   THEN quote_ident(s.nspname) || '.' || quote_ident(q.relname) END)
+        FROM pg_depend d
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+        JOIN pg_namespace s ON s.oid = q.relnamespace
+        WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = t.oid
+          AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+          AND a.attname = 'global_position')"""
+"""The name of the sequence of a table *t* of messages, where the role may look at it."""
+
+INSPECT: Final = (
+    b"""
 SELECT pg_backend_pid(),
        current_setting('server_version_num')::int,
        current_setting('server_encoding'),
@@ -83,12 +96,16 @@ SELECT pg_backend_pid(),
        coalesce(has_table_privilege(t.oid, 'INSERT'), false)
            AND (SELECT coalesce(bool_or(
                     CASE q.relkind WHEN 'S' THEN has_sequence_privilege(q.oid, 'USAGE') END), false)
-                FROM pg_class q WHERE q.relnamespace = n.oid)
+                FROM pg_class q WHERE q.relnamespace = n.oid),
+       """
+    + SEQUENCE_OF_TABLE.encode()
+    + b"""
 FROM (VALUES ($1::varchar)) wanted (name)
 LEFT JOIN pg_namespace n ON n.nspname = wanted.name
 LEFT JOIN pg_class t
     ON t.relnamespace = n.oid AND t.relname = 'messages' AND t.relkind IN ('r', 'p')
 """
+)
 """What opening asks: who answers, and what is there. It reads catalogs only, which any role may."""
 
 # What the texts below stand for: a schema's name as an identifier, the columns of the server's

@@ -38,6 +38,7 @@ WELL = Facts(
     has_positions=True,
     may_use_positions=True,
     has_notify=False,
+    is_sequence_behind=False,
     rows=10**6,
     analyzed=True,
     autovacuum=True,
@@ -83,6 +84,7 @@ def test_nothing_is_wrong() -> None:
         ({"sql_condition": "on"}, "warning", "sql condition", "RESET message_store.sql_condition"),
         ({"has_positions": False}, "warning", "schema messagedb", "messagedb install"),
         ({"may_use_positions": False}, "warning", "schema messagedb", "GRANT USAGE ON SCHEMA"),
+        ({"is_sequence_behind": True}, "problem", "positions", "SELECT setval("),
         ({"functions": ["get_category_messages/7"]}, "warning", "message db", "own scripts"),
         ({"autovacuum": False}, "warning", "statistics", "RESET (autovacuum_enabled)"),
         ({"survives": False, "waits_for_disk": False}, "warning", "durability", "set both to on"),
@@ -139,6 +141,23 @@ def test_a_role_that_may_not_use_our_schema(command: Command, new_database: NewD
     )
     done = command("--url", user, "consumers", "status")
     assert (done.code, done.err) == (0, "")
+
+
+def test_a_sequence_behind_its_table_is_found_and_the_cure_works(
+    command: Command, new_database: NewDatabase
+) -> None:
+    owner = new_database()
+    user = make_url(owner, user="message_store")
+    assert levels(command, user)["positions"] == "ok"
+    assert command("--url", user, "write", "a-1", "A", "{}").code == 0
+    with psycopg.connect(owner, autocommit=True) as conn:
+        conn.execute("select setval('message_store.messages_global_position_seq', 1, false)")
+        (row,) = [
+            row for row in command("--url", user, "doctor").rows if row["about"] == "positions"
+        ]
+        assert row["level"] == "problem"
+        conn.execute(row["fix"].partition(": ")[2].encode())
+    assert levels(command, user)["positions"] == "ok"
 
 
 def test_a_database_of_another_encoding(command: Command, new_database: NewDatabase) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from messagedb import AsyncClient, Client, ValidationError
@@ -30,9 +32,8 @@ def test_the_repr_of_an_address(conninfo: str, shown: str) -> None:
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_nothing_of_a_client_shows_its_password(kind: type[Client] | type[AsyncClient]) -> None:
-    client = kind(f"postgresql://u:{SECRET}@h/d")
-    for found in (client, *vars(client).values(), vars(client), *map(vars, (client._profile,))):
-        assert SECRET not in repr(found)
+    client: Any = kind(f"postgresql://u:{SECRET}@h/d")
+    assert SECRET not in repr((client, vars(client), vars(client._profile)))
     assert SECRET in str(client._settings.conninfo)
     assert isinstance(client._settings.conninfo, Address)
 

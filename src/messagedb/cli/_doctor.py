@@ -7,6 +7,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from messagedb._sequences import cure
+from messagedb._sql import SEQUENCE_OF_TABLE
+
 Level = Literal["ok", "warning", "problem"]
 
 _INDEXES: Final = ("messages_category", "messages_id", "messages_stream")
@@ -17,7 +20,7 @@ MARK: Final = "messagedb schema revision"
 _LONG_SECONDS: Final = 300
 _MANY_ROWS: Final = 10_000
 
-QUESTION: Final = """
+QUESTION: Final = f"""
 SELECT
     current_setting('server_version_num')::int AS server_version,
     getdatabaseencoding()::text AS encoding,
@@ -30,27 +33,28 @@ SELECT
     pg_backend_pid() AS pid,
     n.oid IS NOT NULL AS has_schema,
     coalesce(has_schema_privilege(n.oid, 'USAGE'), false) AS may_use_schema,
-    c.oid IS NOT NULL AS has_table,
-    coalesce(has_table_privilege(c.oid, 'SELECT'), false) AS may_select,
-    coalesce(has_table_privilege(c.oid, 'INSERT'), false) AS may_insert,
+    t.oid IS NOT NULL AS has_table,
+    coalesce(has_table_privilege(t.oid, 'SELECT'), false) AS may_select,
+    coalesce(has_table_privilege(t.oid, 'INSERT'), false) AS may_insert,
     ARRAY(SELECT p.proname || '/' || p.pronargs FROM pg_proc p WHERE p.pronamespace = n.oid)
         AS functions,
     ARRAY(SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = n.oid
           AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS forbidden,
     ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-          WHERE x.indrelid = c.oid AND x.indisvalid) AS indexes,
+          WHERE x.indrelid = t.oid AND x.indisvalid) AS indexes,
     coalesce(obj_description(f.oid, 'pg_proc'), '') AS mark,
     o.oid IS NOT NULL AS has_positions,
     coalesce(has_schema_privilege(o.relnamespace, 'USAGE')
         AND has_table_privilege(o.oid, 'SELECT')
         AND has_table_privilege(o.oid, 'INSERT')
         AND has_table_privilege(o.oid, 'UPDATE'), false) AS may_use_positions,
-    EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'messagedb_notify')
+    EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgname = 'messagedb_notify')
         AS has_notify,
+    {SEQUENCE_OF_TABLE} AS sequence,
     coalesce(s.n_live_tup, 0) AS rows,
     s.last_analyze IS NOT NULL OR s.last_autoanalyze IS NOT NULL AS analyzed,
     current_setting('autovacuum') = 'on' AND NOT EXISTS (
-        SELECT FROM unnest(c.reloptions) o WHERE o ~* '^autovacuum_enabled=(f|of|n|0)'
+        SELECT FROM unnest(t.reloptions) o WHERE o ~* '^autovacuum_enabled=(f|of|n|0)'
     ) AS autovacuum,
     current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AS survives,
     current_setting('synchronous_commit') <> 'off' AS waits_for_disk,
@@ -62,10 +66,10 @@ SELECT
               WHERE p.database = current_database()), 0) AS prepared_seconds
 FROM (VALUES (%s::text)) AS wanted (name)
 LEFT JOIN pg_namespace n ON n.nspname = wanted.name
-LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'messages'
+LEFT JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = 'messages'
 LEFT JOIN pg_proc f
     ON f.pronamespace = n.oid AND f.proname = 'message_store_version' AND f.pronargs = 0
-LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+LEFT JOIN pg_stat_user_tables s ON s.relid = t.oid
 LEFT JOIN pg_class o
     ON o.relname = 'positions'
     AND o.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'messagedb')
@@ -103,6 +107,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     has_positions: bool
     may_use_positions: bool
     has_notify: bool
+    is_sequence_behind: bool
     rows: int
     analyzed: bool
     autovacuum: bool
@@ -144,7 +149,7 @@ def findings(facts: Facts) -> list[Finding]:
     if facts.has_schema and facts.functions:
         found += _rights(facts)
         if facts.has_table:
-            found += [_indexes(facts), _statistics(facts)]
+            found += [_indexes(facts), _positions(facts), _statistics(facts)]
         found += [_search_path(facts), _condition(facts), _own_schema(facts), _transactions(facts)]
     if facts.refusal and all(each.level != "problem" for each in found):
         found.append(Finding("problem", "client", facts.refusal, "as it says"))
@@ -235,6 +240,13 @@ def _indexes(facts: Facts) -> Finding:
         return Finding("ok", "indexes", "all there and valid")
     fix = "REINDEX them, or have Message DB's own scripts make them: reads walk the whole table"
     return Finding("problem", "indexes", f"missing or invalid: {', '.join(missing)}", fix)
+
+
+def _positions(facts: Facts) -> Finding:
+    if not facts.is_sequence_behind:
+        return Finding("ok", "positions", "new messages come after all that are there")
+    found = "the sequence is behind the table: new messages would get positions that were passed"
+    return Finding("problem", "positions", found, f"as the table's owner: {cure(facts.schema)}")
 
 
 def _statistics(facts: Facts) -> Finding:

@@ -11,6 +11,7 @@ import psycopg
 import typer
 
 from messagedb import Client, MessageDBError, schema
+from messagedb import _sequences as sequences
 from messagedb._conninfo import where
 from messagedb._postgres_errors import cannot_connect
 
@@ -79,6 +80,13 @@ def _asked(url: str, schema: str) -> dict[str, object]:
             names = [column.name for column in cursor.description or ()]
             (row,) = cursor.fetchall()
             known = {"schema": schema, "refusal": "", "libpq_pid": conn.info.backend_pid}
-            return {**dict(zip(names, row, strict=True)), **known}
+            answers: dict[str, object] = {**dict(zip(names, row, strict=True)), **known}
+            sequence, may_select = answers.pop("sequence"), answers["may_select"]
+            positions = None
+            if sequence is not None and may_select and answers["may_use_schema"]:
+                asked = conn.execute(sequences.question(schema, str(sequence)).encode())
+                positions = asked.fetchone()
+            answers["is_sequence_behind"] = bool(positions and sequences.is_behind(positions))
+            return answers
     except psycopg.OperationalError as error:
         raise fail(str(cannot_connect(error, where(url))), ExitCode.UNAVAILABLE) from None
