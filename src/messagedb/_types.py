@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from .consumers.outcomes import HandlerOutcome
     from .messages import Message
+    from .registry import DataInstance
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,11 +38,22 @@ AsyncCall: TypeAlias = Callable[[], Awaitable[R]]
 Call: TypeAlias = Callable[[], R]
 """A function without arguments."""
 
-AsyncHandler: TypeAlias = Callable[..., Awaitable[Any]]
-"""Handles a message: a coroutine function of the message and, if it wants it, the context."""
+MessageGiven: TypeAlias = "DataInstance | Message[Any]"
+"""What a handler is given: an instance of a class of messages, or the message itself."""
 
-Handler: TypeAlias = Callable[..., Any]
-"""Handles a message: a function of the message and, if it wants it, the context."""
+AsyncResult: TypeAlias = "Awaitable[HandlerOutcome | None]"
+"""What a handler of messages gives: a coroutine's, of an outcome or of nothing."""
+
+Result: TypeAlias = "HandlerOutcome | None"
+"""What a handler of messages gives: an outcome or nothing."""
+
+AsyncNamedHandler: TypeAlias = (
+    "Callable[[Message[Any], T], AsyncResult] | Callable[[Message[Any]], AsyncResult]"
+)
+"""Handles messages by their types: a coroutine function of the message and perhaps the context."""
+
+NamedHandler: TypeAlias = "Callable[[Message[Any], T], Result] | Callable[[Message[Any]], Result]"
+"""Handles messages by their types: a function of the message and perhaps the context."""
 
 AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaitable[Any]]
 """Goes around each call of a handler: a coroutine function of the context and of the next one."""

@@ -9,6 +9,7 @@ from messagedb import (
     AsyncClient,
     AsyncConsumer,
     AsyncContext,
+    HandlerOutcome,
     Message,
     NewMessage,
 )
@@ -61,11 +62,12 @@ class Trouble:
     def seen(self) -> list[int]:
         return [n for n, _ in self.calls]
 
-    async def handle(self, message: Message[Any], context: AsyncContext) -> Exception | None:
+    async def handle(self, message: Message[Any], context: AsyncContext) -> HandlerOutcome | None:
         self.calls.append((message.data["n"], context.attempt))
         if message.data["n"] == 1 and self.problem is not None and self.times > 0:
             self.times -= 1
             if self.by == "return":
+                assert isinstance(self.problem, HandlerOutcome)
                 return self.problem
             raise self.problem
         return None

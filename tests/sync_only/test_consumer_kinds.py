@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -87,7 +86,7 @@ def test_a_parked_message_whose_replay_nobody_awaited_stays_parked(
 def test_a_generator_is_no_handler() -> None:
     consumer = Consumer(Client(), "account")
 
-    def generator(message: Message[Any]) -> Iterator[int]:
+    def generator(message: Message[Any]) -> Any:
         yield 1
 
     with pytest.raises(ValidationError, match="is a generator, which nobody would run"):

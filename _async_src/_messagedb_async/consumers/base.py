@@ -26,16 +26,21 @@ from .watching import AsyncWatching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-    from typing import Self
+    from typing import Self, TypeAlias
 
     from messagedb._annotations import Names
-    from messagedb._types import AsyncHandler
+    from messagedb._types import AsyncNamedHandler, AsyncResult, MessageGiven
     from messagedb.consumers.settings import ConsumerSettings
     from messagedb.registry import MessageRegistry
 
     from ..client import AsyncClient
+    from .context import AsyncContext
 
-F = TypeVar("F", bound="AsyncHandler")
+    OfNames: TypeAlias = AsyncNamedHandler[AsyncContext]
+
+F = TypeVar("F", bound="OfNames")
+M = TypeVar("M", bound="MessageGiven")
+R = TypeVar("R", bound="AsyncResult")
 
 
 class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC):
@@ -81,10 +86,15 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         return self._registry
 
     @overload
-    def handler(self, function: F, /) -> F: ...
+    def handler(self, /, *message_types: str) -> Callable[[F], F]: ...
 
     @overload
-    def handler(self, /, *message_types: str) -> Callable[[F], F]: ...
+    def handler(
+        self, function: Callable[[M, AsyncContext], R], /
+    ) -> Callable[[M, AsyncContext], R]: ...
+
+    @overload
+    def handler(self, function: Callable[[M], R], /) -> Callable[[M], R]: ...
 
     def handler(self, /, *arguments: Any) -> Any:
         """Let a coroutine function handle messages: a decorator.
