@@ -115,6 +115,8 @@ class Course:
             self._lease = AsyncLease(self._client, settings.position_name, settings.lease_timeout)
             if not await take(run, self._lease):
                 return
+            # At once: finding its place may take longer than the lease lasts without.
+            self._tasks.append(Task(keep, run, self._lease))
         if not await self._when_there(self._find_place):
             return
         target: int | None = None
@@ -125,8 +127,6 @@ class Course:
             return
         interval = _MEASURE if self._lease is None else self._lease.interval
         self._tasks.append(Task(keep_measuring, run, self._client, self._feed, interval))
-        if self._lease is not None:
-            self._tasks.append(Task(keep, run, self._lease))
         if not settings.transactional:
             # There each position is stored by the loop: two saves at once would be in conflict.
             self._tasks.append(Task(self._saver.keep))
