@@ -9,7 +9,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from messagedb._annotations import names_around
-from messagedb._concurrency_async import Interruptible, Task, is_of_this_half, on_signals
+from messagedb._concurrency_async import CANCELLED, Interruptible, Task, is_of_this_half, on_signals
 from messagedb._settings import check_seconds
 from messagedb._signals import end_process
 from messagedb.consumers.handlers import Handlers
@@ -159,6 +159,8 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         Raises:
             HandlerError: a message could not be handled, and ``on_error`` says to stop, or its
                 handler did. The position is stored before it.
+            BaseException: what a handler raised that is no ``Exception``, such as ``SystemExit``:
+                unchanged. No other attempt is made, and the position is stored before its message.
             PositionConflictError: another consumer stores positions under this identifier, or the
                 position that is stored is none of this store. What is stored stays.
             IncompatibleServerError: something on the server is missing; the text names the cure.
@@ -196,12 +198,14 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         """
         check_seconds("stop_timeout", stop_timeout)
         run = self._begin(None)
-        task = Task(self._run_once, run, None)
+        task = Task(self._run_aside, run)
         try:
             yield self
         finally:
             await self.stop(timeout=stop_timeout)
         await task.result()
+        if run.was_exited is not None:
+            raise run.was_exited
 
     async def stop(self, *, timeout: float = 10.0) -> None:
         """Let the handler in hand finish, store the position, and end. Does nothing if it ended.
@@ -253,7 +257,9 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             run, self._client, self._settings, self._feed(), by_type, catch_all, self._wants
         )
         try:
-            await main.run(lambda: course.go(until))
+            await main.run(lambda: _unless_exited(run, course, until))
+            if run.was_exited is not None:
+                raise run.was_exited
             if main.was_interrupted:
                 raise TimeoutError(self._unfinished)
         except Exception as error:
@@ -263,6 +269,11 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             if isinstance(error, MessageDBError | TimeoutError):
                 log.error("%s: it has stopped: %s", self.name, text_of(error))
             raise
+        except BaseException as error:
+            if error is run.was_exited:
+                run.state = "failed"
+                log.error("%s: it has ended: %s", self.name, reason_of(error))
+            raise
         else:
             run.state = "stopped"
         finally:
@@ -271,6 +282,14 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             run.in_hand = None
             run.end()
             run.finished.set()
+
+    async def _run_aside(self, run: AsyncRun) -> None:
+        """Run beside others, whom what is no ``Exception`` would end with it."""
+        try:
+            await self._run_once(run, None)
+        except BaseException as error:
+            if error is not run.was_exited:
+                raise
 
     async def _stop_by_signal(self, timeout: float, number: int) -> None:
         if not await self._stop_for(timeout, number):
@@ -287,6 +306,16 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
                 log.critical("%s%s", error, " The process is ended." if number else "")
                 return False
         return True
+
+
+async def _unless_exited(run: AsyncRun, course: Course, until: str | None) -> None:
+    """Run it, and keep what is no ``Exception``: raised here, it may never reach who runs it."""
+    try:
+        await course.go(until)
+    except (Exception, CANCELLED):
+        raise
+    except BaseException as error:
+        run.was_exited = error
 
 
 def _check_kind(what: str, function: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from messagedb._concurrency_async import Task
+from messagedb._concurrency_async import CANCELLED, Task
 from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.positions import beyond_head
 from messagedb.consumers.retry import WHILE_AWAY
@@ -90,7 +90,9 @@ class Course:
         run = self._run
         try:
             await self._go(until)
-        except Exception as error:
+        except CANCELLED:
+            raise
+        except BaseException as error:
             run.fail(error)
             raise
         finally:

@@ -25,6 +25,7 @@ class AsyncRun:
         is_stopping: whether no other message is to be begun.
         must_look: whether to ask ``may_go_on`` before the next message.
         failure: why it cannot go on.
+        was_exited: what ended it that is no ``Exception``, to be raised where it was called.
         position: the global position up to which everything is done.
         wake: set when there may be something to look for.
         begun: set when it has its place, and reads.
@@ -42,6 +43,7 @@ class AsyncRun:
         self.is_stopping = False
         self.must_look = False
         self.failure: BaseException | None = None
+        self.was_exited: BaseException | None = None
         self.position: int | None = None
         self.lag: Lag | None = None
         self.lag_time: datetime | None = None

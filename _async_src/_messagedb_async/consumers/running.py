@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from messagedb._concurrency_async import Task, on_signals
+from messagedb._concurrency_async import CANCELLED, Task, on_signals
 from messagedb._settings import check_seconds
 from messagedb._signals import end_process
 from messagedb.consumers.texts import text_of
@@ -123,7 +123,7 @@ class _Host:
                 log.error("%s: it has stopped, too: %s", consumer.name, text_of(error))
             if self._stopping is None:
                 self._stopping = Task(self._stop_all, None)
-            if not isinstance(error, Exception):
+            if isinstance(error, CANCELLED):
                 raise
 
     async def _stop_all(self, number: int | None) -> None:

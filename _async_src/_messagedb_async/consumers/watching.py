@@ -136,10 +136,12 @@ class AsyncWatching(ABC):
         run = self._expect_run()
         if await run.wait_for(position, timeout):
             return
-        if run.failure is not None:
+        # What is no Exception is for whoever runs it.
+        if isinstance(run.failure, Exception):
             raise run.failure
         if run.ended.is_set():
-            raise ValidationError(f"{self.name}: it was stopped before it came to {position}")
+            text = f"{self.name}: it was stopped before it came to {position}"
+            raise ValidationError(text) from run.failure
         raise TimeoutError(
             f"{self.name}: it was at position {run.position} and not at {position} in time "
             f"({run.state}; last error: {self._counts.last_error})"

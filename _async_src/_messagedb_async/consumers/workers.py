@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency_async import Condition, Task
+from messagedb._concurrency_async import CANCELLED, Condition, Task
 from messagedb.consumers.stores import is_bookkeeping
 from messagedb.consumers.window import Window
 
@@ -115,13 +115,14 @@ class AsyncWorkers:
                     self._changed.notify_all()
                 if self._saver.count >= self._saver.kick_at:
                     self._saver.kick()
-        except Exception as error:
-            run.fail(error)
-        except BaseException as error:
-            # One that is interrupted when the run ends is none.
+        except CANCELLED as error:
+            # One that is interrupted when the run ends is no failure.
             if not run.is_stopping:
                 run.fail(error)
             raise
+        except BaseException as error:
+            # Also SystemExit, which the run raises where it was called.
+            run.fail(error)
         finally:
             async with self._changed:
                 self._changed.notify_all()
