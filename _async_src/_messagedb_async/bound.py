@@ -8,6 +8,7 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb import _server as servers
+from messagedb import _transactions as transactions
 from messagedb._concurrency_async import sleep
 from messagedb._postgres_errors import (
     NOTHING_READ,
@@ -78,6 +79,10 @@ class AsyncBoundClient(AsyncOperations):
     def connection(self) -> AsyncConnection[Any]:
         """The caller's connection."""
         return self._conn
+
+    @property
+    def _sees_a_snapshot(self) -> bool:
+        return transactions.sees_a_snapshot(self._conn.isolation_level)
 
     async def _read(self, read: Read) -> list[tuple[Any, ...]]:
         deadline, rollbacks = self._profile.deadline(), 0

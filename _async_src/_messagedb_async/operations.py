@@ -63,6 +63,11 @@ class AsyncOperations(ABC):
     async def _server_facts(self) -> Server: ...
 
     @property
+    def _sees_a_snapshot(self) -> bool:
+        """Whether it is known to see the store as it was when its transaction began."""
+        return False
+
+    @property
     def decimals(self) -> bool:
         """Whether numbers with a fraction are read as Decimals."""
         return self._profile.settings.decimals

@@ -57,7 +57,8 @@ class AsyncModelTables:
         the beginning in the same transaction.
 
         Raises:
-            ValidationError: a name is taken, or the statements make no table. Nothing was changed.
+            ValidationError: a name is taken, or the statements make no table, or an unlogged one.
+                Nothing was changed.
             PositionConflictError: a consumer of this version has just stored its position. The
                 same.
             MessageDBError: a statement failed. The same.
@@ -76,11 +77,13 @@ class AsyncModelTables:
                 return True
             for text in texts:
                 await self._do(transaction, in_place(text, table))
-            if mark.version not in (await self._find(transaction)).tables:
+            made = await self._find(transaction)
+            if mark.version not in made.tables:
                 raise ValidationError(
                     f"the statements of create have not made the table {table}: write CREATE TABLE "
                     f"{{table}} (…) there. {_NOTHING}"
                 )
+            made.check_lasts(mark.version)
             comment = f"COMMENT ON TABLE {table} IS {literal(mark.text)}"
             await self._do(transaction, comment.encode())
             if positions.stored:

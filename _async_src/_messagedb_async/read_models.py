@@ -80,7 +80,8 @@ class AsyncReadModel:
         name: the view's; of a-z, 0-9 and _. The tables are called after it.
         version: the number of what `create` and the handlers make.
         create: the statement that makes the table, or several, as for indexes. ``{table}`` stands
-            for the table.
+            for the table. An unlogged one is refused: a crash of the server would empty it, and
+            leave its position.
         schema: where tables and view are; a name of the same kind.
         position_store: where positions are kept. None for ``TablePositionStore()``; the other kind
             needs no table ``messagedb.positions``, and adds a message to the store for each one

@@ -80,6 +80,10 @@ class AsyncTransaction(AsyncOperations):
         self._state.is_lent = True
         return self._state.conn
 
+    @property
+    def _sees_a_snapshot(self) -> bool:
+        return transactions.sees_a_snapshot(self._state.options.isolation)
+
     async def commit(self) -> None:
         """Commit the transaction, and give its connection back.
 

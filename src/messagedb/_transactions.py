@@ -60,6 +60,11 @@ class TransactionOptions(msgspec.Struct, frozen=True):
     is_fit_for_writes: bool
 
 
+def sees_a_snapshot(isolation: IsolationLevel | None) -> bool:
+    """Whether all reads of a transaction of a level see the store as it was at the first one."""
+    return isolation in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
+
+
 def transaction_options(
     isolation: Any, read_only: Any, timeout: Any, categories: Any
 ) -> TransactionOptions:

@@ -9,7 +9,9 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+import psycopg
 import pytest
+from psycopg import AsyncConnection, IsolationLevel
 
 import messagedb
 from messagedb import (
@@ -302,3 +304,65 @@ async def test_a_client_of_the_other_kind(store_url: str, category: str) -> None
     (other,) = [kind for kind in kinds if kind is not AsyncClient]
     with pytest.raises(ValidationError, match="of the same kind"):
         AsyncEntityStore(other(store_url), category, decider=DECIDER)
+
+
+class Interrupted(AsyncClient):
+    """A client whose next answer to a read comes after something else has happened."""
+
+    meanwhile: Any = None
+
+    async def get_stream_messages(self, *args: Any, **options: Any) -> list[Message[Any]]:
+        page = await super().get_stream_messages(*args, **options)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return page
+
+
+async def test_what_is_loaded_while_it_is_forgotten_is_not_kept(
+    store_url: str, database_url: str, category: str
+) -> None:
+    async with Interrupted(store_url) as client:
+        accounts = AsyncEntityStore(client, category, decider=DECIDER)
+        await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(3)])
+
+        def delete() -> None:
+            with psycopg.connect(database_url) as conn:
+                conn.execute(
+                    "DELETE FROM message_store.messages WHERE stream_name = %s", [f"{category}-1"]
+                )
+            accounts.forget("1")
+
+        client.meanwhile = delete
+        assert await accounts.load("1") == Loaded(Account("", 3, 3), 2)
+        assert await accounts.load("1") == Loaded(Account(), NO_STREAM)
+
+
+@pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
+async def test_a_transaction_that_sees_the_store_as_it_was(
+    client: AsyncClient, conn: AsyncConnection[Any], category: str, level: IsolationLevel
+) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    await client.write_message(f"{category}-1", Deposited(1))
+    await conn.set_isolation_level(level)
+    bound = client.bind(conn)
+    async with client.transaction(isolation=level, read_only=True) as tx:
+        for store in (tx, bound):
+            assert await store.stream_version(f"{category}-1") == 0
+        await accounts.transact("1", Deposit(1))
+        for store in (tx, bound):
+            assert await accounts.bind(store).load("1") == Loaded(Account("", 1, 1), 0)
+    assert await accounts.load("1") == Loaded(Account("", 2, 2), 1)
+
+
+async def test_an_event_counts_as_of_the_beginning_of_its_transaction(
+    client: AsyncClient, category: str
+) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    async with client.transaction() as tx:
+        await client.write_message(f"{category}other-1", Deposited(1))
+        other = await client.get_last_stream_message(f"{category}other-1")
+        assert other is not None
+        await tx.write_message(f"{category}-1", Deposited(1))
+        assert await accounts.load("1", time=other.time) == Loaded(Account(), NO_STREAM)
+    assert await accounts.load("1", time=other.time) == Loaded(Account("", 1, 1), 0)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -18,7 +19,16 @@ from psycopg import AsyncConnection
 
 from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, MessageRegistry, NewMessage
 from messagedb.entities import Loaded, Projection, Snapshots
-from tests._async.accounts import DECIDER, Account, Deposit, Deposited, Opened, Withdrawn
+from tests._async.accounts import (
+    DECIDER,
+    Account,
+    Deposit,
+    Deposited,
+    Ledger,
+    Ledgers,
+    Opened,
+    Withdrawn,
+)
 
 
 def snapshots_of(category: str, interval: int = 3) -> Snapshots[Account]:
@@ -51,7 +61,7 @@ async def test_they_are_stored_at_the_interval(client: AsyncClient, category: st
     assert (first.type, first.metadata) == ("Recorded", None)
     assert first.data["entityData"] == {"owner": "", "balance": 6, "events": 3}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.data["time"])
-    assert set(first.data) == {"entityData", "entityVersion", "time", "streamName"}
+    assert set(first.data) == {"entityData", "entityVersion", "time", "streamName", "lastEventId"}
     assert first.data["streamName"] == f"{category}-1"
 
 
@@ -115,6 +125,11 @@ async def test_a_version_that_is_older_than_the_snapshot(
         {"entityData": [1], "entityVersion": 1},
         {"entityVersion": 1},
         {"entityData": {"balance": 1000}, "entityVersion": 99},
+        {"entityData": {"balance": 1000}, "entityVersion": 2**63 - 1},
+        {"entityData": {"balance": 1000}, "entityVersion": 2**63},
+        {"entityData": {"balance": 1000}, "entityVersion": 1, "lastEventId": str(UUID(int=5))},
+        {"entityData": {"balance": 1000}, "entityVersion": 1, "lastEventId": "x"},
+        {"entityData": {"balance": 1000}, "entityVersion": 1, "lastEventId": None},
     ],
 )
 async def test_one_that_cannot_be_used_is_passed_over(
@@ -328,3 +343,38 @@ async def test_an_encode_that_fails_hinders_nothing(
             assert (await accounts.load("1")).exists
     # Not at each load: after two more events.
     assert caplog.text.count("none of these") == 2
+
+
+async def test_other_events_in_the_place_of_those_of_the_snapshot(
+    client: AsyncClient, category: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    snapshots = snapshots_of(category)
+    accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
+    await client.write_messages(f"{category}-1", [Deposited(100) for _ in range(3)])
+    assert await accounts.load("1") == Loaded(Account("", 300, 3), 2)
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("DELETE FROM message_store.messages WHERE stream_name = %s", [f"{category}-1"])
+    await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(4)])
+    accounts.forget()
+    with caplog.at_level(logging.WARNING, "messagedb.entities"):
+        assert await accounts.load("1") == Loaded(Account("", 4, 4), 3)
+    assert "its last event is not there" in caplog.text
+
+
+async def test_an_encode_that_changes_the_state_changes_nothing_in_memory(
+    client: AsyncClient, category: str
+) -> None:
+    def emptying(ledger: Ledger) -> dict[str, Any]:
+        return {"lines": [ledger.lines.pop(0) for _ in range(len(ledger.lines))]}
+
+    def ledger_of(data: dict[str, Any]) -> Ledger:
+        return Ledger(data["lines"])
+
+    snapshots = Snapshots(Ledger, interval=2, specifier=category, encode=emptying, decode=ledger_of)
+    for _ in range(2):
+        ledgers = AsyncEntityStore(client, category, projection=Ledgers(), snapshots=snapshots)
+        await client.write_messages(f"{category}-1", [Deposited(1), Deposited(2)])
+        loaded = await ledgers.load("1")
+        assert loaded.entity.lines == [1, 2] * ((loaded.version + 1) // 2)
+        assert await ledgers.load("1") == loaded
+    assert await client.stream_version(snapshots.stream_name("1")) == 1

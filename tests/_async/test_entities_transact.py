@@ -484,3 +484,39 @@ async def test_another_client_has_nothing_of_what_is_in_memory(
     async with AsyncClient(url, max_size=1) as other:
         assert await accounts.bind(other).get("1") is None
     assert await accounts.get("1") == Account("", 5, 1)
+
+
+async def test_ids_that_decide_gives_and_that_are_there(client: AsyncClient, category: str) -> None:
+    event = NewMessage("Deposited", {"amount": 5})
+
+    def same(command: Any, account: Account) -> Any:
+        return event if command == 1 else Deposited(1)
+
+    accounts = AsyncEntityStore(
+        client, category, decider=Decider(initial=Account, decide=same, evolve=evolve)
+    )
+    first = await accounts.transact("1", 1)
+    assert (first.entity, first.positions, first.is_repeated) == (Account("", 5, 1), (0,), False)
+    await accounts.transact("1", 2)
+    again = await accounts.transact("1", 1)
+    assert (again.entity, again.version) == (Account("", 6, 2), 1)
+    assert (again.events, again.positions, again.is_repeated) == ((Deposited(5),), (0,), True)
+    assert await accounts.load("1") == Loaded(Account("", 6, 2), 1)
+
+
+async def test_what_is_followed_and_the_name_are_checked(
+    client: AsyncClient, category: str
+) -> None:
+    accounts = AsyncEntityStore(client, category, decider=DECIDER)
+    command = await command_of(client, category)
+    name: Any
+    for name in (5, None, "a\0b", "\ud800"):
+        with pytest.raises(ValidationError, match="name must be a text"):
+            await accounts.transact("1", Deposit(1), following=command, name=name)
+        with pytest.raises(ValidationError, match="name must be a text"):
+            accounts.edit("1", following=command, name=name)
+    following: Any
+    for following in (5, NewMessage("Deposit"), command.id):
+        with pytest.raises(ValidationError, match="following must be the Message"):
+            await accounts.transact("1", Deposit(1), following=following, metadata={"a": 1})
+    assert await client.stream_version(f"{category}-1") == NO_STREAM

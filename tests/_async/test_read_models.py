@@ -406,6 +406,19 @@ async def test_statements_that_fail_leave_nothing(
     assert await sums(client, category, create=several).rebuild()
 
 
+async def test_a_table_that_a_crash_would_empty_is_refused(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    unlogged = sums(client, category, create=SUMS.replace("CREATE", "CREATE UNLOGGED"))
+    with pytest.raises(ValidationError, match="is an UNLOGGED table"):
+        await unlogged.rebuild()
+    assert place.relations() == set()
+    assert await sums(client, category).rebuild()
+    place.do(f"ALTER TABLE {place.schema}.sums_v1 SET UNLOGGED")
+    with pytest.raises(ValidationError, match="SET LOGGED"):
+        await sums(client, category).rebuild()
+
+
 async def test_without_a_right_or_a_schema_the_error_names_the_cure(
     client: AsyncClient, category: str, place: Place
 ) -> None:

@@ -18,7 +18,7 @@ OTHER = Mark(1, "balances", "stream", "account")
 
 def rows(*given: tuple[str, str, Mark | None]) -> Any:
     """Make the rows of relations of ours."""
-    return [(name, kind, mark and mark.text, True, "me") for name, kind, mark in given]
+    return [(name, kind, mark and mark.text, True, "me", False) for name, kind, mark in given]
 
 
 def test_names_are_qualified_and_quoted() -> None:
@@ -152,7 +152,7 @@ def test_the_current_version_is_not_dropped() -> None:
 
 
 def test_a_view_is_given_back_to_its_owner_with_its_grants() -> None:
-    before = found_in(NAMES, [("balances", "v", OTHER.text, False, 'o"wner')]).view
+    before = found_in(NAMES, [("balances", "v", OTHER.text, False, 'o"wner', False)]).view
     grants = [Grant("SELECT", None, False), Grant("UPDATE", "a b", True)]
     assert view_texts(NAMES, MARK, before, grants)[1:] == [
         'GRANT SELECT ON "public"."balances" TO PUBLIC',

@@ -85,6 +85,7 @@ class AsyncAppender(Generic[S]):
                 written.
         """
         store = self._store
+        times_forgotten = self._loader.cache.times_forgotten
         name = self._loader.stream_name(id)
         messages = new_messages(store.registry, events, name, cause, decimals=store.decimals)
         raw = self._applier.takes_raw(messages)
@@ -105,7 +106,7 @@ class AsyncAppender(Generic[S]):
                     return before
             raise
         if cause.gives_ids or raw or positions != [message.position for message in made]:
-            return await self._read_back(id, entry, positions, cause)
+            return await self._read_back(id, entry, positions, cause, times_forgotten)
         return Appended(state, positions[-1], self._decoded(made), tuple(positions))
 
     async def before(self, id: str, cause: Cause) -> Appended[S] | None:
@@ -134,7 +135,12 @@ class AsyncAppender(Generic[S]):
         )
 
     async def _read_back(
-        self, id: str, entry: Entry[S], positions: list[int], cause: Cause
+        self,
+        id: str,
+        entry: Entry[S],
+        positions: list[int],
+        cause: Cause,
+        times_forgotten: int,
     ) -> Appended[S]:
         """What the events that were written, or were there, have made of the entity."""
         first, last = min(positions), max(positions)
@@ -152,8 +158,8 @@ class AsyncAppender(Generic[S]):
             # decide has given ids of its own, which were there.
             return await self._made_before(id, cause, stored)
         state = self._applier.apply(self._applier.own(entry.entity), stored)
-        new = Entry(state, last, entry.snapshot_version)
-        self._loader.cache.put(id, new)
+        new = Entry(state, last, entry.snapshot_version, stored[-1].id)
+        self._loader.cache.put(id, new, times_forgotten)
         return Appended(self._applier.own(state), last, self._decoded(stored), tuple(positions))
 
     def _as_stored(

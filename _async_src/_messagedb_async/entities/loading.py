@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import msgspec
+
 from messagedb.entities.arguments import entity_stream
 from messagedb.entities.cache import EntityCache, Entry
 from messagedb.errors import MessageDecodeError
@@ -66,6 +68,7 @@ class AsyncLoader(Generic[S]):
     async def current(self, id: str) -> Entry[S]:
         """The newest state, with nothing read twice. What it holds is shared: see ``own``."""
         stream_name = self.stream_name(id)
+        times_forgotten = self.cache.times_forgotten
         entry = self.cache.get(id)
         if entry is None:
             entry = await self._from_start(id, stream_name, None)
@@ -73,7 +76,7 @@ class AsyncLoader(Generic[S]):
             entry = await self._forward(entry, stream_name, None)
         if self._snapshots is not None and self._stores_snapshots:
             entry = await self._stored(self._snapshots, id, entry)
-        self.cache.put(id, entry)
+        self.cache.put(id, entry, times_forgotten)
         return entry
 
     async def as_of_version(self, id: str, version: int) -> Entry[S]:
@@ -129,10 +132,10 @@ class AsyncLoader(Generic[S]):
         page = await self._store.get_stream_messages(
             stream_name, position=entry.version, batch_size=size + 1
         )
-        if not page or page[0].position != entry.version:
+        if not page or page[0].position != entry.version or entry.last_id not in (None, page[0].id):
             log.warning(
-                "the snapshot of %s is of version %s, which the stream does not have: "
-                "all events are read",
+                "the snapshot of %s is of version %s, and its last event is not there in the "
+                "stream: all events are read",
                 stream_name,
                 entry.version,
             )
@@ -140,7 +143,7 @@ class AsyncLoader(Generic[S]):
         rest = page[1:]
         if rest:
             state = self._applier.apply(entry.entity, rest)
-            entry = Entry(state, rest[-1].position, entry.snapshot_version)
+            entry = Entry(state, rest[-1].position, entry.snapshot_version, rest[-1].id)
         return entry if len(rest) < size else await self._read(entry, stream_name, up_to)
 
     async def _forward(self, entry: Entry[S], stream_name: str, up_to: int | None) -> Entry[S]:
@@ -162,7 +165,7 @@ class AsyncLoader(Generic[S]):
             state = self._applier.own(entry.entity) if shared else entry.entity
             shared = False
             state = self._applier.apply(state, page)
-            entry = Entry(state, page[-1].position, entry.snapshot_version)
+            entry = Entry(state, page[-1].position, entry.snapshot_version, page[-1].id)
             if len(page) < size:
                 break
         return entry
@@ -173,7 +176,7 @@ class AsyncLoader(Generic[S]):
             return entry
         try:
             message = snapshots.message_of(
-                entry.entity, entry.version, self.stream_name(id), decimals=self._store.decimals
+                entry, self._applier.own, self.stream_name(id), decimals=self._store.decimals
             )
             await self._store.write_message(snapshots.stream_name(id), message)
         except Exception as error:  # also of the user's own encode
@@ -184,4 +187,4 @@ class AsyncLoader(Generic[S]):
                 snapshots.interval,
                 error,
             )
-        return Entry(entry.entity, entry.version, entry.version)
+        return msgspec.structs.replace(entry, snapshot_version=entry.version)

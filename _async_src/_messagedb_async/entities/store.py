@@ -17,7 +17,7 @@ from messagedb.entities.arguments import (
     check_store,
 )
 from messagedb.entities.cache import EntityCache
-from messagedb.entities.causes import Cause, key_of
+from messagedb.entities.causes import cause_of, key_of
 from messagedb.entities.decider import Decider
 from messagedb.entities.projection import Applier, Projection, projection_of
 from messagedb.entities.results import Loaded, Transacted
@@ -159,7 +159,8 @@ class AsyncEntityStore(Generic[S, C]):
         """Give the same entities in a transaction, or with whatever else has the operations.
 
         It begins with what is in memory here; what it loads and writes itself it keeps to itself,
-        as nobody knows yet whether it will be committed, and it stores no snapshots. Use it for one
+        as nobody knows yet whether it will be committed, and it stores no snapshots. In REPEATABLE
+        READ and SERIALIZABLE, which see the store as it was, it begins with nothing. Use it for one
         transaction; after the rollback of a savepoint bind again.
 
         Args:
@@ -167,8 +168,11 @@ class AsyncEntityStore(Generic[S, C]):
         """
         check_store(store, AsyncOperations)
         bound = copy(self)
-        # Another client may be of another database.
-        ours = store._profile is self._client._profile  # pyright: ignore[reportPrivateUsage]
+        # Another client may be of another database, and what is in memory newer than a snapshot.
+        ours = (
+            store._profile is self._client._profile  # pyright: ignore[reportPrivateUsage]
+            and not store._sees_a_snapshot  # pyright: ignore[reportPrivateUsage]
+        )
         cache = EntityCache(sys.maxsize, self._loader.cache if ours else None)
         bound._use(store, cache, stores_snapshots=False)
         return bound
@@ -196,8 +200,9 @@ class AsyncEntityStore(Generic[S, C]):
             id: the part of the stream's name after the category.
             version: as it was with the event at this position as its last; the newest state where
                 there are fewer events. Nothing of it is kept in memory.
-            time: as it was at this moment by the server's clock, aware of its time zone: before the
-                first event that was written later. All events up to then are read.
+            time: the state before the first event whose time is later, aware of its time zone. The
+                server gives an event the time at which its transaction began. All events up to then
+                are read.
 
         Raises:
             ValidationError: both were given, or a time without a time zone. Nothing was sent.
@@ -220,7 +225,10 @@ class AsyncEntityStore(Generic[S, C]):
         return await self._client.stream_version(self.stream_name(id)) != NO_STREAM
 
     def forget(self, id: str | UUID | None = None) -> None:
-        """Drop an entity from memory, or all of them: after messages were deleted, as in tests."""
+        """Drop an entity from memory, or all of them: after messages were deleted, as in tests.
+
+        What is being loaded in this moment is given to its caller, and not kept.
+        """
         self._loader.cache.forget(None if id is None else str(id))
 
     async def transact(
@@ -280,7 +288,7 @@ class AsyncEntityStore(Generic[S, C]):
                 "this entity store has a projection only, and nothing that decides: give it a "
                 "decider, or use edit(). Nothing was sent."
             )
-        cause = Cause(following, name, metadata, key_of(id, command, self.registry))
+        cause = cause_of(following, name, metadata, key_of(id, command, self.registry))
         attempt = 0
         while True:
             entry = await self._loader.current(entity)
@@ -343,7 +351,7 @@ class AsyncEntityStore(Generic[S, C]):
         """
         key = self._key(id)
         self._check_writable()
-        cause = Cause(following, name, metadata)
+        cause = cause_of(following, name, metadata)
         return AsyncEditing(self._loader, self._appender, self._applier, key, cause)
 
     def _check_writable(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,12 @@ def check_options(category: Any, decider: Any, projection: Any, batch_size: Any)
         if given is not None and not isinstance(given, cls):
             article = "an instance of the class" if isinstance(given, type) else f"a {cls.__name__}"
             raise ValidationError(f"{what} must be {article}, not {given!r}. Nothing was sent.")
+    if decider is not None and inspect.iscoroutinefunction(decider.decide):
+        raise ValidationError(
+            "decide must be a plain function, and not async: it may be called several times, and "
+            "does nothing else than decide. Read what it needs before, and give it in the command. "
+            "Nothing was sent."
+        )
 
 
 def check_attempts(max_attempts: Any) -> None:

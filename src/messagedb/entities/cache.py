@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -22,6 +23,8 @@ class Entry(msgspec.Struct, Generic[S], frozen=True, gc=False):
     """The position of the last event in it, ``NO_STREAM`` for none."""
     snapshot_version: int = NO_STREAM
     """The version of the newest snapshot that is known of."""
+    last_id: UUID | None = None
+    """The id of the last event in it; None for none, and where it is not known."""
 
 
 class EntityCache(Generic[S]):
@@ -42,6 +45,7 @@ class EntityCache(Generic[S]):
         self._under = under
         self._entries: OrderedDict[str, Entry[S]] = OrderedDict()
         self._forgotten: set[str] = set()
+        self._times_forgotten = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -59,9 +63,19 @@ class EntityCache(Generic[S]):
                 return None
         return self._under.get(id)
 
-    def put(self, id: str, entry: Entry[S]) -> None:
-        """Keep an entry, unless a newer one is there."""
+    @property
+    def times_forgotten(self) -> int:
+        """How often something was dropped: asked before an entry is read that is to be kept."""
+        return self._times_forgotten
+
+    def put(self, id: str, entry: Entry[S], times_forgotten: int) -> None:
+        """Keep an entry, unless a newer one is there, or it was read before something was dropped.
+
+        What is read while messages are deleted may hold some of them.
+        """
         with self._lock:
+            if times_forgotten != self._times_forgotten:
+                return
             known = self._entries.get(id)
             if known is not None and known.version > entry.version:
                 return
@@ -73,6 +87,7 @@ class EntityCache(Generic[S]):
     def forget(self, id: str | None = None) -> None:
         """Drop the entry of an entity, or all."""
         with self._lock:
+            self._times_forgotten += 1
             if id is None:
                 self._entries.clear()
                 self._under = None

@@ -109,6 +109,31 @@ class Cause(msgspec.Struct, frozen=True):
         )
 
 
+def cause_of(
+    following: Message[Any] | None,
+    name: str,
+    metadata: Mapping[str, Any] | msgspec.Struct | None,
+    key: Key | None = None,
+) -> Cause:
+    """What events are written because of, checked.
+
+    Raises:
+        ValidationError: the message is none, or the name is no text. Nothing was sent.
+    """
+    given: Any = following
+    if given is not None and not isinstance(given, Message):
+        raise ValidationError(
+            f"following must be the Message that was read, such as context.message, not "
+            f"{type(given).__name__}. Nothing was sent."
+        )
+    if not _is_text(name):
+        raise ValidationError(
+            f"name must be a text, without NUL and lone surrogates, not {name!r:.80}. Nothing was "
+            "sent."
+        )
+    return Cause(following, name, metadata, key)
+
+
 def key_of(id: Any, command: Any, registry: MessageRegistry) -> Key | None:
     """The key of a command, None for a command without.
 
@@ -119,7 +144,7 @@ def key_of(id: Any, command: Any, registry: MessageRegistry) -> Key | None:
     if id is None:
         return None
     text = str(id) if isinstance(id, UUID) else id
-    if not isinstance(text, str) or not text or "\0" in text or not _is_unicode(text):
+    if not text or not _is_text(text):
         raise ValidationError(
             f"id must be the key of the command, a text that is not empty (without NUL and lone "
             f"surrogates) or a UUID, not {id!r:.80}. Nothing was sent."
@@ -134,9 +159,11 @@ def _names_of(command: object, registry: MessageRegistry) -> tuple[str, ...]:
     return registry.names_of(cls) if cls in registry else (cls.__name__,)
 
 
-def _is_unicode(text: str) -> bool:
+def _is_text(value: Any) -> bool:
+    if not isinstance(value, str) or "\0" in value:
+        return False
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from uuid import UUID
 
 import msgspec
 
+from .._arguments import LAST_POSITION
 from .._json import decode_object, encode_object
 from ..errors import MessageDecodeError, ValidationError
 from ..expected_version import NO_STREAM
@@ -24,17 +26,19 @@ __all__ = ["Snapshots"]
 S = TypeVar("S")
 
 _RECORDED = "Recorded"
-_STREAM = "streamName"  # a key of ours, which Eventide passes over
+# Keys of ours, which Eventide passes over.
+_STREAM = "streamName"
+_EVENT = "lastEventId"
 
 
 class Snapshots(Generic[S]):
     """How the state of entities is stored now and then, so that not all events need be read.
 
     In stream ``<entityClass><specifier>:snapshot-<id>``, messages of type ``Recorded`` with
-    ``{"entityData": {…}, "entityVersion": n, "time": "…"}``, and the stream of the events: a Ruby
-    service can use them, and the other way round. (For that the state's keys have to be camelCase:
-    ``rename="camel"``.) Only the last one of a stream is looked at, so older ones may be deleted at
-    any time, and all of them, too: they can be made again of the events.
+    ``{"entityData": {…}, "entityVersion": n, "time": "…"}``, and the stream and the last id of the
+    events: a Ruby service can use them, and the other way round. (For that the state's keys have to
+    be camelCase: ``rename="camel"``.) Only the last one of a stream is looked at, so older ones may
+    be deleted at any time, and all of them, too: they can be made again of the events.
 
     When the class of the state changes so that an older snapshot would be read as something wrong,
     give another *specifier*; also where entities of two categories have one class. One that does
@@ -85,13 +89,13 @@ class Snapshots(Generic[S]):
         return version - snapshot_version >= self.interval
 
     def message_of(
-        self, state: S, version: int, entity_stream: str, *, decimals: bool
+        self, entry: Entry[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool
     ) -> NewMessage:
         """Make the message that stores a state.
 
         Args:
-            state: of the entity.
-            version: the position of its last event.
+            entry: the state, and its version.
+            copy: gives a copy of a state, which *encode* may change.
             entity_stream: the stream of its events.
             decimals: whether the client reads fractions as Decimals.
 
@@ -99,8 +103,9 @@ class Snapshots(Generic[S]):
             ValidationError: the state cannot be stored, or would not be read back as the same.
                 Nothing was sent.
         """
+        state = entry.entity
         try:
-            encoded: Any = self._encoded(state)
+            encoded: Any = self._encoded(state if self._encode is None else copy(state))
         except TypeError as error:
             raise ValidationError(
                 f"the state cannot be stored as a snapshot ({error}): make it a Struct or a "
@@ -121,10 +126,12 @@ class Snapshots(Generic[S]):
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         data: dict[str, Any] = {
             "entityData": encoded,
-            "entityVersion": version,
+            "entityVersion": entry.version,
             "time": time,
             _STREAM: entity_stream,
         }
+        if entry.last_id is not None:
+            data[_EVENT] = str(entry.last_id)
         return NewMessage(_RECORDED, data)
 
     def entry_of(self, message: Message[Any], entity_stream: str) -> Entry[S]:
@@ -139,7 +146,11 @@ class Snapshots(Generic[S]):
         values = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
         version = values.get("entityVersion", values.get("entity_version"))
         encoded = values.get("entityData", values.get("entity_data"))
-        if not isinstance(version, int) or isinstance(version, bool) or version <= NO_STREAM:
+        if (
+            not isinstance(version, int)
+            or isinstance(version, bool)
+            or not NO_STREAM < version <= LAST_POSITION
+        ):
             raise self._unusable(message, f"its entityVersion is {version!r}")
         if values.get(_STREAM, entity_stream) != entity_stream:
             raise self._unusable(
@@ -154,7 +165,11 @@ class Snapshots(Generic[S]):
         except Exception as error:
             reason = f"its entityData does not fit {self._entity.__qualname__} ({error})"
             raise self._unusable(message, reason) from error
-        return Entry(state, version, version)
+        try:
+            last_id = None if _EVENT not in values else UUID(values[_EVENT])
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._unusable(message, f"its {_EVENT} is {values[_EVENT]!r}") from error
+        return Entry(state, version, version, last_id)
 
     def _encoded(self, state: S) -> Any:
         if self._encode is not None:

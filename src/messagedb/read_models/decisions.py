@@ -23,7 +23,7 @@ whoever waits for it, new readers would wait as well."""
 RELATIONS: Final = b"""
 SELECT c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class'),
        c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user),
-       pg_get_userbyid(c.relowner)::text
+       pg_get_userbyid(c.relowner)::text, c.relpersistence = 'u'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1::text
   AND (c.relname = $2::text OR left(c.relname, length($2::text) + 2) = $2::text || '_v')
@@ -77,6 +77,7 @@ class Relation(msgspec.Struct, frozen=True):
     mark: Mark | None
     is_own: bool
     owner: str
+    is_unlogged: bool = False
 
     @property
     def what(self) -> str:
@@ -142,7 +143,22 @@ class Found(msgspec.Struct, frozen=True):
                 f"{name} was made as '{table.mark.text}', and is now asked for as '{mark.text}'. "
                 "Nothing was changed. Give the read model the next version."
             )
+        self.check_lasts(mark.version)
         return True
+
+    def check_lasts(self, version: int) -> None:
+        """Refuse a table that a crash of the server empties, while its position stays.
+
+        Raises:
+            ValidationError: it is unlogged. Nothing was changed.
+        """
+        if self.tables[version].is_unlogged:
+            name = self.names.table_of(version)
+            raise ValidationError(
+                f"{name} is an UNLOGGED table: a crash of the server empties it, and the position "
+                "stays, so that what it held would be missing in silence. Nothing was changed. "
+                "Leave UNLOGGED out of create, or ALTER TABLE … SET LOGGED."
+            )
 
     def to_drop(self, version: int) -> Mark | None:
         """The mark of a version whose table may be dropped; None if there is no table.
@@ -168,11 +184,11 @@ def found_in(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> Found:
     """What the rows of RELATIONS say."""
     view: Relation | None = None
     tables: dict[int, Relation] = {}
-    for name, kind, comment, is_own, owner in rows:
+    for name, kind, comment, is_own, owner, is_unlogged in rows:
         mark = mark_in(comment)
         if mark is not None and mark.name != names.name:
             mark = None
-        relation = Relation(name, kind, mark, is_own, owner)
+        relation = Relation(name, kind, mark, is_own, owner, is_unlogged)
         if name == names.name:
             view = relation
         elif (version := names.version_in(name)) is not None:
