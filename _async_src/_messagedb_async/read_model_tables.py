@@ -38,12 +38,16 @@ class AsyncModelTables:
     Args:
         client: whose database.
         names: the model's.
+        readers: the roles that may read the view.
     """
 
-    def __init__(self, client: AsyncClient, names: ModelNames) -> None:
+    def __init__(
+        self, client: AsyncClient, names: ModelNames, readers: tuple[str, ...] = ()
+    ) -> None:
         self._client = client
         self._names = names
-        self._schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+        self._readers = readers
+        self._schema = names.store
 
     async def find(self) -> Found:
         """Find out what is there."""
@@ -111,6 +115,8 @@ class AsyncModelTables:
             found.check_view()
             current = found.current
             if current == mark.version:
+                if self._readers:
+                    await self._let_read(transaction)
                 return True
             if current is not None and current > mark.version and not go_back:
                 return False
@@ -124,7 +130,7 @@ class AsyncModelTables:
                 # Default privileges may give what was taken from the old view.
                 for grant in await self._grants(transaction):
                     await self._do(transaction, grant.taken(view).encode())
-            for text in view_texts(names, mark, found.view, grants):
+            for text in view_texts(names, mark, found.view, grants, self._readers):
                 await self._do(transaction, text.encode())
         return True
 
@@ -155,6 +161,11 @@ class AsyncModelTables:
             if positions.stored:
                 await positions.save_in(transaction, 0)
         return True
+
+    async def _let_read(self, transaction: AsyncTransaction) -> None:
+        """Let those read the view who do not yet."""
+        for grant in decisions.reader_grants(self._readers, await self._grants(transaction)):
+            await self._do(transaction, grant.given(self._names.view).encode())
 
     def _positions(self, mark: Mark) -> AsyncPositions:
         name = self._names.position_name_of(mark)
@@ -202,6 +213,11 @@ class AsyncModelTables:
         state = transaction._state  # pyright: ignore[reportPrivateUsage]
         if state.is_out_of_time(error) or is_lost(error, state.conn.closed):
             return state.explained(error, _NOTHING)
+        if error.sqlstate == "42704" and self._readers:
+            return IncompatibleServerError(
+                f"one of the readers {', '.join(map(repr, self._readers))} is no role of the "
+                f"server ({first_line(error)}). {_NOTHING} Create it, or leave it out."
+            )
         if error.sqlstate in ("3F000", "42501"):
             return IncompatibleServerError(
                 f"the role may not do it in the schema {self._names.schema!r} "

@@ -16,6 +16,7 @@ from messagedb.errors import MessageDBError, TransactionTimeoutError, Validation
 from messagedb.read_models.names import (
     check_names,
     check_position_store,
+    check_readers,
     check_version,
     create_texts,
     in_place,
@@ -82,7 +83,11 @@ class AsyncReadModel:
         create: the statement that makes the table, or several, as for indexes. ``{table}`` stands
             for the table. An unlogged one is refused: a crash of the server would empty it, and
             leave its position.
-        schema: where tables and view are; a name of the same kind.
+        schema: where tables and view are; a name of the same kind. Where the database has several
+            stores, each needs a name or a schema of its own.
+        readers: roles that may read the view: it is granted to them when it is made, and to those
+            that lack it when the model runs. They need USAGE on `schema`, too, which everybody has
+            on ``public``.
         position_store: where positions are kept. None for ``TablePositionStore()``; the other kind
             needs no table ``messagedb.positions``, and adds a message to the store for each one
             that is handled.
@@ -112,6 +117,7 @@ class AsyncReadModel:
         version: int,
         create: str | Iterable[str],
         schema: str = "public",
+        readers: Iterable[str] = (),
         position_store: StreamPositionStore | TablePositionStore | None = None,
         batch_size: int = 1000,
         poll_interval: float = 0.1,
@@ -126,7 +132,9 @@ class AsyncReadModel:
         notify: bool = False,
         lease_timeout: float | None = 10.0,
     ) -> None:
-        self._names = names = check_names(schema, name, version)
+        settings = client._profile.settings  # pyright: ignore[reportPrivateUsage]
+        self._names = names = check_names(schema, name, version, settings.schema)
+        roles = check_readers(readers)
         store = TablePositionStore() if position_store is None else position_store
         self._mark = made_mark(names, version, check_position_store(store), category)
         self._texts = create_texts(create)
@@ -149,13 +157,13 @@ class AsyncReadModel:
             notify=notify,
             lease_timeout=lease_timeout,
         )
-        if client._profile.settings.max_size < 2:  # pyright: ignore[reportPrivateUsage]
+        if settings.max_size < 2:
             raise ValidationError(
                 "a read model needs two connections of the client at once: give it a max_size of 2 "
                 "or more. Nothing was sent."
             )
         self.handler = self._consumer.handler
-        self._tables = AsyncModelTables(client, names)
+        self._tables = AsyncModelTables(client, names, roles)
         self._showing: _Showing | None = None
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import psycopg
@@ -22,7 +22,9 @@ from messagedb import (
     ServerError,
     StreamPositionStore,
     ValidationError,
+    schema,
 )
+from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually, sleep
 
 SUMS = "CREATE TABLE {table} (stream text PRIMARY KEY, total bigint NOT NULL)"
@@ -305,35 +307,35 @@ async def test_a_name_that_is_taken_meanwhile_is_left_alone(
 async def test_grants_and_owner_of_the_view_stay(
     client: AsyncClient, category: str, place: Place
 ) -> None:
-    schema, reader, owner = place.schema, f"r_{place.schema}", f"o_{place.schema}"
+    name, reader, owner = place.schema, f"r_{place.schema}", f"o_{place.schema}"
     for role in (reader, owner):
         place.do(f"CREATE ROLE {role}")
-        place.do(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}")
+        place.do(f"GRANT USAGE, CREATE ON SCHEMA {name} TO {role}")
     try:
         place.do(
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {schema}"
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {name}"
             " GRANT UPDATE, SELECT ON TABLES TO PUBLIC"
         )
         place.do(f"GRANT {owner} TO message_store")
         await note(client, category, {"a": 1})
         await sums(client, category, 1).rebuild()
-        place.do(f"REVOKE UPDATE ON {schema}.sums FROM PUBLIC")
-        place.do(f"GRANT SELECT, DELETE ON {schema}.sums TO {reader} WITH GRANT OPTION")
-        place.do(f"ALTER VIEW {schema}.sums OWNER TO {owner}")
+        place.do(f"REVOKE UPDATE ON {name}.sums FROM PUBLIC")
+        place.do(f"GRANT SELECT, DELETE ON {name}.sums TO {reader} WITH GRANT OPTION")
+        place.do(f"ALTER VIEW {name}.sums OWNER TO {owner}")
         grants = (
             "SELECT grantee, privilege_type, is_grantable FROM information_schema.table_privileges"
-            f" WHERE table_schema = '{schema}' AND table_name = 'sums'"
+            f" WHERE table_schema = '{name}' AND table_name = 'sums'"
             f" AND grantee IN ('PUBLIC', '{reader}') ORDER BY 1, 2"
         )
         before = place.do(grants)
         assert len(before) == 3
-        place.do(f"REVOKE ALL ON {schema}.sums_v1 FROM PUBLIC")
+        place.do(f"REVOKE ALL ON {name}.sums_v1 FROM PUBLIC")
         await sums(client, category, 2).rebuild()
         assert place.do(grants) == before
         assert place.do(
-            f"SELECT viewowner FROM pg_views WHERE schemaname = '{schema}' AND viewname = 'sums'"
+            f"SELECT viewowner FROM pg_views WHERE schemaname = '{name}' AND viewname = 'sums'"
         ) == [(owner,)]
-        place.do(f"REVOKE ALL ON {schema}.sums_v2 FROM PUBLIC")
+        place.do(f"REVOKE ALL ON {name}.sums_v2 FROM PUBLIC")
         place.do(f"SET ROLE {reader}")
         assert place.rows() == [(1, "a", 1)]
     finally:
@@ -343,9 +345,86 @@ async def test_grants_and_owner_of_the_view_stay(
             place.do(f"DROP OWNED BY {role}")
             place.do(f"DROP ROLE {role}")
         place.do(
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {schema}"
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {name}"
             " REVOKE UPDATE, SELECT ON TABLES FROM PUBLIC"
         )
+
+
+async def test_readers_that_are_named_may_read_the_view(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    name, reader, other = place.schema, f"r_{place.schema}", f"s_{place.schema}"
+    for role in (reader, other):
+        place.do(f"CREATE ROLE {role}")
+        place.do(f"GRANT USAGE ON SCHEMA {name} TO {role}")
+    try:
+        await note(client, category, {"a": 1})
+        await sums(client, category, 1, readers=reader).rebuild()
+        place.do(f"SET ROLE {reader}")
+        assert place.rows() == [("a", 1)]
+        place.do("RESET ROLE")
+        # The view is there already, and goes on to the next version.
+        await sums(client, category, 1, readers=[reader, other]).rebuild()
+        await sums(client, category, 2, readers=[reader, other]).rebuild()
+        for role in (reader, other):
+            place.do(f"SET ROLE {role}")
+            assert place.rows() == [(1, "a", 1)]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                place.rows("sums_v2")
+            place.do("RESET ROLE")
+        with pytest.raises(IncompatibleServerError, match="is no role"):
+            await sums(client, category, 2, readers="nobody_here").rebuild()
+        assert place.rows() == [(1, "a", 1)]
+    finally:
+        place.do("RESET ROLE")
+        for role in (reader, other):
+            place.do(f"DROP OWNED BY {role}")
+            place.do(f"DROP ROLE {role}")
+
+
+async def test_two_stores_of_a_database_share_no_model(
+    new_database: Callable[..., str], category: str
+) -> None:
+    owner = new_database(install=False)
+    for tenant in ("tenant_a", "tenant_b"):
+        schema.install(owner, schema=tenant)
+    with psycopg.connect(owner, autocommit=True) as conn:
+        conn.execute("create schema models; grant all on schema models to message_store")
+        for tenant in ("tenant_a", "tenant_b"):
+            conn.execute(f"create schema {tenant}_models".encode())
+            conn.execute(f"grant all on schema {tenant}_models to message_store".encode())
+    url = make_url(owner, user="message_store")
+    async with (
+        AsyncClient(url, schema="tenant_a") as first,
+        AsyncClient(url, schema="tenant_b") as second,
+    ):
+        await note(first, category, {"a": 500})
+        await note(second, category, {"a": 3})
+        assert await sums(first, category, schema="models").rebuild()
+        for version in (1, 2):
+            model = sums(second, category, version, schema="models")
+            with pytest.raises(ValidationError, match="another store of this database"):
+                await model.rebuild()
+            assert await model.current_version() is None
+            assert await model.versions() == []
+            with pytest.raises(ValidationError, match="another store of this database"):
+                await model.drop_version(1)
+        assert await sums(first, category, schema="tenant_a_models").rebuild()
+        assert await sums(second, category, schema="tenant_b_models").rebuild()
+    with psycopg.connect(owner, autocommit=True) as conn:
+        for view, total in (("models", 500), ("tenant_a_models", 500), ("tenant_b_models", 3)):
+            rows = conn.execute(f"select stream, total from {view}.sums".encode()).fetchall()
+            assert rows == [("a", total)]
+
+
+async def test_an_embedded_store_has_models_without_another_role(category: str) -> None:
+    async with AsyncClient("embedded:") as embedded:
+        await note(embedded, category, {"a": 2})
+        model = sums(embedded, category, schema="public")
+        assert await model.rebuild()
+        async with embedded.transaction(read_only=True) as transaction:
+            cursor = await transaction.connection.execute("select total from public.sums")
+            assert await cursor.fetchall() == [(2,)]
 
 
 async def test_a_swap_waits_for_a_reader_in_a_transaction_and_others_read_on(
@@ -423,9 +502,9 @@ async def test_without_a_right_or_a_schema_the_error_names_the_cure(
     client: AsyncClient, category: str, place: Place
 ) -> None:
     place.do(f"REVOKE CREATE ON SCHEMA {place.schema} FROM message_store")
-    for schema in (place.schema, "nowhere"):
+    for name in (place.schema, "nowhere"):
         with pytest.raises(IncompatibleServerError, match="grant CREATE and USAGE"):
-            await sums(client, category, schema=schema).rebuild()
+            await sums(client, category, schema=name).rebuild()
     assert place.relations() == set()
 
 

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from psycopg import Connection, sql
 
-from messagedb.schema._notify import CHANNEL
+from messagedb.schema._notify import channel_of
 from tests.conformance.calls import TABLES, Databases, Pair
 from tests.support import genuine
 
+CHANNEL = channel_of("message_store")
 NewDatabase = Callable[..., str]
 
 

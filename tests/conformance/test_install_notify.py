@@ -73,12 +73,14 @@ def test_two_message_dbs_of_one_database(fresh_url: str, heard: Heard) -> None:
     schema.install(fresh_url, schema="other")
     assert schema.install_notify(fresh_url) is True
     assert schema.install_notify(fresh_url, schema="other") is True
-    write = "select other.write_message(gen_random_uuid()::varchar, 'b-1', 'T', '{}')"
-    query(fresh_url, write)
+    write = "insert into {}.messages (stream_name, type, position) values ('b-1', 'T', 0)"
+    query(fresh_url, write.format("other"))
+    assert heard() == []  # it has a channel of its own
+    assert schema.remove_notify(fresh_url, schema="other") is True
+    query(fresh_url, write.format("message_store"))
     assert heard() == ["b"]
+    assert schema.install_notify(fresh_url, schema="other") is True
     assert schema.remove_notify(fresh_url) is True
-    query(fresh_url, write)
-    assert heard() == ["b"]
     assert query(fresh_url, FUNCTIONS) == [(1,)]
     assert schema.remove_notify(fresh_url, schema="other") is True
     assert query(fresh_url, FUNCTIONS) == [(0,)]

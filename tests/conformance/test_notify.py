@@ -7,10 +7,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 
 from messagedb import Client, NewMessage, schema
+from messagedb.schema._notify import channel_of
 from tests.conformance.calls import query
 
 Heard = Callable[[], list[str]]
@@ -127,3 +128,22 @@ def test_a_writer_without_any_right_in_our_schema(
     query(fresh_url, "revoke all on function messagedb.notify_of_messages() from public")
     writer.execute(WRITE, ["account-1"])
     assert heard() == ["account"]
+
+
+@pytest.mark.parametrize("store", ["tenant_a", "Odd \"name' é", "x" * 53, "x" * 54])
+def test_another_store_of_the_database_is_told_on_its_own_channel(
+    new_database: Callable[..., str], store: str
+) -> None:
+    url = new_database()
+    schema.install(url, schema=store)
+    for each in ("message_store", store):
+        assert schema.install_notify(url, schema=each)
+    with psycopg.connect(url, autocommit=True) as conn:
+        for each in ("message_store", store):
+            conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel_of(each))))
+        with Client(url, schema=store) as client:
+            client.write_message("theirs-1", NewMessage("A"))
+        with Client(url) as client:
+            client.write_message("ours-1", NewMessage("A"))
+        heard = [(told.channel, told.payload) for told in conn.notifies(timeout=10, stop_after=2)]
+    assert heard == [(channel_of(store), "theirs"), ("messagedb", "ours")]

@@ -33,7 +33,8 @@ def test_the_repr_of_an_address(conninfo: str, shown: str) -> None:
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_nothing_of_a_client_shows_its_password(kind: type[Client] | type[AsyncClient]) -> None:
     client: Any = kind(f"postgresql://u:{SECRET}@h/d")
-    assert SECRET not in repr((client, vars(client), vars(client._profile)))
+    held: list[Any] = [client, client.__dict__, client._profile.__dict__]
+    assert SECRET not in repr(held)
     assert SECRET in str(client._settings.conninfo)
     assert isinstance(client._settings.conninfo, Address)
 

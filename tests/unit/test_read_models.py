@@ -81,6 +81,35 @@ def test_a_mark_is_read_as_it_was_written(category: str) -> None:
     assert naming.mark_in(mark.text) == mark
 
 
+@pytest.mark.parametrize("store", ["message_store", "tenant_a", 'odd", category "x', ", category "])
+def test_a_mark_names_the_store(store: str) -> None:
+    mark = Mark(1, "balances", "table", "account", store)
+    assert naming.mark_in(mark.text) == mark
+    assert ("store" in mark.text) is (store != "message_store")
+
+
+def test_what_is_of_another_store_is_refused() -> None:
+    of_another = Mark(2, "balances", "table", "account", "tenant_a")
+    found = found_in(NAMES, rows(("balances", "v", of_another), ("balances_v2", "r", of_another)))
+    assert found.current is None
+    assert found.versions() == []
+    for call in (found.check_view, lambda: found.has_table(MARK), lambda: found.to_drop(2)):
+        with pytest.raises(ValidationError, match="another store of this database"):
+            call()
+
+
+@pytest.mark.parametrize("readers", ["web", ("web", "other role"), []])
+def test_readers_are_roles(readers: Any) -> None:
+    roles = naming.check_readers(readers)
+    assert roles == (("web",) if readers == "web" else tuple(readers))
+
+
+@pytest.mark.parametrize("readers", [1, [""], [None], ["a\0"]])
+def test_other_readers_are_refused(readers: Any) -> None:
+    with pytest.raises(ValidationError, match="names of roles"):
+        naming.check_readers(readers)
+
+
 @pytest.mark.parametrize("comment", [None, "", "a view", f"see {MARK.text}", MARK.text.upper()])
 def test_other_comments_are_no_marks(comment: str | None) -> None:
     assert naming.mark_in(comment) is None

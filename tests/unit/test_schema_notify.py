@@ -146,3 +146,18 @@ def test_what_becomes_of_an_error(
     found = notify.notify_unsuccessful(error, lost)
     assert isinstance(found, kind)
     assert text in str(found)
+
+
+@pytest.mark.parametrize(
+    ("schema", "channel"),
+    [
+        ("message_store", "messagedb"),
+        ("tenant_a", "messagedb:tenant_a"),
+        ("é" * 27, "messagedb:e28696afa26a51e0ca39fa166b80fde8"),
+        ("x" * 53, "messagedb:" + "x" * 53),
+        ("x" * 54, "messagedb:61ea0974c662328da964d977a8253873"),
+    ],
+)
+def test_each_store_of_a_database_has_a_channel(schema: str, channel: str) -> None:
+    assert notify.channel_of(schema) == channel
+    assert len(channel.encode()) <= 63

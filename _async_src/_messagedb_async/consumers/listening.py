@@ -11,12 +11,12 @@ import psycopg
 from messagedb import _sql_consumers as sql
 from messagedb._postgres_errors import NOTHING_READ, translate
 from messagedb._settings import ANSWER_GRACE
-from messagedb._sql import Statement
+from messagedb._sql import Statement, quoted
 from messagedb.consumers.decisions import is_store_away
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.texts import text_of
 from messagedb.errors import IncompatibleServerError, MessageDBError
-from messagedb.schema._notify import CHANNEL
+from messagedb.schema._notify import channel_of
 
 from ..connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .run import log
@@ -80,7 +80,8 @@ class AsyncListener:
                     "changed. Add it as the table's owner, or leave notify out: the consumer polls "
                     "then."
                 )
-            await AsyncStoreCursor(conn).execute(f"LISTEN {CHANNEL}".encode(), prepare=False)
+            listen = f"LISTEN {quoted(channel_of(schema))}"
+            await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
         except psycopg.Error as error:
             await conn.close()
             raise translate(error, NOTHING_READ) from error

@@ -56,11 +56,19 @@ def prepare(state: Mapping[str, Any], timeout: float, *, role: bool) -> bool:
 
 
 def install(admin_url: str) -> None:
-    """Install our schema unless a Message DB is there. The caller holds ``start.lock``."""
+    """Install our schema unless a Message DB is there. The caller holds ``start.lock``.
+
+    The role of the store may make tables in ``public``, for its read models.
+    """
     # Imported here: the schema's I/O is a part of the client, which itself starts embedded servers.
     from messagedb import schema
 
     schema.install(admin_url)
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        may = "SELECT WHERE has_schema_privilege(%s, 'public', 'CREATE')"
+        has_role = _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", ROLE)
+        if has_role and not _exists(connection, may, ROLE):
+            connection.execute("GRANT CREATE ON SCHEMA public TO message_store")
 
 
 def environment_hint() -> str:

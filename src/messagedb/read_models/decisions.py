@@ -95,7 +95,8 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def current(self) -> int | None:
         """The version that the view shows."""
-        return self.view.mark.version if self.view and self.view.mark else None
+        mark = self.view.mark if self.view else None
+        return mark.version if mark and mark.store == self.names.store else None
 
     def versions(self) -> list[ReadModelVersion]:
         """The versions that are there, in order."""
@@ -107,7 +108,7 @@ class Found(msgspec.Struct, frozen=True):
                 is_current=version == self.current,
             )
             for version, table in sorted(self.tables.items())
-            if table.mark is not None
+            if table.mark is not None and table.mark.store == self.names.store
         ]
 
     def check_view(self) -> None:
@@ -122,6 +123,8 @@ class Found(msgspec.Struct, frozen=True):
                 f"{self.names.view} is {view.what} that was not made by a read model. Nothing was "
                 "changed. Give the read model another name, or rename what is there."
             )
+        if view is not None and view.mark is not None:
+            self._check_store(view.mark, self.names.view)
 
     def has_table(self, mark: Mark) -> bool:
         """Whether the table of a version is there.
@@ -138,6 +141,7 @@ class Found(msgspec.Struct, frozen=True):
                 f"{name} is {table.what} that was not made by a read model. Nothing was changed. "
                 "Give the read model another name or version, or rename what is there."
             )
+        self._check_store(table.mark, name)
         if table.mark != mark:
             raise ValidationError(
                 f"{name} was made as '{table.mark.text}', and is now asked for as '{mark.text}'. "
@@ -177,7 +181,17 @@ class Found(msgspec.Struct, frozen=True):
             return None
         if table.mark is None:
             self.has_table(Mark(version, self.names.name, "", ""))
+        else:
+            self._check_store(table.mark, self.names.table_of(version))
         return table.mark
+
+    def _check_store(self, mark: Mark, name: str) -> None:
+        if mark.store != self.names.store:
+            raise ValidationError(
+                f"{name} is of a read model of another store of this database, the one in schema "
+                f"{mark.store!r}, and this client's is in {self.names.store!r}. Nothing was "
+                "changed. Give the read model a name or a schema of its own for each store."
+            )
 
 
 def found_in(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> Found:
@@ -196,8 +210,18 @@ def found_in(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> Found:
     return Found(names, view, tables)
 
 
+def reader_grants(readers: Iterable[str], grants: Iterable[Grant]) -> list[Grant]:
+    """The grants that readers of the view lack."""
+    may = {grant.grantee for grant in grants if grant.privilege == "SELECT"}
+    return [Grant("SELECT", reader, False) for reader in readers if reader not in may]
+
+
 def view_texts(
-    names: ModelNames, mark: Mark, before: Relation | None, grants: Iterable[Grant]
+    names: ModelNames,
+    mark: Mark,
+    before: Relation | None,
+    grants: Iterable[Grant],
+    readers: Iterable[str] = (),
 ) -> list[str]:
     """The statements that make the view of a version, after the one before was dropped.
 
@@ -206,10 +230,12 @@ def view_texts(
         mark: the version's.
         before: the view that was there, whose owner stays.
         grants: what others could do with it, which stays.
+        readers: who may read it besides.
     """
     view, table = names.view, names.table_of(mark.version)
+    kept = list(grants)
     texts = [f"COMMENT ON VIEW {view} IS {literal(mark.text)}"]
-    texts += [grant.given(view) for grant in grants]
+    texts += [grant.given(view) for grant in (*kept, *reader_grants(readers, kept))]
     if before is not None and not before.is_own:
         # With a view the owner's rights on the table count, and not the reader's.
         owner = identifier(before.owner)

@@ -9,6 +9,7 @@ import msgspec
 from psycopg import sql
 
 from .. import _arguments as arguments
+from .._sql import quoted
 from ..consumers.stores import StreamPositionStore, TablePositionStore, lease_keys
 from ..errors import ValidationError
 from ..streams import position_stream_name
@@ -23,9 +24,12 @@ _LONGEST: Final = 63
 """Bytes of a name that PostgreSQL keeps; it cuts the rest off."""
 
 _MARK: Final = re.compile(
-    r"messagedb read model, version (\d+) of (\w+), positions in a (stream|table), category (.+)",
+    r"messagedb read model, version (\d+) of (\w+), positions in a (stream|table), "
+    r'(?:store "((?:[^"]|"")+)", )?category (.+)',
     re.S,
 )
+_STORE: Final = "message_store"
+"""The schema of a store that a mark does not name."""
 _PLACE: Final = "{table}"
 
 
@@ -46,33 +50,49 @@ class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The comment of a table or view of ours: what it is, and where its position is kept."""
+    """The comment of a table or view of ours: what it is, and where its position is kept.
+
+    Attributes:
+        store: the schema of the store whose messages it is made of.
+    """
 
     version: int
     name: str
     where: str
     category: str
+    store: str = _STORE
 
     @property
     def text(self) -> str:
         """The comment itself."""
+        store = "" if self.store == _STORE else f"store {quoted(self.store)}, "
         return (
             f"messagedb read model, version {self.version} of {self.name}, positions in a "
-            f"{self.where}, category {self.category}"
+            f"{self.where}, {store}category {self.category}"
         )
 
 
 def mark_in(comment: str | None) -> Mark | None:
     """The mark that a comment is; None for one that is none of ours."""
     found = _MARK.fullmatch(comment or "")
-    return found and Mark(int(found[1]), found[2], found[3], found[4])
+    if found is None:
+        return None
+    store = _STORE if found[4] is None else found[4].replace('""', '"')
+    return Mark(int(found[1]), found[2], found[3], found[5], store)
 
 
 class ModelNames(msgspec.Struct, frozen=True):
-    """What belongs to a read model, in SQL: names are qualified and quoted."""
+    """What belongs to a read model, in SQL: names are qualified and quoted.
+
+    Attributes:
+        schema: where the tables and the view are.
+        name: the view's.
+        store: the schema of the store that it reads.
+    """
 
     schema: str
     name: str
+    store: str = _STORE
 
     @property
     def view(self) -> str:
@@ -107,7 +127,7 @@ class ModelNames(msgspec.Struct, frozen=True):
         return int(number) if head == self.name and is_number else None
 
 
-def check_names(schema: Any, name: Any, version: Any) -> ModelNames:
+def check_names(schema: Any, name: Any, version: Any, store: str = _STORE) -> ModelNames:
     """The names of a model, if all of them are names that PostgreSQL keeps as they are.
 
     Raises:
@@ -125,7 +145,7 @@ def check_names(schema: Any, name: Any, version: Any) -> ModelNames:
             "was sent."
         )
     check_version(version)
-    names = ModelNames(schema, name)
+    names = ModelNames(schema, name, store)
     if len(names.relation_of(version)) > _LONGEST:
         raise ValidationError(
             f"the table {names.relation_of(version)!r} has a name longer than the {_LONGEST} bytes "
@@ -160,6 +180,24 @@ def check_position_store(store: Any) -> str:
         "position_store must be StreamPositionStore() or TablePositionStore(), without a name: "
         f"each version of a read model has a position of its own, not {store!r}. Nothing was sent."
     )
+
+
+def check_readers(readers: Any) -> tuple[str, ...]:
+    """The roles that may read the view.
+
+    Raises:
+        ValidationError: they are no names of roles. Nothing was sent.
+    """
+    given: Iterable[Any] = (readers,) if isinstance(readers, str) else readers
+    try:
+        roles: tuple[Any, ...] = tuple(given)
+    except TypeError:
+        roles = ("",)
+    if not all(isinstance(role, str) and role and "\0" not in role for role in roles):
+        raise ValidationError(
+            f"readers must be the names of roles, not {readers!r}. Nothing was sent."
+        )
+    return roles
 
 
 def create_texts(create: Any) -> tuple[str, ...]:
@@ -197,7 +235,7 @@ def made_mark(names: ModelNames, version: int, where: str, category: str) -> Mar
         ValidationError: the category is none. Nothing was sent.
     """
     arguments.check_category(category)
-    return Mark(version, names.name, where, category)
+    return Mark(version, names.name, where, category, names.store)
 
 
 def literal(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,8 +18,9 @@ from ._texts import text_of
 if TYPE_CHECKING:
     from ._facts import Facts
 
-CHANNEL: Final = "messagedb"
-"""The channel of the notifications. The payload is a category, or '' where it is not told."""
+_CHANNEL: Final = "messagedb"
+_LONGEST_CHANNEL: Final = 63
+"""Bytes that PostgreSQL takes for the name of a channel."""
 
 TRIGGER: Final = "messagedb_notify"
 """The trigger's name, on the table ``messages`` of a Message DB."""
@@ -69,6 +71,19 @@ class NotifyFacts(msgspec.Struct, frozen=True):
     function_can_go: bool
     may_use_own: bool
     may_create_function: bool
+
+
+def channel_of(schema: str) -> str:
+    """The channel of the notifications of a store.
+
+    The payload is a category, or '' where it is not told.
+    """
+    if schema == "message_store":
+        return _CHANNEL
+    name = f"{_CHANNEL}:{schema}"
+    if len(name.encode()) <= _LONGEST_CHANNEL:
+        return name
+    return f"{_CHANNEL}:{hashlib.md5(schema.encode(), usedforsecurity=False).hexdigest()}"
 
 
 def notify_facts_from_row(row: tuple[Any, ...]) -> NotifyFacts:

@@ -5,7 +5,13 @@ CREATE FUNCTION messagedb.notify_of_messages() RETURNS trigger
 AS $messagedb$
 BEGIN
     PERFORM pg_catalog.pg_notify(
-        'messagedb',
+        -- A channel for each store of the database.
+        CASE
+            WHEN tg_table_schema OPERATOR(pg_catalog.=) 'message_store' THEN 'messagedb'
+            WHEN pg_catalog.octet_length(tg_table_schema::pg_catalog.text) OPERATOR(pg_catalog.<=) 53
+                THEN 'messagedb:' OPERATOR(pg_catalog.||) tg_table_schema::pg_catalog.text
+            ELSE 'messagedb:' OPERATOR(pg_catalog.||) pg_catalog.md5(tg_table_schema::pg_catalog.text)
+        END,
         -- A longer one would be refused, and the write with it.
         CASE WHEN pg_catalog.octet_length(c.category) OPERATOR(pg_catalog.<) 8000
             THEN c.category
