@@ -180,13 +180,13 @@ def new_cluster(replication_template: Template) -> Iterator[NewCluster]:
 
 
 @pytest.fixture
-def synchronous(new_cluster: NewCluster) -> Cluster:
+def replicated(new_cluster: NewCluster) -> Cluster:
     """Give a primary whose commits wait for its standby."""
     return new_cluster(synchronous=True)
 
 
 @pytest.fixture
-def asynchronous(new_cluster: NewCluster) -> Cluster:
+def lagging(new_cluster: NewCluster) -> Cluster:
     """Give a primary whose commits do not wait for its standby."""
     return new_cluster(synchronous=False)
 

@@ -38,88 +38,86 @@ def has_port_of(node: Node, conn: psycopg.Connection[tuple[int]]) -> bool:
 
 
 def test_a_synchronous_commit_is_there_after_the_promotion(
-    synchronous: Cluster, category: str
+    replicated: Cluster, category: str
 ) -> None:
-    old = synchronous.primary
-    first = write(synchronous.url(), f"{category}-1")
-    new = synchronous.fail_over()
+    old = replicated.primary
+    first = write(replicated.url(), f"{category}-1")
+    new = replicated.fail_over()
     assert new is not old
     assert not old.runs
     assert ids(new, f"{category}-1") == [first]
-    with connect(synchronous.url()) as conn:
+    with connect(replicated.url()) as conn:
         assert has_port_of(new, conn)
-    second = write(synchronous.url(), f"{category}-1")
+    second = write(replicated.url(), f"{category}-1")
     assert ids(new, f"{category}-1") == [first, second]
 
 
 def test_a_synchronous_commit_waits_for_a_standby_that_is_cut_off(
-    synchronous: Cluster, category: str
+    replicated: Cluster, category: str
 ) -> None:
-    link = synchronous.standby.link
+    link = replicated.standby.link
     assert link is not None
     link.refuse()
-    call = Background(write, synchronous.url(application_name="waiter"), f"{category}-1")
-    eventually(lambda: synchronous.waiting_commits("waiter") == 1)
-    assert ids(synchronous.primary, f"{category}-1") == []
+    call = Background(write, replicated.url(application_name="waiter"), f"{category}-1")
+    eventually(lambda: replicated.waiting_commits("waiter") == 1)
+    assert ids(replicated.primary, f"{category}-1") == []
     link.forward()
     message = call.result()
-    assert ids(synchronous.primary, f"{category}-1") == [message]
-    assert synchronous.waiting_commits() == 0
+    assert ids(replicated.primary, f"{category}-1") == [message]
+    assert replicated.waiting_commits() == 0
 
 
-def test_a_waiting_commit_is_lost_with_the_primary(synchronous: Cluster, category: str) -> None:
-    link = synchronous.standby.link
+def test_a_waiting_commit_is_lost_with_the_primary(replicated: Cluster, category: str) -> None:
+    link = replicated.standby.link
     assert link is not None
     link.stall()
-    call = Background(write, synchronous.url(), f"{category}-1")
-    eventually(lambda: synchronous.waiting_commits() == 1)
-    new = synchronous.fail_over()
+    call = Background(write, replicated.url(), f"{category}-1")
+    eventually(lambda: replicated.waiting_commits() == 1)
+    new = replicated.fail_over()
     assert isinstance(call.outcome().error, psycopg.OperationalError)
     assert ids(new, f"{category}-1") == []
 
 
 def test_an_asynchronous_standby_that_lags_loses_what_it_has_not(
-    asynchronous: Cluster, category: str
+    lagging: Cluster, category: str
 ) -> None:
-    old, link = asynchronous.primary, asynchronous.standby.link
+    old, link = lagging.primary, lagging.standby.link
     assert link is not None
-    first = write(asynchronous.url(), f"{category}-1")
-    asynchronous.wait_until_streaming()
+    first = write(lagging.url(), f"{category}-1")
+    lagging.wait_until_streaming()
     link.refuse()
-    second = write(asynchronous.url(), f"{category}-1")
+    second = write(lagging.url(), f"{category}-1")
     assert ids(old, f"{category}-1") == [first, second]
-    assert ids(asynchronous.standby, f"{category}-1") == [first]
-    new = asynchronous.fail_over()
+    assert ids(lagging.standby, f"{category}-1") == [first]
+    new = lagging.fail_over()
     assert ids(new, f"{category}-1") == [first]
 
-    third = write(asynchronous.url(), f"{category}-1")
-    asynchronous.rejoin(old)
-    assert asynchronous.standbys == [old]
+    third = write(lagging.url(), f"{category}-1")
+    lagging.rejoin(old)
+    assert lagging.standbys == [old]
     assert ids(old, f"{category}-1") == [first, third]
 
 
-def test_all_processes_are_killed_and_the_server_recovers(
-    asynchronous: Cluster, category: str
-) -> None:
-    node = asynchronous.primary
-    first = write(asynchronous.url(), f"{category}-1")
+def test_all_processes_are_killed_and_the_server_recovers(lagging: Cluster, category: str) -> None:
+    node = lagging.primary
+    first = write(lagging.url(), f"{category}-1")
     with connect(node.url("store")) as conn:
         node.power_cut()
         assert not node.runs
         with pytest.raises(psycopg.OperationalError):
             conn.execute("select 1")
     node.start()
-    asynchronous.wait_until_streaming()
-    assert ids(node, f"{category}-1") == ids(asynchronous.standby, f"{category}-1") == [first]
+    lagging.wait_until_streaming()
+    assert ids(node, f"{category}-1") == ids(lagging.standby, f"{category}-1") == [first]
 
 
-def test_a_switch_over_loses_nothing(asynchronous: Cluster, category: str) -> None:
+def test_a_switch_over_loses_nothing(lagging: Cluster, category: str) -> None:
     expected: list[str] = []
     for _ in range(2):
-        old = asynchronous.primary
-        expected += [write(asynchronous.url(), f"{category}-1") for _ in range(20)]
-        new = asynchronous.switch_over()
-        assert (asynchronous.primary, asynchronous.standbys) == (new, [old])
+        old = lagging.primary
+        expected += [write(lagging.url(), f"{category}-1") for _ in range(20)]
+        new = lagging.switch_over()
+        assert (lagging.primary, lagging.standbys) == (new, [old])
         assert ids(new, f"{category}-1") == ids(old, f"{category}-1") == expected
 
 
@@ -141,15 +139,13 @@ def test_a_third_server_follows_the_promoted_one(new_cluster: NewCluster, catego
     assert set(cluster.standbys) == {old, third}
 
 
-def test_clients_are_cut_off_and_find_the_other_server(
-    asynchronous: Cluster, category: str
-) -> None:
-    old = asynchronous.primary
-    with Client(asynchronous.url(), max_size=2) as client:
+def test_clients_are_cut_off_and_find_the_other_server(lagging: Cluster, category: str) -> None:
+    old = lagging.primary
+    with Client(lagging.url(), max_size=2) as client:
         client.write_message(f"{category}-1", NewMessage("Tested"))
-        asynchronous.wait_until_streaming()
+        lagging.wait_until_streaming()
         old.clients.refuse()
-        new = asynchronous.promote(asynchronous.standby)
+        new = lagging.promote(lagging.standby)
         assert client.write_message(f"{category}-1", NewMessage("Tested")) == 1
         assert old.runs
         assert (len(ids(old, f"{category}-1")), len(ids(new, f"{category}-1"))) == (1, 2)

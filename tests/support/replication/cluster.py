@@ -42,7 +42,7 @@ class Cluster:
                 list(starting.map(Node.start, self.nodes))
             self.wait_until_streaming()
             if synchronous:
-                self.make_synchronous()
+                self.set_synchronous(True)
         except BaseException:
             self.close()
             raise
@@ -77,16 +77,14 @@ class Cluster:
         }
         return make_url(dbname=DATABASE, user=user, **(place | more))
 
-    def make_synchronous(self) -> None:
-        """Let commits wait for one of the other nodes, be it there or not."""
-        self._synchronous = True
-        others = ", ".join(node.name for node in self.nodes if node is not self.primary)
-        self.primary.set(synchronous_standby_names=f"ANY 1 ({others})")
+    def set_synchronous(self, synchronous: bool) -> None:
+        """Let commits wait for one of the other nodes, be it there or not; or for nobody.
 
-    def make_asynchronous(self) -> None:
-        """Let commits wait for nobody; those that wait end."""
-        self._synchronous = False
-        self.primary.set(synchronous_standby_names="")
+        Commits that wait end when they are to wait for nobody.
+        """
+        self._synchronous = synchronous
+        others = ", ".join(node.name for node in self.nodes if node is not self.primary)
+        self.primary.set(synchronous_standby_names=f"ANY 1 ({others})" if synchronous else "")
 
     def wait_until_streaming(self) -> None:
         """Wait until all standbys have what the primary has, and get more as it comes."""
@@ -127,7 +125,7 @@ class Cluster:
         for node in others:
             node.follow(standby)
         if self._synchronous and others:
-            self.make_synchronous()
+            self.set_synchronous(True)
         return standby
 
     def rejoin(self, node: Node) -> None:
@@ -161,7 +159,7 @@ class Cluster:
         node.start()
         self.wait_until_streaming()
         if self._synchronous:
-            self.make_synchronous()
+            self.set_synchronous(True)
 
     def _wait(self, condition: Callable[[], bool], problem: str) -> None:
         until = time.monotonic() + _PATIENCE
