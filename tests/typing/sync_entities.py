@@ -137,6 +137,20 @@ def decide_one(command: Deposit | Withdraw, account: Account) -> Deposited | Wit
     return Deposited(command.amount) if isinstance(command, Deposit) else None
 
 
+def decide_few(command: Deposit | Withdraw, account: Account) -> Deposited | None:
+    return Deposited(command.amount)
+
+
+def decide_mixed(
+    command: Deposit | Withdraw, account: Account
+) -> list[Deposited] | Withdrawn | None:
+    return [Deposited(command.amount)]
+
+
+def evolve_deposits(account: Account, event: Deposited) -> Account:
+    return Account(account.balance + event.amount)
+
+
 def decide_tuple(
     command: Deposit | Withdraw, account: Account
 ) -> tuple[Deposited, Withdrawn] | tuple[()]:
@@ -164,6 +178,10 @@ def inferred() -> None:
     assert_type(pair, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
     yielded = Decider(initial=Account, decide=decide_yield, evolve=evolve)
     assert_type(yielded, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    few = Decider(initial=Account, decide=decide_few, evolve=evolve)
+    assert_type(few, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
+    mixed = Decider(initial=Account, decide=decide_mixed, evolve=evolve)
+    assert_type(mixed, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
     changed = Decider(initial=Account, decide=decide_one, evolve=change)
     assert_type(changed, Decider[Account, Deposit | Withdraw, Deposited | Withdrawn])
     assert_type(given(one, Deposited(1), Withdrawn(1)), Given[Account, Deposit | Withdraw])
@@ -178,6 +196,7 @@ def inferred_store(client: Client) -> None:
 
 
 def mistaken() -> None:
-    Decider(initial=int, decide=decide, evolve=evolve)  # type: ignore[misc] # pyright: ignore[reportArgumentType, reportCallIssue]
-    Decider(initial=Account, decide=decide_other, evolve=evolve)  # type: ignore[misc] # pyright: ignore[reportArgumentType, reportCallIssue]
+    Decider(initial=int, decide=decide, evolve=evolve)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]
+    Decider(initial=Account, decide=decide_other, evolve=evolve)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]
     given(DECIDER, Account())  # type: ignore[misc] # pyright: ignore[reportArgumentType, reportCallIssue]
+    Decider(initial=Account, decide=decide_one, evolve=evolve_deposits)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue]

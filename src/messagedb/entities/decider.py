@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
 from .._annotations import classes_now, names_around
 
@@ -16,12 +16,22 @@ C = TypeVar("C")
 E = TypeVar("E")
 
 if TYPE_CHECKING:
-    from typing import Self
+    D = TypeVar("D")
+    D_contra = TypeVar("D_contra", contravariant=True)
+    E_contra = TypeVar("E_contra", contravariant=True)
 
-    from ..messages import NewMessage
-    from ..registry import DataInstance
+    class Evolve(Protocol[S, D_contra, E_contra]):
+        """Takes all events, and so those that are decided: for type checkers two signatures of one.
 
-    OneOrNone = TypeVar("OneOrNone", bound=DataInstance | NewMessage | None)
+        By the first they check that it takes what ``decide`` gives; from the second they infer the
+        events of the decider, which may be more than that.
+        """
+
+        @overload
+        def __call__(self, state: S, event: D_contra, /) -> S | None: ...
+
+        @overload
+        def __call__(self, state: S, event: E_contra, /) -> S | None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,49 +51,15 @@ class Decider(Generic[S, C, E]):
     decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None]
     evolve: Callable[[S, E], S | None]
 
-    if TYPE_CHECKING:
-        # In several forms, as type checkers do not infer E from the union of all. mypy looks at
-        # __init__ only. Of "Deposited | Withdrawn | None" it makes the base that both have, which
-        # no evolve takes: there the events are what evolve says. pyright looks at both.
-
-        @overload
-        def __new__(
-            cls,
-            *,
-            initial: Callable[[], S],
-            decide: Callable[[C, S], Sequence[E] | Iterator[E] | None],
-            evolve: Callable[[S, E], S | None],
-        ) -> Self: ...
-
-        @overload
-        def __new__(
-            cls,
-            *,
-            initial: Callable[[], S],
-            decide: Callable[[C, S], E | None],
-            evolve: Callable[[S, E], S | None],
-        ) -> Self: ...
-
-        @overload
-        def __new__(
-            cls,
-            *,
-            initial: Callable[[], S],
-            decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None],
-            evolve: Callable[[S, E], S | None],
-        ) -> Self: ...
-
-        def __new__(cls, *, initial: Any, decide: Any, evolve: Any) -> Self:
-            """Make a decider."""
-            ...
+    if TYPE_CHECKING:  # in three forms, as mypy does not infer the events from the union of all
 
         @overload
         def __init__(
             self,
             *,
             initial: Callable[[], S],
-            decide: Callable[[C, S], Sequence[E] | Iterator[E] | None],
-            evolve: Callable[[S, E], S | None],
+            decide: Callable[[C, S], Sequence[D] | Iterator[D] | None],
+            evolve: Evolve[S, D, E],
         ) -> None: ...
 
         @overload
@@ -91,8 +67,8 @@ class Decider(Generic[S, C, E]):
             self,
             *,
             initial: Callable[[], S],
-            decide: Callable[[C, S], E | None],
-            evolve: Callable[[S, E], S | None],
+            decide: Callable[[C, S], D | None],
+            evolve: Evolve[S, D, E],
         ) -> None: ...
 
         @overload
@@ -100,17 +76,8 @@ class Decider(Generic[S, C, E]):
             self,
             *,
             initial: Callable[[], S],
-            decide: Callable[[C, S], OneOrNone],
-            evolve: Callable[[S, E], S | None],
-        ) -> None: ...
-
-        @overload
-        def __init__(
-            self,
-            *,
-            initial: Callable[[], S],
-            decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None],
-            evolve: Callable[[S, E], S | None],
+            decide: Callable[[C, S], D | Sequence[D] | Iterator[D] | None],
+            evolve: Evolve[S, D, E],
         ) -> None: ...
 
         def __init__(self, *, initial: Any, decide: Any, evolve: Any) -> None: ...
