@@ -133,9 +133,9 @@ def store_version(sql: Statements) -> Read:
     return _read(sql.message_store_version, sql.message_store_version)
 
 
-def find(sql: Statements, id: str) -> Read:
+def look_for_message(sql: Statements, id: str) -> Read:
     """The stream and position of a message id, where the role may read the table."""
-    return _read(sql.find_message, sql.find_message, id)
+    return _read(sql.look_for_message, sql.look_for_message, id)
 
 
 def _read(call: bytes, query: bytes, *params: str) -> Read:

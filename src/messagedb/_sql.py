@@ -194,6 +194,7 @@ SELECT {table columns} FROM {schema}.messages m
 WHERE stream_name = $1 AND type = $2 ORDER BY position DESC LIMIT 1
 """,
     "version_query": "SELECT max(position) FROM {schema}.messages WHERE stream_name = $1",
+    "look_for_message": "SELECT stream_name, position FROM {schema}.messages WHERE id = $1::uuid",
     # Of a message that is stored already the writer's commit may still wait for a standby, or its
     # wait was ended: the statement, or its transaction, then commits something that waits as well.
     "find_message": """
@@ -295,6 +296,7 @@ class Statements(msgspec.Struct, frozen=True):
     last_query: bytes
     last_of_type_query: bytes
     version_query: bytes
+    look_for_message: bytes
     find_message: bytes
     find_messages: bytes
     write_under_lock: bytes

@@ -65,7 +65,7 @@ async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> in
     """Where in a stream a message id is, None where it is not."""
     sql = store._profile.sql  # pyright: ignore[reportPrivateUsage]
     if (await store._server_facts()).table_readable:  # pyright: ignore[reportPrivateUsage]
-        rows = await store._read(requests.find(sql, str(id)))  # pyright: ignore[reportPrivateUsage]
+        rows = await store._read(requests.look_for_message(sql, str(id)))  # pyright: ignore[reportPrivateUsage]
         return rows[0][1] if rows and rows[0][0] == stream_name else None
     position = 0
     while True:
