@@ -19,6 +19,7 @@ from messagedb._postgres_errors import (
     is_others_fault,
     translate,
 )
+from messagedb._server import check_not_proxied
 from messagedb._settings import time_is_left
 from messagedb._transactions import pause
 from messagedb.errors import (
@@ -143,6 +144,7 @@ class AsyncBoundClient(AsyncOperations):
                 return self._local
             if self._joined is not None:
                 self._joined.forget()
+        check_not_proxied(server, "operations in a transaction")
         if self._joined is None:
             self._joined = AsyncJoinedSession(self._profile, server, conn)
         return self._joined

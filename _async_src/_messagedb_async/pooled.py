@@ -15,6 +15,7 @@ from messagedb._postgres_errors import (
     is_others_fault,
     translate,
 )
+from messagedb._server import check_not_proxied
 from messagedb._settings import time_is_left
 from messagedb._transactions import pause
 from messagedb.errors import MessageDBError, OutcomeUnknownError, StoreUnavailableError
@@ -93,6 +94,7 @@ class AsyncPooledOperations(AsyncLifetime):
 
     async def _begin(self, options: TransactionOptions) -> AsyncTransactionState:
         source = self._source or await self._opened()
+        check_not_proxied(source.server, "a transaction")
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
         while True:

@@ -255,7 +255,7 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
     finally:
         await conn.close()
     servers.check_server(server, settings.schema)
-    profile.reads_history = server.history_readable
+    profile.reads_history = server.knows_history
     profile.session_settings = not (behind_pooler if settings.pooler is None else settings.pooler)
     pool = AsyncStorePool(
         conninfo,
@@ -290,7 +290,7 @@ async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> Asy
     finally:
         await source.release(conn)
     servers.check_server(source.server, profile.settings.schema)
-    profile.reads_history = source.server.history_readable
+    profile.reads_history = source.server.knows_history
     source.session = AsyncLocalSession(profile, source.server)
     return source
 

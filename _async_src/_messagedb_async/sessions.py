@@ -11,6 +11,7 @@ from messagedb import _requests as requests
 from messagedb._arguments import EXISTING_STREAM
 from messagedb._locks import lock_of
 from messagedb._sequences import is_taken
+from messagedb._server import check_not_proxied
 from messagedb._sql import (
     BEGIN,
     COMMIT,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from messagedb._requests import Read, Write
     from messagedb._sequences import Sequence
     from messagedb._server import Server
+    from messagedb._sql import Statements
 
 _BEGIN = Statement(BEGIN, ())
 _COMMIT = Statement(COMMIT, ())
@@ -55,6 +57,8 @@ _BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), Statement(RELEASE_SA
 # So many messages of a transaction are named where its outcome is not known.
 _MOST_NAMED = 1000
 _RELEASE = Statement(RELEASE_SAVEPOINT, ())
+
+_SEVERAL = "several messages that are written all or none"
 
 
 class AsyncSession(Protocol):
@@ -76,6 +80,8 @@ class AsyncOwnSession:
         self._sql = profile.sql
         self._schema = profile.settings.schema
         self._sequence = server.sequence
+        self._server = server
+        self._proxied = server.is_proxied
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
@@ -102,6 +108,8 @@ class AsyncOwnSession:
         Raises:
             NotReplicated: it is committed, and somebody has ended its wait for a standby.
         """
+        if self._proxied and len(write.encoded) > 1:
+            check_not_proxied(self._server, _SEVERAL)
         if self._sequence.is_suspected:
             await check(conn, self._schema, self._sequence)
         try:
@@ -117,20 +125,7 @@ class AsyncOwnSession:
             if self._direct:
                 return await write_directly(conn, self._sql, write, self._frame)
             return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
-        call = requests.call_of_write(self._sql, write, 0, write.expected)
-        try:
-            rows = await execute(conn.commands, call)
-        except psycopg.Error as error:
-            if conn.closed or not outcomes.is_conflict(error):
-                raise
-            place = await self._finder.find(conn, write, 0)
-            look = Statement(self._sql.version_and_isolation, (write.stream_name,))
-            version = (await execute(AsyncStoreCursor(conn), look))[0][0]
-            settled = outcomes.settle(write, error, place, version, self._finder.table_readable)
-            if isinstance(settled, int):
-                return [settled]
-            raise settled from error
-        return [rows[0][0]]
+        return await write_alone(conn, conn.commands, self._sql, write, self._finder)
 
 
 class AsyncLocalSession:
@@ -140,6 +135,8 @@ class AsyncLocalSession:
         self._sql = profile.sql
         self._schema = profile.settings.schema
         self._sequence = server.sequence
+        self._server = server
+        self._proxied = server.is_proxied
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
@@ -166,10 +163,17 @@ class AsyncLocalSession:
         Raises:
             NotReplicated: it is committed, and somebody has ended its wait for a standby.
         """
+        if self._proxied and len(write.encoded) > 1:
+            check_not_proxied(self._server, _SEVERAL)
         if self._sequence.is_suspected:
             await check(conn, self._schema, self._sequence)
         try:
             async with watching_commits(conn):
+                if self._proxied and write.expected != EXISTING_STREAM:
+                    # Its lock would be another database's, and let go at once.
+                    return await write_alone(
+                        conn, AsyncStoreCursor(conn), self._sql, write, self._finder
+                    )
                 if self._direct:
                     return await write_directly(conn, self._sql, write, self._frame)
                 return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
@@ -197,6 +201,8 @@ class AsyncJoinedSession:
         self._sql = profile.sql
         self._schema = profile.settings.schema
         self._sequence = server.sequence
+        self._server = server
+        self._proxied = server.is_proxied
         self._direct = is_direct(profile, server)
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
@@ -230,6 +236,8 @@ class AsyncJoinedSession:
 
     async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
         """Write under the category's lock, which the caller's transaction then holds to its end."""
+        if self._proxied and len(write.encoded) > 1:
+            check_not_proxied(self._server, _SEVERAL)
         if self._sequence.is_suspected:
             await check(conn, self._schema, self._sequence)
         try:
@@ -295,6 +303,30 @@ class AsyncJoinedSession:
         room = _MOST_NAMED - len(self.written)
         if room > 0:
             self.written += [(write.stream_name, each.id) for each in write.encoded[:room]]
+
+
+async def write_alone(
+    conn: AsyncConnection[Any],
+    cursor: AsyncStoreCursor,
+    sql: Statements,
+    write: Write,
+    finder: Finder,
+) -> list[int]:
+    """Write one message by the server's function, which is a transaction by itself."""
+    call = requests.call_of_write(sql, write, 0, write.expected)
+    try:
+        rows = await execute(cursor, call)
+    except psycopg.Error as error:
+        if conn.closed or not outcomes.is_conflict(error):
+            raise
+        place = await finder.find(conn, write, 0)
+        look = Statement(sql.version_and_isolation, (write.stream_name,))
+        version = (await execute(AsyncStoreCursor(conn), look))[0][0]
+        settled = outcomes.settle(write, error, place, version, finder.table_readable)
+        if isinstance(settled, int):
+            return [settled]
+        raise settled from error
+    return [rows[0][0]]
 
 
 def note_taken(sequence: Sequence, error: IncompatibleServerError) -> None:

@@ -9,6 +9,7 @@ import psycopg
 from . import _arguments as arguments
 from . import streams
 from ._postgres_errors import NOTHING_WRITTEN, first_line, translate
+from ._sqlstates import constraint_of
 from .errors import (
     DuplicateMessageError,
     RetryableError,
@@ -97,7 +98,7 @@ def lost_to(
     write: Write, error: psycopg.Error, index: int = 0, looked_everywhere: bool = True
 ) -> MessageDBError:
     """The error for a unique violation of message *index*, whose id was not found."""
-    constraint = error.diag.constraint_name
+    constraint = constraint_of(error)
     if constraint not in _CONSTRAINTS:
         return translate(error, NOTHING_WRITTEN)
     if constraint == "messages_id" and not looked_everywhere:

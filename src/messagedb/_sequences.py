@@ -6,19 +6,18 @@ positions that are taken, or that consumers have passed: those are never handled
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ._sql import quoted
+from ._sqlstates import constraint_of
 from .errors import IncompatibleServerError
 
 if TYPE_CHECKING:
     import psycopg
 
 _KEY: Final = "messages_pkey"
-_NAMED: Final = re.compile(rf'\bunique constraint "{_KEY}"')
 
 
 class Sequence(msgspec.Struct):
@@ -75,12 +74,7 @@ def behind(schema: str, row: tuple[Any, ...]) -> IncompatibleServerError:
 
 def is_taken(error: psycopg.Error) -> bool:
     """Whether a write was refused as its global position is taken already."""
-    if error.sqlstate == "23505":
-        constraint = error.diag.constraint_name
-        return constraint == _KEY or (
-            constraint is None and bool(_NAMED.search(error.diag.message_primary or ""))
-        )
-    return error.sqlstate is not None and bool(_NAMED.search(error.diag.message_primary or ""))
+    return error.sqlstate == "23505" and constraint_of(error) == _KEY
 
 
 def taken(error: psycopg.Error, consequence: str) -> IncompatibleServerError:

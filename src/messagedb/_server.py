@@ -35,10 +35,16 @@ class Server(msgspec.Struct, frozen=True):
     schema_exists: bool
     schema_usable: bool
     functions: frozenset[str]
+    is_proxied: bool
     history_readable: bool
     table_readable: bool
     table_writable: bool
     sequence: Sequence
+
+    @property
+    def knows_history(self) -> bool:
+        """Whether the history of the server that has the messages can be asked for."""
+        return self.history_readable and not self.is_proxied
 
     @property
     def finds_last_of_type(self) -> bool:
@@ -51,6 +57,26 @@ def server_from_row(row: tuple[Any, ...]) -> Server:
     functions, sequence = frozenset(row[8].split()), Sequence(row[-1])
     facts: Any = (*row[:8], functions, *row[9:-1], sequence)
     return Server(*facts)
+
+
+def check_not_proxied(server: Server, what: str) -> None:
+    """Refuse what needs one transaction where each call is one of another database.
+
+    Args:
+        server: the facts.
+        what: what is refused.
+
+    Raises:
+        IncompatibleServerError: the functions are PL/Proxy's. Nothing was sent.
+    """
+    if server.is_proxied:
+        raise IncompatibleServerError(
+            f"database {server.database!r} passes the calls of Message DB on to other databases by "
+            "PL/Proxy, where each call is committed by itself: a transaction here would hold "
+            f"nothing together and take nothing back. So it has no place for {what}. Nothing was "
+            "sent. Write single messages, keep positions in streams, or connect to the database "
+            "that has the messages."
+        )
 
 
 def check_libpq() -> None:

@@ -88,6 +88,9 @@ SELECT pg_backend_pid(),
        coalesce(has_schema_privilege(n.oid, 'USAGE'), false),
        (SELECT coalesce(string_agg(p.proname || '/' || p.pronargs, ' '), '')
         FROM pg_proc p WHERE p.pronamespace = n.oid),
+       EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+               WHERE p.pronamespace = n.oid AND p.proname = 'write_message'
+                 AND l.lanname = 'plproxy'),
        has_function_privilege('pg_control_system()', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE')
            AND has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
@@ -105,3 +106,14 @@ def ends_session(error: psycopg.Error) -> bool:
 def is_of_connection(state: str) -> bool:
     """Whether a SQLSTATE says that a connection failed, and not that its protocol was broken."""
     return state.startswith("08") and state != "08P01"
+
+
+_CONSTRAINT: Final = re.compile(r'constraint "([^"]+)"')
+
+
+def constraint_of(error: psycopg.Error) -> str | None:
+    """The constraint that an error is about; of a proxied call's the text alone tells it."""
+    if error.diag.constraint_name is not None:
+        return error.diag.constraint_name
+    found = _CONSTRAINT.search(error.diag.message_primary or "")
+    return found and found[1]

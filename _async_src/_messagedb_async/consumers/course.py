@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency_async import CANCELLED, Task
+from messagedb._server import check_not_proxied
 from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.positions import beyond_head
 from messagedb.consumers.retry import WHILE_AWAY
@@ -148,6 +149,9 @@ class Course:
     async def _find_place(self) -> bool:
         """Find out where to begin."""
         start, run, positions = self._settings.start, self._run, self._positions
+        if self._settings.transactional:
+            server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
+            check_not_proxied(server, "transactional=True")
         await positions.load()
         stored = positions.stored or 0
         if start == "stored":

@@ -167,7 +167,12 @@ class AsyncStreamPositions:
         return True
 
     async def _last(self) -> Message[Any] | None:
-        """The last record, when whoever is writing one has ended: perhaps a dead predecessor."""
+        """The last record, when whoever is writing one has ended: perhaps a dead predecessor.
+
+        Through PL/Proxy nobody can be waited for; the save after it is compared all the same.
+        """
+        if (await self._client._server_facts()).is_proxied:  # pyright: ignore[reportPrivateUsage]
+            return await self._client.get_last_stream_message(self.name)
         category = self.name.partition("-")[0]
         async with self._client.transaction(categories=[category]) as transaction:
             return await transaction.get_last_stream_message(self.name)
