@@ -60,20 +60,40 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the tree, and of a user's files against the installed wheel."""
+    """Check the types of the tree, and of a user's files against the installed wheel.
+
+    The user's files are those of tests/typing, and each block of Python of README.md and docs/.
+    """
     install(session, "types", "test", editable=False)
-    python = venv_python(session)
     session.run("python", "scripts/make_sync.py")
     session.run("python", "-m", "mypy")
-    session.run("python", "-m", "pyright", "--pythonpath", python)
+    session.run("python", "-m", "pyright", "--pythonpath", venv_python(session))
+    check_user_files(session)
 
-    # Away from the tree, so that what is found is the wheel.
-    folder = Path(session.create_tmp(), "user")
+
+@nox.session
+def types_oldest(session: nox.Session) -> None:
+    """Check a user's files with the oldest type checkers that pyproject.toml promises."""
+    install(session, "types", "test", editable=False)
+    wanted = nox.project.dependency_groups(PROJECT, "types")
+    oldest = [name.replace(">=", "==") for name in wanted if name.startswith(("mypy>", "pyright>"))]
+    session.install(*oldest)
+    check_user_files(session)
+
+
+def check_user_files(session: nox.Session) -> None:
+    """Check a user's files with both checkers, away from the tree: what is found is the wheel."""
+    folder = Path(session.create_tmp(), "user").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree("tests/typing", folder)
-    with session.chdir(folder):
-        session.run("python", "-m", "mypy", "--strict", ".")
-        session.run("python", "-m", "pyright", "--pythonpath", python)
+    blocks = folder.parent / "blocks"
+    printed = session.run("python", "scripts/docs_blocks.py", str(blocks), silent=True)
+    # A cache for all: they import the same.
+    mypy = ["python", "-m", "mypy", "--strict", "--cache-dir", str(folder.parent / "mypy")]
+    for each in (str(folder), *str(printed).split()):
+        with session.chdir(each):
+            session.run(*mypy, "--exclude", "^examples/", ".")
+            session.run("python", "-m", "pyright", "--pythonpath", venv_python(session))
 
 
 @nox.session(python=PYTHONS)

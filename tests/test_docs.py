@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-DOCS = Path(__file__).parents[1] / "docs"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.S | re.M)
-NAME = re.compile(r"# (\w+\.py)\n")
+from docs_blocks import DOCS, Block, blocks_of, title_of
 
 
 class Example(NamedTuple):
@@ -28,18 +25,17 @@ class Example(NamedTuple):
 def examples() -> list[Example]:
     found: list[Example] = []
     for page in sorted(DOCS.glob("**/*.md")):
-        title = page.relative_to(DOCS).with_suffix("").as_posix()
-        blocks: list[tuple[str, str]] = BLOCK.findall(page.read_text())
+        title, blocks = title_of(page), blocks_of(page)
         files: dict[str, str] = {}
-        for number, (language, code) in enumerate(blocks):
-            if language == "python":
-                follower, text = blocks[number + 1] if number + 1 < len(blocks) else ("", "")
-                if follower != "text":
-                    assert "print(" not in code, f"what block {number} of {title} prints?"
-                    text = ""
-                found.append(Example(f"{title}-{number}", code, text, dict(files)))
-                if (name := NAME.match(code)) and not name[1].startswith(("test_", "conftest")):
-                    files[name[1]] = code
+        for number, block in enumerate(blocks):
+            if block.language == "python":
+                follower = blocks[number + 1] if number + 1 < len(blocks) else None
+                printed = follower.text if follower and follower.language == "text" else ""
+                if not (follower and follower.language == "text"):
+                    assert "print(" not in block.text, f"what block {number} of {title} prints?"
+                found.append(Example(f"{title}-{number}", block.text, printed, dict(files)))
+                if block.file and not block.file.startswith(("test_", "conftest")):
+                    files[block.file] = block.text
     return found
 
 
@@ -48,13 +44,12 @@ def test_an_example_prints_what_the_page_says(example: Example, tmp_path: Path) 
     for name, code in example.files.items():
         Path(tmp_path, name).write_text(code)
     command = ["-W", "error", "-c", example.code]
-    found = NAME.match(example.code)
-    if found and found[1].startswith("test_"):  # a file of tests, and not a program
-        Path(tmp_path, found[1]).write_text(example.code)
+    file = Block(0, "python", example.code).file
+    is_test = file is not None and file.startswith("test_")  # a file of tests, and not a program
+    if file is not None and is_test:
+        Path(tmp_path, file).write_text(example.code)
         command = ["-m", "pytest", "-q", "-o", "asyncio_default_fixture_loop_scope=function"]
         command += ["-p", "no:cacheprovider"]
-    else:
-        found = None
     done = subprocess.run(
         [sys.executable, *command],
         cwd=tmp_path,
@@ -65,7 +60,7 @@ def test_an_example_prints_what_the_page_says(example: Example, tmp_path: Path) 
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    if found:
+    if is_test:
         assert " passed" in done.stdout
     else:
         assert done.stdout == example.printed

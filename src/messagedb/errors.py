@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from .expected_version import ExpectedVersion
     from .messages import NewMessage
 
 __all__ = [
@@ -86,7 +87,9 @@ class WrongExpectedVersionError(MessageDBError):
             no stream.
     """
 
-    def __init__(self, stream_name: str, expected_version: object, actual_version: int) -> None:
+    def __init__(
+        self, stream_name: str, expected_version: ExpectedVersion, actual_version: int
+    ) -> None:
         self.stream_name = stream_name
         self.expected_version = expected_version
         self.actual_version = actual_version
@@ -224,7 +227,7 @@ class OutcomeUnknownError(MessageDBError):
         self,
         stream_name: str | None,
         messages: tuple[NewMessage, ...],
-        expected_version: object,
+        expected_version: ExpectedVersion | None,
         reason: str,
         transaction_id: int | None = None,
         written: tuple[tuple[str, str], ...] = (),
