@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messagedb import _requests as requests
 from messagedb.errors import WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 from messagedb.idempotence import reservation
@@ -19,8 +20,9 @@ async def reserve_async(store: AsyncOperations, command: Message[Any], stream_na
 
     The copy is the stream's first message; a second consumer, of the category of these streams,
     does what the command asks for, with handlers of its own. The copy has the command's type and
-    data, and metadata that follows it. Calling this again with the same command, as after a crash,
-    gives the same answer.
+    data, and metadata that follows it; fractions keep all of their digits, but for a client with
+    hooks, which get data as it reads them. Calling this again with the same command, as after a
+    crash, gives the same answer.
 
     It protects against a command that a client sends twice with one key, however long apart, and
     against handlers that race for it. It does not make the second consumer's handlers run once:
@@ -51,10 +53,18 @@ async def reserve_async(store: AsyncOperations, command: Message[Any], stream_na
         ValidationError: the command's data is no JSON object, or an argument is none that can be
             written. Nothing was sent.
     """
+    told = store._profile.settings  # pyright: ignore[reportPrivateUsage]
     try:
-        await store.write_message(
-            stream_name, reservation(command, stream_name), expected_version=NO_STREAM
-        )
+        if told.hooks:
+            # They get data as the client reads it.
+            copy = reservation(command, stream_name, decimals=told.decimals)
+            await store.write_message(stream_name, copy, expected_version=NO_STREAM)
+        else:
+            copy = reservation(command, stream_name, decimals=True)
+            write = requests.write_one(
+                stream_name, copy, None, None, NO_STREAM, True, told.registry
+            )
+            await store._write(write)  # pyright: ignore[reportPrivateUsage]
     except WrongExpectedVersionError:
         return False
     return True

@@ -44,11 +44,12 @@ def already_handled(sequence: int | None, command: Message[Any]) -> bool:
     return sequence is not None and sequence >= command.global_position
 
 
-def reservation(command: Message[Any], stream_name: str) -> NewMessage:
+def reservation(command: Message[Any], stream_name: str, *, decimals: bool = False) -> NewMessage:
     """The copy of a command that is to be the first message of a stream.
 
     Its id is made of the command's and of the stream, so that the same command has one copy there.
-    The schema version goes with the data, which is the same.
+    The schema version goes with the data, which is the same; with *decimals* to the last digit of
+    fractions, which floats do not have.
 
     Raises:
         MessageDecodeError: data or metadata of the command cannot be read.
@@ -58,13 +59,15 @@ def reservation(command: Message[Any], stream_name: str) -> NewMessage:
     name: Any = stream_name
     if not isinstance(name, str):
         raise ValidationError(f"a stream's name is a text, not {name!r}. Nothing was sent.")
+    # As it is stored, not as a class sees it that is at a newer version.
+    stored: Message[Any] = msgspec.structs.replace(command, _types=None)
+    if decimals:
+        stored = msgspec.structs.replace(stored, _decimals=True)
     metadata = msgspec.structs.replace(
-        Metadata.following(command), schema_version=Metadata.of(command).schema_version
+        Metadata.following(stored), schema_version=Metadata.of(stored).schema_version
     )
     id = derived_id("reservation", str(command.id), stream_name)
-    # As it is stored, not as a class sees it that is at a newer version.
-    data: Any = msgspec.structs.replace(command, _types=None).data
-    return NewMessage(command.type, data, metadata, id)
+    return NewMessage(command.type, stored.data, metadata, id)
 
 
 def _check_message(command: object) -> None:

@@ -158,3 +158,24 @@ async def test_the_same_command_sent_twice_has_one_effect(
             await consumer.run(until="caught_up")
     assert answers == [True, False, True, False]
     assert [m.data for m in await stream_of(client, effects)] == [{"key": key}]
+
+
+@pytest.mark.parametrize("decimals", [False, True])
+async def test_the_copy_keeps_every_digit(store_url: str, category: str, decimals: bool) -> None:
+    command_stream, key = f"{category}:command-1", f"{category}Key-k"
+    data = '{"f": 1.2345678901234567890123, "z": 1.50, "i": 123456789012345678901234567890}'
+    async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
+        await conn.execute(
+            "select message_store.write_message(%s, %s, 'Deposit', %s, %s)",
+            [str(uuid4()), command_stream, data, '{"properties": {"f": 0.1234567890123456789}}'],
+        )
+        async with AsyncClient(store_url, decimals=decimals) as client:
+            [command] = await client.get_stream_messages(command_stream)
+            assert await reserve_async(client, command, key)
+        cursor = await conn.execute(
+            "select a.data::text = b.data::text, b.metadata->>'properties'"
+            " from message_store.messages a, message_store.messages b"
+            " where a.stream_name = %s and b.stream_name = %s",
+            [command_stream, key],
+        )
+        assert await cursor.fetchall() == [(True, '{"f": 0.1234567890123456789}')]

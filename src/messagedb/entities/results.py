@@ -37,7 +37,8 @@ class Transacted(Loaded[S], Generic[S], frozen=True):
     Attributes:
         entity: its state after the events.
         version: the position of the last event.
-        events: what is stored, in that order; empty for nothing.
+        events: what is stored, in that order; empty for nothing. What a hook's ``before_write``
+            does to new ones is seen by the next load, unless they were read back.
         positions: of those events, in the entity's stream.
         attempts: how often it was decided: each further time after a conflict; 0 where the key was
             found.
