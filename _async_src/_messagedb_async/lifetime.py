@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg_pool import AsyncConnectionPool
 
-from messagedb._concurrency_async import Lock, at_exit, get_blocking, run_blocking
+from messagedb._concurrency_async import Lock, Places, at_exit, get_blocking, run_blocking
 from messagedb._conninfo import shown
 from messagedb._profile import Profile
 from messagedb._settings import Settings, check_settings
@@ -53,6 +53,7 @@ class AsyncLifetime(AsyncOperations):
         self._inherited_url: str | None = None
         self._lent_before_fork = False
         self._opening = Lock()
+        self._upkeep = self._places_of_upkeep()
         _clients.add(self)
 
     def __repr__(self) -> str:
@@ -172,6 +173,15 @@ class AsyncLifetime(AsyncOperations):
         if source is not None and self._borrowed is None and source.is_at_home():
             await source.pool.close(timeout=_END_SECONDS)
 
+    def _places_of_upkeep(self) -> Places:
+        """Places for what consumers ask for beside their handlers: half of the pool at a time.
+
+        A thousand consumers that look for messages would else stand in line before each write.
+        """
+        pool = self._borrowed
+        size = self._settings.max_size if pool is None else pool.max_size
+        return Places(max(1, size // 2))
+
     def _after_fork(self) -> None:
         """In the child: leave the parent's connections alone; the next operation opens others."""
         _inherited.append((self._source, self._embedded, self._borrowed))
@@ -182,6 +192,7 @@ class AsyncLifetime(AsyncOperations):
         self._source = None
         self._embedded = None
         self._opening = Lock()
+        self._upkeep = self._places_of_upkeep()
 
 
 _clients: weakref.WeakSet[AsyncLifetime] = weakref.WeakSet()

@@ -132,11 +132,13 @@ class AsyncSource:
         seconds = f"{max(timeout, 0.0):.1f} s"
         last = self.profile.last_error
         if last is None:
-            return PoolTimeoutError(
+            full = PoolTimeoutError(
                 f"no connection became free in {seconds}. Nothing was sent. None of at most "
                 f"{self.pool.max_size} connections was free: raise the pool's max_size or timeout, "
                 "or do less at once."
             )
+            full.max_size = self.pool.max_size
+            return full
         late = PoolTimeoutError(
             f"no connection could be made in {seconds}; the last attempt said: {last.said}. "
             f"{last.advice} Nothing was sent."

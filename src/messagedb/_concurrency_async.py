@@ -24,6 +24,7 @@ __all__ = [
     "Event",
     "Interruptible",
     "Lock",
+    "Places",
     "Task",
     "answer",
     "at_exit",
@@ -157,6 +158,27 @@ class Event:
                 return await self._event.wait()
         except TimeoutError:
             return self._event.is_set()
+
+
+class Places:
+    """Some places, each for one at a time; who waits gets one in the order of coming."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+
+    async def take(self, timeout: float) -> bool:
+        """Take a place, and wait for it at most so many seconds; tell whether it was had."""
+        if not self._free.locked():
+            return await self._free.acquire()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._free.acquire()
+        except TimeoutError:
+            return False
+
+    def give_back(self) -> None:
+        """Let the next one have the place."""
+        self._free.release()
 
 
 class Task(Generic[R]):

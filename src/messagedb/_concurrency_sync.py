@@ -27,6 +27,7 @@ __all__ = [
     "Event",
     "Interruptible",
     "Lock",
+    "Places",
     "Task",
     "answer",
     "at_exit",
@@ -113,6 +114,21 @@ def answer(value: Any) -> Any:
 def is_interrupted() -> bool:
     """Whether the thread is cancelled: none is."""
     return False
+
+
+class Places:
+    """Some places, each for one at a time."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.Semaphore(count)
+
+    def take(self, timeout: float) -> bool:
+        """Take a place, and wait for it at most so many seconds; tell whether it was had."""
+        return self._free.acquire(timeout=timeout)
+
+    def give_back(self) -> None:
+        """Let the next one have the place."""
+        self._free.release()
 
 
 class Task(Generic[R]):

@@ -117,9 +117,12 @@ SELECT EXISTS (
 
 TAKES_WRITES: Final = b"""
 SELECT current_setting('transaction_read_only') = 'off',
+       EXISTS (SELECT FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event = 'SyncRep'),
        has_database_privilege(current_database(), 'TEMPORARY')
 """
-"""Whether this session's transactions may write, and whether a temporary table can be tried."""
+"""Whether this session's transactions may write, whether commits wait for a synchronous standby (of
+this role, or of all for one that may see them), and whether a temporary table can be tried."""
 
 TRY_TRANSACTION: Final = b"SELECT txid_current()"
 """Needs a transaction id, of which a server near their end gives none."""

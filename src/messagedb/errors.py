@@ -188,7 +188,13 @@ class PoolTimeoutError(StoreUnavailableError):
     """No connection became free within the time to wait for one.
 
     In the database: nothing of this call is stored: nothing was sent.
+
+    Attributes:
+        max_size: the size of the pool, if it was too small: all of its connections were taken. None
+            if none could be made.
     """
+
+    max_size: int | None = None
 
 
 class EmbeddedServerError(StoreUnavailableError):
@@ -314,7 +320,7 @@ class HandlerError(MessageDBError):
         position: its position in the stream.
         global_position: its position in the store.
         type: its message type.
-        attempts: how often the handler was called.
+        attempts: how often the handler was called, those not counted for which the store was away.
         reason: the handler's word, or its error in one line.
         was_parked: whether it was a parked message that was replayed: it stays parked.
     """

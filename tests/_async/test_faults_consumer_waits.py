@@ -162,6 +162,40 @@ async def test_a_parking_consumer_waits_until_it_can_park(
         assert (await writer.get_stream_messages(f"{category}-1"))[0].data == {"n": 0}
 
 
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_nothing_is_skipped_while_commits_wait_for_a_standby(
+    server: OwnServer, category: str, transactional: bool
+) -> None:
+    url = server.url(user="message_store")
+    async with AsyncClient(url, max_size=4, command_timeout=0.3, timeout=0.5) as client:
+        await write(client, f"{category}-1", 0, COUNT)
+        consumer = AsyncConsumer(
+            client,
+            category,
+            identifier="waits",
+            on_error="skip",
+            retry=NO_RETRY,
+            transactional=transactional,
+        )
+        attempts = copying(consumer, category, "client")
+        execute(server, "alter system set synchronous_standby_names = 'nobody'")
+        server.reload()
+        try:
+            async with consumer.running():
+                try:
+                    await eventually(lambda: len(attempts) >= 4, limit=30.0)
+                finally:
+                    execute(server, "alter system reset synchronous_standby_names")
+                    server.reload()
+                await consumer.when_caught_up(timeout=30.0)
+        finally:
+            execute(server, "alter system reset synchronous_standby_names")
+            server.reload()
+        assert set(attempts) == {1}
+        assert consumer.status().skipped == 0
+        assert await copies(client, category) == list(range(COUNT))
+
+
 @contextmanager
 def small_disk(server: OwnServer) -> Iterator[Path]:
     """Give a folder of the server's on a disk of a few megabytes."""

@@ -21,6 +21,7 @@ from .measuring import keep_measuring, measure
 from .positions import AsyncStreamPositions, AsyncTablePositions
 from .run import log
 from .saving import AsyncSaver
+from .upkeep import when_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,7 @@ class Course:
         self._positions = positions_of(client, settings)
         self._saver = AsyncSaver(
             run,
+            client,
             self._positions,
             settings.position_update_interval,
             settings.looking_interval,
@@ -147,7 +149,13 @@ class Course:
         await loop.go(target, to_end=until is not None and target is None)
 
     async def _find_place(self) -> bool:
-        """Find out where to begin."""
+        """Find out where to begin; False when the run is to stop."""
+        if await when_free(self._run, self._client, self._find_position) is None:
+            return False
+        await measure(self._run, self._client, self._feed)
+        return True
+
+    async def _find_position(self) -> bool:
         start, run, positions = self._settings.start, self._run, self._positions
         if self._settings.transactional:
             server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
@@ -180,7 +188,6 @@ class Course:
                 position,
             )
         run.reach(position)
-        await measure(run, self._client, self._feed)
         return True
 
     async def _listen(self) -> AsyncListener | None:

@@ -21,6 +21,7 @@ from messagedb.errors import MessageDBError
 
 from .context import AsyncContext
 from .measuring import measure
+from .upkeep import when_free
 from .workers import AsyncWorkers
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class AsyncLoop:
         self._listener = listener
         self._polling = Polling(settings.poll_interval, settings.idle_poll_interval)
         self._workers: AsyncWorkers | None = None
-        self._ahead: Task[Scan] | None = None
+        self._ahead: Task[Scan | None] | None = None
 
     async def go(self, until: int | None, *, to_end: bool) -> None:
         """Go on until the run is to stop.
@@ -130,7 +131,7 @@ class AsyncLoop:
                 if ahead is not None:
                     scan = await ahead.result()
                 else:
-                    scan = await self._feed.read(position)
+                    scan = await self._look(position)
             except MessageDBError as error:
                 if not is_passing(error):
                     raise
@@ -141,11 +142,17 @@ class AsyncLoop:
                 if not await self._run.pause(delay):
                     return None
             else:
+                if scan is None:
+                    return None
                 self._run.came_back()
                 if failures:
                     # It may be another server now, which lacks what the first one had.
                     await measure(self._run, self._client, self._feed)
                 return scan
+
+    async def _look(self, position: int) -> Scan | None:
+        """Read a page when there is a place for it; None when the run is to stop."""
+        return await when_free(self._run, self._client, lambda: self._feed.read(position))
 
     async def _hand_over(self, scan: Scan) -> None:
         run, saver = self._run, self._saver
@@ -156,7 +163,7 @@ class AsyncLoop:
             return
         if scan.is_full and READS_AHEAD:
             # While these are handled, the server looks for the next ones.
-            self._ahead = Task(self._feed.read, scan.position + 1)
+            self._ahead = Task(self._look, scan.position + 1)
             await checkpoint()
         if await self._handle(scan.messages):
             saver.count += others

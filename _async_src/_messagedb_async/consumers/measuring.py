@@ -10,6 +10,7 @@ from messagedb.consumers.texts import text_of
 from messagedb.errors import MessageDBError
 
 from .run import log
+from .upkeep import if_free
 
 if TYPE_CHECKING:
     from ..client import AsyncClient
@@ -29,12 +30,15 @@ async def keep_measuring(
 
 async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
     """Measure how far behind the run is; let it fail if the store has lost what it has handled."""
-    if run.position is None or run.is_away:
+    position = run.position
+    if position is None or run.is_away:
         return
     try:
-        lag = await feed.lag(run.position)
+        lag = await if_free(client, lambda: feed.lag(position))
+        if lag is None:
+            return
         run.measured(lag)
-        if lag.head is not None and lag.head < run.position:
+        if lag.head is not None and lag.head < (run.position or 0):
             await check_head(run, client)
     except Exception as error:
         if not (isinstance(error, MessageDBError) and is_passing(error)):

@@ -58,7 +58,11 @@ async def _answers(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
         if not conn.autocommit:
             await conn.set_autocommit(True)
         cursor = AsyncStoreCursor(conn)
-        ((takes_writes, may_try),) = await execute(cursor, Statement(sql.TAKES_WRITES, ()))
+        facts = await execute(cursor, Statement(sql.TAKES_WRITES, ()))
+        takes_writes, commits_wait, may_try = facts[0]
+        if commits_wait:
+            # With locks, for which others wait.
+            return False
         if not with_write:
             return True
         if not takes_writes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency_async import Event
 from messagedb.consumers.texts import reason_of, text_of
+from messagedb.errors import PoolTimeoutError
 
 if TYPE_CHECKING:
     from messagedb._scans import Lag
@@ -34,7 +35,9 @@ class AsyncRun:
         in_hand: the message that a handler has now, one of them if there are several.
         attempt: which attempt it is, if that is not the first.
         waiters: who waits for which position.
-        is_away: whether the last thing that was asked of the store failed because it was away.
+        is_away: whether the last thing that was asked of the store failed because it was away, or
+            no connection of the pool free.
+        starved: the latter, in words.
     """
 
     def __init__(self, name: str, counts: Counts) -> None:
@@ -52,6 +55,7 @@ class AsyncRun:
         self.in_hand: Message[Any] | None = None
         self.attempt = 1
         self.is_away = False
+        self.starved: str | None = None
         self.wake = Event()
         self.begun = Event()
         self.ended = Event()
@@ -158,24 +162,28 @@ class AsyncRun:
         self.lag, self.lag_time = lag, datetime.now(UTC)
 
     def went_away(self, error: BaseException, seconds: float) -> None:
-        """Tell once that the store is away, and that it is tried again."""
+        """Tell once that the store is away, or no connection free, and that it is tried again."""
         self.counts.last_error = reason_of(error)
-        if not self.is_away:
-            self.is_away = True
+        size = error.max_size if isinstance(error, PoolTimeoutError) else None
+        starved = None if size is None else f"no connection of the pool is free (max_size={size})"
+        if not self.is_away or starved != self.starved:
             log.warning(
-                "%s: the store is away, and is tried again in %.1f s and then on: %s",
+                "%s: %s, and is tried again in %.1f s and then on: %s",
                 self.name,
+                starved or "the store is away",
                 seconds,
                 text_of(error),
             )
+        self.is_away, self.starved = True, starved
         if not self.is_stopping:
-            self.state = "reconnecting"
+            self.state = "waiting" if starved else "reconnecting"
 
     def came_back(self) -> None:
         """Tell that the store is there again."""
         if self.is_away:
-            self.is_away = False
-            log.info("%s: the store is there again", self.name)
+            was = "a connection is free" if self.starved else "the store is there"
+            self.is_away, self.starved = False, None
+            log.info("%s: %s again", self.name, was)
             if not self.is_stopping:
                 self.state = "running"
 

@@ -12,8 +12,10 @@ from messagedb.consumers.texts import reason_of, text_of
 from messagedb.errors import MessageDBError
 
 from .run import log
+from .upkeep import soon
 
 if TYPE_CHECKING:
+    from ..client import AsyncClient
     from .positions import AsyncPositions
     from .run import AsyncRun
 
@@ -27,6 +29,7 @@ class AsyncSaver:
 
     Args:
         run: the run.
+        client: whose connections it takes.
         positions: where to.
         interval: after how many messages.
         looking_interval: the same where no message was handed over that is worth a save.
@@ -41,6 +44,7 @@ class AsyncSaver:
     def __init__(
         self,
         run: AsyncRun,
+        client: AsyncClient,
         positions: AsyncPositions,
         interval: int,
         looking_interval: int,
@@ -50,6 +54,7 @@ class AsyncSaver:
         self.kick_at = interval
         self.is_due_in_time = False
         self._run = run
+        self._client = client
         self._positions = positions
         self._interval = interval
         self._looking_interval = looking_interval
@@ -114,7 +119,7 @@ class AsyncSaver:
             if position is None or position == stored or (position == 0 and stored is None):
                 return
             try:
-                await self._positions.save(position)
+                await soon(self._client, lambda: self._positions.save(position))
             except MessageDBError as error:
                 self.is_due_in_time = True
                 self._failed(error)

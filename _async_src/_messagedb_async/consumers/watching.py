@@ -112,6 +112,7 @@ class AsyncWatching(ABC):
             if is_behind and lag.oldest is not None:
                 seconds = (lag.now - lag.oldest + (now - run.lag_time)).total_seconds()
         held = tuple(self._course.held_by) if run and self._course else ()
+        reason = run and (run.starved or run.reason)
         in_hand: tuple[str, int, int] | None = None
         if run and run.in_hand is not None:
             in_hand = (run.in_hand.stream_name, run.in_hand.position, run.attempt)
@@ -128,7 +129,7 @@ class AsyncWatching(ABC):
             parked=counts.parked,
             skipped=counts.skipped,
             in_hand=in_hand,
-            held_by=held or ((run.reason,) if run and run.reason else ()),
+            held_by=held or ((reason,) if reason else ()),
             last_error=counts.last_error,
         )
 

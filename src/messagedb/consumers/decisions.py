@@ -120,12 +120,9 @@ def is_store_away(problem: BaseException) -> bool:
 def may_have_passed(problem: BaseException) -> bool:
     """Whether what made a handler fail for a store may be over when that store is asked next.
 
-    Not so where the server cancelled a statement that took too long, nor of an error that a handler
-    has made itself: for a store that answers these are problems of the handler.
+    Not so where the server cancelled a statement that took too long.
     """
-    if isinstance(problem, OutcomeUnknownError):
-        return True
-    return _cause(problem) is not None and _state(problem) != _CANCELLED
+    return _state(problem) != _CANCELLED
 
 
 def is_write_refused(problem: BaseException) -> bool:

@@ -30,9 +30,9 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: the stream of its positions, or the key of its row in the table.
         state: ``stopped``, also before it ran; ``starting``; ``waiting``, while another consumer
-            with the same identifier runs; ``running``; ``caught up``, when the last look found
-            nothing; ``retrying``, while it waits to call a handler again; ``reconnecting``, while
-            the store is away; ``stopping``; ``failed``.
+            with the same identifier runs, or no connection of the pool is free; ``running``;
+            ``caught up``, when the last look found nothing; ``retrying``, while it waits to call a
+            handler again; ``reconnecting``, while the store is away; ``stopping``; ``failed``.
         position: the global position up to which everything is done; None before it has begun.
         stored_position: what of it is stored.
         head: the last global position of the category when it was looked at last; None if that is
