@@ -144,6 +144,32 @@ class AsyncScans(AsyncOperations):
         """
         return await self._head(scans.store_head(self._scan_sql()))
 
+    async def _heads(self, categories: Iterable[str] | None = None) -> tuple[dict[str, int], int]:
+        """Give the global positions of the last messages of categories, and of the whole store.
+
+        Both are of one moment. Categories without a message are left out.
+
+        Args:
+            categories: of which; None for all that there are, each of which costs a look.
+
+        Raises:
+            IncompatibleServerError: the role may not read the table of messages.
+        """
+        await self._check_readable("the last positions")
+        rows = await self._read(scans.heads(self._scan_sql(), categories))
+        head: int = rows.pop()[1] or 0
+        return dict(rows), head
+
+    async def _first_after(self, positions: dict[str, int]) -> int | None:
+        """Give the first global position of all that are behind those of their categories.
+
+        Args:
+            positions: by category, what is known of it, 0 for nothing.
+        """
+        rows = await self._read(scans.first_after(self._scan_sql(), positions))
+        first: int | None = rows[0][0]
+        return first
+
     async def lag(
         self, categories: Iterable[str] | None, position: int, *, limit: int = 100_000
     ) -> Lag:

@@ -154,6 +154,20 @@ def store_head(sql: ScanStatements) -> Read:
     return _query(sql.store_head)
 
 
+def heads(sql: ScanStatements, categories: Iterable[str] | None) -> Read:
+    """The last global position of each category, of those or of all, and at last the store's."""
+    names = _categories(categories)
+    return _query(sql.store_heads) if names is None else _query(sql.category_heads, names)
+
+
+def first_after(sql: ScanStatements, positions: dict[str, int]) -> Read:
+    """The first global position behind that of its category, NULL where there is none."""
+    # Their names are the server's own: some that it has could not be written by us.
+    names = _array("categories", positions, lambda name: None)
+    heads = ",".join(map(str, positions.values()))
+    return _query(sql.first_after, names, f"{{{heads}}}")
+
+
 class LagRead(msgspec.Struct, frozen=True):
     """The look at what follows a position, to be read and understood."""
 

@@ -78,6 +78,40 @@ WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar])
 ORDER BY {schema}.category(stream_name) DESC, global_position DESC LIMIT 1
 """,
     "store_head": "SELECT max(global_position) FROM {schema}.messages",
+    # From category to category along the index. The store's head is the last row, without a name.
+    "store_heads": """
+WITH RECURSIVE heads AS (
+    (SELECT {schema}.category(stream_name)::varchar AS name, global_position FROM {schema}.messages
+     ORDER BY {schema}.category(stream_name) DESC, global_position DESC LIMIT 1)
+    UNION ALL
+    SELECT before.name, before.global_position
+    FROM heads, LATERAL (
+        SELECT {schema}.category(stream_name)::varchar AS name, global_position
+        FROM {schema}.messages
+        WHERE {schema}.category(stream_name) < heads.name
+        ORDER BY {schema}.category(stream_name) DESC, global_position DESC LIMIT 1) before
+)
+SELECT name, global_position FROM heads
+UNION ALL
+SELECT NULL, (SELECT max(global_position) FROM {schema}.messages)
+""",
+    "category_heads": """
+SELECT category.name, head.global_position
+FROM unnest($1::varchar[]) category (name), LATERAL (
+    SELECT global_position FROM {schema}.messages
+    WHERE {schema}.category(stream_name) = ANY (ARRAY[category.name])
+    ORDER BY {schema}.category(stream_name) DESC, global_position DESC LIMIT 1) head
+UNION ALL
+SELECT NULL, (SELECT max(global_position) FROM {schema}.messages)
+""",
+    "first_after": """
+SELECT min(first.global_position)
+FROM unnest($1::varchar[], $2::bigint[]) category (name, head), LATERAL (
+    SELECT global_position FROM {schema}.messages
+    WHERE {schema}.category(stream_name) = ANY (ARRAY[category.name])
+      AND global_position > category.head
+    ORDER BY {schema}.category(stream_name), global_position LIMIT 1) first
+""",
     "category_lag": """
 SELECT (SELECT max(head.global_position)
         FROM unnest($1::varchar[]) category (name), LATERAL (
@@ -155,6 +189,9 @@ class ScanStatements(msgspec.Struct, frozen=True):
     store_scan: bytes
     category_head: bytes
     store_head: bytes
+    store_heads: bytes
+    category_heads: bytes
+    first_after: bytes
     category_lag: bytes
     category_lag_by_function: bytes
     store_lag: bytes

@@ -39,8 +39,8 @@ class AsyncAllConsumer(AsyncConsumerBase):
         client: where to read, and to write.
         categories: whose messages; None for the whole store.
         identifier: names the consumer: its positions are stored as ``all:position-<identifier>``.
-        start: as for ``AsyncConsumer``, as are all that follow. ``"end"`` may pass over what is
-            written by transactions that are open at that moment.
+        start: as for ``AsyncConsumer``, as are all that follow. ``"end"`` waits for transactions
+            that are open at that moment, and hands over what they have written.
         batch_size: how many messages of the store are looked at in one read.
         poll_interval: seconds from one look to the next where nothing was found.
         idle_poll_interval: what that grows to after a hundred such looks.

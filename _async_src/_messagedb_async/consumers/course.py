@@ -150,12 +150,23 @@ class Course:
 
     async def _find_place(self) -> bool:
         """Find out where to begin; False when the run is to stop."""
-        if await when_free(self._run, self._client, self._find_position) is None:
+        run, end = self._run, 0
+        if self._settings.start == "end":
+            found = await self._feed.end(run.pause)
+            if run.is_stopping:
+                return False
+            if found is None:
+                raise IncompatibleServerError(
+                    "start='end' needs the last position, and the role may not read the table of "
+                    "messages. Nothing was changed. Give a position."
+                )
+            end = found
+        if await when_free(run, self._client, lambda: self._find_position(end)) is None:
             return False
         await measure(self._run, self._client, self._feed)
         return True
 
-    async def _find_position(self) -> bool:
+    async def _find_position(self, end: int) -> bool:
         start, run, positions = self._settings.start, self._run, self._positions
         if self._settings.transactional:
             server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
@@ -170,13 +181,7 @@ class Course:
         elif start == "beginning":
             position = 0
         elif start == "end":
-            found = await self._feed.head()
-            if found is None:
-                raise IncompatibleServerError(
-                    "start='end' needs the last position, and the role may not read the table of "
-                    "messages. Nothing was changed. Give a position."
-                )
-            position = found
+            position = end
         else:
             position = max(start - 1, 0)
         if position > stored > 0:

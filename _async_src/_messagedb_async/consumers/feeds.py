@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
+from messagedb.consumers.ends import End
 from messagedb.consumers.gaps import Gaps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from messagedb._scans import AllScan, Lag, Scan, Writer
+    from messagedb._types import AsyncWork
 
     from ..client import AsyncClient
+
+
+# Seconds from one look at who is writing to the next.
+_LOOK = 0.05
 
 
 class AsyncFeed(Protocol):
@@ -36,6 +44,17 @@ class AsyncFeed(Protocol):
 
     async def head(self) -> int | None:
         """Give the last position that it would look at now, 0 for none; None if nobody can tell."""
+        ...
+
+    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+        """Give the position to go on from with what cannot be seen yet, and with nothing else.
+
+        Args:
+            pause: waits for so many seconds while others write; tells whether to go on.
+
+        Returns:
+            The position; None if nobody can tell, or it is not to go on.
+        """
         ...
 
     async def lag(self, position: int) -> Lag:
@@ -97,6 +116,10 @@ class AsyncCategoryFeed:
         """Give the category's last global position."""
         return await self._client.category_head(self._category)
 
+    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+        """Give the same: who writes to the category has its lock, and a later position."""
+        return await self.head()
+
     async def lag(self, position: int) -> Lag:
         """Tell what of the category follows a position."""
         return await self._client.lag([self._category], position)
@@ -124,6 +147,7 @@ class AsyncAllFeed:
         self._message_types = message_types
         self._condition = condition
         self._gaps = Gaps()
+        self._end: End | None = None
 
     @property
     def held_by(self) -> list[Writer]:
@@ -149,11 +173,39 @@ class AsyncAllFeed:
         # Only who is asked for after the scan proves anything.
         if gaps.needs_writers(scan) and gaps.list_writers(scan, await self._client.writers()):
             scan = await self._scan(position)
-        return gaps.before(scan, position)
+        found = gaps.before(scan, position)
+        if self._end is None or position > self._end.head:
+            return found
+        return msgspec.structs.replace(found, messages=self._end.messages_after(found.messages))
 
     async def head(self) -> int | None:
         """Give the last global position of the whole store: other categories are passed by, too."""
         return await self._client.store_head()
+
+    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+        """Give the position before all that open transactions had written, when they have ended.
+
+        What was there before is passed over from then on, also where it is behind that position.
+        """
+        client, gaps = self._client, self._gaps
+        if await self.head() is None:
+            return None
+        if self._end is None:
+            heads = await client._heads(self._categories)  # pyright: ignore[reportPrivateUsage]
+            end = End(*heads)
+            gaps.held_by = await client.writers()
+            self._end = end
+        end = self._end
+        while gaps.held_by:
+            if not await pause(_LOOK):
+                return None
+            gaps.look(await client.writers())
+        names = self._categories
+        if names is None:
+            names = list((await client._heads())[0])  # pyright: ignore[reportPrivateUsage]
+        behind = end.positions(names)
+        first = await client._first_after(behind)  # pyright: ignore[reportPrivateUsage]
+        return end.position(first)
 
     async def lag(self, position: int) -> Lag:
         """Tell what of the categories follows a position."""

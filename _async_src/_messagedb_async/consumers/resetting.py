@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from time import monotonic
 from typing import TYPE_CHECKING
 
+from messagedb._concurrency_async import sleep
 from messagedb.consumers.positions import runs_elsewhere
 from messagedb.errors import IncompatibleServerError, ValidationError
 
@@ -38,7 +40,10 @@ class AsyncResetting(ABC):
 
         Args:
             to: ``"beginning"``; ``"end"``, so that only what is written from now on is handled; or
-                the global position of the next message to handle.
+                the global position of the next message to handle. For a consumer of several
+                categories the end is before what open transactions have written, so that it waits
+                for their end, up to ``command_timeout``; what others had written meanwhile is
+                handled, too.
 
         Returns:
             The position that is stored now: that of the last message that counts as handled.
@@ -46,6 +51,7 @@ class AsyncResetting(ABC):
         Raises:
             PositionConflictError: a consumer with this identifier runs. Nothing was changed.
             IncompatibleServerError: ``"end"`` is not known to the role. Nothing was changed.
+            TimeoutError: a transaction that was open did not end. Nothing was changed.
             ValidationError: it is no position. Nothing was sent.
         """
         if self._run is not None and not self._run.finished.is_set():
@@ -67,7 +73,20 @@ class AsyncResetting(ABC):
         if to == "beginning":
             return 0
         if to == "end":
-            head = await self._feed().head()
+            settings = self._client._profile.settings  # pyright: ignore[reportPrivateUsage]
+            feed, limit = self._feed(), monotonic() + settings.command_timeout
+
+            async def pause(seconds: float) -> bool:
+                await sleep(seconds)
+                return monotonic() < limit
+
+            head = await feed.end(pause)
+            if feed.held_by:
+                raise TimeoutError(
+                    "the end is not known: these transactions have written and do not end, and "
+                    f"what they commit belongs behind it: {feed.held_by}. Nothing was changed. End "
+                    "them, or give a position."
+                )
             if head is None:
                 raise IncompatibleServerError(
                     "the last position is not known, as the role may not read the table of "

@@ -1,0 +1,148 @@
+"""A consumer that begins at the end misses nothing that is committed after it began."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from messagedb import AsyncAllConsumer, AsyncClient, AsyncConsumer, Message, NewMessage, Writer
+from tests._async.consuming import noting, write
+from tests.support.background_async import Background, eventually
+
+
+class Noting:
+    """A consumer of two categories, or of the whole store, and what it was given of the two."""
+
+    def __init__(
+        self, client: AsyncClient, category: str, everything: bool, **options: Any
+    ) -> None:
+        self.names = [f"{category}A", f"{category}B"]
+        self.seen: list[str] = []
+        self.consumer = AsyncAllConsumer(
+            client, None if everything else self.names, identifier=category, **options
+        )
+        self.consumer.handler(self.handle)
+
+    async def handle(self, message: Message[Any]) -> None:
+        if message.stream_name.partition("-")[0] in self.names:
+            self.seen.append(message.data["name"])
+
+
+class Looking(AsyncClient):
+    """A client that counts how often it was asked who is writing."""
+
+    looks = 0
+
+    async def writers(self) -> list[Writer]:
+        """Say who is writing, and count that."""
+        self.looks += 1
+        return await super().writers()
+
+
+def named(name: str) -> NewMessage:
+    """Make a message with a name."""
+    return NewMessage("Noted", {"name": name})
+
+
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_what_an_open_transaction_had_written_is_handed_over(
+    client: AsyncClient, category: str, everything: bool, is_new: bool
+) -> None:
+    noting_all = Noting(client, category, everything, start="end")
+    consumer = noting_all.consumer
+    if not is_new:
+        await client.write_message(f"{category}A-1", named("old a"))
+    await client.write_message(f"{category}B-1", named("old b"))
+    async with AsyncExitStack() as stack:
+        transaction = await stack.enter_async_context(client.transaction())
+        await transaction.write_message(f"{category}A-1", named("open"))
+        await client.write_message(f"{category}B-1", named("committed before"))
+        await stack.enter_async_context(consumer.running())
+        await eventually(lambda: consumer.status().held_by)
+        await client.write_message(f"{category}B-1", named("committed after"))
+        await transaction.write_message(f"{category}A-1", named("open, second"))
+        await transaction.commit()
+        await consumer.when_processed(f"{category}B-1", 2, timeout=10)
+        await consumer.when_caught_up(timeout=10)
+    assert noting_all.seen == ["open", "committed after", "open, second"]
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_what_is_rolled_back_holds_it_no_longer(
+    client: AsyncClient, category: str, everything: bool
+) -> None:
+    noting_all = Noting(client, category, everything, start="end")
+    consumer = noting_all.consumer
+    async with AsyncExitStack() as stack:
+        transaction = await stack.enter_async_context(client.transaction())
+        await transaction.write_message(f"{category}A-1", named("open"))
+        await client.write_message(f"{category}B-1", named("committed before"))
+        await stack.enter_async_context(consumer.running())
+        await eventually(lambda: consumer.status().held_by)
+        await transaction.rollback()
+        await consumer.when_caught_up(timeout=10)
+        await client.write_message(f"{category}B-1", named("committed after"))
+        await consumer.when_caught_up(timeout=10)
+    assert noting_all.seen == ["committed after"]
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_a_consumer_that_waits_for_the_end_can_be_stopped(
+    client: AsyncClient, category: str, everything: bool
+) -> None:
+    noting_all = Noting(client, category, everything, start="end")
+    async with client.transaction() as transaction:
+        await transaction.write_message(f"{category}A-1", named("open"))
+        async with noting_all.consumer.running():
+            await eventually(lambda: noting_all.consumer.status().held_by)
+        assert noting_all.consumer.status().state == "stopped"
+    assert noting_all.seen == []
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_a_position_that_is_reset_to_the_end_is_before_what_was_open(
+    store_url: str, category: str, everything: bool
+) -> None:
+    async with Looking(store_url) as client:
+        noting_all = Noting(client, category, everything)
+        await client.write_message(f"{category}A-1", named("old"))
+        async with client.transaction() as transaction:
+            await transaction.write_message(f"{category}A-1", named("open"))
+            await client.write_message(f"{category}B-1", named("meanwhile"))
+            reset = Background(noting_all.consumer.reset_position, "end")
+            await eventually(lambda: client.looks > 1)
+        await reset.result()
+        await noting_all.consumer.run(until="caught_up")
+        assert noting_all.seen == ["open", "meanwhile"]
+
+
+async def test_an_end_that_does_not_come_is_an_error_that_names_who_is_waited_for(
+    store_url: str, category: str
+) -> None:
+    async with AsyncClient(store_url, command_timeout=0.3) as client:
+        noting_all = Noting(client, category, everything=False)
+        assert await noting_all.consumer.reset_position(5) == 4
+        async with client.transaction() as transaction:
+            await transaction.write_message(f"{category}A-1", named("open"))
+            with pytest.raises(TimeoutError, match=r"do not end.*pid=\d+.*Nothing was changed"):
+                await noting_all.consumer.reset_position("end")
+
+
+async def test_a_category_has_no_such_messages_as_its_writers_take_turns(
+    client: AsyncClient, category: str
+) -> None:
+    consumer = AsyncConsumer(client, category, identifier="end", start="end")
+    seen = noting(consumer)
+    await write(client, f"{category}-1", 0, 1)
+    async with AsyncExitStack() as stack:
+        transaction = await stack.enter_async_context(client.transaction())
+        await transaction.write_message(f"{category}-1", NewMessage("Noted", {"n": 1}))
+        await write(client, f"{category}Other-1", 0, 1)
+        await stack.enter_async_context(consumer.running())
+        await consumer.when_caught_up(timeout=10)
+        await transaction.commit()
+        await consumer.when_caught_up(timeout=10)
+    assert seen == [1]

@@ -1,0 +1,32 @@
+"""The end of several categories: what was there, and what came to light behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from messagedb import Message
+from messagedb.consumers.ends import End
+
+
+def message(stream_name: str, position: int) -> Message[Any]:
+    """Make a message at a global position."""
+    return Message[Any].make(stream_name, "Noted", global_position=position)
+
+
+def test_the_position_is_before_the_first_that_could_not_be_seen() -> None:
+    end = End({"a": 3, "b": 7}, 9)
+    assert end.positions(["a", "c"]) == {"a": 3, "c": 0}
+    assert end.position(None) == 9
+    assert end.position(12) == 9
+    assert end.position(5) == 4
+
+
+def test_what_was_there_is_passed_over_and_nothing_else() -> None:
+    end = End({"a": 3, "b": 7}, 9)
+    there = [message("a-1", 3), message("b-1", 6), message("b", 7)]
+    late = [message("a-2", 5), message("c-1", 8)]
+    later = [message("a-1", 10), message("b-1", 11)]
+    given = sorted(there + late + later, key=lambda each: each.global_position)
+    assert end.messages_after(given) == late + later
+    assert end.messages_after(later) is later
+    assert end.messages_after([]) == []
