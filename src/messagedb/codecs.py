@@ -43,7 +43,8 @@ class PydanticCodec:
     """Writes and reads models of pydantic 2, by their aliases.
 
     Values that JSON does not have, such as a Decimal or a time, are stored as the texts that
-    pydantic makes of them. Pydantic itself is not imported.
+    pydantic makes of them. What a model is made of is stored, and not what it computes of that
+    (``computed_field``). Pydantic itself is not imported.
 
     Example::
 
@@ -53,9 +54,11 @@ class PydanticCodec:
     """
 
     def encode(self, instance: Any, /) -> Mapping[str, Any]:
-        """Give what ``model_dump`` gives for JSON."""
+        """Give what ``model_dump`` gives for JSON and to be read again."""
         # What pydantic would warn of does not read back equal, and is refused.
-        data: Mapping[str, Any] = instance.model_dump(mode="json", by_alias=True, warnings=False)
+        data: Mapping[str, Any] = instance.model_dump(
+            mode="json", by_alias=True, round_trip=True, warnings=False
+        )
         return data
 
     def decode(self, cls: type[Any], data: dict[str, Any], /) -> Any:

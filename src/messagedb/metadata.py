@@ -290,6 +290,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Metadata) else NotImplemented
 
+    def __ne__(self, other: object) -> bool:
+        # A Struct has one of its own, by identity.
+        return not self == other if isinstance(other, Metadata) else NotImplemented
+
     __hash__ = None  # type: ignore[assignment]  # it holds dicts
 
     def __repr__(self) -> str:

@@ -168,6 +168,14 @@ def test_equality_pickling_and_repr() -> None:
         hash(own)
 
 
+def test_equal_metadata_is_not_unequal() -> None:
+    own, other = Metadata(properties={"a": 1}), Metadata(properties={"a": 1})
+    assert own == other
+    assert (own != other) is False
+    assert own != Metadata()
+    assert own != {"properties": {"a": 1}}
+
+
 def test_trace_context_is_handed_on() -> None:
     own = Metadata().with_trace(PARENT, "vendor=1")
     stored = Message.make("a-1", "T", None, own)

@@ -46,6 +46,24 @@ class TwoNames(pydantic.BaseModel):
     a: int = pydantic.Field(validation_alias="in", serialization_alias="out")
 
 
+class Box(pydantic.BaseModel, extra="forbid"):
+    width: int
+    tags: pydantic.Json[list[str]]
+
+    @pydantic.computed_field
+    def area(self) -> int:
+        return self.width**2
+
+
+class Boxes(pydantic.BaseModel, extra="forbid"):
+    boxes: list[Box]
+    secret: str = pydantic.Field(default="", exclude=True)
+
+    @pydantic.computed_field
+    def count(self) -> int:
+        return len(self.boxes)
+
+
 class Point:
     """Neither a Struct nor a dataclass."""
 
@@ -80,7 +98,7 @@ ORDER = Ordered(
 @pytest.fixture
 def registry() -> MessageRegistry:
     registry = MessageRegistry()
-    for cls in (Ordered, Loose, Extra, TwoNames):
+    for cls in (Ordered, Loose, Extra, TwoNames, Boxes):
         registry.add(cls, codec=PydanticCodec())
     registry.add(Point, codec=PointCodec())
     return registry
@@ -106,6 +124,19 @@ def test_instances_read_back_equal(
     read = through_json(registry, instance, decimals=decimals)
     assert read == instance
     assert type(read) is type(instance)
+
+
+def test_a_model_is_stored_as_what_it_is_made_of_and_not_as_what_it_computes(
+    registry: MessageRegistry,
+) -> None:
+    boxes = Boxes(boxes=[Box.model_validate({"width": 2, "tags": '["a"]'})])
+    assert through_json(registry, boxes) == boxes
+    [encoded] = requests.write_one("a-1", boxes, None, None, ANY, False, registry).encoded
+    data = msgspec.json.decode(encoded.data or "")
+    assert data == {"boxes": [{"width": 2, "tags": '["a"]'}]}
+    hidden = boxes.model_copy(update={"secret": "x"})
+    with pytest.raises(ValidationError, match=r"^data\.secret would read back as another str"):
+        through_json(registry, hidden)
 
 
 def test_models_are_stored_under_their_aliases(registry: MessageRegistry) -> None:
