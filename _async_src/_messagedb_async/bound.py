@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
+from messagedb import _requests as requests
 from messagedb import _server as servers
 from messagedb import _transactions as transactions
 from messagedb._concurrency_async import sleep
+from messagedb._history import UNKNOWN_HISTORY, history_from_row
 from messagedb._postgres_errors import (
     NOTHING_READ,
     NOTHING_WRITTEN,
@@ -21,6 +23,7 @@ from messagedb._postgres_errors import (
 )
 from messagedb._server import check_not_proxied
 from messagedb._settings import time_is_left
+from messagedb._sql import HISTORY, Statement
 from messagedb._transactions import pause
 from messagedb.errors import (
     OutcomeUnknownError,
@@ -100,6 +103,14 @@ class AsyncBoundClient(AsyncOperations):
                     ) from error
             rollbacks += 1
             await sleep(pause(rollbacks))
+
+    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+        found = [await self._read(read) for read in reads]
+        history = UNKNOWN_HISTORY
+        if (await self._server_facts()).history_readable:
+            question = Statement(HISTORY, ())
+            history = history_from_row((await self._read(requests.Read(question, question)))[0])
+        return found, self._profile.number_of(history)
 
     async def _write(self, write: Write) -> list[int]:
         deadline, rollbacks = self._profile.deadline(), 0

@@ -171,7 +171,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         if profile.reads_history and self._pipeline is None:
             rows = await cursor.fetchall()
             self.history = history_from_row(rows[0][-3:])
-            self.history_number = profile.histories.number_of(self.history)
+        if not self.history_number:
+            self.history_number = profile.number_of(self.history)
 
     async def commit(self) -> None:
         """Commit what was begun, unless another object is to do that."""

@@ -57,6 +57,12 @@ class AsyncOperations(ABC):
     async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]: ...
 
     @abstractmethod
+    async def _read_in_history(
+        self, *reads: requests.Read
+    ) -> tuple[list[list[tuple[Any, ...]]], int]:
+        """Give the rows of reads on one connection, and the number of its server's history."""
+
+    @abstractmethod
     async def _write(self, write: requests.Write) -> list[int]: ...
 
     @abstractmethod

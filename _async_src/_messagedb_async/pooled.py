@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
@@ -26,12 +26,36 @@ from .transaction_state import AsyncTransactionState
 if TYPE_CHECKING:
     from messagedb import _requests as requests
     from messagedb._transactions import TransactionOptions
+    from messagedb._types import AsyncAttempt
+
+    from .pools import AsyncSource
+
+R = TypeVar("R")
 
 
 class AsyncPooledOperations(AsyncLifetime):
     """The operations of a client, each of them on any connection of its pool."""
 
     async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]:
+        async def attempt(source: AsyncSource, conn: Any) -> list[tuple[Any, ...]]:
+            return await source.session.read(conn, read)
+
+        return await self._reading(read, attempt)
+
+    async def _read_in_history(
+        self, *reads: requests.Read
+    ) -> tuple[list[list[tuple[Any, ...]]], int]:
+        """Give the rows of reads on one connection, and the number of its server's history."""
+
+        async def attempt(
+            source: AsyncSource, conn: Any
+        ) -> tuple[list[list[tuple[Any, ...]]], int]:
+            return await source.session.read_in_history(conn, reads)
+
+        return await self._reading(reads[-1], attempt)
+
+    async def _reading(self, read: requests.Read, attempt: AsyncAttempt[AsyncSource, R]) -> R:
+        """Read on a connection of the pool, and again on another one if that was lost."""
         source = self._source or await self._opened()
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
@@ -39,7 +63,7 @@ class AsyncPooledOperations(AsyncLifetime):
         while True:
             conn = await source.acquire(deadline)
             try:
-                return await source.session.read(conn, read)
+                return await attempt(source, conn)
             except psycopg.Error as error:
                 if is_others_fault(error) and time_is_left(deadline):
                     rollbacks += 1

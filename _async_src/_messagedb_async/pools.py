@@ -21,7 +21,7 @@ from messagedb.errors import PoolTimeoutError, StoreUnavailableError, Validation
 
 from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
 from .sequences import look
-from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncSession
+from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncPoolSession
 from .waiting import AsyncWaitingCommits
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class AsyncSource:
         pool: AsyncConnectionPool[Any],
         profile: Profile,
         server: Server,
-        session: AsyncSession,
+        session: AsyncPoolSession,
     ) -> None:
         self.pool = pool
         self.profile = profile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from messagedb._concurrency_async import Event, Task
 from messagedb._settings import check_seconds
@@ -131,6 +131,7 @@ class AsyncReadModel:
         middleware: Iterable[AsyncMiddleware[Any]] = (),
         notify: bool = False,
         lease_timeout: float | None = 10.0,
+        on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> None:
         settings = client._profile.settings  # pyright: ignore[reportPrivateUsage]
         self._names = names = check_names(schema, name, version, settings.schema)
@@ -156,6 +157,7 @@ class AsyncReadModel:
             middleware=(self._fill, *middleware),
             notify=notify,
             lease_timeout=lease_timeout,
+            on_lost_history=on_lost_history,
         )
         if settings.max_size < 2:
             raise ValidationError(

@@ -10,6 +10,7 @@ from messagedb import _scan_requests as scans
 from messagedb import hooks
 from messagedb._scans import Scan
 from messagedb._sql_scans import scan_statements
+from messagedb.consumers.trail import Mark
 
 from .operations import AsyncOperations
 
@@ -38,6 +39,7 @@ class AsyncScans(AsyncOperations):
         streams_without_id: bool = False,
         message_types: Iterable[str] | None = None,
         condition: str | None = None,
+        look_at: int | None = None,
     ) -> Scan:
         """Look at one page of a category, and give those of its messages that match.
 
@@ -60,6 +62,8 @@ class AsyncScans(AsyncOperations):
             message_types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
+            look_at: a global position of the category, of which the scan's ``found_id`` then tells
+                which message is there: on the same server, at the same time.
         """
         scan = scans.category(
             self._scan_sql(),
@@ -74,8 +78,7 @@ class AsyncScans(AsyncOperations):
             message_types,
             condition,
         )
-        found = scan.scan(await self._read(scan.read), self._profile.settings.decimals)
-        return self._seen(found)
+        return self._seen(await self._scanned(scan, look_at, category))
 
     async def scan_all(
         self,
@@ -85,6 +88,7 @@ class AsyncScans(AsyncOperations):
         categories: Iterable[str] | None = None,
         message_types: Iterable[str] | None = None,
         condition: str | None = None,
+        look_at: int | None = None,
     ) -> AllScan:
         """Look at one page of the whole store, give what matches, and the gaps in it.
 
@@ -100,6 +104,8 @@ class AsyncScans(AsyncOperations):
             message_types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
+            look_at: a global position, of which the scan's ``found_id`` then tells which message is
+                there: on the same server, at the same time.
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages, or the server is
@@ -108,8 +114,7 @@ class AsyncScans(AsyncOperations):
         size = self._scan_size(batch_size)
         scan = scans.store(self._scan_sql(), position, size, categories, message_types, condition)
         await self._check_readable("the whole store")
-        found = scan.scan(await self._read(scan.read), self._profile.settings.decimals)
-        return self._seen(found)
+        return self._seen(await self._scanned(scan, look_at, None))
 
     async def writers(self) -> list[Writer]:
         """Give the transactions that may have written messages which cannot be seen yet.
@@ -190,6 +195,63 @@ class AsyncScans(AsyncOperations):
         if categories is None:
             scans.check_readable(readable, "the lag of the whole store")
         return look.lag(await self._read(look.read), readable)
+
+    async def look_back(self, position: int, category: str | None = None) -> Mark | None:
+        """Give the last message up to a global position: the mark by which the store is known.
+
+        Args:
+            position: the global position.
+            category: the category of the message that is just there. A role that may not read the
+                table of messages is told of no other.
+        """
+        sql = self._scan_sql()
+        if (await self._server_facts()).table_readable:
+            read = scans.message_before(sql, position)
+        elif category is not None:
+            read = scans.message_at(sql, category, position)
+        else:
+            return None
+        (rows,), history = await self._read_in_history(read)
+        return Mark(rows[0][1], rows[0][0], history) if rows and rows[0][1] <= position else None
+
+    async def messages_of_ids(self, ids: Iterable[str]) -> list[tuple[str, int]]:
+        """Give the ids and global positions of those of the messages that are there.
+
+        Nothing where the role may not read the table of messages.
+        """
+        if not (await self._server_facts()).table_readable:
+            return []
+        rows = await self._read(scans.messages_by_id(self._scan_sql(), ids))
+        return [(id, position) for id, position in rows]
+
+    async def last_positions(self) -> tuple[int | None, int | None]:
+        """Give the last global position that there is, and the last that was given to a message.
+
+        They differ where the newest messages were erased. 0 stands for none; None where the role
+        may not read the table of messages, or its sequence.
+        """
+        if not (await self._server_facts()).table_readable:
+            return None, None
+        head, given = (await self._read(scans.last_positions(self._scan_sql())))[0]
+        return head or 0, None if given is None else max(given, head or 0)
+
+    async def _scanned(
+        self, scan: scans.PageScan[S], look_at: int | None, category: str | None
+    ) -> S:
+        """Read a page, and on the same connection look which message is at a position, if told.
+
+        Args:
+            scan: the page.
+            look_at: a global position.
+            category: the category of the message there, for a role that may not read the table.
+        """
+        reads: tuple[Read, ...] = (scan.read,)
+        if look_at is not None:
+            reads = (scans.message_at(self._scan_sql(), category, look_at), scan.read)
+        (*looked, rows), history = await self._read_in_history(*reads)
+        found = scan.scan(rows, self._profile.settings.decimals)
+        there = scans.found_id(looked[0], look_at) if looked and look_at is not None else None
+        return msgspec.structs.replace(found, history=history, found_id=there)
 
     def _seen(self, scan: S) -> S:
         given = self._profile.settings.hooks

@@ -9,6 +9,7 @@ import psycopg
 from messagedb import _outcomes as outcomes
 from messagedb import _requests as requests
 from messagedb._arguments import EXISTING_STREAM
+from messagedb._history import UNKNOWN_HISTORY, history_from_row
 from messagedb._locks import lock_of
 from messagedb._sequences import is_taken
 from messagedb._server import check_not_proxied
@@ -16,6 +17,7 @@ from messagedb._sql import (
     BEGIN,
     COMMIT,
     CONDITION_ON,
+    HISTORY,
     NO_SORT,
     RELEASE_SAVEPOINT,
     ROLLBACK_TO_SAVEPOINT,
@@ -73,6 +75,16 @@ class AsyncSession(Protocol):
         ...
 
 
+class AsyncPoolSession(AsyncSession, Protocol):
+    """One way to run them on connections of a pool, which may be to servers of two histories."""
+
+    async def read_in_history(
+        self, conn: Any, reads: tuple[Read, ...]
+    ) -> tuple[list[list[TupleRow]], int]:
+        """Give the rows of each read, and the number of the server's history they are of."""
+        ...
+
+
 class AsyncOwnSession:
     """On the client's own connections, set up when they were made: a call is a bare statement."""
 
@@ -101,6 +113,12 @@ class AsyncOwnSession:
                 await cursor.execute(*read.query, binary=True, prepare=True)
             return await cursor.fetchall()
         return await execute(cursor, read.call)
+
+    async def read_in_history(
+        self, conn: AsyncStoreConnection, reads: tuple[Read, ...]
+    ) -> tuple[list[list[TupleRow]], int]:
+        """Give the rows of each read: one connection is one server, from its start to its end."""
+        return [await self.read(conn, read) for read in reads], conn.history_number
 
     async def write(self, conn: AsyncStoreConnection, write: Write) -> list[int]:
         """Write by the server's function; look only when it refuses.
@@ -141,21 +159,40 @@ class AsyncLocalSession:
         self._readable = server.table_readable
         self._finder = Finder(profile.sql, server.table_readable)
         self._frame = Frame((_BEGIN, profile.set_up_transaction()), (_COMMIT,))
+        self._profile = profile
 
     async def read(self, conn: AsyncConnection[Any], read: Read) -> list[TupleRow]:
         """Give the rows of a read, in one round trip."""
-        text, params = condition_free(read, self._readable)
-        cursor = AsyncStoreCursor(conn)
+        return (await self._read_all(conn, (condition_free(read, self._readable),)))[0]
+
+    async def read_in_history(
+        self, conn: AsyncConnection[Any], reads: tuple[Read, ...]
+    ) -> tuple[list[list[TupleRow]], int]:
+        """Give the rows of each read, in one round trip that asks for the history as well.
+
+        Behind a pooler the next one may be answered by another server.
+        """
+        texts = tuple(condition_free(read, self._readable) for read in reads)
+        if not self._profile.reads_history:
+            return await self._read_all(conn, texts), self._profile.number_of(UNKNOWN_HISTORY)
+        *rows, history = await self._read_all(conn, (*texts, Statement(HISTORY, ())))
+        return rows, self._profile.number_of(history_from_row(history[0]))
+
+    async def _read_all(
+        self, conn: AsyncConnection[Any], statements: tuple[Statement, ...]
+    ) -> list[list[TupleRow]]:
+        cursors = [AsyncStoreCursor(conn) for _ in statements]
         try:
             async with pipeline(conn):
                 for begin, values in self._frame.begin:
                     await AsyncStoreCursor(conn).execute(begin, values, prepare=False)
-                await cursor.execute(text, params, binary=True, prepare=False)
+                for cursor, (text, params) in zip(cursors, statements, strict=True):
+                    await cursor.execute(text, params, binary=True, prepare=False)
                 await AsyncStoreCursor(conn).execute(COMMIT, prepare=False)
         except BaseException:
             await undo(conn, self._frame)
             raise
-        return await cursor.fetchall()
+        return [await cursor.fetchall() for cursor in cursors]
 
     async def write(self, conn: AsyncConnection[Any], write: Write) -> list[int]:
         """Write in a transaction of its own.

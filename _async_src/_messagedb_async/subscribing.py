@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from messagedb._arguments import check_category
 from messagedb._settings import check_seconds
 from messagedb.consumers.polling import Polling
-from messagedb.consumers.settings import check_start, names_of
+from messagedb.consumers.settings import check_on_lost_history, check_start, names_of
 from messagedb.errors import IncompatibleServerError, ValidationError
 
 from .consumers.feeds import AsyncCategoryFeed
@@ -39,6 +39,7 @@ class AsyncSubscriptions(AsyncScans):
         streams_without_id: bool = False,
         message_types: Iterable[str] | None = None,
         condition: str | None = None,
+        on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a category for ever: over what is there, then over what is written.
 
@@ -67,9 +68,14 @@ class AsyncSubscriptions(AsyncScans):
             message_types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
+            on_lost_history: what to do when the store has lost messages that were given, as after a
+                failover to a standby that lagged: ``"stop"`` with an error, or ``"continue"``
+                behind the last message that it still has of the pages looked at last.
 
         Raises:
             StoreUnavailableError: the client was closed.
+            LostHistoryError: the store has lost messages that were given, and the subscription is
+                to stop, or no message that was given lately is left.
             IncompatibleServerError: ``"end"`` is not known to the role.
             MessageDBError: the server refuses the read, as it does a condition that is wrong.
             ValidationError: an argument is refused. All of them come from the steps of the loop.
@@ -77,6 +83,7 @@ class AsyncSubscriptions(AsyncScans):
         check_category(category)
         check_seconds("poll_interval", poll_interval)
         check_seconds("idle_poll_interval", idle_poll_interval)
+        check_on_lost_history(on_lost_history)
         feed = AsyncCategoryFeed(
             cast("AsyncClient", self),
             category,
@@ -108,5 +115,6 @@ class AsyncSubscriptions(AsyncScans):
             check_start(given)
             position = max(given - 1, 0)
         polling = Polling(poll_interval, idle_poll_interval)
-        async for message in subscription(feed, position, polling, category):
+        continues = on_lost_history == "continue"
+        async for message in subscription(self, feed, position, polling, category, continues):
             yield message

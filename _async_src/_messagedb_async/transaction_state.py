@@ -72,6 +72,14 @@ class AsyncTransactionState:
             in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
         )
 
+    @property
+    def history_number(self) -> int:
+        """The number that the client has given to the history of its server."""
+        conn, profile = self.conn, self.source.profile
+        if profile.session_settings and isinstance(conn, AsyncStoreConnection):
+            return conn.history_number
+        return profile.number_of(self._history)
+
     async def begin(self) -> None:
         """Send the BEGIN, and take the locks that were asked for: one round trip.
 

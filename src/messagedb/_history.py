@@ -50,6 +50,13 @@ class ServerHistory(msgspec.Struct, frozen=True):
         mine = (self.system_identifier, self.timeline)
         return None not in mine and mine == (other.system_identifier, other.timeline)
 
+    @property
+    def text(self) -> str | None:
+        """The parts in one text, to be stored; None for an unknown one."""
+        if not self.is_known:
+            return None
+        return f"{self.timeline}.{self.system_identifier}.{self.stats_reset}"
+
 
 UNKNOWN_HISTORY: Final = ServerHistory()
 
@@ -60,22 +67,34 @@ def history_from_row(row: tuple[Any, ...]) -> ServerHistory:
 
 
 class Histories:
-    """The histories that one client has seen, by number. It may be shared by threads."""
+    """The histories that one client has seen, by number. It may be shared by threads.
+
+    Attributes:
+        latest: the number that was asked for last: that of the newest connection.
+        latest_known: the same of the histories of which every part could be read; 0 for none.
+    """
 
     def __init__(self) -> None:
+        self.latest = self.latest_known = 0
+        self._texts: dict[int, str] = {}
         self._numbers: dict[ServerHistory, int] = {}
         self._last = 0
         self._lock = threading.Lock()
 
     def number_of(self, history: ServerHistory) -> int:
         """Give the number of a history, from 1; an unknown one gets another each time."""
-        number = self._numbers.get(history)
-        if number is not None:
-            return number
         with self._lock:
-            if history in self._numbers:
-                return self._numbers[history]
-            self._last += 1
+            number = self._numbers.get(history)
+            if number is None:
+                number = self._last = self._last + 1
+                text = history.text
+                if text is not None:
+                    self._numbers[history], self._texts[number] = number, text
+            self.latest = number
             if history.is_known:
-                self._numbers[history] = self._last
-            return self._last
+                self.latest_known = number
+            return number
+
+    def text_of(self, number: int) -> str | None:
+        """Give the text of the history with a number, None for an unknown one."""
+        return self._texts.get(number)

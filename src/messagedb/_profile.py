@@ -40,6 +40,7 @@ class Profile:
         self.session_settings = not settings.pooler
         self.reads_history = False
         self.histories = Histories()
+        self.number_of = self.histories.number_of
         self.last_error: Refusal | None = None
         self._time_of_command = settings.command_timeout + ANSWER_GRACE
 

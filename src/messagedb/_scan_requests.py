@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -22,12 +22,26 @@ if TYPE_CHECKING:
     from ._sql_scans import ScanStatements
 
 Rows = list[tuple[Any, ...]]
+S_co = TypeVar("S_co", bound=Scan, covariant=True)
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _UNLIMITED: Final = 1000
 """The page of a scan, which needs one, where the client's reads have none."""
 _MOST_BY_FUNCTION: Final = 1000
 """How far a lag is counted where only functions may be called: they copy what is counted."""
+
+
+class PageScan(Protocol[S_co]):
+    """A scan of one page, to be read and understood."""
+
+    @property
+    def read(self) -> Read:
+        """What to ask for."""
+        ...
+
+    def scan(self, rows: Rows, decimals: bool) -> S_co:
+        """What the rows say."""
+        ...
 
 
 class CategoryScan(msgspec.Struct, frozen=True):
@@ -41,12 +55,16 @@ class CategoryScan(msgspec.Struct, frozen=True):
     def scan(self, rows: Rows, decimals: bool) -> Scan:
         """What the rows say."""
         if self.filters:
-            count, last = rows.pop()[3:5]
-        else:
+            last_id, count, last = rows.pop()[2:5]
+        elif rows:
             # The page itself: it needs no summary.
-            count, last = len(rows), rows[-1][4] if rows else None
+            last_id, count, last = rows[-1][0], len(rows), rows[-1][4]
+        else:
+            last_id, count, last = None, 0, None
         position = self.position - 1 if last is None else last
-        return Scan(messages_of(rows, decimals), position, count, count >= self.size)
+        ids = [row[0] for row in rows]
+        full = count >= self.size
+        return Scan(messages_of(rows, decimals), position, count, full, last_id, ids)
 
 
 class StoreScan(msgspec.Struct, frozen=True):
@@ -64,7 +82,7 @@ class StoreScan(msgspec.Struct, frozen=True):
         """
         in_recovery, head = rows.pop()[3:5]
         check_primary(bool(in_recovery))
-        count, last = rows.pop()[3:5]
+        last_id, count, last = rows.pop()[2:5]
         gaps: list[tuple[int, int]] = []
         while rows and rows[-1][0] is None:
             gaps.append(rows.pop()[3:5])
@@ -74,8 +92,10 @@ class StoreScan(msgspec.Struct, frozen=True):
             self.position - 1 if last is None else last,
             count,
             count >= self.size,
-            gaps,
-            head or 0,
+            last_id,
+            [row[0] for row in rows],
+            gaps=gaps,
+            head=head or 0,
         )
 
 
@@ -147,6 +167,39 @@ def category_head(sql: ScanStatements, category: str) -> Read:
     arguments.check_category(category)
     text = Statement(sql.category_head, (category,))
     return Read(text, text, prefers_query=True)
+
+
+def message_at(sql: ScanStatements, category: str | None, position: int) -> Read:
+    """The id of the message at a global position: no row where there is none.
+
+    Args:
+        sql: the statements.
+        category: the message's, which a role needs that may not read the table; None where it may.
+        position: the global position.
+    """
+    query = Statement(sql.message_at, (position,))
+    call = query if category is None else Statement(sql.message_from, (category, position))
+    return Read(call, query, prefers_query=True)
+
+
+def found_id(rows: Rows, position: int) -> str | None:
+    """The id of the message at a position, from the rows of the look for it."""
+    return rows[0][0] if rows and rows[0][1] == position else None
+
+
+def message_before(sql: ScanStatements, position: int) -> Read:
+    """The id and the position of the last message up to a global position."""
+    return _query(sql.message_before, position)
+
+
+def messages_by_id(sql: ScanStatements, ids: Iterable[str]) -> Read:
+    """The ids and the positions of those of the messages that are there."""
+    return _query(sql.messages_by_id, "{" + ",".join(ids) + "}")
+
+
+def last_positions(sql: ScanStatements) -> Read:
+    """The last global position that there is, and the last that was given to a message."""
+    return _query(sql.last_positions, sql.table)
 
 
 def store_head(sql: ScanStatements) -> Read:

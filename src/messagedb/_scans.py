@@ -21,15 +21,24 @@ class Scan(msgspec.Struct, frozen=True):
             no message, the one before the position asked for. Go on at the one behind it.
         count: how many messages were looked at.
         is_full: whether the page was full, so that more may follow.
+        last_id: the id of the last message that was looked at, whose position is ``position``; None
+            where that is not known.
+        ids: the ids of ``messages``, as text.
+        history: the number that the client has given to the server's history.
+        found_id: the id at a position that was asked for besides; None where no message is there.
     """
 
     messages: list[Message[Any]]
     position: int
     count: int
     is_full: bool
+    last_id: str | None = None
+    ids: list[str] = msgspec.field(default_factory=list)
+    history: int = 0
+    found_id: str | None = None
 
 
-class AllScan(Scan, frozen=True):
+class AllScan(Scan, frozen=True, kw_only=True):
     """One page of the whole store that was looked at.
 
     Attributes:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 READ_POSITION: Final = b"""
-SELECT position, saved_by::varchar, resized_to
+SELECT position, saved_by::varchar, resized_to, message_id::varchar, message_position,
+       history::varchar
 FROM messagedb.positions WHERE store = $1 AND consumer = $2
 """
 
 FIRST_POSITION: Final = b"""
-INSERT INTO messagedb.positions AS p (store, consumer, position, saved_by)
-VALUES ($1, $2, $3::bigint, $4::uuid)
+INSERT INTO messagedb.positions AS p
+    (store, consumer, position, saved_by, message_id, message_position, history)
+VALUES ($1, $2, $3::bigint, $4::uuid, $6::uuid, $7::bigint, $8::varchar)
 ON CONFLICT (store, consumer) DO UPDATE
-SET position = excluded.position, saved_by = excluded.saved_by, saved_at = now()
+SET position = excluded.position, saved_by = excluded.saved_by, saved_at = now(),
+    message_id = excluded.message_id, message_position = excluded.message_position,
+    history = excluded.history
 WHERE p.saved_by = ANY ($5::uuid[]) AND p.resized_to IS NULL
 RETURNING 1
 """
@@ -21,7 +25,8 @@ RETURNING 1
 
 NEXT_POSITION: Final = b"""
 UPDATE messagedb.positions
-SET position = $3::bigint, saved_by = $4::uuid, saved_at = now()
+SET position = $3::bigint, saved_by = $4::uuid, saved_at = now(),
+    message_id = $6::uuid, message_position = $7::bigint, history = $8::varchar
 WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_to IS NULL
 RETURNING 1
 """
@@ -34,7 +39,8 @@ RETURNING 1
 
 UNMARK_RESIZED: Final = b"""
 UPDATE messagedb.positions
-SET position = $3::bigint, saved_by = $4::uuid, saved_at = now(), resized_to = NULL
+SET position = $3::bigint, saved_by = $4::uuid, saved_at = now(), resized_to = NULL,
+    message_id = NULL, message_position = NULL, history = NULL
 WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_to IS NOT NULL
 RETURNING 1
 """

@@ -13,6 +13,7 @@ _SCHEMA: Final = "{schema}"
 _TABLE_COLUMNS: Final = "{table columns}"
 _CARDINAL_HASH: Final = "{hash of the cardinal id}"
 _MATCHING: Final = "{matching}"
+_LAST_ID: Final = "{last id}"
 _CONDITION: Final = "{condition}"
 # As in _sql: a character that no name can have.
 _PLACE_OF_CONDITION: Final = "\0"
@@ -30,7 +31,7 @@ FROM (SELECT * FROM _page messages
         AND ($8::text[] IS NULL OR type = ANY ($8))
         AND ({condition})) m
 UNION ALL
-SELECT NULL, NULL, NULL, count(*), max(global_position), NULL, NULL, NULL FROM _page
+SELECT NULL, NULL, {last id}, count(*), max(global_position), NULL, NULL, NULL FROM _page
 """
 
 _TEXTS: Final = {
@@ -67,7 +68,7 @@ UNION ALL
 SELECT NULL, NULL, NULL, _before + 1, global_position - 1, NULL, NULL, NULL
 FROM _page WHERE _before + 1 < global_position
 UNION ALL
-SELECT NULL, NULL, NULL, count(*), max(global_position), NULL, NULL, NULL FROM _page
+SELECT NULL, NULL, {last id}, count(*), max(global_position), NULL, NULL, NULL FROM _page
 UNION ALL
 SELECT NULL, NULL, NULL, CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END,
        (SELECT max(global_position) FROM {schema}.messages), NULL, NULL, NULL
@@ -76,6 +77,27 @@ SELECT NULL, NULL, NULL, CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END,
 SELECT global_position FROM {schema}.messages
 WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar])
 ORDER BY {schema}.category(stream_name) DESC, global_position DESC LIMIT 1
+""",
+    "message_at": """
+SELECT id::varchar, global_position FROM {schema}.messages WHERE global_position = $1::bigint
+""",
+    "message_from": """
+SELECT id, global_position
+FROM {schema}.get_category_messages($1::varchar, $2::bigint, 1::bigint)
+""",
+    "message_before": """
+SELECT id::varchar, global_position FROM {schema}.messages
+WHERE global_position <= $1::bigint ORDER BY global_position DESC LIMIT 1
+""",
+    "messages_by_id": """
+SELECT id::varchar, global_position FROM {schema}.messages WHERE id = ANY ($1::uuid[])
+""",
+    # The sequence, where the role may read it: the newest messages may have been erased.
+    "last_positions": """
+SELECT (SELECT max(global_position) FROM {schema}.messages),
+       CASE WHEN has_sequence_privilege(sequence, 'SELECT, USAGE')
+            THEN coalesce(pg_sequence_last_value(sequence), 0) END
+FROM (SELECT pg_get_serial_sequence($1::text, 'global_position')::regclass AS sequence) of
 """,
     "store_head": "SELECT max(global_position) FROM {schema}.messages",
     # From category to category along the index. The store's head is the last row, without a name.
@@ -188,6 +210,11 @@ class ScanStatements(msgspec.Struct, frozen=True):
     category_scan_by_function: bytes
     store_scan: bytes
     category_head: bytes
+    message_at: bytes
+    message_from: bytes
+    message_before: bytes
+    messages_by_id: bytes
+    last_positions: bytes
     store_head: bytes
     store_heads: bytes
     category_heads: bytes
@@ -206,6 +233,9 @@ def scan_statements(schema: str) -> ScanStatements:
         **{
             name: text.strip()
             .replace(_MATCHING, _MATCHING_OF_CATEGORY.strip())
+            .replace(
+                _LAST_ID, "(SELECT id::varchar FROM _page ORDER BY global_position DESC LIMIT 1)"
+            )
             .replace(_TABLE_COLUMNS, TABLE_COLUMNS)
             .replace(_CARDINAL_HASH, CARDINAL_HASH)
             .replace(_CONDITION, _PLACE_OF_CONDITION)

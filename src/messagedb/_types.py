@@ -32,6 +32,12 @@ AsyncWork: TypeAlias = Callable[[T], Awaitable[R]]
 Work: TypeAlias = Callable[[T], R]
 """What is done with a T, in a function."""
 
+AsyncAttempt: TypeAlias = Callable[[T, Any], Awaitable[R]]
+"""What is done with a T on a connection, in a coroutine function."""
+
+Attempt: TypeAlias = Callable[[T, Any], R]
+"""What is done with a T on a connection, in a function."""
+
 AsyncCall: TypeAlias = Callable[[], Awaitable[R]]
 """A coroutine function without arguments."""
 

@@ -16,6 +16,7 @@
     ├── TransactionTimeoutError       the transaction's time was up; rolled back
     ├── HandlerError                  a message could not be handled; the consumer stopped before it
     ├── PositionConflictError         another consumer runs under this identifier
+    ├── LostHistoryError              the store went back: what was read before is not there now
     ├── IncompatibleServerError       the server, its database or libpq cannot be used
     └── ServerError                   the rest, with ``.sqlstate``
 
@@ -38,6 +39,7 @@ __all__ = [
     "EmbeddedServerError",
     "HandlerError",
     "IncompatibleServerError",
+    "LostHistoryError",
     "MessageDBError",
     "MessageDecodeError",
     "OutcomeUnknownError",
@@ -367,6 +369,71 @@ class PositionConflictError(MessageDBError):
 
     In the database: the position is the other consumer's, or what it was.
     """
+
+
+class LostHistoryError(MessageDBError):
+    """The store went back: it has lost messages that were read from it before.
+
+    It does after a failover to a standby that lagged, or when it is restored from a backup. New
+    messages then get the global positions of those that are lost.
+
+    In the database: nothing was changed. The stored position is what the store has now.
+
+    Attributes:
+        name: the consumer's name, that of its position's stream or row; of a subscription its
+            category.
+        position: the global position of the last message that was looked at.
+        message_id: the id of that message; None where that is not known.
+        found_id: the id of the message that is there now; None where there is none.
+        common: the last global position that was looked at and is in the store as it was; None
+            where none is known.
+        head: the last global position of the store now; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        position: int,
+        message_id: str | None,
+        found_id: str | None,
+        common: int | None,
+        head: int | None,
+        *,
+        is_save: bool = False,
+    ) -> None:
+        self.name = name
+        self.position = position
+        self.message_id = message_id
+        self.found_id = found_id
+        self.common = common
+        self.head = head
+        end = "" if head is None else f", and its last message is at {head}"
+        if is_save:
+            there = "none" if common is None else str(common)
+            found = f"the position that it had stored is not there any more ({there} is)"
+        elif message_id is None:
+            found = (
+                f"positions up to there are yet to be given out{end}: it was emptied, restored "
+                "from a backup, or failed over to a standby that lagged"
+            )
+        elif found_id is not None:
+            found = f"the message there is {found_id} now, and not {message_id}{end}"
+        else:
+            found = (
+                f"message {message_id} is not there any more{end}: either it was deleted, or it "
+                "was lost when the store was restored from a backup or failed over to a standby "
+                "that lagged; after a change of server these cannot be told apart"
+            )
+        if common is None:
+            gone = f"Some of what was handled up to {position} is gone; from where is not known"
+        else:
+            gone = f"What was handled from {common + 1} to {position} is gone"
+        super().__init__(
+            f"{name!r} had looked at the store up to global position {position}, but {found}. "
+            f"{gone}. Nothing was changed. Two ways to go on: on_lost_history='continue' begins "
+            "again behind the position that the store itself has; or set the position yourself, "
+            "with reset_position() or the start of a subscription."
+        )
 
 
 class IncompatibleServerError(MessageDBError):

@@ -11,8 +11,8 @@ import pytest
 from messagedb import (
     AsyncClient,
     AsyncConsumer,
+    LostHistoryError,
     Message,
-    PositionConflictError,
     schema,
 )
 from messagedb._concurrency_async import Event
@@ -35,7 +35,7 @@ async def test_a_store_that_has_lost_what_was_handled_stops_it(
         with psycopg.connect(admin, autocommit=True) as conn:
             conn.execute("delete from message_store.messages where global_position > 5")
             conn.execute("select setval('message_store.messages_global_position_seq', 5)")
-        with pytest.raises(PositionConflictError, match="restored from a backup"):
+        with pytest.raises(LostHistoryError, match="restored from a backup"):
             await run.result()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messagedb import Message, PositionConflictError
-from messagedb.consumers.positions import beyond_head, conflict, position_in, resized
+from messagedb.consumers.positions import conflict, position_in, resized
 
 NAME = "account:position-x"
 
@@ -55,7 +55,6 @@ def test_the_errors_name_what_is_there_and_the_cure() -> None:
     assert "had stored none, and 5 is there now" in str(conflict(NAME, None, 5))
     assert "had stored 5, and none is there now" in str(conflict(NAME, 5, None))
     assert "had stored 0, and 5 is there now" in str(conflict(NAME, 0, 5))
-    assert "reset_position()" in str(beyond_head(NAME, 10, 5))
-    for error in (conflict(NAME, 1, 2), beyond_head(NAME, 10, 5), resized(NAME, 3)):
+    for error in (conflict(NAME, 1, 2), resized(NAME, 3)):
         assert isinstance(error, PositionConflictError)
         assert repr(NAME) in str(error)

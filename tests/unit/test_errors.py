@@ -29,6 +29,8 @@ EXAMPLES = [
     errors.TransactionTimeoutError("late"),
     errors.HandlerError("a:position-x", "a-1", 3, 17, "Opened", 5, "ValueError: no"),
     errors.PositionConflictError("taken"),
+    errors.LostHistoryError("a:position-x", 17, str(MESSAGE.id), None, 12, 15),
+    errors.LostHistoryError("a:position-x", 17, None, None, None, 15),
     errors.IncompatibleServerError("old"),
     errors.ServerError("odd", "XX000"),
 ]

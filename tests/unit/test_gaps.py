@@ -73,7 +73,12 @@ class Store:
         messages = [Message.make("a-1", "A", global_position=found) for found in page]
         last = page[-1] if page else position - 1
         return AllScan(
-            messages, last, len(page), len(page) == PAGE, gaps, max(self.visible, default=0)
+            messages,
+            last,
+            len(page),
+            len(page) == PAGE,
+            gaps=gaps,
+            head=max(self.visible, default=0),
         )
 
     def writers(self) -> list[Writer]:
@@ -269,11 +274,13 @@ def test_a_store_that_was_set_back_is_looked_at_anew() -> None:
 def test_a_gap_that_is_settled_in_part() -> None:
     gaps = Gaps()
     messages = [Message.make("a-1", "A", global_position=position) for position in (2, 5)]
-    first = AllScan(messages, 5, 2, False, [(1, 1), (3, 4)], 5)
+    first = AllScan(messages, 5, 2, False, gaps=[(1, 1), (3, 4)], head=5)
     assert gaps.needs_writers(first)
     assert gaps.list_writers(first, [])
     assert gaps.before(first, 1) is first
-    later = AllScan([Message.make("a-1", "A", global_position=9)], 9, 1, False, [(4, 8)], 9)
+    later = AllScan(
+        [Message.make("a-1", "A", global_position=9)], 9, 1, False, gaps=[(4, 8)], head=9
+    )
     assert gaps.needs_writers(later)
     assert not gaps.list_writers(later, [Writer("3/1")])
     assert gaps.before(later, 4) == Scan([], 5, 0, is_full=False)

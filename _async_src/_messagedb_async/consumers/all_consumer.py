@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from messagedb.consumers.retry import RetryPolicy
 from messagedb.consumers.settings import ConsumerSettings, names_of
@@ -57,6 +57,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
         middleware: functions around each call of a handler.
         notify: whether to be woken by notifications.
         lease_timeout: seconds without a sign of life after which another one may take over.
+        on_lost_history: whether to ``"stop"`` or ``"continue"`` when the store has lost messages.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was sent.
@@ -85,6 +86,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
         middleware: Iterable[AsyncMiddleware[Any]] = (),
         notify: bool = False,
         lease_timeout: float | None = 10.0,
+        on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> None:
         settings = ConsumerSettings(
             category=None,
@@ -111,6 +113,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
             middleware=tuple(middleware),
             notify=notify,
             lease_timeout=lease_timeout,
+            on_lost_history=on_lost_history,
         )
         super().__init__(client, settings)
 

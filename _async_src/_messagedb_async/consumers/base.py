@@ -163,6 +163,8 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
                 unchanged. No other attempt is made, and the position is stored before its message.
             PositionConflictError: another consumer stores positions under this identifier, or the
                 position that is stored is none of this store. What is stored stays.
+            LostHistoryError: the store has lost messages that were handled, and ``on_lost_history``
+                says to stop; or no stored position is left to go on from.
             IncompatibleServerError: something on the server is missing; the text names the cure.
             TimeoutError: a handler did not finish in time after a stop, and was interrupted. Its
                 message is handled again the next time.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from messagedb.consumers.retry import RetryPolicy
 from messagedb.consumers.settings import ConsumerSettings, names_of
@@ -93,6 +93,9 @@ class AsyncConsumer(AsyncConsumerBase):
         notify: whether to be woken by notifications; needs ``messagedb.schema.install_notify()``.
         lease_timeout: seconds without a sign of life after which another consumer may take over;
             None for no lease: a second one is then stopped only when it stores its position.
+        on_lost_history: what to do when the store has lost messages that were handled, as after a
+            failover to a standby that lagged: ``"stop"`` with ``LostHistoryError``, or
+            ``"continue"`` behind the stored position, which the store has kept.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was sent.
@@ -125,6 +128,7 @@ class AsyncConsumer(AsyncConsumerBase):
         middleware: Iterable[AsyncMiddleware[Any]] = (),
         notify: bool = False,
         lease_timeout: float | None = 10.0,
+        on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> None:
         settings = ConsumerSettings(
             category=category,
@@ -151,6 +155,7 @@ class AsyncConsumer(AsyncConsumerBase):
             middleware=tuple(middleware),
             notify=notify,
             lease_timeout=lease_timeout,
+            on_lost_history=on_lost_history,
         )
         super().__init__(client, settings)
         self._category = category

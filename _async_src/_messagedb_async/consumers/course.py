@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from messagedb._concurrency_async import CANCELLED, Task
 from messagedb._server import check_not_proxied
 from messagedb.consumers.decisions import is_passing
-from messagedb.consumers.positions import beyond_head
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import StreamPositionStore
 from messagedb.consumers.texts import text_of
-from messagedb.errors import IncompatibleServerError, MessageDBError, PositionConflictError
+from messagedb.errors import (
+    IncompatibleServerError,
+    LostHistoryError,
+    MessageDBError,
+    PositionConflictError,
+)
 
+from .checking import AsyncCheckedFeed, check_stored, lost
 from .handling import AsyncHandling
 from .lease import AsyncLease, keep, take
 from .listening import AsyncListener
@@ -28,7 +33,9 @@ if TYPE_CHECKING:
 
     from messagedb._types import AsyncCall
     from messagedb.consumers.handlers import Invoke
+    from messagedb.consumers.positions import StoredPosition
     from messagedb.consumers.settings import ConsumerSettings
+    from messagedb.consumers.trail import Mark
 
     from ..client import AsyncClient
     from .feeds import AsyncFeed
@@ -58,7 +65,7 @@ class Course:
         self._run = run
         self._client = client
         self._settings = settings
-        self._feed = feed
+        self._feed = AsyncCheckedFeed(feed, client, run.trail, run.name)
         self._handlers = handlers
         self._catch_all = catch_all
         self._wants = wants
@@ -67,6 +74,7 @@ class Course:
             run,
             client,
             self._positions,
+            self._check,
             settings.position_update_interval,
             settings.looking_interval,
             settings.position_update_seconds,
@@ -135,18 +143,85 @@ class Course:
         if not settings.transactional:
             # There each position is stored by the loop: two saves at once would be in conflict.
             self._tasks.append(Task(self._saver.keep))
-        loop = AsyncLoop(
-            run,
-            self._client,
-            settings,
-            self._feed,
-            AsyncHandling(run, self._client, settings, self._positions),
-            self._saver,
-            self._handlers,
-            self._catch_all,
-            listener,
-        )
-        await loop.go(target, to_end=until is not None and target is None)
+        while True:
+            loop = AsyncLoop(
+                run,
+                self._client,
+                settings,
+                self._feed,
+                AsyncHandling(run, self._client, settings, self._positions),
+                self._saver,
+                self._handlers,
+                self._catch_all,
+                listener,
+            )
+            try:
+                await loop.go(target, to_end=until is not None and target is None)
+            except LostHistoryError as error:
+                if settings.on_lost_history == "stop" or run.is_stopping:
+                    raise
+                if not await self._when_there(self._begin_again_after(error)):
+                    return
+            else:
+                return
+
+    def _begin_again_after(self, error: LostHistoryError) -> AsyncCall[bool]:
+        async def begin_again() -> bool:
+            return await self._saver.begin_again(find)
+
+        async def find() -> bool:
+            return await self._find_common_place(error)
+
+        return begin_again
+
+    async def _find_common_place(self, error: LostHistoryError) -> bool:
+        """Find the last stored position that is one of the store as it is now, and go there.
+
+        What is stored is what the store has kept of this consumer, and of its effects there.
+
+        Raises:
+            LostHistoryError: there is none.
+        """
+        run, positions = self._run, self._positions
+        await positions.load()
+        record = positions.record
+        candidates = [] if record is None else [record, *await positions.earlier()]
+        found: StoredPosition | None = None
+        mark: Mark | None = None
+        for candidate in candidates:
+            try:
+                mark = await check_stored(
+                    self._client, run.name, self._settings.category, candidate
+                )
+            except LostHistoryError:
+                continue
+            found = candidate
+            break
+        if found is None and (record is not None or self._settings.start == "end"):
+            raise error
+        position = 0 if found is None else found.position
+        log.warning("%s: it begins again behind position %d: %s", run.name, position, error)
+        run.trail.begin_at(mark)
+        run.position = position
+        return True
+
+    async def _check(self, mark: Mark | None) -> None:
+        """See that a message is still what it was, if the history of the server has changed.
+
+        Raises:
+            LostHistoryError: it is not.
+        """
+        client, run = self._client, self._run
+        histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        if run.trail.lost is not None:
+            raise run.trail.lost
+        if mark is None or mark.history == histories.latest:
+            return
+        there = await client.look_back(mark.position, self._settings.category)
+        found = there.id if there is not None and there.position == mark.position else None
+        if found != mark.id:
+            run.trail.lost = await lost(client, run.name, mark, found, run.trail.marks())
+            raise run.trail.lost
 
     async def _find_place(self) -> bool:
         """Find out where to begin; False when the run is to stop."""
@@ -167,16 +242,23 @@ class Course:
         return True
 
     async def _find_position(self, end: int) -> bool:
-        start, run, positions = self._settings.start, self._run, self._positions
-        if self._settings.transactional:
+        settings, run, positions = self._settings, self._run, self._positions
+        start = settings.start
+        if settings.transactional:
             server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
             check_not_proxied(server, "transactional=True")
         await positions.load()
         stored = positions.stored or 0
         if start == "stored":
-            head = await self._client.store_head()
-            if head is not None and stored > head:
-                raise beyond_head(positions.name, stored, head)
+            try:
+                run.trail.begin_at(
+                    await check_stored(self._client, run.name, settings.category, positions.record)
+                )
+            except LostHistoryError as error:
+                if settings.on_lost_history == "stop":
+                    raise
+                await self._find_common_place(error)
+                stored = run.position or 0
             position = stored
         elif start == "beginning":
             position = 0
@@ -192,6 +274,8 @@ class Course:
                 stored,
                 position,
             )
+        if start != "stored":
+            run.trail.begin_at(await self._client.look_back(position, settings.category))
         run.reach(position)
         return True
 
@@ -225,6 +309,8 @@ class Course:
     async def _save_last(self) -> None:
         run = self._run
         if isinstance(run.failure, PositionConflictError) or not run.begun.is_set():
+            return
+        if isinstance(run.failure, LostHistoryError) or run.trail.lost is not None:
             return
         doubted = self._positions.doubted
         try:

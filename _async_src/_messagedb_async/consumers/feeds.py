@@ -35,10 +35,14 @@ class AsyncFeed(Protocol):
         """Whether the last read held something back, which may be free any moment."""
         ...
 
-    async def read(self, position: int) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> Scan:
         """Look at the page from a global position on. The next is from ``scan.position + 1`` on.
 
         It does not wait for messages, nor for other transactions.
+
+        Args:
+            position: the global position to start at.
+            look_at: another one, of which the scan then tells what is there now.
         """
         ...
 
@@ -98,7 +102,7 @@ class AsyncCategoryFeed:
         """Nothing is held back, ever."""
         return False
 
-    async def read(self, position: int) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> Scan:
         """Look at the page from a global position on."""
         return await self._client.scan_category(
             self._category,
@@ -110,6 +114,7 @@ class AsyncCategoryFeed:
             streams_without_id=self._streams_without_id,
             message_types=self._message_types,
             condition=self._condition,
+            look_at=look_at,
         )
 
     async def head(self) -> int | None:
@@ -159,7 +164,7 @@ class AsyncAllFeed:
         """Whether a gap was in the way of the last page."""
         return self._gaps.is_held
 
-    async def read(self, position: int) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> Scan:
         """Look at the page from a global position on, and give what is before the first gap in it.
 
         Raises:
@@ -167,16 +172,26 @@ class AsyncAllFeed:
                 messages.
         """
         gaps = self._gaps
-        if gaps.is_waiting_at(position) and not gaps.look(await self._client.writers()):
+        is_waiting = look_at is None and gaps.is_waiting_at(position)
+        if is_waiting and not gaps.look(await self._client.writers()):
             return gaps.nothing(position)
-        scan = await self._scan(position)
+        scan = await self._scan(position, look_at)
+        gaps.forget_unless_of(scan.history)
         # Only who is asked for after the scan proves anything.
         if gaps.needs_writers(scan) and gaps.list_writers(scan, await self._client.writers()):
-            scan = await self._scan(position)
+            scan = await self._scan(position, look_at)
+            gaps.forget_unless_of(scan.history)
         found = gaps.before(scan, position)
         if self._end is None or position > self._end.head:
             return found
-        return msgspec.structs.replace(found, messages=self._end.messages_after(found.messages))
+        messages = self._end.messages_after(found.messages)
+        wanted = {message.global_position for message in messages}
+        ids = [
+            id
+            for id, message in zip(found.ids, found.messages, strict=True)
+            if message.global_position in wanted
+        ]
+        return msgspec.structs.replace(found, messages=messages, ids=ids)
 
     async def head(self) -> int | None:
         """Give the last global position of the whole store: other categories are passed by, too."""
@@ -211,11 +226,12 @@ class AsyncAllFeed:
         """Tell what of the categories follows a position."""
         return await self._client.lag(self._categories, position)
 
-    async def _scan(self, position: int) -> AllScan:
+    async def _scan(self, position: int, look_at: int | None) -> AllScan:
         return await self._client.scan_all(
             position=position,
             batch_size=self._batch_size,
             categories=self._categories,
             message_types=self._message_types,
             condition=self._condition,
+            look_at=look_at,
         )

@@ -273,6 +273,9 @@ class _InTable:
     ) -> None:
         id, before = str(uuid7()), self._saves[name]
         saves = "{}" if before is None else f"{{{before}}}"
-        if not await run_in(transaction, text, (self._schema, name, value, id, saves)):
+        values: tuple[Any, ...] = (self._schema, name, value, id, saves)
+        if text is sql.FIRST_POSITION:
+            values += (None, None, None)
+        if not await run_in(transaction, text, values):
             raise conflict(name, None, None)
         self._saves[name] = id

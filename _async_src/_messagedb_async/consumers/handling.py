@@ -25,11 +25,13 @@ from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.texts import fit, reason_of
 from messagedb.errors import (
     HandlerError,
+    LostHistoryError,
     MessageDBError,
     OutcomeUnknownError,
     PositionConflictError,
 )
 
+from .checking import check_message
 from .context import AsyncContext
 from .parking import park
 from .probing import answers
@@ -145,9 +147,11 @@ class AsyncHandling:
 
         Raises:
             PositionConflictError: another consumer has stored its position.
+            LostHistoryError: the message, or the position, is not in the store any more.
         """
         ticket: Ticket | None = None
         transaction: AsyncTransaction | None = None
+        run, settings = self._run, self._settings
         positions, position = self._positions, message.global_position
         if positions.doubted is not None and positions.doubted.position != position:
             # That message was parked or skipped since.
@@ -159,14 +163,19 @@ class AsyncHandling:
             async with self._client.transaction(
                 timeout=self._settings.transaction_timeout
             ) as transaction:
+                mark = run.trail.mark_of(position)
+                if mark is not None and mark.position == position:
+                    await check_message(transaction, run.name, mark, settings.category, run.trail)
                 is_in_handler = True
                 result = await invoke(AsyncContext(message, attempt, transaction, self._seed))
                 is_in_handler = False
                 if result is not None and (said := problem_of(result)) is not None:
                     raise said
-                ticket = await positions.save_in(transaction, position)
+                ticket = await positions.save_in(transaction, position, mark)
         except PositionConflictError as error:
             return await self._after_conflict(error)
+        except LostHistoryError:
+            raise
         except CANCELLED as error:
             if is_interrupted():
                 raise
@@ -324,7 +333,9 @@ class AsyncHandling:
             await positions.settle_lost()
             async with self._client.transaction() as transaction:
                 await park(transaction, stream, seed, message, reason, attempt)
-                ticket = await positions.save_in(transaction, message.global_position)
+                position = message.global_position
+                mark = self._run.trail.mark_of(position)
+                ticket = await positions.save_in(transaction, position, mark)
         except PositionConflictError as error:
             if await self._after_conflict(error) is not None:
                 raise

@@ -17,7 +17,7 @@ from messagedb.consumers.positions import lease_lost
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.stores import lease_keys
 from messagedb.consumers.texts import text_of
-from messagedb.errors import MessageDBError
+from messagedb.errors import MessageDBError, StoreUnavailableError
 
 from ..connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .run import log
@@ -92,12 +92,25 @@ class AsyncLease:
         """
         conn = self._conn
         assert conn is not None
+        if self._is_elsewhere(conn):
+            await self.release()
+            raise StoreUnavailableError(
+                "the store is on another server now, as after a failover, and the lease was held "
+                "on the one before. Nothing was sent."
+            )
         try:
             self._limit(conn)
             await self._let_go()
         except psycopg.Error as error:
             await self.release()
             raise translate(error, NOTHING_READ) from error
+
+    def _is_elsewhere(self, conn: AsyncConnection[Any]) -> bool:
+        """Whether the client's newest connection is to a server with another history."""
+        if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
+            return False
+        histories = self._client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        return histories.latest_known not in (0, conn.history_number)
 
     async def _let_go(self) -> None:
         """Show a sign of life, and let the snapshot go that the last statement may hold.

@@ -1,13 +1,12 @@
-"""How far behind a run is, and whether the store is still the one that its position is of."""
+"""How far behind a run is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from messagedb.consumers.decisions import is_passing
-from messagedb.consumers.positions import beyond_head
 from messagedb.consumers.texts import text_of
-from messagedb.errors import MessageDBError
+from messagedb.errors import LostHistoryError, MessageDBError
 
 from .run import log
 from .upkeep import if_free
@@ -29,7 +28,7 @@ async def keep_measuring(
 
 
 async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
-    """Measure how far behind the run is; let it fail if the store has lost what it has handled."""
+    """Measure how far behind the run is."""
     position = run.position
     if position is None or run.is_away:
         return
@@ -39,19 +38,20 @@ async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
             return
         run.measured(lag)
         if lag.head is not None and lag.head < (run.position or 0):
-            await check_head(run, client)
+            await check_given(run, client)
     except Exception as error:
         if not (isinstance(error, MessageDBError) and is_passing(error)):
             log.warning("%s: the lag cannot be measured: %s", run.name, text_of(error))
 
 
-async def check_head(run: AsyncRun, client: AsyncClient) -> None:
-    """Let the run fail if its position is beyond the store's last message.
+async def check_given(run: AsyncRun, client: AsyncClient) -> None:
+    """Let the run find that the store went back, if positions up to its own are to be given again.
 
-    After a failover to a standby that lagged, or a restore, new messages come at positions that
-    were handled already, as those of others.
+    After a restore new messages come at positions that were handled already, as those of others.
+    Where the newest messages were only erased, the sequence is where it was.
     """
     position = run.position
-    head = await client.store_head()
-    if position is not None and head is not None and head < position:
-        run.fail(beyond_head(run.name, position, head))
+    head, given = await client.last_positions()
+    if position is not None and given is not None and given < position:
+        run.trail.lost = LostHistoryError(run.name, position, None, None, None, head)
+        run.wake.set()

@@ -12,7 +12,16 @@ from messagedb import _sql_consumers as sql
 from messagedb._postgres_errors import NOTHING_WRITTEN, first_line
 from messagedb._sql import Statement
 from messagedb._uuid7 import uuid7
-from messagedb.consumers.positions import conflict, position_in, resized
+from messagedb.consumers.positions import (
+    StoredPosition,
+    conflict,
+    is_record,
+    position_in,
+    record_data,
+    resized,
+    save_is_gone,
+    stored_in,
+)
 from messagedb.consumers.stores import RECORDED
 from messagedb.errors import (
     IncompatibleServerError,
@@ -24,8 +33,12 @@ from messagedb.messages import NewMessage
 
 from ..connection import AsyncStoreCursor, execute
 
+# So many records are looked at for a position that the store still has.
+_EARLIER = 1000
+
 if TYPE_CHECKING:
-    from messagedb.errors import PositionConflictError
+    from messagedb.consumers.trail import Mark
+    from messagedb.errors import LostHistoryError, PositionConflictError
     from messagedb.messages import Message
 
     from ..client import AsyncClient
@@ -47,11 +60,13 @@ class AsyncPositions(Protocol):
     Attributes:
         name: the stream, or the row's key.
         stored: the global position that is stored, None for none.
+        record: what was stored when it was loaded.
         doubted: what a COMMIT would have stored that was not answered.
     """
 
     name: str
     stored: int | None
+    record: StoredPosition | None
     doubted: Ticket | None
 
     async def settle_lost(self) -> None:
@@ -66,20 +81,32 @@ class AsyncPositions(Protocol):
         """
         ...
 
-    async def save(self, position: int) -> None:
+    async def earlier(self) -> list[StoredPosition]:
+        """Give what was stored before, the newest first, as far as that is kept."""
+        ...
+
+    async def save(self, position: int, mark: Mark | None = None) -> None:
         """Store a position, unless somebody else has stored one since.
+
+        Args:
+            position: what is done.
+            mark: the last message that was looked at, None where that is not known.
 
         Raises:
             PositionConflictError: somebody has. What is stored is theirs.
+            LostHistoryError: what this one had stored is not there any more.
             OutcomeUnknownError: it may be stored, or still come. The next save settles it.
         """
         ...
 
-    async def save_in(self, transaction: AsyncTransaction, position: int) -> Ticket:
+    async def save_in(
+        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+    ) -> Ticket:
         """Store a position with a transaction; ``settle`` it when that is committed.
 
         Raises:
             PositionConflictError: somebody else has stored one. Roll the transaction back.
+            LostHistoryError: what this one had stored is not there any more. The same.
         """
         ...
 
@@ -101,8 +128,10 @@ class AsyncStreamPositions:
     def __init__(self, client: AsyncClient, name: str) -> None:
         self.name = name
         self.stored: int | None = None
+        self.record: StoredPosition | None = None
         self.doubted: Ticket | None = None
         self._client = client
+        self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
         self._version = NO_STREAM
         # Sent, and not answered: to be sent again before anything else is.
         self._lost: tuple[NewMessage, int] | None = None
@@ -110,24 +139,32 @@ class AsyncStreamPositions:
     async def load(self) -> None:
         """Find out what is stored."""
         last = await self._last()
-        self._lost = None
-        if last is None:
-            self.stored, self._version = None, NO_STREAM
-            return
-        self.stored = position_in(last, self.name)
-        self._version = last.position
+        self._lost = self.stored = self.record = None
+        self._version = NO_STREAM if last is None else last.position
+        if last is not None:
+            self.record = stored_in(last, self.name)
+            self.stored = None if self.record is None else self.record.position
+
+    async def earlier(self) -> list[StoredPosition]:
+        """Give what was stored before, the newest first."""
+        first = max(self._version - _EARLIER, 0)
+        records = await self._client.get_stream_messages(
+            self.name, position=first, batch_size=_EARLIER
+        )
+        found = [stored_in(each, self.name) for each in records if is_record(each)]
+        return [each for each in reversed(found) if each is not None]
 
     async def settle_lost(self) -> None:
         """Send a save again that was not answered. Before a transaction that saves another."""
         if self._lost is not None:
             await self._write(*self._lost)
 
-    async def save(self, position: int) -> None:
+    async def save(self, position: int, mark: Mark | None = None) -> None:
         """Store a position, unless somebody else has stored one since."""
         await self.settle_lost()
         if self.stored == position:
             return
-        await self._write(_record(position), position)
+        await self._write(self._new_record(position, mark), position)
 
     async def _write(self, message: NewMessage, position: int) -> None:
         try:
@@ -143,9 +180,11 @@ class AsyncStreamPositions:
         self._lost = None
         self.stored = position
 
-    async def save_in(self, transaction: AsyncTransaction, position: int) -> Ticket:
+    async def save_in(
+        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+    ) -> Ticket:
         """Store a position with a transaction; ``settle`` it when that is committed."""
-        message = _record(position)
+        message = self._new_record(position, mark)
         try:
             version = await transaction.write_message(
                 self.name, message, expected_version=self._version
@@ -177,9 +216,17 @@ class AsyncStreamPositions:
         async with self._client.transaction(categories=[category]) as transaction:
             return await transaction.get_last_stream_message(self.name)
 
-    async def _conflict(self, store: AsyncOperations) -> PositionConflictError:
+    def _new_record(self, position: int, mark: Mark | None) -> NewMessage:
+        history = None if mark is None else self._histories.text_of(mark.history)
+        return NewMessage(RECORDED, record_data(position, mark, history))
+
+    async def _conflict(self, store: AsyncOperations) -> PositionConflictError | LostHistoryError:
         last = await store.get_last_stream_message(self.name)
-        return conflict(self.name, self.stored, last and position_in(last, self.name))
+        there = None if last is None else position_in(last, self.name)
+        # A stream only grows, but for what is lost.
+        if (NO_STREAM if last is None else last.position) < self._version:
+            return save_is_gone(self.name, self.stored, there)
+        return conflict(self.name, self.stored, there)
 
 
 class AsyncTablePositions:
@@ -188,8 +235,11 @@ class AsyncTablePositions:
     def __init__(self, client: AsyncClient, name: str, schema: str) -> None:
         self.name = name
         self.stored: int | None = None
+        self.record: StoredPosition | None = None
         self.doubted: Ticket | None = None
         self._client = client
+        self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        self._history = 0
         self._schema = schema
         # What the row may say of its last save: that one, or others of ours that were lost since.
         self._saves: list[str] = []
@@ -197,41 +247,54 @@ class AsyncTablePositions:
     async def load(self) -> None:
         """Find out what is stored."""
         row = await self._row()
-        self.stored, self._saves = None, []
+        self._history = self._histories.latest
+        self.stored, self.record, self._saves = None, None, []
         if row is not None:
-            position, saved_by, resized_to = row
+            position, saved_by, resized_to, id, at, history = row
             if resized_to is not None:
                 raise resized(self.name, resized_to)
             self.stored, self._saves = position, [saved_by]
+            self.record = StoredPosition(position, id, position if at is None else at, history)
+
+    async def earlier(self) -> list[StoredPosition]:
+        """Give nothing: a row holds the last position only."""
+        return []
 
     async def settle_lost(self) -> None:
         """Nothing is sent again: the next save takes what a lost one may have left for its own."""
 
-    async def save(self, position: int) -> None:
+    async def save(self, position: int, mark: Mark | None = None) -> None:
         """Store a position, unless somebody else has stored one since."""
         ticket: Ticket | None = None
         try:
             async with self._client.transaction() as transaction:
-                ticket = await self.save_in(transaction, position)
+                ticket = await self.save_in(transaction, position, mark)
         except OutcomeUnknownError:
             if ticket is not None:
                 self._saves.append(str(ticket.id))
             raise
         self.settle(ticket)
 
-    async def save_in(self, transaction: AsyncTransaction, position: int) -> Ticket:
+    async def save_in(
+        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+    ) -> Ticket:
         """Store a position with a transaction; ``settle`` it when that is committed."""
         ticket = Ticket(uuid7(), position, 0)
+        seen: tuple[str | None, int | None, str | None] = (None, None, None)
+        if mark is not None:
+            seen = (mark.id, mark.position, self._histories.text_of(mark.history))
         text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
         saves = f"{{{','.join(self._saves)}}}"
         rows = await run_in(
-            transaction, text, (self._schema, self.name, position, str(ticket.id), saves)
+            transaction, text, (self._schema, self.name, position, str(ticket.id), saves, *seen)
         )
         if not rows:
             found = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
-            there, _, resized_to = found[0] if found else (None, None, None)
+            there, _, resized_to = found[0][:3] if found else (None, None, None)
             if resized_to is not None:
                 raise resized(self.name, resized_to)
+            if transaction.history_number != self._history and (there or 0) < (self.stored or 0):
+                raise save_is_gone(self.name, self.stored, there)
             raise conflict(self.name, self.stored, there)
         return ticket
 
@@ -254,7 +317,7 @@ class AsyncTablePositions:
         """
         transaction = await self._client.begin()
         try:
-            attempt = (self._schema, self.name, 0, str(uuid7()), "{}")
+            attempt = (self._schema, self.name, 0, str(uuid7()), "{}", None, None, None)
             if await run_in(transaction, sql.FIRST_POSITION, attempt):
                 return None
             rows = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
@@ -295,7 +358,3 @@ async def run_in(
         raise state.explained(error, NOTHING_WRITTEN) from error
     finally:
         state.end_operation()
-
-
-def _record(position: int) -> NewMessage:
-    return NewMessage(RECORDED, {"position": position})

@@ -63,8 +63,9 @@ class AsyncResetting(ABC):
                 raise runs_elsewhere(self._settings.position_name)
             positions = positions_of(self._client, self._settings)
             await positions.load()
+            mark = await self._client.look_back(position, self._settings.category)
             if positions.stored != position:
-                await positions.save(position)
+                await positions.save(position, mark)
         finally:
             await lease.release()
         return position

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency_async import Event
 from messagedb.consumers.texts import reason_of, text_of
+from messagedb.consumers.trail import Trail
 from messagedb.errors import PoolTimeoutError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class AsyncRun:
         in_hand: the message that a handler has now, one of them if there are several.
         attempt: which attempt it is, if that is not the first.
         waiters: who waits for which position.
+        trail: what was looked at lately.
         is_away: whether the last thing that was asked of the store failed because it was away, or
             no connection of the pool free.
         starved: the latter, in words.
@@ -64,6 +66,7 @@ class AsyncRun:
         self._gate = Event()
         self._gate.set()
         self.waiters: list[tuple[int, Event]] = []
+        self.trail = Trail()
 
     def stop(self) -> None:
         """Begin no other message."""

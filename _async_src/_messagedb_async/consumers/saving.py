@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from messagedb._concurrency_async import Event, Lock
 from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.texts import reason_of, text_of
-from messagedb.errors import MessageDBError
+from messagedb.errors import LostHistoryError, MessageDBError
 
 from .run import log
 from .upkeep import soon
 
 if TYPE_CHECKING:
+    from messagedb._types import AsyncCall, AsyncWork
+    from messagedb.consumers.trail import Mark
+
     from ..client import AsyncClient
     from .positions import AsyncPositions
     from .run import AsyncRun
 
+
+R = TypeVar("R")
 
 # Handlers that take microseconds would have the store do nothing but save.
 _PAUSE = 0.01
@@ -31,6 +36,7 @@ class AsyncSaver:
         run: the run.
         client: whose connections it takes.
         positions: where to.
+        check: sees, before a save, that the message of a mark is still what it was.
         interval: after how many messages.
         looking_interval: the same where no message was handed over that is worth a save.
         seconds: after which time, if a message was handed over since.
@@ -46,6 +52,7 @@ class AsyncSaver:
         run: AsyncRun,
         client: AsyncClient,
         positions: AsyncPositions,
+        check: AsyncWork[Mark | None, None],
         interval: int,
         looking_interval: int,
         seconds: float,
@@ -56,6 +63,7 @@ class AsyncSaver:
         self._run = run
         self._client = client
         self._positions = positions
+        self._check = check
         self._interval = interval
         self._looking_interval = looking_interval
         self._seconds = seconds
@@ -94,6 +102,11 @@ class AsyncSaver:
                 await self.save()
                 failures = 0
             except MessageDBError as error:
+                if isinstance(error, LostHistoryError):
+                    # The loop finds it before it reads on, and knows what is to be done.
+                    run.trail.lost = error
+                    run.wake.set()
+                    continue
                 if not is_passing(error):
                     run.fail(error)
                     return
@@ -109,6 +122,7 @@ class AsyncSaver:
 
         Raises:
             PositionConflictError: another consumer has stored one since.
+            LostHistoryError: what was looked at, or stored, is not in the store any more.
             MessageDBError: it could not be stored.
         """
         async with self._lock:
@@ -118,8 +132,10 @@ class AsyncSaver:
             stored = self._positions.stored
             if position is None or position == stored or (position == 0 and stored is None):
                 return
+            mark = self._run.trail.mark_of(position)
+            await self._check(mark)
             try:
-                await soon(self._client, lambda: self._positions.save(position))
+                await soon(self._client, lambda: self._positions.save(position, mark))
             except MessageDBError as error:
                 self.is_due_in_time = True
                 self._failed(error)
@@ -137,6 +153,11 @@ class AsyncSaver:
                 self._is_failing = True
                 text = "%s: the position cannot be stored now, and is tried again: %s"
                 log.warning(text, self._run.name, text_of(error))
+
+    async def begin_again(self, find: AsyncCall[R]) -> R:
+        """Call what finds another place to begin at, while no position is stored."""
+        async with self._lock:
+            return await find()
 
     def is_behind(self, position: int) -> bool:
         """Whether a save is due that should have stored this earlier position by now."""

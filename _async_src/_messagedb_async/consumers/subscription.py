@@ -10,8 +10,10 @@ from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.polling import Polling
 from messagedb.consumers.retry import WHILE_AWAY
 from messagedb.consumers.texts import text_of
-from messagedb.errors import MessageDBError
+from messagedb.consumers.trail import Trail
+from messagedb.errors import LostHistoryError, MessageDBError
 
+from .checking import AsyncCheckedFeed
 from .run import log
 
 if TYPE_CHECKING:
@@ -19,18 +21,48 @@ if TYPE_CHECKING:
 
     from messagedb.messages import Message
 
+    from ..scanning import AsyncScans
     from .feeds import AsyncFeed
 
 
 async def subscription(
-    feed: AsyncFeed, position: int, polling: Polling, name: str
+    client: AsyncScans,
+    feed: AsyncFeed,
+    position: int,
+    polling: Polling,
+    name: str,
+    continues: bool,
 ) -> AsyncIterator[Message[Any]]:
-    """Give the messages of a feed after a position, and wait for more, for ever."""
+    """Give the messages of a feed after a position, and wait for more, for ever.
+
+    Args:
+        client: whose store it is.
+        feed: the feed, of the category *name*.
+        position: the global position.
+        polling: how long to wait where nothing was found.
+        name: the category.
+        continues: whether it goes on where the store has lost messages that were given.
+
+    Raises:
+        LostHistoryError: the store has, and it does not.
+    """
     failures = 0
+    trail = Trail()
+    checked = AsyncCheckedFeed(feed, client, trail, name)
+    begins = True
     while True:
         begin = monotonic()
         try:
-            scan = await feed.read(position + 1)
+            if begins:
+                trail.begin_at(await client.look_back(position, name) if position else None)
+                begins = False
+            scan = await checked.read(position + 1)
+        except LostHistoryError as error:
+            if not continues or error.common is None:
+                raise
+            log.warning("subscription to %s: %s", name, error)
+            position, begins = error.common, True
+            continue
         except MessageDBError as error:
             if not is_passing(error):
                 raise

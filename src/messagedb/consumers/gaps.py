@@ -46,6 +46,7 @@ class Gaps:
         # Up to here nothing can when those that are waited for have ended.
         self._end = 0
         self._held_at = 0
+        self._history = 0
 
     def is_waiting_at(self, position: int) -> bool:
         """Whether the gap at this position can only be settled when a transaction has ended."""
@@ -68,7 +69,18 @@ class Gaps:
 
     def nothing(self, position: int) -> Scan:
         """The answer to a read whose gap has not changed."""
-        return Scan([], position - 1, 0, is_full=False)
+        return Scan([], position - 1, 0, is_full=False, history=self._history)
+
+    def forget_unless_of(self, history: int) -> None:
+        """Forget what was seen on a server with another history: transactions are others there.
+
+        Args:
+            history: the number of the history that the scan at hand is of.
+        """
+        if history != self._history:
+            self._history = history
+            self._final = self._end = self._held_at = 0
+            self.held_by = []
 
     def needs_writers(self, scan: AllScan) -> bool:
         """Whether the scan has a gap of which nobody knows whose end settles it."""
@@ -106,7 +118,19 @@ class Gaps:
         begin = max(position, 1)
         missing = sum(min(last + 1, start) - first for first, last in scan.gaps if first < start)
         messages = [message for message in scan.messages if message.global_position < start]
-        return Scan(messages, start - 1, start - begin - missing, is_full=False)
+        ids = scan.ids[: len(messages)]
+        # Filters may have taken out the last one that was looked at.
+        is_last = bool(messages) and messages[-1].global_position == start - 1
+        return Scan(
+            messages,
+            start - 1,
+            start - begin - missing,
+            is_full=False,
+            last_id=ids[-1] if is_last and ids else None,
+            ids=ids,
+            history=scan.history,
+            found_id=scan.found_id,
+        )
 
     def _first_unsettled(self, scan: AllScan) -> int | None:
         for first, last in scan.gaps:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from ..errors import PositionConflictError
+import msgspec
+
+from ..errors import LostHistoryError, PositionConflictError
 from .stores import RECORDED
 
 if TYPE_CHECKING:
     from ..messages import Message
+    from .trail import Mark
 
 RESIZED_TO = "resizedTo"
 """In the last record of a member of a group that has another size now: that size."""
@@ -45,6 +48,59 @@ def position_in(record: Message[Any], name: str) -> int | None:
     return position
 
 
+class StoredPosition(msgspec.Struct, frozen=True):
+    """A position as it is stored, with what the store is known again by.
+
+    Attributes:
+        position: the global position up to which everything is done.
+        message_id: the id of the last message that was looked at; None where none was stored.
+        mark_position: the global position of that message.
+        history: the history of the server that it was read from; None where that is not known.
+    """
+
+    position: int
+    message_id: str | None = None
+    mark_position: int = 0
+    history: str | None = None
+
+
+def record_data(position: int, mark: Mark | None, history: str | None) -> dict[str, Any]:
+    """Give the data of a record: Eventide's, and beside it what tells whether the store went back.
+
+    Args:
+        position: what is done.
+        mark: the last message that was looked at, None where that is not known.
+        history: the history of the server that this was read from, None where it is not known.
+    """
+    data: dict[str, Any] = {"position": position}
+    if mark is not None:
+        data["messageId"] = mark.id
+        if mark.position != position:
+            data["messagePosition"] = mark.position
+    if history is not None:
+        data["history"] = history
+    return data
+
+
+def stored_in(record: Message[Any], name: str) -> StoredPosition | None:
+    """Give what the last message of a position stream says; None where nothing was handled.
+
+    Raises:
+        PositionConflictError: it is no position, or the group has another size now.
+    """
+    position = position_in(record, name)
+    if position is None:
+        return None
+    values = cast("dict[str, Any]", record.data)
+    id, at, history = (values.get(key) for key in ("messageId", "messagePosition", "history"))
+    return StoredPosition(
+        position,
+        id if isinstance(id, str) else None,
+        at if isinstance(at, int) else position,
+        history if isinstance(history, str) else None,
+    )
+
+
 def given_up(record: Message[Any]) -> tuple[int, int] | None:
     """The position and the other size, where a record says that the group has another size now."""
     data: Any = record.data
@@ -55,6 +111,11 @@ def given_up(record: Message[Any]) -> tuple[int, int] | None:
     if not isinstance(size, int):
         return None
     return (position if isinstance(position, int) else 0), size
+
+
+def is_record(record: Message[Any]) -> bool:
+    """Whether a message of a position stream holds a position of this size of the group."""
+    return record.type == RECORDED and given_up(record) is None
 
 
 def is_given_up(record: Message[Any]) -> bool:
@@ -92,14 +153,9 @@ def resized(name: str, size: int) -> PositionConflictError:
     )
 
 
-def beyond_head(name: str, stored: int, head: int) -> PositionConflictError:
-    """The error for a position that the store has not come to."""
-    return PositionConflictError(
-        f"{name!r} holds position {stored}, and the last message of the store is at {head}: the "
-        "store was emptied, or restored from a backup that is older than the position. Nothing was "
-        "changed. The consumer would miss all messages up to there: set its position with "
-        "reset_position()."
-    )
+def save_is_gone(name: str, ours: int | None, theirs: int | None) -> LostHistoryError:
+    """The error for a save that found an earlier position than the one it had stored before."""
+    return LostHistoryError(name, ours or 0, None, None, theirs, None, is_save=True)
 
 
 def runs_elsewhere(name: str) -> PositionConflictError:

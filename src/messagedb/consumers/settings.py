@@ -59,6 +59,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     middleware: tuple[Callable[..., Any], ...]
     notify: bool
     lease_timeout: float | None
+    on_lost_history: str = "stop"
 
     @property
     def position_name(self) -> str:
@@ -133,6 +134,7 @@ def check_settings(settings: ConsumerSettings) -> None:
         "transaction_timeout",
     ):
         check_seconds(name, getattr(settings, name))
+    check_on_lost_history(settings.on_lost_history)
     if settings.lease_timeout is not None:
         check_seconds("lease_timeout", settings.lease_timeout)
     if settings.correlation is not None:
@@ -170,6 +172,18 @@ def _check_streams_without_id(settings: ConsumerSettings) -> None:
     if not 0 <= member < size:
         raise ValidationError(
             f"streams_without_id must be a member of the group, 0 to {size - 1}, not {member}"
+        )
+
+
+def check_on_lost_history(value: Any) -> None:
+    """Refuse another word for what is done when the store went back.
+
+    Raises:
+        ValidationError: it is another. Nothing was sent.
+    """
+    if value not in ("stop", "continue"):
+        raise ValidationError(
+            f"on_lost_history must be 'stop' or 'continue', not {value!r}. Nothing was sent."
         )
 
 

@@ -15,6 +15,10 @@ CREATE TABLE IF NOT EXISTS messagedb.positions (
     saved_by uuid NOT NULL,
     saved_at timestamp with time zone NOT NULL DEFAULT now(),
     resized_to int,
+    -- What the store is known again by after a failover.
+    message_id uuid,
+    message_position bigint,
+    history text,
     PRIMARY KEY (store, consumer)
 ) WITH (fillfactor = 50);
 
