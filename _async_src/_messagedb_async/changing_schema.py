@@ -33,9 +33,10 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
     """Bring what an older messagedb installed to what this one installs.
 
     The functions, views and privileges of our SQL are replaced where they are of an older revision,
-    and the schema ``messagedb`` is made or brought up to date. A genuine Message DB is left as it
-    is, but for the schema ``messagedb`` beside it. Messages are not touched. Clients may go on
-    reading and writing meanwhile: each call sees the old functions or the new ones.
+    or where a function, a view or an index of ours was dropped: that is made again (an index while
+    writers wait). And the schema ``messagedb`` is made or brought up to date. A genuine Message DB
+    is left as it is, but for the schema ``messagedb`` beside it. Messages are not touched. Clients
+    may go on reading and writing meanwhile: each call sees the old functions or the new ones.
 
     One transaction does it, under the lock of `install_async`.
 
@@ -45,7 +46,7 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
         schema: the schema of the Message DB.
 
     Returns:
-        True if anything was changed, False if all was of this revision.
+        True if anything was changed, False if all was there and of this revision.
 
     Raises:
         ValidationError: the connection string or the schema's name is none. Nothing was sent.

@@ -13,7 +13,7 @@ from .errors import IncompatibleServerError
 _OLDEST_LIBPQ: Final = 140000
 _OLDEST_SERVER: Final = 120000
 
-_NEEDED: Final = (
+NEEDED: Final = (
     "write_message/6",
     "get_stream_messages/4",
     "get_category_messages/7",
@@ -21,6 +21,7 @@ _NEEDED: Final = (
     "category/1",
     "hash_64/1",
 )
+"""The functions that the library cannot do without, as name/number of parameters."""
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -139,7 +140,7 @@ def check_server(server: Server, schema: str) -> None:
             f"role {server.role!r} may not use schema {schema!r} in {where}: "
             f"connect as message_store, or GRANT message_store TO {server.role!r}"
         )
-    missing = [name for name in _NEEDED if name not in server.functions]
+    missing = [name for name in NEEDED if name not in server.functions]
     if missing:
         raise IncompatibleServerError(
             f"schema {schema!r} in {where} lacks functions of Message DB 1.0 or later: "

@@ -9,7 +9,8 @@ import msgspec
 import psycopg
 import pytest
 
-from messagedb.cli._doctor import Facts, findings
+from messagedb.cli._doctor import MARK, Facts, findings
+from messagedb.schema._revision import FUNCTIONS, VIEWS
 from tests.cli.conftest import Command
 from tests.support import genuine
 from tests.support.backend import make_url
@@ -31,9 +32,11 @@ WELL = Facts(
     has_table=True,
     may_select=True,
     may_insert=True,
-    functions=["get_category_messages/7", "get_last_stream_message/2"],
+    functions=[*FUNCTIONS],
     forbidden=[],
     indexes=["messages_category", "messages_id", "messages_stream"],
+    invalid_indexes=[],
+    views=[*VIEWS],
     mark="",
     has_positions=True,
     may_use_positions=True,
@@ -78,14 +81,48 @@ def test_nothing_is_wrong() -> None:
         ({"may_use_schema": False}, "problem", "rights", "GRANT message_store TO me"),
         ({"forbidden": ["write_message"]}, "problem", "rights", "GRANT message_store TO me"),
         ({"may_insert": False}, "warning", "rights", "batches and group reads are faster"),
-        ({"indexes": ["messages_id"]}, "problem", "indexes", "REINDEX"),
+        ({"indexes": ["messages_id"]}, "problem", "indexes", "install-indexes.sh"),
+        (
+            {"indexes": ["messages_id", "messages_stream"], "mark": f"{MARK} 2"},
+            "problem",
+            "indexes",
+            "messagedb upgrade",
+        ),
+        (
+            {
+                "indexes": ["messages_category", "messages_stream"],
+                "invalid_indexes": ["messages_id"],
+            },
+            "problem",
+            "indexes",
+            "REINDEX INDEX CONCURRENTLY message_store.messages_id",
+        ),
+        ({"views": [*VIEWS[1:]]}, "warning", "views", "install-views.sh"),
+        ({"views": [], "mark": f"{MARK} 2"}, "warning", "views", "messagedb upgrade"),
+        (
+            {"functions": [name for name in FUNCTIONS if name != "id/1"]},
+            "warning",
+            "functions",
+            "install-functions.sh",
+        ),
+        (
+            {"functions": [name for name in FUNCTIONS if name != "write_message/6"]},
+            "problem",
+            "functions",
+            "install-functions.sh",
+        ),
         ({"analyzed": False}, "warning", "statistics", "ANALYZE message_store.messages"),
         ({"search_path": "public"}, "warning", "search_path", "ALTER ROLE me SET search_path"),
         ({"sql_condition": "on"}, "warning", "sql condition", "RESET message_store.sql_condition"),
         ({"has_positions": False}, "warning", "schema messagedb", "messagedb install"),
         ({"may_use_positions": False}, "warning", "schema messagedb", "GRANT USAGE ON SCHEMA"),
         ({"is_sequence_behind": True}, "problem", "positions", "SELECT setval("),
-        ({"functions": ["get_category_messages/7"]}, "warning", "message db", "own scripts"),
+        (
+            {"functions": [*FUNCTIONS[:4], "get_last_stream_message/1", *FUNCTIONS[5:]]},
+            "warning",
+            "message db",
+            "own scripts",
+        ),
         ({"autovacuum": False}, "warning", "statistics", "RESET (autovacuum_enabled)"),
         ({"survives": False, "waits_for_disk": False}, "warning", "durability", "set both to on"),
         ({"waits_for_disk": False}, "warning", "durability", "SET synchronous_commit = on"),
@@ -141,6 +178,27 @@ def test_a_role_that_may_not_use_our_schema(command: Command, new_database: NewD
     )
     done = command("--url", user, "consumers", "status")
     assert (done.code, done.err) == (0, "")
+
+
+def test_what_was_dropped_is_found_and_the_cure_works(
+    command: Command, new_database: NewDatabase
+) -> None:
+    owner = new_database()
+    with psycopg.connect(owner, autocommit=True) as conn:
+        for text in (
+            "drop view message_store.type_summary",
+            "drop index message_store.messages_category",
+            "drop function message_store.is_category(varchar)",
+        ):
+            conn.execute(text.encode())
+    rows = {row["about"]: row for row in command("--url", owner, "doctor").rows}
+    for about, level in (("views", "warning"), ("indexes", "problem"), ("functions", "warning")):
+        assert rows[about]["level"] == level
+        assert "messagedb upgrade" in rows[about]["fix"]
+    assert command("--url", owner, "upgrade").rows == [{"upgraded": True}]
+    found = levels(command, owner)
+    assert {found[about] for about in ("views", "indexes", "functions")} == {"ok"}
+    assert command("--url", owner, "upgrade").rows == [{"upgraded": False}]
 
 
 def test_a_sequence_behind_its_table_is_found_and_the_cure_works(

@@ -65,6 +65,38 @@ def test_the_functions_of_an_older_revision_are_replaced(ours: str) -> None:
     assert not schema.upgrade(ours)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "drop view message_store.stream_summary",
+        "drop view message_store.type_category_summary, message_store.type_summary",
+        "drop index message_store.messages_id",
+        "drop index message_store.messages_stream, message_store.messages_category",
+        "update pg_index set indisvalid = false"
+        " where indexrelid = 'message_store.messages_category'::regclass",
+        "drop function message_store.write_message",
+        "drop function message_store.acquire_lock(varchar)",
+        "drop type message_store.message cascade",
+    ],
+)
+def test_what_was_dropped_is_made_again(ours: str, text: str) -> None:
+    with Client(ours) as client:
+        client.write_message("account-1", NewMessage("Deposited"))
+    state = (
+        "select relname::text, indisvalid, relacl::text from pg_class"
+        " left join pg_index on indexrelid = oid"
+        " where relnamespace = 'message_store'::regnamespace order by 1"
+    )
+    before = objects(ours), query(ours, state)
+    query(ours, text)
+    assert schema.upgrade(ours)
+    assert (objects(ours), query(ours, state)) == before
+    assert not schema.upgrade(ours)
+    with Client(make_conninfo(ours, user="message_store")) as client:
+        assert client.write_message("account-1", NewMessage("Deposited")) == 1
+        assert len(client.get_category_messages("account")) == 2
+
+
 def test_a_database_without_message_db_is_not_upgraded(new_database: NewDatabase) -> None:
     url = new_database(install=False)
     with pytest.raises(IncompatibleServerError, match="there is no Message DB in schema"):

@@ -8,11 +8,12 @@ from typing import Any, Final, Literal
 import msgspec
 
 from messagedb._sequences import cure
+from messagedb._server import NEEDED
 from messagedb._sql import SEQUENCE_OF_TABLE
+from messagedb.schema._revision import FUNCTIONS, INDEXES, VIEWS
 
 Level = Literal["ok", "warning", "problem"]
 
-_INDEXES: Final = ("messages_category", "messages_id", "messages_stream")
 _OLDEST: Final = 120000
 MARK: Final = "messagedb schema revision"
 """How the comment of ``message_store_version()`` begins where messagedb has installed it."""
@@ -42,6 +43,10 @@ SELECT
           AND NOT has_function_privilege(p.oid, 'EXECUTE')) AS forbidden,
     ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
           WHERE x.indrelid = t.oid AND x.indisvalid) AS indexes,
+    ARRAY(SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+          WHERE x.indrelid = t.oid AND NOT x.indisvalid) AS invalid_indexes,
+    ARRAY(SELECT v.relname::text FROM pg_class v
+          WHERE v.relnamespace = n.oid AND v.relkind = 'v') AS views,
     coalesce(obj_description(f.oid, 'pg_proc'), '') AS mark,
     o.oid IS NOT NULL AS has_positions,
     coalesce(has_schema_privilege(o.relnamespace, 'USAGE')
@@ -103,6 +108,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     functions: list[str]
     forbidden: list[str]
     indexes: list[str]
+    invalid_indexes: list[str]
+    views: list[str]
     mark: str
     has_positions: bool
     may_use_positions: bool
@@ -149,6 +156,7 @@ def findings(facts: Facts) -> list[Finding]:
     if facts.has_schema and facts.functions:
         found += _rights(facts)
         if facts.has_table:
+            found += [_functions(facts), _views(facts)]
             found += [_indexes(facts), _positions(facts), _statistics(facts)]
         found += [_search_path(facts), _condition(facts), _own_schema(facts), _transactions(facts)]
     if facts.refusal and all(each.level != "problem" for each in found):
@@ -234,12 +242,47 @@ def _rights(facts: Facts) -> Iterator[Finding]:
         yield Finding("ok", "rights", f"role {facts.role} may read and write")
 
 
-def _indexes(facts: Facts) -> Finding:
-    missing = [name for name in _INDEXES if name not in facts.indexes]
+def _functions(facts: Facts) -> Finding:
+    missing = [name for name in FUNCTIONS if name not in facts.functions]
+    if "get_last_stream_message/1" in facts.functions:  # before 1.3, which is told already
+        missing = [name for name in missing if name != "get_last_stream_message/2"]
     if not missing:
+        return Finding("ok", "functions", "all there")
+    level: Level = "problem" if set(missing) & set(NEEDED) else "warning"
+    names = ", ".join(name.partition("/")[0] for name in missing)
+    return Finding(level, "functions", f"missing: {names}", _again(facts, "functions"))
+
+
+def _views(facts: Facts) -> Finding:
+    missing = [name for name in VIEWS if name not in facts.views]
+    if not missing:
+        return Finding("ok", "views", "all there")
+    found = f"missing: {', '.join(missing)}"
+    return Finding("warning", "views", found, _again(facts, "views"))
+
+
+def _indexes(facts: Facts) -> Finding:
+    invalid = [name for name in INDEXES if name in facts.invalid_indexes]
+    missing = [name for name in INDEXES if name not in (*facts.indexes, *invalid)]
+    if not missing and not invalid:
         return Finding("ok", "indexes", "all there and valid")
-    fix = "REINDEX them, or have Message DB's own scripts make them: reads walk the whole table"
-    return Finding("problem", "indexes", f"missing or invalid: {', '.join(missing)}", fix)
+    fixes = [f"REINDEX INDEX CONCURRENTLY {facts.schema}.{name}" for name in invalid]
+    if missing:
+        fixes.append(_again(facts, "indexes"))
+    found = [
+        f"{word}: {', '.join(names)}"
+        for word, names in (("missing", missing), ("invalid", invalid))
+        if names
+    ]
+    fix = f"{'; '.join(fixes)}: reads walk the whole table"
+    return Finding("problem", "indexes", "; ".join(found), fix)
+
+
+def _again(facts: Facts, what: str) -> str:
+    """How to have something made again that was dropped."""
+    if facts.mark.startswith(MARK):
+        return "messagedb upgrade, as the owner, makes them again"
+    return f"install-{what}.sh of Message DB, run as the owner, makes them again"
 
 
 def _positions(facts: Facts) -> Finding:

@@ -18,7 +18,7 @@ from ._texts import text_of
 if TYPE_CHECKING:
     from ._facts import Facts
 
-REVISION: Final = 1
+REVISION: Final = 2
 """The revision of the functions and views that this library installs."""
 
 INSPECT_REVISION: Final = """
@@ -26,7 +26,14 @@ SELECT
     EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'messages'),
     obj_description(f.oid, 'pg_proc'),
     coalesce(pg_has_role(f.proowner, 'USAGE'), false),
-    coalesce(pg_get_userbyid(f.proowner)::text, '')
+    coalesce(pg_get_userbyid(f.proowner)::text, ''),
+    ARRAY(SELECT proname || '/' || pronargs FROM pg_proc WHERE pronamespace = n.oid),
+    ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = n.oid AND relkind = 'v'),
+    ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+          WHERE c.relnamespace = n.oid AND i.indisvalid),
+    ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+          WHERE c.relnamespace = n.oid AND NOT i.indisvalid),
+    EXISTS (SELECT FROM pg_type WHERE typnamespace = n.oid AND typname = 'message')
 FROM (VALUES (%s::text)) AS wanted (name)
 LEFT JOIN pg_namespace AS n ON n.nspname = wanted.name
 LEFT JOIN pg_proc AS f
@@ -50,7 +57,40 @@ _REPLACEABLE: Final = (
 _COMMENT: Final = re.compile(r"messagedb schema revision ([0-9]{1,9})").fullmatch
 _CREATE: Final = re.compile(r"^CREATE (?=FUNCTION|VIEW)", re.M)
 
+_CREATE_TYPE: Final = re.compile(r"^CREATE TYPE .*?;$", re.M | re.S)
+_CREATE_INDEX: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX .*?;$", re.M | re.S)
+
 NOTHING: Final = "Nothing was changed."
+
+FUNCTIONS: Final = (
+    "acquire_lock/1",
+    "cardinal_id/1",
+    "category/1",
+    "get_category_messages/7",
+    "get_last_stream_message/2",
+    "get_stream_messages/4",
+    "hash_64/1",
+    "id/1",
+    "is_category/1",
+    "message_store_version/0",
+    "stream_version/1",
+    "write_message/6",
+)
+"""The functions of Message DB 1.3, as name/number of parameters."""
+
+VIEWS: Final = (
+    "category_type_summary",
+    "stream_summary",
+    "stream_type_summary",
+    "type_category_summary",
+    "type_stream_summary",
+    "type_summary",
+)
+"""The views of Message DB."""
+
+# In the order of their file.
+INDEXES: Final = ("messages_id", "messages_stream", "messages_category")
+"""The indexes of Message DB, beside that of the key."""
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -58,18 +98,35 @@ class Revision(msgspec.Struct, frozen=True):
 
     Attributes:
         comment: that of ``message_store_version()``: ours says which revision it is.
+        functions: as name/number of parameters.
+        indexes: those that can be used.
     """
 
     has_table: bool
     comment: str | None
     is_owner: bool
     owner: str
+    functions: list[str]
+    views: list[str]
+    indexes: list[str]
+    invalid_indexes: list[str]
+    has_type: bool
 
     @property
     def number(self) -> int | None:
         """The revision of our SQL; None where Message DB is not of us, or not there."""
         found = _COMMENT(self.comment or "")
         return int(found[1]) if found and self.has_table else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every function, view and index of ours is there."""
+        return (
+            self.has_type
+            and set(FUNCTIONS) <= set(self.functions)
+            and set(VIEWS) <= set(self.views)
+            and set(INDEXES) <= set(self.indexes)
+        )
 
 
 def revision_from_row(row: tuple[Any, ...]) -> Revision:
@@ -78,22 +135,23 @@ def revision_from_row(row: tuple[Any, ...]) -> Revision:
 
 
 def upgrade_steps(facts: Facts, found: Revision, schema: str) -> list[str]:
-    """Return the statements that bring our SQL there to this revision; none if it is there.
+    """Return the statements that bring our SQL there to this revision; none if it is there, whole.
 
-    Of a Message DB that is not ours nothing is touched; our own schema beside it is.
+    What was dropped of it is made again. Of a Message DB that is not ours nothing is touched; our
+    own schema beside it is.
 
     Raises:
         IncompatibleServerError: there is no Message DB, it is newer than this library, or the role
             may not change it; the text names the cure.
     """
     where = _where(facts, schema)
-    if "get_category_messages" not in facts.functions:
+    if "get_category_messages" not in facts.functions and found.number is None:
         raise IncompatibleServerError(
             f"there is no Message DB in {where}: install it with messagedb.schema.install(), or "
             f"name its schema with schema=. {NOTHING}"
         )
     own = own_steps(facts)
-    if found.number is None or found.number == REVISION:
+    if found.number is None or (found.number == REVISION and found.is_whole):
         return with_role(facts, own)
     if found.number > REVISION:
         raise IncompatibleServerError(
@@ -104,6 +162,15 @@ def upgrade_steps(facts: Facts, found: Revision, schema: str) -> list[str]:
     refuse_standby(facts, NOTHING)
     _check_owner(facts, found, where)
     texts = [_CREATE.sub("CREATE OR REPLACE ", text_of(name, schema)) for name in _REPLACEABLE]
+    if not found.has_type:
+        texts.insert(0, _CREATE_TYPE.findall(text_of("messages", schema))[0])
+    for name, create in zip(
+        INDEXES, _CREATE_INDEX.findall(text_of("indexes", schema)), strict=True
+    ):
+        if name in found.invalid_indexes:
+            texts.append(f"REINDEX INDEX {quoted(schema)}.{name}")
+        elif name not in found.indexes:
+            texts.append(create)
     return with_role(facts, [*texts, *own])
 
 

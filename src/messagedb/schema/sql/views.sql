@@ -1,4 +1,4 @@
--- Each reads the table once: the total is the sum of the counts.
+-- Each reads the table once: the total is the sum of the counts. They are in order, as those of Message DB are.
 
 CREATE VIEW @schema@.stream_summary AS
     SELECT
@@ -6,7 +6,8 @@ CREATE VIEW @schema@.stream_summary AS
         count(*) AS message_count,
         round(count(*) * 100.0 / sum(count(*)) OVER (), 2) AS percent
     FROM @schema@.messages AS m
-    GROUP BY 1;
+    GROUP BY 1
+    ORDER BY 1;
 
 CREATE VIEW @schema@.type_summary AS
     SELECT
@@ -14,7 +15,8 @@ CREATE VIEW @schema@.type_summary AS
         count(*) AS message_count,
         round(count(*) * 100.0 / sum(count(*)) OVER (), 2) AS percent
     FROM @schema@.messages AS m
-    GROUP BY 1;
+    GROUP BY 1
+    ORDER BY 1;
 
 CREATE VIEW @schema@.stream_type_summary AS
     SELECT
@@ -22,7 +24,8 @@ CREATE VIEW @schema@.stream_type_summary AS
         count(*) AS message_count,
         round(count(*) * 100.0 / sum(count(*)) OVER (), 2) AS percent
     FROM @schema@.messages AS m
-    GROUP BY 1, 2;
+    GROUP BY 1, 2
+    ORDER BY 1, 2;
 
 CREATE VIEW @schema@.type_stream_summary AS
     SELECT
@@ -30,7 +33,8 @@ CREATE VIEW @schema@.type_stream_summary AS
         count(*) AS message_count,
         round(count(*) * 100.0 / sum(count(*)) OVER (), 2) AS percent
     FROM @schema@.messages AS m
-    GROUP BY 1, 2;
+    GROUP BY 1, 2
+    ORDER BY 1, 2;
 
 CREATE VIEW @schema@.category_type_summary AS
     SELECT
@@ -38,7 +42,8 @@ CREATE VIEW @schema@.category_type_summary AS
         count(*) AS message_count,
         round(count(*) * 100.0 / sum(count(*)) OVER (), 2) AS percent
     FROM @schema@.messages AS m
-    GROUP BY 1, 2;
+    GROUP BY 1, 2
+    ORDER BY 1, 2;
 
 CREATE VIEW @schema@.type_category_summary AS
     SELECT
@@ -46,4 +51,5 @@ CREATE VIEW @schema@.type_category_summary AS
         count(*) AS message_count,
         round(count(*) * 100.0 / sum(count(*)) OVER (), 2) AS percent
     FROM @schema@.messages AS m
-    GROUP BY 1, 2;
+    GROUP BY 1, 2
+    ORDER BY 1, 2;
