@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,7 @@ async def test_nothing_is_skipped_while_commits_wait_for_a_standby(
 
 
 @contextmanager
-def small_disk(server: OwnServer) -> Iterator[Path]:
+def small_disk(server: OwnServer) -> Generator[Path]:
     """Give a folder of the server's on a disk of a few megabytes."""
     folder = Path(tempfile.mkdtemp(prefix="mdbt-disk-", dir=server.folder))
     mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=0777", "tmpfs", str(folder)]

@@ -9,7 +9,7 @@ import psycopg
 
 from messagedb import Client, NewMessage
 from tests.killing.effects import waiting_at
-from tests.killing.processes import Program, until
+from tests.killing.processes import Forked, Program, until
 from tests.killing.worker import GATE
 
 
@@ -27,9 +27,10 @@ class Gate:
         self._url = url
         self._conn = conn
 
-    def until_waiting(self, worker: Program, count: int = 1) -> None:
+    def until_waiting(self, worker: Program | Forked, count: int = 1) -> None:
         """Wait until so many handlers wait at the gate."""
-        until(lambda: waiting_at(self._url, GATE) == count, lambda: f"in hand\n{worker.text()}")
+        said = worker.told if isinstance(worker, Forked) else worker.text
+        until(lambda: waiting_at(self._url, GATE) == count, lambda: f"in hand\n{said()}")
 
     def open(self) -> None:
         """Let them go on."""

@@ -119,6 +119,46 @@ def test_a_holder_that_was_paused_in_its_handler_leaves_no_effect_of_it(
     check_once(effects_url, category, order)
 
 
+@halves
+def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the_message(
+    start: Start, effects_url: str, category: str, half: Half
+) -> None:
+    write(effects_url, f"{category}-1", 5)
+    order = Order(
+        half=half,
+        url=effects_url,
+        category=category,
+        life=1,
+        gate=2,
+        lease_timeout=1.0,
+        seconds=0.1,
+    )
+    with closed_gate(effects_url) as gate:
+        first = start(order)
+        gate.until_waiting(first)
+        first.send(signal.SIGSTOP)
+        begin = time.monotonic()
+        second = start(after(order))
+        until(lambda: count_effects(effects_url, category) == 5, second.text)
+        print(f"taken over {time.monotonic() - begin:.2f} s after the pause")
+        last = messages_of(effects_url, category)[-1].global_position
+        until(lambda: stored_position(effects_url, order) == last, second.text)
+        gate.open()
+        first.send(signal.SIGCONT)
+        check_conflict(first)
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0, second.text()
+    effects = effects_of(effects_url, category)
+    verdict = judge(effects, messages_of(effects_url, category))
+    print(verdict)
+    # The one in hand, and what else the first one did before it saw that it had lost its place.
+    by_first = [effect.position for effect in effects if effect.life == 1]
+    assert by_first[:3] == [0, 1, 2]
+    assert [effect.life for effect in effects if effect.position == 2] == [2, 1]
+    # Its position is not that of the first one's.
+    assert stored_position(effects_url, order) == last
+
+
 def after(order: Order) -> Order:
     """Give the order of the worker that takes over."""
     return Order(

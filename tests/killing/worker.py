@@ -25,7 +25,7 @@ from messagedb import (
     run_all,
     run_all_async,
 )
-from messagedb.consumers import Stop, StreamPositionStore, TablePositionStore
+from messagedb.consumers import Park, Stop, StreamPositionStore, TablePositionStore
 
 Half = Literal["async", "sync"]
 
@@ -57,6 +57,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         transactional: whether effects and position are one transaction.
         table: whether positions are stored in the table.
         gate: the position in a stream of messages whose handler waits for the gate.
+        gate_after: whether it waits when it has noted the message, and not before.
+        parks: the position in a stream of messages that are parked.
+        replays: whether it has the handlers replay what is parked, and ends.
         beside_fails: whether the second consumer stops with an error at its first message.
         random_seconds: each handler takes a random time of at most so many seconds.
     """
@@ -78,6 +81,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     transaction_timeout: float = 30.0
     stop_timeout: float = 10.0
     gate: int | None = None
+    gate_after: bool = False
+    parks: int | None = None
+    replays: bool = False
     beside_fails: bool = False
     random_seconds: float = 0.0
 
@@ -109,6 +115,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         if self.beside_fails and message.stream_name.partition("-")[0] == self.beside:
             raise Stop("told to")
 
+    def waits(self, message: Message[Any], *, after: bool) -> bool:
+        """Whether a handler waits for the gate, before or after it has noted the message."""
+        return message.position == self.gate and after == self.gate_after
+
+    def park(self, message: Message[Any]) -> None:
+        """Park the message if it is to be."""
+        if message.position == self.parks:
+            raise Park("told to")
+
     def note(self, message: Message[Any]) -> tuple[Any, ...]:
         """Give the values that are noted of a message."""
         place = (message.stream_name, message.position, message.global_position)
@@ -128,7 +143,9 @@ async def run_async(order: Order) -> None:
             consumer = AsyncConsumer(client, category, **order.options())
             _handle_async(consumer, order, conn)
             consumers.append(consumer)
-        if order.beside is None:
+        if order.replays:
+            await consumers[0].replay_parked()
+        elif order.beside is None:
             await consumers[0].run(signals=True, stop_timeout=order.stop_timeout)
         else:
             await run_all_async(*consumers, stop_timeout=order.stop_timeout)
@@ -142,10 +159,13 @@ def _handle_async(
         order.check(message)
         if order.random_seconds:
             await asyncio.sleep(random.uniform(0, order.random_seconds))
-        if message.position == order.gate:
+        if order.waits(message, after=False):
             await conn.execute(PASS_GATE, (GATE, GATE))
+        order.park(message)
         to = context.transaction.connection if order.transactional else conn
         await to.execute(NOTE, order.note(message))
+        if order.waits(message, after=True):
+            await conn.execute(PASS_GATE, (GATE, GATE))
 
 
 def run_sync(order: Order) -> None:
@@ -158,7 +178,9 @@ def run_sync(order: Order) -> None:
             consumer = Consumer(client, category, **order.options())
             _handle_sync(consumer, order, conn)
             consumers.append(consumer)
-        if order.beside is None:
+        if order.replays:
+            consumers[0].replay_parked()
+        elif order.beside is None:
             consumers[0].run(signals=True, stop_timeout=order.stop_timeout)
         else:
             run_all(*consumers, stop_timeout=order.stop_timeout)
@@ -170,10 +192,13 @@ def _handle_sync(consumer: Consumer, order: Order, conn: psycopg.Connection[Any]
         order.check(message)
         if order.random_seconds:
             time.sleep(random.uniform(0, order.random_seconds))
-        if message.position == order.gate:
+        if order.waits(message, after=False):
             conn.execute(PASS_GATE, (GATE, GATE))
+        order.park(message)
         to = context.transaction.connection if order.transactional else conn
         to.execute(NOTE, order.note(message))
+        if order.waits(message, after=True):
+            conn.execute(PASS_GATE, (GATE, GATE))
 
 
 def main(order: Order) -> None:

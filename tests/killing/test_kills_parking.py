@@ -1,0 +1,128 @@
+"""A consumer that is killed just when it parks a message, or when it replays a parked one."""
+
+from __future__ import annotations
+
+import signal
+
+import msgspec
+import pytest
+
+from messagedb import Client, Consumer
+from tests.killing.effects import effects_of, stored_position
+from tests.killing.gates import closed_gate, write
+from tests.killing.processes import until
+from tests.killing.scenario import Fork
+from tests.killing.worker import IDENTIFIER, Half, Order
+from tests.support.store import locked, stored, waiting_for_locks
+
+PARKED = 1
+
+halves = pytest.mark.parametrize("half", ["async", "sync"])
+transactional_or_not = pytest.mark.parametrize("transactional", [False, True])
+
+
+def order_of(half: Half, url: str, category: str, *, transactional: bool) -> Order:
+    """Give the order of the first worker, which parks the second message."""
+    return Order(
+        half=half,
+        url=url,
+        category=category,
+        life=1,
+        transactional=transactional,
+        parks=PARKED,
+        interval=1,
+    )
+
+
+def next_of(order: Order, *, replays: bool = False) -> Order:
+    """Give the order of the worker after one: it waits for nothing."""
+    return Order(
+        half=order.half,
+        url=order.url,
+        category=order.category,
+        life=order.life + 1,
+        transactional=order.transactional,
+        parks=None if replays else PARKED,
+        replays=replays,
+        interval=1,
+    )
+
+
+def parked_in(url: str, category: str) -> list[int]:
+    """Give the positions of the messages that are parked."""
+    with Client(url, max_size=2) as client:
+        consumer = Consumer(client, category, identifier=IDENTIFIER)
+        return [parked.position for parked in consumer.list_parked()]
+
+
+def records(url: str, category: str) -> int:
+    """Give how much was ever written of parked messages."""
+    return len(stored(url, f"{category}:parked-{IDENTIFIER}"))
+
+
+@halves
+@transactional_or_not
+@pytest.mark.parametrize("moment", ["before it is parked", "before the position is stored"])
+def test_what_is_being_parked_when_it_is_killed_is_parked_once(
+    fork: Fork, effects_url: str, category: str, half: Half, transactional: bool, moment: str
+) -> None:
+    url = effects_url
+    messages = write(url, f"{category}-1", 3)
+    order = order_of(half, url, category, transactional=transactional)
+    name = f"{category}:parked" if moment == "before it is parked" else f"{category}:position"
+    with closed_gate(url) as gate:
+        first = fork(order_with_gate(order))
+        gate.until_waiting(first)
+        until(lambda: stored_position(url, order) == messages[0], first.told)
+        with locked(url, name):
+            gate.open()
+            until(lambda: waiting_for_locks(url, name) == 1, first.told)
+            first.kill()
+            # Nobody is told of a message that is parked and whose position is not stored.
+            is_parked = moment == "before the position is stored" and not transactional
+            assert parked_in(url, category) == ([PARKED] if is_parked else [])
+            assert stored_position(url, order) == messages[0]
+    second = fork(next_of(order))
+    until(lambda: stored_position(url, order) == messages[-1], second.told)
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0, second.told()
+    assert parked_in(url, category) == [PARKED]
+    assert records(url, category) == 1
+    effects = [effect.position for effect in effects_of(url, category)]
+    # The first one may have gone on with the next message while the save was under way.
+    assert effects in ([[0, 2]] if transactional else [[0, 2], [0, 2, 2]])
+
+
+@halves
+@transactional_or_not
+@pytest.mark.parametrize("moment", ["before the effect", "after the effect"])
+def test_what_is_being_replayed_when_it_is_killed_stays_parked(
+    fork: Fork, effects_url: str, category: str, half: Half, transactional: bool, moment: str
+) -> None:
+    url, after = effects_url, moment == "after the effect"
+    messages = write(url, f"{category}-1", 3)
+    parking = order_of(half, url, category, transactional=transactional)
+    first = fork(parking)
+    until(lambda: stored_position(url, parking) == messages[-1], first.told)
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0, first.told()
+    replaying = next_of(parking, replays=True)
+    with closed_gate(url) as gate:
+        second = fork(order_with_gate(replaying, after=after))
+        gate.until_waiting(second)
+        second.kill()
+        assert parked_in(url, category) == [PARKED]
+    third = fork(next_of(replaying, replays=True))
+    assert third.wait() == 0, third.told()
+    assert parked_in(url, category) == []
+    assert records(url, category) == 2
+    # What was done by the one that was killed is done again, unless it was rolled back.
+    again = [2, 3] if after and not transactional else [3]
+    effects = effects_of(url, category)
+    assert [effect.life for effect in effects if effect.position == PARKED] == again
+    assert stored_position(url, parking) == messages[-1]
+
+
+def order_with_gate(order: Order, *, after: bool = False) -> Order:
+    """Give an order with a gate for the message that is parked."""
+    return msgspec.structs.replace(order, gate=PARKED, gate_after=after)
