@@ -86,6 +86,18 @@ class NewMessage(msgspec.Struct, frozen=True):
         return f"NewMessage(type={self.type!r}, id={str(self.id)!r})"
 
 
+class _NotEncoded:
+    """Held by each message, so that msgspec does not write out what a message keeps undecoded."""
+
+    def __reduce__(self) -> str:
+        return "_NOT_ENCODED"
+
+
+# What msgspec says of a message: "Encoding objects of type Message (…) is unsupported".
+_NotEncoded.__name__ = "Message (encode message.to_dict() instead)"
+_NOT_ENCODED: Final = _NotEncoded()
+
+
 class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     """A message as it is stored.
 
@@ -94,7 +106,9 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     from its property only, and hides neither the other properties nor other messages. Two messages
     are equal when what is stored is, to the letter, and both are read the same way: with the same
     ``types``, and with decimals or without. A message is made by reading, or for tests by
-    `Message.make`.
+    `Message.make`. Data and metadata may hold secrets: the repr shows neither.
+
+    To hand a message on as JSON, encode ``message.to_dict()``. msgspec refuses the message itself.
 
     Attributes:
         stream_name: the stream that holds the message.
@@ -115,6 +129,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     _decimals: bool = False
     # Through it a message holds a registry, which holds no message: no cycle for gc=False to miss.
     _types: Decodes[Any] | None = None
+    _not_encoded: Any = _NOT_ENCODED
 
     @property
     def id(self) -> UUID:
@@ -174,6 +189,27 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
                 "time",
                 f"{self._time} microseconds from the year 2000 is out of the range of a datetime",
             ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what is stored as a new dict that every JSON encoder takes.
+
+        Its keys are the message's properties: ``id`` and ``time`` are texts, the time in UTC with a
+        ``Z``; ``data`` and ``metadata`` are decoded, and never instances of a class. Of a client
+        with ``decimals=True`` they hold Decimals, which not every encoder writes as numbers.
+
+        Raises:
+            MessageDecodeError: as the properties raise it.
+        """
+        return {
+            "id": str(self.id),
+            "stream_name": self.stream_name,
+            "type": self.type,
+            "position": self.position,
+            "global_position": self.global_position,
+            "time": self.time.isoformat().replace("+00:00", "Z"),
+            "data": self._decode("data", self._data),
+            "metadata": self.metadata,
+        }
 
     @overload
     def decode(self, by: Class[D], /) -> D: ...
@@ -267,12 +303,9 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         )
 
     def __repr__(self) -> str:
-        data = self._data
-        if data is not None and len(data) > 60:
-            data = data[:57] + "…"
         return (
             f"Message(id={self._id!r}, stream_name={self.stream_name!r}, type={self.type!r}, "
-            f"position={self.position}, global_position={self.global_position}, data={data!r})"
+            f"position={self.position}, global_position={self.global_position})"
         )
 
 
