@@ -69,6 +69,11 @@ class Failing:
         await context.store.write_message(f"{self.category}Own-1", NewMessage("Tested"))
         await self.client.write_message(f"{self.category}Own-2", NewMessage("Tested"))
 
+    async def slow(self, context: AsyncContext) -> None:
+        """Take longer than the transaction may."""
+        await context.transaction.connection.execute("set local statement_timeout = 0")
+        await context.transaction.connection.execute("select pg_sleep(10)")
+
     async def nothing(self, context: AsyncContext) -> None:
         """Have no trouble."""
 
@@ -99,12 +104,21 @@ async def test_what_is_unavailable_to_the_handler_alone_is_an_attempt(
     assert await saved(client, consumer) == positions[:1]
 
 
-@pytest.mark.parametrize(("what", "calls"), [("own_lock", [1, 2, 3]), ("end", [1, 1, 2, 3])])
+@pytest.mark.parametrize(
+    ("what", "calls"),
+    [("own_lock", [1, 2, 3]), ("slow", [1, 2, 3]), ("end", [1, 1, 2, 3])],
+)
 async def test_on_error_applies_to_a_transactional_handler_that_always_finds_its_store_away(
     client: AsyncClient, category: str, what: str, calls: list[int]
 ) -> None:
     consumer = AsyncConsumer(
-        client, category, identifier="parks", retry=QUICK, on_error="park", transactional=True
+        client,
+        category,
+        identifier="parks",
+        retry=QUICK,
+        on_error="park",
+        transactional=True,
+        transaction_timeout=1.0,
     )
     failing = Failing(client, category, what)
     consumer.handler(failing.handle)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from messagedb._concurrency_async import CANCELLED, answer, is_interrupted
-from messagedb._postgres_errors import NOTHING_WRITTEN, is_lost, translate
 from messagedb.consumers import decisions
 from messagedb.consumers.decisions import (
     Again,
@@ -17,7 +16,6 @@ from messagedb.consumers.decisions import (
     decide,
     is_passing,
     is_store_away,
-    may_have_passed,
     problem_of,
 )
 from messagedb.consumers.outcomes import HandlerOutcome
@@ -34,7 +32,7 @@ from messagedb.errors import (
 from .checking import check_message
 from .context import AsyncContext
 from .parking import park
-from .probing import answers
+from .probing import is_of_store, standing_of
 from .run import log
 
 if TYPE_CHECKING:
@@ -45,9 +43,8 @@ if TYPE_CHECKING:
     from ..client import AsyncClient
     from ..transactions import AsyncTransaction
     from .positions import AsyncPositions, Ticket
+    from .probing import Standing
     from .run import AsyncRun
-
-_Standing: TypeAlias = Literal["counts", "passed", "away"]
 
 
 class AsyncHandling:
@@ -100,7 +97,13 @@ class AsyncHandling:
         may_have_been_away = True
         last: Exception | None = problem
         while last is not None:
-            standing = await self._standing(last, may_have_been_away)
+            if last is self._own:
+                standing: Standing = "away" if is_store_away(last) else "counts"
+            else:
+                may_be_away = is_store_away(last) or last is self._of_store
+                standing = await standing_of(
+                    run, self._client, last, may_be_away, may_have_been_away
+                )
             is_away = standing != "counts"
             if is_away:
                 may_have_been_away = standing == "away"
@@ -115,6 +118,7 @@ class AsyncHandling:
             if decision.counts:
                 attempt += 1
             last = await self._again(message, attempt, invoke)
+        self._own = self._of_store = None
         run.came_back()
         run.in_hand, run.attempt = None, 1
         run.counts.handled += 1
@@ -157,6 +161,7 @@ class AsyncHandling:
             # That message was parked or skipped since.
             positions.doubted = None
         problem: Exception
+        self._own = self._of_store = None
         is_in_handler = False
         try:
             await positions.settle_lost()
@@ -185,7 +190,7 @@ class AsyncHandling:
                 positions.doubted = ticket
             problem = error
         except psycopg.Error as error:
-            if _is_of_store(error, transaction):
+            if is_of_store(error, transaction):
                 self._of_store = error
             problem = error
         except Exception as error:
@@ -219,25 +224,6 @@ class AsyncHandling:
                 return error
             raise
         return None if is_stored else problem
-
-    async def _standing(self, problem: Exception, may_have_been_away: bool) -> _Standing:
-        """Tell whether an attempt counts, or failed because the store was away.
-
-        A store that is there when it is asked may have been away just before: one such attempt does
-        not count, either, and the next one does.
-
-        Args:
-            problem: what the attempt ended with.
-            may_have_been_away: whether no such attempt was there since the store was away.
-        """
-        if problem is self._own:
-            return "away" if is_store_away(problem) else "counts"
-        if not (is_store_away(problem) or problem is self._of_store):
-            return "counts"
-        if self._run.is_stopping or not await answers(self._client, problem):
-            return "away"
-        self._run.came_back()
-        return "passed" if may_have_been_away and may_have_passed(problem) else "counts"
 
     async def _ask(self, message: Message[Any], attempt: int, problem: Exception) -> Again | Settle:
         on_error = self._settings.on_error
@@ -346,12 +332,3 @@ class AsyncHandling:
                 raise
         else:
             positions.settle(ticket)
-
-
-def _is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
-    """Whether a statement of the handler's own failed for the store, and not for what it says."""
-    state: Any = transaction and cast("Any", transaction)._state
-    if state is not None and is_lost(error, state.conn.closed):
-        return True
-    passes = is_store_away(translate(error, NOTHING_WRITTEN))
-    return passes and error.sqlstate is not None and may_have_passed(error)

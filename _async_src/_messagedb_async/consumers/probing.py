@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import psycopg
 
 from messagedb import _sql_consumers as sql
-from messagedb._postgres_errors import NOTHING_READ, translate
+from messagedb._postgres_errors import NOTHING_READ, NOTHING_WRITTEN, is_lost, translate
 from messagedb._sql import BEGIN, ROLLBACK, Statement
-from messagedb.consumers.decisions import is_store_away, is_write_refused
+from messagedb.consumers.decisions import is_store_away, is_write_refused, may_have_passed
 from messagedb.errors import MessageDBError
 
 from ..connection import AsyncStoreConnection, AsyncStoreCursor, execute
@@ -20,12 +20,57 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from ..client import AsyncClient
+    from ..transactions import AsyncTransaction
+    from .run import AsyncRun
 
 # Longer than a server takes that is merely busy.
 _ANSWER = 5.0
 
 
-async def answers(client: AsyncClient, problem: Exception) -> bool:
+Standing: TypeAlias = Literal["counts", "passed", "away"]
+"""Of an attempt that failed: it counts; or not, as the store was away just before, or is."""
+
+
+async def standing_of(
+    run: AsyncRun,
+    client: AsyncClient,
+    problem: Exception,
+    may_be_away: bool,
+    may_have_been_away: bool,
+) -> Standing:
+    """Tell whether an attempt counts, or failed because the store was away.
+
+    A store that is there when it is asked may have been away just before: one such attempt does not
+    count, either, and the next one does.
+
+    Args:
+        run: the run.
+        client: whose store it is.
+        problem: what the handler raised.
+        may_be_away: whether that is of a kind that a store which is away causes.
+        may_have_been_away: whether no such attempt was there since the store was away.
+
+    Raises:
+        MessageDBError: the store is there and refuses the client for good.
+    """
+    if not may_be_away:
+        return "counts"
+    if run.is_stopping or not await _answers(client, problem):
+        return "away"
+    run.came_back()
+    return "passed" if may_have_been_away and may_have_passed(problem) else "counts"
+
+
+def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
+    """Whether a statement of the handler's own failed for the store, and not for what it says."""
+    state: Any = transaction and cast("Any", transaction)._state
+    if state is not None and is_lost(error, state.conn.closed):
+        return True
+    passes = is_store_away(translate(error, NOTHING_WRITTEN))
+    return passes and error.sqlstate is not None and may_have_passed(error)
+
+
+async def _answers(client: AsyncClient, problem: Exception) -> bool:
     """Tell whether the client's store does now what it might not have done for a handler.
 
     On a connection of its own: whether one of the pool is free says nothing of the store.
@@ -41,7 +86,7 @@ async def answers(client: AsyncClient, problem: Exception) -> bool:
     try:
         conn = await client.connect()
         try:
-            return await _answers(conn, with_write=is_write_refused(problem))
+            return await _answers_on(conn, with_write=is_write_refused(problem))
         finally:
             with suppress(psycopg.Error, OSError):
                 await conn.close()
@@ -51,7 +96,7 @@ async def answers(client: AsyncClient, problem: Exception) -> bool:
         return False
 
 
-async def _answers(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
+async def _answers_on(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
     if isinstance(conn, AsyncStoreConnection):
         conn.deadline = monotonic() + _ANSWER
     try:
