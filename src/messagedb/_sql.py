@@ -37,8 +37,13 @@ HISTORY: Final = f"SELECT {HISTORY_COLUMNS}".encode()
 
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 
-NO_SORT: Final = b"SELECT set_config('enable_sort', 'off', true)"
-"""For a page of a category: of a small one the planner would sort the whole for each page."""
+NO_SORT: Final = b"""
+SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
+"""
+"""For a page of a category: of a small one the planner would sort the whole for each page.
+
+It makes a sort as dear as can be, and with it plans that have one all the same, such as that of a
+lag: PostgreSQL before 18 would compile them each time, for a hundred times what they take."""
 
 SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
 SET_SEARCH_PATH: Final = b"SELECT set_config('search_path', $1, true)"
