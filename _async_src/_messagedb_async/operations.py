@@ -164,8 +164,13 @@ class AsyncOperations(ABC):
         expected_version: ExpectedVersion,
         *,
         is_whole: bool = False,
+        basis: requests.Basis | None = None,
     ) -> list[int]:
-        """Write a batch; a whole one conflicts where some of it is stored, and some is not."""
+        """Write a batch; a whole one conflicts where some of it is stored, and some is not.
+
+        Raises:
+            LostHistoryError: what it was decided upon is not there any more. Nothing was written.
+        """
         told = self._profile.settings
         write = requests.write_many(
             stream_name,
@@ -174,12 +179,28 @@ class AsyncOperations(ABC):
             told.decimals,
             told.registry,
             is_whole=is_whole,
+            basis=basis,
         )
         if not write.encoded:
             return []
         if told.hooks:
             return await self._write_with_hooks("write_messages", write)
         return await self._write(write)
+
+    async def _stream_page(
+        self, stream_name: str, position: int, batch_size: int
+    ) -> tuple[list[Message[Any]], int]:
+        """Give a page of a stream, and the number of the history of the server that gave it."""
+        told = self._profile.settings
+        read = requests.read_stream(self._profile.sql, stream_name, position, batch_size, None)
+        if not told.hooks or is_own(stream_name):
+            (rows,), history = await self._read_in_history(read)
+            return messages_of(rows, told.decimals), history
+        operation = Operation("get_stream_messages", stream_name)
+        with hooks.around(told.hooks, operation) as operation:
+            (rows,), history = await self._read_in_history(read)
+            operation.messages = messages_of(rows, told.decimals)
+            return hooks.read(told.hooks, operation.messages), history
 
     async def get_stream_messages(
         self,
@@ -428,6 +449,7 @@ class AsyncOperations(ABC):
                 told.decimals,
                 told.registry,
                 is_whole=write.is_whole,
+                basis=write.basis,
             )
         with hooks.around(told.hooks, Operation(name, write.stream_name, write.messages)):
             return await self._write(write)

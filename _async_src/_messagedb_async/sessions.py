@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import psycopg
 
 from messagedb import _outcomes as outcomes
@@ -130,6 +131,8 @@ class AsyncOwnSession:
             check_not_proxied(self._server, _SEVERAL)
         if self._sequence.is_suspected:
             await check(conn, self._schema, self._sequence)
+        if write.basis is not None and write.basis.history != conn.history_number:
+            outcomes.check_basis(write, await self.read(conn, look_at_basis(self._sql, write)))
         try:
             positions = await self._write(conn, write)
         except IncompatibleServerError as error:
@@ -204,6 +207,7 @@ class AsyncLocalSession:
             check_not_proxied(self._server, _SEVERAL)
         if self._sequence.is_suspected:
             await check(conn, self._schema, self._sequence)
+        frame = self._frame if write.basis is None else await self._on_basis(conn, write)
         try:
             async with watching_commits(conn):
                 if self._proxied and write.expected != EXISTING_STREAM:
@@ -212,11 +216,30 @@ class AsyncLocalSession:
                         conn, AsyncStoreCursor(conn), self._sql, write, self._finder
                     )
                 if self._direct:
-                    return await write_directly(conn, self._sql, write, self._frame)
-                return await write_by_functions(conn, self._sql, write, self._frame, self._finder)
+                    return await write_directly(conn, self._sql, write, frame)
+                return await write_by_functions(conn, self._sql, write, frame, self._finder)
+        except psycopg.errors.DivisionByZero:
+            outcomes.check_basis(write, [])
+            raise
         except IncompatibleServerError as error:
             note_taken(self._sequence, error)
             raise
+
+    async def _on_basis(self, conn: AsyncConnection[Any], write: Write) -> Frame:
+        """Give the frame of a write that first sees that its basis is there.
+
+        Raises:
+            LostHistoryError: it is not. Nothing was written.
+        """
+        basis, frame = write.basis, self._frame
+        if basis is None or write.expected is None or write.expected < 0:
+            return frame
+        if not self._readable:
+            outcomes.check_basis(write, await self.read(conn, look_at_basis(self._sql, write)))
+            return frame
+        params = (write.stream_name, write.expected, basis.message_id)
+        guard = Statement(self._sql.check_basis, params)
+        return msgspec.structs.replace(frame, begin=(*frame.begin, guard))
 
 
 class AsyncJoinedSession:
@@ -371,6 +394,12 @@ def note_taken(sequence: Sequence, error: IncompatibleServerError) -> None:
     cause = error.__cause__
     if isinstance(cause, psycopg.Error) and is_taken(cause):
         sequence.is_suspected = True
+
+
+def look_at_basis(sql: Statements, write: Write) -> Read:
+    """The read of the message that a write was decided upon."""
+    assert write.expected is not None
+    return requests.read_stream(sql, write.stream_name, max(write.expected, 0), 1, None)
 
 
 def search_path_of(rows: list[TupleRow]) -> Statement:

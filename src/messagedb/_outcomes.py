@@ -12,6 +12,7 @@ from ._postgres_errors import NOTHING_WRITTEN, first_line, translate
 from ._sqlstates import constraint_of
 from .errors import (
     DuplicateMessageError,
+    LostHistoryError,
     RetryableError,
     StoreUnavailableError,
     ValidationError,
@@ -61,6 +62,26 @@ def decides(write: Write, error: Exception) -> bool:
         expected = error.expected_version
         return isinstance(expected, int) and error.actual_version > expected
     return isinstance(error, DuplicateMessageError | ValidationError)
+
+
+def check_basis(write: Write, rows: list[tuple[Any, ...]]) -> None:
+    """See that what a write was decided upon is the stream's message at the expected version.
+
+    Args:
+        write: the write.
+        rows: the message that is there.
+
+    Raises:
+        LostHistoryError: it is another, or none. Nothing was written.
+    """
+    basis, version = write.basis, write.expected
+    if basis is None or version is None or version < 0:
+        return
+    found: str | None = rows[0][0] if rows and rows[0][3] == version else None
+    if found != basis.message_id:
+        raise LostHistoryError(
+            write.stream_name, version, basis.message_id, found, None, None, is_stream=True
+        )
 
 
 def is_conflict(error: psycopg.Error) -> bool:

@@ -43,6 +43,18 @@ class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
     metadata: str | None
 
 
+class Basis(msgspec.Struct, frozen=True, gc=False):
+    """What the decision to write rests on: the last message of the stream, as it was read.
+
+    Attributes:
+        message_id: the id of the message at the expected version.
+        history: the number of the history that it was read in.
+    """
+
+    message_id: str
+    history: int
+
+
 class Write(msgspec.Struct, frozen=True, gc=False):
     """One write, of one message or many: all or none, to one stream."""
 
@@ -52,6 +64,8 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     expected: int | None
     is_whole: bool = False
     """Whether a part of it that is stored already is a conflict, and not a beginning."""
+    basis: Basis | None = None
+    """What has to be there still, also on another server."""
 
     @property
     def expected_version(self) -> ExpectedVersion:
@@ -173,6 +187,7 @@ def write_many(
     registry: MessageRegistry,
     *,
     is_whole: bool = False,
+    basis: Basis | None = None,
 ) -> Write:
     """A write of many messages, all of them checked and encoded before any is sent."""
     arguments.check_stream_name(stream_name)
@@ -197,7 +212,7 @@ def write_many(
                 f"{message.id}: "
                 "an id names one message. Nothing was sent."
             )
-    return Write(stream_name, given, encoded, expected, is_whole)
+    return Write(stream_name, given, encoded, expected, is_whole, basis)
 
 
 def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessage:

@@ -257,6 +257,12 @@ WITH stream AS (
 )
 SELECT version, EXISTS (SELECT FROM written) FROM stream
 """,
+    # It raises where the message that a write was decided upon is not there. Behind a pooler only a
+    # statement of the same transaction can tell.
+    "check_basis": """
+SELECT 1 / count(*) FROM {schema}.messages
+WHERE stream_name = $1 AND position = $2::bigint AND id = $3::uuid
+""",
     # Which transaction a message is of: of a savepoint, where it was written in one.
     "transaction_of_message": """
 SELECT txid_current_if_assigned(),
@@ -310,6 +316,7 @@ class Statements(msgspec.Struct, frozen=True):
     write_under_lock: bytes
     look_at_write: bytes
     insert_batch: bytes
+    check_basis: bytes
     transaction_of_message: bytes
     row_of_transaction: bytes
     look_at_stream: bytes

@@ -16,6 +16,7 @@ from ._locks import CategoryLock, in_safe_order
 from ._outcomes import check_isolation
 from ._settings import check_seconds
 from .errors import (
+    LostHistoryError,
     RetryableError,
     StoreUnavailableError,
     TransactionTimeoutError,
@@ -225,7 +226,7 @@ _LONGEST_DELAY: Final = 1.0
 def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
     """The seconds to wait before a failed transaction is run again, None if it is not to be."""
     if isinstance(error, _RETRYABLE) or (
-        retry_version_conflicts and isinstance(error, WrongExpectedVersionError)
+        retry_version_conflicts and isinstance(error, WrongExpectedVersionError | LostHistoryError)
     ):
         return pause(attempt)
     return None

@@ -381,8 +381,9 @@ class LostHistoryError(MessageDBError):
 
     Attributes:
         name: the consumer's name, that of its position's stream or row; of a subscription its
-            category.
-        position: the global position of the last message that was looked at.
+            category; of a write the stream whose last message it was decided upon.
+        position: the global position of the last message that was looked at; of a write its
+            position in the stream.
         message_id: the id of that message; None where that is not known.
         found_id: the id of the message that is there now; None where there is none.
         common: the last global position that was looked at and is in the store as it was; None
@@ -400,6 +401,7 @@ class LostHistoryError(MessageDBError):
         head: int | None,
         *,
         is_save: bool = False,
+        is_stream: bool = False,
     ) -> None:
         self.name = name
         self.position = position
@@ -407,6 +409,13 @@ class LostHistoryError(MessageDBError):
         self.found_id = found_id
         self.common = common
         self.head = head
+        if is_stream:
+            super().__init__(
+                f"stream {name!r} was read up to version {position}, and message {message_id} is "
+                "not there any more: the store went back, as after a failover to a standby that "
+                "lagged. Nothing was written. Read it again, and decide again: transact() does."
+            )
+            return
         end = "" if head is None else f", and its last message is at {head}"
         if is_save:
             there = "none" if common is None else str(common)

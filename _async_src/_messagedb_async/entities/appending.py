@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from messagedb._requests import Basis
 from messagedb.entities.cache import Entry
 from messagedb.entities.commands import as_stored, new_messages
-from messagedb.errors import WrongExpectedVersionError
+from messagedb.errors import LostHistoryError, WrongExpectedVersionError
 
 from .finding import find_events, read_events
 
@@ -81,6 +82,7 @@ class AsyncAppender(Generic[S]):
 
         Raises:
             WrongExpectedVersionError: somebody else wrote in between. Nothing was written.
+            LostHistoryError: the store has lost the entity's last event. Nothing was written.
             ValidationError: an event is refused, or the key is that of another command. Nothing was
                 written.
         """
@@ -93,7 +95,7 @@ class AsyncAppender(Generic[S]):
         made = self._as_stored(name, messages, entry.version + 1)
         state = self._applier.apply(self._applier.own(entry.entity), made)
         try:
-            positions = await self._write(name, messages, entry.version, cause)
+            positions = await self._write(name, messages, entry, cause)
         except WrongExpectedVersionError as error:
             if error.actual_version < entry.version:
                 # Messages were deleted, or a transaction was rolled back: what is known is wrong.
@@ -104,6 +106,9 @@ class AsyncAppender(Generic[S]):
                 before = await self.before(id, cause)
                 if before is not None:
                     return before
+            raise
+        except LostHistoryError:
+            self._loader.cache.forget(id)
             raise
         if cause.gives_ids or raw or positions != [message.position for message in made]:
             return await self._read_back(id, entry, positions, cause, times_forgotten)
@@ -145,8 +150,8 @@ class AsyncAppender(Generic[S]):
         """What the events that were written, or were there, have made of the entity."""
         first, last = min(positions), max(positions)
         name = self._loader.stream_name(id)
-        page = await self._store.get_stream_messages(
-            name, position=first, batch_size=last - first + 2
+        page, history = await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
+            name, first, last - first + 2
         )
         stored = [message for message in page if message.position in positions]
         is_new = first == entry.version + 1
@@ -158,7 +163,7 @@ class AsyncAppender(Generic[S]):
             # decide has given ids of its own, which were there.
             return await self._made_before(id, cause, stored)
         state = self._applier.apply(self._applier.own(entry.entity), stored)
-        new = Entry(state, last, entry.snapshot_version, stored[-1].id)
+        new = Entry(state, last, entry.snapshot_version, stored[-1].id, history)
         self._loader.cache.put(id, new, times_forgotten)
         return Appended(self._applier.own(state), last, self._decoded(stored), tuple(positions))
 
@@ -172,14 +177,15 @@ class AsyncAppender(Generic[S]):
         return tuple(self._store.registry.decode(message) for message in messages)
 
     async def _write(
-        self, stream_name: str, messages: list[NewMessage], version: int, cause: Cause
+        self, stream_name: str, messages: list[NewMessage], entry: Entry[S], cause: Cause
     ) -> list[int]:
-        store = self._store
-        if len(messages) == 1:
-            return [await store.write_message(stream_name, messages[0], expected_version=version)]
-        if not cause.gives_ids:
-            return await store.write_messages(stream_name, messages, expected_version=version)
+        # None where nothing was read, or it is not known what was.
+        basis = None if entry.last_id is None else Basis(str(entry.last_id), entry.history)
         # Of two decisions for one message, or key, one is stored, and not a part of each.
-        return await store._write_batch(  # pyright: ignore[reportPrivateUsage]
-            stream_name, messages, version, is_whole=True
+        return await self._store._write_batch(  # pyright: ignore[reportPrivateUsage]
+            stream_name,
+            messages,
+            entry.version,
+            is_whole=cause.gives_ids and len(messages) > 1,
+            basis=basis,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from messagedb.entities.projection import Applier
     from messagedb.entities.snapshots import Snapshots
+    from messagedb.messages import Message
 
     from ..operations import AsyncOperations
 
@@ -69,11 +70,10 @@ class AsyncLoader(Generic[S]):
         """The newest state, with nothing read twice. What it holds is shared: see ``own``."""
         stream_name = self.stream_name(id)
         times_forgotten = self.cache.times_forgotten
-        entry = self.cache.get(id)
+        entry = await self._forward(id, stream_name, None)
         if entry is None:
+            times_forgotten = self.cache.times_forgotten
             entry = await self._from_start(id, stream_name, None)
-        else:
-            entry = await self._forward(entry, stream_name, None)
         if self._snapshots is not None and self._stores_snapshots:
             entry = await self._stored(self._snapshots, id, entry)
         self.cache.put(id, entry, times_forgotten)
@@ -82,10 +82,11 @@ class AsyncLoader(Generic[S]):
     async def as_of_version(self, id: str, version: int) -> Entry[S]:
         """The state up to an event, or the newest where there are fewer."""
         stream_name = self.stream_name(id)
-        entry = self.cache.get(id)
-        if entry is None or entry.version > version:
+        known = self.cache.get(id)
+        if known is None or known.version > version:
             return await self._from_start(id, stream_name, version)
-        return await self._forward(entry, stream_name, version)
+        entry = await self._forward(id, stream_name, version)
+        return entry or await self._from_start(id, stream_name, version)
 
     async def as_of_time(self, id: str, time: datetime) -> Entry[S]:
         """The state before the first event that was written later than a time."""
@@ -105,8 +106,12 @@ class AsyncLoader(Generic[S]):
             loaded = await self._after_snapshot(entry, stream_name, up_to)
             if loaded is not None:
                 return loaded
-        # Nobody else has the initial state, and so it may be changed.
-        return await self._read(Entry(self._applier.initial(), NO_STREAM), stream_name, up_to)
+        while True:
+            # Nobody else has the initial state, and so it may be changed.
+            initial = Entry(self._applier.initial(), NO_STREAM)
+            loaded = await self._read(initial, stream_name, up_to)
+            if loaded is not None:
+                return loaded
 
     async def _snapshot(self, id: str) -> Entry[S] | None:
         if self._snapshots is None:
@@ -129,9 +134,7 @@ class AsyncLoader(Generic[S]):
         backup, is told without a further question.
         """
         size = self._batch_size if up_to is None else min(self._batch_size, up_to - entry.version)
-        page = await self._store.get_stream_messages(
-            stream_name, position=entry.version, batch_size=size + 1
-        )
+        page, history = await self._page(stream_name, entry.version, size + 1)
         if not page or page[0].position != entry.version or entry.last_id not in (None, page[0].id):
             log.warning(
                 "the snapshot of %s is of version %s, and its last event is not there in the "
@@ -141,34 +144,77 @@ class AsyncLoader(Generic[S]):
             )
             return None
         rest = page[1:]
+        entry = msgspec.structs.replace(entry, last_id=page[0].id, history=history)
         if rest:
             state = self._applier.apply(entry.entity, rest)
-            entry = Entry(state, rest[-1].position, entry.snapshot_version, rest[-1].id)
+            entry = Entry(state, rest[-1].position, entry.snapshot_version, rest[-1].id, history)
         return entry if len(rest) < size else await self._read(entry, stream_name, up_to)
 
-    async def _forward(self, entry: Entry[S], stream_name: str, up_to: int | None) -> Entry[S]:
-        """A shared entity with the events after it."""
-        return await self._read(entry, stream_name, up_to, shared=True)
+    async def _forward(self, id: str, stream_name: str, up_to: int | None) -> Entry[S] | None:
+        """The entity that is in memory, with the events after it; None where it is not there.
+
+        Nor is it where the store has lost its last event, in a failover or a restore.
+        """
+        entry = self.cache.get(id)
+        if entry is None:
+            return None
+        loaded = await self._read(entry, stream_name, up_to, shared=True)
+        if loaded is None:
+            log.warning(
+                "%s was read up to version %s, and its last event is not there any more: the "
+                "store went back, and all events are read",
+                stream_name,
+                entry.version,
+            )
+            self.cache.forget(id)
+        return loaded
 
     async def _read(
         self, entry: Entry[S], stream_name: str, up_to: int | None, *, shared: bool = False
-    ) -> Entry[S]:
+    ) -> Entry[S] | None:
+        """An entity with the events after it; None where its last event is not there any more."""
         size = self._batch_size
         while up_to is None or entry.version < up_to:
             if up_to is not None:
                 size = min(size, up_to - entry.version)
-            page = await self._store.get_stream_messages(
-                stream_name, position=entry.version + 1, batch_size=size
-            )
-            if not page:
-                break
-            state = self._applier.own(entry.entity) if shared else entry.entity
-            shared = False
-            state = self._applier.apply(state, page)
-            entry = Entry(state, page[-1].position, entry.snapshot_version, page[-1].id)
+            page, history = await self._page(stream_name, entry.version + 1, size)
+            if history != entry.history and entry.version >= 0:
+                checked = await self._checked(entry, stream_name, size)
+                if checked is None:
+                    return None
+                page, history = checked
+            if page:
+                state = self._applier.own(entry.entity) if shared else entry.entity
+                shared = False
+                state = self._applier.apply(state, page)
+                last = page[-1]
+                entry = Entry(state, last.position, entry.snapshot_version, last.id, history)
+            elif history != entry.history:
+                entry = msgspec.structs.replace(entry, history=history)
             if len(page) < size:
                 break
         return entry
+
+    async def _checked(
+        self, entry: Entry[S], stream_name: str, size: int
+    ) -> tuple[list[Message[Any]], int] | None:
+        """The page after an entity from a server with another history; None if it lacks its event.
+
+        It begins with that event, so that both are of one server.
+        """
+        page, history = await self._page(stream_name, entry.version, size + 1)
+        if not page or page[0].position != entry.version:
+            return None
+        if entry.last_id is not None and page[0].id != entry.last_id:
+            return None
+        return page[1:], history
+
+    async def _page(
+        self, stream_name: str, position: int, size: int
+    ) -> tuple[list[Message[Any]], int]:
+        return await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
+            stream_name, position, size
+        )
 
     async def _stored(self, snapshots: Snapshots[S], id: str, entry: Entry[S]) -> Entry[S]:
         """Store a snapshot if one is due. The entity is as good without it."""

@@ -21,7 +21,7 @@ from messagedb.entities.causes import cause_of, key_of
 from messagedb.entities.decider import Decider
 from messagedb.entities.projection import Applier, Projection, projection_of
 from messagedb.entities.results import Loaded, Transacted
-from messagedb.errors import ValidationError, WrongExpectedVersionError
+from messagedb.errors import LostHistoryError, ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 
 from ..operations import AsyncOperations
@@ -272,6 +272,7 @@ class AsyncEntityStore(Generic[S, C]):
 
         Raises:
             WrongExpectedVersionError: somebody else wrote first each time. Nothing was written.
+            LostHistoryError: each time the store had lost the events that were read. The same.
             ValidationError: the store is read-only or has no decider, or an event is of no
                 registered class: nothing was sent. Or the key is that of a command of another
                 class: nothing was written.
@@ -309,7 +310,7 @@ class AsyncEntityStore(Generic[S, C]):
                 return Transacted(state, entry.version, attempts=attempt)
             try:
                 appended = await self._appender.append(entity, entry, events, cause)
-            except WrongExpectedVersionError as error:
+            except (WrongExpectedVersionError, LostHistoryError) as error:
                 delay = retry_delay(error, attempt, retry_version_conflicts=True)
                 if delay is None or attempt >= max_attempts:
                     raise

@@ -25,6 +25,8 @@ class Entry(msgspec.Struct, Generic[S], frozen=True, gc=False):
     """The version of the newest snapshot that is known of."""
     last_id: UUID | None = None
     """The id of the last event in it; None for none, and where it is not known."""
+    history: int = 0
+    """The number of the history that its events were read in; 0 where it is not known."""
 
 
 class EntityCache(Generic[S]):
