@@ -23,7 +23,7 @@ from messagedb._postgres_errors import (
 )
 from messagedb._server import check_not_proxied
 from messagedb._settings import time_is_left
-from messagedb._sql import HISTORY, Statement
+from messagedb._sql import HISTORY_AND_PID, Statement
 from messagedb._transactions import pause
 from messagedb.errors import (
     OutcomeUnknownError,
@@ -72,6 +72,7 @@ class AsyncBoundClient(AsyncOperations):
         self._known = known
         self._conn = conn
         self._server: Server | None = None
+        self._history_number: int | None = None
         self._joined: AsyncJoinedSession | None = None
         self._local: AsyncLocalSession | None = None
 
@@ -106,11 +107,20 @@ class AsyncBoundClient(AsyncOperations):
 
     async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
         found = [await self._read(read) for read in reads]
+        if self._history_number is not None:
+            return found, self._history_number
         history = UNKNOWN_HISTORY
+        is_direct = True
         if (await self._server_facts()).history_readable:
-            question = Statement(HISTORY, ())
-            history = history_from_row((await self._read(requests.Read(question, question)))[0])
-        return found, self._profile.number_of(history)
+            question = Statement(HISTORY_AND_PID, ())
+            *parts, pid = (await self._read(requests.Read(question, question)))[0]
+            history = history_from_row(tuple(parts))
+            is_direct = pid == self._conn.pgconn.backend_pid
+        number = self._profile.number_of(history)
+        if is_direct:
+            # Without a pooler in between a connection is one server, from its start to its end.
+            self._history_number = number
+        return found, number
 
     async def _write(self, write: Write) -> list[int]:
         deadline, rollbacks = self._profile.deadline(), 0

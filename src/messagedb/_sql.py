@@ -34,6 +34,7 @@ level makes snapshots older than the lock."""
 # The functions of 64 bits: their successors are not in PostgreSQL 12.
 TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned(), NULL::bigint"
 HISTORY: Final = f"SELECT {HISTORY_COLUMNS}".encode()
+HISTORY_AND_PID: Final = HISTORY + b", pg_backend_pid()"
 
 CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
 

@@ -311,8 +311,8 @@ class Interrupted(AsyncClient):
 
     meanwhile: Any = None
 
-    async def get_stream_messages(self, *args: Any, **options: Any) -> list[Message[Any]]:
-        page = await super().get_stream_messages(*args, **options)
+    async def _stream_page(self, *args: Any) -> tuple[list[Message[Any]], int]:
+        page = await super()._stream_page(*args)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()

@@ -48,11 +48,11 @@ class Watched(AsyncClient):
         super().__init__(conninfo, **options)
         self.reads: list[int] = []
 
-    async def get_stream_messages(
-        self, stream_name: str, *, position: int = 0, **options: Any
-    ) -> list[Message[Any]]:
+    async def _stream_page(
+        self, stream_name: str, position: int, batch_size: int
+    ) -> tuple[list[Message[Any]], int]:
         self.reads.append(position)
-        return await super().get_stream_messages(stream_name, position=position, **options)
+        return await super()._stream_page(stream_name, position, batch_size)
 
 
 class Interfering:
