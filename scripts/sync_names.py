@@ -89,6 +89,7 @@ PACKAGE_NAMES = {
     "resize_group_async": "resize_group",
     "run_all_async": "run_all",
     "_concurrency_async": "_concurrency_sync",
+    "_pooling_async": "_pooling_sync",
     # psycopg
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",

@@ -15,8 +15,8 @@ from messagedb._arguments import meets
 from messagedb._sequences import is_taken
 from messagedb._sql import Statement
 
-from .connection import AsyncStoreCursor
-from .writing import run, run_for, undo
+from .connection import AsyncStoreCursor, break_off, is_from_outside
+from .writing import give_up, run, run_for, undo
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -46,7 +46,7 @@ async def write_directly(
         _check_position(write, error)
         version = None
     except BaseException:
-        await undo(conn, frame)
+        await give_up(conn, frame)
         raise
     if version is None:
         return await _look_and_insert(conn, sql, write, frame)
@@ -91,15 +91,27 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
 
     A task that is cancelled while psycopg begins a COPY would: then nobody ends it.
     """
+    outside: BaseException | None = None
     try:
         async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
-            for block in batches.copy_blocks(write, version):
-                await copy.write(block)
-    except BaseException:
+            try:
+                for block in batches.copy_blocks(write, version):
+                    await copy.write(block)
+            except BaseException as error:
+                if is_from_outside(error):
+                    outside = error
+                raise
+    except BaseException as error:
+        if is_from_outside(error):
+            break_off(conn)
         if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 await conn.wait(copy_end(conn.pgconn, b"given up"))
-        raise
+        # As it leaves the COPY, psycopg raises over what it is left for.
+        if outside is None or error is outside:
+            raise
+    if outside is not None:
+        raise outside
 
 
 async def _look_and_insert(
@@ -122,7 +134,7 @@ async def _look_and_insert(
             await undo(conn, frame)
             _check_position(write, error)
         except BaseException:
-            await undo(conn, frame)
+            await give_up(conn, frame)
             raise
         else:
             return plan.positions

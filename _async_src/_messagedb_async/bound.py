@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -24,7 +25,7 @@ from messagedb._postgres_errors import (
 from messagedb._server import check_not_proxied
 from messagedb._settings import time_is_left
 from messagedb._sql import HISTORY_AND_PID, Statement
-from messagedb._transactions import pause
+from messagedb._transactions import begun_before_fork, pause
 from messagedb.errors import (
     OutcomeUnknownError,
     StoreUnavailableError,
@@ -32,6 +33,7 @@ from messagedb.errors import (
     ValidationError,
 )
 
+from .connection import break_off, is_from_outside
 from .operations import AsyncOperations
 from .pools import inspect
 from .sessions import AsyncJoinedSession, AsyncLocalSession
@@ -62,7 +64,9 @@ class AsyncBoundClient(AsyncOperations):
     Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that
     has failed already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ
     or SERIALIZABLE are refused with ``ValidationError``. In a pipeline of the caller's, an error of
-    what the caller has queued is raised as it is.
+    what the caller has queued is raised as it is. What a signal's handler raises in the middle of
+    an operation comes through as it is, and the connection is closed if the server is still at
+    work: what it was doing may still be done.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class AsyncBoundClient(AsyncOperations):
         self._profile = profile
         self._known = known
         self._conn = conn
+        self._process = os.getpid()
         self._server: Server | None = None
         self._history_number: int | None = None
         self._joined: AsyncJoinedSession | None = None
@@ -102,6 +107,9 @@ class AsyncBoundClient(AsyncOperations):
                         consequence(self._conn, NOTHING_READ),
                         has_condition=read.has_condition,
                     ) from error
+            except BaseException as error:
+                self._interrupted_by(error)
+                raise
             rollbacks += 1
             await sleep(pause(rollbacks))
 
@@ -140,8 +148,19 @@ class AsyncBoundClient(AsyncOperations):
                         is_read_only_by_choice=session is self._joined
                         and is_read_only_by_choice(self._conn),
                     ) from error
+            except BaseException as error:
+                self._interrupted_by(error)
+                raise
             rollbacks += 1
             await sleep(pause(rollbacks))
+
+    def _interrupted_by(self, error: BaseException) -> None:
+        """Close the connection if an exception that came into an operation left it of no use.
+
+        In a pipeline of the caller's it is the caller's to end that.
+        """
+        if is_from_outside(error) and self._conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+            break_off(self._conn)
 
     def _may_repeat(self, session: AsyncSession, error: psycopg.Error, deadline: float) -> bool:
         """Whether nothing but the operation was rolled back, and because of others."""
@@ -172,6 +191,8 @@ class AsyncBoundClient(AsyncOperations):
 
     async def _server_facts(self) -> Server:
         conn = self._conn
+        if os.getpid() != self._process:
+            raise begun_before_fork()
         if conn.closed:
             raise StoreUnavailableError(
                 "the bound connection is closed: open another, and bind() that. Nothing was sent."

@@ -14,7 +14,7 @@ from messagedb._commits import WAIT_FOR_STANDBY
 from messagedb._sql import Statement
 
 from .connection import AsyncStoreCursor, execute
-from .writing import Frame, run, run_for, undo
+from .writing import Frame, give_up, run, run_for, undo
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -62,7 +62,7 @@ async def write_by_functions(
             version = max(version, position)
         await run(conn, frame.end)
     except BaseException:
-        await undo(conn, frame)
+        await give_up(conn, frame)
         raise
     return positions
 

@@ -1,26 +1,28 @@
-"""The client's own connection and cursor classes, and its pool of them."""
+"""The client's own connection and cursor classes."""
 
 from __future__ import annotations
 
 import math
+import os
 import traceback
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import proxy, ref
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncRawCursor, generators, waiting
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
-from psycopg_pool import AsyncConnectionPool
 
 from messagedb._commits import CommitNotices
-from messagedb._concurrency_async import AddConnection, worker_queue
+from messagedb._concurrency_async import CANCELLED
 from messagedb._history import UNKNOWN_HISTORY, ServerHistory, history_from_row
 from messagedb._postgres_errors import CommandTimeout, NotReplicated
 from messagedb._profile import Profile
 from messagedb._refusals import refusal
 from messagedb._rows import ADAPTERS
+from messagedb.errors import MessageDBError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -39,10 +41,6 @@ _PREPARE_THRESHOLD = 5
 
 # How often psycopg's wait looks up, in seconds.
 _INTERVAL = 0.1
-
-# An attempt to connect again is never put off longer: the pool serves again soon after the server
-# does.
-_LONGEST_RECONNECT_DELAY = 1.0
 
 
 class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
@@ -79,6 +77,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         notices: what the server says of commits beside their answers.
         history: that of the server, as it was when the connection was made.
         history_number: the number that the client has given to that.
+        known: what its pool knows it by; None while it is not in one.
+        process: the process that has made it.
     """
 
     deadline: float = math.inf
@@ -90,6 +90,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
     notices: CommitNotices
     history: ServerHistory = UNKNOWN_HISTORY
     history_number: int = 0
+    known: ref[AsyncStoreConnection] | None = None
+    process: int = 0
     commands: AsyncStoreCursor
     is_in_transaction: bool = False
 
@@ -118,9 +120,11 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                 cursor_factory=None,
                 **kwargs,
             )
+            conn.process = os.getpid()
             conn.deadline = deadline
             conn.made_at = monotonic()
-            conn.commands = AsyncStoreCursor(conn)
+            # Without a reference back: one that was lost is collected, and replaced, at once.
+            conn.commands = AsyncStoreCursor(proxy(conn))
             conn.notices = CommitNotices()
             conn.add_notice_handler(conn.notices.take)
             if context.session_settings:
@@ -192,24 +196,44 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             )
 
     async def wait(self, gen: PQGen[R], interval: float = 0.1, timeout: float | None = None) -> R:
-        """Wait for the server, until the deadline at the longest."""
-        if self.deadline == math.inf:
-            return await super().wait(gen, interval, timeout)
-        remaining = max(self.deadline - monotonic(), 0.0)
-        if timeout is not None and timeout < remaining:
-            return await super().wait(gen, interval, timeout)
+        """Wait for the server, until the deadline at the longest.
+
+        An exception from outside comes through, and breaks the connection off.
+        """
+        if self.process not in (0, os.getpid()):
+            # What is to be sent is sent while it waits: nothing was.
+            raise psycopg.OperationalError(
+                "the connection was made before this process was forked, and is the parent's"
+            )
+        hidden: BaseException | None = None
         try:
-            return await super().wait(gen, interval, remaining)
-        except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
-            self.fell_silent = True
-            if not self.may_commit:
-                self.pgconn.finish()
-                raise CommandTimeout(
-                    "the server did not answer in time; the connection was closed"
-                ) from None
-            # A commit may wait for a standby: that goes on, whatever becomes of the connection.
-            self.is_waiting = True
-            raise CommandTimeout("the server did not answer in time") from None
+            if self.deadline == math.inf:
+                return await super().wait(gen, interval, timeout)
+            remaining = max(self.deadline - monotonic(), 0.0)
+            if timeout is not None and timeout < remaining:
+                return await super().wait(gen, interval, timeout)
+            try:
+                return await super().wait(gen, interval, remaining)
+            except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
+                self.fell_silent = True
+                if not self.may_commit:
+                    self.pgconn.finish()
+                    raise CommandTimeout(
+                        "the server did not answer in time; the connection was closed"
+                    ) from None
+                # A commit may wait for a standby: that goes on, whatever becomes of the connection.
+                self.is_waiting = True
+                raise CommandTimeout("the server did not answer in time") from None
+        except psycopg.OperationalError as error:
+            hidden = hidden_in(error)
+            if hidden is None:
+                raise
+        except BaseException as error:
+            if is_from_outside(error):
+                break_off(self)
+            raise
+        break_off(self)
+        raise hidden
 
 
 class AsyncStorePipeline(AsyncPipeline):
@@ -219,7 +243,12 @@ class AsyncStorePipeline(AsyncPipeline):
     server's connection back already gives this client another one, and never takes it back.
 
     And it does not warn, for an error that is expected, of the statements that went with it.
+
+    Attributes:
+        is_ending: whether its end has begun.
     """
+
+    is_ending: bool = False
 
     async def __aexit__(
         self,
@@ -228,43 +257,85 @@ class AsyncStorePipeline(AsyncPipeline):
         exc_tb: TracebackType | None,
     ) -> None:
         """Wait for the answers of what was sent."""
-        if getattr(self._conn, "is_waiting", False):
-            # The server may be at work on a commit: the connection stays as it is.
-            return
+        if exc_val is not None and is_from_outside(exc_val):
+            break_off(self._conn)
+        self.is_ending = True
+        problem = exc_val
         try:
-            async with self._conn.lock:
-                await self._conn.wait(self._exit_gen())
-        except Exception as error:
+            # The server may be at work on a commit: then the connection stays as it is.
+            if not getattr(self._conn, "is_waiting", False):
+                async with self._conn.lock:
+                    await self._conn.wait(self._exit_gen())
+        except psycopg.Error as error:
             if exc_val is None:
+                problem = error
                 raise error.with_traceback(None)  # noqa: B904 (as psycopg raises it)
+        except BaseException as error:
+            problem = error
+            if is_from_outside(error):
+                break_off(self._conn)
+            raise
         finally:
             if not getattr(self._conn, "is_waiting", False):
-                self._exit(exc_val)
+                self._exit(problem)
 
     def _exit_gen(self) -> PQGen[None]:
+        # Not in a finally: after an exception from outside there may be nothing to wait for.
         try:
             self._enqueue_sync()
             yield from self._communicate_gen()
-        finally:
-            # Who was interrupted twice has closed the connection, and waits for nothing more.
-            if self.result_queue and self.pgconn.status == ConnStatus.OK:
-                yield from generators.send(self.pgconn)
-                yield from self._fetch_gen(flush=False)
+        except psycopg.Error:
+            yield from self._rest_gen()
+            raise
+        yield from self._rest_gen()
+
+    def _rest_gen(self) -> PQGen[None]:
+        # Who was interrupted twice has closed the connection, and waits for nothing more.
+        if self.result_queue and self.pgconn.status == ConnStatus.OK:
+            yield from generators.send(self.pgconn)
+            yield from self._fetch_gen(flush=False)
 
 
-class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
-    """psycopg's pool, but quick to connect again, and with workers that can be cancelled."""
+def is_from_outside(error: BaseException) -> bool:
+    """Whether an exception is neither psycopg's nor ours: a signal's handler has raised it.
 
-    @classmethod
-    async def worker(cls, q: Any) -> None:
-        """Run maintenance tasks."""
-        await super().worker(worker_queue(q))
+    The cancellation of a task is none: psycopg waits for the end of what it interrupts.
+    """
+    return not isinstance(error, (psycopg.Error, MessageDBError, CANCELLED, GeneratorExit))
 
-    async def schedule_task(self, task: Any, delay: float) -> None:
-        """Run a maintenance task later; a new attempt to connect within a second."""
-        if isinstance(task, AddConnection):
-            delay = min(delay, _LONGEST_RECONNECT_DELAY)
-        await super().schedule_task(task, delay)
+
+def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
+    """An exception from outside that psycopg took for one of the socket, as it does an OSError.
+
+    One of the operating system has a number; a TimeoutError that an application raises has none.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno is None:
+        return cause
+    return None
+
+
+def break_off(conn: AsyncConnection[Any]) -> None:
+    """Close a connection on which an operation was interrupted, and wait for nothing.
+
+    What the server was doing may still be done. Where that may be a commit, a connection of ours
+    stays open until it has answered. One of the user's is left alone unless it is of no more use.
+    """
+    pgconn = conn.pgconn
+    is_at_work = pgconn.transaction_status == TransactionStatus.ACTIVE
+    if not isinstance(conn, AsyncStoreConnection):
+        if is_at_work:
+            pgconn.finish()
+    elif conn.may_commit and is_at_work and _was_sent(conn):
+        conn.is_waiting = True
+    else:
+        pgconn.finish()
+
+
+def _was_sent(conn: AsyncStoreConnection) -> bool:
+    """Whether what ends a write was sent to the server, as far as is known."""
+    pipeline = cast("Any", conn._pipeline)  # pyright: ignore[reportPrivateUsage]
+    return pipeline is None or (pipeline.is_ending and not pipeline.command_queue)
 
 
 @asynccontextmanager

@@ -73,7 +73,10 @@ async def _ask(source: AsyncSource, proof: CommitProof, deadline: float) -> str:
     except psycopg.Error as error:
         # Lost, as connections of the pool are that are as old as the one of the COMMIT.
         return IN_PROGRESS if is_lost(error, conn.closed) else UNKNOWN
-    except OSError:
+    except OSError as error:
+        if error.errno is None:
+            # Of an application: the system's have a number.
+            raise
         return UNKNOWN
     finally:
         watch.stop()

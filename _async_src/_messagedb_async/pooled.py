@@ -20,6 +20,7 @@ from messagedb._settings import time_is_left
 from messagedb._transactions import pause
 from messagedb.errors import MessageDBError, OutcomeUnknownError, StoreUnavailableError
 
+from .connection import break_off, is_from_outside
 from .lifetime import AsyncLifetime
 from .transaction_state import AsyncTransactionState
 
@@ -72,6 +73,10 @@ class AsyncPooledOperations(AsyncLifetime):
                     if not (attempts and is_lost(error, conn.closed) and time_is_left(deadline)):
                         has_condition = read.has_condition or read.has_sql
                         raise translate(error, NOTHING_READ, has_condition=has_condition) from error
+            except BaseException as error:
+                if is_from_outside(error):
+                    break_off(conn)
+                raise
             finally:
                 await source.release(conn)
             if rollbacks:
@@ -111,6 +116,10 @@ class AsyncPooledOperations(AsyncLifetime):
                 if lost is None or outcomes.decides(write, error):
                     raise
                 raise _unknown(write, lost) from error
+            except BaseException as error:
+                if is_from_outside(error):
+                    break_off(conn)
+                raise
             finally:
                 await source.release(conn)
             if rollbacks:
@@ -131,6 +140,9 @@ class AsyncPooledOperations(AsyncLifetime):
                 if not (attempts and lost and time_is_left(deadline)):
                     raise state.explained(error, _NOTHING_BEGUN) from error
             except OSError as error:
+                if error.errno is None:
+                    # Of an application: the system's have a number.
+                    raise
                 raise StoreUnavailableError(
                     f"the transaction's time cannot be watched: {error}. Nothing was sent."
                 ) from error

@@ -12,14 +12,16 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from messagedb import _server as servers
-from messagedb._concurrency_async import give_back, here
+from messagedb._concurrency_async import here
 from messagedb._conninfo import where
+from messagedb._pooling_async import give_back
 from messagedb._postgres_errors import NOTHING_READ, cannot_connect, translate
 from messagedb._settings import ANSWER_GRACE
 from messagedb._sql import INSPECT, Statement
 from messagedb.errors import PoolTimeoutError, StoreUnavailableError, ValidationError
 
-from .connection import AsyncStoreConnection, AsyncStoreCursor, AsyncStorePool, is_clean
+from .connection import AsyncStoreConnection, AsyncStoreCursor, is_clean
+from .own_pool import AsyncStorePool, connect_beside
 from .sequences import look
 from .sessions import AsyncLocalSession, AsyncOwnSession, AsyncPoolSession
 from .waiting import AsyncWaitingCommits
@@ -65,6 +67,8 @@ class AsyncSource:
                 "the client was opened in another event loop, which its connections belong to: "
                 "make a client in each. Nothing was sent."
             )
+        if self.waiting.count:
+            self.waiting.go_on()
         timeout = min(self.pool.timeout, deadline - ANSWER_GRACE - monotonic())
         try:
             return await self.pool.getconn(timeout)
@@ -104,12 +108,9 @@ class AsyncSource:
             StoreUnavailableError: it could not be made. Nothing was sent.
         """
         try:
-            conn: Any = await self.pool._connect()  # pyright: ignore[reportPrivateUsage]
+            return await connect_beside(self.pool)
         except (psycopg.Error, UnicodeError) as error:
             raise cannot_connect(error, "the store") from error
-        conn._pool = None
-        own: AsyncConnection[Any] = conn
-        return own
 
     def begin_write(self, conn: Any) -> None:
         """Take note that a commit may run on a connection. The wait of one not ours is not ours."""

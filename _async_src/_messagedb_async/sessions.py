@@ -40,7 +40,7 @@ from .connection import (
     watching_commits,
 )
 from .sequences import check
-from .writing import Frame, run, run_for, undo
+from .writing import Frame, give_up, run, run_for
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -193,7 +193,7 @@ class AsyncLocalSession:
                     await cursor.execute(text, params, binary=True, prepare=False)
                 await AsyncStoreCursor(conn).execute(COMMIT, prepare=False)
         except BaseException:
-            await undo(conn, self._frame)
+            await give_up(conn, self._frame)
             raise
         return [await cursor.fetchall() for cursor in cursors]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,13 @@ from messagedb._watchdog import Watch, canceller
 from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
 
 from .bound import check_ready, consequence, is_read_only_by_choice
-from .connection import AsyncStoreConnection, AsyncStoreCursor, commit, execute
+from .connection import (
+    AsyncStoreConnection,
+    AsyncStoreCursor,
+    commit,
+    execute,
+    is_from_outside,
+)
 from .fates import fate_of
 from .sessions import AsyncJoinedSession
 from .writing import run
@@ -56,6 +63,7 @@ class AsyncTransactionState:
         self.is_lent = False
         self.end: str | None = None
         self._is_given_back = False
+        self._process = os.getpid()
         self._history = UNKNOWN_HISTORY
         self._watch = Watch(monotonic() + options.timeout)
         self._limit = self._watch.deadline + ANSWER_GRACE
@@ -63,10 +71,16 @@ class AsyncTransactionState:
             conn.is_in_transaction = True
 
     @property
+    def is_of_parent(self) -> bool:
+        """Whether this is another process than the one that began it, whose connection it is."""
+        return os.getpid() != self._process
+
+    @property
     def is_active(self) -> bool:
-        """Whether it goes on, has time left, and no statement has failed."""
+        """Whether it goes on here, has time left, and no statement has failed."""
         return (
             self.end is None
+            and not self.is_of_parent
             and not self._watch.is_over
             and self.conn.pgconn.transaction_status
             in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
@@ -121,8 +135,10 @@ class AsyncTransactionState:
         Raises:
             TransactionTimeoutError: its time is up. It is rolled back.
             StoreUnavailableError: its connection is closed. It is rolled back.
-            ValidationError: it has ended. Nothing was sent.
+            ValidationError: it has ended, or is the parent process's. Nothing was sent.
         """
+        if self.is_of_parent:
+            raise transactions.begun_before_fork()
         if self._watch.is_over and self.end not in (COMMITTED, UNKNOWN):
             raise self.timed_out()
         if self.end is not None:
@@ -160,6 +176,14 @@ class AsyncTransactionState:
         """Let what the user does on the connection take the rest of the transaction's time."""
         self.source.limit(self.conn, self._limit)
 
+    def interrupted_by(self, error: BaseException) -> None:
+        """Roll back, by closing the connection, after an exception that came into an operation.
+
+        Whoever catches it does not know what of the operation was done.
+        """
+        if is_from_outside(error) and not self.is_of_parent:
+            self.conn.pgconn.finish()
+
     async def command(self, text: str) -> None:
         """Execute a command of the transaction's own, as for a savepoint."""
         self._limit_operation()
@@ -178,6 +202,8 @@ class AsyncTransactionState:
             written: how many messages the transaction had written when it began.
         """
         self.session.forget()
+        if self.is_of_parent:
+            return
         del self.session.written[written:]
         if self.end is None and not self._watch.is_over and not self.conn.closed:
             self._limit_operation()
@@ -207,6 +233,8 @@ class AsyncTransactionState:
         Raises nothing of the server's: a connection that fails here is closed, which is a rollback,
         too.
         """
+        if self.is_of_parent:
+            return
         try:
             if self.end is None:
                 self.end = ROLLED_BACK
@@ -230,16 +258,21 @@ class AsyncTransactionState:
             )
         )
 
-    def timed_out(self) -> MessageDBError:
-        """The error for the transaction when its time is up."""
-        return transactions.timed_out(self.options.timeout)
+    def timed_out(self, error: psycopg.Error | None = None) -> MessageDBError:
+        """The error for the transaction when its time is up, which may be of this error."""
+        state = None if error is None else error.sqlstate
+        if error is None or state not in transactions.TIME_LIMITS:
+            return transactions.timed_out(self.options.timeout)
+        if monotonic() < self._watch.deadline - ANSWER_GRACE:
+            return transactions.ended_early(first_line(error), state)
+        return transactions.timed_out(self.options.timeout, is_confirmed=True)
 
     def explained(
         self, error: psycopg.Error, otherwise: str, *, has_condition: bool = False
     ) -> MessageDBError:
         """Our error for psycopg's, which says what has become of the transaction."""
         if self.is_out_of_time(error):
-            return self.timed_out()
+            return self.timed_out(error)
         if is_lost(error, self.conn.closed):
             return transactions.connection_lost(first_line(error))
         # Behind a pooler it may be another server than the one that told what it is.
@@ -316,7 +349,7 @@ class AsyncTransactionState:
             ) from error
         if fate == ROLLED_BACK:
             if is_late:
-                raise self.timed_out() from error
+                raise self.timed_out(error) from error
             raise transactions.connection_lost(reason) from error
 
     async def _give_back(self) -> None:

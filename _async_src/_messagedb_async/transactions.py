@@ -185,6 +185,9 @@ class AsyncTransaction(AsyncOperations):
             return await state.session.read(state.conn, read)
         except psycopg.Error as error:
             raise state.explained(error, NOTHING_READ, has_condition=read.has_condition) from error
+        except BaseException as error:
+            state.interrupted_by(error)
+            raise
         finally:
             state.end_operation()
 
@@ -202,5 +205,8 @@ class AsyncTransaction(AsyncOperations):
                 limit = self._profile.settings.command_timeout
                 raise outcomes.refused(write, error, limit, TRANSACTION_ABORTED) from error
             raise state.explained(error, NOTHING_WRITTEN) from error
+        except BaseException as error:
+            state.interrupted_by(error)
+            raise
         finally:
             state.end_operation()

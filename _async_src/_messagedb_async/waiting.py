@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._commits import has_answered
-from messagedb._concurrency_async import Event, Task, give_back
+from messagedb._concurrency_async import Event, Task
 from messagedb._history import history_from_row
+from messagedb._pooling_async import give_back
 from messagedb._sql import HISTORY, Statement
 from messagedb.errors import MessageDBError
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from .pools import AsyncSource
 
-# How often it is looked whether they have been answered, and whether the server still works on
-# them, in seconds.
+# How often it is looked whether they have been answered, at first and then on, and whether the
+# server still works on them, in seconds.
+_FIRST_LOOK = 0.005
 _LOOK = 0.1
 _ASK = 2.0
 
@@ -58,6 +60,7 @@ class AsyncWaitingCommits:
         self._task: Task[None] | None = None
         self._halt = Event()
         self._guard = threading.Lock()
+        self._pause = _FIRST_LOOK
 
     @property
     def count(self) -> int:
@@ -66,9 +69,14 @@ class AsyncWaitingCommits:
 
     def keep(self, conn: AsyncConnection[Any]) -> None:
         """Take a connection that was not answered, instead of giving it back to the pool."""
+        self._conns.append(conn)
+        self._pause = _FIRST_LOOK
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Watch the connections, should an exception from outside have come in between."""
         with self._guard:
-            self._conns.append(conn)
-            if self._task is None:
+            if self._task is None or self._task.is_done:
                 self._task = Task(self._watch)
 
     async def end(self) -> None:
@@ -93,7 +101,8 @@ class AsyncWaitingCommits:
             if self._conns and monotonic() >= next_question:
                 await self._let_idle_go()
                 next_question = monotonic() + _ASK
-            await self._halt.wait(_LOOK)
+            await self._halt.wait(self._pause)
+            self._pause = min(2 * self._pause, _LOOK)
 
     async def _let_idle_go(self) -> None:
         """Ask the server which of them it is at work on, and let the others go."""

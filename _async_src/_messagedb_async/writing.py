@@ -66,6 +66,12 @@ async def run_for(
     return await cursor.fetchall()
 
 
+async def give_up(conn: AsyncConnection[Any], frame: Frame) -> None:
+    """Take back what the frame began, and raise nothing of the server's over the error at hand."""
+    with contextlib.suppress(psycopg.Error):
+        await undo(conn, frame)
+
+
 async def undo(conn: AsyncConnection[Any], frame: Frame) -> None:
     """Take back what the frame began, if the server has not ended it by ending the session."""
     if conn.pgconn.transaction_status not in (TransactionStatus.INTRANS, TransactionStatus.INERROR):

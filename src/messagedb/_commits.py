@@ -122,6 +122,9 @@ def has_answered(pgconn: PGconn) -> bool:
                 return True
             if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
                 return True
+        if nothings == 2:
+            # Nothing of a pipeline that was broken off is left to be answered.
+            return True
     except psycopg.Error:
         return True
     return pgconn.status != ConnStatus.OK

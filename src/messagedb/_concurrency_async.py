@@ -7,19 +7,14 @@ import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from psycopg_pool.pool_async import AddConnection, ReturnConnection
-
 from ._signals import taken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from psycopg_pool import AsyncConnectionPool
-
 __all__ = [
     "CANCELLED",
     "READS_AHEAD",
-    "AddConnection",
     "Condition",
     "Event",
     "Interruptible",
@@ -30,14 +25,12 @@ __all__ = [
     "at_exit",
     "checkpoint",
     "get_blocking",
-    "give_back",
     "here",
     "is_interrupted",
     "is_of_this_half",
     "on_signals",
     "run_blocking",
     "sleep",
-    "worker_queue",
 ]
 
 P = ParamSpec("P")
@@ -83,39 +76,6 @@ async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -
 def here() -> object:
     """What a client may be used from: the event loop that runs."""
     return asyncio.get_running_loop()
-
-
-class _WorkerQueue:
-    """A queue that ends a cancelled worker, which may have swallowed its cancellation elsewhere."""
-
-    def __init__(self, queue: Any) -> None:
-        self._queue = queue
-
-    async def get(self) -> Any:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
-        return await self._queue.get()
-
-
-def worker_queue(queue: Any) -> Any:
-    """The queue for a worker of psycopg's pool.
-
-    The pool's own catches a cancellation while it connects, and goes on: ``asyncio.run`` would wait
-    for it for ever.
-    """
-    return _WorkerQueue(queue)
-
-
-async def give_back(pool: AsyncConnectionPool[Any], conn: Any) -> None:
-    """Return a connection to its pool, also when the task is cancelled while it does so."""
-    try:
-        await pool.putconn(conn)
-    except asyncio.CancelledError:
-        # The pool was waiting for its own lock: the connection is in nobody's hands. A worker of
-        # the pool takes it.
-        pool.run_task(ReturnConnection(pool, conn, from_getconn=False))
-        raise
 
 
 async def checkpoint() -> None:

@@ -10,19 +10,14 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from psycopg_pool.pool import AddConnection
-
 from ._signals import taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from psycopg_pool import ConnectionPool
-
 __all__ = [
     "CANCELLED",
     "READS_AHEAD",
-    "AddConnection",
     "Condition",
     "Event",
     "Interruptible",
@@ -33,14 +28,12 @@ __all__ = [
     "at_exit",
     "checkpoint",
     "get_blocking",
-    "give_back",
     "here",
     "is_interrupted",
     "is_of_this_half",
     "on_signals",
     "run_blocking",
     "sleep",
-    "worker_queue",
 ]
 
 _LONGEST_END = 2.0
@@ -84,16 +77,6 @@ def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
 def here() -> object:
     """What a client may be used from: anywhere."""
     return None
-
-
-def worker_queue(queue: Any) -> Any:
-    """The queue for a worker of psycopg's pool: threads are not cancelled."""
-    return queue
-
-
-def give_back(pool: ConnectionPool[Any], conn: Any) -> None:
-    """Return a connection to its pool."""
-    pool.putconn(conn)
 
 
 def checkpoint() -> None:

@@ -150,6 +150,8 @@ def begin_text(
         f"SET LOCAL idle_in_transaction_session_timeout = {limit}",
     ]
     if server_version >= _HAS_TRANSACTION_TIMEOUT:
+        # A limit of an administrator's runs since BEGIN, and another one begins only where none is.
+        statements.append("SET LOCAL transaction_timeout = 0")
         statements.append(f"SET LOCAL transaction_timeout = {limit}")
     if asks_history:
         statements.append(f"SELECT {HISTORY_COLUMNS}")
@@ -175,20 +177,47 @@ def in_pipeline() -> ValidationError:
     )
 
 
-def timed_out(timeout: float) -> TransactionTimeoutError:
-    """The error for a transaction whose time is up."""
+def timed_out(timeout: float, *, is_confirmed: bool = False) -> TransactionTimeoutError:
+    """The error for a transaction whose time is up.
+
+    Args:
+        timeout: its timeout in seconds.
+        is_confirmed: whether the server has said that it has ended the transaction.
+    """
+    state = (
+        "It is rolled back: nothing of it is stored, and its locks are free."
+        if is_confirmed
+        else "Nothing of it is stored: its connection was closed. It is rolled back as soon as the "
+        "server notices that, and until then its locks may still be held."
+    )
     return TransactionTimeoutError(
-        f"the transaction did not end within its timeout of {timeout:g} s. It is rolled back: "
-        "nothing of it is stored, and its locks are free. Run it again, with less to do in it or "
-        "more time."
+        f"the transaction did not end within its timeout of {timeout:g} s. {state} Run it again, "
+        "with less to do in it or more time."
+    )
+
+
+def ended_early(reason: str, state: str | None) -> TransactionTimeoutError:
+    """The error for a transaction that a limit of the server's has ended before its own time."""
+    return TransactionTimeoutError(
+        f"the server ended the transaction before its timeout, by a limit that was set there "
+        f"({reason}, SQLSTATE {state}). It is rolled back: nothing of it is stored, and its locks "
+        "are free. Run it again, with less to do in it, or with a higher limit."
     )
 
 
 def connection_lost(reason: str) -> StoreUnavailableError:
     """The error for a transaction whose connection was lost before its COMMIT."""
     return StoreUnavailableError(
-        f"the connection of the transaction was lost ({reason}). The transaction is rolled back. "
-        "Run it again."
+        f"the connection of the transaction was lost ({reason}). Nothing of it is stored: the "
+        "transaction is rolled back as soon as the server notices that. Run it again."
+    )
+
+
+def begun_before_fork() -> ValidationError:
+    """The error for the use of a transaction, or a bound client, of the parent process."""
+    return ValidationError(
+        "it was begun before this process was forked: its connection is the parent's, where it "
+        "goes on. Nothing was sent. Begin another one here."
     )
 
 

@@ -64,7 +64,7 @@ class Watch:
         """
         global _thread, _wakes_at
         self._cancel = cancel
-        with _condition:
+        with _lock:
             # A descriptor of its own: libpq may close the other one, whose number is then given to
             # another file.
             self._descriptor = socket.dup(descriptor)
@@ -123,7 +123,7 @@ class Watch:
         with suppress(psycopg.Error, OSError):
             if cancel is not None:
                 cancel()
-        with _condition:
+        with _lock:
             if self in _ending:
                 _ending[self] = 0.0
                 _condition.notify()
@@ -167,7 +167,10 @@ _EVENTS: dict[int, int] = {
     pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
 }
 
-_condition = threading.Condition(threading.Lock())
+# It is taken by itself: an exception that a signal's handler raises inside the condition's own
+# __enter__ would leave it locked for ever.
+_lock = threading.Lock()
+_condition = threading.Condition(_lock)
 _watches: set[Watch] = set()
 # Those whose time is up, and when their sockets are shut at the latest: of the thread only.
 _ending: dict[Watch, float] = {}
@@ -178,7 +181,7 @@ _wakes_at = 0.0
 def _run() -> None:
     global _thread, _wakes_at
     while True:
-        with _condition:
+        with _lock:
             now = monotonic()
             for watch in list(_watches):
                 if watch.deadline <= now and watch._is_taken():  # pyright: ignore[reportPrivateUsage]
@@ -195,13 +198,14 @@ def _run() -> None:
 
 def _after_fork_in_child() -> None:
     """Leave the watches to the parent: the thread is there only, and so are the transactions."""
-    global _condition, _thread
+    global _condition, _lock, _thread
     for watch in (*_watches, *_ending):
         watch._is_on = False  # pyright: ignore[reportPrivateUsage]
         socket.close(watch._descriptor)  # pyright: ignore[reportPrivateUsage]
     _watches.clear()
     _ending.clear()
-    _condition = threading.Condition(threading.Lock())
+    _lock = threading.Lock()
+    _condition = threading.Condition(_lock)
     _thread = None
 
 

@@ -13,7 +13,7 @@
     ├── OutcomeUnknownError           sent and not answered: may be stored, or still come
     ├── RetryableError                deadlock, serialization failure: rolled back, run it again
     ├── TransactionAbortedError       the server had already rolled the transaction back
-    ├── TransactionTimeoutError       the transaction's time was up; rolled back
+    ├── TransactionTimeoutError       the transaction's time was up; nothing is stored
     ├── HandlerError                  a message could not be handled; the consumer stopped before it
     ├── PositionConflictError         another consumer runs under this identifier
     ├── LostHistoryError              the store went back: what was read before is not there now
@@ -303,7 +303,9 @@ class TransactionAbortedError(MessageDBError):
 class TransactionTimeoutError(MessageDBError):
     """The transaction did not end in its time.
 
-    In the database: nothing of the transaction is stored, and its locks are free.
+    In the database: nothing of the transaction is stored. Where the server has not said so, as when
+    it does not answer, it rolls back as soon as it notices that the connection is closed: until
+    then the transaction's locks may still be held.
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -10,19 +11,26 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from messagedb import AsyncClient, Client, NewMessage
+import psycopg
+
+from messagedb import AsyncClient, Client, NewMessage, Transaction
 from tests.support.outcome import pool_of
 
 SIZE = 2
 
 
-def in_child(work: Callable[[], object]) -> object:
-    """Do it in a child process, and give what it gave."""
-    reader, writer = os.pipe()
+def forked() -> int:
+    """Fork, and give what that gives."""
     with warnings.catch_warnings():
         # The workers of the pool are threads, which the child does not have, nor needs.
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+        return os.fork()
+
+
+def in_child(work: Callable[[], object]) -> object:
+    """Do it in a child process, and give what it gave."""
+    reader, writer = os.pipe()
+    pid = forked()
     if pid == 0:
         try:
             os.write(writer, json.dumps(work()).encode())
@@ -89,6 +97,77 @@ def fork_async(url: str, stream: str) -> dict[str, object]:
     return {"before": before, "after": after, "child": said, "position": position}
 
 
+def fork_in_transaction(url: str, stream: str) -> dict[str, object]:
+    """Fork in transactions of the parent's, which the child uses in each way, and leaves."""
+    with Client(url) as client, psycopg.connect(url) as conn:
+        begun = client.begin()
+        begun.write_message(stream, NewMessage("Parent"))
+        bound = client.bind(conn)
+        bound.write_message(f"bound{stream}", NewMessage("Parent"))
+
+        def child() -> object:
+            refusals: list[str] = []
+            calls: list[Callable[[], object]] = [
+                lambda: begun.write_message(stream, NewMessage("Child")),
+                lambda: begun.write_messages(stream, [NewMessage("Child"), NewMessage("Child")]),
+                lambda: begun.get_stream_messages(stream),
+                lambda: begun.connection.execute("select 1"),
+                lambda: begun.commit(),
+                lambda: bound.write_message(f"bound{stream}", NewMessage("Child")),
+                lambda: bound.get_stream_messages(stream),
+            ]
+            for call in calls:
+                try:
+                    call()
+                except Exception as error:
+                    refusals.append(f"{type(error).__name__}: {error}")
+            begun.rollback()
+            assert not begun.is_active
+            return refusals
+
+        said = in_child(child)
+        left = [
+            leave_in_child(
+                client, f"left{stream}", lambda tx: tx.write_message("any-1", NewMessage("Child"))
+            ),
+            leave_in_child(client, f"left{stream}", lambda tx: None),
+        ]
+        position = begun.write_message(stream, NewMessage("Parent"))
+        begun.commit()
+        bound_position = bound.write_message(f"bound{stream}", NewMessage("Parent"))
+        conn.commit()
+        return {"child": said, "left": left, "position": position, "bound": bound_position}
+
+
+def leave_in_child(
+    client: Client, stream: str, work: Callable[[Transaction], object]
+) -> list[object]:
+    """Fork inside a block; in the child do some work and leave the block. Give what is known."""
+    reader, writer = os.pipe()
+    pid = position = -1
+    try:
+        with client.transaction() as tx, tx.savepoint():
+            tx.write_message(stream, NewMessage("Parent"))
+            pid = forked()
+            if pid == 0:
+                work(tx)
+            else:
+                os.waitpid(pid, 0)
+                position = tx.write_message(stream, NewMessage("Parent"))
+    except BaseException as error:
+        if pid == 0:
+            os.write(writer, type(error).__name__.encode())
+            del error
+            gc.collect()
+            os._exit(0)
+        raise
+    if pid == 0:
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        return [position, answer.read().decode()]
+
+
 def _run_anew(function: Callable[[], object]) -> object:
     loop = asyncio.new_event_loop()
     coroutine: object = function()
@@ -98,4 +177,5 @@ def _run_anew(function: Callable[[], object]) -> object:
 
 if __name__ == "__main__":
     kind, url, stream = sys.argv[1:]
-    print(json.dumps({"sync": fork_sync, "async": fork_async}[kind](url, stream)))
+    kinds = {"sync": fork_sync, "async": fork_async, "transaction": fork_in_transaction}
+    print(json.dumps(kinds[kind](url, stream)))

@@ -58,6 +58,11 @@ def waiting_for_locks(url: str, category: str) -> int:
     )
 
 
+def locks_of(url: str, pid: int) -> int:
+    """Give the number of locks that a server process holds."""
+    return _number(url, "select count(*) from pg_locks where granted and pid = %s", [pid])
+
+
 def terminate(url: str, pids: Sequence[int]) -> int:
     """End sessions, wait for their end, and give how many there were."""
     return _number(

@@ -15,10 +15,8 @@ from tests.support.store import sessions, stored
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_child_and_parent_both_write(store_url: str, category: str, kind: str) -> None:
-    stream = f"{category}-1"
-    url = make_url(store_url, application_name=category)
+def fork(kind: str, url: str, stream: str) -> subprocess.CompletedProcess[str]:
+    """Run the program that forks."""
     answer = subprocess.run(
         [sys.executable, "-m", "tests.support.forking", kind, url, stream],
         cwd=ROOT,
@@ -28,6 +26,14 @@ def test_child_and_parent_both_write(store_url: str, category: str, kind: str) -
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_child_and_parent_both_write(store_url: str, category: str, kind: str) -> None:
+    stream = f"{category}-1"
+    url = make_url(store_url, application_name=category)
+    answer = fork(kind, url, stream)
     said = json.loads(answer.stdout)
     assert said["child"]["position"] == 1, answer.stderr
     assert said["position"] == 2
@@ -38,4 +44,24 @@ def test_child_and_parent_both_write(store_url: str, category: str, kind: str) -
     assert not set(said["child"]["pids"]) & set(said["before"])
     assert [position for _, position in stored(store_url, stream)] == [0, 1, 2]
     assert sessions(store_url, category) == 0
+    assert answer.stderr == ""
+
+
+def test_a_transaction_of_the_parents_is_refused_in_the_child(
+    store_url: str, category: str
+) -> None:
+    stream = f"{category}-1"
+    url = make_url(store_url, application_name=category)
+    answer = fork("transaction", url, stream)
+    said = json.loads(answer.stdout)
+    assert len(said["child"]) == 7
+    for refusal in said["child"]:
+        assert refusal.startswith("ValidationError: "), refusal
+        assert "Nothing was sent" in refusal
+    # The parent's transactions go on: what it wrote before and behind the fork is committed.
+    assert said["left"] == [[1, "ValidationError"], [3, "ValidationError"]]
+    assert said["position"] == 1
+    assert said["bound"] == 1
+    for name, count in ((stream, 2), (f"left{stream}", 4), (f"bound{stream}", 2)):
+        assert [position for _, position in stored(store_url, name)] == list(range(count))
     assert answer.stderr == ""

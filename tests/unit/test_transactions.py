@@ -44,11 +44,13 @@ def test_a_transaction_begins_with_its_limits_in_milliseconds() -> None:
         "BEGIN ISOLATION LEVEL READ COMMITTED",
         "SET LOCAL statement_timeout = 5000",
         "SET LOCAL idle_in_transaction_session_timeout = 30000",
+        "SET LOCAL transaction_timeout = 0",
         "SET LOCAL transaction_timeout = 30000",
     ]
     assert text(timeout=0.0015)[1:] == [
         "SET LOCAL statement_timeout = 2",
         "SET LOCAL idle_in_transaction_session_timeout = 2",
+        "SET LOCAL transaction_timeout = 0",
         "SET LOCAL transaction_timeout = 2",
     ]
 
@@ -68,7 +70,7 @@ def test_locks_come_in_one_order_once_each_and_are_marked() -> None:
     names = [f"category{n}" for n in range(20)]
     keys = sorted(streams.hash_64(name) for name in names)
     shuffled = random.Random(1).sample(names, 20) + names[:5]
-    parts = text(categories=shuffled)[4:]
+    parts = text(categories=shuffled)[5:]
     assert parts[:-1] == [f"SELECT pg_advisory_xact_lock({key})" for key in keys]
     marks = "".join(f"|{key}|" for key in keys)
     assert parts[-1] == f"SELECT set_config('messagedb.locked', '{marks}', true), txid_current()"

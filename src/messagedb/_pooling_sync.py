@@ -1,0 +1,97 @@
+"""The parts of psycopg's pool that differ between the halves, for the sync one.
+
+A signal's handler may raise between any two instructions of the main thread. Where that happens
+inside ``threading.Condition`` or ``queue.Queue``, their lock is never released again: here is
+what does without them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from psycopg_pool import PoolTimeout
+from psycopg_pool.pool import AddConnection, MaintenanceTask
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+__all__ = [
+    "AddConnection",
+    "MaintenanceTask",
+    "WaitingClient",
+    "give_back",
+    "task_queue",
+    "worker_queue",
+]
+
+# A wake-up that was lost is made up for after so many seconds.
+_LOOK = 0.25
+
+
+class WaitingClient:
+    """A place in the queue of those who wait for a connection."""
+
+    def __init__(self) -> None:
+        # Who sets it first decides: that is one step, which nothing interrupts.
+        self._outcome: dict[int, Any] = {}
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    @property
+    def conn(self) -> Any:
+        """The connection that was given, if there is one."""
+        outcome = self._outcome.get(0)
+        return None if isinstance(outcome, BaseException) else outcome
+
+    def wait(self, timeout: float) -> Any:
+        """Wait for a connection.
+
+        Raises:
+            PoolTimeout: none came in time.
+            PoolClosed: the pool was closed.
+        """
+        until = monotonic() + timeout
+        try:
+            while not self._outcome and (left := until - monotonic()) > 0:
+                self._woken.acquire(timeout=min(left, _LOOK))
+            late = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
+            outcome = self._outcome.setdefault(0, late)
+        except BaseException as error:
+            # Nobody is to give it one any more.
+            self._outcome.setdefault(0, error)
+            raise
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def set(self, conn: Any) -> bool:
+        """Give it a connection; tell whether it takes that."""
+        return self._settle(conn)
+
+    def fail(self, error: Exception) -> bool:
+        """Tell it that there is none; tell whether it has waited for that."""
+        return self._settle(error)
+
+    def _settle(self, outcome: Any) -> bool:
+        if self._outcome.setdefault(0, outcome) is not outcome:
+            return False
+        self._woken.release()
+        return True
+
+
+def task_queue(queue_of_pool: Any) -> Any:
+    """The queue of the pool's tasks: one that takes them in a single step."""
+    return queue.SimpleQueue[Any]()
+
+
+def worker_queue(queue_of_pool: Any) -> Any:
+    """The queue for a worker of the pool: threads are not cancelled."""
+    return queue_of_pool
+
+
+def give_back(pool: ConnectionPool[Any], conn: Any) -> None:
+    """Return a connection to its pool."""
+    pool.putconn(conn)

@@ -1,0 +1,82 @@
+"""Limits of the server's beside a transaction's own time, and what is said when that is up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from messagedb import AsyncClient, NewMessage, TransactionTimeoutError
+from tests.support.background_async import Background, eventually
+from tests.support.outcome import is_whole
+from tests.support.store import locks_of, stored
+
+
+def limited(url: str, limit: str) -> None:
+    """Set a limit for the transactions of a database, as an administrator does."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        if conn.info.server_version < 170000:
+            pytest.skip("the server has no transaction_timeout: it came with PostgreSQL 17")
+        name = conn.info.dbname
+        conn.execute(f"alter database \"{name}\" set transaction_timeout = '{limit}'".encode())
+
+
+@pytest.mark.parametrize("pooler", [False, True])
+async def test_a_transaction_has_its_own_time_where_an_administrator_gives_less(
+    new_database: Callable[..., str], category: str, pooler: bool
+) -> None:
+    url = new_database()
+    limited(url, "300ms")
+    async with AsyncClient(url, pooler=pooler) as client:
+        async with client.transaction(timeout=20.0) as tx:
+            await tx.write_message(f"{category}-1", NewMessage("Tested"))
+            await tx.connection.execute("SELECT pg_sleep(0.6)")
+        assert await client.stream_version(f"{category}-1") == 0
+
+
+async def test_a_limit_that_comes_before_the_transactions_time_is_named(
+    new_database: Callable[..., str], category: str
+) -> None:
+    url = new_database()
+    limited(url, "60s")
+    async with AsyncClient(url) as client:
+        with pytest.raises(TransactionTimeoutError, match="before its timeout") as caught:
+            async with client.transaction(timeout=20.0) as tx:
+                await tx.write_message(f"{category}-1", NewMessage("Tested"))
+                await tx.connection.execute("SET LOCAL transaction_timeout = 0")
+                await tx.connection.execute("SET LOCAL transaction_timeout = '100ms'")
+                while True:
+                    await tx.get_stream_messages(f"{category}-1")
+        assert "its locks are free" in str(caught.value)
+        assert "20 s" not in str(caught.value)
+        await eventually(lambda: is_whole(client))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes")
+async def test_of_a_server_that_is_stopped_it_is_not_said_that_locks_are_free(
+    store_url: str, category: str
+) -> None:
+    stream = f"{category}-1"
+    async with AsyncClient(store_url, command_timeout=1.0) as client:
+        tx = await client.begin(timeout=1.0)
+        await tx.write_message(stream, NewMessage("Tested"))
+        pid = tx.connection.info.backend_pid
+        try:
+            os.kill(pid, signal.SIGSTOP)
+        except OSError as error:
+            pytest.skip(f"the server's processes are not to be stopped from here: {error}")
+        try:
+            outcome = await Background(tx.write_message, stream, NewMessage("Tested")).outcome()
+            assert isinstance(outcome.error, TransactionTimeoutError), outcome
+            assert "locks may still be held" in str(outcome.error)
+            assert "Nothing of it is stored" in str(outcome.error)
+            assert "locks are free" not in str(outcome.error)
+            assert locks_of(store_url, pid) > 0
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await eventually(lambda: locks_of(store_url, pid) == 0)
+        assert stored(store_url, stream) == []
+        await tx.rollback()
