@@ -36,6 +36,7 @@ _AT_WORK = b"""
 SELECT pid FROM pg_stat_activity
 WHERE pid = ANY ($1::int[]) AND coalesce(state, 'active') = 'active'
   AND wait_event_type IS DISTINCT FROM 'Lock'
+  AND wait_event IS DISTINCT FROM 'ClientRead'
 """
 _ANY_WAITS = b"""
 SELECT EXISTS (SELECT FROM pg_stat_activity
