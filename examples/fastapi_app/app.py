@@ -103,7 +103,7 @@ def create_app(url: str, category: str = CATEGORY) -> FastAPI:
     @app.get("/health")
     async def health(request: Request) -> JSONResponse:
         status = request.app.state.consumer.status()
-        is_well = status.state in ("running", "caught up", "starting")
+        is_well = status.state in ("starting", "waiting", "running", "caught up")
         content = {"consumer": status.state, "error": status.last_error}
         return JSONResponse(content, status_code=200 if is_well else 503)
 

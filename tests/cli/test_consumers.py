@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from messagedb import Client, NewMessage, schema
+from messagedb import NO_RETRY, Client, Consumer, Message, NewMessage, schema
 from messagedb.errors import EmbeddedServerError
 from tests.cli.conftest import Command, Ran
 from tests.support.backend import make_url
@@ -75,12 +75,12 @@ def test_status_while_it_lags_catches_up_and_dies(
     client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
     assert command("consumers", "status", category).rows == []
     running = start("consume", f"{HERE}:copying")
-    row = until(command, category, running="yes", lag_messages=0)
+    row = until(command, category, running=True, lag_messages=0)
     assert row["consumer"] == f"{category}:position-copying"
     assert (row["category"], row["identifier"], row["kept_in"]) == (category, "copying", "stream")
     running.kill()
     running.communicate(timeout=20)
-    row = until(command, category, running="no")
+    row = until(command, category, running=False)
     assert row["lag_messages"] == 0
     client.write_messages(f"{category}-2", [NewMessage("A") for _ in range(5)])
     row = status(command, category, "--max-lag", "5", "--max-lag-seconds", "60")
@@ -94,11 +94,11 @@ def test_status_while_it_lags_catches_up_and_dies(
     assert late["code"] == 1
     assert "seconds behind" in late["err"]
     again = start("consume", f"{HERE}:copying_async")
-    until(command, category, running="yes", lag_messages=0)
+    until(command, category, running=True, lag_messages=0)
     again.send_signal(signal.SIGTERM)
     assert again.communicate(timeout=20) == ("", "")
     assert again.returncode == 0
-    assert status(command, category)["running"] == "no"
+    assert status(command, category)["running"] is False
     assert client.stream_version(f"{category}Copy-1") == 7
 
 
@@ -151,23 +151,68 @@ def test_positions_are_moved(
     (row,) = command("position", "get", *consumer).rows
     head = row["position"]
     assert head == row["head"]
-    assert command("position", "reset", *consumer).rows[0]["lag_messages"] == 3
-    assert command("position", "set", *consumer, str(head - 1)).rows[0]["lag_messages"] == 1
-    assert command("position", "reset", *consumer, str(head)).rows[0]["position"] == head - 1
-    assert command("position", "reset", *consumer, "end").rows[0]["position"] == head
+    assert command("position", "reset", *consumer, "--yes").rows[0]["lag_messages"] == 3
+    done = command("position", "set", *consumer, str(head - 1), "-y")
+    assert done.rows[0]["lag_messages"] == 1
+    done = command("position", "reset", *consumer, str(head), "-y")
+    assert done.rows[0]["position"] == head - 1
+    assert command("position", "reset", *consumer, "end", "-y").rows[0]["position"] == head
     assert command("position", "reset", *consumer, "--table").rows[0]["kept_in"] == "table"
     member = command("position", "set", *consumer, "0", "--member", "1", "--size", "2")
     assert member.rows[0]["consumer"] == f"{category}:position-copying+1+2"
-    wrong = command("position", "reset", *consumer, "somewhere")
+    wrong = command("position", "reset", *consumer, "somewhere", "-y")
     assert (wrong.code, wrong.out) == (1, "")
     assert command("position", "set", *consumer, "-1").code == 2
     running = start("consume", f"{HERE}:copying")
-    until(command, category, running="yes")
+    until(command, category, running=True)
     refused = command("position", "reset", *consumer)
     assert (refused.code, refused.out) == (1, "")
     assert "Nothing was changed" in refused.err
     running.send_signal(signal.SIGINT)
     assert running.communicate(timeout=20) == ("", "")
+
+
+def test_a_position_is_changed_beside_what_cannot_be_seen_only_if_that_is_said(
+    client: Client, command: Command, category: str
+) -> None:
+    """As of a Ruby consumer, which may run."""
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    record = NewMessage("Recorded", {"position": 1})
+    client.write_message(f"{category}:position-mail", record)
+    (row,) = command("consumers", "status", category).rows
+    assert row["running"] is False
+    for arguments in (("set", category, "mail", "0"), ("reset", category, "mail", "end")):
+        asked = command("position", *arguments, input="n\n")
+        assert (asked.code, asked.out) == (1, "")
+        assert "one of another library, such as Eventide's, cannot be seen" in asked.err
+        assert command("position", "get", category, "mail").rows[0]["position"] == 1
+    done = command("position", "set", category, "mail", "0", input="y\n")
+    assert (done.code, done.rows[0]["position"]) == (0, 0)
+    assert command("position", "reset", category, "mail", "end", "--yes").code == 0
+
+
+def test_a_consumer_without_an_identifier(client: Client, command: Command, category: str) -> None:
+    """As Eventide's are, unless they are told."""
+    client.write_messages(f"{category}-1", [NewMessage("Bad") for _ in range(2)])
+    consumer = Consumer(client, category, on_error="park", retry=NO_RETRY)
+
+    @consumer.handler
+    def fail(message: Message[Any]) -> None:
+        raise ValueError("bad")
+
+    consumer.run(until="caught_up")
+    (row,) = command("consumers", "status", category).rows
+    assert (row["consumer"], row["identifier"]) == (f"{category}:position", None)
+    assert command("position", "get", category, "-").rows == [row]
+    assert command("position", "set", category, "-", "0", "-y").rows[0]["lag_messages"] == 2
+    assert command("position", "reset", category, "-", "end", "-y").rows[0]["lag_messages"] == 0
+    first, second = (each["id"] for each in command("parked", "list", category, "-").rows)
+    assert command("parked", "show", category, "-", first).rows[0]["reason"] == "ValueError: bad"
+    assert command("parked", "discard", category, "-", first, "-y").rows == [{"discarded": 1}]
+    assert [each["id"] for each in command("parked", "list", category, "-").rows] == [second]
+    unknown = command("position", "get", f"{category}Other", "-")
+    assert unknown.code == 1
+    assert "no consumer without an identifier of category" in unknown.err
 
 
 def test_parked_messages(client: Client, command: Command, start: Process, category: str) -> None:

@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 from collections.abc import Callable
+from importlib import metadata
 from uuid import uuid4
 
 import pytest
@@ -111,7 +112,6 @@ def test_parts_of_what_is_there(command: Command, category: str, store_url: str)
     assert numbers(stream, "--types", "B") == [1, 3, 5]
     assert numbers(category, "--types", "A,C", "-n", "3") == [0, 2, 4]
     assert numbers(category, "--correlation", "other") == [4]
-    assert numbers(f"{category}None") == []
 
 
 def test_options_have_twins_in_the_environment(
@@ -218,3 +218,34 @@ def _until(terminal: int, wanted: str) -> str:
         assert read, seen
         seen += read
     return seen
+
+
+def test_a_byte_order_mark_is_no_part_of_the_input(command: Command, category: str) -> None:
+    stream = f"{category}-1"
+    assert command("write", stream, "A", "-", input='\ufeff{"n": 1}').code == 0
+    assert command("write", stream, "-", input='\ufeff{"type": "B"}\n{"type": "C"}\n').code == 0
+    assert [row["type"] for row in command("read", stream).rows] == ["A", "B", "C"]
+
+
+def test_what_has_no_message_at_all_is_told(command: Command, category: str) -> None:
+    for name, kind in ((category, "category"), (f"{category}-1", "stream")):
+        for options in ((), ("--from", "end"), ("--types", "Other")):
+            done = command("read", name, *options)
+            assert (done.code, done.out) == (1, "")
+            assert f"the {kind} {name!r} has no message" in done.err
+    assert command("write", f"{category}-1", "A").code == 0
+    for name in (category, f"{category}-1"):
+        done = command("read", name, "--types", "Other")
+        assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_a_copy_without_its_dist_info_tells_its_version_as_unknown(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", none)
+    (row,) = command("version").rows
+    assert row["messagedb"].startswith("unknown")
+    assert row["schema"] == "1.3.0"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from messagedb import Client, embedded
+from messagedb import Client, NewMessage, embedded
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -28,6 +28,9 @@ def test_the_commands_of_a_page_run(page: Path, open_folder: Path) -> None:
     environment["XDG_DATA_HOME"] = str(open_folder)
     # Where the default store of this environment is: each command joins what runs there.
     store = open_folder / "messagedb" / "store"
+    with Client(f"embedded:{open_folder / 'store'}") as client:
+        # What the programs of the tutorial have written.
+        client.write_message("account-1", NewMessage("Deposited", {"amount": 5}))
     with embedded.start(store) as server:
         done = subprocess.run(
             ["sh", "-e", "-x", "-c", "\n".join(commands)],

@@ -306,3 +306,54 @@ def test_nobody_else_may_read_what_is_exported(command: Command, full: str, tmp_
         assert file.stat().st_mode & 0o777 == 0o640
     finally:
         os.umask(before)
+
+
+def test_times_have_their_zone_and_come_back_as_they_were(
+    command: Command, full: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    file = tmp_path / "messages.jsonl"
+    assert command("--url", full, "export", str(file)).code == 0
+    lines = [msgspec.json.decode(line) for line in file.read_bytes().splitlines()]
+    assert lines
+    assert all(line["time"].endswith("Z") for line in lines)
+    target = new_database()
+    assert command("--url", target, "import", str(file)).code == 0
+    times = "select time from message_store.messages order by global_position"
+    assert rows(target, times) == rows(full, times)
+
+
+@pytest.mark.parametrize(
+    ("zone", "code"), [("Z", 0), ("+00:00", 0), ("", 0), ("+02:00", 1), ("-0330", 1), (" CET", 1)]
+)
+def test_a_time_of_another_zone_is_refused(
+    command: Command, new_database: NewDatabase, tmp_path: Path, zone: str, code: int
+) -> None:
+    file = tmp_path / "messages.jsonl"
+    line = {
+        "global_position": 1,
+        "stream_name": "a-1",
+        "position": 0,
+        "type": "A",
+        "id": "01a22925-0dd1-7640-8108-518823790a55",
+        "time": f"2026-11-29T12:00:00.5{zone}",
+    }
+    file.write_bytes(msgspec.json.encode(line) + b"\n")
+    target = new_database()
+    done = command("--url", target, "import", str(file))
+    assert done.code == code
+    assert ("is not in UTC" in done.err) is (code == 1)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_byte_order_mark_is_no_part_of_a_file(
+    command: Command, full: str, new_database: NewDatabase, tmp_path: Path, zipped: bool, end: bytes
+) -> None:
+    file = tmp_path / ("messages.jsonl.gz" if zipped else "messages.jsonl")
+    plain = tmp_path / "plain.jsonl"
+    assert command("--url", full, "export", str(plain)).code == 0
+    text = b"\xef\xbb\xbf" + end + plain.read_bytes()
+    file.write_bytes(gzip.compress(text) if zipped else text)
+    target = new_database()
+    assert command("--url", target, "import", str(file)).code == 0
+    assert rows(target) == rows(full)

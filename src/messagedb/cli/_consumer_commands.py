@@ -25,7 +25,10 @@ from ._store import Store
 from ._targets import consumers_of, load
 
 Category = Annotated[str, typer.Argument(help="The category that the consumer reads.")]
-Identifier = Annotated[str, typer.Argument(help="The consumer's identifier.")]
+Identifier = Annotated[
+    str, typer.Argument(help="The consumer's identifier; - for one that has none.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Member = Annotated[
     int | None, typer.Option("--member", min=0, help="Its number in its group, from 0.")
 ]
@@ -93,7 +96,8 @@ def status(
     """Show where each consumer is, how far behind, and whether one runs now.
 
     A lag counts all messages of the category, before filters, also those of a group's other
-    members. It reads all records of positions.
+    members. Of consumers of other libraries it is not known whether they run. It reads all records
+    of positions.
     """
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
@@ -119,7 +123,7 @@ def get_position(
     """Show the global position of the last message that the consumer has done with."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
-        found = _find(client, category, identifier, member, size, table)
+        found = _find(client, category, _named(identifier), member, size, table)
     store.output.rows(COLUMNS, [row_of(found)])
 
 
@@ -137,9 +141,13 @@ def set_position(
     member: Member = None,
     size: Size = None,
     table: Table = False,
+    yes: Yes = False,
 ) -> None:
-    """Set a consumer's position, while it does not run: it goes on behind it."""
-    _reset(ctx, (category, identifier, member, size, table), to + 1)
+    """Set a consumer's position, while it does not run: it goes on behind it.
+
+    It asks first where the position is in a stream, as a consumer of another library may run.
+    """
+    _reset(ctx, (category, identifier, member, size, table), to + 1, yes)
 
 
 @position.command("reset")
@@ -153,15 +161,24 @@ def reset_position(
     member: Member = None,
     size: Size = None,
     table: Table = False,
+    yes: Yes = False,
 ) -> None:
-    """Let a consumer begin elsewhere, while it does not run: at the beginning, if not told."""
+    """Let a consumer begin elsewhere, while it does not run: at the beginning, if not told.
+
+    It asks first where the position is in a stream, as a consumer of another library may run.
+    """
     where: Any = int(to) if to.isascii() and to.isdigit() else to
-    _reset(ctx, (category, identifier, member, size, table), where)
+    _reset(ctx, (category, identifier, member, size, table), where, yes)
 
 
-def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any) -> None:
+def _named(identifier: str) -> str | None:
+    return None if identifier == "-" else identifier
+
+
+def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> None:
     store: Store = ctx.obj
-    category, identifier, member, size, table = names
+    category, given, member, size, table = names
+    identifier = _named(given)
     with store.client() as client:
         consumer = Consumer(
             client,
@@ -171,6 +188,13 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any) -> None:
             group_size=size,
             position_store=TablePositionStore() if table else StreamPositionStore(),
         )
+        if not table and not yes:
+            stored = _stored(client, category, identifier, member, size, "stream")
+            if stored is not None and not stored.is_running:
+                confirm(
+                    f"No consumer of messagedb runs as {stored.name}; one of another library, such "
+                    "as Eventide's, cannot be seen, and would not notice. Change its position?"
+                )
         consumer.reset_position(to)
         found = _find(client, category, identifier, member, size, table)
     store.output.rows(COLUMNS, [row_of(found)])
@@ -179,20 +203,35 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any) -> None:
 def _find(
     client: Client,
     category: str,
-    identifier: str,
+    identifier: str | None,
     member: int | None,
     size: int | None,
     table: bool,
 ) -> StoredConsumer:
     kept_in = "table" if table else "stream"
+    found = _stored(client, category, identifier, member, size, kept_in)
+    if found is None:
+        name = "without an identifier" if identifier is None else repr(identifier)
+        raise ValidationError(
+            f"no consumer {name} of category {category!r} has a position in the {kept_in} of "
+            "positions: see messagedb consumers status"
+        )
+    return found
+
+
+def _stored(
+    client: Client,
+    category: str,
+    identifier: str | None,
+    member: int | None,
+    size: int | None,
+    kept_in: str,
+) -> StoredConsumer | None:
     wanted = (identifier, member, size, kept_in)
     for each in list_consumers(client, category):
         if (each.identifier, each.group_member, each.group_size, each.kept_in) == wanted:
             return each
-    raise ValidationError(
-        f"no consumer {identifier!r} of category {category!r} has a position in the {kept_in} "
-        "of positions: see messagedb consumers status"
-    )
+    return None
 
 
 @parked.command("list")
@@ -200,7 +239,7 @@ def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) 
     """List the messages that a consumer has put aside, in the order of parking."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
-        found = Consumer(client, category, identifier=identifier).list_parked()
+        found = Consumer(client, category, identifier=_named(identifier)).list_parked()
     store.output.rows(PARKED_COLUMNS, map(parked_row, found))
 
 
@@ -214,7 +253,7 @@ def show_parked(
     """Show a parked message with its data, and why it was parked."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
-        (found,) = _chosen(Consumer(client, category, identifier=identifier), [id])
+        (found,) = _chosen(Consumer(client, category, identifier=_named(identifier)), [id])
         page = client.get_stream_messages(found.stream_name, position=found.position, batch_size=1)
     row = {**(message_row(page[0]) if page else {}), **parked_row(found)}
     if store.output.is_json:
@@ -235,10 +274,10 @@ def discard_parked(
     """Take parked messages off the list without handling them. It asks first."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
-        consumer = Consumer(client, category, identifier=identifier)
+        consumer = Consumer(client, category, identifier=_named(identifier))
         chosen = _chosen(consumer, _ids_or_all(ids, all))
         if not yes:
-            confirm(f"Discard {len(chosen):,} parked messages of {identifier!r}?")
+            confirm(f"Discard {len(chosen):,} parked messages of {consumer.name}?")
         count = consumer.discard_parked(chosen)
     store.output.rows(("discarded",), [{"discarded": count}])
 

@@ -27,7 +27,7 @@ def row_of(consumer: StoredConsumer) -> dict[str, Any]:
         "head": consumer.head,
         "lag_messages": consumer.lag_messages,
         "lag_seconds": None if consumer.lag_seconds is None else round(consumer.lag_seconds, 3),
-        "running": "yes" if consumer.is_running else "no",
+        "running": consumer.is_running,
         "pid": consumer.pid,
         "parked": consumer.parked,
         "saved_at": consumer.saved_at,

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from messagedb import Client, NewMessage, ValidationError, streams
 
-from ._lines import COPY_COLUMNS, Line, copy_text, parse
+from ._lines import BOM, COPY_COLUMNS, Line, copy_text, parse
 from ._writing import data_of
 
 CHUNK = 20_000
@@ -48,7 +48,7 @@ def chunks(lines: Iterable[bytes], size: int, progress: Progress) -> Iterator[li
     for line in lines:
         progress.lines += 1
         progress.read += len(line)
-        if not line.strip():
+        if not line.strip() or line.strip() == BOM:
             continue
         chunk.append(parse(line, progress.lines))
         if len(chunk) == size:

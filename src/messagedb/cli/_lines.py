@@ -22,11 +22,17 @@ _LINE: Final = """
 || ',"position":' || position
 || ',"type":' || to_json(type)
 || ',"id":"' || id
-|| '","time":' || to_json(time)
+|| '","time":"' || trim('"' from to_json(time)::text)
+|| CASE WHEN isfinite(time) THEN 'Z"' ELSE '"' END
 || coalesce(',"data":' || data::text, '')
 || coalesce(',"metadata":' || metadata::text, '')
 || '}}'
 """
+
+BOM: Final = b"\xef\xbb\xbf"
+"""What some programs put before UTF-8, though no part of the text."""
+
+_OTHER_ZONE: Final = re.compile(r"T.*(?:[+-](?!00(?::?00)?$)[0-9:]+|[A-Ya-y]+)$")
 
 # What a text of COPY must not hold as it is.
 _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
@@ -71,11 +77,17 @@ def parse(line: bytes, number: int) -> Line:
         ValidationError: it is none; the text names it.
     """
     try:
-        return _decode(line)
+        found = _decode(line.removeprefix(BOM) if number == 1 else line)
     except msgspec.MsgspecError as error:
         raise ValidationError(
             f"line {number} is no message as messagedb export writes it ({error})"
         ) from None
+    if _OTHER_ZONE.search(found.time):
+        # The column has no zone: the server would pass over this one.
+        raise ValidationError(
+            f"line {number} has the time {found.time!r}, which is not in UTC: write it with Z"
+        )
+    return found
 
 
 def copy_text(line: Line) -> str:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from messagedb import ValidationError
+from messagedb import Client, ValidationError, streams
 
 from ._output import printable
 from ._reading import first_position, followed, limited, pages
@@ -123,7 +123,7 @@ def read(
         int, typer.Option(min=1, show_envvar=False, help="How many to look at in one question.")
     ] = 1000,
 ) -> None:
-    """Read a stream or a category."""
+    """Read a stream or a category; exit code 1 if it has no message at all."""
     store = ctx.obj
     wanted = tuple(name for name in (types or "").split(",") if name)
     with store.client(max_size=1) as client:
@@ -136,9 +136,18 @@ def read(
             types=wanted,
             correlation=correlation,
         )
-        store.output.pages(
+        count = store.output.pages(
             COLUMNS, ([row_of(message) for message in page] for page in limited(found, limit))
         )
+        if not count and not _is_there(client, name):
+            kind = "category" if streams.is_category(name) else "stream"
+            raise ValidationError(f"the {kind} {name!r} has no message")
+
+
+def _is_there(client: Client, name: str) -> bool:
+    if streams.is_category(name):
+        return bool(client.get_category_messages(name, batch_size=1))
+    return client.stream_version(name) >= 0
 
 
 def last(

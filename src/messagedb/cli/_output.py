@@ -80,14 +80,19 @@ class Output:
             table.add_row(*(Text(_shown(row.get(column))) for column in columns))
         self.console.print(table)
 
-    def pages(self, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+    def pages(self, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]) -> int:
         """Print rows as they come, a page at a time: lines in columns, or JSON lines.
 
         A column grows with what it holds; the last one goes on to the end of the line.
+
+        Returns:
+            How many rows there were.
         """
+        count = 0
         widths = [len(column) for column in columns]
         headed = False
         for page in pages:
+            count += len(page)
             if self.is_json:
                 for row in page:
                     self.json(row)
@@ -103,6 +108,7 @@ class Output:
                 for row_cells in cells:
                     self._columns(row_cells, widths)
             sys.stdout.flush()
+        return count
 
     def _columns(self, cells: Sequence[str], widths: Sequence[int], style: str = "") -> None:
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
@@ -135,6 +141,8 @@ def _object(row: Mapping[str, Any], column: str) -> object:
 def _shown(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict | list):
         return _encode(value).decode()
     if isinstance(value, datetime):  # of the server, in UTC

@@ -31,13 +31,22 @@ def version(ctx: typer.Context) -> None:
     """Show the versions of messagedb and of what it works with, on this machine."""
     number = psycopg.pq.version()
     row = {
-        "messagedb": metadata.version("messagedb"),
+        "messagedb": _own_version(),
         "python": platform.python_version(),
         "psycopg": psycopg.__version__,
         "libpq": f"{number // 10000}.{number % 10000}",
         "schema": schema.VERSION,
     }
     ctx.obj.output.rows(tuple(row), [row])
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version("messagedb")
+    except (
+        metadata.PackageNotFoundError
+    ):  # its folder was copied, without what pip writes beside it
+        return "unknown: a copy without its dist-info"
 
 
 def ping(ctx: typer.Context) -> None:

@@ -34,6 +34,9 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
     id: UUID | None = None
 
 
+# What some programs put before UTF-8, though no part of the text.
+_BOM = "\ufeff"
+
 # The client is opened with decimals=True: a number keeps its digits.
 _decode = msgspec.json.Decoder[Any](float_hook=Decimal).decode
 _decode_line = msgspec.json.Decoder(Line, float_hook=Decimal).decode
@@ -64,7 +67,7 @@ def json_object(text: str | None, what: str) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value: Any = _decode(text)
+        value: Any = _decode(text.removeprefix(_BOM))
     except (msgspec.DecodeError, ValueError) as error:
         raise ValidationError(f"{what} is not JSON ({_reason(error)}). Nothing was sent.") from None
     if value is not None and not isinstance(value, dict):
@@ -96,7 +99,8 @@ def messages_of(lines: Iterable[str]) -> list[NewMessage]:
         ValidationError: a line is none; the text names it.
     """
     messages: list[NewMessage] = []
-    for number, line in enumerate(lines, 1):
+    for number, given in enumerate(lines, 1):
+        line = given.removeprefix(_BOM) if number == 1 else given
         if not line.strip():
             continue
         try:
