@@ -12,7 +12,7 @@ import pytest
 from messagedb import AsyncClient, NewMessage, TransactionTimeoutError
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
-from tests.support.store import locked, locks_of, stored
+from tests.support.store import locks_of, stored
 
 
 def limited(url: str, limit: str) -> None:
@@ -44,13 +44,14 @@ async def test_a_limit_that_comes_before_the_transactions_time_is_named(
     limited(url, "60s")
     async with AsyncClient(url) as client:
         with (
-            locked(url, category),
+            psycopg.connect(url) as other,
             pytest.raises(TransactionTimeoutError, match="before its timeout") as caught,
         ):
+            other.execute("lock table message_store.messages in access exclusive mode")
             async with client.transaction(timeout=20.0) as tx:
                 await tx.connection.execute("SET LOCAL transaction_timeout = 0")
                 await tx.connection.execute("SET LOCAL transaction_timeout = '100ms'")
-                await tx.write_message(f"{category}-1", NewMessage("Tested"))
+                await tx.get_stream_messages(f"{category}-1")
         assert "its locks are free" in str(caught.value)
         assert "20 s" not in str(caught.value)
         await eventually(lambda: is_whole(client))
