@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from ._fields import decode_with_ruby_times, has_floats
 from ._json import decode_object, encode_object
 from ._misfits import misfit, unfit
 from .errors import ValidationError
@@ -54,8 +55,12 @@ class Codec(ABC):
             Exception: as of ``decode``.
         """
 
-    def refuse_unfaithful(self, written: Any, text: str, decimals: bool) -> None:
-        """Raise for an instance that its text does not give back.
+    def settled(self, read: Any, text: str, decimals: bool) -> str:
+        """The text to be stored of an instance that was read back from its text, and is equal."""
+        return text
+
+    def refuse_unfaithful(self, written: Any, text: str, decimals: bool) -> str:
+        """Raise for an instance that its text does not give back; give the text to be stored.
 
         Raises:
             ValidationError: with the path of what would not be the same. Nothing was sent.
@@ -70,12 +75,13 @@ class Codec(ABC):
                 "Nothing was sent."
             ) from error
         if read == written:
-            return
+            return self.settled(read, text, decimals)
         for path, was, comes in self._unlike(written, read):
             raise ValidationError(
                 f"{path} {_would_be(was, comes)}: give it a value of its annotated type, or "
                 f"annotate it in {self.cls.__qualname__} as what it holds. Nothing was sent."
             )
+        return self.settled(read, text, decimals)
 
     def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
         return _differences(written, read, "data")
@@ -88,6 +94,7 @@ class FieldsCodec(Codec):
         super().__init__(cls)
         self._decode: Callable[[str], Any] | None = None
         self._decode_decimals: Callable[[str], Any] | None = None
+        self._has_floats: bool | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[Any]]]:
         return codec_of, (self.cls,)
@@ -115,10 +122,47 @@ class FieldsCodec(Codec):
         decode = self._decode_decimals if decimals else self._decode
         if decode is None:
             decode = self._made(decimals)
-        return decode("{}" if text is None else text)
+        if text is None:
+            return decode("{}")
+        try:
+            return decode(text)
+        except msgspec.ValidationError:
+            return decode_with_ruby_times(text, decode)
 
     def convert(self, tree: dict[str, Any]) -> Any:
-        return msgspec.convert(tree, self.cls, str_keys=True)
+        try:
+            return msgspec.convert(tree, self.cls, str_keys=True)
+        except msgspec.ValidationError as error:
+            try:
+                text = encode_object(tree, what="data", decimals=True)
+            except ValidationError:
+                raise error from None
+            return decode_with_ruby_times(
+                cast("str", text),
+                lambda text: msgspec.convert(
+                    decode_object(text, decimals=True), self.cls, str_keys=True
+                ),
+            )
+
+    def settled(self, read: Any, text: str, decimals: bool) -> str:
+        # An integer in a field of floats was read as a float, and is stored as one.
+        return self.encode(read, decimals) if self._is_of_floats() else text
+
+    def encode_loosely(self, instance: Any, decimals: bool) -> str:
+        """The JSON of an instance that need not fit its class, nor be read as one."""
+        text = self.encode(instance, decimals)
+        if not self._is_of_floats():
+            return text
+        try:
+            read = self.decode(text, decimals)
+            return self.encode(read, decimals) if read == instance else text
+        except Exception:
+            return text
+
+    def _is_of_floats(self) -> bool:
+        if self._has_floats is None:
+            self._has_floats = has_floats(self.cls)
+        return self._has_floats
 
     def _made(self, decimals: bool) -> Callable[[str], Any]:
         # Of a field that says what it holds, the hook is not asked.
@@ -153,7 +197,13 @@ class GivenCodec(Codec):
         return cast("str", encode_object(data, what="data", decimals=decimals))
 
     def decode(self, text: str | None, decimals: bool) -> Any:
-        return self.convert(decode_object("{}" if text is None else text, decimals=decimals))
+        given = "{}" if text is None else text
+        try:
+            return self.convert(decode_object(given, decimals=decimals))
+        except Exception:
+            return decode_with_ruby_times(
+                given, lambda text: self.convert(decode_object(text, decimals=decimals))
+            )
 
     def convert(self, tree: dict[str, Any]) -> Any:
         if type(tree) is not dict:

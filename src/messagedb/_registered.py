@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._codecs import GivenCodec, named
+from ._codecs import FieldsCodec, GivenCodec, named
 from ._versions import with_version
 from .errors import ValidationError
 from .messages import NewMessage
@@ -47,9 +47,11 @@ class Registered:
             ValidationError: with the path of what reading by the type would not give back. Nothing
                 was sent.
         """
+        if message.type not in self.names and isinstance(self.codec, FieldsCodec):
+            return self.codec.encode_loosely(message.data, decimals)
         text = self.codec.encode(message.data, decimals)
         if message.type in self.names:
-            self.codec.refuse_unfaithful(message.data, text, decimals)
+            return self.codec.refuse_unfaithful(message.data, text, decimals)
         return text
 
     def metadata(self, message: NewMessage, text: str | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import _arguments as arguments
+from ._codecs import codec_of
 from ._json import encode_object
 from ._sql import Statement, Statements, with_condition
 from .errors import ValidationError
@@ -247,7 +248,7 @@ def _encode(
         if kind is not None:
             data = kind.encode(message, decimals)
         elif given is not None:
-            data = encode_object(given, what="data", decimals=decimals)
+            data = _encode_unregistered(given, decimals)
         if message.metadata is not None:
             metadata = encode_metadata(message.metadata, decimals=decimals)
         if kind is not None:
@@ -261,6 +262,16 @@ def _encode(
             raise
         raise ValidationError(f"messages[{index}].{error}") from error.__cause__
     return EncodedMessage(str(message.id), message.type, data, metadata)
+
+
+def _encode_unregistered(given: Any, decimals: bool) -> str | None:
+    cls: type[Any] = given.__class__
+    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
+        try:
+            return codec_of(cls).encode_loosely(given, decimals)
+        except ValidationError:
+            pass  # of a class that could not be read: written as what it holds
+    return encode_object(given, what="data", decimals=decimals)
 
 
 def call_of_write(sql: Statements, write: Write, index: int, expected: int | None) -> Statement:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
 import msgspec
 
 from ._codecs import GivenCodec, codec_of, decoded, named
+from ._eventide import findings_of_classes, findings_of_message
 from ._misfits import unfit
 from ._registered import Registered, aliases_of, refuse_change
 from ._upcasting import Upcaster, Upcasters
@@ -208,6 +209,24 @@ class MessageRegistry(Choosing):
             raise ValidationError(
                 f"the registry cannot read every version: {'; '.join(problems)}. Nothing was sent."
             )
+
+    def check_eventide(self, *messages: NewMessage | Message[Any]) -> list[str]:
+        """Tell what would stop, or be lost in, a Ruby service that shares the store.
+
+        Looked at are the type names and keys of all registered classes, and what is given. For a
+        test of your own: ``assert registry.check_eventide() == []``. The page "Sharing a store with
+        Ruby" has what cannot be seen here.
+
+        Args:
+            messages: messages to be written, or read ones, whose data and metadata are looked at.
+
+        Returns:
+            A sentence for each finding, with what to do.
+        """
+        found = findings_of_classes(self._by_class.values())
+        for index, message in enumerate(messages):
+            found += findings_of_message(message, index)
+        return found
 
     def type_of(self, message: DataInstance | type[Any]) -> str:
         """Give the message type of a registered class, or of an instance of one.

@@ -1,0 +1,88 @@
+"""What the fields of a class say of their JSON: floats, and times as Ruby writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_RUBY_TIME: Final = re.compile(
+    r'"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) (?:(UTC)|([+-]\d\d):?(\d\d))"(?!\s*:)'
+)
+"""A text as Ruby's Time#to_s gives it, which is no key."""
+
+_MOST: Final = 200
+"""Texts of that form that are tried one by one."""
+
+
+def has_floats(cls: type[Any]) -> bool:
+    """Whether a field of a class is one of floats, at any depth."""
+    try:
+        return any(isinstance(each, inspect.FloatType) for each in types_in(inspect.type_info(cls)))
+    except (TypeError, NameError, AttributeError):
+        return False
+
+
+def types_in(info: Any) -> Iterator[inspect.Type]:
+    """All types that are in one, itself first, each once."""
+    seen: set[int] = set()
+    kept: list[Any] = [info]  # what is made here must not give its id to another
+    for each in kept:
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, inspect.Type):
+            yield each
+        kept.extend(_inside(each))
+
+
+def _inside(info: Any) -> Iterator[Any]:
+    if isinstance(info, inspect.Field):
+        yield info.type
+    elif isinstance(info, inspect.Type):
+        for name in info.__struct_fields__:
+            value: Any = getattr(info, name)
+            if isinstance(value, inspect.Type | inspect.Field):
+                yield value
+            elif value.__class__ is tuple:
+                for one in value:
+                    if isinstance(one, inspect.Type | inspect.Field):
+                        yield one
+
+
+def decode_with_ruby_times(text: str, decode: Callable[[str], Any]) -> Any:
+    """Decode a text that did not fit, with times as Ruby writes them taken for times.
+
+    Such a text stays as it is where it fits a field of texts.
+
+    Raises:
+        Exception: it does not fit like this, either.
+    """
+    found = list(_RUBY_TIME.finditer(text))
+    if not found or len(found) > _MOST:
+        return decode(text)
+    changed = {match.start() for match in found}
+    value = decode(_with_times(text, found, changed))
+    for match in found:
+        try:
+            value = decode(_with_times(text, found, changed - {match.start()}))
+        except Exception:
+            continue
+        changed.discard(match.start())
+    return value
+
+
+def _with_times(text: str, found: list[re.Match[str]], changed: set[int]) -> str:
+    parts: list[str] = []
+    end = 0
+    for match in found:
+        if match.start() in changed:
+            day, time, utc, hours, minutes = match.groups()
+            zone = "Z" if utc else f"{hours}:{minutes}"
+            parts += [text[end : match.start()], f'"{day}T{time}{zone}"']
+            end = match.end()
+    return "".join([*parts, text[end:]])
