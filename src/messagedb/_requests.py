@@ -10,6 +10,7 @@ import msgspec
 from . import _arguments as arguments
 from ._codecs import codec_of
 from ._json import encode_object
+from ._jsonb_size import check_size
 from ._sql import Statement, Statements, with_condition
 from .errors import ValidationError
 from .messages import Message, NewMessage
@@ -233,10 +234,6 @@ def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessa
     raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
 
 
-# A message of the protocol between client and server is smaller than 1 GB.
-_LARGEST_TEXT = 1_000_000_000
-
-
 def _encode(
     message: NewMessage, decimals: bool, registry: MessageRegistry, index: int | None = None
 ) -> EncodedMessage:
@@ -253,10 +250,8 @@ def _encode(
             metadata = encode_metadata(message.metadata, decimals=decimals)
         if kind is not None:
             metadata = kind.metadata(message, metadata)
-        if len(data or "") + len(metadata or "") > _LARGEST_TEXT:
-            raise ValidationError(
-                "data and metadata are larger than PostgreSQL takes: 255 MB each. Nothing was sent."
-            )
+        check_size(data, "data")
+        check_size(metadata, "metadata")
     except ValidationError as error:
         if index is None:
             raise

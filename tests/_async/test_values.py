@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from messagedb import (
     WrongExpectedVersionError,
 )
 from messagedb import _batches as batches
+from messagedb._jsonb_size import least_size
 from tests.support import json_values
 
 # The workers of a pool, which are threads in one of the halves, draw random delays at any time.
@@ -287,3 +289,22 @@ async def filled(client: AsyncClient) -> str:
         await client.write_message(category, NewMessage("NoId"))
         _filled.append(category)
     return _filled[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": None, "b": True, "c": [False] * 50},
+        {"text": "é𝄞\\\n\u0001" * 20, "": ""},
+        {"numbers": [0, 1, -7, 10**30, 1.5, 1e-7], "nested": [[[]], {"k": {"k": {}}}]},
+        {f"key {number}": [number] * number for number in range(20)},
+    ],
+)
+async def test_the_size_that_is_counted_is_never_more_than_the_servers(
+    conn: AsyncConnection[Any], value: Any
+) -> None:
+    text = msgspec.json.encode(value).decode()
+    cursor = await conn.execute("select pg_column_size(%s::jsonb)", [text])
+    rows = await cursor.fetchall()
+    assert least_size(text, 10**9) <= rows[0][0]
