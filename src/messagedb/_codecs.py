@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ._fields import decode_with_ruby_times, has_floats
-from ._json import decode_object, encode_object
+from ._json import decode_object, encode_object, is_text_of
 from ._misfits import misfit, unfit
 from .errors import ValidationError
 
@@ -146,7 +146,9 @@ class FieldsCodec(Codec):
 
     def settled(self, read: Any, text: str, decimals: bool) -> str:
         # An integer in a field of floats was read as a float, and is stored as one.
-        return self.encode(read, decimals) if self._is_of_floats() else text
+        if not self._is_of_floats() or is_text_of(read, text):
+            return text
+        return self.encode(read, decimals)
 
     def encode_loosely(self, instance: Any, decimals: bool) -> str:
         """The JSON of an instance that need not fit its class, nor be read as one."""
@@ -155,7 +157,7 @@ class FieldsCodec(Codec):
             return text
         try:
             read = self.decode(text, decimals)
-            return self.encode(read, decimals) if read == instance else text
+            return self.settled(read, text, decimals) if read == instance else text
         except Exception:
             return text
 

@@ -52,6 +52,14 @@ def encode_object(value: Any, *, what: str, decimals: bool = False) -> str | Non
     return _finish(text, what)
 
 
+def is_text_of(value: Any, text: str) -> bool:
+    """Whether a text is just what a value is encoded as; False also where it cannot be told."""
+    try:
+        return bool(_encode(value).decode() == text)
+    except _ENCODING_ERRORS:
+        return False
+
+
 def decode_object(text: str, *, decimals: bool = False) -> Any:
     """Return the value of a JSON text, in dicts, lists, texts, integers, floats, booleans and None.
 
