@@ -60,7 +60,7 @@ class AsyncLifetime(AsyncOperations):
         """Name the server, never a password."""
         state = "closed" if self._closed else "open" if self._source else "not opened"
         if self._borrowed is not None:
-            place = f"pool {self._borrowed.name!r}"
+            place = f"pool {getattr(self._borrowed, 'name', None)!r}"
         else:
             place = shown(self._settings.conninfo)
         return f"<{type(self).__name__} {place} ({state})>"

@@ -45,3 +45,11 @@ def test_a_refused_address_is_in_no_frame_of_the_library() -> None:
     frames = [entry.frame for entry in caught.traceback[1:]]
     assert len(frames) > 1
     assert all(SECRET not in repr(dict(frame.f_locals)) for frame in frames)
+
+
+def test_a_client_that_was_refused_can_be_shown() -> None:
+    wrong: Any = object()
+    with pytest.raises(ValidationError, match="pool must be") as caught:
+        Client(pool=wrong)
+    shown = [repr(dict(entry.frame.f_locals)) for entry in caught.traceback[1:]]
+    assert any("<Client pool None (not opened)>" in each for each in shown)
