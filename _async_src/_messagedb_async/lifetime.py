@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg_pool import AsyncConnectionPool
 
-from messagedb._concurrency_async import Lock, Places, at_exit, get_blocking, run_blocking
+from messagedb._concurrency_async import Lock, Places, at_exit, get_blocking, here, run_blocking
 from messagedb._conninfo import shown
 from messagedb._profile import Profile
 from messagedb._settings import Settings, check_settings
@@ -87,7 +87,8 @@ class AsyncLifetime(AsyncOperations):
                 was sent.
             IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
                 names the cure.
-            ValidationError: the registry lacks upcasters: see its ``check``. Nothing was sent.
+            ValidationError: the registry lacks upcasters: see its ``check``; or the client cannot
+                be used from here, and the text says why. Nothing was sent.
         """
         await self._opened()
 
@@ -126,6 +127,7 @@ class AsyncLifetime(AsyncOperations):
         source = self._source
         if source is not None:
             return source
+        here()
         async with self._opening:
             if self._closed:
                 closed = StoreUnavailableError(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from ._signals import taken
+from .errors import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -74,8 +75,27 @@ async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -
 
 
 def here() -> object:
-    """What a client may be used from: the event loop that runs."""
-    return asyncio.get_running_loop()
+    """What a client may be used from: the event loop that runs.
+
+    Raises:
+        ValidationError: none of asyncio's does, or one that psycopg cannot use. Nothing was sent.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise ValidationError(
+            "no event loop of asyncio runs here, and the async half works on asyncio only: not "
+            "under trio, for one. Nothing was sent. Run it with asyncio.run(), or use the client "
+            "that is not async, in a thread."
+        ) from None
+    kind = type(loop)
+    if getattr(kind, "add_reader", None) in (None, asyncio.AbstractEventLoop.add_reader):
+        raise ValidationError(
+            f"psycopg cannot use the event loop that runs here, asyncio's {kind.__name__}: it does "
+            "not watch sockets (add_reader). Nothing was sent. On Windows run your program with "
+            "asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)."
+        )
+    return loop
 
 
 async def checkpoint() -> None:

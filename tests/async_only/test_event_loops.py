@@ -6,12 +6,21 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from messagedb import AsyncClient, ValidationError, embedded
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncTransaction,
+    NewMessage,
+    ValidationError,
+    embedded,
+)
 
 UNCLOSED = """
 import asyncio, sys
@@ -46,6 +55,62 @@ def test_a_client_belongs_to_the_loop_that_opened_it(store_url: str) -> None:
         assert runner.run(version()) == -1
         with asyncio.Runner() as other, pytest.raises(ValidationError, match="another event loop"):
             other.run(version())
+        runner.run(client.close())
+
+
+class ProactorEventLoop(asyncio.SelectorEventLoop):
+    """A loop that watches no sockets for others, as that of Windows."""
+
+    add_reader = asyncio.AbstractEventLoop.add_reader
+    remove_reader = asyncio.AbstractEventLoop.remove_reader
+
+
+async def use(client: AsyncClient) -> None:
+    """Use a client in each way, and see that it is refused at once."""
+
+    async def work(tx: AsyncTransaction) -> None:
+        await tx.message_store_version()
+
+    calls: list[Callable[[], Coroutine[Any, Any, object]]] = [
+        client.open,
+        lambda: client.write_message("a-1", NewMessage("Tested")),
+        lambda: client.stream_version("a-1"),
+        lambda: client.run_transaction(work),
+        AsyncConsumer(client, "a").run,
+        client.connect,
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError, match="Nothing was sent"):
+            await call()
+    async for _ in refused_iterator(client):
+        pass
+
+
+async def refused_iterator(client: AsyncClient) -> AsyncIterator[object]:
+    """Give nothing, and see that an iterator is refused."""
+    with pytest.raises(ValidationError, match="Nothing was sent"):
+        async for message in client.subscribe("a"):
+            yield message
+
+
+def test_a_loop_that_psycopg_cannot_use_is_refused_at_once(store_url: str) -> None:
+    client = AsyncClient(store_url)
+    with asyncio.Runner(loop_factory=ProactorEventLoop) as runner:
+        with pytest.raises(ValidationError, match="ProactorEventLoop"):
+            runner.run(client.open())
+        runner.run(use(client))
+        runner.run(client.close())
+
+
+def test_without_a_loop_of_asyncios_a_client_is_refused_at_once(store_url: str) -> None:
+    client = AsyncClient(store_url)
+    with pytest.raises(ValidationError, match="trio"):
+        # Driven by hand, as another library's loop would.
+        client.stream_version("a-1").send(None)
+    with asyncio.Runner() as runner:
+        assert runner.run(client.stream_version("a-1")) == -1
+        with pytest.raises(ValidationError, match="trio"):
+            client.stream_version("a-1").send(None)
         runner.run(client.close())
 
 

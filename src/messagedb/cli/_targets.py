@@ -8,9 +8,9 @@ import inspect
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from messagedb import (
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Until: TypeAlias = Literal["caught_up"] | None
 Rows: TypeAlias = list[dict[str, Any]]
+
+R = TypeVar("R")
 
 _SYNC = (Consumer, AllConsumer)
 _ASYNC = (AsyncConsumer, AsyncAllConsumer)
@@ -163,7 +165,7 @@ class _AsyncRunning(Running):
             async with self._made() as consumers:
                 await run_all_async(*consumers, until=until, stop_timeout=stop_timeout)
 
-        asyncio.run(main())
+        _run_loop(main)
 
     def replay(self, ids: list[UUID] | None) -> Rows:
         async def main() -> Rows:
@@ -174,7 +176,7 @@ class _AsyncRunning(Running):
                     for each, some in zip(consumers, chosen, strict=True)
                 ]
 
-        return asyncio.run(main())
+        return _run_loop(main)
 
     @asynccontextmanager
     async def _made(self) -> AsyncGenerator[list[Any]]:
@@ -205,3 +207,10 @@ def _chosen(parked: list[list[ParkedMessage]], ids: list[UUID] | None) -> list[l
 
 def _counted(consumer: Any, count: int) -> dict[str, Any]:
     return {"consumer": consumer.status().name, "replayed": count}
+
+
+def _run_loop(function: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    """Run a coroutine function in an event loop of its own, one that psycopg can use."""
+    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(function())
