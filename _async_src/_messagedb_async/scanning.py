@@ -10,7 +10,6 @@ from messagedb import _scan_requests as scans
 from messagedb import hooks
 from messagedb._scans import Scan
 from messagedb._sql_scans import scan_statements
-from messagedb.consumers.trail import Mark
 
 from .operations import AsyncOperations
 
@@ -195,45 +194,6 @@ class AsyncScans(AsyncOperations):
         if categories is None:
             scans.check_readable(readable, "the lag of the whole store")
         return look.lag(await self._read(look.read), readable)
-
-    async def look_back(self, position: int, category: str | None = None) -> Mark | None:
-        """Give the last message up to a global position: the mark by which the store is known.
-
-        Args:
-            position: the global position.
-            category: the category of the message that is just there. A role that may not read the
-                table of messages is told of no other.
-        """
-        sql = self._scan_sql()
-        if (await self._server_facts()).table_readable:
-            read = scans.message_before(sql, position)
-        elif category is not None:
-            read = scans.message_at(sql, category, position)
-        else:
-            return None
-        (rows,), history = await self._read_in_history(read)
-        return Mark(rows[0][1], rows[0][0], history) if rows and rows[0][1] <= position else None
-
-    async def messages_of_ids(self, ids: Iterable[str]) -> list[tuple[str, int]]:
-        """Give the ids and global positions of those of the messages that are there.
-
-        Nothing where the role may not read the table of messages.
-        """
-        if not (await self._server_facts()).table_readable:
-            return []
-        rows = await self._read(scans.messages_by_id(self._scan_sql(), ids))
-        return [(id, position) for id, position in rows]
-
-    async def last_positions(self) -> tuple[int | None, int | None]:
-        """Give the last global position that there is, and the last that was given to a message.
-
-        They differ where the newest messages were erased. 0 stands for none; None where the role
-        may not read the table of messages, or its sequence.
-        """
-        if not (await self._server_facts()).table_readable:
-            return None, None
-        head, given = (await self._read(scans.last_positions(self._scan_sql())))[0]
-        return head or 0, None if given is None else max(given, head or 0)
 
     async def _scanned(
         self, scan: scans.PageScan[S], look_at: int | None, category: str | None

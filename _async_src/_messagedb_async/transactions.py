@@ -9,10 +9,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from messagedb import _outcomes as outcomes
-from messagedb import _scan_requests as scans
 from messagedb import _transactions as transactions
 from messagedb._postgres_errors import NOTHING_READ, NOTHING_WRITTEN, TRANSACTION_ABORTED
-from messagedb._sql_scans import scan_statements
 from messagedb._transactions import COMMITTED
 from messagedb.errors import TransactionAbortedError
 
@@ -85,22 +83,6 @@ class AsyncTransaction(AsyncOperations):
     @property
     def _sees_a_snapshot(self) -> bool:
         return transactions.sees_a_snapshot(self._state.options.isolation)
-
-    @property
-    def history_number(self) -> int:
-        """The number that the client has given to the server's history; another one if unknown."""
-        return self._state.history_number
-
-    async def id_at(self, position: int, category: str | None) -> str | None:
-        """Give the id of the message at a global position; None where there is none.
-
-        Args:
-            position: the global position.
-            category: the message's category, for a role that may not read the table of messages.
-        """
-        schema = self._profile.settings.schema
-        rows = await self._read(scans.message_at(scan_statements(schema), category, position))
-        return scans.found_id(rows, position)
 
     async def commit(self) -> None:
         """Commit the transaction, and give its connection back.

@@ -64,7 +64,11 @@ async def test_a_consumer_that_handled_what_is_lost_says_so_and_stops(
     lagging: Cluster, category: str, kind: str
 ) -> None:
     async with AsyncClient(lagging.url(), max_size=4, command_timeout=5.0) as client:
-        options = {"identifier": "a", "position_update_interval": 10_000, **KINDS[kind]}
+        options: dict[str, Any] = {
+            "identifier": "a",
+            "position_update_interval": 10_000,
+            **KINDS[kind],
+        }
         consumer = AsyncConsumer(client, category, **options)
         seen = noting(consumer)
         await client.write_messages(f"{category}-1", new_messages(0, 20))
@@ -93,7 +97,7 @@ async def test_a_consumer_that_is_to_continue_handles_all_that_the_store_has(
     lagging: Cluster, category: str, kind: str
 ) -> None:
     async with AsyncClient(lagging.url(), max_size=4, command_timeout=5.0) as client:
-        options = {"identifier": "a", "position_update_interval": 10, **KINDS[kind]}
+        options: dict[str, Any] = {"identifier": "a", "position_update_interval": 10, **KINDS[kind]}
         consumer = AsyncConsumer(client, category, on_lost_history="continue", **options)
         seen = noting(consumer)
         await client.write_messages(f"{category}-1", new_messages(0, 20))

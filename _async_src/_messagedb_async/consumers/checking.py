@@ -8,6 +8,8 @@ from messagedb.consumers.positions import StoredPosition
 from messagedb.consumers.trail import Mark, Trail, last_common, lost_history
 from messagedb.errors import LostHistoryError
 
+from .marks import find_by_id, history_of, last_positions, look_at, look_back
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -96,7 +98,7 @@ async def lost(
         found_id: the message that is there now.
         remembered: ids that were looked at, with their positions.
     """
-    common = last_common(remembered, await client.messages_of_ids(remembered))
+    common = last_common(remembered, await find_by_id(client, remembered))
     return lost_history(name, mark, found_id, common, await client.store_head())
 
 
@@ -115,10 +117,10 @@ async def check_stored(
     if stored is None or stored.position == 0:
         return None
     profile = client._profile  # pyright: ignore[reportPrivateUsage]
-    mark = await client.look_back(stored.mark_position, category)
+    mark = await look_back(client, stored.mark_position, category)
     history = mark.history if mark is not None else profile.histories.latest
     is_same = stored.history is not None and stored.history == profile.histories.text_of(history)
-    head, given = await client.last_positions()
+    head, given = await last_positions(client)
     last = head if given is None and not is_same and stored.message_id is None else given
     if last is not None and stored.position > last:
         raise LostHistoryError(name, stored.position, None, None, None, head)
@@ -141,9 +143,9 @@ async def check_message(
     Raises:
         LostHistoryError: it is not.
     """
-    if transaction.history_number == mark.history:
+    if history_of(transaction) == mark.history:
         return
-    found = await transaction.id_at(mark.position, category)
+    found = await look_at(transaction, mark.position, category)
     if found != mark.id:
         head = None
         trail.lost = lost_history(name, mark, found, None, head)

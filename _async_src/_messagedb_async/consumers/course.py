@@ -22,6 +22,7 @@ from .handling import AsyncHandling
 from .lease import AsyncLease, keep, take
 from .listening import AsyncListener
 from .loop import AsyncLoop
+from .marks import look_back
 from .measuring import keep_measuring, measure
 from .positions import AsyncStreamPositions, AsyncTablePositions
 from .run import log
@@ -217,7 +218,7 @@ class Course:
             raise run.trail.lost
         if mark is None or mark.history == histories.latest:
             return
-        there = await client.look_back(mark.position, self._settings.category)
+        there = await look_back(client, mark.position, self._settings.category)
         found = there.id if there is not None and there.position == mark.position else None
         if found != mark.id:
             run.trail.lost = await lost(client, run.name, mark, found, run.trail.marks())
@@ -275,7 +276,7 @@ class Course:
                 position,
             )
         if start != "stored":
-            run.trail.begin_at(await self._client.look_back(position, settings.category))
+            run.trail.begin_at(await look_back(self._client, position, settings.category))
         run.reach(position)
         return True
 

@@ -8,6 +8,7 @@ from messagedb.consumers.decisions import is_passing
 from messagedb.consumers.texts import text_of
 from messagedb.errors import LostHistoryError, MessageDBError
 
+from .marks import last_positions
 from .run import log
 from .upkeep import if_free
 
@@ -51,7 +52,7 @@ async def check_given(run: AsyncRun, client: AsyncClient) -> None:
     Where the newest messages were only erased, the sequence is where it was.
     """
     position = run.position
-    head, given = await client.last_positions()
+    head, given = await last_positions(client)
     if position is not None and given is not None and given < position:
         run.trail.lost = LostHistoryError(run.name, position, None, None, None, head)
         run.wake.set()

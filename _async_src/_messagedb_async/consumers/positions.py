@@ -32,6 +32,7 @@ from messagedb.expected_version import NO_STREAM
 from messagedb.messages import NewMessage
 
 from ..connection import AsyncStoreCursor, execute
+from .marks import history_of
 
 # So many records are looked at for a position that the store still has.
 _EARLIER = 1000
@@ -293,7 +294,7 @@ class AsyncTablePositions:
             there, _, resized_to = found[0][:3] if found else (None, None, None)
             if resized_to is not None:
                 raise resized(self.name, resized_to)
-            if transaction.history_number != self._history and (there or 0) < (self.stored or 0):
+            if history_of(transaction) != self._history and (there or 0) < (self.stored or 0):
                 raise save_is_gone(self.name, self.stored, there)
             raise conflict(self.name, self.stored, there)
         return ticket

@@ -12,6 +12,7 @@ from messagedb.errors import IncompatibleServerError, ValidationError
 
 from .course import positions_of
 from .lease import AsyncLease
+from .marks import look_back
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -63,7 +64,7 @@ class AsyncResetting(ABC):
                 raise runs_elsewhere(self._settings.position_name)
             positions = positions_of(self._client, self._settings)
             await positions.load()
-            mark = await self._client.look_back(position, self._settings.category)
+            mark = await look_back(self._client, position, self._settings.category)
             if positions.stored != position:
                 await positions.save(position, mark)
         finally:

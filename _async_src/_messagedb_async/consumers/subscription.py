@@ -14,6 +14,7 @@ from messagedb.consumers.trail import Trail
 from messagedb.errors import LostHistoryError, MessageDBError
 
 from .checking import AsyncCheckedFeed
+from .marks import look_back
 from .run import log
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def subscription(
         begin = monotonic()
         try:
             if begins:
-                trail.begin_at(await client.look_back(position, name) if position else None)
+                trail.begin_at(await look_back(client, position, name) if position else None)
                 begins = False
             scan = await checked.read(position + 1)
         except LostHistoryError as error:
