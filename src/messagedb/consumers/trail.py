@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .._scans import Scan
 
 _PAGES: Final = 8
-"""So many pages are remembered: more than may be handled without a save."""
+_MARKS: Final = 2000
+"""So many pages and so many messages are remembered, at the least: more than may be handled without
+a save. A consumer that has caught up reads pages of a message or two."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -39,6 +41,11 @@ class _Page(msgspec.Struct, frozen=True):
     last: Mark | None
     history: int
 
+    @property
+    def count(self) -> int:
+        """How many messages it remembers: one, at the least, that was the last."""
+        return max(len(self.ids), 1)
+
 
 class Trail:
     """The marks of the pages that were read lately, one after the other.
@@ -51,14 +58,16 @@ class Trail:
     def __init__(self) -> None:
         self.mark: Mark | None = None
         self.lost: LostHistoryError | None = None
-        self._pages: deque[_Page] = deque(maxlen=_PAGES)
+        self._pages: deque[_Page] = deque()
+        self._marks = 0
 
     def begin_at(self, mark: Mark | None) -> None:
         """Forget everything, and begin behind a message."""
         self.mark, self.lost = mark, None
         self._pages.clear()
+        self._marks = 0
         if mark is not None:
-            self._pages.append(_Page([], [], mark, mark.history))
+            self._remember(_Page([], [], mark, mark.history))
 
     def note(self, scan: Scan) -> None:
         """Take note of a page that was read in the same store as those before."""
@@ -72,8 +81,15 @@ class Trail:
                 self.mark = msgspec.structs.replace(self.mark, history=scan.history)
             return
         positions = [message.global_position for message in scan.messages]
-        self._pages.append(_Page(positions, scan.ids, last, scan.history))
+        self._remember(_Page(positions, scan.ids, last, scan.history))
         self.mark = last
+
+    def _remember(self, page: _Page) -> None:
+        """Remember a page, and forget the oldest ones."""
+        self._pages.append(page)
+        self._marks += page.count
+        while len(self._pages) > _PAGES and self._marks - self._pages[0].count >= _MARKS:
+            self._marks -= self._pages.popleft().count
 
     def mark_of(self, position: int) -> Mark | None:
         """Give the last message that was looked at up to a position, None where it is not known."""

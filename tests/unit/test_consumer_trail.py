@@ -1,0 +1,48 @@
+"""What a consumer remembers of the pages that it has looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from messagedb import Message
+from messagedb._scans import Scan
+from messagedb.consumers.trail import Mark, Trail, last_common
+
+
+def page(first: int, count: int, history: int = 1) -> Scan:
+    """Give a page of so many messages, whose ids are their positions."""
+    positions = range(first, first + count)
+    messages = [Message.make("a-1", "Tested", position=n, global_position=n) for n in positions]
+    ids = [str(n) for n in positions]
+    return Scan(messages, positions[-1], count, False, ids[-1], ids, history)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_as_many_messages_are_known_whatever_the_pages_hold(size: int) -> None:
+    trail = Trail()
+    for first in range(1, 12_000, size):
+        trail.note(page(first, size))
+    last = trail.mark
+    assert last is not None
+    for behind in (0, 1, 500, 1990):
+        at = last.position - behind
+        assert trail.mark_of(at) == Mark(at, str(at), 1)
+    assert len(trail.marks()) <= max(2000 + size, 9 * size)
+    assert trail.mark_of(1) is None
+
+
+def test_beginning_anew_forgets_all(category: str) -> None:
+    trail = Trail()
+    trail.note(page(1, 10))
+    mark = Mark(4, category, 2)
+    trail.begin_at(mark)
+    assert trail.marks() == {category: 4}
+    assert trail.mark_of(5) == mark
+    assert trail.mark_of(3) is None
+
+
+def test_the_last_message_that_is_as_it_was() -> None:
+    trail = Trail()
+    trail.note(page(1, 10))
+    assert last_common(trail.marks(), [("3", 3), ("5", 5), ("7", 70)]) == 5
+    assert last_common(trail.marks(), []) is None
