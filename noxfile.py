@@ -158,6 +158,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def failover(session: nox.Session) -> None:
+    """Fail over under load and print what was lost; ``nox -s failover -- --short`` tries less."""
+    install(session, "test")
+    session.run("python", "-u", "-m", "failover", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""
     install(session, "docs")

@@ -1,0 +1,3 @@
+"""Failovers under load, and what they lose."""
+
+from __future__ import annotations

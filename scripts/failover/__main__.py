@@ -1,0 +1,129 @@
+"""Fail over again and again under load, and print what was lost: ``nox -s failover``.
+
+    python -m failover             all of it, some minutes
+    python -m failover --short     a minute or two
+
+Exits with 1 where something was lost, doubled or told wrongly, or too little was tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import make_sync
+
+make_sync.make_all()
+
+from tests._async import failover_load as tasks  # noqa: E402
+from tests._sync import failover_load as threads  # noqa: E402
+from tests.support.replication import Cluster, Template  # noqa: E402
+from tests.support.replication.figures import Figures  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is tried."""
+
+    rounds_of_one: int
+    rounds_of_many: int
+    failovers: int
+    seconds_away: float
+    doubts: int
+
+
+LONG = Amounts(rounds_of_one=6, rounds_of_many=4, failovers=5, seconds_away=60.0, doubts=100)
+SHORT = Amounts(rounds_of_one=1, rounds_of_many=2, failovers=1, seconds_away=5.0, doubts=100)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the run, on servers of its own."""
+
+    name: str
+    synchronous: bool
+    run: Callable[[Cluster, str], Figures]
+
+
+def parts(amounts: Amounts) -> Iterator[Part]:
+    """Give all parts: each in both halves, those with a choice with both kinds of replication."""
+
+    def doubts(size: int, rounds: int, half: str) -> Callable[[Cluster, str], Figures]:
+        if half == "async":
+            return lambda cluster, name: asyncio.run(tasks.doubts(cluster, name, size, rounds))
+        return lambda cluster, name: threads.doubts(cluster, name, size, rounds)
+
+    def load(half: str) -> Callable[[Cluster, str], Figures]:
+        if half == "async":
+            return lambda cluster, name: asyncio.run(tasks.load(cluster, name, amounts.failovers))
+        return lambda cluster, name: threads.load(cluster, name, amounts.failovers)
+
+    def away(half: str) -> Callable[[Cluster, str], Figures]:
+        if half == "async":
+            return lambda cluster, name: asyncio.run(
+                tasks.away(cluster, name, amounts.seconds_away)
+            )
+        return lambda cluster, name: threads.away(cluster, name, amounts.seconds_away)
+
+    for half in ("async", "sync"):
+        for kind, synchronous in (("synchronous", True), ("asynchronous", False)):
+            where = f"{half} client, {kind} replication"
+            for size, rounds in ((1, amounts.rounds_of_one), (16, amounts.rounds_of_many)):
+                yield Part(
+                    f"COMMITs in doubt, pool of {size}, {where}",
+                    synchronous,
+                    doubts(size, rounds, half),
+                )
+            yield Part(f"writers and consumers, {where}", synchronous, load(half))
+        yield Part(
+            f"standby away for {amounts.seconds_away:.0f} s, {half} client", True, away(half)
+        )
+
+
+def main() -> int:
+    """Run all parts, and give the exit status."""
+    parser = argparse.ArgumentParser(prog="failover", description="Fail over under load.")
+    parser.add_argument("--short", action="store_true", help="try less")
+    amounts = SHORT if parser.parse_args().short else LONG
+    begun = time.monotonic()
+    total, failed = Figures(), []
+    template = Template()
+    print(f"servers: {template.programs}")
+    try:
+        for number, part in enumerate(parts(amounts)):
+            since = time.monotonic()
+            cluster = Cluster(template, synchronous=part.synchronous)
+            try:
+                figures = part.run(cluster, f"part{number}x")
+            except Exception as error:
+                failed.append(f"{part.name}: {type(error).__name__}: {error}")
+                print(f"failed: {failed[-1]}")
+                continue
+            finally:
+                cluster.close()
+            total.add(figures)
+            seconds = time.monotonic() - since
+            print(
+                f"{seconds:6.1f} s  {part.name}: {figures.failovers} failovers, "
+                f"{figures.acknowledged} acknowledged, {figures.in_doubt} in doubt"
+            )
+            for problem in figures.problems(doubts=0, waiting=figures.most_waiting):
+                if problem.startswith("not zero"):
+                    print(f"          {problem}")
+    finally:
+        template.close()
+    print()
+    print("\n".join(total.lines()))
+    print(f"{time.monotonic() - begun:9.1f}  seconds")
+    failed += total.problems(doubts=amounts.doubts, waiting=4)
+    for problem in failed:
+        print(f"FAILED: {problem}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
