@@ -33,7 +33,7 @@ class Scan(msgspec.Struct, frozen=True):
     count: int
     is_full: bool
     last_id: str | None = None
-    ids: list[str] = msgspec.field(default_factory=list)
+    ids: list[str] = msgspec.field(default_factory=list[str])
     history: int = 0
     found_id: str | None = None
 

@@ -346,4 +346,4 @@ def positions_of(client: AsyncClient, settings: ConsumerSettings) -> AsyncPositi
     if isinstance(settings.position_store, StreamPositionStore):
         return AsyncStreamPositions(client, name)
     schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
-    return AsyncTablePositions(client, name, schema)
+    return AsyncTablePositions(client, name, schema, settings.category)

@@ -23,6 +23,7 @@ from messagedb.consumers.positions import (
     stored_in,
 )
 from messagedb.consumers.stores import RECORDED
+from messagedb.consumers.trail import lost_history
 from messagedb.errors import (
     IncompatibleServerError,
     OutcomeUnknownError,
@@ -32,7 +33,7 @@ from messagedb.expected_version import NO_STREAM
 from messagedb.messages import NewMessage
 
 from ..connection import AsyncStoreCursor, execute
-from .marks import history_of
+from .marks import history_of, look_at
 
 # So many records are looked at for a position that the store still has.
 _EARLIER = 1000
@@ -233,13 +234,16 @@ class AsyncStreamPositions:
 class AsyncTablePositions:
     """Positions in a row of the table: updated where the last save is still what is there."""
 
-    def __init__(self, client: AsyncClient, name: str, schema: str) -> None:
+    def __init__(
+        self, client: AsyncClient, name: str, schema: str, category: str | None = None
+    ) -> None:
         self.name = name
         self.stored: int | None = None
         self.record: StoredPosition | None = None
         self.doubted: Ticket | None = None
         self._client = client
         self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        self._category = category
         self._history = 0
         self._schema = schema
         # What the row may say of its last save: that one, or others of ours that were lost since.
@@ -269,6 +273,12 @@ class AsyncTablePositions:
         ticket: Ticket | None = None
         try:
             async with self._client.transaction() as transaction:
+                # The row holds one position only: one of messages that are gone must not replace
+                # that which the store still has.
+                if mark is not None and history_of(transaction) != mark.history:
+                    found = await look_at(transaction, mark.position, self._category)
+                    if found != mark.id:
+                        raise lost_history(self.name, mark, found, None, None)
                 ticket = await self.save_in(transaction, position, mark)
         except OutcomeUnknownError:
             if ticket is not None:
