@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environment import outside_environment
+
 ROOT = Path(__file__).parents[1]
 APPLICATIONS = sorted(path.name for path in ROOT.glob("examples/*_app"))
 
@@ -24,7 +26,7 @@ def test_its_own_tests_pass(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--rootdir=.", str(ROOT / "examples" / name)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**outside_environment(), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=120,

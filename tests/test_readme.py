@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environment import outside_environment
+
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.S | re.M)
 FILES = {block.split("\n")[0].removeprefix("# "): block for block in BLOCKS if block[0] == "#"}
@@ -52,6 +54,7 @@ def test_the_web_application_passes_its_test(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-o", "asyncio_default_fixture_loop_scope=function"],
         cwd=tmp_path,
+        env=outside_environment(),
         capture_output=True,
         text=True,
         timeout=60,
