@@ -53,14 +53,6 @@ AsyncResult: TypeAlias = "Awaitable[HandlerOutcome | None]"
 Result: TypeAlias = "HandlerOutcome | None"
 """What a handler of messages gives: an outcome or nothing."""
 
-AsyncNamedHandler: TypeAlias = (
-    "Callable[[Message[Any], T], AsyncResult] | Callable[[Message[Any]], AsyncResult]"
-)
-"""Handles messages by their types: a coroutine function of the message and perhaps the context."""
-
-NamedHandler: TypeAlias = "Callable[[Message[Any], T], Result] | Callable[[Message[Any]], Result]"
-"""Handles messages by their types: a function of the message and perhaps the context."""
-
 AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaitable[Any]]
 """Goes around each call of a handler: a coroutine function of the context and of the next one."""
 

@@ -26,19 +26,17 @@ from .watching import AsyncWatching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-    from typing import Self, TypeAlias
+    from typing import Self
 
     from messagedb._annotations import Names
-    from messagedb._types import AsyncNamedHandler, AsyncResult, MessageGiven
+    from messagedb._types import AsyncResult, MessageGiven
     from messagedb.consumers.settings import ConsumerSettings
     from messagedb.registry import MessageRegistry
 
     from ..client import AsyncClient
-    from .context import AsyncContext
+    from .context import AsyncContext, AsyncNamedHandler
 
-    OfNames: TypeAlias = AsyncNamedHandler[AsyncContext]
-
-F = TypeVar("F", bound="OfNames")
+F = TypeVar("F", bound="AsyncNamedHandler")
 M = TypeVar("M", bound="MessageGiven")
 R = TypeVar("R", bound="AsyncResult")
 

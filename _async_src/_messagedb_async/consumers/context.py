@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from messagedb._types import AsyncResult
 from messagedb.consumers.context import BaseContext
 from messagedb.errors import ValidationError
+from messagedb.messages import Message
 
 from ..operations import AsyncOperations
 from ..transactions import AsyncTransaction
@@ -31,3 +36,9 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
             "the consumer has no transaction: give it transactional=True, or begin one of your own "
             "with the client. Nothing was sent."
         )
+
+
+AsyncNamedHandler: TypeAlias = (
+    Callable[[Message[Any], AsyncContext], AsyncResult] | Callable[[Message[Any]], AsyncResult]
+)
+"""Handles messages by their types: a coroutine function of the message and perhaps the context."""
