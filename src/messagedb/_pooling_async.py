@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from psycopg_pool.pool_async import AddConnection, MaintenanceTask, ReturnConnection, WaitingClient
+from psycopg_pool import PoolTimeout
+from psycopg_pool.pool_async import AddConnection, MaintenanceTask, ReturnConnection
 
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
@@ -18,6 +19,53 @@ __all__ = [
     "task_queue",
     "worker_queue",
 ]
+
+
+class WaitingClient:
+    """A place in the queue of those who wait for a connection.
+
+    The pool's own waits with ``asyncio.wait_for``, which before Python 3.12 swallows a cancellation
+    that comes together with what it waits for.
+
+    Attributes:
+        conn: the connection that was given, if there is one.
+    """
+
+    def __init__(self) -> None:
+        self.conn: Any = None
+        self._outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def wait(self, timeout: float) -> Any:
+        """Wait for a connection.
+
+        Raises:
+            PoolTimeout: none came in time.
+            PoolClosed: the pool was closed.
+        """
+        late = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
+        timer = asyncio.get_running_loop().call_later(timeout, self._settle_with, late)
+        try:
+            return await self._outcome
+        finally:
+            timer.cancel()
+
+    async def set(self, conn: Any) -> bool:
+        """Give it a connection; tell whether it takes that."""
+        if self._outcome.done():
+            return False
+        self.conn = conn
+        self._outcome.set_result(conn)
+        return True
+
+    async def fail(self, error: Exception) -> bool:
+        """Tell it that there is none; tell whether it has waited for that."""
+        return self._settle_with(error)
+
+    def _settle_with(self, error: Exception) -> bool:
+        if self._outcome.done():
+            return False
+        self._outcome.set_exception(error)
+        return True
 
 
 def task_queue(queue: Any) -> Any:

@@ -57,11 +57,15 @@ def raising(make: Callable[[], BaseException]) -> Generator[list[BaseException]]
         signal.signal(signal.SIGALRM, before)
 
 
+def ignore(_arguments: object) -> None:
+    """Take what is raised where nobody can get it, and keep nothing of it."""
+
+
 def test_a_thousand_signals_at_random_moments_leave_the_pool_whole(
     store_url: str, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What comes in a finalizer nobody can get; it is not to be kept, either.
-    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    monkeypatch.setattr(sys, "unraisablehook", ignore)
     rng = random.Random(1)
     url = make_url(store_url, application_name=category)
     acknowledged: dict[str, int] = {}

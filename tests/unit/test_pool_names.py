@@ -59,10 +59,8 @@ def test_the_pool_has_them(kind: Any) -> None:
 
 @pytest.mark.parametrize("module", [sync_pool, async_pool])
 def test_its_tasks_are_there(module: Any) -> None:
-    for name in ("AddConnection", "MaintenanceTask", "ReturnConnection", "WaitingClient"):
+    for name in ("AddConnection", "MaintenanceTask", "ReturnConnection"):
         assert hasattr(module, name)
-    assert list(signature(module.WaitingClient.wait).parameters) == ["self", "timeout"]
-    assert list(signature(module.WaitingClient.set).parameters) == ["self", "conn"]
 
 
 def test_nothing_else_uses_them() -> None:
