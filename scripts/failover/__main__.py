@@ -19,7 +19,9 @@ import make_sync
 
 make_sync.make_all()
 
+from tests._async import failover_doubts as doubts_of_tasks  # noqa: E402
 from tests._async import failover_load as tasks  # noqa: E402
+from tests._sync import failover_doubts as doubts_of_threads  # noqa: E402
 from tests._sync import failover_load as threads  # noqa: E402
 from tests.support.replication import Cluster, Template  # noqa: E402
 from tests.support.replication.figures import Figures  # noqa: E402
@@ -54,8 +56,10 @@ def parts(amounts: Amounts) -> Iterator[Part]:
 
     def doubts(size: int, rounds: int, half: str) -> Callable[[Cluster, str], Figures]:
         if half == "async":
-            return lambda cluster, name: asyncio.run(tasks.doubts(cluster, name, size, rounds))
-        return lambda cluster, name: threads.doubts(cluster, name, size, rounds)
+            return lambda cluster, name: asyncio.run(
+                doubts_of_tasks.doubts(cluster, name, size, rounds)
+            )
+        return lambda cluster, name: doubts_of_threads.doubts(cluster, name, size, rounds)
 
     def load(half: str) -> Callable[[Cluster, str], Figures]:
         if half == "async":
