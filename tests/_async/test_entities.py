@@ -311,8 +311,10 @@ class Interrupted(AsyncClient):
 
     meanwhile: Any = None
 
-    async def _stream_page(self, *args: Any) -> tuple[list[Message[Any]], int]:
-        page = await super()._stream_page(*args)
+    async def _stream_page(
+        self, stream_name: str, position: int, batch_size: int
+    ) -> tuple[list[Message[Any]], int]:
+        page = await super()._stream_page(stream_name, position, batch_size)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ REFUSED = "by PL/Proxy, where each call is committed by itself"
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[ProxiedStore]:
+def store() -> Generator[ProxiedStore]:
     """Give a store that is spread over two databases."""
     try:
         store = ProxiedStore()

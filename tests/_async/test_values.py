@@ -291,16 +291,16 @@ async def filled(client: AsyncClient) -> str:
     return _filled[0]
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        {},
-        {"a": None, "b": True, "c": [False] * 50},
-        {"text": "é𝄞\\\n\u0001" * 20, "": ""},
-        {"numbers": [0, 1, -7, 10**30, 1.5, 1e-7], "nested": [[[]], {"k": {"k": {}}}]},
-        {f"key {number}": [number] * number for number in range(20)},
-    ],
-)
+VALUES: list[dict[str, Any]] = [
+    {},
+    {"a": None, "b": True, "c": [False] * 50},
+    {"text": "é𝄞\\\n\u0001" * 20, "": ""},
+    {"numbers": [0, 1, -7, 10**30, 1.5, 1e-7], "nested": [[[]], {"k": {"k": {}}}]},
+    {f"key {number}": [number] * number for number in range(20)},
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
 async def test_the_size_that_is_counted_is_never_more_than_the_servers(
     conn: AsyncConnection[Any], value: Any
 ) -> None:
