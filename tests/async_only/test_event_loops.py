@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import trio
 
 from messagedb import (
     AsyncClient,
@@ -112,6 +113,15 @@ def test_without_a_loop_of_asyncios_a_client_is_refused_at_once(store_url: str) 
         with pytest.raises(ValidationError, match="trio"):
             client.stream_version("a-1").send(None)
         runner.run(client.close())
+
+
+def test_under_trio_a_client_is_refused_at_once(store_url: str) -> None:
+    async def main() -> None:
+        client = AsyncClient(store_url)
+        with pytest.raises(ValidationError, match="trio"):
+            await client.write_message("a-1", NewMessage("Tested"))
+
+    trio.run(main)
 
 
 def test_closing_elsewhere_is_no_error(store_url: str) -> None:
