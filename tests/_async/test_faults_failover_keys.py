@@ -13,11 +13,11 @@ from tests.support.store import stored, terminate, waiting_for_locks
 
 
 async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
-    synchronous: Cluster, category: str
+    replicated: Cluster, category: str
 ) -> None:
-    link = synchronous.standby.link
+    link = replicated.standby.link
     assert link is not None
-    one, two = synchronous.url(application_name="one"), synchronous.url(application_name="two")
+    one, two = replicated.url(application_name="one"), replicated.url(application_name="two")
     async with AsyncClient(one, max_size=2) as first, AsyncClient(two, max_size=2) as second:
         accounts = AsyncEntityStore(first, category, decider=DECIDER)
         others = AsyncEntityStore(second, category, decider=DECIDER)
@@ -25,9 +25,9 @@ async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
         await others.get("1")
         link.refuse()
         call = Background(accounts.transact, "1", Withdraw(4), id="k")
-        await eventually(lambda: synchronous.waiting_commits("one") == 1)
+        await eventually(lambda: replicated.waiting_commits("one") == 1)
         # Whoever ends the wait leaves events that all can see, and that the standby has not.
-        admin = synchronous.primary.url("store")
+        admin = replicated.primary.url("store")
         with psycopg.connect(admin, autocommit=True) as conn:
             cursor = conn.execute("select pid from pg_stat_activity where wait_event = 'SyncRep'")
             waiting = [pid for (pid,) in cursor]
@@ -37,7 +37,7 @@ async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
 
         # For the standby, or for the first call, which is sent again and may wait for it already.
         def waits() -> bool:
-            return bool(synchronous.waiting_commits("two") or waiting_for_locks(admin, category))
+            return bool(replicated.waiting_commits("two") or waiting_for_locks(admin, category))
 
         await eventually(waits)
         assert not again.ended
@@ -45,6 +45,6 @@ async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
         done = await again.result()
         assert (done.is_repeated, done.events) == (True, (Withdrawn(2), Withdrawn(2)))
         await call.outcome()
-        new = synchronous.fail_over()
+        new = replicated.fail_over()
         assert len(stored(new.url("store"), f"{category}-1")) == 3
         assert await others.load("1") == Loaded(Account("", 0, 3), 2)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from examples.funds_transfer import components_async, components_sync
 from examples.funds_transfer.messages import registry
 from messagedb import AsyncClient, Client, run_all, run_all_async
+
+if TYPE_CHECKING:
+    from messagedb._requests import Write
 
 Component = Literal["account", "fundsTransfer"]
 
@@ -52,11 +55,11 @@ class DyingAsyncClient(AsyncClient):
 
     steps: Steps
 
-    async def write_message(self, *args: Any, **options: Any) -> int:
+    async def _write(self, write: Write) -> list[int]:
         self.steps.take()
-        position = await super().write_message(*args, **options)
+        positions = await super()._write(write)
         self.steps.take()
-        return position
+        return positions
 
 
 class DyingClient(Client):
@@ -64,11 +67,11 @@ class DyingClient(Client):
 
     steps: Steps
 
-    def write_message(self, *args: Any, **options: Any) -> int:
+    def _write(self, write: Write) -> list[int]:
         self.steps.take()
-        position = super().write_message(*args, **options)
+        positions = super()._write(write)
         self.steps.take()
-        return position
+        return positions
 
 
 async def run_async(order: Order) -> None:
