@@ -69,6 +69,9 @@ def test_its_tables(url: str) -> None:
         ("positions", "saved_by", "uuid", True, None),
         ("positions", "saved_at", "timestamp with time zone", True, "now()"),
         ("positions", "resized_to", "integer", False, None),
+        ("positions", "message_id", "uuid", False, None),
+        ("positions", "message_position", "bigint", False, None),
+        ("positions", "history", "text", False, None),
         ("schema_version", "version", "integer", True, None),
         ("schema_version", "installed_at", "timestamp with time zone", True, "now()"),
     ]
