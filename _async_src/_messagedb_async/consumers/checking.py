@@ -147,6 +147,5 @@ async def check_message(
         return
     found = await look_at(transaction, mark.position, category)
     if found != mark.id:
-        head = None
-        trail.lost = lost_history(name, mark, found, None, head)
+        trail.lost = lost_history(name, mark, found, None, None)
         raise trail.lost
