@@ -88,8 +88,8 @@ PACKAGE_NAMES = {
     "reserve_async": "reserve",
     "resize_group_async": "resize_group",
     "run_all_async": "run_all",
-    "_concurrency_async": "_concurrency_sync",
-    "_pooling_async": "_pooling_sync",
+    "backend_async": "backend_sync",
+    "pooling_async": "pooling_sync",
     # psycopg
     "AsyncConnection": "Connection",
     "AsyncConnectionPool": "ConnectionPool",

@@ -16,7 +16,7 @@ _CURES = {
     "anext": "list it in sync_names.py",
     "Awaitable": "put an alias pair into a shared module and list its names in sync_names.py",
     "Coroutine": "put an alias pair into a shared module and list its names in sync_names.py",
-    "asyncio": "take what it is used for from the twin module _concurrency_async",
+    "asyncio": "take what it is used for from the twin module _concurrency.backend_async",
 }
 
 

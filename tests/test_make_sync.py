@@ -17,7 +17,7 @@ from sync_names import BUILT_IN
 NAMES = {
     "AsyncClient": "Client",
     "AsyncOperations": "Operations",
-    "_concurrency_async": "_concurrency_sync",
+    "backend_async": "backend_sync",
     "_messagedb_async": "messagedb._sync",
     "aclose": "close",
     "install_async": "install",
@@ -42,8 +42,8 @@ def convert(job: Job, text: str) -> str:
 def test_a_module_is_converted_line_by_line(job: Job) -> None:
     source = HEAD + (
         "from contextlib import asynccontextmanager\n"
-        "from _messagedb_async.client import AsyncClient\n"
-        "from messagedb._concurrency_async import Event\n\n"
+        "from _messagedb_async.client.client import AsyncClient\n"
+        "from messagedb._concurrency.backend_async import Event\n\n"
         '__all__ = ["AsyncClient", "install_async"]\n\n'
         "@asynccontextmanager\n"
         "async def install_async(client: AsyncClient) -> AsyncGenerator[int]:\n"
@@ -57,8 +57,8 @@ def test_a_module_is_converted_line_by_line(job: Job) -> None:
         '"""A module."""  # generated from _async_src/_messagedb_async/module.py: edit that file\n'
         "\nfrom __future__ import annotations\n\n"
         "from contextlib import contextmanager\n"
-        "from messagedb._sync.client import Client\n"
-        "from messagedb._concurrency_sync import Event\n\n"
+        "from messagedb._sync.client.client import Client\n"
+        "from messagedb._concurrency.backend_sync import Event\n\n"
         '__all__ = ["Client", "install"]\n\n'
         "@contextmanager\n"
         "def install(client: Client) -> Generator[int]:\n"
@@ -90,7 +90,7 @@ def test_a_module_is_converted_line_by_line(job: Job) -> None:
         ("def f(is_async): ...", "5: is_async is left"),
         ("import x as async_x", "async_x is left"),
         ("from x.async_y import z", "async_y is left"),
-        ("import _messagedb_async.client", "5: import _messagedb_async.client binds"),
+        ("import _messagedb_async.client.client", "5: import _messagedb_async.client.client binds"),
         ("async def f():\n    await(g())", "6: the sync twin does not parse"),
         ("async def f(x):\n    return (await\n        x)", "another number of lines"),
         (

@@ -10,13 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from messagedb import (
-    ANY,
-    AsyncClient,
-    ExpectedVersion,
-    NewMessage,
-    WrongExpectedVersionError,
-)
+from messagedb import ANY, AsyncClient, ExpectedVersion, NewMessage, WrongExpectedVersionError
 
 
 def create_app(url: str, category: str = "note") -> Starlette:

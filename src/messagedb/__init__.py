@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from _messagedb_async.bound import AsyncBoundClient
-from _messagedb_async.client import AsyncClient
+from _messagedb_async.client.client import AsyncClient
 from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.consumer import AsyncConsumer
+from _messagedb_async.consumers.consumer_info import list_consumers_async
 from _messagedb_async.consumers.context import AsyncContext
-from _messagedb_async.consumers.groups import resize_group_async
-from _messagedb_async.consumers.listing import list_consumers_async
-from _messagedb_async.consumers.running import run_all_async
+from _messagedb_async.consumers.group_resize import resize_group_async
+from _messagedb_async.consumers.run_consumers import run_all_async
 from _messagedb_async.entities.store import AsyncEntityStore
-from _messagedb_async.read_models import AsyncReadModel
-from _messagedb_async.reserving import reserve_async
-from _messagedb_async.transactions import AsyncTransaction
+from _messagedb_async.idempotency import reserve_async
+from _messagedb_async.read_models.read_model import AsyncReadModel
+from _messagedb_async.transactions.bound_client import AsyncBoundClient
+from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from . import consumers, embedded, entities, errors, schema, streams
-from ._scans import AllScan, Lag, Scan, Writer
-from ._sync.bound import BoundClient
-from ._sync.client import Client
+from ._messages.codecs import MessageCodec, PydanticCodec
+from ._messages.field_copying import copied
+from ._messages.message import Message, NewMessage
+from ._messages.message_types import MessageTypes
+from ._messages.metadata import Metadata
+from ._messages.registry import MessageRegistry
+from ._operations.scan_results import AllScan, Lag, Scan, Writer
+from ._sync.client.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
+from ._sync.consumers.consumer_info import list_consumers
 from ._sync.consumers.context import Context
-from ._sync.consumers.groups import resize_group
-from ._sync.consumers.listing import list_consumers
-from ._sync.consumers.running import run_all
+from ._sync.consumers.group_resize import resize_group
+from ._sync.consumers.run_consumers import run_all
 from ._sync.entities.store import EntityStore
-from ._sync.read_models import ReadModel
-from ._sync.reserving import reserve
-from ._sync.transactions import Transaction
-from .codecs import MessageCodec, PydanticCodec
+from ._sync.idempotency import reserve
+from ._sync.read_models.read_model import ReadModel
+from ._sync.transactions.bound_client import BoundClient
+from ._sync.transactions.transaction import Transaction
 from .consumers import (
     NO_RETRY,
     ConsumerStatus,
@@ -68,14 +73,9 @@ from .errors import (
     WrongExpectedVersionError,
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
-from .following import copied
 from .hooks import Hooks, Operation
-from .idempotence import already_handled
-from .message_types import MessageTypes
-from .messages import Message, NewMessage
-from .metadata import Metadata
+from .idempotency import already_handled
 from .read_models import ReadModelVersion
-from .registry import MessageRegistry
 
 __all__ = [
     "ANY",

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from ._messages.message import NewMessage
     from .expected_version import ExpectedVersion
-    from .messages import NewMessage
 
 __all__ = [
     "DuplicateMessageError",

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ._messages.message import Message, NewMessage
 from .errors import ValidationError
-from .messages import Message, NewMessage
 
 __all__ = ["Hooks", "Operation"]
 

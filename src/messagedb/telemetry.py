@@ -9,12 +9,12 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from ._trace import TRACEPARENT, TRACESTATE, trace_of
-from .consumers.status import ConsumerStatus
+from ._consumers.status import ConsumerStatus
+from ._messages.message import Message, NewMessage
+from ._messages.metadata import Metadata
+from ._messages.trace_context import TRACEPARENT, TRACESTATE, trace_of
 from .errors import MessageDecodeError
 from .hooks import Hooks, Operation
-from .messages import Message, NewMessage
-from .metadata import Metadata
 from .streams import category
 
 try:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from messagedb.entities.decider import Decider
-from messagedb.entities.projection import Projection, applies
+from messagedb._entities.decider import Decider
+from messagedb._entities.projection import Projection, applies
 
 
 class Opened(msgspec.Struct, frozen=True):

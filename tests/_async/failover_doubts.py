@@ -7,7 +7,7 @@ from collections import Counter
 from functools import partial
 
 from messagedb import AsyncClient, MessageDBError, NewMessage, OutcomeUnknownError
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole
 from tests.support.replication import Cluster, Node

@@ -17,7 +17,7 @@ from messagedb import (
     StoreUnavailableError,
     TablePositionStore,
 )
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole
 from tests.support.replication import Cluster, Node

@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from messagedb import (
-    AsyncAllConsumer,
-    AsyncClient,
-    Message,
-    TablePositionStore,
-)
+from messagedb import AsyncAllConsumer, AsyncClient, Message, TablePositionStore
 from tests._async.consuming import noting, numbered, stream_of, write
 from tests.support.background_async import eventually
 

@@ -20,7 +20,7 @@ from messagedb import (
     RetryPolicy,
     ValidationError,
 )
-from messagedb._concurrency_async import Event
+from messagedb._concurrency.backend_async import Event
 from tests._async.consuming import numbered, saved
 from tests.support.background_async import Background, eventually, sleep
 

@@ -8,14 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from messagedb import (
-    AsyncClient,
-    AsyncConsumer,
-    LostHistoryError,
-    Message,
-    schema,
-)
-from messagedb._concurrency_async import Event
+from messagedb import AsyncClient, AsyncConsumer, LostHistoryError, Message, schema
+from messagedb._concurrency.backend_async import Event
 from tests._async.consuming import noting, write
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually

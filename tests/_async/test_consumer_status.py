@@ -6,14 +6,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import (
-    AsyncClient,
-    AsyncConsumer,
-    HandlerError,
-    Message,
-    ValidationError,
-)
-from messagedb._concurrency_async import Event
+from messagedb import AsyncClient, AsyncConsumer, HandlerError, Message, ValidationError
+from messagedb._concurrency.backend_async import Event
 from messagedb.consumers import NO_RETRY
 from tests._async.consuming import noting, write
 from tests.support.background_async import Background

@@ -16,7 +16,7 @@ from messagedb import (
     NewMessage,
     ValidationError,
 )
-from messagedb._concurrency_async import Event
+from messagedb._concurrency.backend_async import Event
 from messagedb.consumers import NO_RETRY
 from tests._async.consuming import noting, numbered, saved, write
 from tests.support.background_async import Background, eventually

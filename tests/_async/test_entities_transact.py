@@ -20,8 +20,8 @@ from messagedb import (
     ValidationError,
     WrongExpectedVersionError,
 )
+from messagedb._messages.metadata import Metadata
 from messagedb.entities import Decider, Loaded, Projection
-from messagedb.metadata import Metadata
 from tests._async.accounts import (
     DECIDER,
     Account,

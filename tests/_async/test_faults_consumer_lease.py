@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, PositionConflictError
-from messagedb.consumers.stores import lease_keys
+from messagedb._consumers.position_stores import lease_keys
 from tests._async.consuming import noting, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, status_of
 from tests.support.background_async import Background, eventually

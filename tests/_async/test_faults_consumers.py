@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, schema
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
 from tests._async.consuming import saved
 from tests._async.load import (

@@ -17,7 +17,7 @@ from messagedb import (
     OutcomeUnknownError,
     TablePositionStore,
 )
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from tests._async.consuming import numbered
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole

@@ -22,7 +22,7 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
 )
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from tests._async.consuming import noting
 from tests._async.failing_over import (
     cut_link,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, NewMessage
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from messagedb.entities import Loaded, Snapshots
 from tests._async.accounts import (
     DECIDER,

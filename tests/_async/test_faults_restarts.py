@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from messagedb import AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError, schema
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole

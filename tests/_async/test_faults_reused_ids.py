@@ -16,7 +16,7 @@ from messagedb import (
     StoreUnavailableError,
     schema,
 )
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
 from tests.support.background_async import Background, eventually
 from tests.support.proxy import FaultProxy

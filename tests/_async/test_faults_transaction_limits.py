@@ -24,7 +24,7 @@ from messagedb import (
     ValidationError,
     schema,
 )
-from messagedb._concurrency_async import run_blocking
+from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
 from tests._async.operations import new_messages
 from tests.support.background_async import Background, eventually

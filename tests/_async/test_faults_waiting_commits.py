@@ -9,14 +9,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import (
-    NO_STREAM,
-    AsyncClient,
-    NewMessage,
-    OutcomeUnknownError,
-    StoreUnavailableError,
-)
-from messagedb._concurrency_async import run_blocking
+from messagedb import NO_STREAM, AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError
+from messagedb._concurrency.backend_async import run_blocking
 from tests._async.operations import new_messages
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole

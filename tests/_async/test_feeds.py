@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from _messagedb_async.consumers.feeds import AsyncAllFeed, AsyncCategoryFeed, AsyncFeed
+from _messagedb_async.subscriptions.feeds import AsyncAllFeed, AsyncCategoryFeed, AsyncFeed
 from messagedb import AsyncClient, IncompatibleServerError, Message, NewMessage, schema
 from messagedb.errors import EmbeddedServerError
 from tests.support.background_async import Background, sleep

@@ -8,7 +8,7 @@ import msgspec
 import psycopg
 
 from messagedb import AsyncClient, AsyncConsumer, AsyncContext, Message, NewMessage
-from messagedb.metadata import Metadata
+from messagedb._messages.metadata import Metadata
 from messagedb.streams import Category
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

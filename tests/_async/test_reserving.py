@@ -21,7 +21,7 @@ from messagedb import (
     ValidationError,
     reserve_async,
 )
-from messagedb.idempotence import reservation
+from messagedb.idempotency import reservation
 from tests._async.consuming import stream_of
 from tests.support.background_async import Background
 

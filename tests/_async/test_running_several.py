@@ -19,7 +19,7 @@ from messagedb import (
     ValidationError,
     run_all_async,
 )
-from messagedb._concurrency_async import Event
+from messagedb._concurrency.backend_async import Event
 from tests._async.consuming import noting, saved, write
 from tests.support.background_async import Background, eventually
 

@@ -10,13 +10,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from messagedb import (
-    AsyncClient,
-    AsyncConsumer,
-    IncompatibleServerError,
-    Message,
-    NewMessage,
-)
+from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, Message, NewMessage
 from tests.support import genuine
 from tests.support.backend import make_url
 from tests.support.background_async import Background

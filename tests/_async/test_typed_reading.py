@@ -24,7 +24,7 @@ from messagedb import (
     Projection,
     ValidationError,
 )
-from messagedb.codecs import PydanticCodec
+from messagedb._messages.codecs import PydanticCodec
 
 registry = MessageRegistry()
 

@@ -18,9 +18,9 @@ from messagedb import (
     RetryableError,
     TransactionAbortedError,
     ValidationError,
-    _batches,
     streams,
 )
+from messagedb._operations import batch_plan
 from tests._async.operations import new_messages
 from tests.async_only.test_cancellation import copies, every_connection_works, open_client, works
 from tests.support.background_async import eventually
@@ -203,7 +203,7 @@ async def test_a_transaction(
     late: bool,
 ) -> None:
     if copied:
-        monkeypatch.setattr(_batches, "COPY_FROM", 2)
+        monkeypatch.setattr(batch_plan, "COPY_FROM", 2)
     case = CASES[name]
     async with open_client(store_url, kind, 1) as client:
         await client.open()
@@ -257,7 +257,7 @@ async def test_a_copied_batch_on_a_bound_connection(
     end: str,
     late: bool,
 ) -> None:
-    monkeypatch.setattr(_batches, "COPY_FROM", 2)
+    monkeypatch.setattr(batch_plan, "COPY_FROM", 2)
     client = AsyncClient(store_url)
 
     async def once(step: int, label: str) -> bool:

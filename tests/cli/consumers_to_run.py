@@ -6,15 +6,7 @@ import os
 from typing import Any
 from uuid import UUID, uuid5
 
-from messagedb import (
-    NO_RETRY,
-    AsyncClient,
-    AsyncConsumer,
-    Client,
-    Consumer,
-    Message,
-    NewMessage,
-)
+from messagedb import NO_RETRY, AsyncClient, AsyncConsumer, Client, Consumer, Message, NewMessage
 
 CATEGORY = os.environ.get("CATEGORY", "unknown")
 

@@ -14,7 +14,7 @@ import typer
 from psycopg import errors
 
 from messagedb.cli._app import app
-from messagedb.cli._ends import server_said, shared_first
+from messagedb.cli._exit import server_said, shared_first
 from tests.cli.conftest import Command
 
 

@@ -9,8 +9,8 @@ import msgspec
 import psycopg
 import pytest
 
+from messagedb._schema.revisions import FUNCTIONS, VIEWS
 from messagedb.cli._doctor import MARK, Facts, findings
-from messagedb.schema._revision import FUNCTIONS, VIEWS
 from tests.cli.conftest import Command
 from tests.support import genuine
 from tests.support.backend import make_url

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from messagedb import Client, NewMessage
-from messagedb.cli._summaries import like
+from messagedb.cli._summary_queries import like
 from tests.cli.conftest import Command
 from tests.support import genuine
 

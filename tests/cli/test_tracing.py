@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from messagedb import Client, Message, Metadata, NewMessage
-from messagedb.cli._tracing import grow
+from messagedb.cli._causation_tree import grow
 from tests.cli.conftest import Command
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import Connection, sql
 
-from messagedb.schema._notify import channel_of
+from messagedb._schema.notify_trigger import channel_of
 from tests.conformance.calls import TABLES, Databases, Pair
 from tests.support import genuine
 

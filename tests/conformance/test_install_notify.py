@@ -165,7 +165,7 @@ def test_a_table_that_is_not_free(
         schema.install_notify(fresh_url)
     before = query(fresh_url, TRIGGERS)
     monkeypatch.setattr(
-        "messagedb.schema._plan.SET_UP", "select set_config('lock_timeout', '50ms', true)"
+        "messagedb._schema.install_plan.SET_UP", "select set_config('lock_timeout', '50ms', true)"
     )
     with psycopg.connect(fresh_url) as conn:
         conn.execute(INSERT, [["a-1"]])

@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 
 from messagedb import Client, NewMessage, schema
-from messagedb.schema._notify import channel_of
+from messagedb._schema.notify_trigger import channel_of
 from tests.conformance.calls import query
 
 Heard = Callable[[], list[str]]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 import psycopg
 import pytest
 
-from messagedb.read_models.names import ModelNames
+from messagedb._read_models.naming import ModelNames
 from tests.killing.gates import closed_gate, write
 from tests.killing.modelling import rebuild
 from tests.killing.processes import until

@@ -14,7 +14,7 @@ from examples.funds_transfer.messages import registry
 from messagedb import AsyncClient, Client, run_all, run_all_async
 
 if TYPE_CHECKING:
-    from messagedb._requests import Write
+    from messagedb._operations.requests import Write
 
 Component = Literal["account", "fundsTransfer"]
 

@@ -6,14 +6,7 @@ from typing import Annotated, Any, TypeAlias, assert_type
 
 import msgspec
 
-from messagedb import (
-    AsyncConsumer,
-    AsyncContext,
-    Context,
-    HandlerOutcome,
-    Message,
-    Park,
-)
+from messagedb import AsyncConsumer, AsyncContext, Context, HandlerOutcome, Message, Park
 
 
 class Deposited(msgspec.Struct, frozen=True):

@@ -11,8 +11,7 @@ import msgspec
 import pydantic
 
 from messagedb import Client, Consumer, Context, Message, MessageRegistry, NewMessage
-from messagedb.codecs import MessageCodec, PydanticCodec
-from messagedb.message_types import MessageTypes
+from messagedb.messages import MessageCodec, MessageTypes, PydanticCodec
 
 registry = MessageRegistry()
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
-from messagedb._annotations import names_around
-from messagedb.consumers.handlers import Handlers
-from messagedb.entities.projection import Applier
+from messagedb._consumers.handler_registry import Handlers
+from messagedb._entities.projection import Applier
+from messagedb._messages.annotations import names_around
 from messagedb.testing import given
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from messagedb import Message, MessageRegistry, Metadata, NewMessage
-from messagedb.codecs import PydanticCodec
+from messagedb._messages.codecs import PydanticCodec
 
 
 class Line(msgspec.Struct, rename="camel"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from messagedb._commits import CommitProof, fate
-from messagedb._history import Histories, ServerHistory
-from messagedb._transactions import COMMITTED, IN_PROGRESS, ROLLED_BACK, UNKNOWN
+from messagedb._connection.history import Histories, ServerHistory
+from messagedb._transactions.commit_proof import CommitProof, fate
+from messagedb._transactions.options import COMMITTED, IN_PROGRESS, ROLLED_BACK, UNKNOWN
 
 HERE = ServerHistory("00000001", "7", "100.5")
 PROMOTED = ServerHistory("00000002", "7", "90.5")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messagedb import AsyncClient, Client, ValidationError
-from messagedb._conninfo import Address, concealed
+from messagedb._connection.conninfo import Address, concealed
 
 SECRET = "s3cret"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import Message
-from messagedb.consumers.context import BaseContext, derived_id
+from messagedb._consumers.context import BaseContext, derived_id
 
 MESSAGE = Message.make("account-1", "Deposited", id="00000000-0000-4000-8000-000000000001")
 

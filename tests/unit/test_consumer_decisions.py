@@ -19,8 +19,7 @@ from messagedb import (
     StoreUnavailableError,
     ValidationError,
 )
-from messagedb.consumers import NO_RETRY, HandlerOutcome
-from messagedb.consumers.decisions import (
+from messagedb._consumers.failure_policy import (
     Again,
     Ask,
     Settle,
@@ -30,6 +29,7 @@ from messagedb.consumers.decisions import (
     is_store_away,
     problem_of,
 )
+from messagedb.consumers import NO_RETRY, HandlerOutcome
 
 POLICY = RetryPolicy(max_attempts=3, delay=2, jitter=False)
 UNREADABLE = MessageDecodeError("account-1", 0, 1, "data", "it is no JSON")

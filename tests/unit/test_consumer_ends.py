@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from messagedb import Message
-from messagedb.consumers.ends import End
+from messagedb._subscriptions.end_of_store import End
 
 
 def message(stream_name: str, position: int) -> Message[Any]:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from messagedb import Context, Message, MessageRegistry, ValidationError
-from messagedb._annotations import names_around
-from messagedb.consumers.handlers import Handlers
+from messagedb._consumers.handler_registry import Handlers
+from messagedb._messages.annotations import names_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable

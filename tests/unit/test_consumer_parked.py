@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from messagedb import Message, NewMessage, ParkedMessage
-from messagedb.consumers.parked import (
+from messagedb._consumers.parked_messages import (
     DISCARDED,
     REPLAYED,
     end_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from messagedb.consumers.polling import Polling
+from messagedb._subscriptions.poll_interval import Polling
 
 
 def test_the_interval_holds_for_a_hundred_looks_and_then_grows() -> None:

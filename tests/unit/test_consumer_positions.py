@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messagedb import Message, PositionConflictError
-from messagedb.consumers.positions import conflict, position_in, resized
+from messagedb._consumers.position_records import conflict, position_in, resized
 
 NAME = "account:position-x"
 

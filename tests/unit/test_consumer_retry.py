@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import RetryPolicy, ValidationError
+from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb.consumers import NO_RETRY
-from messagedb.consumers.retry import WHILE_AWAY
 
 
 def test_each_wait_is_longer_up_to_a_limit() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import ValidationError
-from messagedb.consumers.stores import (
+from messagedb._consumers.position_stores import (
     check_identifier,
     consumer_name,
     is_bookkeeping,

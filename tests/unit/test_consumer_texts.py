@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messagedb import Park
-from messagedb.consumers.texts import fit, reason_of, shown, text_of
+from messagedb._consumers.failure_texts import fit, reason_of, shown, text_of
 
 
 class Hostile(ValueError):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from messagedb import Message
-from messagedb._scans import Scan
-from messagedb.consumers.trail import Mark, Trail, last_common
+from messagedb._operations.scan_results import Scan
+from messagedb._subscriptions.read_trail import Mark, Trail, last_common
 
 
 def page(first: int, count: int, history: int = 1) -> Scan:

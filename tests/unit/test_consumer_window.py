@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import Message
-from messagedb.consumers.window import Window
+from messagedb._consumers.in_flight_window import Window
 
 
 class Model:

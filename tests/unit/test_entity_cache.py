@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from messagedb.entities.cache import EntityCache, Entry
+from messagedb._entities.cache import EntityCache, Entry
 
 
 def test_the_least_recently_used_go_first() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import messagedb
 from messagedb import errors
-from messagedb.messages import NewMessage
+from messagedb._messages.message import NewMessage
 
 MESSAGE = NewMessage("A", {"n": 1})
 EXAMPLES = [

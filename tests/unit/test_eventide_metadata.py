@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from messagedb import Message, MessageDecodeError, ValidationError
-from messagedb.metadata import Metadata
+from messagedb._messages.metadata import Metadata
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "metadata.json").read_text())
 ROWS = VECTORS["rows"]

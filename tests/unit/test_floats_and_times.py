@@ -12,8 +12,8 @@ import pydantic
 import pytest
 
 from messagedb import Message, MessageDecodeError, MessageRegistry, NewMessage, ValidationError
-from messagedb import _requests as requests
-from messagedb.codecs import PydanticCodec
+from messagedb._messages.codecs import PydanticCodec
+from messagedb._operations import requests
 from messagedb.expected_version import ANY
 
 MOMENT = datetime(2000, 1, 1, 1, 2, 3, tzinfo=UTC)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messagedb import Message
-from messagedb._scans import AllScan, Scan, Writer
-from messagedb.consumers.gaps import Gaps
+from messagedb._operations.scan_results import AllScan, Scan, Writer
+from messagedb._subscriptions.gap_tracker import Gaps
 
 PAGE = 4
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from messagedb import Message, MessageDecodeError, NewMessage, ValidationError
-from messagedb.idempotence import already_handled, reservation
-from messagedb.metadata import Metadata
+from messagedb._messages.metadata import Metadata
+from messagedb.idempotency import already_handled, reservation
 
 ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messagedb._json import decode_object, encode_object
+from messagedb._messages.json_objects import decode_object, encode_object
 from messagedb.errors import ValidationError
 from tests.support.json_values import json_objects, json_objects_with_decimals
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from messagedb import NewMessage, ValidationError
-from messagedb._jsonb_size import LARGEST, check_size, least_size
-from messagedb._requests import write_one
+from messagedb._messages.jsonb_size import LARGEST, check_size, least_size
+from messagedb._messages.registry import MessageRegistry
+from messagedb._operations.requests import write_one
 from messagedb.expected_version import ANY
-from messagedb.registry import MessageRegistry
 
 LIMIT = 1_000
 

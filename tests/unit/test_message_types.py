@@ -13,8 +13,8 @@ import pydantic
 import pytest
 
 from messagedb import Message, MessageDecodeError, MessageRegistry
+from messagedb._messages.message_types import MessageTypes, check_types, typed
 from messagedb.errors import ValidationError
-from messagedb.message_types import MessageTypes, check_types, typed
 
 registry = MessageRegistry()
 

@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from messagedb._messages.message import Message, NewMessage
+from messagedb._messages.registry import MessageRegistry
 from messagedb.errors import MessageDecodeError, ValidationError
-from messagedb.messages import Message, NewMessage
-from messagedb.registry import MessageRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import Message, MessageDecodeError, MessageRegistry, NewMessage, ValidationError
-from messagedb.consumers.context import BaseContext
-from messagedb.following import copied
-from messagedb.metadata import Metadata
+from messagedb._consumers.context import BaseContext
+from messagedb._messages.field_copying import copied
+from messagedb._messages.metadata import Metadata
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"

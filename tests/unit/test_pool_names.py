@@ -13,7 +13,7 @@ from psycopg_pool import pool as sync_pool
 from psycopg_pool import pool_async as async_pool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PLACES = {"own_pool.py", "_pooling_async.py", "_pooling_sync.py"}
+PLACES = {"pool.py", "pooling_async.py", "pooling_sync.py"}
 
 # Each with its parameters.
 METHODS = {
@@ -66,6 +66,6 @@ def test_its_tasks_are_there(module: Any) -> None:
 def test_nothing_else_uses_them() -> None:
     names = "|".join([*METHODS, *ATTRIBUTES]).replace("|_connect|", "|")
     private = re.compile(rf"\bpool\.({names}|_connect)\b")
-    sources = [*ROOT.glob("_async_src/**/*.py"), *ROOT.glob("src/messagedb/*.py")]
+    sources = [*ROOT.glob("_async_src/**/*.py"), *ROOT.glob("src/messagedb/_*/*.py")]
     found = {path.name for path in sources if private.search(path.read_text())}
     assert found <= PLACES

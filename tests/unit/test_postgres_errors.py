@@ -6,8 +6,8 @@ import psycopg
 import psycopg_pool
 import pytest
 
-from messagedb import _postgres_errors as mapping
 from messagedb import errors
+from messagedb._connection import error_mapping
 
 
 def raised(state: str | None, text: str) -> psycopg.Error:
@@ -64,7 +64,7 @@ def raised(state: str | None, text: str) -> psycopg.Error:
     ],
 )  # fmt: skip
 def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.MessageDBError]) -> None:
-    error = mapping.translate(raised(state, text), "Nothing was written.")
+    error = error_mapping.translate(raised(state, text), "Nothing was written.")
     assert type(error) is kind
     if kind is errors.WrongExpectedVersionError:
         assert isinstance(error, errors.WrongExpectedVersionError)
@@ -80,7 +80,7 @@ def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.Messag
     ("error", "kind", "words"),
     [
         (psycopg.OperationalError("consuming input failed"), errors.StoreUnavailableError, "lost"),
-        (mapping.CommandTimeout("no answer"), errors.StoreUnavailableError, "lost"),
+        (error_mapping.CommandTimeout("no answer"), errors.StoreUnavailableError, "lost"),
         (psycopg.errors.PipelineAborted("pipeline aborted"), errors.ServerError, "psycopg"),
         (psycopg.InterfaceError("unknown oid loader not found"),
          errors.IncompatibleServerError, "type"),
@@ -92,27 +92,27 @@ def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.Messag
 def test_only_errors_of_the_connection_tell_of_a_store_that_is_away(
     error: psycopg.Error, kind: type[errors.MessageDBError], words: str
 ) -> None:
-    told = mapping.translate(error, "Nothing was changed.")
+    told = error_mapping.translate(error, "Nothing was changed.")
     assert type(told) is kind
     assert words in str(told)
     assert "Nothing was changed." in str(told)
-    assert mapping.first_line(error) in str(told)
+    assert error_mapping.first_line(error) in str(told)
 
 
 def test_a_row_that_a_policy_refuses_is_told_apart_from_a_privilege() -> None:
     text = 'new row violates row-level security policy for table "messages"'
-    assert "policy" in str(mapping.translate(raised("42501", text), ""))
-    assert "lacks a privilege" not in str(mapping.translate(raised("42501", text), ""))
+    assert "policy" in str(error_mapping.translate(raised("42501", text), ""))
+    assert "lacks a privilege" not in str(error_mapping.translate(raised("42501", text), ""))
 
 
 def test_writes_in_a_transaction_that_was_begun_as_read_only_are_refused() -> None:
     error = raised("25006", "cannot execute INSERT in a read-only transaction")
-    told = mapping.translate(error, "It is aborted.", is_read_only_by_choice=True)
+    told = error_mapping.translate(error, "It is aborted.", is_read_only_by_choice=True)
     assert type(told) is errors.ValidationError
 
 
 def test_a_full_pool_sent_nothing() -> None:
-    error = mapping.translate(psycopg_pool.PoolTimeout("after 3 s"), "")
+    error = error_mapping.translate(psycopg_pool.PoolTimeout("after 3 s"), "")
     assert type(error) is errors.PoolTimeoutError
     assert "Nothing was sent" in str(error)
 
@@ -130,25 +130,25 @@ def test_a_full_pool_sent_nothing() -> None:
     ],
 )
 def test_what_is_lost(error: psycopg.Error, closed: bool, lost: bool) -> None:
-    assert mapping.is_lost(error, closed) is lost
+    assert error_mapping.is_lost(error, closed) is lost
 
 
 def test_a_connection_that_was_not_made() -> None:
     wrong = psycopg.OperationalError('connection failed: FATAL:  database "b" does not exist')
-    error = mapping.cannot_connect(wrong, "host db")
+    error = error_mapping.cannot_connect(wrong, "host db")
     assert str(error) == (
         'cannot connect to host db: FATAL:  database "b" does not exist. '
         "Check the names of database and role in the connection string. Nothing was sent."
     )
     assert not error.can_come_back
-    away = mapping.cannot_connect(psycopg.OperationalError("connection refused"), "host db")
+    away = error_mapping.cannot_connect(psycopg.OperationalError("connection refused"), "host db")
     assert "that the server runs" in str(away)
     assert away.can_come_back
-    no_name = mapping.cannot_connect(UnicodeError("label too long"), "host db")
+    no_name = error_mapping.cannot_connect(UnicodeError("label too long"), "host db")
     assert "none that can be looked up" in str(no_name)
     assert not no_name.can_come_back
 
 
 def test_texts_are_never_empty() -> None:
-    assert mapping.first_line(psycopg.OperationalError("")) == "OperationalError"
-    assert mapping.first_line(psycopg.OperationalError("\n  a\nb")) == "a"
+    assert error_mapping.first_line(psycopg.OperationalError("")) == "OperationalError"
+    assert error_mapping.first_line(psycopg.OperationalError("\n  a\nb")) == "a"

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
-from messagedb.entities.copying import is_immutable
-from messagedb.entities.projection import Applier
+from messagedb._entities.projection import Applier
+from messagedb._entities.state_copy import is_immutable
 
 
 class Added(msgspec.Struct, frozen=True):

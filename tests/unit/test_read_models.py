@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from messagedb import StreamPositionStore, TablePositionStore, ValidationError
-from messagedb.read_models import names as naming
-from messagedb.read_models.decisions import Grant, found_in, view_texts
-from messagedb.read_models.names import Mark, ModelNames
+from messagedb._read_models import naming
+from messagedb._read_models.catalog import Grant, found_in, view_texts
+from messagedb._read_models.naming import Mark, ModelNames
 
 NAMES = ModelNames("public", "balances")
 MARK = Mark(2, "balances", "table", "account")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from messagedb._refusals import refusal
+from messagedb._connection.connect_errors import refusal
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 

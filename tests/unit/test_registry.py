@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import ANY, Message, MessageDecodeError, MessageRegistry, NewMessage
-from messagedb import _requests as requests
+from messagedb._operations import requests
 from messagedb.errors import ValidationError
 from tests.support.json_values import decimals as decimal_values
 from tests.support.json_values import numbers, texts

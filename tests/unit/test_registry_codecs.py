@@ -14,8 +14,8 @@ import pydantic
 import pytest
 
 from messagedb import ANY, Message, MessageDecodeError, MessageRegistry, NewMessage
-from messagedb import _requests as requests
-from messagedb.codecs import MessageCodec, PydanticCodec
+from messagedb._messages.codecs import MessageCodec, PydanticCodec
+from messagedb._operations import requests
 from messagedb.errors import ValidationError
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from messagedb import _scan_requests as scans
-from messagedb._scans import Lag, Writer
-from messagedb._sql import statements
-from messagedb._sql_scans import scan_statements
+from messagedb._operations import scan_requests
+from messagedb._operations.scan_results import Lag, Writer
+from messagedb._sql.scans import scan_statements
+from messagedb._sql.statements import statements
 from messagedb.errors import IncompatibleServerError, ValidationError
 
 SQL = scan_statements("message_store")
@@ -18,7 +18,7 @@ READS = statements("message_store")
 MESSAGE = ("id", "a-1", "A", 0, 7, None, None, 0)
 
 
-def category(**options: Any) -> scans.CategoryScan:
+def category(**options: Any) -> scan_requests.CategoryScan:
     given: dict[str, Any] = {
         "category": "a",
         "position": 5,
@@ -30,7 +30,7 @@ def category(**options: Any) -> scans.CategoryScan:
         "message_types": None,
         "condition": None,
     }
-    return scans.category(SQL, READS, **(given | options))
+    return scan_requests.category(SQL, READS, **(given | options))
 
 
 def test_without_filters_a_scan_is_the_plain_page() -> None:
@@ -79,16 +79,16 @@ def test_message_types_that_are_none(types: Any) -> None:
 
 
 def test_a_page_has_a_size() -> None:
-    assert scans.page_size(None, 50) == 50
-    assert scans.page_size(None, -1) == 1000
-    assert scans.page_size(1, 50) == 1
+    assert scan_requests.page_size(None, 50) == 50
+    assert scan_requests.page_size(None, -1) == 1000
+    assert scan_requests.page_size(1, 50) == 1
     for size in (0, -1, True, "5", 2**63):
         with pytest.raises(ValidationError, match="batch_size"):
-            scans.page_size(size, 50)
+            scan_requests.page_size(size, 50)
 
 
 def test_the_rows_of_a_page_of_the_store() -> None:
-    scan = scans.store(SQL, -3, 2, ["a"], None, None)
+    scan = scan_requests.store(SQL, -3, 2, ["a"], None, None)
     assert scan.position == 1
     rows = [
         MESSAGE,
@@ -112,15 +112,15 @@ def test_writers_are_named_once_each() -> None:
     row = (False, 1, "3/7", 50, "app", "me", 1_000_000, "active", None)
     since = datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC)
     wanted = Writer("3/7", 50, "app", "me", since, "active")
-    assert scans.writers_of([row, row]) == [wanted]
-    assert scans.writers_of([(False, None, *[None] * 7)]) == []
+    assert scan_requests.writers_of([row, row]) == [wanted]
+    assert scan_requests.writers_of([(False, None, *[None] * 7)]) == []
     with pytest.raises(IncompatibleServerError, match="CACHE"):
-        scans.writers_of([(False, 20, *[None] * 7)])
+        scan_requests.writers_of([(False, 20, *[None] * 7)])
 
 
 def test_a_lag_tells_whether_it_is_exact() -> None:
     moment = datetime(2000, 1, 1, tzinfo=UTC)
-    look = scans.lag(SQL, ["a"], 0, 5000)
+    look = scan_requests.lag(SQL, ["a"], 0, 5000)
     assert look.lag([(9, 3, 0, 0)], True) == Lag(9, 3, True, moment, moment)
     assert look.lag([(9, 5000, 0, 0)], True).is_exact is False
     assert look.lag([(None, 0, None, 0)], True) == Lag(0, 0, True, None, moment)
@@ -129,6 +129,6 @@ def test_a_lag_tells_whether_it_is_exact() -> None:
     assert look.lag([(9, 3, 2**63 - 1, 0)], True).oldest is None
     for limit in (0, True, 2.0):
         with pytest.raises(ValidationError, match="limit"):
-            scans.lag(SQL, None, 0, limit)  # type: ignore[arg-type]
+            scan_requests.lag(SQL, None, 0, limit)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="categories"):
-        scans.lag(SQL, "account", 0, 1)
+        scan_requests.lag(SQL, "account", 0, 1)

@@ -8,14 +8,14 @@ import msgspec
 import psycopg
 import pytest
 
+from messagedb._schema import notify_trigger
+from messagedb._schema.inspection import Facts
 from messagedb.errors import (
     IncompatibleServerError,
     RetryableError,
     ServerError,
     StoreUnavailableError,
 )
-from messagedb.schema import _notify as notify
-from messagedb.schema._facts import Facts
 
 FACTS = Facts(
     server_version=180000,
@@ -34,7 +34,7 @@ FACTS = Facts(
     own_tables=["positions", "schema_version"],
     own_version=1,
 )
-FOUND = notify.NotifyFacts(
+FOUND = notify_trigger.NotifyFacts(
     has_table=True,
     owner="boss",
     is_owner=True,
@@ -50,11 +50,13 @@ NO_OWN: dict[str, Any] = {"own_tables": [], "own_version": None}
 
 def steps(found: dict[str, Any], **facts: Any) -> list[str]:
     changed = msgspec.structs.replace(FACTS, **facts)
-    return notify.install_notify_steps(changed, msgspec.structs.replace(FOUND, **found), 'a"b')
+    return notify_trigger.install_notify_steps(
+        changed, msgspec.structs.replace(FOUND, **found), 'a"b'
+    )
 
 
 def removal(**found: Any) -> list[str]:
-    return notify.remove_notify_steps(FACTS, msgspec.structs.replace(FOUND, **found), 'a"b')
+    return notify_trigger.remove_notify_steps(FACTS, msgspec.structs.replace(FOUND, **found), 'a"b')
 
 
 def words(texts: list[str]) -> list[str]:
@@ -143,7 +145,7 @@ def test_taking_it_away() -> None:
 def test_what_becomes_of_an_error(
     error: psycopg.Error, lost: bool, kind: type[Exception], text: str
 ) -> None:
-    found = notify.notify_unsuccessful(error, lost)
+    found = notify_trigger.notify_unsuccessful(error, lost)
     assert isinstance(found, kind)
     assert text in str(found)
 
@@ -159,5 +161,5 @@ def test_what_becomes_of_an_error(
     ],
 )
 def test_each_store_of_a_database_has_a_channel(schema: str, channel: str) -> None:
-    assert notify.channel_of(schema) == channel
+    assert notify_trigger.channel_of(schema) == channel
     assert len(channel.encode()) <= 63

@@ -8,8 +8,9 @@ import msgspec
 import psycopg
 import pytest
 
-import messagedb.schema._plan as plan
+import messagedb._schema.install_plan as plan
 from messagedb import schema
+from messagedb._schema.inspection import Facts, with_own_version
 from messagedb.errors import (
     IncompatibleServerError,
     RetryableError,
@@ -17,7 +18,6 @@ from messagedb.errors import (
     StoreUnavailableError,
     ValidationError,
 )
-from messagedb.schema._facts import Facts, with_own_version
 
 EMPTY = Facts(
     server_version=180000,

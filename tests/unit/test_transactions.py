@@ -10,9 +10,9 @@ import pytest
 from psycopg import IsolationLevel
 
 from messagedb import RetryableError, ValidationError, WrongExpectedVersionError, streams
-from messagedb._locks import in_safe_order, lock_of
-from messagedb._settings import Settings
-from messagedb._transactions import (
+from messagedb._connection.settings import Settings
+from messagedb._operations.category_locks import in_safe_order, lock_of
+from messagedb._transactions.options import (
     begin_text,
     check_fit_for_writes,
     retry_delay,

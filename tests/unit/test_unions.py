@@ -11,9 +11,9 @@ import pytest
 import typing_extensions
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
-from messagedb._annotations import names_around
-from messagedb._unions import members_of
-from messagedb.consumers.handlers import Handlers
+from messagedb._consumers.handler_registry import Handlers
+from messagedb._messages.annotations import names_around
+from messagedb._messages.unions import members_of
 from messagedb.testing import given
 
 

@@ -12,13 +12,13 @@ from uuid import RFC_4122, UUID, SafeUUID
 
 import pytest
 
-from messagedb import _uuid7
-from messagedb._uuid7 import uuid7
+from messagedb._messages import ids
+from messagedb._messages.ids import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STATE: Any = _uuid7  # its clock, counter and lock
+STATE: Any = ids  # its clock, counter and lock
 YEAR_2100 = 4_102_444_800_000  # in milliseconds: after every id of other tests
 
 
@@ -106,28 +106,28 @@ def test_a_forked_child_does_not_repeat_its_parent() -> None:
     # In an interpreter of its own: a fork of the test process would take its threads' locks along.
     program = """
 import os, threading, time
-from messagedb import _uuid7
+from messagedb._messages import ids
 now = time.time_ns()
-_uuid7.time_ns = lambda: now
-first = _uuid7.uuid7()
-holder = threading.Thread(target=lambda: (_uuid7._lock.acquire(), held.set(), done.wait()))
+ids.time_ns = lambda: now
+first = ids.uuid7()
+holder = threading.Thread(target=lambda: (ids._lock.acquire(), held.set(), done.wait()))
 held, done = threading.Event(), threading.Event()
 holder.start()
 held.wait()
 read, write = os.pipe()
 if os.fork() == 0:
-    os.write(write, b"".join(_uuid7.uuid7().bytes for _ in range(50)))
+    os.write(write, b"".join(ids.uuid7().bytes for _ in range(50)))
     os._exit(0)
 done.set()
 holder.join()
-_uuid7._lock = threading.RLock()
+ids._lock = threading.RLock()
 data = b""
 os.close(write)
 while part := os.read(read, 4096):
     data += part
 os.wait()
 child = [data[i : i + 16] for i in range(0, len(data), 16)]
-parent = [_uuid7.uuid7().bytes for _ in range(50)]
+parent = [ids.uuid7().bytes for _ in range(50)]
 assert len(child) == 50 and child == sorted(child) and child[0] > first.bytes
 tails = {id[10:] for id in child} & {id[10:] for id in parent}
 assert not set(child) & set(parent) and not tails, tails

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from messagedb import ANY, Message, MessageDecodeError, MessageRegistry, Metadata, NewMessage
-from messagedb import _requests as requests
+from messagedb._operations import requests
 from messagedb.errors import ValidationError
 
 

@@ -20,8 +20,8 @@ from time import monotonic
 import psycopg
 import pytest
 
-from messagedb import _watchdog
-from messagedb._watchdog import Watch
+from messagedb._connection import deadline_watchdog
+from messagedb._connection.deadline_watchdog import Watch
 from tests.support.background_sync import eventually
 from tests.support.forking import in_child
 
@@ -87,8 +87,8 @@ def threads() -> list[threading.Thread]:
 
 def nothing_is_watched() -> bool:
     """Whether the descriptors of all watches are closed."""
-    with _watchdog._condition:
-        return not _watchdog._watches and not _watchdog._ending
+    with deadline_watchdog._condition:
+        return not deadline_watchdog._watches and not deadline_watchdog._ending
 
 
 def descriptors() -> set[int]:
@@ -238,7 +238,7 @@ def test_a_cancellation_that_blocks_or_fails_delays_no_deadline(pairs: list[Pair
 def test_the_socket_is_shut_after_the_cancellation(
     pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_watchdog, "_CANCEL_FIRST", 60.0)
+    monkeypatch.setattr(deadline_watchdog, "_CANCEL_FIRST", 60.0)
     pair, other, *_ = pairs
     go_on = threading.Event()
     told: list[bool] = []
@@ -278,7 +278,7 @@ def test_the_thread_ends_when_idle_and_another_begins(
 ) -> None:
     # What another test has left unended would keep it.
     eventually(nothing_is_watched, 40.0)
-    monkeypatch.setattr(_watchdog, "_IDLE", SOON)
+    monkeypatch.setattr(deadline_watchdog, "_IDLE", SOON)
     pairs[0].watch(SOON)
     eventually(lambda: pairs[0].is_shut, LIMIT)
     eventually(lambda: not threads(), LIMIT)
@@ -295,7 +295,7 @@ def test_the_thread_ends_when_idle_and_another_begins(
     for pair in pairs[2:10]:
         pair.watch(SOON)
         eventually(lambda: not threads(), LIMIT)
-    monkeypatch.setattr(_watchdog, "_IDLE", 0.0001)
+    monkeypatch.setattr(deadline_watchdog, "_IDLE", 0.0001)
     for pair in pairs[10:]:
         # Some while the thread is there, some while it ends, some when it has ended.
         pair.watch(random.uniform(0, 0.001))
@@ -351,7 +351,7 @@ def test_a_forked_child_leaves_the_parents_sockets_alone(pairs: list[Pair]) -> N
         return [own.is_over, waits.is_over, watch.is_over, len(threads()), inherited]
 
     # Another thread may have the lock at that moment, which is then nobody's in the child.
-    with vars(_watchdog)["_condition"]:
+    with vars(deadline_watchdog)["_condition"]:
         said = in_child(child)
     assert said == [True, False, False, 1, []]
     assert first.carries()

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import capabilities, pq
 
-from messagedb import _watchdog
-from messagedb._watchdog import Watch, canceller
+from messagedb._connection import deadline_watchdog
+from messagedb._connection.deadline_watchdog import Watch, canceller
 from tests.support.background_sync import Background, eventually
 from tests.support.proxy import FaultProxy
 
@@ -54,7 +54,7 @@ def test_a_peer_that_says_nothing_holds_up_nobody(
     server_url: str, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     prefer(way, monkeypatch)
-    monkeypatch.setattr(_watchdog, "_CANCEL_LIMIT", 0.5)
+    monkeypatch.setattr(deadline_watchdog, "_CANCEL_LIMIT", 0.5)
     with FaultProxy(server_url) as proxy, psycopg.connect(proxy.url(), autocommit=True) as conn:
         proxy.stall()
         watch = Watch(monotonic())

@@ -8,32 +8,38 @@ from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from messagedb._annotations import names_around
-from messagedb._concurrency_async import CANCELLED, Interruptible, Task, is_of_this_half, on_signals
-from messagedb._settings import check_seconds
-from messagedb._signals import end_process
-from messagedb.consumers.handlers import Handlers
-from messagedb.consumers.settings import check_settings
-from messagedb.consumers.texts import reason_of, text_of
+from messagedb._concurrency.backend_async import (
+    CANCELLED,
+    Interruptible,
+    Task,
+    is_of_this_half,
+    on_signals,
+)
+from messagedb._concurrency.signals import end_process
+from messagedb._connection.settings import check_seconds
+from messagedb._consumers.failure_texts import reason_of, text_of
+from messagedb._consumers.handler_registry import Handlers
+from messagedb._consumers.settings import check_settings
+from messagedb._messages.annotations import names_around
 from messagedb.errors import MessageDBError, ValidationError
 
-from ..client import AsyncClient
-from .course import Course
-from .parked import AsyncParkedMessages
-from .resetting import AsyncResetting
-from .run import AsyncRun, Counts, log
-from .watching import AsyncWatching
+from ..client.client import AsyncClient
+from .consumer_run import Course
+from .parked_messages import AsyncParkedMessages
+from .position_reset import AsyncResetting
+from .run_state import AsyncRun, Counts, log
+from .status import AsyncWatching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from typing import Self
 
-    from messagedb._annotations import Names
-    from messagedb._types import AsyncResult, MessageGiven
-    from messagedb.consumers.settings import ConsumerSettings
-    from messagedb.registry import MessageRegistry
+    from messagedb._callables import AsyncResult, MessageGiven
+    from messagedb._consumers.settings import ConsumerSettings
+    from messagedb._messages.annotations import Names
+    from messagedb._messages.registry import MessageRegistry
 
-    from ..client import AsyncClient
+    from ..client.client import AsyncClient
     from .context import AsyncContext, AsyncNamedHandler
 
 F = TypeVar("F", bound="AsyncNamedHandler")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from messagedb.consumers.retry import RetryPolicy
-from messagedb.consumers.settings import ConsumerSettings, names_of
-from messagedb.consumers.stores import StreamPositionStore, TablePositionStore
+from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
+from messagedb._consumers.settings import ConsumerSettings, names_of
+from messagedb._subscriptions.backoff import RetryPolicy
 
+from ..subscriptions.feeds import AsyncCategoryFeed
 from .base import AsyncConsumerBase
-from .feeds import AsyncCategoryFeed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from messagedb._types import AsyncMiddleware, AsyncOnError
-    from messagedb.consumers.settings import Start
+    from messagedb._callables import AsyncMiddleware, AsyncOnError
+    from messagedb._consumers.settings import Start
 
-    from ..client import AsyncClient
-    from .feeds import AsyncFeed
+    from ..client.client import AsyncClient
+    from ..subscriptions.feeds import AsyncFeed
 
 
 class AsyncConsumer(AsyncConsumerBase):

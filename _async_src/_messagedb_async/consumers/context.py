@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from messagedb._types import AsyncResult
-from messagedb.consumers.context import BaseContext
+from messagedb._callables import AsyncResult
+from messagedb._consumers.context import BaseContext
+from messagedb._messages.message import Message
 from messagedb.errors import ValidationError
-from messagedb.messages import Message
 
-from ..operations import AsyncOperations
-from ..transactions import AsyncTransaction
+from ..operations.operations import AsyncOperations
+from ..transactions.transaction import AsyncTransaction
 
 
 class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from messagedb import _sql_consumers as sql
-from messagedb._postgres_errors import NOTHING_READ, first_line, translate
-from messagedb._sql import BEGIN, ROLLBACK, Statement
-from messagedb.consumers.decisions import is_store_away
-from messagedb.consumers.positions import lease_lost
-from messagedb.consumers.retry import WHILE_AWAY
-from messagedb.consumers.stores import lease_keys
-from messagedb.consumers.texts import text_of
+from messagedb._connection.error_mapping import NOTHING_READ, first_line, translate
+from messagedb._consumers.failure_policy import is_store_away
+from messagedb._consumers.failure_texts import text_of
+from messagedb._consumers.position_records import lease_lost
+from messagedb._consumers.position_stores import lease_keys
+from messagedb._sql import consumers as sql
+from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
+from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb.errors import MessageDBError, StoreUnavailableError
 
-from ..connection import AsyncStoreConnection, AsyncStoreCursor, execute
-from .run import log
+from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .run_state import log
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from ..client import AsyncClient
-    from .run import AsyncRun
+    from ..client.client import AsyncClient
+    from .run_state import AsyncRun
 
 
 # How long a server that says nothing is waited for when the lease is given up.

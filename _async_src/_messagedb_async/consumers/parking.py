@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messagedb.consumers.parked import DISCARDED, end_of, record_of, still_parked, times_ended
+from messagedb._consumers.parked_messages import (
+    DISCARDED,
+    end_of,
+    record_of,
+    still_parked,
+    times_ended,
+)
 from messagedb.errors import ValidationError
 
 if TYPE_CHECKING:
-    from messagedb.consumers.parked import ParkedMessage
-    from messagedb.messages import Message
+    from messagedb._consumers.parked_messages import ParkedMessage
+    from messagedb._messages.message import Message
 
-    from ..operations import AsyncOperations
+    from ..operations.operations import AsyncOperations
 
 
 async def park(

@@ -8,35 +8,30 @@ from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, cast, overload
 
 import msgspec
 
-from messagedb._concurrency_async import sleep
-from messagedb._transactions import retry_delay
-from messagedb.entities.arguments import (
-    check_attempts,
-    check_moment,
-    check_options,
-    check_store,
-)
-from messagedb.entities.cache import EntityCache
-from messagedb.entities.causes import cause_of, key_of
-from messagedb.entities.decider import Decider
-from messagedb.entities.projection import Applier, Projection, projection_of
-from messagedb.entities.results import Loaded, Transacted
+from messagedb._concurrency.backend_async import sleep
+from messagedb._entities.cache import EntityCache
+from messagedb._entities.causation import cause_of, key_of
+from messagedb._entities.decider import Decider
+from messagedb._entities.projection import Applier, Projection, projection_of
+from messagedb._entities.results import Loaded, Transacted
+from messagedb._entities.validation import check_attempts, check_moment, check_options, check_store
+from messagedb._transactions.options import retry_delay
 from messagedb.errors import LostHistoryError, ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 
-from ..operations import AsyncOperations
-from .appending import Appended, AsyncAppender
-from .editing import AsyncEditing
-from .loading import AsyncLoader
+from ..operations.operations import AsyncOperations
+from .appender import Appended, AsyncAppender
+from .edit_session import AsyncEditing
+from .loader import AsyncLoader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from messagedb.entities.snapshots import Snapshots
-    from messagedb.messages import Message
-    from messagedb.registry import MessageRegistry
+    from messagedb._entities.snapshots import Snapshots
+    from messagedb._messages.message import Message
+    from messagedb._messages.registry import MessageRegistry
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from messagedb._expectations import check_error, check_events, check_messages, check_state
 from messagedb.errors import HandlerError
 from messagedb.expected_version import NO_STREAM
+from messagedb.testing._assertions import check_error, check_events, check_messages, check_state
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from messagedb.messages import Message
-    from messagedb.registry import MessageRegistry
+    from messagedb._messages.message import Message
+    from messagedb._messages.registry import MessageRegistry
 
-    from ..client import AsyncClient
+    from ..client.client import AsyncClient
     from ..consumers.base import AsyncConsumerBase
     from ..entities.store import AsyncEntityStore
 

@@ -9,13 +9,13 @@ import typer
 from . import (
     _consumer_commands,
     _demo_command,
+    _export_import_commands,
     _message_commands,
     _schema_commands,
     _server_commands,
     _summary_commands,
-    _transfer_commands,
 )
-from ._ends import Group
+from ._exit import Group
 from ._output import Format, Output
 from ._store import Store
 
@@ -68,7 +68,7 @@ for _commands in (
     _message_commands,
     _summary_commands,
     _consumer_commands,
-    _transfer_commands,
+    _export_import_commands,
     _server_commands,
     _schema_commands,
     _demo_command,

@@ -18,11 +18,11 @@ from messagedb import (
     list_consumers,
 )
 
-from ._consumers import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
-from ._ends import confirm, fail, own_code
-from ._rows import row_of as message_row
+from ._consumer_rows import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
+from ._exit import confirm, fail, own_code
+from ._load_target import consumers_of, load
+from ._message_rows import row_of as message_row
 from ._store import Store
-from ._targets import consumers_of, load
 
 Category = Annotated[str, typer.Argument(help="The category that the consumer reads.")]
 Identifier = Annotated[

@@ -6,8 +6,8 @@ import typer
 
 from messagedb import Client, Consumer, Message, NewMessage, WrongExpectedVersionError
 
+from ._message_rows import COLUMNS, row_of
 from ._output import Output
-from ._rows import COLUMNS, row_of
 
 _NEXT = """
 Now in a store of your own, which needs no server:

@@ -7,10 +7,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from messagedb._sequences import cure
-from messagedb._server import NEEDED
-from messagedb._sql import SEQUENCE_OF_TABLE
-from messagedb.schema._revision import FUNCTIONS, INDEXES, VIEWS
+from messagedb._connection.position_sequence import cure
+from messagedb._connection.server_info import NEEDED
+from messagedb._schema.revisions import FUNCTIONS, INDEXES, VIEWS
+from messagedb._sql.statements import SEQUENCE_OF_TABLE
 
 Level = Literal["ok", "warning", "problem"]
 

@@ -12,11 +12,11 @@ from rich.tree import Tree
 
 from messagedb import Client, ValidationError, streams
 
+from ._causation_tree import Node, find, followers, grow
+from ._message_rows import COLUMNS, row_of
 from ._output import printable
-from ._reading import first_position, followed, limited, pages
-from ._rows import COLUMNS, row_of
-from ._tracing import Node, find, followers, grow
-from ._writing import json_object, messages_of, new_message, version_of
+from ._parse_input import json_object, messages_of, new_message, version_of
+from ._read_pages import first_position, followed, limited, pages
 
 _DEEPEST = 10  # levels that fit a terminal; what is below is told its number
 

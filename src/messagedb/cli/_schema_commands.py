@@ -10,7 +10,7 @@ from psycopg import sql
 from messagedb import Client, IncompatibleServerError, schema
 
 from ._doctor import MARK
-from ._ends import confirm, fail
+from ._exit import confirm, fail
 from ._store import Store
 
 _MANY = 1_000_000  # counted to, no further

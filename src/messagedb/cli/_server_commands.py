@@ -11,12 +11,12 @@ import psycopg
 import typer
 
 from messagedb import Client, MessageDBError, schema
-from messagedb import _sequences as sequences
-from messagedb._conninfo import where
-from messagedb._postgres_errors import cannot_connect
+from messagedb._connection import position_sequence
+from messagedb._connection.conninfo import where
+from messagedb._connection.error_mapping import cannot_connect
 
 from ._doctor import QUESTION, Facts, findings
-from ._ends import ExitCode, fail
+from ._exit import ExitCode, fail
 from ._store import Store
 
 
@@ -93,9 +93,11 @@ def _asked(url: str, schema: str) -> dict[str, object]:
             sequence, may_select = answers.pop("sequence"), answers["may_select"]
             positions = None
             if sequence is not None and may_select and answers["may_use_schema"]:
-                asked = conn.execute(sequences.question(schema, str(sequence)).encode())
+                asked = conn.execute(position_sequence.question(schema, str(sequence)).encode())
                 positions = asked.fetchone()
-            answers["is_sequence_behind"] = bool(positions and sequences.is_behind(positions))
+            answers["is_sequence_behind"] = bool(
+                positions and position_sequence.is_behind(positions)
+            )
             return answers
     except psycopg.OperationalError as error:
         raise fail(str(cannot_connect(error, where(url))), ExitCode.UNAVAILABLE) from None

@@ -9,10 +9,10 @@ from pathlib import Path
 import platformdirs
 
 from messagedb import AsyncClient, Client, embedded
-from messagedb._conninfo import concealed
+from messagedb._connection.conninfo import concealed
 
 from ._output import Output
-from ._waiting import wait_for, wait_for_async
+from ._wait_for_store import wait_for, wait_for_async
 
 
 class Store:

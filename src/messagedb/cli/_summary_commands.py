@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ._summaries import COUNTS, summary
+from ._summary_queries import COUNTS, summary
 
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
 

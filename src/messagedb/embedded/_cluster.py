@@ -15,10 +15,10 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from messagedb.embedded import _rights
+    from messagedb.embedded import _privileges
 else:
     # The supervisor runs without site-packages and has put this directory on the path.
-    import _rights
+    import _privileges
 
 POLL = 0.1
 # PostgreSQL's sun_path without the ending NUL, less the file name that it adds.
@@ -53,7 +53,7 @@ class Cluster:
         self.log = os.path.join(folder, "server.log")
         self.log_begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         self.socket_directory = ""
-        self.way = _rights.Way("as this user")
+        self.way = _privileges.Way("as this user")
         self.postgres: subprocess.Popen[bytes] | None = None
 
     def make(self, deadline: float, *, sync: bool) -> None:
@@ -92,7 +92,7 @@ class Cluster:
             self._disown_stale_pid()
             with open(self.log, "ab") as log:
                 begin = log.tell()
-                self.postgres = _rights.popen(
+                self.postgres = _privileges.popen(
                     self.way, command, signal.SIGINT, stdout=log, stderr=log
                 )
             status = self._wait_until_ready(self.postgres, deadline)
@@ -193,18 +193,18 @@ class Cluster:
         exists = os.path.isdir(self.data)
         reasons: list[str] = []
         postgres = os.path.join(self.binaries, "postgres")
-        for way in _rights.ways(os.stat(self.data if exists else self.folder), exists=exists):
+        for way in _privileges.ways(os.stat(self.data if exists else self.folder), exists=exists):
             new = tempfile.mkdtemp(prefix="data.new-", dir=self.folder)
             self.way = way
             if way.uid is None and not way.namespace:
                 return new
             try:
-                _rights.give(new, way)
-                reason = _rights.probe(way, postgres, new)
+                _privileges.give(new, way)
+                reason = _privileges.probe(way, postgres, new)
                 if reason is not None and way.uid is not None:
                     # Maybe it cannot reach the programs: then a copy of them, where it can.
                     postgres = self._copy_binaries()
-                    reason = _rights.probe(way, postgres, new)
+                    reason = _privileges.probe(way, postgres, new)
             except OSError as exc:
                 reason = str(exc)
             if reason is None:
@@ -212,7 +212,7 @@ class Cluster:
                     os.chown(self.socket_directory, way.uid, way.gid if way.gid is not None else -1)
                     os.chmod(self.socket_directory, 0o700)
                     if exists and os.stat(self.data).st_uid != way.uid:
-                        _rights.give(self.data, way)
+                        _privileges.give(self.data, way)
                 return new
             reasons.append(f"{way.name}: {reason}")
             shutil.rmtree(new, ignore_errors=True)
@@ -227,7 +227,7 @@ class Cluster:
         copies = os.path.join(self.socket_directory, "bin")
         if not os.path.isdir(copies):
             os.chmod(self.socket_directory, 0o711)
-            self.binaries = _rights.copy_binaries(self.binaries, copies)
+            self.binaries = _privileges.copy_binaries(self.binaries, copies)
         return os.path.join(self.binaries, "postgres")
 
     def _initdb(self, new: str, deadline: float, *, sync: bool) -> None:
@@ -235,7 +235,7 @@ class Cluster:
         command += ["-D", new, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]
         if not sync:
             command.append("--no-sync")
-        status, said = _rights.run(self.way, command, max(1.0, deadline - time.monotonic()))
+        status, said = _privileges.run(self.way, command, max(1.0, deadline - time.monotonic()))
         if status != 0:
             shutil.rmtree(new, ignore_errors=True)
             raise Failure(f"initdb ended with status {status} and said:\n{said[-1500:]}")

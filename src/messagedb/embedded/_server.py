@@ -12,9 +12,9 @@ import psycopg
 
 from messagedb.errors import EmbeddedServerError
 
-from . import _address, _database, _folder, _options, _spawn
+from . import _address, _database, _folder, _options, _supervisor_process
 from ._binaries import find
-from ._share import Share, temporary_folder
+from ._handle import Share, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,10 +161,10 @@ def _start(
         share.use_lock = _folder.take_lock(
             folder, _folder.USE_LOCK, exclusive=False, deadline=deadline
         )
-        _spawn.reap()
+        _supervisor_process.reap()
         state = _join(folder, deadline, role=not install)
         if state is None:
-            state, share.supervisor, share.pipe = _spawn.spawn(
+            state, share.supervisor, share.pipe = _supervisor_process.spawn(
                 folder, asked, temporary=share.temporary, deadline=deadline
             )
             _check_ours(folder, state, deadline, role=not install)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _messagedb_async.testing.scenarios import AsyncConsumerScenario, AsyncEntityScenario
 
 from .._sync.testing.scenarios import ConsumerScenario, EntityScenario
-from .deciding import Given, Outcome, given
+from ._given_when_then import Given, Outcome, given
 
 __all__ = [
     "AsyncConsumerScenario",

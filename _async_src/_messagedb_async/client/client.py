@@ -1,0 +1,261 @@
+"""The client: its options, and what it gives beside the operations: transactions, bound clients."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import psycopg
+from psycopg import AsyncConnection
+
+from messagedb._concurrency.backend_async import sleep
+from messagedb._connection.conninfo import concealed
+from messagedb._connection.settings import Settings
+from messagedb._messages.registry import MessageRegistry
+from messagedb._transactions.options import check_work, retry_delay, transaction_options
+from messagedb.errors import ValidationError
+from messagedb.hooks import Hooks, checked
+
+from ..subscriptions.subscribe import AsyncSubscriptions
+from ..transactions.bound_client import AsyncBoundClient
+from ..transactions.transaction import AsyncTransaction
+from .pooled_operations import AsyncPooledOperations
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from psycopg import IsolationLevel
+    from psycopg_pool import AsyncConnectionPool
+
+    from messagedb._callables import AsyncWork
+
+R = TypeVar("R")
+
+
+class AsyncClient(AsyncSubscriptions, AsyncPooledOperations):
+    """A client of one Message DB, with a pool of connections.
+
+    It opens itself on the first operation; close it, or use it as a context manager. It may be
+    shared by all tasks of one event loop. In the child after a fork it opens a pool of its own (a
+    borrowed one stays the parent's). Each operation holds one connection while it runs, and ends
+    within ``command_timeout`` and one second more; a write whose connection was lost is sent again
+    within that time, which its message id makes safe, and a read is, too.
+
+    Example::
+
+        async with AsyncClient("postgresql://message_store@localhost/message_store") as client:
+            await client.write_message("account-1", NewMessage("Deposited", {"amount": 5}))
+            for message in await client.get_stream_messages("account-1"):
+                print(message.type, message.data)
+
+    Args:
+        conninfo: a libpq connection string or URL; empty for libpq's environment; ``embedded:`` for
+            a temporary PostgreSQL that ends with the process, ``embedded:./folder`` for one that
+            keeps its data there.
+        pool: a psycopg pool of yours to borrow connections from instead: used, never closed, each
+            connection given back as it was. Its own options decide about connections;
+            ``command_timeout`` is then the server's alone.
+        schema: the schema that Message DB is installed in.
+        min_size: how many connections to keep open.
+        max_size: how many connections to open at most.
+        timeout: seconds to wait for a connection.
+        command_timeout: seconds that the server may take for an operation.
+        pooler: whether a transaction pooler such as PgBouncer is in between. None finds out on
+            opening; False is for a pooler in session mode, and faster.
+        direct_writes: whether batches, and writes in a transaction, may insert into the table under
+            Message DB's own lock. None finds out on opening whether the role may; False calls the
+            server's functions only.
+        default_batch_size: messages in a page unless a read says otherwise; -1 for no limit.
+        decimals: whether ``Decimal`` may be written, as a JSON number, and all numbers with a
+            fraction are read as ``Decimal``.
+        registry: the classes whose instances can be written as messages. None for one of its own,
+            empty at first.
+        hooks: what goes around its operations, the outermost first: see ``messagedb.hooks``.
+
+    Raises:
+        ValidationError: an option is out of its range. Nothing was opened.
+    """
+
+    def __init__(
+        self,
+        conninfo: str = "",
+        *,
+        pool: AsyncConnectionPool[Any] | None = None,
+        schema: str = "message_store",
+        min_size: int = 1,
+        max_size: int = 10,
+        timeout: float = 10.0,
+        command_timeout: float = 30.0,
+        pooler: bool | None = None,
+        direct_writes: bool | None = None,
+        default_batch_size: int = 1000,
+        decimals: bool = False,
+        registry: MessageRegistry | None = None,
+        hooks: Iterable[Hooks] = (),
+    ) -> None:
+        conninfo = concealed(conninfo)
+        settings = Settings(
+            conninfo=conninfo,
+            schema=schema,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=timeout,
+            command_timeout=command_timeout,
+            pooler=pooler,
+            direct_writes=direct_writes,
+            default_batch_size=default_batch_size,
+            decimals=decimals,
+            registry=MessageRegistry() if registry is None else registry,
+            hooks=checked(hooks),
+        )
+        super().__init__(settings, pool)
+
+    def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
+        """Give the operations on a psycopg connection of yours, in your transaction.
+
+        The client need not be open; of its options the schema, ``direct_writes``,
+        ``default_batch_size``, ``decimals``, ``registry`` and ``hooks`` count.
+
+        Args:
+            conn: an open connection to any Message DB. It is not closed, committed or changed.
+
+        Raises:
+            ValidationError: not a connection of this kind. Nothing was sent.
+        """
+        lent = cast("object", conn)
+        if not isinstance(lent, AsyncConnection):
+            wanted, given = AsyncConnection.__qualname__, type(lent).__name__
+            raise ValidationError(
+                f"bind() of this client takes a {wanted} of psycopg, not {given}: the other kind "
+                "goes to the other kind of client. Nothing was sent."
+            )
+        return AsyncBoundClient(self._profile, self._known, conn)
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        categories: Iterable[str] = (),
+    ) -> AsyncGenerator[AsyncTransaction]:
+        """Run a block in a transaction: committed at its end, rolled back when it raises.
+
+        One connection of the pool is kept for it. Its operations are those of the client; the
+        client's own, called in the block, are not part of it, and a write to a category that the
+        transaction has written would wait for it in vain.
+
+        Example::
+
+            async with client.transaction(categories=["account", "transfer"]) as tx:
+                await tx.write_message("account-1", NewMessage("Withdrawn", {"amount": 5}))
+                await tx.write_message("transfer-9", NewMessage("Completed"))
+                await tx.connection.execute("UPDATE balance SET amount = amount - 5 WHERE id = 1")
+
+        Args:
+            isolation: None for READ COMMITTED, the only one in which messages can be written; the
+                others are for reads.
+            read_only: whether PostgreSQL is to refuse every write.
+            timeout: seconds from its BEGIN to its end. Then the transaction is rolled back and its
+                locks are free, whatever the block is doing; the block itself is not interrupted.
+                Its next use of the transaction raises, or its end.
+            categories: take the locks of these categories at once. Transactions that name all that
+                they write cannot deadlock with each other; one that writes to several categories
+                without naming them may, and then raises ``RetryableError``.
+
+        Raises:
+            TransactionAbortedError: a statement in the block had failed and its error was not
+                passed on. The transaction is rolled back.
+            TransactionTimeoutError: its time was up. It is rolled back.
+            RetryableError: it met a deadlock, or could not be serialized. It is rolled back.
+            StoreUnavailableError: no connection could be had (``PoolTimeoutError``), or it was
+                lost, or a lock was not free within ``command_timeout``. It is rolled back.
+            OutcomeUnknownError: the COMMIT was sent and not answered, and the server could not tell
+                what became of it. All of it may be stored, or none, or all still come.
+            ServerError: the server refused to commit, as for a deferred constraint. It is rolled
+                back.
+        """
+        state = await self._begin(transaction_options(isolation, read_only, timeout, categories))
+        try:
+            yield AsyncTransaction(state)
+        except psycopg.Error as error:
+            # Of a statement of the user's: all that it says may be that the connection is gone.
+            is_late = state.is_out_of_time()
+            await state.roll_back()
+            if is_late:
+                raise state.timed_out() from error
+            raise
+        except BaseException:
+            await state.roll_back()
+            raise
+        if state.end is None:
+            await state.commit()
+
+    async def begin(
+        self,
+        *,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        categories: Iterable[str] = (),
+    ) -> AsyncTransaction:
+        """Begin a transaction that you end yourself, with its ``commit()`` or ``rollback()``.
+
+        Its connection is missing in the pool until then, so call one of them in any case. The
+        arguments and errors are those of ``transaction()``.
+        """
+        options = transaction_options(isolation, read_only, timeout, categories)
+        return AsyncTransaction(await self._begin(options))
+
+    async def run_transaction(
+        self,
+        function: AsyncWork[AsyncTransaction, R],
+        *,
+        max_attempts: int = 5,
+        retry_version_conflicts: bool = False,
+        isolation: IsolationLevel | None = None,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        categories: Iterable[str] = (),
+    ) -> R:
+        """Run a function in a transaction, again when others made it fail, and give its result.
+
+        It is run again after a deadlock, a serialization failure or a lock timeout, also of
+        statements of its own on ``connection``: PostgreSQL has rolled everything back then, so what
+        the function does elsewhere must bear being done again. Between two attempts it waits a
+        random time of up to 20 ms, 40 ms and so on, at most 1 s.
+
+        Args:
+            function: a coroutine function that takes the transaction.
+            max_attempts: how often it is run at most.
+            retry_version_conflicts: whether it is run again after ``WrongExpectedVersionError``,
+                too: for a function that reads the version that it expects.
+            isolation: as in ``transaction()``.
+            read_only: as in ``transaction()``.
+            timeout: as in ``transaction()``, for each attempt.
+            categories: as in ``transaction()``.
+
+        Raises:
+            RetryableError: the last attempt failed, too (psycopg's error if it was of a statement
+                of the function's own). It is rolled back, as are those before.
+            MessageDBError: as ``transaction()`` raises them. The attempt is rolled back.
+        """
+        check_work(function, max_attempts)
+        options = transaction_options(isolation, read_only, timeout, categories)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                async with self.transaction(
+                    isolation=options.isolation,
+                    read_only=read_only,
+                    timeout=timeout,
+                    categories=options.categories,
+                ) as transaction:
+                    return await function(transaction)
+            except Exception as error:
+                delay = retry_delay(error, attempt, retry_version_conflicts)
+                if delay is None or attempt >= max_attempts:
+                    raise
+            await sleep(delay)

@@ -1,0 +1,159 @@
+"""Operations that each run on a connection of the client's pool, and again if that was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+
+from messagedb._concurrency.backend_async import sleep
+from messagedb._connection.error_mapping import (
+    NOTHING_READ,
+    first_line,
+    is_lost,
+    is_others_fault,
+    translate,
+)
+from messagedb._connection.server_info import check_not_proxied
+from messagedb._connection.settings import time_is_left
+from messagedb._operations import write_results
+from messagedb._transactions.options import pause
+from messagedb.errors import MessageDBError, OutcomeUnknownError, StoreUnavailableError
+
+from ..connection.connection import break_off, is_from_outside
+from ..transactions.state import AsyncTransactionState
+from .lifecycle import AsyncLifetime
+
+if TYPE_CHECKING:
+    from messagedb._callables import AsyncAttempt
+    from messagedb._operations import requests
+    from messagedb._transactions.options import TransactionOptions
+
+    from ..execution.connection_providers import AsyncSource
+
+R = TypeVar("R")
+
+
+class AsyncPooledOperations(AsyncLifetime):
+    """The operations of a client, each of them on any connection of its pool."""
+
+    async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]:
+        async def attempt(source: AsyncSource, conn: Any) -> list[tuple[Any, ...]]:
+            return await source.session.read(conn, read)
+
+        return await self._reading(read, attempt)
+
+    async def _read_in_history(
+        self, *reads: requests.Read
+    ) -> tuple[list[list[tuple[Any, ...]]], int]:
+        """Give the rows of reads on one connection, and the number of its server's history."""
+
+        async def attempt(
+            source: AsyncSource, conn: Any
+        ) -> tuple[list[list[tuple[Any, ...]]], int]:
+            return await source.session.read_in_history(conn, reads)
+
+        return await self._reading(reads[-1], attempt)
+
+    async def _reading(self, read: requests.Read, attempt: AsyncAttempt[AsyncSource, R]) -> R:
+        """Read on a connection of the pool, and again on another one if that was lost."""
+        source = self._source or await self._opened()
+        deadline = self._profile.deadline()
+        attempts = self._settings.max_size + 1
+        rollbacks = 0
+        while True:
+            conn = await source.acquire(deadline)
+            try:
+                return await attempt(source, conn)
+            except psycopg.Error as error:
+                if is_others_fault(error) and time_is_left(deadline):
+                    rollbacks += 1
+                else:
+                    rollbacks, attempts = 0, attempts - 1
+                    if not (attempts and is_lost(error, conn.closed) and time_is_left(deadline)):
+                        has_condition = read.has_condition or read.has_sql
+                        raise translate(error, NOTHING_READ, has_condition=has_condition) from error
+            except BaseException as error:
+                if is_from_outside(error):
+                    break_off(conn)
+                raise
+            finally:
+                await source.release(conn)
+            if rollbacks:
+                await sleep(pause(rollbacks))
+
+    async def _write(self, write: requests.Write) -> list[int]:
+        source = self._source or await self._opened()
+        deadline = self._profile.deadline()
+        attempts = self._settings.max_size + 1
+        lost: psycopg.Error | None = None
+        rollbacks = 0
+        while True:
+            try:
+                conn = await source.acquire(deadline)
+            except StoreUnavailableError as error:
+                if lost is None:
+                    raise
+                raise _unknown(write, lost) from error
+            source.begin_write(conn)
+            try:
+                return await source.session.write(conn, write)
+            except psycopg.Error as error:
+                if is_lost(error, conn.closed):
+                    rollbacks, attempts = 0, attempts - 1
+                    lost = error
+                    if not (attempts and time_is_left(deadline)):
+                        raise _unknown(write, lost) from error
+                elif is_others_fault(error) and time_is_left(deadline):
+                    rollbacks += 1
+                else:
+                    source.note(conn, error)
+                    refusal = write_results.refused(write, error, self._settings.command_timeout)
+                    if lost is None or write_results.decides(write, refusal):
+                        raise refusal from error
+                    raise _unknown(write, lost) from error
+            except MessageDBError as error:
+                if lost is None or write_results.decides(write, error):
+                    raise
+                raise _unknown(write, lost) from error
+            except BaseException as error:
+                if is_from_outside(error):
+                    break_off(conn)
+                raise
+            finally:
+                await source.release(conn)
+            if rollbacks:
+                await sleep(pause(rollbacks))
+
+    async def _begin(self, options: TransactionOptions) -> AsyncTransactionState:
+        source = self._source or await self._opened()
+        check_not_proxied(source.server, "a transaction")
+        deadline = self._profile.deadline()
+        attempts = self._settings.max_size + 1
+        while True:
+            state = AsyncTransactionState(source, await source.acquire(deadline), options)
+            try:
+                await state.begin()
+            except psycopg.Error as error:
+                attempts -= 1
+                lost = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
+                if not (attempts and lost and time_is_left(deadline)):
+                    raise state.explained(error, _NOTHING_BEGUN) from error
+            except OSError as error:
+                if error.errno is None:
+                    # Of an application: the system's have a number.
+                    raise
+                raise StoreUnavailableError(
+                    f"the transaction's time cannot be watched: {error}. Nothing was sent."
+                ) from error
+            else:
+                return state
+
+
+_NOTHING_BEGUN = "Nothing was done in the transaction; it is rolled back."
+
+
+def _unknown(write: requests.Write, lost: psycopg.Error) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        write.stream_name, write.messages, write.expected_version, first_line(lost)
+    )

@@ -1,0 +1,3 @@
+"""Connections, cursors, pipelines and the pool, on psycopg."""
+
+from __future__ import annotations

@@ -1,0 +1,198 @@
+"""The client's own pool: psycopg's, which makes up for connections that were lost."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool
+
+from messagedb._concurrency.pooling_async import (
+    AddConnection,
+    MaintenanceTask,
+    WaitingClient,
+    task_queue,
+    worker_queue,
+)
+
+from .connection import AsyncStoreConnection
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+
+# An attempt to connect again is never put off longer: the pool serves again soon after the server
+# does.
+_LONGEST_RECONNECT_DELAY = 1.0
+
+
+class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
+    """psycopg's pool, but quick to connect again, and whole whatever interrupts its users.
+
+    An exception of a signal's handler comes between any two steps, so that a connection may be in
+    nobody's hands, or be given back and replaced twice. Here each connection is known by a weak
+    reference from the time it is made. One that is closed, given up or collected is replaced for
+    that reference, once.
+
+    All names of psycopg_pool that are private are used in this file and in ``_pooling_async``.
+    """
+
+    def __init__(self, conninfo: str, **options: Any) -> None:
+        self._known: set[ref[AsyncStoreConnection]] = set()
+        # Those that were collected: noted in one step, in whatever thread that happened.
+        self._lost: list[ref[AsyncStoreConnection]] = []
+        super().__init__(conninfo, **options)
+
+    @classmethod
+    async def worker(cls, q: Any) -> None:
+        """Run maintenance tasks."""
+        await super().worker(worker_queue(q))
+
+    def _start_workers(self) -> None:
+        self._tasks = task_queue(self._tasks)
+        super()._start_workers()
+
+    async def schedule_task(self, task: Any, delay: float) -> None:
+        """Run a maintenance task later; a new attempt to connect within a second."""
+        if isinstance(task, AddConnection):
+            delay = min(delay, _LONGEST_RECONNECT_DELAY)
+        await super().schedule_task(task, delay)
+
+    async def drain(self) -> None:
+        """Make all connections anew: those in the pool now, those in use when they come back."""
+        async with self._lock:
+            self._drained_at = monotonic()
+            conns = list(self._pool)
+            self._pool.clear()
+        for conn in conns:
+            await self._retire(conn)
+
+    async def replace(self, known: ref[AsyncStoreConnection] | None) -> None:
+        """Make a connection in place of another, if that was not done yet."""
+        try:
+            self._known.remove(known)  # type: ignore[arg-type]
+        except KeyError:
+            return
+        await self._add_connection(None)
+
+    async def grow(self) -> None:
+        """Make one connection more, if there is room, and none is being made."""
+        async with self._lock:
+            if self._nconns >= self._max_size or self._growing:
+                return
+            self._growing = True
+            self._nconns += 1
+        await self._add_connection(None, growing=True)
+
+    async def _getconn_unchecked(self, timeout: float) -> AsyncStoreConnection:
+        place: Any = None
+        async with self._lock:
+            self._make_up()
+            conn = await self._get_ready_connection(timeout)
+            if conn is None:
+                place = WaitingClient()
+                self._waiting.append(place)
+                self._maybe_grow_pool()
+                self._make_up_for_closed()
+        if conn is None:
+            try:
+                conn = await place.wait(timeout)
+            except BaseException:
+                if place.conn is not None:
+                    await self._return_connection(place.conn, from_getconn=True)
+                raise
+        given: AsyncStoreConnection = conn
+        given._pool = self
+        return given
+
+    def _make_up(self) -> None:
+        """Have those replaced that were lost."""
+        while self._lost:
+            self.run_task(ReplaceConnection(self, self._lost[0]))
+            del self._lost[0]
+
+    def _make_up_for_closed(self) -> None:
+        """Have those replaced that are closed: what keeps them may be an error that is kept."""
+        for known in list(self._known):
+            conn = known()
+            if conn is not None and conn.closed and conn not in self._pool:
+                self.run_task(ReplaceConnection(self, known))
+
+    def _maybe_grow_pool(self) -> None:
+        if self._nconns < self._max_size and not self._growing:
+            self.run_task(GrowPool(self))
+
+    async def _return_connection(self, conn: AsyncStoreConnection, from_getconn: bool) -> None:
+        if (
+            conn.pgconn.transaction_status != TransactionStatus.IDLE
+            or conn._created_at <= self._drained_at
+            or conn._expire_at <= monotonic()
+        ):
+            await self._retire(conn)
+        else:
+            await self._add_to_pool(conn)
+
+    async def _retire(self, conn: AsyncStoreConnection) -> None:
+        """Close a connection, and have it replaced."""
+        conn._pool = None
+        await conn.close()
+        self.run_task(ReplaceConnection(self, conn.known))
+
+    async def _add_to_pool(self, conn: AsyncStoreConnection) -> None:
+        if conn.known is None:
+            conn.known = ref(conn, self._lost.append)
+            self._known.add(conn.known)
+        conn._pool = None
+        async with self._lock:
+            if not self._closed:
+                while self._waiting:
+                    # It leaves the queue when it was told, so that it is told in any case.
+                    is_taken = await self._waiting[0].set(conn)
+                    self._waiting.popleft()
+                    if is_taken:
+                        return
+                self._pool.append(conn)
+                if self._pool_full_event and len(self._pool) >= self._min_size:
+                    self._pool_full_event.set()
+                return
+        await self._close_connection(conn)
+
+    async def _close_connection(self, conn: AsyncStoreConnection) -> None:
+        """Close a connection for good: the pool is smaller by one."""
+        if conn.known is not None:
+            self._known.discard(conn.known)
+        await super()._close_connection(conn)
+
+
+class ReplaceConnection(MaintenanceTask):
+    """Make a connection in place of one that is gone."""
+
+    def __init__(self, pool: AsyncStorePool, known: ref[AsyncStoreConnection] | None) -> None:
+        super().__init__(pool)
+        self._known = known
+
+    async def _run(self, pool: Any) -> None:
+        await pool.replace(self._known)
+
+
+class GrowPool(MaintenanceTask):
+    """Make one connection more."""
+
+    async def _run(self, pool: Any) -> None:
+        await pool.grow()
+
+
+async def connect_beside(pool: AsyncConnectionPool[Any]) -> AsyncConnection[Any]:
+    """Make a connection like those of a pool, which is not the pool's.
+
+    Raises:
+        psycopg.Error: it could not be made.
+        UnicodeError: the host's name is none.
+    """
+    conn: Any = await pool._connect()  # pyright: ignore[reportPrivateUsage]
+    conn._pool = None
+    own: AsyncConnection[Any] = conn
+    return own

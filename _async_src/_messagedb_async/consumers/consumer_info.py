@@ -1,0 +1,86 @@
+"""The consumers of a store, with their positions and how far behind they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from messagedb._consumers.consumer_info import (
+    StoredConsumer,
+    holders,
+    measured,
+    of_record,
+    of_table_row,
+)
+from messagedb._operations import validation
+from messagedb._operations.scan_requests import check_readable
+from messagedb._sql import consumers as sql
+from messagedb._sql.statements import TABLE_COLUMNS, quoted
+
+from .position_stores import run_in
+
+if TYPE_CHECKING:
+    from ..client.client import AsyncClient
+    from ..transactions.transaction import AsyncTransaction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def list_consumers_async(
+    client: AsyncClient, category: str | None = None
+) -> list[StoredConsumer]:
+    """List the consumers that have stored a position in a store, whether or not they run now.
+
+    They are found by their streams of positions, also those of Eventide's consumers, and by the
+    rows of ``messagedb.positions``. Not found are those that have stored nothing yet, and those
+    whose stream has another name of its own. Each is asked for by itself, so that two of them are
+    not of the same moment.
+
+    It reads all records of positions in streams, of which there is one for each time that a
+    consumer has stored its own; nothing is locked.
+
+    Args:
+        client: whose store it is.
+        category: only consumers of this one; None for all.
+
+    Raises:
+        IncompatibleServerError: the role may not read the table of messages.
+        StoreUnavailableError: the store is away.
+        ValidationError: the category is none. Nothing was sent.
+    """
+    if category is not None:
+        validation.check_category(category)
+    facts = await client._server_facts()  # pyright: ignore[reportPrivateUsage]
+    check_readable(facts.table_readable, "the list of consumers")
+    schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+    async with client.transaction(read_only=True) as transaction:
+        found = await _stored(transaction, schema)
+    wanted = [each for each in found if category is None or each.category == category]
+    return [await _measured(client, each, schema) for each in wanted]
+
+
+async def _stored(transaction: AsyncTransaction, schema: str) -> list[StoredConsumer]:
+    pids = holders(await run_in(transaction, sql.LEASE_HOLDERS, ()))
+    records = await run_in(transaction, _text(sql.LAST_RECORDS, schema), ())
+    found = [of_record(row, pids, schema) for row in records]
+    if (await run_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
+        for name, position, saved_at, resized_to in await run_in(
+            transaction, sql.ALL_POSITIONS, (schema,)
+        ):
+            time = _EPOCH + timedelta(microseconds=saved_at)
+            found.append(of_table_row(name, position, time, resized_to, pids, schema))
+    return found
+
+
+async def _measured(client: AsyncClient, consumer: StoredConsumer, schema: str) -> StoredConsumer:
+    categories = None if consumer.category is None else (consumer.category,)
+    lag = await client.lag(categories, consumer.position or 0)
+    async with client.transaction(read_only=True) as transaction:
+        rows: list[tuple[Any, ...]] = await run_in(
+            transaction, _text(sql.COUNT_PARKED, schema), (consumer.parked_stream,)
+        )
+    return measured(consumer, lag, rows[0][0])
+
+
+def _text(text: str, schema: str) -> bytes:
+    return text.replace("{schema}", quoted(schema)).replace("{columns}", TABLE_COLUMNS).encode()

@@ -1,0 +1,281 @@
+"""Giving a consumer group another size, so that nothing is skipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb._consumers.group_membership import GroupResize
+from messagedb._consumers.position_records import (
+    RESIZED_TO,
+    conflict,
+    given_up,
+    is_given_up,
+    position_in,
+    resized,
+    runs_elsewhere,
+)
+from messagedb._consumers.position_stores import (
+    RECORDED,
+    StreamPositionStore,
+    TablePositionStore,
+    check_identifier,
+    consumer_name,
+    position_stream_name,
+)
+from messagedb._messages.ids import uuid7
+from messagedb._messages.message import NewMessage
+from messagedb._operations import validation
+from messagedb._sql import consumers as sql
+from messagedb.errors import PositionConflictError, ValidationError, WrongExpectedVersionError
+from messagedb.expected_version import NO_STREAM
+
+from .lease import AsyncLease
+from .position_stores import run_in
+
+if TYPE_CHECKING:
+    from ..client.client import AsyncClient
+    from ..transactions.transaction import AsyncTransaction
+
+# For as long as the positions are moved.
+_LEASE = 60.0
+
+_COUNTED = 1_000_000
+
+
+async def resize_group_async(
+    client: AsyncClient,
+    category: str,
+    *,
+    identifier: str,
+    old_size: int,
+    new_size: int,
+    position_store: StreamPositionStore | TablePositionStore | None = None,
+    dry_run: bool = False,
+) -> GroupResize:
+    """Give a consumer group another number of members, while none of them runs.
+
+    Another size gives streams to other members. All new members begin after the least position of
+    the old ones, so that nothing is skipped; what the other old members have handled after it is
+    handled again, at most ``repeated`` messages. To have none of them again, let each old member
+    run to the end first, with ``run(until="caught_up")`` and no more writes to the category: then
+    all positions are equal.
+
+    It is one transaction: afterwards the old members refuse to run (``PositionConflictError``), and
+    the new ones begin where it says. The order of work: stop the members, call this, start the
+    members of the new size. A size that the group had before may be given again. Called again after
+    it was done, also by a process that was killed before it knew, it changes nothing and tells the
+    same; the new members may run by then.
+
+    Args:
+        client: whose store it is.
+        category: the category of the group.
+        identifier: the identifier of the group.
+        old_size: how many members there are.
+        new_size: how many there are to be.
+        position_store: where the positions are, as the consumers were told; not one with a name of
+            its own.
+        dry_run: only look at what it would do.
+
+    Raises:
+        PositionConflictError: a member runs, of the old size or the new one; or a new member has a
+            position already, and the group was not given this size. Nothing was changed.
+        ValidationError: an argument is refused. Nothing was sent.
+        MessageDBError: the store is away or refused. Nothing was changed, but for
+            ``OutcomeUnknownError``: call it again.
+    """
+    store = StreamPositionStore() if position_store is None else position_store
+    validation.check_category(category)
+    check_identifier(identifier, True)
+    validation.check_group(0, old_size)
+    validation.check_group(0, new_size)
+    if old_size == new_size:
+        raise ValidationError("old_size and new_size are the same. Nothing was sent.")
+    if (store.stream_name if isinstance(store, StreamPositionStore) else store.name) is not None:
+        raise ValidationError(
+            "the positions of members that were given names of their own are yours to set: use "
+            "reset_position() of each. Nothing was sent."
+        )
+
+    def names(size: int) -> list[str]:
+        return [
+            position_stream_name(category, consumer_name(identifier, member, size))
+            for member in range(size)
+        ]
+
+    kind = _InStreams if isinstance(store, StreamPositionStore) else _InTable
+    old, new = names(old_size), names(new_size)
+    # Before the leases: when it was done before, the new members may hold theirs.
+    async with client.transaction(read_only=True) as transaction:
+        done = await _done_before(transaction, kind(client), old, new)
+    if done is not None:
+        return await _told(client, category, done, is_done=True)
+    leases = [AsyncLease(client, name, _LEASE) for name in (*old, *new)]
+    try:
+        for lease, name in zip(leases, (*old, *new), strict=True):
+            if not dry_run and not await lease.acquire():
+                raise runs_elsewhere(name)
+        return await _resize(client, category, kind(client), old, new, dry_run)
+    finally:
+        for lease in leases:
+            await lease.release()
+
+
+async def _resize(
+    client: AsyncClient,
+    category: str,
+    members: _InStreams | _InTable,
+    old: list[str],
+    new: list[str],
+    dry_run: bool,
+) -> GroupResize:
+    category_of_positions = old[0].partition("-")[0]
+    async with client.transaction(categories=[category_of_positions]) as transaction:
+        done = await _done_before(transaction, members, old, new)
+        if done is not None:
+            return await _told(client, category, done, is_done=True)
+        found = [await members.read(transaction, name) for name in old]
+        if all(position is None for position in found):
+            raise PositionConflictError(
+                f"none of {', '.join(map(repr, old))} has a position: no group of this category, "
+                "identifier and old_size has run. Nothing was changed. A consumer that ran alone "
+                "is none: give each new member its position with reset_position()."
+            )
+        positions = [position or 0 for position in found]
+        for name in new:
+            there = await members.read_new(transaction, name)
+            if there is not None:
+                raise PositionConflictError(
+                    f"{name!r} has a position already, {there}: members of this size have run, and "
+                    "the group was not given this size here. Nothing was changed. Take the size "
+                    "that it has as old_size, or another identifier."
+                )
+        if not dry_run:
+            for name in old:
+                await members.retire(transaction, name, len(new))
+            for name in new:
+                await members.begin(transaction, name, min(positions))
+    return await _told(client, category, positions, is_done=not dry_run)
+
+
+async def _done_before(
+    transaction: AsyncTransaction, members: _InStreams | _InTable, old: list[str], new: list[str]
+) -> list[int] | None:
+    """The positions of the old members, if just this was done before; None if it was not."""
+    positions: list[int] = []
+    for name in old:
+        found = await members.read_given_up(transaction, name)
+        if found is None or found[1] != len(new):
+            return None
+        positions.append(found[0])
+    for name in new:
+        if await members.read_new(transaction, name) is None:
+            return None
+    return positions
+
+
+async def _told(
+    client: AsyncClient, category: str, positions: list[int], *, is_done: bool
+) -> GroupResize:
+    start, furthest = min(positions), max(positions)
+    repeated = 0
+    if furthest > start:
+        # In this order: what is written in between makes it more, not less.
+        behind = await client.lag([category], furthest, limit=_COUNTED)
+        lag = await client.lag([category], start, limit=_COUNTED)
+        # Where not all could be counted: as if all positions were the category's.
+        repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
+    return GroupResize(tuple(positions), start, repeated, is_done)
+
+
+class _InStreams:
+    """The positions of members in streams."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._versions: dict[str, int] = {}
+
+    async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
+        last = await transaction.get_last_stream_message(name)
+        self._versions[name] = NO_STREAM if last is None else last.position
+        return None if last is None else position_in(last, name)
+
+    async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
+        """The same for a new member: none where members of this size were given up before."""
+        last = await transaction.get_last_stream_message(name)
+        self._versions[name] = NO_STREAM if last is None else last.position
+        return None if last is None or is_given_up(last) else position_in(last, name)
+
+    async def read_given_up(
+        self, transaction: AsyncTransaction, name: str
+    ) -> tuple[int, int] | None:
+        """The last position of a member that was given up, and the size that came after it."""
+        last = await transaction.get_last_stream_message(name)
+        return None if last is None else given_up(last)
+
+    async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
+        last = await transaction.get_last_stream_message(name)
+        position = None if last is None else position_in(last, name)
+        await self._write(transaction, name, {"position": position, RESIZED_TO: new_size})
+
+    async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
+        await self._write(transaction, name, {"position": position})
+
+    async def _write(self, transaction: AsyncTransaction, name: str, data: dict[str, Any]) -> None:
+        try:
+            await transaction.write_message(
+                name, NewMessage(RECORDED, data), expected_version=self._versions[name]
+            )
+        except WrongExpectedVersionError as error:
+            raise conflict(name, None, None) from error
+
+
+class _InTable:
+    """The positions of members in the table."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+        self._saves: dict[str, str | None] = {}
+        self._given_up: set[str] = set()
+
+    async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
+        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        self._saves[name] = rows[0][1] if rows else None
+        if rows and rows[0][2] is not None:
+            raise resized(name, rows[0][2])
+        return rows[0][0] if rows else None
+
+    async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
+        """The same for a new member: none where members of this size were given up before."""
+        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        self._saves[name] = rows[0][1] if rows else None
+        if rows and rows[0][2] is not None:
+            self._given_up.add(name)
+            return None
+        return rows[0][0] if rows else None
+
+    async def read_given_up(
+        self, transaction: AsyncTransaction, name: str
+    ) -> tuple[int, int] | None:
+        """The last position of a member that was given up, and the size that came after it."""
+        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        return (rows[0][0], rows[0][2]) if rows and rows[0][2] is not None else None
+
+    async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
+        if self._saves[name] is None:
+            await self.begin(transaction, name, 0)
+        await self._write(transaction, sql.MARK_RESIZED, name, new_size)
+
+    async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
+        text = sql.UNMARK_RESIZED if name in self._given_up else sql.FIRST_POSITION
+        await self._write(transaction, text, name, position)
+
+    async def _write(
+        self, transaction: AsyncTransaction, text: bytes, name: str, value: int
+    ) -> None:
+        id, before = str(uuid7()), self._saves[name]
+        saves = "{}" if before is None else f"{{{before}}}"
+        values: tuple[Any, ...] = (self._schema, name, value, id, saves)
+        if text is sql.FIRST_POSITION:
+            values += (None, None, None)
+        if not await run_in(transaction, text, values):
+            raise conflict(name, None, None)
+        self._saves[name] = id

@@ -1,0 +1,58 @@
+"""How far behind a run is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messagedb._consumers.failure_policy import is_passing
+from messagedb._consumers.failure_texts import text_of
+from messagedb.errors import LostHistoryError, MessageDBError
+
+from ..subscriptions.marks import last_positions
+from .run_state import log
+from .side_task import if_free
+
+if TYPE_CHECKING:
+    from ..client.client import AsyncClient
+    from ..subscriptions.feeds import AsyncFeed
+    from .run_state import AsyncRun
+
+
+async def keep_measuring(
+    run: AsyncRun, client: AsyncClient, feed: AsyncFeed, interval: float
+) -> None:
+    """Measure every few seconds until the run is over."""
+    while not run.ended.is_set():
+        await run.ended.wait(interval)
+        if not run.ended.is_set():
+            await measure(run, client, feed)
+
+
+async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
+    """Measure how far behind the run is."""
+    position = run.position
+    if position is None or run.is_away:
+        return
+    try:
+        lag = await if_free(client, lambda: feed.lag(position))
+        if lag is None:
+            return
+        run.measured(lag)
+        if lag.head is not None and lag.head < (run.position or 0):
+            await check_given(run, client)
+    except Exception as error:
+        if not (isinstance(error, MessageDBError) and is_passing(error)):
+            log.warning("%s: the lag cannot be measured: %s", run.name, text_of(error))
+
+
+async def check_given(run: AsyncRun, client: AsyncClient) -> None:
+    """Let the run find that the store went back, if positions up to its own are to be given again.
+
+    After a restore new messages come at positions that were handled already, as those of others.
+    Where the newest messages were only erased, the sequence is where it was.
+    """
+    position = run.position
+    head, given = await last_positions(client)
+    if position is not None and given is not None and given < position:
+        run.trail.lost = LostHistoryError(run.name, position, None, None, None, head)
+        run.wake.set()

@@ -1,0 +1,149 @@
+"""Notifications of new messages: LISTEN on a connection of its own, which is made again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb._connection.error_mapping import NOTHING_READ, translate
+from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._consumers.failure_policy import is_store_away
+from messagedb._consumers.failure_texts import text_of
+from messagedb._schema.notify_trigger import channel_of
+from messagedb._sql import consumers as sql
+from messagedb._sql.statements import Statement, quoted
+from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb.errors import IncompatibleServerError, MessageDBError
+
+from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from .run_state import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg import AsyncConnection
+
+    from ..client.client import AsyncClient
+    from .run_state import AsyncRun
+
+# How long a look for notifications lasts: then it sees whether the run is over, and now and then
+# whether the connection is alive.
+_LOOK = 0.5
+_ALIVE = 10.0
+
+
+class AsyncListener:
+    """Wakes a run when messages are written that it may want.
+
+    Args:
+        run: the run.
+        client: whose server it listens to.
+        wants: whether a category is one of the run's.
+
+    Attributes:
+        is_listening: whether notifications come at the moment.
+    """
+
+    def __init__(self, run: AsyncRun, client: AsyncClient, wants: Callable[[str], bool]) -> None:
+        self.is_listening = False
+        self._run = run
+        self._client = client
+        self._wants = wants
+
+    async def begin(self) -> AsyncConnection[Any]:
+        """Connect and listen.
+
+        Raises:
+            IncompatibleServerError: nobody would notify. Nothing was changed.
+            StoreUnavailableError: the store is away.
+        """
+        settings = self._client._profile  # pyright: ignore[reportPrivateUsage]
+        conn = await self._client.connect()
+        try:
+            if not settings.session_settings:
+                raise IncompatibleServerError(
+                    "notify=True needs LISTEN, which a transaction pooler does not let through. "
+                    "Nothing was changed. Leave it out, or connect past the pooler."
+                )
+            if not conn.autocommit:
+                await conn.set_autocommit(True)
+            self._limit(conn)
+            schema = settings.settings.schema
+            rows = await execute(AsyncStoreCursor(conn), Statement(sql.HAS_NOTIFY, (schema,)))
+            if not rows[0][0]:
+                raise IncompatibleServerError(
+                    f"notify=True needs the trigger on {schema}.messages that "
+                    "messagedb.schema.install_notify() adds, and it is not there. Nothing was "
+                    "changed. Add it as the table's owner, or leave notify out: the consumer polls "
+                    "then."
+                )
+            listen = f"LISTEN {quoted(channel_of(schema))}"
+            await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
+        except psycopg.Error as error:
+            await conn.close()
+            raise translate(error, NOTHING_READ) from error
+        except BaseException:
+            await conn.close()
+            raise
+        return conn
+
+    async def keep(self, conn: AsyncConnection[Any]) -> None:
+        """Listen until the run is over, on other connections when this one is lost."""
+        run, failures = self._run, 0
+        try:
+            while not run.ended.is_set():
+                try:
+                    self.is_listening = True
+                    # What was written before it listened.
+                    run.wake.set()
+                    await self._listen(conn)
+                except Exception as error:
+                    log.warning(
+                        "%s: notifications do not come, it polls: %s", run.name, text_of(error)
+                    )
+                finally:
+                    self.is_listening = False
+                    with suppress(psycopg.Error, OSError):
+                        await conn.close()
+                while not run.ended.is_set():
+                    failures += 1
+                    await run.ended.wait(WHILE_AWAY.backoff(failures))
+                    if run.ended.is_set():
+                        return
+                    try:
+                        conn = await self.begin()
+                    except MessageDBError as error:
+                        if not is_store_away(error):
+                            log.warning(
+                                "%s: it cannot listen, and polls: %s", run.name, text_of(error)
+                            )
+                    else:
+                        log.info("%s: notifications come again", run.name)
+                        failures = 0
+                        break
+        finally:
+            with suppress(psycopg.Error, OSError):
+                await conn.close()
+
+    async def _listen(self, conn: AsyncConnection[Any]) -> None:
+        run = self._run
+        alive = monotonic()
+        while not run.ended.is_set():
+            if isinstance(conn, AsyncStoreConnection):
+                conn.deadline = float("inf")
+            async for notification in conn.notifies(timeout=_LOOK, stop_after=1):
+                if not notification.payload or self._wants(notification.payload):
+                    run.wake.set()
+            if monotonic() - alive > _ALIVE:
+                # A peer that has vanished says nothing, either.
+                self._limit(conn)
+                await execute(AsyncStoreCursor(conn), Statement(sql.KEEP_LEASE, ()))
+                alive = monotonic()
+
+    def _limit(self, conn: AsyncConnection[Any]) -> None:
+        if isinstance(conn, AsyncStoreConnection):
+            profile = self._client._profile  # pyright: ignore[reportPrivateUsage]
+            conn.deadline = monotonic() + profile.settings.command_timeout + ANSWER_GRACE

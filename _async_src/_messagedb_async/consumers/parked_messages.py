@@ -1,0 +1,139 @@
+"""What the owner of a consumer does with its parked messages: list, replay, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from messagedb._consumers.failure_policy import problem_of
+from messagedb._consumers.failure_texts import reason_of, shown
+from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, end_of
+from messagedb.errors import HandlerError, ValidationError
+
+from .context import AsyncContext
+from .parking import discard, list_parked, message_of
+
+if TYPE_CHECKING:
+    from messagedb._consumers.handler_registry import Handlers, Invoke
+    from messagedb._consumers.settings import ConsumerSettings
+    from messagedb._messages.message import Message
+
+    from ..client.client import AsyncClient
+
+
+class AsyncParkedMessages:
+    """The parked messages of a consumer, which all members of its group have in common."""
+
+    _client: AsyncClient
+    _settings: ConsumerSettings
+    _handlers: Handlers
+
+    async def list_parked(self) -> list[ParkedMessage]:
+        """List the messages that are parked, in the order of parking.
+
+        They are read from a stream of the store, ``account:parked-<identifier>``, whole.
+        """
+        return await list_parked(self._client, self._settings.parked_stream)
+
+    async def discard_parked(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
+        """Take parked messages off the list without handling them. Doing it twice is doing it once.
+
+        Args:
+            parked: which of them.
+
+        Returns:
+            How many were on the list.
+        """
+        chosen = await self._still_parked(parked)
+        for each in chosen:
+            await discard(self._client, self._settings.parked_stream, each)
+        return len(chosen)
+
+    async def replay_parked(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None = None
+    ) -> int:
+        """Let the handlers here have parked messages once more, and take those off that they did.
+
+        Each is handled once, without the retry policy. With ``transactional`` the effects and the
+        note that it was replayed are one transaction; otherwise a crash in between leaves it on the
+        list. The consumer may run meanwhile, here or elsewhere: its position is not touched. The
+        handlers see an old message again: those of its stream that came later were handled before.
+
+        Args:
+            parked: which of them; None for all. What is not on the list any more is left out.
+
+        Returns:
+            How many were handled.
+
+        Raises:
+            HandlerError: a handler failed, with its error as the cause, or gave an outcome or
+                anything else but None. The message stays parked, and those after it, too.
+            ValidationError: a message has no handler here, or is not in the store any more. It
+                stays parked.
+        """
+        chosen = await self._still_parked(parked)
+        by_type, catch_all = self._handlers.compiled(self._settings.middleware)
+        count = 0
+        for each in chosen:
+            message = await message_of(self._client, each)
+            invoke = by_type.get(message.type, catch_all)
+            if invoke is None:
+                raise ValidationError(
+                    f"no handler here is for message {message.position} of stream "
+                    f"{message.stream_name!r}, of type {message.type!r}. It stays parked."
+                )
+            try:
+                count += await self._replay(each, message, invoke)
+            except Exception as error:
+                if isinstance(error, HandlerError):
+                    raise
+                raise HandlerError(
+                    self._settings.position_name,
+                    message.stream_name,
+                    message.position,
+                    message.global_position,
+                    message.type,
+                    1,
+                    reason_of(error),
+                    was_parked=True,
+                ) from error
+        return count
+
+    async def _still_parked(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None
+    ) -> list[ParkedMessage]:
+        current = await self.list_parked()
+        if parked is None:
+            return current
+        ids = {each.id for each in current}
+        return [each for each in _chosen(parked) if each.id in ids]
+
+    async def _replay(self, parked: ParkedMessage, message: Message[Any], invoke: Invoke) -> bool:
+        """Handle a parked message; tell whether it was, or had been taken off the list before."""
+        stream, seed = self._settings.parked_stream, self._settings.seed
+        end = end_of(parked, REPLAYED)
+        if not self._settings.transactional:
+            result = await invoke(AsyncContext(message, 1, self._client, seed))
+            if (problem := problem_of(result)) is not None:
+                raise problem
+            await self._client.write_message(stream, end)
+            return True
+        async with self._client.transaction(
+            timeout=self._settings.transaction_timeout, categories=[stream.partition("-")[0]]
+        ) as transaction:
+            before = await transaction.stream_version(stream)
+            if await transaction.write_message(stream, end) <= before:
+                return False
+            result = await invoke(AsyncContext(message, 1, transaction, seed))
+            if (problem := problem_of(result)) is not None:
+                raise problem
+        return True
+
+
+def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessage]:
+    chosen: Any = [parked] if isinstance(parked, ParkedMessage) else parked
+    if not isinstance(chosen, Iterable):
+        raise ValidationError(
+            f"give messages that list_parked() gave, not {shown(parked)}. Nothing was changed."
+        )
+    return list(cast("Iterable[ParkedMessage]", chosen))

@@ -1,0 +1,367 @@
+"""Where positions are stored: in a stream or in a table, each time compared with what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from messagedb._connection.error_mapping import NOTHING_WRITTEN, first_line
+from messagedb._consumers.position_records import (
+    StoredPosition,
+    conflict,
+    is_record,
+    position_in,
+    record_data,
+    resized,
+    save_is_gone,
+    stored_in,
+)
+from messagedb._consumers.position_stores import RECORDED
+from messagedb._messages.ids import uuid7
+from messagedb._messages.message import NewMessage
+from messagedb._sql import consumers as sql
+from messagedb._sql.statements import Statement
+from messagedb._subscriptions.read_trail import lost_history
+from messagedb.errors import IncompatibleServerError, OutcomeUnknownError, WrongExpectedVersionError
+from messagedb.expected_version import NO_STREAM
+
+from ..connection.connection import AsyncStoreCursor, execute
+from ..subscriptions.marks import history_of, look_at
+
+# So many records are looked at for a position that the store still has.
+_EARLIER = 1000
+
+if TYPE_CHECKING:
+    from messagedb._messages.message import Message
+    from messagedb._subscriptions.read_trail import Mark
+    from messagedb.errors import LostHistoryError, PositionConflictError
+
+    from ..client.client import AsyncClient
+    from ..operations.operations import AsyncOperations
+    from ..transactions.transaction import AsyncTransaction
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """A position that was written in a transaction: what is true of the store if that commits."""
+
+    id: UUID
+    position: int
+    version: int
+
+
+class AsyncPositions(Protocol):
+    """The position of one consumer. Every save says what it expects to be stored.
+
+    Attributes:
+        name: the stream, or the row's key.
+        stored: the global position that is stored, None for none.
+        record: what was stored when it was loaded.
+        doubted: what a COMMIT would have stored that was not answered.
+    """
+
+    name: str
+    stored: int | None
+    record: StoredPosition | None
+    doubted: Ticket | None
+
+    async def settle_lost(self) -> None:
+        """Send a save again that was not answered. Before a transaction that saves another."""
+        ...
+
+    async def load(self) -> None:
+        """Find out what is stored.
+
+        Raises:
+            PositionConflictError: the group has another size now.
+        """
+        ...
+
+    async def earlier(self) -> list[StoredPosition]:
+        """Give what was stored before, the newest first, as far as that is kept."""
+        ...
+
+    async def save(self, position: int, mark: Mark | None = None) -> None:
+        """Store a position, unless somebody else has stored one since.
+
+        Args:
+            position: what is done.
+            mark: the last message that was looked at, None where that is not known.
+
+        Raises:
+            PositionConflictError: somebody has. What is stored is theirs.
+            LostHistoryError: what this one had stored is not there any more.
+            OutcomeUnknownError: it may be stored, or still come. The next save settles it.
+        """
+        ...
+
+    async def save_in(
+        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+    ) -> Ticket:
+        """Store a position with a transaction; ``settle`` it when that is committed.
+
+        Raises:
+            PositionConflictError: somebody else has stored one. Roll the transaction back.
+            LostHistoryError: what this one had stored is not there any more. The same.
+        """
+        ...
+
+    def settle(self, ticket: Ticket) -> None:
+        """Take note that the transaction is committed."""
+        ...
+
+    async def is_stored(self, ticket: Ticket) -> bool:
+        """Whether a transaction of unknown outcome was committed; settle it if it was.
+
+        If not, it may still be.
+        """
+        ...
+
+
+class AsyncStreamPositions:
+    """Positions in a stream of Eventide's form: one message each, at the version after the last."""
+
+    def __init__(self, client: AsyncClient, name: str) -> None:
+        self.name = name
+        self.stored: int | None = None
+        self.record: StoredPosition | None = None
+        self.doubted: Ticket | None = None
+        self._client = client
+        self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        self._version = NO_STREAM
+        # Sent, and not answered: to be sent again before anything else is.
+        self._lost: tuple[NewMessage, int] | None = None
+
+    async def load(self) -> None:
+        """Find out what is stored."""
+        last = await self._last()
+        self._lost = self.stored = self.record = None
+        self._version = NO_STREAM if last is None else last.position
+        if last is not None:
+            self.record = stored_in(last, self.name)
+            self.stored = None if self.record is None else self.record.position
+
+    async def earlier(self) -> list[StoredPosition]:
+        """Give what was stored before, the newest first."""
+        first = max(self._version - _EARLIER, 0)
+        records = await self._client.get_stream_messages(
+            self.name, position=first, batch_size=_EARLIER
+        )
+        found = [stored_in(each, self.name) for each in records if is_record(each)]
+        return [each for each in reversed(found) if each is not None]
+
+    async def settle_lost(self) -> None:
+        """Send a save again that was not answered. Before a transaction that saves another."""
+        if self._lost is not None:
+            await self._write(*self._lost)
+
+    async def save(self, position: int, mark: Mark | None = None) -> None:
+        """Store a position, unless somebody else has stored one since."""
+        await self.settle_lost()
+        if self.stored == position:
+            return
+        await self._write(self._new_record(position, mark), position)
+
+    async def _write(self, message: NewMessage, position: int) -> None:
+        try:
+            self._version = await self._client.write_message(
+                self.name, message, expected_version=self._version
+            )
+        except WrongExpectedVersionError as error:
+            self._lost = None
+            raise await self._conflict(self._client) from error
+        except OutcomeUnknownError:
+            self._lost = (message, position)
+            raise
+        self._lost = None
+        self.stored = position
+
+    async def save_in(
+        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+    ) -> Ticket:
+        """Store a position with a transaction; ``settle`` it when that is committed."""
+        message = self._new_record(position, mark)
+        try:
+            version = await transaction.write_message(
+                self.name, message, expected_version=self._version
+            )
+        except WrongExpectedVersionError as error:
+            raise await self._conflict(transaction) from error
+        return Ticket(message.id, position, version)
+
+    def settle(self, ticket: Ticket) -> None:
+        """Take note that the transaction is committed."""
+        self.stored, self._version, self.doubted = ticket.position, ticket.version, None
+
+    async def is_stored(self, ticket: Ticket) -> bool:
+        """Whether a transaction of unknown outcome was committed; settle it if it was."""
+        last = await self._last()
+        if last is None or last.id != ticket.id:
+            return False
+        self.settle(ticket)
+        return True
+
+    async def _last(self) -> Message[Any] | None:
+        """The last record, when whoever is writing one has ended: perhaps a dead predecessor.
+
+        Through PL/Proxy nobody can be waited for; the save after it is compared all the same.
+        """
+        if (await self._client._server_facts()).is_proxied:  # pyright: ignore[reportPrivateUsage]
+            return await self._client.get_last_stream_message(self.name)
+        category = self.name.partition("-")[0]
+        async with self._client.transaction(categories=[category]) as transaction:
+            return await transaction.get_last_stream_message(self.name)
+
+    def _new_record(self, position: int, mark: Mark | None) -> NewMessage:
+        history = None if mark is None else self._histories.text_of(mark.history)
+        return NewMessage(RECORDED, record_data(position, mark, history))
+
+    async def _conflict(self, store: AsyncOperations) -> PositionConflictError | LostHistoryError:
+        last = await store.get_last_stream_message(self.name)
+        there = None if last is None else position_in(last, self.name)
+        # A stream only grows, but for what is lost.
+        if (NO_STREAM if last is None else last.position) < self._version:
+            return save_is_gone(self.name, self.stored, there)
+        return conflict(self.name, self.stored, there)
+
+
+class AsyncTablePositions:
+    """Positions in a row of the table: updated where the last save is still what is there."""
+
+    def __init__(
+        self, client: AsyncClient, name: str, schema: str, category: str | None = None
+    ) -> None:
+        self.name = name
+        self.stored: int | None = None
+        self.record: StoredPosition | None = None
+        self.doubted: Ticket | None = None
+        self._client = client
+        self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        self._category = category
+        self._history = 0
+        self._schema = schema
+        # What the row may say of its last save: that one, or others of ours that were lost since.
+        self._saves: list[str] = []
+
+    async def load(self) -> None:
+        """Find out what is stored."""
+        row = await self._row()
+        self._history = self._histories.latest
+        self.stored, self.record, self._saves = None, None, []
+        if row is not None:
+            position, saved_by, resized_to, id, at, history = row
+            if resized_to is not None:
+                raise resized(self.name, resized_to)
+            self.stored, self._saves = position, [saved_by]
+            self.record = StoredPosition(position, id, position if at is None else at, history)
+
+    async def earlier(self) -> list[StoredPosition]:
+        """Give nothing: a row holds the last position only."""
+        return []
+
+    async def settle_lost(self) -> None:
+        """Nothing is sent again: the next save takes what a lost one may have left for its own."""
+
+    async def save(self, position: int, mark: Mark | None = None) -> None:
+        """Store a position, unless somebody else has stored one since."""
+        ticket: Ticket | None = None
+        try:
+            async with self._client.transaction() as transaction:
+                # The row holds one position only: one of messages that are gone must not replace
+                # that which the store still has.
+                if mark is not None and history_of(transaction) != mark.history:
+                    found = await look_at(transaction, mark.position, self._category)
+                    if found != mark.id:
+                        raise lost_history(self.name, mark, found, None, None)
+                ticket = await self.save_in(transaction, position, mark)
+        except OutcomeUnknownError:
+            if ticket is not None:
+                self._saves.append(str(ticket.id))
+            raise
+        self.settle(ticket)
+
+    async def save_in(
+        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+    ) -> Ticket:
+        """Store a position with a transaction; ``settle`` it when that is committed."""
+        ticket = Ticket(uuid7(), position, 0)
+        seen: tuple[str | None, int | None, str | None] = (None, None, None)
+        if mark is not None:
+            seen = (mark.id, mark.position, self._histories.text_of(mark.history))
+        text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
+        saves = f"{{{','.join(self._saves)}}}"
+        rows = await run_in(
+            transaction, text, (self._schema, self.name, position, str(ticket.id), saves, *seen)
+        )
+        if not rows:
+            found = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+            there, _, resized_to = found[0][:3] if found else (None, None, None)
+            if resized_to is not None:
+                raise resized(self.name, resized_to)
+            if history_of(transaction) != self._history and (there or 0) < (self.stored or 0):
+                raise save_is_gone(self.name, self.stored, there)
+            raise conflict(self.name, self.stored, there)
+        return ticket
+
+    def settle(self, ticket: Ticket) -> None:
+        """Take note that the transaction is committed."""
+        self.stored, self._saves, self.doubted = ticket.position, [str(ticket.id)], None
+
+    async def is_stored(self, ticket: Ticket) -> bool:
+        """Whether a transaction of unknown outcome was committed; settle it if it was."""
+        row = await self._row()
+        if row is None or row[1] != str(ticket.id):
+            return False
+        self.settle(ticket)
+        return True
+
+    async def _row(self) -> tuple[Any, ...] | None:
+        """The row, when whoever is writing it has ended: perhaps a dead predecessor.
+
+        Only who tries to insert it waits for a first one that is not committed yet.
+        """
+        transaction = await self._client.begin()
+        try:
+            attempt = (self._schema, self.name, 0, str(uuid7()), "{}", None, None, None)
+            if await run_in(transaction, sql.FIRST_POSITION, attempt):
+                return None
+            rows = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+        finally:
+            await transaction.rollback()
+        return rows[0] if rows else None
+
+
+async def run_in(
+    transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
+) -> list[tuple[Any, ...]]:
+    """Execute a statement on our own table in a transaction, and give its rows.
+
+    Raises:
+        IncompatibleServerError: the table is not there, or the role may not use it.
+        MessageDBError: as an operation of the transaction raises.
+    """
+    state = transaction._state  # pyright: ignore[reportPrivateUsage]
+    await state.check_ready()
+    try:
+        return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise IncompatibleServerError(
+            f"the role may not use the table messagedb.positions ({first_line(error)}). Nothing "
+            "was written. Its owner may GRANT USAGE ON SCHEMA messagedb and GRANT SELECT, INSERT, "
+            "UPDATE ON messagedb.positions to the role; or take a StreamPositionStore."
+        ) from error
+    except (
+        psycopg.errors.InvalidSchemaName,
+        psycopg.errors.UndefinedTable,
+    ) as error:
+        raise IncompatibleServerError(
+            f"the table messagedb.positions is not there for this role ({first_line(error)}). "
+            "Nothing was written. Call messagedb.schema.install() as the database's owner: it adds "
+            "the table, also beside a Message DB that is there; or take a StreamPositionStore."
+        ) from error
+    except psycopg.Error as error:
+        raise state.explained(error, NOTHING_WRITTEN) from error
+    finally:
+        state.end_operation()

@@ -1,0 +1,141 @@
+"""Several consumers in one process: begun together, and stopped together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from messagedb._concurrency.backend_async import CANCELLED, Task, on_signals
+from messagedb._concurrency.signals import end_process
+from messagedb._connection.settings import check_seconds
+from messagedb._consumers.failure_texts import text_of
+from messagedb.errors import ValidationError
+
+from .run_state import log
+
+if TYPE_CHECKING:
+    from .base import AsyncConsumerBase
+    from .run_state import AsyncRun
+
+
+async def run_all_async(
+    *consumers: AsyncConsumerBase,
+    until: Literal["caught_up"] | None = None,
+    signals: bool = True,
+    stop_timeout: float = 10.0,
+) -> None:
+    """Run several consumers, each in an asyncio task, until one fails or all are stopped.
+
+    When one of them fails, the others are stopped as ``stop()`` does it, and then its error is
+    raised.
+
+    Args:
+        consumers: which.
+        until: ``"caught_up"`` to return when each has handled what was there when it began.
+        signals: whether SIGINT and SIGTERM stop all of them; a second one ends the process at once.
+            In the main thread only.
+        stop_timeout: seconds that handlers have to finish after a stop.
+
+    Raises:
+        MessageDBError: that of the first that failed, as ``run()`` raises it. Errors of others are
+            logged.
+        TimeoutError: a handler did not finish in time after a stop.
+        ValidationError: no consumers, one of them twice, one that runs already or has no handler;
+            or ``signals`` outside of the main thread. None of them was begun, and nothing was sent.
+    """
+    if not consumers or len({id(each) for each in consumers}) < len(consumers):
+        raise ValidationError("run_all takes consumers, each of them once. Nothing was sent.")
+    check_seconds("stop_timeout", stop_timeout)
+    host = _Host(consumers, until, stop_timeout)
+    if not signals:
+        await host.run()
+        return
+    try:
+        with on_signals(host.stop_by_signal):
+            await host.run()
+    except ValueError as error:
+        if host.was_entered:
+            raise
+        raise ValidationError(
+            "signals work in the main thread only: run it there, or give signals=False and stop "
+            "the consumers yourself. Nothing was sent."
+        ) from error
+
+
+class _Host:
+    """Runs consumers side by side."""
+
+    def __init__(
+        self,
+        consumers: tuple[AsyncConsumerBase, ...],
+        until: Literal["caught_up"] | None,
+        stop_timeout: float,
+    ) -> None:
+        self._consumers = consumers
+        self._until: Literal["caught_up"] | None = until
+        self._stop_timeout = stop_timeout
+        self._first: BaseException | None = None
+        self._stopping: Task[None] | None = None
+        self.was_entered = False
+
+    async def run(self) -> None:
+        """Run them all, and raise the first error."""
+        self.was_entered = True
+        runs = self._begin()
+        tasks = [Task(self._run_one, *each) for each in zip(self._consumers, runs, strict=True)]
+        try:
+            for task in tasks:
+                await task.wait()
+        except BaseException:
+            await self._stop_all(None)
+            raise
+        if self._stopping is not None:
+            await self._stopping.wait()
+        if self._first is not None:
+            raise self._first
+
+    def _begin(self) -> list[AsyncRun]:
+        """Begin every run before any goes on: who fails at once finds all of them to stop."""
+        runs: list[AsyncRun] = []
+        try:
+            for consumer in self._consumers:
+                runs.append(consumer._begin(self._until))  # pyright: ignore[reportPrivateUsage]
+        except BaseException:
+            for run in runs:
+                run.state = "stopped"
+                run.end()
+                run.finished.set()
+            raise
+        return runs
+
+    def stop_by_signal(self, number: int) -> None:
+        """Stop all of them because a signal has come."""
+        log.info("signal %d has come: all consumers stop", number)
+        # Also if they are to stop already, as one has failed: this one ends the process in time.
+        self._stopping = Task(self._stop_all, number)
+
+    async def _run_one(self, consumer: AsyncConsumerBase, run: AsyncRun) -> None:
+        try:
+            await consumer._run_once(run, self._until)  # pyright: ignore[reportPrivateUsage]
+        except BaseException as error:
+            if self._first is None:
+                self._first = error
+            else:
+                log.error("%s: it has stopped, too: %s", consumer.name, text_of(error))
+            if self._stopping is None:
+                self._stopping = Task(self._stop_all, None)
+            if isinstance(error, CANCELLED):
+                raise
+
+    async def _stop_all(self, number: int | None) -> None:
+        stops = [
+            Task(
+                consumer._stop_for,  # pyright: ignore[reportPrivateUsage]
+                self._stop_timeout,
+                number,
+            )
+            for consumer in self._consumers
+        ]
+        ended = [await stop.result() for stop in stops]
+        # Not before the positions of all of them are stored.
+        if number and not all(ended):
+            end_process(number)

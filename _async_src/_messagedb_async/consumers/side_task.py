@@ -1,0 +1,52 @@
+"""What consumers ask for beside their handlers: with a share of the pool, so that others go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from messagedb._callables import AsyncCall
+
+    from ..client.client import AsyncClient
+    from .run_state import AsyncRun
+
+R = TypeVar("R")
+
+# How long a place is waited for before it is seen whether the run is to stop; and how long what
+# cannot be left out waits at most.
+_LOOK = 1.0
+_LONGEST = 5.0
+
+
+async def when_free(run: AsyncRun, client: AsyncClient, function: AsyncCall[R]) -> R | None:
+    """Call a function when there is a place; None when the run is to stop."""
+    places = client._upkeep  # pyright: ignore[reportPrivateUsage]
+    while not await places.take(_LOOK):
+        if run.is_stopping:
+            return None
+    try:
+        return await function()
+    finally:
+        places.give_back()
+
+
+async def if_free(client: AsyncClient, function: AsyncCall[R]) -> R | None:
+    """Call a function if there is a place soon; None if not."""
+    places = client._upkeep  # pyright: ignore[reportPrivateUsage]
+    if not await places.take(_LOOK):
+        return None
+    try:
+        return await function()
+    finally:
+        places.give_back()
+
+
+async def soon(client: AsyncClient, function: AsyncCall[R]) -> R:
+    """Call a function when there is a place, or after some seconds without."""
+    places = client._upkeep  # pyright: ignore[reportPrivateUsage]
+    has_place = await places.take(_LONGEST)
+    try:
+        return await function()
+    finally:
+        if has_place:
+            places.give_back()

@@ -1,0 +1,122 @@
+"""Whether a consumer's own store answers, and takes writes, after a handler could not reach one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+import psycopg
+
+from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, is_lost, translate
+from messagedb._consumers.failure_policy import is_store_away, is_write_refused, may_have_passed
+from messagedb._sql import consumers as sql
+from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
+from messagedb.errors import MessageDBError
+
+from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from ..client.client import AsyncClient
+    from ..transactions.transaction import AsyncTransaction
+    from .run_state import AsyncRun
+
+# Longer than a server takes that is merely busy.
+_ANSWER = 5.0
+
+
+Standing: TypeAlias = Literal["counts", "passed", "away"]
+"""Of an attempt that failed: it counts; or not, as the store was away just before, or is."""
+
+
+async def standing_of(
+    run: AsyncRun,
+    client: AsyncClient,
+    problem: Exception,
+    may_be_away: bool,
+    may_have_been_away: bool,
+) -> Standing:
+    """Tell whether an attempt counts, or failed because the store was away.
+
+    A store that is there when it is asked may have been away just before: one such attempt does not
+    count, either, and the next one does.
+
+    Args:
+        run: the run.
+        client: whose store it is.
+        problem: what the handler raised.
+        may_be_away: whether that is of a kind that a store which is away causes.
+        may_have_been_away: whether no such attempt was there since the store was away.
+
+    Raises:
+        MessageDBError: the store is there and refuses the client for good.
+    """
+    if not may_be_away:
+        return "counts"
+    if run.is_stopping or not await _answers(client, problem):
+        return "away"
+    run.came_back()
+    return "passed" if may_have_been_away and may_have_passed(problem) else "counts"
+
+
+def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
+    """Whether a statement of the handler's own failed for the store, and not for what it says."""
+    state: Any = transaction and cast("Any", transaction)._state
+    if state is not None and is_lost(error, state.conn.closed):
+        return True
+    passes = is_store_away(translate(error, NOTHING_WRITTEN))
+    return passes and error.sqlstate is not None and may_have_passed(error)
+
+
+async def _answers(client: AsyncClient, problem: Exception) -> bool:
+    """Tell whether the client's store does now what it might not have done for a handler.
+
+    On a connection of its own: whether one of the pool is free says nothing of the store.
+
+    Args:
+        client: whose store it is.
+        problem: what the handler raised. If a write was refused, the store is asked for one, too:
+            of a megabyte, in a temporary table, rolled back.
+
+    Raises:
+        MessageDBError: the store is there and refuses the client for good.
+    """
+    try:
+        conn = await client.connect()
+        try:
+            return await _answers_on(conn, with_write=is_write_refused(problem))
+        finally:
+            with suppress(psycopg.Error, OSError):
+                await conn.close()
+    except MessageDBError as error:
+        if not is_store_away(error):
+            raise
+        return False
+
+
+async def _answers_on(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
+    if isinstance(conn, AsyncStoreConnection):
+        conn.deadline = monotonic() + _ANSWER
+    try:
+        if not conn.autocommit:
+            await conn.set_autocommit(True)
+        cursor = AsyncStoreCursor(conn)
+        facts = await execute(cursor, Statement(sql.TAKES_WRITES, ()))
+        takes_writes, commits_wait, may_try = facts[0]
+        if commits_wait:
+            # With locks, for which others wait.
+            return False
+        if not with_write:
+            return True
+        if not takes_writes:
+            return False
+        await cursor.execute(BEGIN, prepare=False)
+        await cursor.execute(sql.TRY_TRANSACTION, prepare=False)
+        if may_try:
+            await cursor.execute(sql.TRY_WRITE, prepare=False)
+        await cursor.execute(ROLLBACK, prepare=False)
+    except psycopg.Error as error:
+        raise translate(error, NOTHING_READ) from error
+    return True

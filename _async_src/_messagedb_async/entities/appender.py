@@ -1,0 +1,191 @@
+"""Events appended to an entity, if nobody wrote in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from messagedb._entities.cache import Entry
+from messagedb._entities.new_events import as_stored, new_messages
+from messagedb._operations.requests import Basis
+from messagedb.errors import LostHistoryError, WrongExpectedVersionError
+
+from .earlier_events import find_events, read_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from messagedb._entities.causation import Cause
+    from messagedb._entities.projection import Applier
+    from messagedb._messages.message import Message, NewMessage
+
+    from ..operations.operations import AsyncOperations
+    from .loader import AsyncLoader
+
+S = TypeVar("S")
+
+
+class Appended(msgspec.Struct, Generic[S], frozen=True):
+    """What a write has made of an entity."""
+
+    state: S
+    version: int
+    events: tuple[Any, ...]
+    """As they are stored."""
+    positions: tuple[int, ...]
+    was_there: bool = False
+    """Whether the same message, or the same key, was answered before."""
+
+
+class AsyncAppender(Generic[S]):
+    """Appends to the entities that a loader loads.
+
+    What is in memory is never made of what is written, but of what is read: somebody else may have
+    written under the same ids.
+
+    Args:
+        store: where it writes.
+        loader: knows what is in memory.
+        applier: makes states of events.
+        batch_size: how many events are read at once.
+    """
+
+    def __init__(
+        self,
+        store: AsyncOperations,
+        loader: AsyncLoader[S],
+        applier: Applier[S],
+        batch_size: int,
+    ) -> None:
+        self._store = store
+        self._loader = loader
+        self._applier = applier
+        self._batch_size = batch_size
+
+    def happen(self, id: str, state: S, events: Iterable[Any], first: int) -> S:
+        """The state after events that are not written yet; the given one stays as it is.
+
+        Raises:
+            ValidationError: an event is of no registered class, or would not be stored as it is.
+                Nothing was sent.
+        """
+        name = self._loader.stream_name(id)
+        messages = new_messages(self._store.registry, events, name)
+        self._applier.takes_raw(messages)
+        return self._applier.apply(self._applier.own(state), self._as_stored(name, messages, first))
+
+    async def append(
+        self, id: str, entry: Entry[S], events: Iterable[Any], cause: Cause
+    ) -> Appended[S]:
+        """Append events to an entity at a version.
+
+        Raises:
+            WrongExpectedVersionError: somebody else wrote in between. Nothing was written.
+            LostHistoryError: the store has lost the entity's last event. Nothing was written.
+            ValidationError: an event is refused, or the key is that of another command. Nothing was
+                written.
+        """
+        store = self._store
+        times_forgotten = self._loader.cache.times_forgotten
+        name = self._loader.stream_name(id)
+        messages = new_messages(store.registry, events, name, cause, decimals=store.decimals)
+        raw = self._applier.takes_raw(messages)
+        # Before the write: what cannot be made a state of is not written.
+        made = self._as_stored(name, messages, entry.version + 1)
+        state = self._applier.apply(self._applier.own(entry.entity), made)
+        try:
+            positions = await self._write(name, messages, entry, cause)
+        except WrongExpectedVersionError as error:
+            if error.actual_version < entry.version:
+                # Messages were deleted, or a transaction was rolled back: what is known is wrong.
+                self._loader.cache.forget(id)
+            elif cause.key is not None or error.actual_version == entry.version:
+                # The same key may have come first. And where nobody wrote in between, the first of
+                # the ids is there, and not all of them.
+                before = await self.before(id, cause)
+                if before is not None:
+                    return before
+            raise
+        except LostHistoryError:
+            self._loader.cache.forget(id)
+            raise
+        if cause.gives_ids or raw or positions != [message.position for message in made]:
+            return await self._read_back(id, entry, positions, cause, times_forgotten)
+        return Appended(state, positions[-1], self._decoded(made), tuple(positions))
+
+    async def before(self, id: str, cause: Cause) -> Appended[S] | None:
+        """What was written because of the same message or key before; None for a new one.
+
+        Raises:
+            ValidationError: the key is that of a command of another class. Nothing was written.
+        """
+        if not cause.gives_ids:
+            return None
+        stored = await find_events(
+            self._store, self._loader.stream_name(id), cause, self._batch_size
+        )
+        return await self._made_before(id, cause, stored) if stored else None
+
+    async def _made_before(self, id: str, cause: Cause, stored: list[Message[Any]]) -> Appended[S]:
+        if cause.key is None:
+            entry = await self._loader.current(id)
+        else:
+            # The first result once more, also where other events came since.
+            cause.check(stored[0])
+            entry = await self._loader.as_of_version(id, stored[-1].position)
+        positions = tuple(message.position for message in stored)
+        return Appended(
+            self._applier.own(entry.entity), entry.version, self._decoded(stored), positions, True
+        )
+
+    async def _read_back(
+        self,
+        id: str,
+        entry: Entry[S],
+        positions: list[int],
+        cause: Cause,
+        times_forgotten: int,
+    ) -> Appended[S]:
+        """What the events that were written, or were there, have made of the entity."""
+        first, last = min(positions), max(positions)
+        name = self._loader.stream_name(id)
+        page, history = await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
+            name, first, last - first + 2
+        )
+        stored = [message for message in page if message.position in positions]
+        is_new = first == entry.version + 1
+        if cause.gives_ids:
+            if not is_new or cause.count(page, name) > len(stored) or cause.is_other(page[0]):
+                stored = await read_events(self._store, name, cause, first, self._batch_size)
+                return await self._made_before(id, cause, stored)
+        elif not is_new:
+            # decide has given ids of its own, which were there.
+            return await self._made_before(id, cause, stored)
+        state = self._applier.apply(self._applier.own(entry.entity), stored)
+        new = Entry(state, last, entry.snapshot_version, stored[-1].id, history)
+        self._loader.cache.put(id, new, times_forgotten)
+        return Appended(self._applier.own(state), last, self._decoded(stored), tuple(positions))
+
+    def _as_stored(
+        self, stream_name: str, messages: list[NewMessage], first: int
+    ) -> list[Message[Any]]:
+        store = self._store
+        return as_stored(store.registry, messages, stream_name, first, store.decimals)
+
+    def _decoded(self, messages: Iterable[Message[Any]]) -> tuple[Any, ...]:
+        return tuple(self._store.registry.decode(message) for message in messages)
+
+    async def _write(
+        self, stream_name: str, messages: list[NewMessage], entry: Entry[S], cause: Cause
+    ) -> list[int]:
+        # None where nothing was read, or it is not known what was.
+        basis = None if entry.last_id is None else Basis(str(entry.last_id), entry.history)
+        # Of two decisions for one message, or key, one is stored, and not a part of each.
+        return await self._store._write_batch(  # pyright: ignore[reportPrivateUsage]
+            stream_name,
+            messages,
+            entry.version,
+            is_whole=cause.gives_ids and len(messages) > 1,
+            basis=basis,
+        )

@@ -1,0 +1,79 @@
+"""Events that were written because of something before, found by their ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb._messages.message import NewMessage
+from messagedb._operations import requests
+from messagedb._operations.validation import LAST_POSITION
+from messagedb.errors import WrongExpectedVersionError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from messagedb._entities.causation import Cause
+    from messagedb._messages.message import Message
+
+    from ..operations.operations import AsyncOperations
+
+
+async def find_events(
+    store: AsyncOperations, stream_name: str, cause: Cause, batch_size: int
+) -> list[Message[Any]]:
+    """The events of a stream that were written because of the same before; none for what is new.
+
+    One round trip where there are none and the role may read the table. Where it may not, the
+    stream is read, page by page.
+    """
+    id = cause.event_id(stream_name, 0)
+    if await _position_of(store, stream_name, id) is None:
+        return []
+    profile = store._profile  # pyright: ignore[reportPrivateUsage]
+    # What was found may be acknowledged no earlier than a write of it: so it is written again. An
+    # id that the stream has gives its position, whatever version is expected; and should it be gone
+    # by now, no stream comes to this version.
+    again = requests.write_one(
+        stream_name,
+        NewMessage("Found", id=id),
+        None,
+        None,
+        LAST_POSITION,
+        profile.settings.decimals,
+        profile.settings.registry,
+    )
+    try:
+        [position] = await store._write(again)  # pyright: ignore[reportPrivateUsage]
+    except WrongExpectedVersionError:
+        return []
+    return await read_events(store, stream_name, cause, position, batch_size)
+
+
+async def read_events(
+    store: AsyncOperations, stream_name: str, cause: Cause, first: int, batch_size: int
+) -> list[Message[Any]]:
+    """The events of a cause, whose first one is at a position."""
+    found: list[Message[Any]] = []
+    async for message in store.read_stream(stream_name, position=first, batch_size=batch_size):
+        if message.id != cause.event_id(stream_name, len(found)):
+            break
+        found.append(message)
+    return found
+
+
+async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> int | None:
+    """Where in a stream a message id is, None where it is not."""
+    sql = store._profile.sql  # pyright: ignore[reportPrivateUsage]
+    if (await store._server_facts()).table_readable:  # pyright: ignore[reportPrivateUsage]
+        rows = await store._read(requests.look_for_message(sql, str(id)))  # pyright: ignore[reportPrivateUsage]
+        return rows[0][1] if rows and rows[0][0] == stream_name else None
+    position = 0
+    while True:
+        page = requests.page_of_functions(sql, stream_name, position)
+        rows = await store._read(requests.Read(page.call, page.call))  # pyright: ignore[reportPrivateUsage]
+        for row in rows:
+            if row[0] == str(id):
+                return int(row[page.column])
+        if len(rows) < page.size:
+            return None
+        position = rows[-1][page.column] + 1

@@ -1,0 +1,104 @@
+"""An entity in hand: its state, what happens to it, and the write at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from messagedb.errors import ValidationError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from messagedb._entities.cache import Entry
+    from messagedb._entities.causation import Cause
+    from messagedb._entities.projection import Applier
+
+    from .appender import AsyncAppender
+    from .loader import AsyncLoader
+
+S = TypeVar("S")
+
+
+class AsyncEditing(Generic[S]):
+    """An entity that events are added to: see ``edit()`` of the entity store.
+
+    Attributes:
+        entity: the state, with the events that were added. Not to be changed but by those.
+        version: of the state that was loaded, ``NO_STREAM`` for a new entity.
+        events: what was added, in order; after the block as it is stored.
+        positions: where the events were written, after the block; empty before.
+    """
+
+    def __init__(
+        self,
+        loader: AsyncLoader[S],
+        appender: AsyncAppender[S],
+        applier: Applier[S],
+        id: str,
+        cause: Cause,
+    ) -> None:
+        self._loader = loader
+        self._appender = appender
+        self._applier = applier
+        self._id = id
+        self._cause = cause
+        self._entry: Entry[S] | None = None
+        self._is_over = False
+        self.events: tuple[Any, ...] = ()
+        self.positions: tuple[int, ...] = ()
+        self._state: S
+        self.entity: S
+        self.version: int
+
+    def append(self, *events: Any) -> S:
+        """Let events happen to the entity, and give its state after them.
+
+        They are written at the end of the block, all or none.
+
+        Args:
+            *events: instances of registered classes.
+
+        Raises:
+            ValidationError: the block has ended, or an event is of no registered class. Nothing was
+                added.
+            Exception: what ``evolve``, or the projection's method, raised. Nothing was added.
+        """
+        if self._entry is None or self._is_over:
+            raise ValidationError(
+                "events are added inside of the block of edit(). Nothing was added."
+            )
+        first = self._entry.version + 1 + len(self.events)
+        self._state = self._appender.happen(self._id, self._state, events, first)
+        self.events += events
+        self.entity = self._applier.own(self._state)
+        return self.entity
+
+    async def __aenter__(self) -> Self:
+        """Load the entity.
+
+        Raises:
+            ValidationError: the block was entered before. Nothing was sent.
+        """
+        if self._entry is not None:
+            raise ValidationError(
+                "the block of edit() is entered once: call edit() again. Nothing was sent."
+            )
+        self._entry = await self._loader.current(self._id)
+        self._state = self._entry.entity
+        self.entity = self._applier.own(self._state)
+        self.version = self._entry.version
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Write the events, unless the block failed."""
+        self._is_over = True
+        if exc_type is None and self._entry is not None and self.events:
+            written = await self._appender.append(self._id, self._entry, self.events, self._cause)
+            self.positions, self.events = written.positions, written.events
+            self.entity = written.state

@@ -1,0 +1,236 @@
+"""The state of entities: from memory, from a snapshot, and from the events after that."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from messagedb._entities.cache import EntityCache, Entry
+from messagedb._entities.validation import entity_stream
+from messagedb.errors import MessageDecodeError
+from messagedb.expected_version import NO_STREAM
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from messagedb._entities.projection import Applier
+    from messagedb._entities.snapshots import Snapshots
+    from messagedb._messages.message import Message
+
+    from ..operations.operations import AsyncOperations
+
+S = TypeVar("S")
+
+log = logging.getLogger("messagedb.entities")
+
+
+class AsyncLoader(Generic[S]):
+    """Loads the entities of one category.
+
+    Args:
+        store: where it reads.
+        category: of the entities' streams.
+        applier: makes states of events.
+        cache: what is in memory.
+        snapshots: how they are stored, None for not at all.
+        batch_size: how many events are read at once.
+        stores_snapshots: whether it stores new ones.
+    """
+
+    def __init__(
+        self,
+        store: AsyncOperations,
+        category: str,
+        applier: Applier[S],
+        cache: EntityCache[S],
+        snapshots: Snapshots[S] | None,
+        batch_size: int,
+        stores_snapshots: bool,
+    ) -> None:
+        self._store = store
+        self._category = category
+        self._applier = applier
+        self.cache = cache
+        self._snapshots = snapshots
+        self._batch_size = batch_size
+        self._stores_snapshots = stores_snapshots and snapshots is not None
+
+    def stream_name(self, id: str | UUID) -> str:
+        """The stream of an entity.
+
+        Raises:
+            ValidationError: it is no id of an entity. Nothing was sent.
+        """
+        return entity_stream(self._category, id)
+
+    async def current(self, id: str) -> Entry[S]:
+        """The newest state, with nothing read twice. What it holds is shared: see ``own``."""
+        stream_name = self.stream_name(id)
+        times_forgotten = self.cache.times_forgotten
+        entry = await self._forward(id, stream_name, None)
+        if entry is None:
+            times_forgotten = self.cache.times_forgotten
+            entry = await self._from_start(id, stream_name, None)
+        if self._snapshots is not None and self._stores_snapshots:
+            entry = await self._stored(self._snapshots, id, entry)
+        self.cache.put(id, entry, times_forgotten)
+        return entry
+
+    async def as_of_version(self, id: str, version: int) -> Entry[S]:
+        """The state up to an event, or the newest where there are fewer."""
+        stream_name = self.stream_name(id)
+        known = self.cache.get(id)
+        if known is None or known.version > version:
+            return await self._from_start(id, stream_name, version)
+        entry = await self._forward(id, stream_name, version)
+        return entry or await self._from_start(id, stream_name, version)
+
+    async def as_of_time(self, id: str, time: datetime) -> Entry[S]:
+        """The state before the first event that was written later than a time."""
+        stream_name = self.stream_name(id)
+        state, version = self._applier.initial(), NO_STREAM
+        async for message in self._store.read_stream(stream_name, batch_size=self._batch_size):
+            if message.time > time:
+                break
+            state = self._applier.apply(state, (message,))
+            version = message.position
+        return Entry(state, version)
+
+    async def _from_start(self, id: str, stream_name: str, up_to: int | None) -> Entry[S]:
+        """The state of what is in the store: the snapshot, and the events after it."""
+        entry = await self._snapshot(id)
+        if entry is not None and (up_to is None or entry.version <= up_to):
+            loaded = await self._after_snapshot(entry, stream_name, up_to)
+            if loaded is not None:
+                return loaded
+        while True:
+            # Nobody else has the initial state, and so it may be changed.
+            initial = Entry(self._applier.initial(), NO_STREAM)
+            loaded = await self._read(initial, stream_name, up_to)
+            if loaded is not None:
+                return loaded
+
+    async def _snapshot(self, id: str) -> Entry[S] | None:
+        if self._snapshots is None:
+            return None
+        message = await self._store.get_last_stream_message(self._snapshots.stream_name(id))
+        if message is None:
+            return None
+        try:
+            return self._snapshots.entry_of(message, self.stream_name(id))
+        except MessageDecodeError as error:
+            log.warning("the snapshot is passed over, and all events are read: %s", error)
+            return None
+
+    async def _after_snapshot(
+        self, entry: Entry[S], stream_name: str, up_to: int | None
+    ) -> Entry[S] | None:
+        """A snapshot and the events after it; None where its last event is not in the stream.
+
+        Reading begins with that event, so that a stream that was emptied, or restored from an older
+        backup, is told without a further question.
+        """
+        size = self._batch_size if up_to is None else min(self._batch_size, up_to - entry.version)
+        page, history = await self._page(stream_name, entry.version, size + 1)
+        if not page or page[0].position != entry.version or entry.last_id not in (None, page[0].id):
+            log.warning(
+                "the snapshot of %s is of version %s, and its last event is not there in the "
+                "stream: all events are read",
+                stream_name,
+                entry.version,
+            )
+            return None
+        rest = page[1:]
+        entry = msgspec.structs.replace(entry, last_id=page[0].id, history=history)
+        if rest:
+            state = self._applier.apply(entry.entity, rest)
+            entry = Entry(state, rest[-1].position, entry.snapshot_version, rest[-1].id, history)
+        return entry if len(rest) < size else await self._read(entry, stream_name, up_to)
+
+    async def _forward(self, id: str, stream_name: str, up_to: int | None) -> Entry[S] | None:
+        """The entity that is in memory, with the events after it; None where it is not there.
+
+        Nor is it where the store has lost its last event, in a failover or a restore.
+        """
+        entry = self.cache.get(id)
+        if entry is None:
+            return None
+        loaded = await self._read(entry, stream_name, up_to, shared=True)
+        if loaded is None:
+            log.warning(
+                "%s was read up to version %s, and its last event is not there any more: the "
+                "store went back, and all events are read",
+                stream_name,
+                entry.version,
+            )
+            self.cache.forget(id)
+        return loaded
+
+    async def _read(
+        self, entry: Entry[S], stream_name: str, up_to: int | None, *, shared: bool = False
+    ) -> Entry[S] | None:
+        """An entity with the events after it; None where its last event is not there any more."""
+        size = self._batch_size
+        while up_to is None or entry.version < up_to:
+            if up_to is not None:
+                size = min(size, up_to - entry.version)
+            page, history = await self._page(stream_name, entry.version + 1, size)
+            if history != entry.history and entry.version >= 0:
+                checked = await self._checked(entry, stream_name, size)
+                if checked is None:
+                    return None
+                page, history = checked
+            if page:
+                state = self._applier.own(entry.entity) if shared else entry.entity
+                shared = False
+                state = self._applier.apply(state, page)
+                last = page[-1]
+                entry = Entry(state, last.position, entry.snapshot_version, last.id, history)
+            elif history != entry.history:
+                entry = msgspec.structs.replace(entry, history=history)
+            if len(page) < size:
+                break
+        return entry
+
+    async def _checked(
+        self, entry: Entry[S], stream_name: str, size: int
+    ) -> tuple[list[Message[Any]], int] | None:
+        """The page after an entity from a server with another history; None if it lacks its event.
+
+        It begins with that event, so that both are of one server.
+        """
+        page, history = await self._page(stream_name, entry.version, size + 1)
+        if not page or page[0].position != entry.version:
+            return None
+        if entry.last_id is not None and page[0].id != entry.last_id:
+            return None
+        return page[1:], history
+
+    async def _page(
+        self, stream_name: str, position: int, size: int
+    ) -> tuple[list[Message[Any]], int]:
+        return await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
+            stream_name, position, size
+        )
+
+    async def _stored(self, snapshots: Snapshots[S], id: str, entry: Entry[S]) -> Entry[S]:
+        """Store a snapshot if one is due. The entity is as good without it."""
+        if not snapshots.is_due(entry.version, entry.snapshot_version):
+            return entry
+        try:
+            message = snapshots.message_of(
+                entry, self._applier.own, self.stream_name(id), decimals=self._store.decimals
+            )
+            await self._store.write_message(snapshots.stream_name(id), message)
+        except Exception as error:  # also of the user's own encode
+            log.warning(
+                "the snapshot of %s could not be stored; that is tried again after %s more events: "
+                "%s",
+                self.stream_name(id),
+                snapshots.interval,
+                error,
+            )
+        return msgspec.structs.replace(entry, snapshot_version=entry.version)

@@ -1,0 +1,3 @@
+"""How an operation runs on a connection."""
+
+from __future__ import annotations

@@ -1,0 +1,157 @@
+"""A batch under the category's lock, by inserts: first without a look at what is stored."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.generators import copy_end
+from psycopg.pq import TransactionStatus
+
+from messagedb._connection.position_sequence import is_taken
+from messagedb._operations import batch_plan, write_results
+from messagedb._operations.validation import meets
+from messagedb._sql.statements import Statement
+
+from ..connection.connection import AsyncStoreCursor, break_off, is_from_outside
+from .write_scopes import give_up, run, run_for, undo
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._operations.requests import EncodedMessage, Write
+    from messagedb._sql.statements import Statements
+
+    from .write_scopes import Frame
+
+# How often a write starts again after losing against a session that did not take the lock.
+_ATTEMPTS = 3
+
+
+async def write_directly(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> list[int]:
+    """Write all messages of a batch or none, and give their positions.
+
+    A batch whose ids are new and whose version is met, as nearly all are, is inserted unseen: in
+    one round trip, or with COPY in four. Any other is taken back and looked at: two more.
+    """
+    try:
+        version = await _insert_unseen(conn, sql, write, frame)
+    except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported) as error:
+        # An id is stored already; or there is no COPY into this table, which has row security.
+        await undo(conn, frame)
+        _check_position(write, error)
+        version = None
+    except BaseException:
+        await give_up(conn, frame)
+        raise
+    if version is None:
+        return await _look_and_insert(conn, sql, write, frame)
+    return list(range(version + 1, version + 1 + len(write.encoded)))
+
+
+async def _insert_unseen(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> int | None:
+    """Insert, and give the version that the stream had; None where nothing was inserted.
+
+    Raises:
+        ValidationError: the transaction's isolation level does not allow writes.
+    """
+    lock = frame.lock(write.stream_name)
+    if len(write.encoded) < batch_plan.COPY_FROM:
+        arrays = batch_plan.chunks(write.encoded)
+        if len(arrays) == 1:
+            insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))
+            begin, end = ((), ()) if frame.implicit else (frame.begin, frame.end)
+            rows = await run_for(conn, (*begin, lock), insert, end)
+            found, is_written = rows[0]
+            return int(found) if is_written else None
+    look = Statement(sql.look_at_stream, (write.stream_name,))
+    version: int
+    version, isolation = (await run_for(conn, (*frame.begin, lock), look))[0]
+    write_results.check_isolation(isolation)
+    if not meets(write.expected, version):
+        await undo(conn, frame)
+        return None
+    if conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+        await _copy(conn, sql, write, version)
+        await run(conn, frame.end)
+    else:
+        # In a pipeline of the caller's there is no COPY.
+        await run(conn, (*_inserts(sql, write.stream_name, write.encoded, version), *frame.end))
+    return version
+
+
+async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, version: int) -> None:
+    """Insert by COPY, and never leave the connection in it.
+
+    A task that is cancelled while psycopg begins a COPY would: then nobody ends it.
+    """
+    outside: BaseException | None = None
+    try:
+        async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
+            try:
+                for block in batch_plan.copy_blocks(write, version):
+                    await copy.write(block)
+            except BaseException as error:
+                if is_from_outside(error):
+                    outside = error
+                raise
+    except BaseException as error:
+        if is_from_outside(error):
+            break_off(conn)
+        if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                await conn.wait(copy_end(conn.pgconn, b"given up"))
+        # As it leaves the COPY, psycopg raises over what it is left for.
+        if outside is None or error is outside:
+            raise
+    if outside is not None:
+        raise outside
+
+
+async def _look_and_insert(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+) -> list[int]:
+    """Look which ids are stored, decide, and insert the others."""
+    ids = "{" + ",".join(message.id for message in write.encoded) + "}"
+    before = (*frame.begin, frame.lock(write.stream_name))
+    look = Statement(sql.find_messages, (write.stream_name, ids))
+    conflict: psycopg.Error | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            version, found = write_results.looked(await run_for(conn, before, look))
+            plan = batch_plan.plan(write, version, found)
+            inserts = _inserts(sql, write.stream_name, plan.missing, version)
+            await run(conn, (*inserts, *frame.end))
+        except psycopg.errors.UniqueViolation as error:
+            # A session that holds another lock, or none, stored one of the ids since the look.
+            conflict = error
+            await undo(conn, frame)
+            _check_position(write, error)
+        except BaseException:
+            await give_up(conn, frame)
+            raise
+        else:
+            return plan.positions
+    assert conflict is not None
+    raise write_results.lost_to(write, conflict) from conflict
+
+
+def _inserts(
+    sql: Statements, stream_name: str, messages: list[EncodedMessage], version: int
+) -> tuple[Statement, ...]:
+    statements: list[Statement] = []
+    for count, array in batch_plan.chunks(messages):
+        statements.append(Statement(sql.insert_messages, (stream_name, version, array)))
+        version += count
+    return tuple(statements)
+
+
+def _check_position(write: Write, error: psycopg.Error) -> None:
+    """Do not try again where the sequence is behind its table: a later position may be free."""
+    if is_taken(error):
+        raise write_results.lost_to(write, error) from error

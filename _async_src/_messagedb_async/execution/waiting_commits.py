@@ -1,0 +1,170 @@
+"""Connections whose commit was not answered in time: kept apart until the server has answered."""
+
+from __future__ import annotations
+
+import math
+import threading
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb._concurrency.backend_async import Event, Task
+from messagedb._concurrency.pooling_async import give_back
+from messagedb._connection.history import history_from_row
+from messagedb._sql.statements import HISTORY, Statement
+from messagedb._transactions.commit_proof import has_answered
+from messagedb.errors import MessageDBError
+
+from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import AsyncConnection
+
+    from .connection_providers import AsyncSource
+
+# How often it is looked whether they have been answered, at first and then on, and whether the
+# server still works on them, in seconds.
+_FIRST_LOOK = 0.005
+_LOOK = 0.1
+_ASK = 2.0
+
+_AT_WORK = b"""
+SELECT pid FROM pg_stat_activity
+WHERE pid = ANY ($1::int[]) AND coalesce(state, 'active') = 'active'
+  AND wait_event_type IS DISTINCT FROM 'Lock'
+  AND wait_event IS DISTINCT FROM 'ClientRead'
+"""
+_ANY_WAITS = b"""
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE wait_event = 'SyncRep' AND usename = session_user)
+"""
+_NOT_IN_RECOVERY = b"SELECT pg_is_in_recovery()"
+
+
+class AsyncWaitingCommits:
+    """Connections that keep their place in the pool while the server may work on their commit.
+
+    A commit that waits for a synchronous standby is ended by nothing that a client may do: closing
+    the connection leaves the server's process where it is, and the next one would only add to it.
+    So a connection is let go when the server has answered, when it is broken, or when the server,
+    asked on a connection made for that, is not at work on it: then it was the network that was
+    silent.
+    """
+
+    def __init__(self, source: AsyncSource) -> None:
+        self._source = source
+        self._conns: list[AsyncConnection[Any]] = []
+        self._task: Task[None] | None = None
+        self._halt = Event()
+        self._guard = threading.Lock()
+        self._pause = _FIRST_LOOK
+
+    @property
+    def count(self) -> int:
+        """How many places of the pool are taken by them."""
+        return len(self._conns)
+
+    def keep(self, conn: AsyncConnection[Any]) -> None:
+        """Take a connection that was not answered, instead of giving it back to the pool."""
+        self._conns.append(conn)
+        self._pause = _FIRST_LOOK
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Watch the connections, should an exception from outside have come in between."""
+        with self._guard:
+            if self._task is None or self._task.is_done:
+                self._task = Task(self._watch)
+
+    async def end(self) -> None:
+        """Close all of them: the client is being closed, and its places are not needed."""
+        self._halt.set()
+        task = self._task
+        if task is not None:
+            await task.end()
+        for conn in list(self._conns):
+            await self._let_go(conn)
+
+    async def _watch(self) -> None:
+        next_question = 0.0
+        while True:
+            with self._guard:
+                if not self._conns or self._halt.is_set():
+                    self._task = None
+                    return
+            for conn in list(self._conns):
+                if conn.closed or has_answered(conn.pgconn):
+                    await self._let_go(conn)
+            if self._conns and monotonic() >= next_question:
+                await self._let_idle_go()
+                next_question = monotonic() + _ASK
+            await self._halt.wait(self._pause)
+            self._pause = min(2 * self._pause, _LOOK)
+
+    async def _let_idle_go(self) -> None:
+        """Ask the server which of them it is at work on, and let the others go."""
+        asked = list(self._conns)
+        try:
+            at_work = await self._at_work(asked)
+        except (MessageDBError, psycopg.Error):
+            # It cannot be asked: then no place could be used, either.
+            return
+        for conn in asked:
+            if conn not in at_work:
+                await self._let_go(conn)
+
+    async def _at_work(
+        self, conns: Sequence[AsyncConnection[Any]]
+    ) -> Sequence[AsyncConnection[Any]]:
+        """Ask which of the connections the server is at work on.
+
+        Of a server with another history none is: it is not the one that they are connected to.
+
+        Raises:
+            psycopg.Error: it could not be asked.
+            StoreUnavailableError: the same.
+        """
+        profile = self._source.profile
+        probe = await self._source.connect()
+        try:
+            if isinstance(probe, AsyncStoreConnection):
+                probe.deadline = monotonic() + profile.connect_limit
+            cursor = AsyncStoreCursor(probe)
+            if not profile.session_settings:
+                rows = await execute(cursor, Statement(_ANY_WAITS, ()))
+                return conns if rows[0][0] else ()
+            pids = "{" + ",".join(str(conn.pgconn.backend_pid) for conn in conns) + "}"
+            busy = {pid for (pid,) in await execute(cursor, Statement(_AT_WORK, (pids,)))}
+            question = HISTORY if profile.reads_history else _NOT_IN_RECOVERY
+            rows = await execute(AsyncStoreCursor(probe), Statement(question, ()))
+            here = history_from_row(rows[0]) if profile.reads_history else None
+        finally:
+            await probe.close()
+        return [
+            conn
+            for conn in conns
+            if conn.pgconn.backend_pid in busy and (here is None or is_of(conn, here))
+        ]
+
+    async def _let_go(self, conn: AsyncConnection[Any]) -> None:
+        """Close a connection, and give its place back."""
+        with self._guard:
+            if conn not in self._conns:
+                return
+            self._conns.remove(conn)
+        with suppress(psycopg.Error):
+            await conn.close()
+        if isinstance(conn, AsyncStoreConnection):
+            conn.deadline = math.inf
+        await give_back(self._source.pool, conn)
+
+
+def is_of(conn: AsyncConnection[Any], history: object) -> bool:
+    """Whether a connection is one to a server of this history, as far as is known."""
+    if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
+        return True
+    return conn.history == history

@@ -1,0 +1,227 @@
+"""The tables and the view of a read model: made, swapped and dropped, one process at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb._connection.error_mapping import first_line, is_lost, translate
+from messagedb._consumers.position_stores import lease_keys
+from messagedb._read_models import catalog
+from messagedb._read_models.catalog import Grant, found_in, view_texts
+from messagedb._read_models.naming import in_place, literal
+from messagedb._sql.statements import Statement
+from messagedb.errors import IncompatibleServerError, PositionConflictError, ValidationError
+
+from ..connection.connection import AsyncStoreCursor, execute
+from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePositions
+
+if TYPE_CHECKING:
+    from messagedb._callables import AsyncCall
+    from messagedb._read_models.catalog import Found
+    from messagedb._read_models.naming import Mark, ModelNames
+    from messagedb.errors import MessageDBError
+
+    from ..client.client import AsyncClient
+    from ..consumers.position_stores import AsyncPositions
+    from ..transactions.transaction import AsyncTransaction
+
+_NOTHING = "Nothing was changed."
+# Seconds for a change of names; readers wait for the view during a swap.
+_LONGEST_CHANGE = 5.0
+
+
+class AsyncModelTables:
+    """What a read model has in the database.
+
+    Args:
+        client: whose database.
+        names: the model's.
+        readers: the roles that may read the view.
+    """
+
+    def __init__(
+        self, client: AsyncClient, names: ModelNames, readers: tuple[str, ...] = ()
+    ) -> None:
+        self._client = client
+        self._names = names
+        self._readers = readers
+        self._schema = names.store
+
+    async def find(self) -> Found:
+        """Find out what is there."""
+        async with self._client.transaction(read_only=True) as transaction:
+            return await self._find(transaction)
+
+    async def create(self, mark: Mark, texts: tuple[str, ...]) -> bool:
+        """Make the table of a version, unless it is there; tell whether it is.
+
+        A position that is stored for the version is one of a table that is gone: it is set back to
+        the beginning in the same transaction.
+
+        Raises:
+            ValidationError: a name is taken, or the statements make no table, or an unlogged one.
+                Nothing was changed.
+            PositionConflictError: a consumer of this version has just stored its position. The
+                same.
+            MessageDBError: a statement failed. The same.
+        """
+        found = await self.find()
+        found.check_view()
+        if found.has_table(mark):
+            return True
+        positions = self._positions(mark)
+        await positions.load()
+        table = self._names.table_of(mark.version)
+        async with self._client.transaction() as transaction:
+            found = await self._lock(transaction)
+            found.check_view()
+            if found.has_table(mark):
+                return True
+            for text in texts:
+                await self._do(transaction, in_place(text, table))
+            made = await self._find(transaction)
+            if mark.version not in made.tables:
+                raise ValidationError(
+                    f"the statements of create have not made the table {table}: write CREATE TABLE "
+                    f"{{table}} (…) there. {_NOTHING}"
+                )
+            made.check_lasts(mark.version)
+            comment = f"COMMENT ON TABLE {table} IS {literal(mark.text)}"
+            await self._do(transaction, comment.encode())
+            if positions.stored:
+                await positions.save_in(transaction, 0)
+        return True
+
+    async def show(self, mark: Mark, catch_up: AsyncCall[None], go_back: bool) -> bool:
+        """Let the view show a version, unless a later one is shown; tell whether it does.
+
+        Readers wait for the view from the moment that the old one is dropped. Only then is what
+        they may have seen of the old version handled in the new one, too.
+
+        Args:
+            mark: the version.
+            catch_up: waits until everything is handled that is in the store now.
+            go_back: whether it is shown in the place of a later one as well.
+
+        Raises:
+            TimeoutError: what *catch_up* raises. Nothing was changed.
+            MessageDBError: a statement failed, or had to wait for too long. The same.
+        """
+        names, view = self._names, self._names.view
+        async with self._client.transaction(timeout=_LONGEST_CHANGE) as transaction:
+            found = await self._lock(transaction)
+            found.check_view()
+            current = found.current
+            if current == mark.version:
+                if self._readers:
+                    await self._let_read(transaction)
+                return True
+            if current is not None and current > mark.version and not go_back:
+                return False
+            grants = await self._grants(transaction)
+            if found.view is not None:
+                await self._do(transaction, f"DROP VIEW {view}".encode())
+            await catch_up()
+            table = names.table_of(mark.version)
+            await self._do(transaction, f"CREATE VIEW {view} AS SELECT * FROM {table}".encode())
+            if found.view is not None:
+                # Default privileges may give what was taken from the old view.
+                for grant in await self._grants(transaction):
+                    await self._do(transaction, grant.taken(view).encode())
+            for text in view_texts(names, mark, found.view, grants, self._readers):
+                await self._do(transaction, text.encode())
+        return True
+
+    async def drop(self, version: int) -> bool:
+        """Drop the table of a version that is not current; tell whether it was there.
+
+        Raises:
+            ValidationError: it is the current version, or no read model's table. Nothing was
+                changed.
+            PositionConflictError: a process keeps it up. The same.
+            MessageDBError: a statement failed. The same.
+        """
+        mark = (await self.find()).to_drop(version)
+        if mark is None:
+            return False
+        positions = self._positions(mark)
+        await positions.load()
+        async with self._client.transaction() as transaction:
+            if (await self._lock(transaction)).to_drop(version) != mark:
+                return False
+            keys = lease_keys(f"{self._schema} {positions.name}")
+            if not (await self._rows(transaction, catalog.TRY_LEASE, keys))[0][0]:
+                raise PositionConflictError(
+                    f"version {version} of {self._names.view} is kept up by a process that runs. "
+                    f"{_NOTHING} Stop that first."
+                )
+            await self._do(transaction, f"DROP TABLE {self._names.table_of(version)}".encode())
+            if positions.stored:
+                await positions.save_in(transaction, 0)
+        return True
+
+    async def _let_read(self, transaction: AsyncTransaction) -> None:
+        """Let those read the view who do not yet."""
+        for grant in catalog.reader_grants(self._readers, await self._grants(transaction)):
+            await self._do(transaction, grant.given(self._names.view).encode())
+
+    def _positions(self, mark: Mark) -> AsyncPositions:
+        name = self._names.position_name_of(mark)
+        if mark.where == "stream":
+            return AsyncStreamPositions(self._client, name)
+        return AsyncTablePositions(self._client, name, self._schema)
+
+    async def _lock(self, transaction: AsyncTransaction) -> Found:
+        await self._rows(transaction, catalog.LOCK, self._names.lock)
+        return await self._find(transaction)
+
+    async def _find(self, transaction: AsyncTransaction) -> Found:
+        names = self._names
+        rows = await self._rows(transaction, catalog.RELATIONS, (names.schema, names.name))
+        return found_in(names, rows)
+
+    async def _grants(self, transaction: AsyncTransaction) -> list[Grant]:
+        names = self._names
+        rows = await self._rows(transaction, catalog.GRANTS, (names.schema, names.name))
+        return [Grant(*row) for row in rows]
+
+    async def _rows(
+        self, transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
+    ) -> list[tuple[Any, ...]]:
+        state = transaction._state  # pyright: ignore[reportPrivateUsage]
+        await state.check_ready()
+        try:
+            return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
+        except psycopg.Error as error:
+            raise self._explained(transaction, error) from error
+        finally:
+            state.end_operation()
+
+    async def _do(self, transaction: AsyncTransaction, text: bytes) -> None:
+        state = transaction._state  # pyright: ignore[reportPrivateUsage]
+        await state.check_ready()
+        try:
+            await AsyncStoreCursor(state.conn).execute(text, prepare=False)
+        except psycopg.Error as error:
+            raise self._explained(transaction, error) from error
+        finally:
+            state.end_operation()
+
+    def _explained(self, transaction: AsyncTransaction, error: psycopg.Error) -> MessageDBError:
+        state = transaction._state  # pyright: ignore[reportPrivateUsage]
+        if state.is_out_of_time(error) or is_lost(error, state.conn.closed):
+            return state.explained(error, _NOTHING)
+        if error.sqlstate == "42704" and self._readers:
+            return IncompatibleServerError(
+                f"one of the readers {', '.join(map(repr, self._readers))} is no role of the "
+                f"server ({first_line(error)}). {_NOTHING} Create it, or leave it out."
+            )
+        if error.sqlstate in ("3F000", "42501"):
+            return IncompatibleServerError(
+                f"the role may not do it in the schema {self._names.schema!r} "
+                f"({first_line(error)}). {_NOTHING} Create the schema, and grant CREATE and USAGE "
+                "on it to the role; what a read model has must be the role's own."
+            )
+        return translate(error, _NOTHING)

@@ -1,0 +1,3 @@
+"""Install, upgrade and remove our schema."""
+
+from __future__ import annotations

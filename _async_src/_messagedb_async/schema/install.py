@@ -1,0 +1,113 @@
+"""Installing our schema in a database: one connection, one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import tuple_row
+
+import messagedb._schema.install_plan as plan
+from messagedb._connection.conninfo import where
+from messagedb._connection.error_mapping import cannot_connect, is_lost
+from messagedb._schema.inspection import INSPECT, Facts, facts_from_row, with_own_version
+from messagedb._schema.messagedb_schema import OWN_VERSION, is_asked_for
+
+
+async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
+    """Install the Message DB schema in a database, unless a Message DB is there.
+
+    One transaction does it all: the role ``message_store`` (LOGIN, without a password) where the
+    cluster has none, the schema, the table with its indexes, the functions, views and grants. An
+    existing Message DB, genuine or ours, is recognised and nothing of it is touched. It is safe to
+    call this again, and from several processes at once: an advisory lock, held until the
+    transaction ends, lets one install and the others find it done.
+
+    The schema ``messagedb`` is installed with it, and beside a Message DB that is there: in it
+    consumers keep their positions where they are told to use a table, and ``message_store`` may
+    read, insert and update these. Where only this schema is missing and the role may not create
+    it, it is left out without an error: such consumers say what to do when they start.
+
+    Args:
+        conninfo: a connection string, or '' for libpq's environment, of a role that may create
+            schemas in the database, and the role ``message_store`` if that does not exist: a
+            superuser, or the database's owner with CREATEROLE.
+        schema: the schema to install in. It is created if it is not there. It cannot be
+            ``messagedb``.
+
+    Returns:
+        True if Message DB was installed, False if one was there, whether or not the schema
+        ``messagedb`` was missing.
+
+    Raises:
+        ValidationError: the connection string or the schema's name is none. Nothing was sent.
+        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
+            If the connection was lost on the way, the database is as it was or the installation is
+            whole: call this again.
+        IncompatibleServerError: the database or the role cannot be used (not UTF8, before
+            PostgreSQL 14, a standby, a missing privilege, a table ``messages`` or a schema
+            ``messagedb`` of somebody else); the text names the cure. Nothing was installed.
+        RetryableError: another installation did not end within 60 seconds. Nothing was installed.
+        ServerError: the server refused a statement; the text is the server's. Nothing was
+            installed.
+    """
+    conninfo = plan.check_conninfo(conninfo)
+    plan.check_schema_name(schema)
+    conn = await connect(conninfo)
+    try:
+        return await _install(conn, schema)
+    except psycopg.Error as error:
+        raise plan.unsuccessful(error, is_lost(error, conn.closed)) from error
+    finally:
+        await conn.close()
+
+
+async def connect(conninfo: str) -> AsyncConnection[Any]:
+    """Connect for a few statements of an installation.
+
+    Raises:
+        StoreUnavailableError: the server cannot be reached, or did not let us in.
+    """
+    arguments = plan.connect_arguments(conninfo)
+    try:
+        # No prepared statements: nothing is run often, and a transaction pooler may be in between.
+        return await AsyncConnection.connect(
+            conninfo, prepare_threshold=None, row_factory=tuple_row, **arguments
+        )
+    except (psycopg.Error, UnicodeError) as error:
+        raise cannot_connect(error, where(conninfo)) from error
+
+
+async def begin(conn: AsyncConnection[Any]) -> None:
+    """Begin the work in a transaction that is open: its settings, and the lock to its end."""
+    await conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    await conn.execute(plan.SET_UP.encode())
+    await conn.execute(plan.LOCK.encode())
+
+
+async def run(conn: AsyncConnection[Any], texts: list[str]) -> None:
+    """Run statements without parameters: the simple protocol takes several in one text."""
+    for text in texts:
+        await conn.execute(text.encode())
+
+
+async def facts_of(conn: AsyncConnection[Any], schema: str) -> Facts:
+    """Ask what is there, our schema's version too where it matters."""
+    cursor = await conn.execute(INSPECT, [schema])
+    facts = facts_from_row((await cursor.fetchall())[0])
+    if not is_asked_for(facts):
+        return facts
+    cursor = await conn.execute(OWN_VERSION)
+    return with_own_version(facts, (await cursor.fetchall())[0])
+
+
+async def _install(conn: AsyncConnection[Any], schema: str) -> bool:
+    # Looked at twice: most calls find it done, and wait for nobody.
+    if not plan.steps(await facts_of(conn, schema), schema).texts:
+        return False
+    async with conn.transaction():
+        await begin(conn)
+        steps = plan.steps(await facts_of(conn, schema), schema)
+        await run(conn, steps.texts)
+    return steps.installs

@@ -1,0 +1,142 @@
+"""What was installed: brought to the newest revision, or taken away; one transaction each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+import messagedb._schema.install_plan as plan
+from messagedb._connection.error_mapping import is_lost
+from messagedb._schema.inspection import Facts
+from messagedb._schema.notify_trigger import (
+    INSPECT_NOTIFY,
+    notify_facts_from_row,
+    remove_notify_steps,
+)
+from messagedb._schema.revisions import (
+    INSPECT_REVISION,
+    Revision,
+    any_message,
+    change_unsuccessful,
+    lock_table,
+    revision_from_row,
+    uninstall_steps,
+    upgrade_steps,
+)
+
+from .install import begin, connect, facts_of, run
+
+
+async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
+    """Bring what an older messagedb installed to what this one installs.
+
+    The functions, views and privileges of our SQL are replaced where they are of an older revision,
+    or where a function, a view or an index of ours was dropped: that is made again (an index while
+    writers wait). And the schema ``messagedb`` is made or brought up to date. A genuine Message DB
+    is left as it is, but for the schema ``messagedb`` beside it. Messages are not touched. Clients
+    may go on reading and writing meanwhile: each call sees the old functions or the new ones.
+
+    One transaction does it, under the lock of `install_async`.
+
+    Args:
+        conninfo: a connection string, or '' for libpq's environment, of the owner of the Message DB
+            or of a superuser.
+        schema: the schema of the Message DB.
+
+    Returns:
+        True if anything was changed, False if all was there and of this revision.
+
+    Raises:
+        ValidationError: the connection string or the schema's name is none. Nothing was sent.
+        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
+            If the connection was lost on the way, it is done or not done: call this again.
+        IncompatibleServerError: there is no Message DB, it is of a newer revision than this library
+            knows, or the role may not change it; the text names the cure. Nothing was changed.
+        RetryableError: another installation did not end within 60 seconds. Nothing was changed.
+        ServerError: the server refused a statement; the text is the server's. Nothing was changed.
+    """
+    conninfo = plan.check_conninfo(conninfo)
+    plan.check_schema_name(schema)
+    conn = await connect(conninfo)
+    try:
+        if not upgrade_steps(*await _found(conn, schema), schema):
+            return False
+        async with conn.transaction():
+            await begin(conn)
+            texts = upgrade_steps(*await _found(conn, schema), schema)
+            await run(conn, texts)
+        return bool(texts)
+    except psycopg.Error as error:
+        raise change_unsuccessful(error, is_lost(error, conn.closed)) from error
+    finally:
+        await conn.close()
+
+
+async def uninstall_async(
+    conninfo: str = "", *, schema: str = "message_store", drop_messages: bool = False
+) -> bool:
+    """Take away the Message DB that `install_async` made, with all that is stored in it.
+
+    The table, functions, views and the trigger of `install_notify_async` go; the schema goes if it
+    holds nothing else. The positions of consumers in this store go, too, and with the last store of
+    the database the schema ``messagedb``. The role ``message_store`` stays: it is the whole
+    cluster's. A Message DB that messagedb did not install is refused, and left as it is.
+
+    One transaction does it, under the lock of `install_async`. It takes ACCESS EXCLUSIVE on
+    ``messages``: it waits, up to 60 seconds, for the transactions that have read or written, and
+    all others wait behind it, to find nothing.
+
+    Args:
+        conninfo: a connection string, or '' for libpq's environment, of the owner of the Message DB
+            or of a superuser.
+        schema: the schema of the Message DB.
+        drop_messages: whether it may hold messages. There is no way back.
+
+    Returns:
+        True if it was taken away, False if there was no Message DB.
+
+    Raises:
+        ValidationError: it holds messages and *drop_messages* is False, or the connection string or
+            the schema's name is none. Nothing was changed.
+        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
+            If the connection was lost on the way, it is done or not done: call this again.
+        IncompatibleServerError: the Message DB is not of messagedb, something else in the database
+            is built on it, or the role may not drop it; the text names the cure. Nothing was
+            changed.
+        RetryableError: the lock of the table, or of another installation, was not free within 60
+            seconds. Nothing was changed.
+        ServerError: the server refused a statement; the text is the server's. Nothing was changed.
+    """
+    conninfo = plan.check_conninfo(conninfo)
+    plan.check_schema_name(schema)
+    conn = await connect(conninfo)
+    try:
+        async with conn.transaction():
+            await begin(conn)
+            facts, found = await _found(conn, schema)
+            has_messages = False
+            notify: list[str] = []
+            if found.number is not None and found.is_owner:
+                await conn.execute(lock_table(schema).encode())
+                cursor = await conn.execute(any_message(schema).encode())
+                has_messages = bool((await cursor.fetchall())[0][0])
+                cursor = await conn.execute(INSPECT_NOTIFY, [schema])
+                trigger = notify_facts_from_row((await cursor.fetchall())[0])
+                notify = remove_notify_steps(facts, trigger, schema)
+            texts = uninstall_steps(
+                facts, found, schema, has_messages=has_messages, drop_messages=drop_messages
+            )
+            await run(conn, [*notify, *texts])
+        return bool(texts)
+    except psycopg.Error as error:
+        raise change_unsuccessful(error, is_lost(error, conn.closed)) from error
+    finally:
+        await conn.close()
+
+
+async def _found(conn: AsyncConnection[Any], schema: str) -> tuple[Facts, Revision]:
+    facts = await facts_of(conn, schema)
+    cursor = await conn.execute(INSPECT_REVISION, [schema])
+    return facts, revision_from_row((await cursor.fetchall())[0])

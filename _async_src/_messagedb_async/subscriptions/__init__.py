@@ -1,0 +1,3 @@
+"""Feeds of messages, and subscribe()."""
+
+from __future__ import annotations

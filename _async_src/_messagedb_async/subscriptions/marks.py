@@ -1,0 +1,94 @@
+"""The questions by which a store is known again: which message is where, and which was the last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb._operations import scan_requests
+from messagedb._sql.scans import scan_statements
+from messagedb._subscriptions.read_trail import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from messagedb._operations.requests import Read
+    from messagedb._sql.scans import ScanStatements
+
+    from ..operations.operations import AsyncOperations
+    from ..transactions.transaction import AsyncTransaction
+
+
+async def look_back(
+    store: AsyncOperations, position: int, category: str | None = None
+) -> Mark | None:
+    """Give the last message up to a global position: the mark by which the store is known.
+
+    Args:
+        store: where it is.
+        position: the global position.
+        category: the category of the message that is just there. A role that may not read the table
+            of messages is told of no other.
+    """
+    sql = _statements(store)
+    if await _may_read_table(store):
+        read = scan_requests.message_before(sql, position)
+    elif category is not None:
+        read = scan_requests.message_at(sql, category, position)
+    else:
+        return None
+    rows, history = await _read(store, read)
+    return Mark(rows[0][1], rows[0][0], history) if rows and rows[0][1] <= position else None
+
+
+async def look_at(store: AsyncOperations, position: int, category: str | None = None) -> str | None:
+    """Give the id of the message at a global position; None where there is none.
+
+    Args:
+        store: where it is.
+        position: the global position.
+        category: the message's, for a role that may not read the table of messages.
+    """
+    rows, _ = await _read(store, scan_requests.message_at(_statements(store), category, position))
+    return scan_requests.found_id(rows, position)
+
+
+async def find_by_id(store: AsyncOperations, ids: Iterable[str]) -> list[tuple[str, int]]:
+    """Give the ids and global positions of those of the messages that are there.
+
+    Nothing where the role may not read the table of messages.
+    """
+    if not await _may_read_table(store):
+        return []
+    rows, _ = await _read(store, scan_requests.messages_by_id(_statements(store), ids))
+    return [(id, position) for id, position in rows]
+
+
+async def last_positions(store: AsyncOperations) -> tuple[int | None, int | None]:
+    """Give the last global position that there is, and the last that was given to a message.
+
+    They differ where the newest messages were erased. 0 stands for none; None where the role may
+    not read the table of messages, or its sequence.
+    """
+    if not await _may_read_table(store):
+        return None, None
+    ((head, given),), _ = await _read(store, scan_requests.last_positions(_statements(store)))
+    return head or 0, None if given is None else max(given, head or 0)
+
+
+def history_of(transaction: AsyncTransaction) -> int:
+    """Give the number of the history of a transaction's server; another one where unknown."""
+    return transaction._state.history_number  # pyright: ignore[reportPrivateUsage]
+
+
+async def _may_read_table(store: AsyncOperations) -> bool:
+    facts = await store._server_facts()  # pyright: ignore[reportPrivateUsage]
+    return facts.table_readable
+
+
+def _statements(store: AsyncOperations) -> ScanStatements:
+    return scan_statements(store._profile.settings.schema)  # pyright: ignore[reportPrivateUsage]
+
+
+async def _read(store: AsyncOperations, read: Read) -> tuple[list[tuple[Any, ...]], int]:
+    found = await store._read_in_history(read)  # pyright: ignore[reportPrivateUsage]
+    return found[0][0], found[1]

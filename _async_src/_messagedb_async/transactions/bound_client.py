@@ -1,0 +1,259 @@
+"""The operations on a connection that the caller has, in the caller's transaction."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from messagedb._concurrency.backend_async import sleep
+from messagedb._connection import server_info
+from messagedb._connection.error_mapping import (
+    NOTHING_READ,
+    NOTHING_WRITTEN,
+    TRANSACTION_ABORTED,
+    first_line,
+    is_lost,
+    is_others_fault,
+    translate,
+)
+from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
+from messagedb._connection.server_info import check_not_proxied
+from messagedb._connection.settings import time_is_left
+from messagedb._operations import requests
+from messagedb._sql.statements import HISTORY_AND_PID, Statement
+from messagedb._transactions import options as transactions
+from messagedb._transactions.options import begun_before_fork, pause
+from messagedb.errors import (
+    OutcomeUnknownError,
+    StoreUnavailableError,
+    TransactionAbortedError,
+    ValidationError,
+)
+
+from ..connection.connection import break_off, is_from_outside
+from ..execution.connection_providers import inspect
+from ..execution.executors import AsyncJoinedSession, AsyncLocalSession
+from ..operations.operations import AsyncOperations
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._connection.server_info import Server
+    from messagedb._connection.session_config import Profile
+    from messagedb._operations.requests import Read, Write
+
+    from ..execution.executors import AsyncSession
+
+
+class AsyncBoundClient(AsyncOperations):
+    """The operations of a client on one psycopg connection of the caller's.
+
+    In a transaction, or on a connection that is not in autocommit mode, they are part of that
+    transaction: written when it commits, gone when it rolls back, and the locks of the categories
+    written are held to its end. Neither a message that is stored already nor a version conflict
+    aborts it. On a connection in autocommit mode and outside a transaction each operation is a
+    transaction of its own.
+
+    No setting of the connection lasts beyond an operation, and the client's ``command_timeout``
+    does not limit it in the caller's transaction. Row factories, cursor factories and adapters of
+    the connection are not used. Use it from one task at a time, like the connection.
+
+    Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that
+    has failed already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ
+    or SERIALIZABLE are refused with ``ValidationError``. In a pipeline of the caller's, an error of
+    what the caller has queued is raised as it is. What a signal's handler raises in the middle of
+    an operation comes through as it is, and the connection is closed if the server is still at
+    work: what it was doing may still be done.
+    """
+
+    def __init__(
+        self, profile: Profile, known: dict[tuple[Any, ...], Server], conn: AsyncConnection[Any]
+    ) -> None:
+        self._profile = profile
+        self._known = known
+        self._conn = conn
+        self._process = os.getpid()
+        self._server: Server | None = None
+        self._history_number: int | None = None
+        self._joined: AsyncJoinedSession | None = None
+        self._local: AsyncLocalSession | None = None
+
+    def __repr__(self) -> str:
+        """Name the connection."""
+        return f"<{type(self).__name__} on {self._conn!r}>"
+
+    @property
+    def connection(self) -> AsyncConnection[Any]:
+        """The caller's connection."""
+        return self._conn
+
+    @property
+    def _sees_a_snapshot(self) -> bool:
+        return transactions.sees_a_snapshot(self._conn.isolation_level)
+
+    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+        deadline, rollbacks = self._profile.deadline(), 0
+        while True:
+            session = await self._session()
+            try:
+                return await session.read(self._conn, read)
+            except psycopg.Error as error:
+                if not self._may_repeat(session, error, deadline):
+                    raise translate(
+                        error,
+                        consequence(self._conn, NOTHING_READ),
+                        has_condition=read.has_condition,
+                    ) from error
+            except BaseException as error:
+                self._interrupted_by(error)
+                raise
+            rollbacks += 1
+            await sleep(pause(rollbacks))
+
+    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+        found = [await self._read(read) for read in reads]
+        if self._history_number is not None:
+            return found, self._history_number
+        history = UNKNOWN_HISTORY
+        is_direct = True
+        if (await self._server_facts()).history_readable:
+            question = Statement(HISTORY_AND_PID, ())
+            *parts, pid = (await self._read(requests.Read(question, question)))[0]
+            history = history_from_row(tuple(parts))
+            is_direct = pid == self._conn.pgconn.backend_pid
+        number = self._profile.number_of(history)
+        if is_direct:
+            # Without a pooler in between a connection is one server, from its start to its end.
+            self._history_number = number
+        return found, number
+
+    async def _write(self, write: Write) -> list[int]:
+        deadline, rollbacks = self._profile.deadline(), 0
+        while True:
+            session = await self._session()
+            try:
+                return await session.write(self._conn, write)
+            except psycopg.Error as error:
+                if session is self._local and is_lost(error, self._conn.closed):
+                    raise OutcomeUnknownError(
+                        write.stream_name, write.messages, write.expected_version, first_line(error)
+                    ) from error
+                if not self._may_repeat(session, error, deadline):
+                    raise translate(
+                        error,
+                        consequence(self._conn, NOTHING_WRITTEN),
+                        is_read_only_by_choice=session is self._joined
+                        and is_read_only_by_choice(self._conn),
+                    ) from error
+            except BaseException as error:
+                self._interrupted_by(error)
+                raise
+            rollbacks += 1
+            await sleep(pause(rollbacks))
+
+    def _interrupted_by(self, error: BaseException) -> None:
+        """Close the connection if an exception that came into an operation left it of no use.
+
+        In a pipeline of the caller's it is the caller's to end that.
+        """
+        if is_from_outside(error) and self._conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+            break_off(self._conn)
+
+    def _may_repeat(self, session: AsyncSession, error: psycopg.Error, deadline: float) -> bool:
+        """Whether nothing but the operation was rolled back, and because of others."""
+        return (
+            session is self._local
+            and not self._conn.closed
+            and is_others_fault(error)
+            and time_is_left(deadline)
+        )
+
+    async def _session(self) -> AsyncSession:
+        conn = self._conn
+        server = await self._server_facts()
+        status = conn.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            raise already_aborted()
+        if status == TransactionStatus.IDLE:
+            if conn.autocommit:
+                if self._local is None:
+                    self._local = AsyncLocalSession(self._profile, server)
+                return self._local
+            if self._joined is not None:
+                self._joined.forget()
+        check_not_proxied(server, "operations in a transaction")
+        if self._joined is None:
+            self._joined = AsyncJoinedSession(self._profile, server, conn)
+        return self._joined
+
+    async def _server_facts(self) -> Server:
+        conn = self._conn
+        if os.getpid() != self._process:
+            raise begun_before_fork()
+        if conn.closed:
+            raise StoreUnavailableError(
+                "the bound connection is closed: open another, and bind() that. Nothing was sent."
+            )
+        await check_ready(conn)
+        if self._server is None:
+            if conn.pgconn.transaction_status == TransactionStatus.INERROR:
+                raise already_aborted()
+            info = conn.info
+            key = (info.host, info.port, info.dbname, info.user)
+            server = self._known.get(key)
+            if server is None:
+                server = await inspect(conn, self._profile)
+                server_info.check_server(server, self._profile.settings.schema)
+                self._known[key] = server
+            self._server = server
+        return self._server
+
+
+async def check_ready(conn: AsyncConnection[Any]) -> None:
+    """Settle what the caller has queued on a connection, and see that it can take an operation.
+
+    Raises:
+        ValidationError: it is in a COPY or a stream(). Nothing was sent.
+        IncompatibleServerError: it would change texts on their way. Nothing was sent.
+    """
+    server_info.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        # Only after what the caller has queued was answered is it known what the transaction
+        # is. An error of that is the caller's own, and raised as it is.
+        async with conn.pipeline() as pipeline:
+            await pipeline.sync()
+    elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        raise ValidationError(
+            "the connection is in a COPY or a stream(): end that first. Nothing was sent."
+        )
+
+
+def consequence(conn: AsyncConnection[Any], otherwise: str) -> str:
+    """What an error of an operation in the caller's transaction leaves true."""
+    if conn.closed:
+        return "The connection is closed: what was not committed on it is rolled back."
+    if conn.pgconn.transaction_status == TransactionStatus.INERROR:
+        return TRANSACTION_ABORTED
+    return otherwise
+
+
+def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
+    """Whether a transaction that takes no writes was begun so, on a server that does take them.
+
+    The server tells each change of what new transactions are; behind some poolers it does not.
+    """
+    told = conn.pgconn.parameter_status
+    return conn.read_only is True or (
+        told(b"default_transaction_read_only") == b"off" and told(b"in_hot_standby") == b"off"
+    )
+
+
+def already_aborted() -> TransactionAbortedError:
+    """The error for an operation in a transaction that has failed already."""
+    return TransactionAbortedError(
+        "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+        "(to a savepoint, or all of it) and run it again."
+    )

@@ -1,0 +1,97 @@
+"""What became of a transaction whose COMMIT was sent and not answered: asked of the server."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from messagedb._concurrency.backend_async import sleep
+from messagedb._connection.deadline_watchdog import Watch, canceller
+from messagedb._connection.error_mapping import is_lost
+from messagedb._connection.history import history_from_row
+from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._sql.statements import Statement, transaction_fate
+from messagedb._transactions.commit_proof import WAIT_FOR_STANDBY, CommitProof, fate
+from messagedb._transactions.options import COMMITTED, IN_PROGRESS, UNKNOWN
+from messagedb.errors import StoreUnavailableError
+
+from ..connection.connection import AsyncStoreCursor, execute, watching_commits
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..execution.connection_providers import AsyncSource
+
+# How often it is asked, in seconds.
+_POLL = 0.02
+
+
+async def fate_of(source: AsyncSource, proof: CommitProof) -> str:
+    """Ask, within the time of a command, whether a transaction was committed or rolled back.
+
+    While the server does not know yet, because it has not seen the end of the connection or is
+    starting again, it is asked again. Where commits wait for a standby, "committed" is said when
+    another commit, behind it, has got there.
+
+    Args:
+        source: where to ask.
+        proof: what the transaction is known by.
+
+    Returns:
+        How the transaction ended, in the words of ``_transactions``.
+    """
+    deadline = source.profile.deadline()
+    end = IN_PROGRESS
+    while end == IN_PROGRESS and monotonic() < deadline - ANSWER_GRACE:
+        end = await _ask(source, proof, deadline)
+        if end == IN_PROGRESS:
+            await sleep(_POLL)
+    return UNKNOWN if end == IN_PROGRESS else end
+
+
+async def _ask(source: AsyncSource, proof: CommitProof, deadline: float) -> str:
+    try:
+        conn = await source.acquire(deadline)
+    except StoreUnavailableError:
+        return UNKNOWN
+    # A connection of a borrowed pool has no deadline of its own.
+    watch = Watch(deadline)
+    try:
+        watch.start(conn.pgconn.socket, canceller(conn.pgconn))
+        end = await _question(source, proof, conn)
+        if end == COMMITTED:
+            watch.stop()
+            source.begin_write(conn)
+            async with watching_commits(conn):
+                await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
+        return end
+    except psycopg.errors.InvalidParameterValue:
+        # The server has not given that id to a transaction: it is not the one that had.
+        return UNKNOWN
+    except psycopg.Error as error:
+        # Lost, as connections of the pool are that are as old as the one of the COMMIT.
+        return IN_PROGRESS if is_lost(error, conn.closed) else UNKNOWN
+    except OSError as error:
+        if error.errno is None:
+            # Of an application: the system's have a number.
+            raise
+        return UNKNOWN
+    finally:
+        watch.stop()
+        if watch.is_over:
+            await conn.close()
+        await source.release(conn)
+
+
+async def _question(source: AsyncSource, proof: CommitProof, conn: Any) -> str:
+    text = transaction_fate(
+        source.profile.sql,
+        table_readable=source.server.table_readable,
+        history_readable=source.profile.reads_history,
+    )
+    params = (proof.transaction_id, proof.backend_pid, proof.message_id)
+    row = (await execute(AsyncStoreCursor(conn), Statement(text, params)))[0]
+    status, *history, is_waiting, xmin = row
+    return fate(proof, history_from_row(tuple(history)), status, is_waiting, xmin)

@@ -1,0 +1,382 @@
+"""A transaction on a connection that is kept for it: how it begins, goes on, and ends."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from messagedb._connection.deadline_watchdog import Watch, canceller
+from messagedb._connection.error_mapping import first_line, is_lost, translate
+from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
+from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._sql.statements import ROLLBACK, TRANSACTION_ID, Statement
+from messagedb._transactions import options as transactions
+from messagedb._transactions.commit_proof import CommitProof
+from messagedb._transactions.options import COMMITTED, ROLLED_BACK, UNKNOWN
+from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
+
+from ..connection.connection import (
+    AsyncStoreConnection,
+    AsyncStoreCursor,
+    commit,
+    execute,
+    is_from_outside,
+)
+from ..execution.executors import AsyncJoinedSession
+from ..execution.write_scopes import run
+from .bound_client import check_ready, consequence, is_read_only_by_choice
+from .commit_status import fate_of
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._transactions.options import TransactionOptions
+    from messagedb.errors import MessageDBError
+
+    from ..execution.connection_providers import AsyncSource
+
+
+class AsyncTransactionState:
+    """One transaction: its connection, its time, and what has become of it.
+
+    Attributes:
+        source: the pool that the connection is of.
+        conn: the connection.
+        options: what the transaction was asked to be.
+        session: how its reads and writes run.
+        is_lent: whether the user has had the connection, and may have set something there.
+        end: what has become of the transaction, in words for a text; None while it goes on.
+    """
+
+    def __init__(
+        self, source: AsyncSource, conn: AsyncConnection[Any], options: TransactionOptions
+    ) -> None:
+        self.source = source
+        self.conn = conn
+        self.options = options
+        self.session = AsyncJoinedSession(source.profile, source.server, conn)
+        self.is_lent = False
+        self.end: str | None = None
+        self._is_given_back = False
+        self._process = os.getpid()
+        self._history = UNKNOWN_HISTORY
+        self._watch = Watch(monotonic() + options.timeout)
+        self._limit = self._watch.deadline + ANSWER_GRACE
+        if isinstance(conn, AsyncStoreConnection):
+            conn.is_in_transaction = True
+
+    @property
+    def is_of_parent(self) -> bool:
+        """Whether this is another process than the one that began it, whose connection it is."""
+        return os.getpid() != self._process
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it goes on here, has time left, and no statement has failed."""
+        return (
+            self.end is None
+            and not self.is_of_parent
+            and not self._watch.is_over
+            and self.conn.pgconn.transaction_status
+            in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
+        )
+
+    @property
+    def history_number(self) -> int:
+        """The number that the client has given to the history of its server."""
+        conn, profile = self.conn, self.source.profile
+        if profile.session_settings and isinstance(conn, AsyncStoreConnection):
+            return conn.history_number
+        return profile.number_of(self._history)
+
+    async def begin(self) -> None:
+        """Send the BEGIN, and take the locks that were asked for: one round trip.
+
+        Raises:
+            psycopg.Error: it failed. The connection was given back.
+            OSError: there is no descriptor left to watch it by. The same.
+        """
+        source, locks, pgconn = self.source, self.options.locks, self.conn.pgconn
+        profile, conn = source.profile, self.conn
+        # A connection of ours knows its server's history; behind a pooler it may change any time.
+        asks_history = profile.reads_history
+        if profile.session_settings and isinstance(conn, AsyncStoreConnection):
+            self._history, asks_history = conn.history, False
+        text = transactions.begin_text(
+            self.options, profile.settings, source.server.version, asks_history=asks_history
+        )
+        cursor = AsyncStoreCursor(conn)
+        self._limit_operation()
+        try:
+            self._watch.start(pgconn.socket, canceller(pgconn))
+            await cursor.execute(text, prepare=False)
+            if asks_history or locks:
+                answers: list[tuple[Any, ...]] = []
+                while cursor.nextset():
+                    if cursor.description:
+                        answers += await cursor.fetchall()
+                if asks_history:
+                    self._history = history_from_row(answers[0])
+                if locks:
+                    self.session.has_taken(locks, int(answers[-1][1]))
+        except BaseException:
+            await self.roll_back()
+            raise
+        self.end_operation()
+
+    def check_going_on(self) -> None:
+        """Refuse to use a transaction that is not there any more.
+
+        Raises:
+            TransactionTimeoutError: its time is up. It is rolled back.
+            StoreUnavailableError: its connection is closed. It is rolled back.
+            ValidationError: it has ended, or is the parent process's. Nothing was sent.
+        """
+        if self.is_of_parent:
+            raise transactions.begun_before_fork()
+        if self._watch.is_over and self.end not in (COMMITTED, UNKNOWN):
+            raise self.timed_out()
+        if self.end is not None:
+            raise transactions.has_ended(self.end)
+        if self.conn.closed:
+            # The server's limit may come a moment before the watch.
+            if self.is_out_of_time():
+                raise self.timed_out()
+            raise transactions.connection_lost("it is closed")
+
+    async def check_ready(self) -> None:
+        """See that the transaction can take a statement, and limit the time of that.
+
+        Raises:
+            TransactionAbortedError: a statement has failed before. Nothing was sent.
+            MessageDBError: it is not there any more, as `check_going_on` tells.
+        """
+        self.check_going_on()
+        conn = self.conn
+        await check_ready(conn)
+        status = conn.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            raise TransactionAbortedError(transactions.FAILED_BEFORE)
+        if status == TransactionStatus.IDLE:
+            self.end = "ended by a statement on its connection"
+            await self._give_back()
+            raise transactions.has_ended(self.end)
+        self._limit_operation()
+
+    def _limit_operation(self) -> None:
+        """Let what comes take the time of a command, and not more than the transaction has."""
+        self.source.limit(self.conn, min(self.source.profile.deadline(), self._limit))
+
+    def end_operation(self) -> None:
+        """Let what the user does on the connection take the rest of the transaction's time."""
+        self.source.limit(self.conn, self._limit)
+
+    def interrupted_by(self, error: BaseException) -> None:
+        """Roll back, by closing the connection, after an exception that came into an operation.
+
+        Whoever catches it does not know what of the operation was done.
+        """
+        if is_from_outside(error) and not self.is_of_parent:
+            self.conn.pgconn.finish()
+
+    async def command(self, text: str) -> None:
+        """Execute a command of the transaction's own, as for a savepoint."""
+        self._limit_operation()
+        try:
+            await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
+        except psycopg.Error as error:
+            raise self.explained(error, "") from error
+        finally:
+            self.end_operation()
+
+    async def back_to(self, savepoint: str, written: int) -> None:
+        """Roll back to a savepoint and leave it, if the transaction is still there for that.
+
+        Args:
+            savepoint: its name.
+            written: how many messages the transaction had written when it began.
+        """
+        self.session.forget()
+        if self.is_of_parent:
+            return
+        del self.session.written[written:]
+        if self.end is None and not self._watch.is_over and not self.conn.closed:
+            self._limit_operation()
+            # An error says that the connection is lost: the transaction's end will tell it, too.
+            with suppress(psycopg.Error):
+                # One by one: a pipeline of the user's takes no two in one text.
+                for text in (
+                    f"ROLLBACK TO SAVEPOINT {savepoint}",
+                    f"RELEASE SAVEPOINT {savepoint}",
+                ):
+                    await run(self.conn, (Statement(text.encode(), ()),))
+            self.end_operation()
+
+    async def commit(self) -> None:
+        """Commit, and give the connection back; roll back what cannot be committed."""
+        try:
+            await self.check_ready()
+            if self.conn.pgconn.pipeline_status != PipelineStatus.OFF:
+                raise transactions.in_pipeline()
+            await self._send_commit()
+        finally:
+            await self.roll_back()
+
+    async def roll_back(self) -> None:
+        """Roll back unless it has ended, and give the connection back.
+
+        Raises nothing of the server's: a connection that fails here is closed, which is a rollback,
+        too.
+        """
+        if self.is_of_parent:
+            return
+        try:
+            if self.end is None:
+                self.end = ROLLED_BACK
+                self._limit_operation()
+                if not self._watch.is_over and not self.conn.closed:
+                    with suppress(psycopg.Error):
+                        await AsyncStoreCursor(self.conn).execute(ROLLBACK, prepare=False)
+        finally:
+            await self._give_back()
+
+    def is_out_of_time(self, error: psycopg.Error | None = None) -> bool:
+        """Whether the transaction's time is up before its end, or was when this error came."""
+        if self.end in (COMMITTED, UNKNOWN):
+            return False
+        return (
+            self._watch.is_over
+            or (error is not None and error.sqlstate in transactions.TIME_LIMITS)
+            or (
+                # The server's limit may come a moment before the watch.
+                (error is not None or self.end is None) and monotonic() >= self._watch.deadline
+            )
+        )
+
+    def timed_out(self, error: psycopg.Error | None = None) -> MessageDBError:
+        """The error for the transaction when its time is up, which may be of this error."""
+        state = None if error is None else error.sqlstate
+        if error is None or state not in transactions.TIME_LIMITS:
+            return transactions.timed_out(self.options.timeout)
+        if monotonic() < self._watch.deadline - ANSWER_GRACE:
+            return transactions.ended_early(first_line(error), state)
+        return transactions.timed_out(self.options.timeout, is_confirmed=True)
+
+    def explained(
+        self, error: psycopg.Error, otherwise: str, *, has_condition: bool = False
+    ) -> MessageDBError:
+        """Our error for psycopg's, which says what has become of the transaction."""
+        if self.is_out_of_time(error):
+            return self.timed_out(error)
+        if is_lost(error, self.conn.closed):
+            return transactions.connection_lost(first_line(error))
+        # Behind a pooler it may be another server than the one that told what it is.
+        by_choice = self.source.profile.session_settings and is_read_only_by_choice(self.conn)
+        if not by_choice:
+            self.source.note(self.conn, error)
+        return translate(
+            error,
+            consequence(self.conn, otherwise),
+            has_condition=has_condition,
+            is_read_only_by_choice=by_choice,
+        )
+
+    async def _send_commit(self) -> None:
+        """Send the COMMIT: from here on the time of a command limits the wait, and ends nothing."""
+        conn = self.conn
+        proof = await self._prove()
+        self._watch.stop()
+        if self._watch.is_over:
+            raise self.timed_out()
+        self.end = UNKNOWN
+        try:
+            # The server gives nothing up by itself, whose word would be waited for.
+            answer = await commit(conn, self.source.profile.deadline() - ANSWER_GRACE)
+        except psycopg.Error as error:
+            if is_lost(error, conn.closed):
+                await self._find_out(error, proof)
+                return
+            self.end = ROLLED_BACK
+            raise self.explained(error, "The transaction is rolled back.") from error
+        self.end = COMMITTED
+        if answer != "COMMIT":
+            self.end = ROLLED_BACK
+            raise TransactionAbortedError(transactions.FAILED_BEFORE)
+
+    async def _prove(self) -> CommitProof | None:
+        """Learn what the transaction can be known by; None for one that has changed nothing.
+
+        It is asked before the COMMIT, whose answer may be lost.
+        """
+        conn, session = self.conn, self.session
+        if self.options.read_only:
+            return None
+        if session.transaction_id is None or (session.message_id and session.xmin is None):
+            sql, id = self.source.profile.sql, session.message_id
+            look = Statement(TRANSACTION_ID, ())
+            if id is not None and self.source.server.table_readable:
+                look = Statement(sql.transaction_of_message, (id,))
+            try:
+                rows = await execute(AsyncStoreCursor(conn), look)
+            except psycopg.Error as error:
+                raise self.explained(error, "The transaction is rolled back.") from error
+            session.transaction_id, session.xmin = rows[0]
+        if session.transaction_id is None:
+            return None
+        pid = conn.pgconn.backend_pid if self.source.profile.session_settings else 0
+        return CommitProof(
+            session.transaction_id, self._history, pid, session.message_id, session.xmin
+        )
+
+    async def _find_out(self, error: psycopg.Error, proof: CommitProof | None) -> None:
+        """Ask what became of the transaction, as the answer to its COMMIT was lost."""
+        is_late = error.sqlstate in transactions.TIME_LIMITS
+        # First, because the pool may have no other connection.
+        await self._give_back()
+        reason = first_line(error)
+        # One without an id has changed nothing, so that nothing can have been committed.
+        fate = ROLLED_BACK if proof is None else await fate_of(self.source, proof)
+        self.end = fate
+        if fate == UNKNOWN:
+            assert proof is not None
+            raise OutcomeUnknownError(
+                None, (), None, reason, proof.transaction_id, tuple(self.session.written)
+            ) from error
+        if fate == ROLLED_BACK:
+            if is_late:
+                raise self.timed_out(error) from error
+            raise transactions.connection_lost(reason) from error
+
+    async def _give_back(self) -> None:
+        if self._is_given_back:
+            return
+        self._is_given_back = True
+        self._watch.stop()
+        conn = self.conn
+        if isinstance(conn, AsyncStoreConnection):
+            conn.is_in_transaction = False
+        if self._has_unanswered_commit():
+            self.source.waiting.keep(conn)
+            return
+        try:
+            if self._watch.is_over:
+                await conn.close()
+            elif self.is_lent:
+                self._limit_operation()
+                await self.source.set_up_again(conn)
+        finally:
+            await self.source.release(conn)
+
+    def _has_unanswered_commit(self) -> bool:
+        """Whether the server may still be at work on the COMMIT, which nothing ends."""
+        conn = self.conn
+        return (
+            self.end == UNKNOWN
+            and not conn.closed
+            and conn.pgconn.transaction_status == TransactionStatus.ACTIVE
+        )

@@ -1,0 +1,194 @@
+"""A transaction as its user sees it: operations, SQL of one's own, savepoints, and its end."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, TRANSACTION_ABORTED
+from messagedb._operations import write_results
+from messagedb._transactions import options as transactions
+from messagedb._transactions.options import COMMITTED
+from messagedb.errors import TransactionAbortedError
+
+from ..operations.operations import AsyncOperations
+from .bound_client import check_ready
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from psycopg import AsyncConnection
+
+    from messagedb._connection.server_info import Server
+    from messagedb._operations.requests import Read, Write
+
+    from .state import AsyncTransactionState
+
+
+class AsyncTransaction(AsyncOperations):
+    """The operations of a client in one transaction, on a connection that is kept for it.
+
+    It is made by ``transaction()`` and ``begin()`` of a client. What is written in it is stored
+    when it commits, all of it or none; other sessions see nothing of it before. The lock of each
+    category that was written is held to its end: other writers of the category wait. Neither a
+    message that is stored already nor a version conflict aborts it. Use it from one task at a time.
+
+    Besides what they name themselves, the operations raise:
+
+    - ``TransactionAbortedError``: a statement has failed before, so that PostgreSQL takes no other
+      one. Nothing was sent; leave the block, or the savepoint.
+    - ``TransactionTimeoutError``: the transaction's time is up. It is rolled back.
+    - ``StoreUnavailableError``: the connection was lost, and the transaction is rolled back; or the
+      server gave a statement up after the client's ``command_timeout``, and it is aborted.
+    - ``ValidationError``: the transaction has ended before, or is none that can write. Nothing was
+      sent.
+    """
+
+    def __init__(self, state: AsyncTransactionState) -> None:
+        self._state = state
+        self._profile = state.source.profile
+        self._depth = 0
+
+    def __repr__(self) -> str:
+        """Name the connection and the state."""
+        state = self._state
+        word = state.end or ("active" if state.is_active else "failed")
+        return f"<{type(self).__name__} ({word}) on {state.conn!r}>"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it can be used: neither ended nor out of time, and no statement has failed."""
+        return self._state.is_active
+
+    @property
+    def connection(self) -> AsyncConnection[Any]:
+        """The transaction's connection, for SQL of your own that commits or rolls back with it.
+
+        It is as psycopg makes it, with autocommit on: nothing but this transaction is begun. Its
+        own ``commit()`` and ``rollback()`` refuse to end the transaction (those of a borrowed pool
+        do not: do not call them). What you set with SET ends with the transaction (behind a
+        transaction pooler only SET LOCAL does), and the connection is the client's again then. One
+        of a borrowed pool is given back as you leave it.
+
+        Raises:
+            MessageDBError: the transaction has ended, as for an operation.
+        """
+        self._state.check_going_on()
+        self._state.is_lent = True
+        return self._state.conn
+
+    @property
+    def _sees_a_snapshot(self) -> bool:
+        return transactions.sees_a_snapshot(self._state.options.isolation)
+
+    async def commit(self) -> None:
+        """Commit the transaction, and give its connection back.
+
+        When the answer to the COMMIT is lost, the server is asked on another connection what became
+        of the transaction, within the client's ``command_timeout``.
+
+        Raises:
+            TransactionAbortedError: a statement had failed and its error was not passed on. The
+                transaction is rolled back.
+            TransactionTimeoutError: its time was up. It is rolled back.
+            RetryableError: it could not be serialized with others. It is rolled back; run it again.
+            StoreUnavailableError: the connection was lost. It is rolled back.
+            OutcomeUnknownError: the COMMIT was sent and not answered, and the server could not tell
+                what became of it. All of it may be stored, or none, or all still come.
+            ServerError: the server refused to commit, as for a deferred constraint. It is rolled
+                back.
+            ValidationError: it has ended before. Nothing was sent.
+        """
+        await self._state.commit()
+
+    async def rollback(self) -> None:
+        """Roll the transaction back, and give its connection back. Nothing of it is stored.
+
+        Does nothing on one that is rolled back already, nor on one of unknown outcome, which it
+        cannot change.
+
+        Raises:
+            ValidationError: it is committed. It stays so.
+        """
+        if self._state.end == COMMITTED:
+            raise transactions.has_ended(COMMITTED)
+        await self._state.roll_back()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        """Roll back to here if the block raises; the transaction itself goes on.
+
+        Locks that were taken in the block are free again, too. Savepoints nest.
+
+        Raises:
+            TransactionAbortedError: a statement in the block had failed and its error was not
+                passed on. What was done in the block is rolled back; the transaction goes on.
+        """
+        state = self._state
+        await state.check_ready()
+        self._depth += 1
+        name = f"_messagedb_{self._depth}"
+        written = len(state.session.written)
+        try:
+            await state.command(f"SAVEPOINT {name}")
+            try:
+                yield
+            except BaseException:
+                await state.back_to(name, written)
+                raise
+            if state.end is None:
+                await self._leave(name, written)
+        finally:
+            self._depth -= 1
+
+    async def _leave(self, savepoint: str, written: int) -> None:
+        state = self._state
+        state.check_going_on()
+        await check_ready(state.conn)
+        if state.conn.pgconn.transaction_status == TransactionStatus.INERROR:
+            await state.back_to(savepoint, written)
+            raise TransactionAbortedError(
+                "a statement in the savepoint failed, and its error was not passed on, so that "
+                "PostgreSQL has taken nothing after it. What was done in the block is rolled back; "
+                "the transaction goes on. Let the error out of the block."
+            )
+        await state.command(f"RELEASE SAVEPOINT {savepoint}")
+
+    async def _server_facts(self) -> Server:
+        return self._state.source.server
+
+    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+        state = self._state
+        await state.check_ready()
+        try:
+            return await state.session.read(state.conn, read)
+        except psycopg.Error as error:
+            raise state.explained(error, NOTHING_READ, has_condition=read.has_condition) from error
+        except BaseException as error:
+            state.interrupted_by(error)
+            raise
+        finally:
+            state.end_operation()
+
+    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+        return [await self._read(read) for read in reads], self._state.history_number
+
+    async def _write(self, write: Write) -> list[int]:
+        state = self._state
+        await state.check_ready()
+        transactions.check_fit_for_writes(state.options)
+        try:
+            return await state.session.write(state.conn, write)
+        except psycopg.Error as error:
+            if error.sqlstate == "57014" and not state.is_out_of_time(error):
+                limit = self._profile.settings.command_timeout
+                raise write_results.refused(write, error, limit, TRANSACTION_ABORTED) from error
+            raise state.explained(error, NOTHING_WRITTEN) from error
+        except BaseException as error:
+            state.interrupted_by(error)
+            raise
+        finally:
+            state.end_operation()

@@ -1,0 +1,148 @@
+"""What opening learns of a server, and whether the client can work with it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from psycopg import pq
+
+from ..errors import IncompatibleServerError
+from .position_sequence import Sequence
+
+_OLDEST_LIBPQ: Final = 140000
+_OLDEST_SERVER: Final = 120000
+
+NEEDED: Final = (
+    "write_message/6",
+    "get_stream_messages/4",
+    "get_category_messages/7",
+    "stream_version/1",
+    "category/1",
+    "hash_64/1",
+)
+"""The functions that the library cannot do without, as name/number of parameters."""
+
+
+class Server(msgspec.Struct, frozen=True):
+    """The facts of one server, database and role, in the order in which they are asked for."""
+
+    backend_pid: int
+    version: int
+    encoding: str
+    in_recovery: bool
+    database: str
+    role: str
+    schema_exists: bool
+    schema_usable: bool
+    functions: frozenset[str]
+    is_proxied: bool
+    history_readable: bool
+    table_readable: bool
+    table_writable: bool
+    sequence: Sequence
+
+    @property
+    def knows_history(self) -> bool:
+        """Whether the history of the server that has the messages can be asked for."""
+        return self.history_readable and not self.is_proxied
+
+    @property
+    def finds_last_of_type(self) -> bool:
+        """Whether get_last_stream_message takes a type (Message DB 1.3.0 and later)."""
+        return "get_last_stream_message/2" in self.functions
+
+
+def server_from_row(row: tuple[Any, ...]) -> Server:
+    """The facts from the row that the inspecting statement gave."""
+    functions, sequence = frozenset(row[8].split()), Sequence(row[-1])
+    facts: Any = (*row[:8], functions, *row[9:-1], sequence)
+    return Server(*facts)
+
+
+def check_not_proxied(server: Server, what: str) -> None:
+    """Refuse what needs one transaction where each call is one of another database.
+
+    Args:
+        server: the facts.
+        what: what is refused.
+
+    Raises:
+        IncompatibleServerError: the functions are PL/Proxy's. Nothing was sent.
+    """
+    if server.is_proxied:
+        raise IncompatibleServerError(
+            f"database {server.database!r} passes the calls of Message DB on to other databases by "
+            "PL/Proxy, where each call is committed by itself: a transaction here would hold "
+            f"nothing together and take nothing back. So it has no place for {what}. Nothing was "
+            "sent. Write single messages, keep positions in streams, or connect to the database "
+            "that has the messages."
+        )
+
+
+def check_libpq() -> None:
+    """Refuse a libpq without pipeline mode.
+
+    Raises:
+        IncompatibleServerError: libpq is older than 14. Nothing was opened.
+    """
+    if pq.version() < _OLDEST_LIBPQ:
+        raise IncompatibleServerError(
+            f"the libpq that psycopg uses is version {pq.version() // 10000}, and messagedb needs "
+            "14 or later. "
+            "Install 'psycopg[binary]', which brings its own. Nothing was sent."
+        )
+
+
+def check_client_encoding(encoding: bytes | None) -> None:
+    """Refuse a connection that would change names and data on their way.
+
+    Raises:
+        IncompatibleServerError: the connection's client_encoding is another. Nothing was sent.
+    """
+    if encoding != b"UTF8":
+        name = "unknown" if encoding is None else encoding.decode("ascii", "replace")
+        raise IncompatibleServerError(
+            f"the connection's client_encoding is {name}, and messages are text in UTF8: give "
+            "client_encoding=UTF8 when connecting. Nothing was sent."
+        )
+
+
+def check_server(server: Server, schema: str) -> None:
+    """Refuse a server that the client cannot work with.
+
+    A standby is not refused: it serves reads, and a write says what it is.
+
+    Raises:
+        IncompatibleServerError: the text names what is wrong and its cure. Nothing was written.
+    """
+    where = f"database {server.database!r}"
+    if server.version < _OLDEST_SERVER:
+        raise IncompatibleServerError(
+            f"the server is PostgreSQL {server.version // 10000}, and messagedb needs 12 or later: "
+            "upgrade it"
+        )
+    if server.encoding != "UTF8":
+        raise IncompatibleServerError(
+            f"{where} has the encoding {server.encoding}; Message DB hashes the bytes of names, so "
+            "consumer groups "
+            "and locks of other clients would not agree. Create the database with ENCODING 'UTF8' "
+            "TEMPLATE template0."
+        )
+    if not server.schema_exists:
+        raise IncompatibleServerError(
+            f"{where} has no schema {schema!r}: Message DB is not installed there. Check the "
+            "database's name, "
+            f"install it with messagedb.schema.install(), or name another schema with schema="
+        )
+    if not server.schema_usable:
+        raise IncompatibleServerError(
+            f"role {server.role!r} may not use schema {schema!r} in {where}: "
+            f"connect as message_store, or GRANT message_store TO {server.role!r}"
+        )
+    missing = [name for name in NEEDED if name not in server.functions]
+    if missing:
+        raise IncompatibleServerError(
+            f"schema {schema!r} in {where} lacks functions of Message DB 1.0 or later: "
+            f"{', '.join(missing)} (name/number of parameters). Install or upgrade Message DB."
+        )

@@ -1,0 +1,125 @@
+"""The options of a client, validated once, before anything is opened."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from .._messages.registry import MessageRegistry
+from ..errors import ValidationError
+from ..hooks import Hooks
+from .conninfo import check_conninfo
+
+EMBEDDED_PREFIX = "embedded:"
+
+# What a client needs after the server has given up by itself: the time for that answer to arrive.
+ANSWER_GRACE = 1.0
+
+
+def time_is_left(deadline: float) -> bool:
+    """Whether the server may still be asked for an answer by a deadline of ``monotonic``."""
+    return monotonic() < deadline - ANSWER_GRACE
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a client was told. Times are seconds."""
+
+    conninfo: str
+    schema: str
+    min_size: int
+    max_size: int
+    timeout: float
+    command_timeout: float
+    pooler: bool | None
+    direct_writes: bool | None
+    default_batch_size: int
+    decimals: bool
+    registry: MessageRegistry = msgspec.field(default_factory=MessageRegistry)
+    hooks: tuple[Hooks, ...] = ()
+
+    @property
+    def embedded_folder(self) -> str | None:
+        """The folder of an ``embedded:`` address, '' for a temporary server; else None."""
+        if self.conninfo.startswith(EMBEDDED_PREFIX):
+            return self.conninfo.removeprefix(EMBEDDED_PREFIX)
+        return None
+
+
+def check_settings(settings: Settings) -> None:
+    """Check every option.
+
+    Raises:
+        ValidationError: an option is out of its range; the text names it. Nothing was opened.
+    """
+    _check_address(settings.conninfo)
+    schema: Any = settings.schema
+    if not _is_name(schema):
+        raise ValidationError(
+            f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}"
+        )
+    _check_count("min_size", settings.min_size, least=0)
+    _check_count("max_size", settings.max_size, least=1)
+    if settings.max_size < settings.min_size:
+        raise ValidationError(
+            f"max_size ({settings.max_size}) must not be less than min_size ({settings.min_size})"
+        )
+    check_seconds("timeout", settings.timeout)
+    check_seconds("command_timeout", settings.command_timeout)
+    if settings.decimals not in (True, False):
+        raise ValidationError(f"decimals must be True or False, not {settings.decimals!r}")
+    registry: Any = settings.registry
+    if not isinstance(registry, MessageRegistry):
+        raise ValidationError(
+            f"registry must be a MessageRegistry, not {type(registry).__name__}: make one, and add "
+            "your classes to it with its add()"
+        )
+    for name in ("pooler", "direct_writes"):
+        flag: Any = getattr(settings, name)
+        if flag not in (None, True, False):
+            raise ValidationError(
+                f"{name} must be True, False, or None to find out on opening, not {flag!r}"
+            )
+    if settings.default_batch_size != -1:
+        _check_count("default_batch_size", settings.default_batch_size, least=1)
+
+
+def _check_address(conninfo: Any) -> None:
+    if not (isinstance(conninfo, str) and conninfo.startswith(EMBEDDED_PREFIX)):
+        check_conninfo(conninfo)
+    elif conninfo.startswith(f"{EMBEDDED_PREFIX}//"):
+        raise ValidationError(
+            "an embedded address has no '//': give 'embedded:./folder' or 'embedded:/a/folder'"
+        )
+    elif "\0" in conninfo:
+        raise ValidationError("the folder of an embedded address must not contain a NUL character")
+
+
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        return len(value.encode()) <= 63
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_count(name: str, value: Any, *, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValidationError(f"{name} must be an integer of at least {least}, not {value!r}")
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """A time in seconds that PostgreSQL's own limits can hold.
+
+    Raises:
+        ValidationError: it is none, or out of their range. Nothing was sent.
+    """
+    # 24 days is where PostgreSQL's own timeouts, in milliseconds of 32 bits, end.
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not 0.001 <= value <= 2_000_000
+    ):
+        raise ValidationError(f"{name} must be seconds between 0.001 and 2,000,000, not {value!r}")

@@ -1,0 +1,3 @@
+"""Settings, handlers, failure policy, positions and status of consumers. No I/O."""
+
+from __future__ import annotations

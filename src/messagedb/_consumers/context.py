@@ -1,0 +1,71 @@
+"""What a handler is given beside its message."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid5
+
+import msgspec
+
+from .._messages.message import Message
+from .._messages.metadata import Metadata
+
+S = TypeVar("S")
+
+_NAMESPACE = UUID("6f1d6d3e-1f0e-5b5e-9a55-0f7f2c1b7c11")
+
+
+class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
+    """One call of a handler: see ``Context`` and ``AsyncContext``.
+
+    Attributes:
+        message: the message, as it is stored.
+        attempt: how often the handler is called with it, from 1.
+        store: where to write: the transaction of a transactional consumer, else the client.
+    """
+
+    message: Message[Any]
+    attempt: int
+    store: S
+    _seed: str
+
+    @property
+    def metadata(self) -> Metadata:
+        """The message's metadata, by Eventide's conventions. Decoded anew each time.
+
+        Raises:
+            MessageDecodeError: a value in it is not of its kind; ``message.metadata`` gives it as
+                it is stored.
+        """
+        return Metadata.of(self.message)
+
+    def following(self) -> Metadata:
+        """Give the metadata for what the handler writes because of this message.
+
+        Its causation is the message; correlation, reply and properties are the message's. See
+        ``Metadata.follow``.
+
+        Raises:
+            MessageDecodeError: as for `metadata`.
+        """
+        return Metadata.following(self.message)
+
+    def message_id(self, name: str) -> UUID:
+        """Give the id for something that is made of this message: the same in every attempt.
+
+        A message that the handler writes under it is stored once, however often the handler runs,
+        also after a crash, in another process, or in a group of another size. The same id elsewhere
+        (an e-mail's Message-ID, a payment's idempotency key) does as much there.
+
+        Args:
+            name: what is made, if several things are: another name gives another id.
+
+        Returns:
+            A UUID version 5 of the consumer, the message's id and the name.
+        """
+        return derived_id(self._seed, str(self.message.id), name)
+
+
+def derived_id(*parts: str) -> UUID:
+    """A UUID version 5 of some texts: the same for the same ones."""
+    return uuid5(_NAMESPACE, "\0".join(parts))

@@ -1,0 +1,82 @@
+"""Which member of a consumer group a process is, and what changing a group's size does."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from .._operations import validation
+from ..errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GroupMember", "GroupResize", "group_member_from_env"]
+
+_ORDINAL: Final = re.compile(r"(?:.*-)?([0-9]{1,9})")
+_SIZE: Final = re.compile("[0-9]{1,9}")
+
+
+class GroupMember(NamedTuple):
+    """The number of a member, from 0, and the size of its group."""
+
+    member: int
+    size: int
+
+
+def group_member_from_env(
+    *,
+    member: str = "MESSAGEDB_GROUP_MEMBER",
+    size: str = "MESSAGEDB_GROUP_SIZE",
+    environ: Mapping[str, str] | None = None,
+) -> GroupMember:
+    """Read member and size from environment variables, as for the pods of a StatefulSet.
+
+    The member may be a number, or a name that ends with ``-`` and a number, as a StatefulSet's pods
+    have: ``statements-2`` is member 2. Give the pod's name with the downward API
+    (``fieldRef: metadata.name``), and the number of replicas as the size.
+
+    Args:
+        member: the variable that holds the member.
+        size: the variable that holds the size.
+        environ: where to look instead of the process's environment.
+
+    Raises:
+        ValidationError: a variable is missing, or is no member of such a group.
+    """
+    values = os.environ if environ is None else environ
+    missing = [name for name in (member, size) if not values.get(name)]
+    if missing:
+        raise ValidationError(
+            f"the environment lacks {' and '.join(missing)}: set the number of the group's member "
+            "(from 0, or the name of a StatefulSet's pod) and the number of members"
+        )
+    found = _ORDINAL.fullmatch(values[member])
+    if found is None or _SIZE.fullmatch(values[size]) is None:
+        raise ValidationError(
+            f"{member}={values[member]!r} and {size}={values[size]!r} must be a number from 0 (or "
+            "a name that ends with '-' and one) and the number of members"
+        )
+    group = GroupMember(int(found[1]), int(values[size]))
+    validation.check_group(*group)
+    return group
+
+
+class GroupResize(msgspec.Struct, frozen=True):
+    """What a change of a group's size does, or would do.
+
+    Attributes:
+        old_positions: the position of each member of the old size, 0 for none.
+        start: where each member of the new size begins: after the least of them.
+        repeated: how many messages will be handled again: those after ``start`` that an old member
+            has handled. At most: each of them by the member that has its stream now.
+        is_done: whether it was done, or only looked at.
+    """
+
+    old_positions: tuple[int, ...]
+    start: int
+    repeated: int
+    is_done: bool

@@ -1,0 +1,180 @@
+"""The handlers of a consumer: which of them gets a message, and how it is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._messages.annotations import annotated_classes, name_of
+from .._messages.message import Message
+from .._messages.registry import add_missing, nearest
+from .._operations import validation
+from ..errors import ValidationError
+from .context import BaseContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._messages.annotations import Names
+    from .._messages.registry import MessageRegistry
+
+Invoke = Callable[[Any], Any]
+"""Calls a handler with a context; in the async half its result is awaited."""
+
+
+class Handlers:
+    """Handlers by the type of message, and one for all other types.
+
+    Args:
+        registry: the classes of messages; a handler's annotation adds the class that it names.
+    """
+
+    def __init__(self, registry: MessageRegistry) -> None:
+        self._registry = registry
+        self._by_type: dict[str, Invoke] = {}
+        self._by_class: dict[type[Any], Invoke] = {}
+        self._names: dict[str | type[Any] | None, str] = {}
+        self._catch_all: Invoke | None = None
+
+    def __len__(self) -> int:
+        """How many types and base classes have a handler, the one for all others counted as one."""
+        return len(self._names)
+
+    def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Names) -> None:
+        """Add a handler: by names, or by the annotation of its first parameter.
+
+        A handler of a class also gets the classes that the registry has below it, unless one of
+        them, or one between the two, has a handler of its own.
+
+        Args:
+            function: takes the message, or the event of its class, and perhaps the context.
+            names: message types, for which it is given the Message; none for the annotation's.
+            around: the names where it is given, which its annotation may mean.
+
+        Raises:
+            ValidationError: it is no handler, or a type has one already; the text says why.
+        """
+        takes_context = _takes_context(function)
+        if names:
+            for name in names:
+                validation.check_type(name)
+            self._put(names, function, _raw(function, takes_context))
+            return
+        classes = _classes(function, around)
+        if not classes:
+            if self._catch_all is not None:
+                raise _twice("the messages without a handler", self._names[None], function)
+            self._catch_all = _raw(function, takes_context)
+            self._names[None] = name_of(function)
+            return
+        add_missing(self._registry, classes)
+        invoke = _decoded(function, takes_context, self._registry.decode)
+        names_of, registry = self._registry.names_of, self._registry
+        bases = [cls for cls in classes if cls not in registry]
+        types = [name for cls in classes if cls in registry for name in names_of(cls)]
+        self._put([*types, *bases], function, invoke)
+        self._by_class.update(dict.fromkeys(classes, invoke))
+
+    def compiled(
+        self, middleware: Iterable[Callable[..., Any]]
+    ) -> tuple[dict[str, Invoke], Invoke | None]:
+        """The handlers by type and the one for the rest, with the middleware around each."""
+        around = tuple(middleware)
+
+        def wrap(invoke: Invoke) -> Invoke:
+            for function in reversed(around):
+                invoke = functools.partial(_call_middleware, function, invoke)
+            return invoke
+
+        catch_all = None if self._catch_all is None else wrap(self._catch_all)
+        by_type = {name: wrap(invoke) for name, invoke in self._by_type.items()}
+        for _, cls in self._registry:  # those that were registered after the handler, too
+            base = nearest(cls, self._by_class)
+            if base is not None:
+                for name in self._registry.names_of(cls):
+                    by_type.setdefault(name, wrap(self._by_class[base]))
+        return by_type, catch_all
+
+    def _put(
+        self, names: Iterable[str | type[Any]], function: Callable[..., Any], invoke: Invoke
+    ) -> None:
+        given = tuple(names)
+        for name in given:
+            if name in self._names or given.count(name) > 1:
+                what = f"type {name!r}" if isinstance(name, str) else f"class {name.__qualname__}"
+                raise _twice(what, self._names.get(name, name_of(function)), function)
+        for name in given:
+            self._names[name] = name_of(function)
+            if isinstance(name, str):
+                self._by_type[name] = invoke
+
+
+def _call_middleware(function: Callable[..., Any], invoke: Invoke, context: Any) -> Any:
+    return function(context, invoke)
+
+
+def _raw(function: Callable[..., Any], takes_context: bool) -> Invoke:
+    if takes_context:
+        return lambda context: function(context.message, context)
+    return lambda context: function(context.message)
+
+
+def _decoded(
+    function: Callable[..., Any], takes_context: bool, decode: Callable[[Message[Any]], Any]
+) -> Invoke:
+    if takes_context:
+        return lambda context: function(decode(context.message), context)
+    return lambda context: function(decode(context.message))
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    """Whether a handler takes the context besides the message."""
+    given: Any = function
+    if not callable(given):
+        raise ValidationError(f"a handler must be a function, not {given!r}")
+    if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+        raise ValidationError(
+            f"handler {name_of(function)} is a generator, which nobody would run: take the yield "
+            "out"
+        )
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise ValidationError(
+            f"the parameters of handler {name_of(function)} cannot be known: give a function"
+        ) from None
+    positional = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    takes_any = any(parameter.kind == parameter.VAR_POSITIONAL for parameter in parameters)
+    needed = [p for p in positional if p.default is p.empty]
+    keywords = any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+    if keywords or len(needed) > 2 or not (positional or takes_any):
+        raise ValidationError(
+            f"handler {name_of(function)} must take the message, and the context if it wants it: "
+            f"not {inspect.signature(function)}"
+        )
+    return takes_any or len(positional) > 1
+
+
+def _classes(function: Callable[..., Any], around: Names) -> list[type[Any]]:
+    """The classes that the first parameter's annotation names; none for any Message."""
+    parameter = next(iter(inspect.signature(function).parameters.values()))
+    classes = annotated_classes(function, parameter, "handler", around)
+    if any(issubclass(cls, BaseContext) for cls in classes):
+        raise ValidationError(
+            f"the first parameter of handler {name_of(function)} is annotated as the context: "
+            "the message comes first, then the context"
+        )
+    return classes
+
+
+def _twice(what: str, first: str, second: Callable[..., Any]) -> ValidationError:
+    return ValidationError(
+        f"{what} has a handler already, {first}: {name_of(second)} would be a second one. Call "
+        "both from one handler, or make a second consumer with another identifier"
+    )

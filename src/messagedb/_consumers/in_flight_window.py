@@ -1,0 +1,85 @@
+"""Which messages may be handled at once: the order of each stream, and what is done without gap."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._messages.message import Message
+
+
+class Window:
+    """The messages from the first that is not done to the last that was read.
+
+    Messages of one stream are taken one after the other, those of several streams at once. The
+    position is that up to which everything is done. It may be used by several threads.
+
+    Args:
+        position: up to where everything is done at the beginning.
+        capacity: how many messages it holds at most, the done ones behind a gap included.
+    """
+
+    def __init__(self, position: int, capacity: int) -> None:
+        self._lock = threading.Lock()
+        self._capacity = capacity
+        # In the order of the store: [global position, whether it is done].
+        self._entries: deque[list[Any]] = deque()
+        self._entry_of: dict[int, list[Any]] = {}
+        # Of each stream with a message that is taken or ready: those that wait behind it.
+        self._waiting: dict[str, deque[Message[Any]]] = {}
+        self._ready: deque[Message[Any]] = deque()
+        self.position = position
+
+    def __len__(self) -> int:
+        """How many messages it holds."""
+        return len(self._entries)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take more messages."""
+        return len(self._entries) < self._capacity
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything is done."""
+        return not self._entries
+
+    def add(self, messages: Iterable[Message[Any]], position: int) -> None:
+        """Add messages in the order of the store, and the position that was looked at with them."""
+        with self._lock:
+            for message in messages:
+                entry: list[Any] = [message.global_position, False]
+                self._entries.append(entry)
+                self._entry_of[message.global_position] = entry
+                behind = self._waiting.get(message.stream_name)
+                if behind is None:
+                    self._waiting[message.stream_name] = deque()
+                    self._ready.append(message)
+                else:
+                    behind.append(message)
+            if not self._entries:
+                self.position = max(self.position, position)
+            elif self._entries[-1][0] < position:
+                self._entries.append([position, True])
+
+    def take(self) -> Message[Any] | None:
+        """Take a message whose stream is free; None if there is none."""
+        with self._lock:
+            return self._ready.popleft() if self._ready else None
+
+    def finish(self, message: Message[Any]) -> int:
+        """Take note that a message is done, and give how far everything is done."""
+        with self._lock:
+            self._entry_of.pop(message.global_position)[1] = True
+            behind = self._waiting[message.stream_name]
+            if behind:
+                self._ready.append(behind.popleft())
+            else:
+                del self._waiting[message.stream_name]
+            while self._entries and self._entries[0][1]:
+                self.position = self._entries.popleft()[0]
+            return self.position

@@ -1,0 +1,253 @@
+"""The options of a consumer, checked once, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+import msgspec
+
+from .._connection.settings import check_seconds
+from .._operations import validation
+from .._subscriptions.backoff import RetryPolicy
+from ..errors import ValidationError
+from .consumer_info import ALL
+from .failure_policy import POLICIES
+from .position_stores import (
+    StreamPositionStore,
+    TablePositionStore,
+    check_identifier,
+    consumer_name,
+    parked_stream_name,
+    position_stream_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Start: TypeAlias = Literal["stored", "beginning", "end"] | int
+
+_STARTS: Final = ("stored", "beginning", "end")
+_LOOKING_INTERVAL: Final = 1000
+
+
+class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a consumer was told. Times are seconds."""
+
+    category: str | None
+    """None for a consumer of several categories."""
+    categories: tuple[str, ...] | None
+    """For such a one: those, or None for the whole store."""
+    identifier: str | None
+    start: Start
+    batch_size: int
+    poll_interval: float
+    idle_poll_interval: float
+    position_update_interval: int
+    position_update_seconds: float
+    position_store: StreamPositionStore | TablePositionStore
+    transactional: bool
+    transaction_timeout: float
+    group_member: int | None
+    group_size: int | None
+    streams_without_id: int | None
+    correlation: str | None
+    condition: str | None
+    message_types: tuple[str, ...] | None
+    concurrency: int
+    retry: RetryPolicy
+    on_error: str | Callable[..., Any]
+    middleware: tuple[Callable[..., Any], ...]
+    notify: bool
+    lease_timeout: float | None
+    on_lost_history: str = "stop"
+
+    @property
+    def position_name(self) -> str:
+        """The stream of its positions, or the key of its row in the table."""
+        store = self.position_store
+        given = store.stream_name if isinstance(store, StreamPositionStore) else store.name
+        if given is not None:
+            return given
+        return self.position_name_of(self.group_member, self.group_size)
+
+    def position_name_of(self, member: int | None, size: int | None) -> str:
+        """The same for another member of the group, if it was not given."""
+        name = consumer_name(self.identifier, member, size)
+        return position_stream_name(self.category or ALL, name)
+
+    @property
+    def parked_stream(self) -> str:
+        """The stream of its parked messages."""
+        return parked_stream_name(self.category or ALL, self.identifier)
+
+    @property
+    def seed(self) -> str:
+        """What the ids that handlers make of a message are made of besides: the consumer.
+
+        Without member and size, so that a group of another size makes the same ones.
+        """
+        return position_stream_name(self.category or ALL, self.identifier)
+
+    @property
+    def looking_interval(self) -> int:
+        """After how many messages the position is stored where none was worth a save by itself.
+
+        A consumer of several categories also looks at the records of positions, its own and those
+        of others like it: a save for each of them would be the next one's reason, for ever.
+        """
+        interval = self.position_update_interval
+        return interval if self.category is not None else max(interval, _LOOKING_INTERVAL)
+
+    @property
+    def gets_streams_without_id(self) -> bool:
+        """Whether this member of the group is the one that gets streams without an id."""
+        return self.streams_without_id is not None and self.streams_without_id == self.group_member
+
+
+def check_settings(settings: ConsumerSettings) -> None:
+    """Check every option.
+
+    Raises:
+        ValidationError: an option is out of its range; the text names it. Nothing was sent.
+    """
+    if settings.category is not None:
+        validation.check_category(settings.category)
+    for name in settings.categories or ():
+        validation.check_category(name, "each of categories")
+    is_member = settings.group_member is not None or settings.group_size is not None
+    validation.check_group(settings.group_member, settings.group_size)
+    check_identifier(settings.identifier, is_member)
+    if settings.category is None and settings.identifier is None:
+        raise ValidationError(
+            "a consumer of several categories needs an identifier: its positions are stored under "
+            "it. Nothing was sent."
+        )
+    _check_streams_without_id(settings)
+    check_start(settings.start)
+    _check_count("batch_size", settings.batch_size)
+    _check_count("position_update_interval", settings.position_update_interval)
+    _check_count("concurrency", settings.concurrency)
+    for name in (
+        "poll_interval",
+        "idle_poll_interval",
+        "position_update_seconds",
+        "transaction_timeout",
+    ):
+        check_seconds(name, getattr(settings, name))
+    check_on_lost_history(settings.on_lost_history)
+    if settings.lease_timeout is not None:
+        check_seconds("lease_timeout", settings.lease_timeout)
+    if settings.correlation is not None:
+        validation.check_category(settings.correlation, "correlation")
+    validation.check_condition(settings.condition)
+    for type_name in settings.message_types or ():
+        validation.check_type(type_name)
+    for name in ("transactional", "notify"):
+        if getattr(settings, name) not in (True, False):
+            raise ValidationError(f"{name} must be True or False, not {getattr(settings, name)!r}")
+    if settings.concurrency > settings.batch_size:
+        raise ValidationError(
+            f"concurrency ({settings.concurrency}) must not be more than batch_size "
+            f"({settings.batch_size}): no more messages than that are waited for at once"
+        )
+    if settings.transactional and settings.concurrency > 1:
+        raise ValidationError(
+            "transactional=True handles one message after the other, each in its transaction with "
+            "the position: leave concurrency at 1, or divide the category among the members of a "
+            "group"
+        )
+    _check_collaborators(settings)
+
+
+def _check_streams_without_id(settings: ConsumerSettings) -> None:
+    member: Any = settings.streams_without_id
+    if member is None:
+        return
+    size = settings.group_size
+    if not isinstance(member, int) or isinstance(member, bool) or size is None:
+        raise ValidationError(
+            "streams_without_id is the number of the group's member that gets the streams without "
+            f"an id, the same for all of its members, not {member!r} in a group of {size}"
+        )
+    if not 0 <= member < size:
+        raise ValidationError(
+            f"streams_without_id must be a member of the group, 0 to {size - 1}, not {member}"
+        )
+
+
+def check_on_lost_history(value: Any) -> None:
+    """Refuse another word for what is done when the store went back.
+
+    Raises:
+        ValidationError: it is another. Nothing was sent.
+    """
+    if value not in ("stop", "continue"):
+        raise ValidationError(
+            f"on_lost_history must be 'stop' or 'continue', not {value!r}. Nothing was sent."
+        )
+
+
+def check_start(start: Any) -> None:
+    """A consumer starts at a word or a global position.
+
+    Raises:
+        ValidationError: it is neither. Nothing was sent.
+    """
+    if isinstance(start, str) and start in _STARTS:
+        return
+    if not isinstance(start, int) or isinstance(start, bool) or not 0 <= start < 2**63:
+        raise ValidationError(
+            "start must be 'stored', 'beginning', 'end', or the global position of the first "
+            f"message to handle, not {start!r}"
+        )
+
+
+def _check_count(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
+        raise ValidationError(f"{name} must be an integer from 1 to 1,000,000, not {value!r}")
+
+
+def _check_collaborators(settings: ConsumerSettings) -> None:
+    store: Any = settings.position_store
+    if not isinstance(store, StreamPositionStore | TablePositionStore):
+        raise ValidationError(
+            "position_store must be a StreamPositionStore or a TablePositionStore, not "
+            f"{type(store).__name__}"
+        )
+    validation.check_stream_name(settings.position_name)
+    policy: Any = settings.retry
+    if not isinstance(policy, RetryPolicy):
+        raise ValidationError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
+    on_error: Any = settings.on_error
+    if on_error not in POLICIES and not callable(on_error):
+        raise ValidationError(
+            f"on_error must be 'stop', 'park', 'skip' or a function, not {on_error!r}"
+        )
+    for function in settings.middleware:
+        given: Any = function
+        if not callable(given):
+            raise ValidationError(
+                "each of middleware must be a function of the context and the next one, not "
+                f"{given!r}"
+            )
+
+
+def names_of(what: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Some names as a tuple, None for no restriction.
+
+    Raises:
+        ValidationError: one text where several names are meant, no iterable, or no names.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        raise ValidationError(f"{what} must be an iterable of names: give [{value!r}]")
+    try:
+        names = tuple(cast("Iterable[Any]", value))
+    except TypeError:
+        raise ValidationError(
+            f"{what} must be an iterable of names, not {type(value).__name__}"
+        ) from None
+    if not names:
+        raise ValidationError(f"{what} must not be empty: leave it out for all")
+    return names

@@ -1,0 +1,177 @@
+"""What events are written because of: it gives them their ids, so that it is answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+from uuid import UUID, uuid4
+
+import msgspec
+
+from .._consumers.context import derived_id
+from .._messages.json_objects import decode_object
+from .._messages.message import Message, NewMessage
+from .._messages.metadata import Metadata, encode_metadata
+from ..errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._messages.registry import MessageRegistry
+
+_LOCAL: Final = "localProperties"
+_RECORD: Final = "idempotency"
+_COMMAND: Final = "command"
+_CALL: Final = "call"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """The key of a command, and what is recorded with the first event that it leads to."""
+
+    text: str
+    names: tuple[str, ...]
+    """What the command's class is called, and was called before."""
+    call: str
+    """Of one call alone: tells its events from those of another call with the same key."""
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """What events are written because of, and with."""
+
+    following: Message[Any] | None
+    name: str
+    metadata: Mapping[str, Any] | msgspec.Struct | None
+    key: Key | None = None
+
+    @property
+    def gives_ids(self) -> bool:
+        """Whether the events have ids that are the same each time."""
+        return self.following is not None or self.key is not None
+
+    def event_id(self, stream_name: str, index: int) -> UUID:
+        """The id of an event: the same each time."""
+        if self.key is not None:
+            return derived_id("key", self.key.text, stream_name, self.name, str(index))
+        assert self.following is not None
+        return derived_id("event", str(self.following.id), stream_name, self.name, str(index))
+
+    def count(self, messages: Iterable[Message[Any]], stream_name: str) -> int:
+        """How many messages at the beginning are events of it, from its first one on."""
+        number = 0
+        for message in messages:
+            if message.id != self.event_id(stream_name, number):
+                break
+            number += 1
+        return number
+
+    def recorded(self, metadata: Any, *, decimals: bool) -> Any:
+        """The metadata of the first event, with what is recorded there of a key.
+
+        Raises:
+            ValidationError: there is no place in it. Nothing was sent.
+        """
+        if self.key is None:
+            return metadata
+        record = {_COMMAND: self.key.names[0], _CALL: self.key.call}
+        if metadata is None:
+            metadata = Metadata()
+        if isinstance(metadata, Metadata):
+            return metadata.with_local_properties({_RECORD: record})
+        text = encode_metadata(metadata, decimals=decimals) or "{}"
+        stored: dict[str, Any] = decode_object(text, decimals=decimals)
+        local: Any = stored.get(_LOCAL) or {}
+        if not isinstance(local, dict):
+            raise ValidationError(
+                f"with id= the first event's metadata records the command's class in {_LOCAL}, and "
+                f"what is given as that is no object, but {type(local).__name__}. Nothing was sent."
+            )
+        return {**stored, _LOCAL: {**cast("dict[str, Any]", local), _RECORD: record}}
+
+    def is_other(self, first: Message[Any]) -> bool:
+        """Whether the first event is known to be of another call with the same key."""
+        call = _recorded(first).get(_CALL)
+        return self.key is not None and isinstance(call, str) and call != self.key.call
+
+    def check(self, first: Message[Any]) -> None:
+        """Refuse a key whose first event, as it is stored, answered a command of another class.
+
+        Raises:
+            ValidationError: it did. Nothing was written.
+        """
+        name = _recorded(first).get(_COMMAND)
+        if self.key is None or not isinstance(name, str) or name in self.key.names:
+            return
+        raise ValidationError(
+            f"the key {self.key.text!r:.80} is that of a command of class {name!r}, whose first "
+            f"event is at position {first.position} of stream {first.stream_name!r}, and this "
+            f"command is of class {self.key.names[0]!r}: a key is for one command. Nothing was "
+            "written. Give each command a key of its own."
+        )
+
+
+def cause_of(
+    following: Message[Any] | None,
+    name: str,
+    metadata: Mapping[str, Any] | msgspec.Struct | None,
+    key: Key | None = None,
+) -> Cause:
+    """What events are written because of, checked.
+
+    Raises:
+        ValidationError: the message is none, or the name is no text. Nothing was sent.
+    """
+    given: Any = following
+    if given is not None and not isinstance(given, Message):
+        raise ValidationError(
+            f"following must be the Message that was read, such as context.message, not "
+            f"{type(given).__name__}. Nothing was sent."
+        )
+    if not _is_text(name):
+        raise ValidationError(
+            f"name must be a text, without NUL and lone surrogates, not {name!r:.80}. Nothing was "
+            "sent."
+        )
+    return Cause(following, name, metadata, key)
+
+
+def key_of(id: Any, command: Any, registry: MessageRegistry) -> Key | None:
+    """The key of a command, None for a command without.
+
+    Raises:
+        ValidationError: it is neither a text nor a UUID, or a text that is empty or no Unicode.
+            Nothing was sent.
+    """
+    if id is None:
+        return None
+    text = str(id) if isinstance(id, UUID) else id
+    if not text or not _is_text(text):
+        raise ValidationError(
+            f"id must be the key of the command, a text that is not empty (without NUL and lone "
+            f"surrogates) or a UUID, not {id!r:.80}. Nothing was sent."
+        )
+    return Key(text, _names_of(command, registry), uuid4().hex)
+
+
+def _names_of(command: object, registry: MessageRegistry) -> tuple[str, ...]:
+    if isinstance(command, Message | NewMessage):
+        return (cast("NewMessage", command).type,)
+    cls = type(command)
+    return registry.names_of(cls) if cls in registry else (cls.__name__,)
+
+
+def _is_text(value: Any) -> bool:
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _recorded(message: Message[Any]) -> dict[str, Any]:
+    """What the first event of a key has recorded, as far as anything is."""
+    found: Any = message.metadata
+    for name in (_LOCAL, _RECORD):
+        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

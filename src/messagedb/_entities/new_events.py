@@ -1,0 +1,106 @@
+"""The messages that a decision makes, and how they are stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._messages.message import Message, NewMessage
+from .._messages.metadata import Metadata
+from .._operations.requests import write_many
+from ..errors import ValidationError
+from ..expected_version import ANY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._messages.registry import MessageRegistry
+    from .causation import Cause
+
+
+def new_messages(
+    registry: MessageRegistry,
+    events: Iterable[Any],
+    stream_name: str,
+    cause: Cause | None = None,
+    *,
+    decimals: bool = False,
+) -> list[NewMessage]:
+    """The messages to be written of some events.
+
+    Args:
+        registry: knows the classes of events.
+        events: instances of registered classes, or NewMessages.
+        stream_name: where they are written.
+        cause: gives them metadata, and ids that are the same each time.
+        decimals: whether the client writes Decimals.
+
+    Raises:
+        ValidationError: an event is something else. Nothing was sent.
+    """
+    if cause is None:
+        return [_new_message(registry, event, None) for event in events]
+    metadata: Any = cause.metadata
+    if metadata is None and cause.following is not None:
+        metadata = Metadata.following(cause.following)
+    messages = [_new_message(registry, event, metadata) for event in events]
+    if not cause.gives_ids:
+        return messages
+    return [
+        NewMessage(
+            message.type,
+            message.data,
+            message.metadata if index else cause.recorded(message.metadata, decimals=decimals),
+            cause.event_id(stream_name, index),
+        )
+        for index, message in enumerate(messages)
+    ]
+
+
+def as_stored(
+    registry: MessageRegistry,
+    messages: list[NewMessage],
+    stream_name: str,
+    first: int,
+    decimals: bool,
+) -> list[Message[Any]]:
+    """New messages as they are read back once they are stored, but for where in the store and when.
+
+    Args:
+        registry: knows the classes of events.
+        messages: what is to be written.
+        stream_name: where to.
+        first: the position of the first one.
+        decimals: whether the client reads fractions as Decimals.
+
+    Raises:
+        ValidationError: one of them is refused. Nothing was sent.
+    """
+    encoded = write_many(stream_name, messages, ANY, decimals, registry).encoded
+    return [
+        Message(
+            message.id,
+            stream_name,
+            message.type,
+            first + index,
+            0,
+            message.data,
+            message.metadata,
+            0,
+            decimals,
+        )
+        for index, message in enumerate(encoded)
+    ]
+
+
+def _new_message(registry: MessageRegistry, event: Any, metadata: Any) -> NewMessage:
+    if isinstance(event, NewMessage):
+        if event.metadata is None and metadata is not None:
+            return NewMessage(event.type, event.data, metadata, event.id)
+        return event
+    if type(event) not in registry:
+        raise ValidationError(
+            f"an event must be an instance of a registered class or a NewMessage, not "
+            f"{type(event).__name__}: add the class with registry.add(), or annotate evolve with "
+            "it. Nothing was sent."
+        )
+    return registry.encode(event, metadata=metadata)

@@ -1,0 +1,187 @@
+"""Snapshots of entities, in the form of the Eventide toolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from .._messages.json_objects import decode_object, encode_object
+from .._messages.message import NewMessage
+from .._operations.validation import LAST_POSITION
+from ..errors import MessageDecodeError, ValidationError
+from ..expected_version import NO_STREAM
+from ..streams import snapshot_stream_name
+from .cache import Entry
+from .equality import is_same
+
+if TYPE_CHECKING:
+    from .._messages.message import Message
+
+__all__ = ["Snapshots"]
+
+S = TypeVar("S")
+
+_RECORDED = "Recorded"
+# Keys of ours, which Eventide passes over.
+_STREAM = "streamName"
+_EVENT = "lastEventId"
+
+
+class Snapshots(Generic[S]):
+    """How the state of entities is stored now and then, so that not all events need be read.
+
+    In stream ``<entityClass><specifier>:snapshot-<id>``, messages of type ``Recorded`` with
+    ``{"entityData": {…}, "entityVersion": n, "time": "…"}``, and the stream and the last id of the
+    events: a Ruby service can use them, and the other way round. (For that the state's keys have to
+    be camelCase: ``rename="camel"``.) Only the last one of a stream is looked at, so older ones may
+    be deleted at any time, and all of them, too: they can be made again of the events.
+
+    When the class of the state changes so that an older snapshot would be read as something wrong,
+    give another *specifier*; also where entities of two categories have one class. One that does
+    not fit the class any more is passed over, and all events are read.
+
+    Args:
+        entity: the class of the state: a msgspec Struct or a dataclass, or any with *encode* and
+            *decode*. Its name is that of the stream.
+        interval: after how many new events a snapshot is stored.
+        specifier: a text after the name of the class, such as ``"V2"``.
+        encode: makes a JSON object (a dict) of a state, where msgspec cannot.
+        decode: makes a state of such an object.
+
+    Raises:
+        ValidationError: the interval is not at least 1, or the name cannot be a stream's.
+    """
+
+    def __init__(
+        self,
+        entity: type[S],
+        *,
+        interval: int,
+        specifier: str | None = None,
+        encode: Callable[[S], Mapping[str, Any]] | None = None,
+        decode: Callable[[dict[str, Any]], S] | None = None,
+    ) -> None:
+        given: Any = interval
+        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+            raise ValidationError(f"interval must be a number of events from 1 on, not {given!r}")
+        if (encode is None) != (decode is None):
+            raise ValidationError("give both encode and decode, or neither")
+        self.interval = interval
+        self._entity = entity
+        self._specifier = specifier
+        self._encode = encode
+        self._decode = decode
+        try:
+            self.stream_name("1")
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    def stream_name(self, id: str) -> str:
+        """Give the stream that the snapshots of an entity are in."""
+        return snapshot_stream_name(self._entity, id, specifier=self._specifier)
+
+    def is_due(self, version: int, snapshot_version: int) -> bool:
+        """Whether an entity at a version is to be stored, where the last snapshot is of another."""
+        return version - snapshot_version >= self.interval
+
+    def message_of(
+        self, entry: Entry[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool
+    ) -> NewMessage:
+        """Make the message that stores a state.
+
+        Args:
+            entry: the state, and its version.
+            copy: gives a copy of a state, which *encode* may change.
+            entity_stream: the stream of its events.
+            decimals: whether the client reads fractions as Decimals.
+
+        Raises:
+            ValidationError: the state cannot be stored, or would not be read back as the same.
+                Nothing was sent.
+        """
+        state = entry.entity
+        try:
+            encoded: Any = self._encoded(state if self._encode is None else copy(state))
+        except TypeError as error:
+            raise ValidationError(
+                f"the state cannot be stored as a snapshot ({error}): make it a Struct or a "
+                "dataclass of what JSON can hold, or give encode and decode. Nothing was sent."
+            ) from error
+        if not isinstance(encoded, dict):
+            raise ValidationError(
+                f"the state of class {type(state).__qualname__} is no JSON object and cannot be "
+                "stored as a snapshot: give encode and decode. Nothing was sent."
+            )
+        text = encode_object(encoded, what="entityData", decimals=decimals) or "{}"
+        if not is_same(self._decoded(decode_object(text, decimals=decimals)), state):
+            raise ValidationError(
+                f"the state would not be the same when {type(state).__qualname__} is read back "
+                "from a snapshot: annotate each field as what it holds, or give encode and decode. "
+                "Nothing was sent."
+            )
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        data: dict[str, Any] = {
+            "entityData": encoded,
+            "entityVersion": entry.version,
+            "time": time,
+            _STREAM: entity_stream,
+        }
+        if entry.last_id is not None:
+            data[_EVENT] = str(entry.last_id)
+        return NewMessage(_RECORDED, data)
+
+    def entry_of(self, message: Message[Any], entity_stream: str) -> Entry[S]:
+        """Give the state of the last message of a stream of snapshots.
+
+        Its type, metadata and unknown keys are not looked at. (Facts 2.5, 7.1.)
+
+        Raises:
+            MessageDecodeError: it is no snapshot, not one of the class, or of another stream.
+        """
+        data: Any = message.data
+        values = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        version = values.get("entityVersion", values.get("entity_version"))
+        encoded = values.get("entityData", values.get("entity_data"))
+        if (
+            not isinstance(version, int)
+            or isinstance(version, bool)
+            or not NO_STREAM < version <= LAST_POSITION
+        ):
+            raise self._unusable(message, f"its entityVersion is {version!r}")
+        if values.get(_STREAM, entity_stream) != entity_stream:
+            raise self._unusable(
+                message,
+                f"it is of stream {values[_STREAM]!r} and not of {entity_stream!r}: entities of "
+                "two categories have one class, give their snapshots each a specifier",
+            )
+        if not isinstance(encoded, dict):
+            raise self._unusable(message, "its entityData is no object")
+        try:
+            state = self._decoded(cast("dict[str, Any]", encoded))
+        except Exception as error:
+            reason = f"its entityData does not fit {self._entity.__qualname__} ({error})"
+            raise self._unusable(message, reason) from error
+        try:
+            last_id = None if _EVENT not in values else UUID(values[_EVENT])
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._unusable(message, f"its {_EVENT} is {values[_EVENT]!r}") from error
+        return Entry(state, version, version, last_id)
+
+    def _encoded(self, state: S) -> Any:
+        if self._encode is not None:
+            return dict(self._encode(state))
+        return msgspec.to_builtins(state, str_keys=True)
+
+    def _decoded(self, encoded: Any) -> S:
+        if self._decode is not None:
+            return self._decode(encoded)
+        return msgspec.convert(encoded, self._entity, str_keys=True)
+
+    def _unusable(self, message: Message[Any], reason: str) -> MessageDecodeError:
+        return MessageDecodeError(
+            message.stream_name, message.position, message.global_position, "data", reason
+        )

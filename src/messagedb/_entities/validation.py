@@ -1,0 +1,85 @@
+"""Checks of what entity stores are given."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from .._operations import validation
+from ..errors import ValidationError
+from ..streams import category as category_of
+from .decider import Decider
+from .projection import Projection
+
+
+def check_store(store: Any, wanted: type[Any]) -> None:
+    """Refuse what does not have the operations of this half."""
+    if not isinstance(store, wanted):
+        raise ValidationError(
+            f"an entity store of this kind takes a client or a transaction of the same kind, not "
+            f"{type(store).__name__}. Nothing was sent."
+        )
+
+
+def check_options(category: Any, decider: Any, projection: Any, batch_size: Any) -> None:
+    """Refuse a category that is none, and other than one decider or projection."""
+    validation.check_category(category)
+    validation.check_batch_size(batch_size)
+    if batch_size < 1:
+        raise ValidationError(f"batch_size must be a number of events from 1 on, not {batch_size}")
+    if (decider is None) == (projection is None):
+        raise ValidationError("give either a decider or a projection. Nothing was sent.")
+    for what, given, cls in (("decider", decider, Decider), ("projection", projection, Projection)):
+        if given is not None and not isinstance(given, cls):
+            article = "an instance of the class" if isinstance(given, type) else f"a {cls.__name__}"
+            raise ValidationError(f"{what} must be {article}, not {given!r}. Nothing was sent.")
+    if decider is not None and inspect.iscoroutinefunction(decider.decide):
+        raise ValidationError(
+            "decide must be a plain function, and not async: it may be called several times, and "
+            "does nothing else than decide. Read what it needs before, and give it in the command. "
+            "Nothing was sent."
+        )
+
+
+def check_attempts(max_attempts: Any) -> None:
+    """Refuse what is no number of attempts."""
+    if not isinstance(max_attempts, int) or isinstance(max_attempts, bool) or max_attempts < 1:
+        raise ValidationError(f"max_attempts must be an integer from 1 on, not {max_attempts!r}")
+
+
+def check_moment(version: Any, time: Any) -> None:
+    """Refuse both a version and a time, and what is none."""
+    if version is not None:
+        validation.check_position(version)
+        if version < 0:
+            raise ValidationError(f"version must be the position of an event, not {version}")
+        if time is not None:
+            raise ValidationError("give either a version or a time, not both. Nothing was sent.")
+    elif time is not None:
+        if not isinstance(time, datetime):
+            raise ValidationError(f"time must be a datetime, not {time!r}. Nothing was sent.")
+        if time.utcoffset() is None:
+            raise ValidationError(
+                f"time has no time zone: give time.replace(tzinfo=UTC) if {time} is meant in UTC. "
+                "Nothing was sent."
+            )
+
+
+def entity_stream(category: str, id: Any) -> str:
+    """The stream of an entity, whose id may be a compound one."""
+    if isinstance(id, UUID):
+        id = str(id)
+    if not isinstance(id, str) or not id:
+        raise ValidationError(
+            f"the id of an entity must be a text or a UUID, not {id!r}. Nothing was sent."
+        )
+    if category_of(id) == category and "-" in id:
+        raise ValidationError(
+            f"{id!r} is the name of a stream of {category!r}, and this takes the part after the "
+            f"first '-': give {id.partition('-')[2]!r}. Nothing was sent."
+        )
+    name = f"{category}-{id}"
+    validation.check_stream_name(name)
+    return name

@@ -1,0 +1,328 @@
+"""A class of messages and JSON: its instances decoded, and those refused that would not return."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from ..errors import ValidationError
+from .class_fields import decode_with_ruby_times, has_floats
+from .decode_errors import misfit, unfit
+from .json_objects import decode_object, encode_object, is_text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .codecs import MessageCodec
+    from .message import Message
+
+
+class Codec(ABC):
+    """Writes the instances of one class as JSON text, and reads them."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        self.cls = cls
+
+    @abstractmethod
+    def encode(self, instance: Any, decimals: bool) -> str:
+        """The JSON of an instance.
+
+        Raises:
+            ValidationError: it would not read back as it is. Nothing was sent.
+        """
+
+    @abstractmethod
+    def decode(self, text: str | None, decimals: bool) -> Any:
+        """The instance that a text is of; SQL NULL is an object without keys.
+
+        Raises:
+            Exception: the text does not fit the class: the reason of what reads it, or what the
+                class itself raises.
+        """
+
+    @abstractmethod
+    def convert(self, tree: dict[str, Any]) -> Any:
+        """The instance that decoded data is of.
+
+        Raises:
+            Exception: as of ``decode``.
+        """
+
+    def settled(self, read: Any, text: str, decimals: bool) -> str:
+        """The text to be stored of an instance that was read back from its text, and is equal."""
+        return text
+
+    def refuse_unfaithful(self, written: Any, text: str, decimals: bool) -> str:
+        """Raise for an instance that its text does not give back; give the text to be stored.
+
+        Raises:
+            ValidationError: with the path of what would not be the same. Nothing was sent.
+        """
+        try:
+            read = self.decode(text, decimals)
+        except Exception as error:
+            field, reason = misfit(error)
+            raise ValidationError(
+                f"{field} does not fit {self.cls.__qualname__} and could not be read back as one: "
+                f"{reason}. Give each field a value of its type, or annotate it as what it holds. "
+                "Nothing was sent."
+            ) from error
+        if read == written:
+            return self.settled(read, text, decimals)
+        for path, was, comes in self._unlike(written, read):
+            raise ValidationError(
+                f"{path} {_would_be(was, comes)}: give it a value of its annotated type, or "
+                f"annotate it in {self.cls.__qualname__} as what it holds. Nothing was sent."
+            )
+        return self.settled(read, text, decimals)
+
+    def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
+        return _differences(written, read, "data")
+
+
+class FieldsCodec(Codec):
+    """Reads a Struct or a dataclass straight from the text, without a dict between."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        super().__init__(cls)
+        self._decode: Callable[[str], Any] | None = None
+        self._decode_decimals: Callable[[str], Any] | None = None
+        self._has_floats: bool | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[Any]]]:
+        return codec_of, (self.cls,)
+
+    def prepare(self) -> None:
+        """Make the decoder, unless an annotation names what is defined later only.
+
+        Raises:
+            ValidationError: an annotation is one that msgspec cannot read.
+        """
+        try:
+            self._made(decimals=False)
+        except (NameError, AttributeError):
+            pass  # as in a class that names itself; what never comes to be fails at the first write
+        except (TypeError, ValueError) as error:
+            raise ValidationError(
+                f"{self.cls.__qualname__} cannot be a message type: msgspec does not read its "
+                f"fields from JSON ({error})"
+            ) from error
+
+    def encode(self, instance: Any, decimals: bool) -> str:
+        return cast("str", encode_object(instance, what="data", decimals=decimals))
+
+    def decode(self, text: str | None, decimals: bool) -> Any:
+        decode = self._decode_decimals if decimals else self._decode
+        if decode is None:
+            decode = self._made(decimals)
+        if text is None:
+            return decode("{}")
+        try:
+            return decode(text)
+        except msgspec.ValidationError:
+            return decode_with_ruby_times(text, decode)
+
+    def convert(self, tree: dict[str, Any]) -> Any:
+        try:
+            return msgspec.convert(tree, self.cls, str_keys=True)
+        except msgspec.ValidationError as error:
+            try:
+                text = encode_object(tree, what="data", decimals=True)
+            except ValidationError:
+                raise error from None
+            return decode_with_ruby_times(
+                cast("str", text),
+                lambda text: msgspec.convert(
+                    decode_object(text, decimals=True), self.cls, str_keys=True
+                ),
+            )
+
+    def settled(self, read: Any, text: str, decimals: bool) -> str:
+        # An integer in a field of floats was read as a float, and is stored as one.
+        if not self._is_of_floats() or is_text_of(read, text):
+            return text
+        return self.encode(read, decimals)
+
+    def encode_loosely(self, instance: Any, decimals: bool) -> str:
+        """The JSON of an instance that need not fit its class, nor be read as one."""
+        text = self.encode(instance, decimals)
+        if not self._is_of_floats():
+            return text
+        try:
+            read = self.decode(text, decimals)
+            return self.settled(read, text, decimals) if read == instance else text
+        except Exception:
+            return text
+
+    def _is_of_floats(self) -> bool:
+        if self._has_floats is None:
+            self._has_floats = has_floats(self.cls)
+        return self._has_floats
+
+    def _made(self, decimals: bool) -> Callable[[str], Any]:
+        # Of a field that says what it holds, the hook is not asked.
+        decode = msgspec.json.Decoder(self.cls, float_hook=Decimal if decimals else None).decode
+        if decimals:
+            self._decode_decimals = decode
+        else:
+            self._decode = decode
+        return decode
+
+
+class GivenCodec(Codec):
+    """Hands the data of a class to a codec that the user gave."""
+
+    def __init__(self, cls: type[Any], codec: MessageCodec) -> None:
+        super().__init__(cls)
+        self.given = codec
+
+    def encode(self, instance: Any, decimals: bool) -> str:
+        name = type(self.given).__qualname__
+        try:
+            data: Any = self.given.encode(instance)
+        except Exception as error:
+            raise ValidationError(
+                f"data could not be encoded by {name}: {misfit(error)[1]}. Nothing was sent."
+            ) from error
+        if not isinstance(data, Mapping):
+            raise ValidationError(
+                f"data was encoded by {name} as {type(data).__name__}: its encode() must give a "
+                "mapping. Nothing was sent."
+            )
+        return cast("str", encode_object(data, what="data", decimals=decimals))
+
+    def decode(self, text: str | None, decimals: bool) -> Any:
+        given = "{}" if text is None else text
+        try:
+            return self.convert(decode_object(given, decimals=decimals))
+        except Exception:
+            return decode_with_ruby_times(
+                given, lambda text: self.convert(decode_object(text, decimals=decimals))
+            )
+
+    def convert(self, tree: dict[str, Any]) -> Any:
+        if type(tree) is not dict:
+            raise TypeError(f"Expected an object, got {type(cast('object', tree)).__name__}")
+        instance = self.given.decode(self.cls, tree)
+        if not isinstance(instance, self.cls):
+            raise TypeError(
+                f"{type(self.given).__qualname__} decoded it as {type(instance).__name__}"
+            )
+        return instance
+
+    def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
+        # Equality is the class's to define: what it counts need not be in its fields.
+        were, come = getattr(written, "__dict__", {}), getattr(read, "__dict__", {})
+        for name in were:
+            if name not in come or were[name] != come[name]:
+                yield f"data.{name}", were[name], come.get(name)
+        yield "data", written, read
+
+
+@functools.cache
+def codec_of(cls: type[Any]) -> FieldsCodec:
+    """The one codec of a Struct or a dataclass.
+
+    Raises:
+        ValidationError: neither of them, or one that is not a JSON object or has a field that
+            msgspec does not read.
+    """
+    _check_fields(cls)
+    codec = FieldsCodec(cls)
+    codec.prepare()
+    return codec
+
+
+def decoded(message: Message[Any], codec: Codec) -> Any:
+    """The data of a message, read from its text by a codec.
+
+    Raises:
+        MessageDecodeError: it does not fit the class. The cause is what the codec raised.
+    """
+    try:
+        return codec.decode(message._data, message._decimals)  # pyright: ignore[reportPrivateUsage]
+    except Exception as error:
+        raise unfit(message, codec.cls, error) from error
+
+
+def _check_fields(cls: type[Any]) -> None:
+    if issubclass(cls, msgspec.Struct):
+        if cls.__struct_config__.array_like:
+            raise ValidationError(
+                f"{named(cls)} is array_like, and the data of a message is a JSON object: leave "
+                "array_like out"
+            )
+    # A subclass of a dataclass has its fields, but not those that it only annotates.
+    elif not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
+        raise ValidationError(
+            f"{named(cls)} is neither a msgspec Struct nor a dataclass: make it one of them (as a "
+            "decorator, @registry.add stands above @dataclass), or register it with a codec, such "
+            "as codec=PydanticCodec()"
+        )
+
+
+def named(cls: type[Any]) -> str:
+    """What to call a class in an error."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _would_be(was: Any, comes: Any) -> str:
+    old, new = type(was).__name__, type(comes).__name__
+    if old == new:
+        return f"would read back as another {old} than it is"
+    return f"is of type {old} and would read back as {new}"
+
+
+def _differences(was: Any, comes: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Where two values differ, also where classes compare by identity."""
+    if was == comes:
+        return
+    kind: Any = was.__class__
+    new: Any = comes.__class__
+    if kind is float and new is Decimal and was == float(comes):
+        return  # of a field without a type: with decimals=True such floats are read as Decimals
+    if issubclass(kind, datetime) and new is datetime:
+        if not _is_one_moment(was, comes):
+            yield path, was, comes
+    elif issubclass(kind, Mapping) and new is dict and was.keys() == comes.keys():
+        for key in was:
+            yield from _differences(was[key], comes[key], f"{path}[{key!r:.60}]")
+    elif kind is not new:
+        yield path, was, comes
+    elif kind in (list, tuple) and len(was) == len(comes):
+        for index, child in enumerate(was):
+            yield from _differences(child, comes[index], f"{path}[{index}]")
+    elif names := _field_names(was):
+        for name in names:
+            yield from _differences(
+                getattr(was, name, msgspec.UNSET),
+                getattr(comes, name, msgspec.UNSET),
+                f"{path}.{name}",
+            )
+    else:
+        yield path, was, comes
+
+
+def _is_one_moment(was: datetime, comes: datetime) -> bool:
+    # Between zones, a time that an hour's change skips or repeats is unequal to all others.
+    if was.utcoffset() is None or comes.utcoffset() is None:
+        return False
+    try:
+        return was.astimezone(UTC) == comes.astimezone(UTC)
+    except OverflowError:
+        return False
+
+
+def _field_names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_fields__
+    if dataclasses.is_dataclass(value):
+        return tuple(field.name for field in dataclasses.fields(value) if field.compare)
+    return ()

@@ -1,0 +1,57 @@
+"""What is wrong with data that does not fit its class: the field, and the reason."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import MessageDecodeError
+
+if TYPE_CHECKING:
+    from .message import Message
+
+_PATH = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+
+
+def misfit(error: Exception) -> tuple[str, str]:
+    """The field of the data that an error is about, such as ``data.items[0].price``, and why.
+
+    Of pydantic's error neither the values nor the many lines: data may be secret.
+    """
+    details = getattr(error, "errors", None)
+    if callable(details):
+        try:
+            found: Any = details(include_url=False, include_input=False, include_context=False)
+            fields = ["data" + "".join(_step(step) for step in one["loc"]) for one in found]
+            reasons = [f"{field}: {one['msg']}" for field, one in zip(fields, found, strict=True)]
+            return fields[0], "; ".join(reasons)
+        except (TypeError, KeyError, IndexError):
+            pass  # another library's
+    text = str(error)
+    field = "data"
+    if isinstance(error, msgspec.ValidationError):
+        if path := _PATH.search(text):
+            field += path[1]
+            text = text[: path.start()]
+        if missing := _MISSING.match(text):
+            field += f".{missing[1]}"
+    return field, text
+
+
+def _step(step: object) -> str:
+    return f"[{step}]" if isinstance(step, int) else f".{step}"
+
+
+def unfit(message: Message[Any], cls: type[Any], error: Exception) -> MessageDecodeError:
+    """The error of data that does not fit a class."""
+    field, reason = misfit(error)
+    return MessageDecodeError(
+        message.stream_name,
+        message.position,
+        message.global_position,
+        field,
+        f"it does not fit {cls.__qualname__} ({reason})",
+    )

@@ -1,0 +1,131 @@
+"""What would stop, or be lost in, a service written with the Eventide toolkit in Ruby."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from msgspec import inspect
+
+from ..errors import MessageDecodeError
+from ..streams.casing import camel, underscore
+from .class_fields import types_in
+from .metadata import Metadata
+from .metadata_fields import OBJECT, STORED, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .message import Message, NewMessage
+    from .registry_entry import Registered
+
+_TYPE: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
+_STOPPING: Final = {
+    "id": "a value that is no text stops Ruby, and a text is dropped for the message's own id",
+    "metadata": "an object stops Ruby, which takes it for the message's own metadata",
+}
+
+
+def findings_of_classes(entries: Iterable[Registered]) -> list[str]:
+    """What is found in the classes of a registry."""
+    found: list[str] = []
+    folded: dict[str, str] = {}
+    for entry in entries:
+        for name in entry.names:
+            found += _of_type(name)
+            other = folded.setdefault(name.replace("_", "").lower(), name)
+            if other != name:
+                found.append(
+                    f"{name} and {other} are one name for Ruby: a handler of the one stops at a "
+                    "message of the other: rename one of them"
+                )
+        found += _of_fields(entry)
+    return found
+
+
+def findings_of_message(message: NewMessage | Message[Any], index: int) -> list[str]:
+    """What is found in a message that is to be written, or was read."""
+    what = f"messages[{index}] ({message.type})"
+    try:
+        data, metadata = message.data, message.metadata
+    except MessageDecodeError as error:
+        return [f"{what}: {error}"]
+    if isinstance(metadata, Metadata):
+        metadata = metadata.to_dict()
+    found = [*_of_type(message.type)]
+    if isinstance(data, Mapping):
+        found += _of_keys(message.type, list(cast("Mapping[str, Any]", data)))
+    elif isinstance(data, list | str | int | float):
+        found.append(f"{what}: its data is no JSON object, and stops Ruby at the whole batch")
+    if isinstance(metadata, Mapping):
+        for _, name, kind in STORED:
+            value: Any = metadata.get(name)
+            problem = None if value is None else problem_of(value, kind)
+            if problem and not (kind is OBJECT and value is False):
+                found.append(f"{what}: {name} in its metadata {problem}, or Ruby stops")
+        for name in ("originStreamName", "origin", "causationSequence"):
+            if name in metadata:
+                found.append(
+                    f"{what}: Ruby reads {name} in metadata as the correlation or the causation: "
+                    "put it into the properties under another name"
+                )
+    return found
+
+
+def _of_type(name: str) -> Iterator[str]:
+    if not _TYPE.fullmatch(name):
+        pascal = camel(re.sub(r"\W+", "_", name))
+        yield (
+            f"type {name!r} is no name of a Ruby class without its module: Ruby passes it over, or "
+            f"stops where it differs from a handled one in case or underscores only: "
+            f"{pascal[:1].upper()}{pascal[1:]} would do"
+        )
+
+
+def _of_keys(name: str, keys: list[str]) -> Iterator[str]:
+    folded: dict[str, str] = {}
+    for key in keys:
+        if key in _STOPPING:
+            yield f"{name}.{key}: {_STOPPING[key]}: give the key another name"
+        other = folded.setdefault(underscore(key), key)
+        if other != key:
+            yield f"{name}.{key} and {name}.{other} are one key for Ruby, and one value is lost"
+        if camel(underscore(key)) != key:
+            yield (
+                f"{name}.{key}: Ruby writes this key as {camel(underscore(key))!r}: take a name in "
+                'camelCase of letters (rename="camel" for a Struct)'
+            )
+
+
+def _of_fields(entry: Registered) -> Iterator[str]:
+    cls, name = entry.cls, entry.name
+    fields: Any = getattr(cls, "model_fields", None)
+    if isinstance(fields, Mapping):  # a model of pydantic
+        named: Mapping[str, Any] = cast("Any", fields)
+        keys = [str(field.serialization_alias or key) for key, field in named.items()]
+        yield from _of_keys(name, keys)
+        return
+    try:
+        info: Any = inspect.type_info(cls)
+    except (TypeError, NameError, AttributeError):
+        return  # of a codec, which alone knows its keys
+    if not isinstance(info, inspect.StructType | inspect.DataclassType):
+        return
+    yield from _of_keys(name, [field.encode_name for field in info.fields])
+    for field in info.fields:
+        inside = list(types_in(field.type))
+        if any(isinstance(each, inspect.DictType) for each in inside):
+            yield (
+                f"{name}.{field.encode_name}: Ruby changes the keys of a mapping as it does those "
+                "of data: write a list of objects if the keys are data"
+            )
+        for each in inside:
+            if isinstance(each, inspect.StructType | inspect.DataclassType):
+                path = f"{name}.{field.encode_name}"
+                lossy = [one.encode_name for one in each.fields]
+                yield from (
+                    text
+                    for text in _of_keys(path, lossy)
+                    if not text.startswith((f"{path}.id:", f"{path}.metadata:"))
+                )

@@ -1,0 +1,89 @@
+"""Copies of fields: a message made of the one that it follows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from ..errors import ValidationError
+
+__all__ = ["copied"]
+
+C = TypeVar("C")
+
+
+def copied(
+    cls: type[C],
+    source: Any,
+    *,
+    include: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    rename: Mapping[str, str] | None = None,
+    **values: Any,
+) -> C:
+    """Make an instance of a class with fields of another instance, such as an event of a command.
+
+    Nothing is left out silently: a field that the class lacks is an error, unless *exclude* or
+    *include* says so. Values are not copied but shared.
+
+    Args:
+        cls: a msgspec Struct or a dataclass.
+        source: an instance of one.
+        include: the source's fields to take; all if left out.
+        exclude: fields not to take.
+        rename: the class's name for a field of the source that has another there.
+        values: further fields of the class; they win over the source's.
+
+    Raises:
+        ValidationError: a named field is not there, two would be the same, the class refuses the
+            values or lacks one, or something is no Struct and no dataclass.
+    """
+    of_class = _fields(cls, "the class")
+    of_source = _fields(type(source), "the source")
+    renamed = dict(rename or {})
+    excluded = set(_names(exclude))
+    wanted = of_source if include is None else _names(include)
+    for name in (*wanted, *excluded, *renamed):
+        if name not in of_source:
+            raise ValidationError(
+                f"{type(source).__name__} has no field {name!r} to copy: it has "
+                f"{', '.join(of_source) or 'none'}"
+            )
+    fields: dict[str, Any] = {}
+    for name in wanted:
+        if name in excluded:
+            continue
+        target = renamed.get(name, name)
+        if target not in of_class:
+            raise ValidationError(
+                f"{cls.__name__} has no field {target!r} for that of {type(source).__name__}: name "
+                f"it in exclude, give its name there in rename, or add it to {cls.__name__}"
+            )
+        if target in fields:
+            raise ValidationError(
+                f"two fields of {type(source).__name__} would be {target!r} of {cls.__name__}: "
+                "name one of them in exclude"
+            )
+        fields[target] = getattr(source, name)
+    try:
+        return cls(**{**fields, **values})
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"{cls.__name__} could not be made: {error}") from error
+
+
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise ValidationError(f"give the names of fields in a list, not as the text {given!r}")
+    return tuple(given)
+
+
+def _fields(cls: Any, what: str) -> tuple[str, ...]:
+    if isinstance(cls, type) and issubclass(cast("type[Any]", cls), msgspec.Struct):
+        return cast("type[msgspec.Struct]", cls).__struct_fields__
+    if dataclasses.is_dataclass(cast("Any", cls)):
+        return tuple(field.name for field in dataclasses.fields(cls) if field.init)
+    name = getattr(cls, "__name__", "a value")
+    raise ValidationError(f"{what} must be a msgspec Struct or a dataclass, not {name}")

@@ -1,0 +1,174 @@
+"""Data and metadata to JSON text and back: what you write is what you read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from ..errors import ValidationError
+from .json_validation import MAX_DEPTH, refuse_unfaithful
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def encode_object(value: Any, *, what: str, decimals: bool = False) -> str | None:
+    """Return data or metadata as the text of a JSON object, or None (SQL NULL) for None.
+
+    The value is a mapping with text keys, a msgspec Struct or a dataclass, of mappings, lists,
+    texts, integers, floats, booleans and None. These read back as equal values; -0.0 as 0.0. Some
+    others are written, and read back as plain JSON: tuples as lists, Structs and dataclasses as
+    dicts, members of an enum as their values, dates, times and UUIDs as texts. All else is refused,
+    and nothing is changed on the way.
+
+    Args:
+        value: the data or metadata.
+        what: what to call the value in an error: ``data`` or ``metadata``.
+        decimals: write each Decimal as a JSON number with all of its digits, to be read with
+            ``decimals=True``; floats are then read as Decimals too. Otherwise Decimals are refused.
+
+    Raises:
+        ValidationError: the value would not read back as it is. The text names the path of what is
+            wrong and says what to do. Nothing was sent.
+    """
+    if value is None:
+        return None
+    if decimals:
+        return _encode_with_decimals(value, what)
+    try:
+        encoded = _encode(value)
+        tree = _decode(encoded)
+        faithful = tree == value
+    except _ENCODING_ERRORS as error:
+        refuse_unfaithful(value, what)
+        raise _not_json(what, error) from error
+    text = encoded.decode()
+    if not faithful or _doubtful(text, tree):
+        refuse_unfaithful(value, what)
+    return _finish(text, what)
+
+
+def is_text_of(value: Any, text: str) -> bool:
+    """Whether a text is just what a value is encoded as; False also where it cannot be told."""
+    try:
+        return bool(_encode(value).decode() == text)
+    except _ENCODING_ERRORS:
+        return False
+
+
+def decode_object(text: str, *, decimals: bool = False) -> Any:
+    """Return the value of a JSON text, in dicts, lists, texts, integers, floats, booleans and None.
+
+    Args:
+        text: JSON, as the server gives it.
+        decimals: read each number with a fraction or exponent as a Decimal with all of its digits.
+
+    Raises:
+        ValueError: the text is not JSON, is nested too deep for Python, or holds a number that
+            Python refuses: an integer of more than 4300 digits and sign or, without *decimals*, a
+            number beyond the range of a float.
+    """
+    try:
+        return _decode_decimals(text) if decimals else _decode(text)
+    except msgspec.ValidationError as error:  # from a number only: no type is asked for
+        hint = "" if decimals else "; if it is not an integer it can be read with decimals=True"
+        raise ValueError(f"it holds a number that is out of range{hint} ({error})") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep to be decoded") from error
+
+
+def _plain_mapping(value: Any) -> dict[Any, Any]:
+    """What msgspec calls for each value whose type it does not know."""
+    if isinstance(value, Mapping):
+        return dict(cast("Any", value))
+    raise TypeError(f"type {type(value).__name__} has no form in JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain_mapping).encode
+_decode = msgspec.json.Decoder[Any]().decode
+_decode_decimals = msgspec.json.Decoder[Any](float_hook=Decimal).decode
+
+# Unencodable text is a ValueError, and a Struct's field without a value an AttributeError.
+_ENCODING_ERRORS: Final = (TypeError, ValueError, AttributeError, RecursionError)
+
+# A float of 1e16 or more has an exponent, which jsonb writes out: 1e16 would come back as an
+# integer. With a fraction it stays a float. The first pattern is quick and may err on texts; the
+# second passes over them.
+_find_exponent = re.compile(r"e[0-9]{2,3}[,}\]]").search
+_sub_exponents = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([0-9])(?:\.([0-9]+))?e([0-9]+)').sub
+
+
+def _write_out(match: re.Match[str]) -> str:
+    first, fraction, exponent = match.groups("")
+    if not first:
+        return match[0]
+    return (first + fraction).ljust(int(exponent) + 1, "0") + ".0"
+
+
+def _finish(text: str, what: str) -> str:
+    if text[0] != "{":
+        raise ValidationError(
+            f"{what} must be a mapping, a Struct or a dataclass, so that it is a JSON object: "
+            f"put the value under a key, or give None for no {what}. Nothing was sent."
+        )
+    return _sub_exponents(_write_out, text) if _find_exponent(text) else text
+
+
+def _doubtful(text: str, tree: Any) -> bool:
+    """Whether there may be what reads back here but is not for the server, or for all readers."""
+    if "\\" in text and "\\u0000" in text:
+        return True
+    return (
+        len(text) > 2 * MAX_DEPTH
+        and text.count("{") + text.count("[") > MAX_DEPTH
+        and _deeper_than_allowed(tree)
+    )
+
+
+def _deeper_than_allowed(tree: Any) -> bool:
+    level: list[Any] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node) if type(child) in _CONTAINERS]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node if node.__class__ is list else node.values()
+
+
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def _encode_with_decimals(value: Any, what: str) -> str:
+    refuse_unfaithful(value, what, decimals=True)
+    try:
+        plain = msgspec.to_builtins(value, builtin_types=(Decimal,), enc_hook=_plain_mapping)
+        text = _encode(_with_raw_decimals(plain)).decode()
+    except _ENCODING_ERRORS as error:
+        raise _not_json(what, error) from error
+    return _finish(text, what)
+
+
+def _with_raw_decimals(plain: Any) -> Any:
+    """The tree with its Decimals as numbers with a fraction, which are not read as integers."""
+    kind = plain.__class__
+    if kind is dict:
+        return {key: _with_raw_decimals(child) for key, child in plain.items()}
+    if kind is list or kind is tuple:
+        return [_with_raw_decimals(child) for child in plain]
+    if kind is Decimal:
+        digits = format(plain, "f")
+        return msgspec.Raw(digits if "." in digits else digits + ".0")
+    return plain
+
+
+def _not_json(what: str, error: Exception) -> ValidationError:
+    return ValidationError(f"{what} cannot be written as JSON: {error}. Nothing was sent.")

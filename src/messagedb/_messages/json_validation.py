@@ -1,0 +1,212 @@
+"""The search for the first value in a tree that would not read back from the server as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from uuid import UUID
+
+import msgspec
+
+from ..errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_DEPTH: Final = 100
+"""Levels of objects and lists, the outermost one included. Eventide's consumers stop at more."""
+
+# The limit of Python for integers as text. msgspec, which reads them, counts the sign as a digit.
+_MAX_DIGITS: Final = 4300
+# By pow(), as mypy 1.18 and 1.19 compute ** of constants, and crash on a number of this length.
+_TOO_HIGH: Final = pow(10, _MAX_DIGITS)
+_TOO_LOW: Final = -pow(10, _MAX_DIGITS - 1)
+_NUMERIC_DIGITS: Final = 131072  # of PostgreSQL's numeric, before the point
+_NUMERIC_SCALE: Final = 16383  # and after it
+
+# A path is the parent's and one step: the key or field (a text) or the index, or at the top what to
+# call the value. Its text is made for an error only.
+_Path = tuple[Any, Any]
+
+_AS_TEXT: Final = (datetime, date, time, timedelta, UUID)
+_BYTES: Final = (bytes, bytearray, memoryview)
+
+
+def refuse_unfaithful(value: Any, what: str, *, decimals: bool = False) -> None:
+    """Raise for the first value in the tree that would not read back as it is; return if all would.
+
+    Args:
+        value: the data or metadata.
+        what: what to call it.
+        decimals: whether Decimals are numbers; they are refused otherwise.
+
+    Raises:
+        ValidationError: naming the path, what is wrong there and what to do. Nothing was sent.
+    """
+    _check(value, (None, what), 1, decimals)
+
+
+def _check(value: Any, path: _Path, depth: int, decimals: bool) -> None:
+    kind = value.__class__
+    if kind is str:
+        _check_text(value, path)
+    elif value is None or kind is bool:
+        return
+    elif kind is int:
+        if not _TOO_LOW < value < _TOO_HIGH:
+            _refuse(
+                path,
+                f"is an integer of more than {_MAX_DIGITS} digits and sign, too long to be read",
+                "write a text",
+            )
+    elif kind is float:
+        if not isfinite(value):
+            _refuse(
+                path,
+                f"is {value!r}, which JSON does not have",
+                "write None or a text, or leave it out",
+            )
+    elif kind is dict or isinstance(value, Mapping):
+        _check_mapping(cast("Mapping[Any, Any]", value), path, depth, decimals)
+    elif isinstance(value, list | tuple):
+        _check_depth(path, depth)
+        for index, child in enumerate(cast("Sequence[Any]", value)):
+            _check(child, (path, index), depth + 1, decimals)
+    elif isinstance(value, Enum):
+        _check(value.value, path, depth, decimals)
+    elif kind is Decimal:
+        _check_decimal(value, path, decimals)
+    elif not isinstance(value, _AS_TEXT):
+        _check_fields(value, path, depth, decimals)
+
+
+def _check_mapping(mapping: Mapping[Any, Any], path: _Path, depth: int, decimals: bool) -> None:
+    _check_depth(path, depth)
+    for key, child in mapping.items():
+        if not isinstance(key, str):
+            _refuse(
+                path,
+                f"is a mapping with the key {_short(repr(key))} of type {type(key).__name__}, "
+                "and a JSON object has text keys only",
+                "write str(key), and convert it back when reading",
+            )
+        _check_text(key, (path, key), "is a key that holds")
+        _check(child, (path, key), depth + 1, decimals)
+
+
+def _check_fields(value: Any, path: _Path, depth: int, decimals: bool) -> None:
+    kind = value.__class__
+    if isinstance(value, msgspec.Struct):
+        names = value.__struct_fields__
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = tuple(field.name for field in dataclasses.fields(value))
+    elif isinstance(value, _BYTES):
+        _refuse(
+            path,
+            f"is {kind.__name__}, which JSON does not have",
+            "write a text, such as value.hex()",
+        )
+    elif isinstance(value, set | frozenset):
+        _refuse(
+            path,
+            f"is a {kind.__name__}, which would read back as a list",
+            "write a list, such as sorted(value)",
+        )
+    elif kind is msgspec.Raw:
+        _refuse(
+            path,
+            "is a msgspec.Raw, which cannot be checked",
+            "write the value, such as msgspec.json.decode(raw)",
+        )
+    else:
+        _refuse(
+            path,
+            f"is of type {kind.__module__}.{kind.__qualname__}, which has no form in JSON",
+            "convert it to a text, number, list or dict",
+        )
+    _check_depth(path, depth)
+    for name in names:
+        child = getattr(value, name, msgspec.UNSET)  # what has no value is not written
+        if child is not msgspec.UNSET:
+            _check(child, (path, name), depth + 1, decimals)
+
+
+def _check_text(text: str, path: _Path, where: str = "holds") -> None:
+    if "\0" in text:
+        _refuse(path, f"{where} a NUL character, which PostgreSQL cannot store", "remove it")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            _refuse(
+                path,
+                f"{where} a lone surrogate, which is not Unicode text",
+                "remove it, or decode the text with the encoding that it is in",
+            )
+
+
+def _check_decimal(value: Decimal, path: _Path, decimals: bool) -> None:
+    if not decimals:
+        _refuse(
+            path,
+            "is a Decimal, which would read back as a float or a text",
+            "write str(value), or give decimals=True to the client to write and read such numbers",
+        )
+    if not value.is_finite():
+        _refuse(
+            path,
+            f"is a Decimal {value}, which JSON does not have",
+            "write None or a text, or leave it out",
+        )
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)  # every finite one's is
+    if exponent < -_NUMERIC_SCALE or (value and value.adjusted() >= _NUMERIC_DIGITS):
+        _refuse(
+            path,
+            f"is a Decimal of more than {_NUMERIC_DIGITS} digits before the point or "
+            f"{_NUMERIC_SCALE} after it, which PostgreSQL cannot store",
+            "round it, or write a text",
+        )
+
+
+def _check_depth(path: _Path, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        _refuse(
+            path,
+            f"is nested more than {MAX_DEPTH} levels deep",
+            "write a flatter value, or part of it as a text",
+        )
+
+
+def _refuse(path: _Path, problem: str, cure: str) -> NoReturn:
+    raise ValidationError(f"{_path_text(path)} {problem}: {cure}. Nothing was sent.")
+
+
+def _path_text(path: _Path) -> str:
+    steps: list[str] = []
+    parent: Any
+    parent, step = path
+    while parent is not None:
+        if isinstance(step, int):
+            steps.append(f"[{step}]")
+        else:
+            steps.append(
+                f".{step}"
+                if step.isascii() and step.isidentifier()
+                else f"[{_short(repr(str(step)))}]"
+            )
+        parent, step = parent
+    steps.append(str(step))
+    steps.reverse()
+    if len(steps) > 20:
+        steps[10:-5] = ["…"]
+    return "".join(steps)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"

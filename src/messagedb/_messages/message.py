@@ -1,0 +1,343 @@
+"""The messages: NewMessage, to be written, and Message, as it is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
+from uuid import UUID
+
+import msgspec
+
+from .._callables import Class, Decodes
+from ..errors import MessageDecodeError, ValidationError
+from .class_codecs import codec_of, decoded
+from .ids import uuid7
+from .json_objects import decode_object, encode_object
+from .metadata import encode_metadata
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
+
+D = TypeVar("D")
+
+__all__ = ["Message", "NewMessage"]
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class NewMessage(msgspec.Struct, frozen=True):
+    """A message to be written.
+
+    Writing the same NewMessage twice is writing one message: a write is idempotent by message id.
+    Data and metadata are checked, and turned into JSON, when they are written. Both may hold
+    secrets: the repr shows neither.
+
+    Attributes:
+        type: the message type, such as ``Deposited``.
+        data: a mapping with text keys, a msgspec Struct or a dataclass; None is stored as SQL NULL.
+        metadata: the same, or a Metadata.
+        id: a UUID, or its text in any form that PostgreSQL reads; a new UUID version 7 if left out,
+            whose order is that in which this process makes messages.
+
+    Raises:
+        ValidationError: the type is not a text, is empty, or holds what PostgreSQL cannot store;
+            the id is not a UUID; the data is a message. Nothing was sent.
+    """
+
+    type: str
+    data: Any = None
+    metadata: Mapping[str, Any] | msgspec.Struct | None = None
+    id: UUID = msgspec.field(default_factory=uuid7)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            type: str,
+            data: Any = None,
+            metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+            id: UUID | str = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        name: Any = self.type
+        if name.__class__ is not str or not name or "\0" in name or not name.isascii():
+            msgspec.structs.force_setattr(self, "type", _type_name(name))
+        if self.id.__class__ is not UUID:
+            msgspec.structs.force_setattr(self, "id", _uuid(self.id))
+        data: Any = self.data
+        if data.__class__ is not dict and isinstance(data, (NewMessage, Message)):
+            kind = "Message" if isinstance(data, Message) else "NewMessage"
+            raise ValidationError(
+                f"the data of a new message is a {kind} itself: "
+                "give its data, message.data. Nothing was sent."
+            )
+
+    def __repr__(self) -> str:
+        return f"NewMessage(type={self.type!r}, id={str(self.id)!r})"
+
+
+class _NotEncoded:
+    """Held by each message, so that msgspec does not write out what a message keeps undecoded."""
+
+    def __reduce__(self) -> str:
+        return "_NOT_ENCODED"
+
+
+# What msgspec says of a message: "Encoding objects of type Message (…) is unsupported".
+_NotEncoded.__name__ = "Message (encode message.to_dict() instead)"
+_NOT_ENCODED: Final = _NotEncoded()
+
+
+class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
+    """A message as it is stored.
+
+    It keeps what the server sent; ``id``, ``data``, ``metadata`` and ``time`` are decoded each time
+    that they are asked for, so keep the value if you need it twice. What cannot be decoded raises
+    from its property only, and hides neither the other properties nor other messages. Two messages
+    are equal when what is stored is, to the letter, and both are read the same way: with the same
+    ``types``, and with decimals or without. A message is made by reading, or for tests by
+    `Message.make`. Data and metadata may hold secrets: the repr shows neither.
+
+    To hand a message on as JSON, encode ``message.to_dict()``. msgspec refuses the message itself.
+
+    Attributes:
+        stream_name: the stream that holds the message.
+        type: the message type.
+        position: in its stream, from 0, without gaps.
+        global_position: in the whole store, from 1, with gaps.
+    """
+
+    _id: str
+    stream_name: str
+    type: str
+    position: int
+    global_position: int
+    _data: str | None
+    _metadata: str | None
+    _time: int
+    """Microseconds since the first moment of 2000, UTC."""
+    _decimals: bool = False
+    # Through it a message holds a registry, which holds no message: no cycle for gc=False to miss.
+    _types: Decodes[Any] | None = None
+    _not_encoded: Any = _NOT_ENCODED
+
+    @property
+    def id(self) -> UUID:
+        """The message id.
+
+        Raises:
+            MessageDecodeError: the store gave one that is not a UUID.
+        """
+        try:
+            return UUID(self._id)
+        except ValueError:
+            raise self._undecodable("id", f"{self._id!r} is not a UUID") from None
+
+    @property
+    def data(self) -> T_co:
+        """The data: a dict, or None for SQL NULL. Decoded anew each time.
+
+        Of a message that was read with ``types=``, the instance of its class, as ``types.decode``
+        gives it.
+
+        Numbers with a fraction are floats, or Decimals for a client with ``decimals=True``. JSON
+        that is not an object, which this library does not write, is given as it is: a list, a text,
+        a number, True, False, or None for ``null``.
+
+        Raises:
+            MessageDecodeError: the JSON holds a number that Python refuses, or is nested too deep;
+                or it does not fit the class.
+        """
+        types = self._types
+        data: T_co = self._decode("data", self._data) if types is None else types.decode(self)
+        return data
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """The metadata: a dict, or None for SQL NULL and for JSON ``null``. Decoded anew each time.
+
+        Raises:
+            MessageDecodeError: the JSON is not an object, holds a number that Python refuses, or is
+                nested too deep.
+        """
+        metadata: Any = self._decode("metadata", self._metadata)
+        if metadata is None or type(metadata) is dict:
+            return cast("dict[str, Any] | None", metadata)
+        raise self._undecodable("metadata", f"it is not a JSON object but {self._metadata!r:.60}")
+
+    @property
+    def time(self) -> datetime:
+        """When it was written, by the server's clock: in UTC, aware of it, to the microsecond.
+
+        Raises:
+            MessageDecodeError: the time is infinite or not in the years 1 to 9999.
+        """
+        try:
+            return _EPOCH + timedelta(microseconds=self._time)
+        except OverflowError:
+            raise self._undecodable(
+                "time",
+                f"{self._time} microseconds from the year 2000 is out of the range of a datetime",
+            ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what is stored as a new dict that every JSON encoder takes.
+
+        Its keys are the message's properties: ``id`` and ``time`` are texts, the time in UTC with a
+        ``Z``; ``data`` and ``metadata`` are decoded, and never instances of a class. Of a client
+        with ``decimals=True`` they hold Decimals, which not every encoder writes as numbers.
+
+        Raises:
+            MessageDecodeError: as the properties raise it.
+        """
+        return {
+            "id": str(self.id),
+            "stream_name": self.stream_name,
+            "type": self.type,
+            "position": self.position,
+            "global_position": self.global_position,
+            "time": self.time.isoformat().replace("+00:00", "Z"),
+            "data": self._decode("data", self._data),
+            "metadata": self.metadata,
+        }
+
+    @overload
+    def decode(self, by: Class[D], /) -> D: ...
+
+    @overload
+    def decode(self, by: Decodes[D], /) -> D: ...
+
+    def decode(self, by: Any, /) -> Any:
+        """Give the data as an instance of a class. Decoded anew each time.
+
+        Args:
+            by: a msgspec Struct or a dataclass, as which the data is read whatever the message type
+                is, and whatever version it is of; a MessageTypes, made by ``registry.types(…)``; or
+                a MessageRegistry, which gives this message itself if it does not know the type.
+
+        Raises:
+            MessageDecodeError: the data does not fit the class, or the message is none of the
+                types.
+            ValidationError: the class is neither a Struct nor a dataclass.
+        """
+        if isinstance(by, type):
+            return decoded(self, codec_of(cast("Any", by)))
+        if not callable(getattr(by, "decode", None)):
+            raise ValidationError(
+                f"decode() takes a class, registry.types(…) or a registry, not {type(by).__name__}"
+            )
+        return by.decode(self)
+
+    def _decode(self, field: str, text: str | None) -> Any:
+        if text is None:
+            return None
+        try:
+            return decode_object(text, decimals=self._decimals)
+        except (TypeError, ValueError) as error:
+            raise self._undecodable(field, str(error)) from error
+
+    def _undecodable(self, field: str, reason: str) -> MessageDecodeError:
+        return MessageDecodeError(
+            self.stream_name, self.position, self.global_position, field, reason
+        )
+
+    @staticmethod
+    def make(
+        stream_name: str,
+        type: str,
+        data: Any = None,
+        metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+        *,
+        id: UUID | str | None = None,
+        position: int = 0,
+        global_position: int = 1,
+        time: datetime | None = None,
+    ) -> Message[Any]:
+        """Make a message without a store, for tests.
+
+        Data and metadata are encoded as a write encodes them. The server stores JSON with an order
+        and spacing of its own, so compare a made message with a read one by their properties.
+
+        Args:
+            stream_name: the stream that it says to be in.
+            type: the message type.
+            data: as for NewMessage.
+            metadata: as for NewMessage.
+            id: a UUID or its text; a new one if left out.
+            position: in the stream, from 0.
+            global_position: in the store, from 1.
+            time: aware of its time zone; now if left out.
+
+        Raises:
+            ValidationError: the same values are refused as in a write, and a time without a time
+                zone.
+        """
+        new = (
+            NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
+        )
+        if time is None:
+            time = datetime.now(UTC)
+        elif time.utcoffset() is None:
+            raise ValidationError(
+                f"time has no time zone: give time.replace(tzinfo=UTC) if {time} is meant in UTC"
+            )
+        return Message(
+            str(new.id),
+            stream_name,
+            new.type,
+            position,
+            global_position,
+            encode_object(new.data, what="data"),
+            encode_metadata(new.metadata),
+            (time - _EPOCH) // _MICROSECOND,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Message(id={self._id!r}, stream_name={self.stream_name!r}, type={self.type!r}, "
+            f"position={self.position}, global_position={self.global_position})"
+        )
+
+
+# As PostgreSQL reads a uuid: 32 hexadecimal digits in any case, with a hyphen or none after each
+# group of four, in braces or not.
+_UUID_TEXT: Final = re.compile(r"(\{)?(?:[0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}(?(1)\})")
+
+
+def _uuid(value: Any) -> UUID:
+    if isinstance(value, UUID):
+        return UUID(int=value.int)
+    if isinstance(value, str) and _UUID_TEXT.fullmatch(value):
+        return UUID(value)
+    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "…"
+    raise ValidationError(
+        f"the id of a message must be a UUID, not {shown}: leave it out for a new one, "
+        "or derive one from your own key with uuid.uuid5(). Nothing was sent."
+    )
+
+
+def _type_name(value: Any) -> str:
+    if not isinstance(value, str):
+        problem = f"must be text, not {type(value).__name__}: give a name such as 'Deposited'"
+    elif not value:
+        problem = "must not be empty: give a name such as 'Deposited'"
+    elif "\0" in value:
+        problem = f"holds a NUL character, which PostgreSQL cannot store: remove it from {value!r}"
+    else:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            problem = f"holds a lone surrogate, which is not Unicode text: remove it from {value!r}"
+        else:
+            return str.__str__(value)  # the text of a subclass too, such as a member of a StrEnum
+    raise ValidationError(f"the type of a message {problem}. Nothing was sent.")

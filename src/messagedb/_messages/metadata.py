@@ -1,0 +1,332 @@
+"""Metadata: where a message comes from, what it belongs to, and where to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from ..errors import MessageDecodeError, ValidationError
+from .json_objects import encode_object
+from .metadata_fields import KINDS, OBJECT, STORED, STORED_NAMES, merged, problem_of, without
+from .trace_context import TRACEPARENT, TRACESTATE, check_trace, trace_of
+
+if TYPE_CHECKING:
+    from .message import Message
+
+__all__ = ["Metadata"]
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The metadata of a message, by the conventions of the Eventide toolkit.
+
+    Given as ``metadata=`` of a write it is stored in Eventide's form: names in camelCase, what is
+    None and empty properties left out, SQL NULL if nothing is left. A Ruby service reads it, and
+    the other way round. Each method gives a new Metadata and leaves this one as it is.
+
+    Two are equal when they would be stored as the same: `stream_name`, `position`,
+    `global_position` and `time` say where the metadata was read, are never written, and do not
+    count. The repr shows the names of properties and not their values, which may be secrets.
+
+    Attributes:
+        causation_message_stream_name: the stream of the message that this one follows.
+        causation_message_position: that message's position in its stream.
+        causation_message_global_position: that message's position in the store.
+        correlation_stream_name: the stream that began the workflow; a consumer can be given its
+            category as ``correlation`` and then gets the messages of such workflows only.
+        reply_stream_name: the stream that an answer is to be written to.
+        schema_version: of the data, a text.
+        properties: of the workflow: handed on from message to message by `follow`. Texts as keys,
+            JSON as values.
+        local_properties: of this message only, likewise.
+        extra: the keys of stored metadata that are none of the above: written again as they are,
+            and not handed on by `follow`.
+        stream_name: the stream of the message itself, if this was read with it.
+        position: the message's position in its stream, likewise.
+        global_position: its position in the store, likewise.
+        time: when it was written, likewise.
+
+    Raises:
+        ValidationError: a field is not of its kind, or *extra* has a key that a field stands for.
+    """
+
+    causation_message_stream_name: str | None = None
+    causation_message_position: int | None = None
+    causation_message_global_position: int | None = None
+    correlation_stream_name: str | None = None
+    reply_stream_name: str | None = None
+    schema_version: str | None = None
+    properties: dict[str, Any] = {}
+    local_properties: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    stream_name: str | None = None
+    position: int | None = None
+    global_position: int | None = None
+    time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for field, kind in KINDS:
+            value = getattr(self, field)
+            if value is None and kind is not OBJECT:
+                continue
+            problem = problem_of(value, kind)
+            if problem:
+                raise ValidationError(f"{field} of a Metadata {problem}. Nothing was sent.")
+            if kind is OBJECT:  # a copy: what is frozen is not to change with its maker's dict
+                msgspec.structs.force_setattr(self, field, dict(cast("Any", value)))
+        taken = sorted(STORED_NAMES.intersection(self.extra))
+        if taken:
+            raise ValidationError(
+                f"extra of a Metadata must not have the key {taken[0]!r}: there is a field for it. "
+                "Nothing was sent."
+            )
+
+    @staticmethod
+    def of(message: Message[Any]) -> Metadata:
+        """Give the metadata of a message that was read, with its stream, positions and time.
+
+        Values that are ``null`` are read as None; properties that are ``null`` or ``false``, as
+        none. Metadata that is SQL NULL leaves the source only.
+
+        Raises:
+            MessageDecodeError: the metadata is no JSON object, a value in it is not of its kind
+                (the text names the key), or the time cannot be decoded.
+            ValidationError: not a message as it is stored.
+        """
+        if getattr(message, "global_position", None) is None or isinstance(message, Metadata):
+            raise ValidationError(
+                f"metadata comes of a Message as it was read, not of {type(message).__name__}: a "
+                "new message has no position yet. Nothing was sent."
+            )
+        stored: dict[str, Any] | None = message.metadata
+        extra = {} if stored is None else stored
+        fields: dict[str, Any] = {}
+        for field, name, kind in STORED:
+            value = extra.pop(name, None)
+            if value is None or (kind is OBJECT and value is False):
+                continue
+            problem = problem_of(value, kind)
+            if problem:
+                raise MessageDecodeError(
+                    message.stream_name,
+                    message.position,
+                    message.global_position,
+                    "metadata",
+                    f"its {name} {problem}",
+                )
+            fields[field] = value
+        return Metadata(
+            **fields,
+            extra=extra,
+            stream_name=message.stream_name,
+            position=message.position,
+            global_position=message.global_position,
+            time=message.time,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what is written: a new dict, its values not copied."""
+        values = {
+            name: value
+            for field, name, _ in STORED
+            if (value := getattr(self, field)) is not None and value != {}
+        }
+        return values | self.extra
+
+    @staticmethod
+    def following(previous: Message[Any] | Metadata) -> Metadata:
+        """Give new metadata for a message that is written because of another: see `follow`.
+
+        Raises:
+            MessageDecodeError: the metadata of the other message cannot be read.
+        """
+        return Metadata().follow(previous)
+
+    def follow(self, previous: Message[Any] | Metadata) -> Metadata:
+        """Give this metadata as that of a message which is written because of another.
+
+        The causation is the other message. Correlation and reply are the other's, also where it has
+        none. Properties are this one's and the other's, whose win. The local properties, the schema
+        version and what else this one has are kept; the other's are not taken over.
+
+        Args:
+            previous: the message, or its metadata. Without a source (a message not yet written) the
+                causation is empty.
+
+        Raises:
+            MessageDecodeError: the metadata of the other message cannot be read.
+        """
+        before = _as_metadata(previous)
+        return msgspec.structs.replace(
+            self,
+            causation_message_stream_name=before.stream_name,
+            causation_message_position=before.position,
+            causation_message_global_position=before.global_position,
+            correlation_stream_name=before.correlation_stream_name,
+            reply_stream_name=before.reply_stream_name,
+            properties=self.properties | before.properties,
+        )
+
+    def follows(self, previous: Message[Any] | Metadata) -> bool:
+        """Tell whether the message of this metadata followed another.
+
+        Its causation is the other message, and its correlation and reply are the other's, where the
+        other has them. Properties are not looked at.
+
+        Raises:
+            MessageDecodeError: the metadata of the other message cannot be read.
+        """
+        before = _as_metadata(previous)
+        causation = (
+            self.causation_message_stream_name,
+            self.causation_message_position,
+            self.causation_message_global_position,
+        )
+        return (
+            None not in causation
+            and causation == (before.stream_name, before.position, before.global_position)
+            and before.correlation_stream_name in (None, self.correlation_stream_name)
+            and before.reply_stream_name in (None, self.reply_stream_name)
+        )
+
+    @property
+    def identifier(self) -> str | None:
+        """``stream/position`` of the message itself; None if this was not read with one."""
+        return _identifier(self.stream_name, self.position)
+
+    @property
+    def causation_message_identifier(self) -> str | None:
+        """``stream/position`` of the message that this one follows; None if there is none."""
+        return _identifier(self.causation_message_stream_name, self.causation_message_position)
+
+    def correlate(self, stream_name: str) -> Metadata:
+        """Give this metadata with a stream as the correlation, such as the workflow's own.
+
+        Raises:
+            ValidationError: not a text.
+        """
+        return _replaced(self, correlation_stream_name=stream_name)
+
+    def correlated(self, name: str) -> bool:
+        """Tell whether the correlation is this stream, or a stream of this category."""
+        correlation = self.correlation_stream_name
+        if correlation is None:
+            return False
+        return name == (correlation if "-" in name else correlation.partition("-")[0])
+
+    def reply(self) -> tuple[str, Metadata]:
+        """Give the stream to answer to, and this metadata without it, to write the answer with.
+
+        Raises:
+            ValidationError: no answer is asked for: there is no reply_stream_name.
+        """
+        name = self.reply_stream_name
+        if name is None:
+            raise ValidationError(
+                "the metadata has no reply_stream_name, so there is no stream to answer to: look "
+                "at metadata.reply_stream_name first, or write to a stream of your choice. Nothing "
+                "was sent."
+            )
+        return name, msgspec.structs.replace(self, reply_stream_name=None)
+
+    def with_properties(
+        self, properties: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> Metadata:
+        """Give this metadata with some properties set: those of a mapping, and named ones.
+
+        Raises:
+            ValidationError: not a mapping with text keys.
+        """
+        return _replaced(self, properties=merged(self.properties, properties, more))
+
+    def without_properties(self, *names: str) -> Metadata:
+        """Give this metadata without some properties, whether it has them or not."""
+        return _replaced(self, properties=without(self.properties, names))
+
+    def with_local_properties(
+        self, properties: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> Metadata:
+        """Give this metadata with some local properties set, as `with_properties` does.
+
+        Raises:
+            ValidationError: not a mapping with text keys.
+        """
+        return _replaced(self, local_properties=merged(self.local_properties, properties, more))
+
+    def without_local_properties(self, *names: str) -> Metadata:
+        """Give this metadata without some local properties, whether it has them or not."""
+        return _replaced(self, local_properties=without(self.local_properties, names))
+
+    def with_trace(self, traceparent: str, tracestate: str | None = None) -> Metadata:
+        """Give this metadata with a W3C trace context, in the properties, which `follow` hands on.
+
+        Args:
+            traceparent: version, trace id, parent id and flags, in lower case.
+            tracestate: the vendors' part; None takes an earlier one away.
+
+        Raises:
+            ValidationError: they are not of the form.
+        """
+        check_trace(traceparent, tracestate)
+        rest = without(self.properties, (TRACEPARENT, TRACESTATE))
+        state = {} if tracestate is None else {TRACESTATE: tracestate}
+        return _replaced(self, properties={**rest, TRACEPARENT: traceparent, **state})
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C traceparent: of the properties, else of the top level; None without a right one.
+
+        Only that of the properties is handed on by `follow`.
+        """
+        return trace_of(self.properties, self.extra)[0]
+
+    @property
+    def tracestate(self) -> str | None:
+        """The W3C tracestate that is beside the traceparent, or None."""
+        return trace_of(self.properties, self.extra)[1]
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Metadata) else NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        # A Struct has one of its own, by identity.
+        return not self == other if isinstance(other, Metadata) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it holds dicts
+
+    def __repr__(self) -> str:
+        shown: list[str] = []
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            if isinstance(value, dict):
+                names = ", ".join(repr(name) for name in cast("dict[str, Any]", value))
+                if names:
+                    shown.append(f"{field}=<{names}>")
+            elif value is not None:
+                shown.append(f"{field}={value!r}")
+        return f"Metadata({', '.join(shown)})"
+
+
+def encode_metadata(value: Any, *, decimals: bool = False) -> str | None:
+    """Return metadata as the text of a JSON object, or None (SQL NULL); see ``encode_object``.
+
+    Raises:
+        ValidationError: it would not read back as it is. Nothing was sent.
+    """
+    if isinstance(value, Metadata):
+        value = value.to_dict() or None
+    return encode_object(value, what="metadata", decimals=decimals)
+
+
+def _as_metadata(previous: Message[Any] | Metadata) -> Metadata:
+    return previous if isinstance(previous, Metadata) else Metadata.of(previous)
+
+
+def _replaced(metadata: Metadata, **fields: Any) -> Metadata:
+    return msgspec.structs.replace(metadata, **fields)
+
+
+def _identifier(stream_name: str | None, position: int | None) -> str | None:
+    return None if stream_name is None or position is None else f"{stream_name}/{position}"

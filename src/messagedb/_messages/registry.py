@@ -1,0 +1,353 @@
+"""The classes of typed messages: each a type name, written as instances and read as such."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
+
+import msgspec
+
+from ..errors import ValidationError
+from .class_codecs import GivenCodec, codec_of, decoded, named
+from .decode_errors import unfit
+from .eventide_check import findings_of_classes, findings_of_message
+from .message import Message, NewMessage
+from .message_types import Choosing, below
+from .registry_entry import Registered, aliases_of, refuse_change
+from .schema_version import check_version
+from .upcasters import Upcaster, Upcasters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from typing import TypeVar
+    from uuid import UUID
+
+    from .codecs import MessageCodec
+
+    # Without a bound: a class that is decorated is not yet a dataclass for type checkers.
+    C = TypeVar("C")
+
+__all__ = ["MessageRegistry"]
+
+
+class DataclassInstance(Protocol):
+    """An instance of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class ModelInstance(Protocol):
+    """An instance of a model of pydantic."""
+
+    def model_dump(self, *, mode: str, by_alias: bool) -> dict[str, Any]:
+        """Give its fields."""
+        ...
+
+
+DataInstance: TypeAlias = msgspec.Struct | DataclassInstance | ModelInstance
+"""What can be an instance of a registered class."""
+
+
+class MessageRegistry(Choosing):
+    """Which class stands for which message type, for a client's writes and for reading.
+
+    A class is a msgspec Struct or a dataclass, or any that comes with a codec. The instances are
+    stored as JSON objects, and those of Structs and dataclasses read from their text straight into
+    the class by its annotations: fields that are missing get their defaults, keys that the class
+    does not have are passed over, and data that is SQL NULL is read as ``{}``.
+
+    What is written as an instance reads back equal, or the write is refused with the path of what
+    would not: a value that is not of its field's annotated type; a tuple, a date, a UUID or a
+    member of an enum in a field that does not say so (``Any``, a plain ``dict``); what the data of
+    any message may not hold, such as NaN, bytes, sets, keys other than text, and ``Decimal``.
+    Clients with ``decimals=True`` write ``Decimal``; a field annotated so reads all digits of a
+    number with any client. Classes that compare by identity are compared by their fields, but those
+    with a codec must compare by value.
+
+    A class with a version writes it into the metadata, as the text ``schemaVersion``. Data of older
+    versions goes through the upcasters, as a dict, before it is read as the class.
+
+    Registering is meant for the import of modules, before messages are read or written.
+
+    Example::
+
+        registry = MessageRegistry()
+
+        @registry.add
+        class Deposited(msgspec.Struct, frozen=True):
+            amount: int
+
+        with Client("embedded:", registry=registry) as client:
+            client.write_message("account-1", Deposited(5))
+            print([registry.decode(message) for message in client.read_stream("account-1")])
+    """
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Registered] = {}
+        self._by_class: dict[type[Any], Registered] = {}
+        self._upcasters = Upcasters()
+
+    @overload
+    def add(
+        self,
+        cls: type[C],
+        *,
+        type: str | None = None,
+        version: int | None = None,
+        aliases: Iterable[str] = (),
+        codec: MessageCodec | None = None,
+    ) -> type[C]: ...
+
+    @overload
+    def add(
+        self,
+        *,
+        type: str | None = None,
+        version: int | None = None,
+        aliases: Iterable[str] = (),
+        codec: MessageCodec | None = None,
+    ) -> Callable[[type[C]], type[C]]: ...
+
+    def add(
+        self,
+        cls: Any = None,
+        *,
+        type: str | None = None,
+        version: int | None = None,
+        aliases: Iterable[str] = (),
+        codec: MessageCodec | None = None,
+    ) -> Any:
+        """Register a class and give it back: a call, or a decorator with or without arguments.
+
+        As a decorator it stands above ``@dataclass``. Adding a class again under its name, and with
+        nothing else than before, does nothing. A subclass is another class, with a type of its own;
+        a handler of its base is given it as well.
+
+        Args:
+            cls: a msgspec Struct or a dataclass; with a codec any class.
+            type: the message type; the name of the class if left out.
+            version: that of the class's data, from 1. Each instance is written with it in the
+                metadata; a message without one is of version 1. None: the metadata is not looked
+                at.
+            aliases: older message types that are read as this class, and never written.
+            codec: encodes and decodes the instances, instead of msgspec.
+
+        Raises:
+            ValidationError: neither a Struct nor a dataclass, or one that is not a JSON object or
+                has a field that msgspec does not read; a type name or alias that a message cannot
+                have, or that another class has; a version that is none; a class that is there with
+                another name, version, alias or codec. Nothing was registered.
+        """
+        if cls is None:
+            return functools.partial(
+                self.add, type=type, version=version, aliases=aliases, codec=codec
+            )
+        _check_class(cls)
+        name = NewMessage(cls.__name__ if type is None else type).type
+        if version is not None:
+            check_version(version, f"the version of {named(cls)}")
+        others = aliases_of(name, aliases)
+        known = self._by_class.get(cls)
+        if known is not None:
+            refuse_change(known, name, version, others, codec)
+            return cls
+        for taken in (name, *others):
+            holder = self.class_of(taken)
+            if holder is not None:
+                raise ValidationError(
+                    f"the message type {taken!r} is that of {named(holder)} and cannot be that of "
+                    f"{named(cls)} as well: give one of them another with type="
+                )
+        made = codec_of(cls) if codec is None else GivenCodec(cls, codec)
+        entry = Registered(cls, name, others, version, made)
+        self._by_class[cls] = entry
+        self._by_name.update(dict.fromkeys(entry.names, entry))
+        return cls
+
+    @overload
+    def upcaster(
+        self, type: str | type[Any], function: Upcaster, *, from_version: int
+    ) -> Upcaster: ...
+
+    @overload
+    def upcaster(
+        self, type: str | type[Any], *, from_version: int
+    ) -> Callable[[Upcaster], Upcaster]: ...
+
+    def upcaster(
+        self, type: str | type[Any], function: Upcaster | None = None, *, from_version: int
+    ) -> Any:
+        """Register how data of one version becomes data of the next: a decorator, or a call.
+
+        Upcasters and the class may be registered in any order. ``check`` tells what is missing.
+
+        Args:
+            type: the message type or its class.
+            function: takes the data as a dict, as it is stored, and returns a dict, which may be
+                the same one, changed. Numbers with a fraction are floats in it, or Decimals for a
+                client with ``decimals=True``.
+            from_version: the version that it takes, from 1; it gives that of the next.
+
+        Raises:
+            ValidationError: the version is none, it is not a function, or there is another for the
+                version. Nothing was registered.
+        """
+        if function is None:
+            return functools.partial(self.upcaster, type, from_version=from_version)
+        self._upcasters.add(type, function, from_version)
+        return function
+
+    def check(self) -> None:
+        """Check that data of every older version can be read. A client does, when it opens.
+
+        Raises:
+            ValidationError: it names each upcaster that is missing, or that is none of any class's
+                older versions.
+        """
+        problems = list(self._upcasters.problems(self._by_class.values()))
+        if problems:
+            raise ValidationError(
+                f"the registry cannot read every version: {'; '.join(problems)}. Nothing was sent."
+            )
+
+    def check_eventide(self, *messages: NewMessage | Message[Any]) -> list[str]:
+        """Tell what would stop, or be lost in, a Ruby service that shares the store.
+
+        Looked at are the type names and keys of all registered classes, and what is given. For a
+        test of your own: ``assert registry.check_eventide() == []``. The page "Sharing a store with
+        Ruby" has what cannot be seen here.
+
+        Args:
+            messages: messages to be written, or read ones, whose data and metadata are looked at.
+
+        Returns:
+            A sentence for each finding, with what to do.
+        """
+        found = findings_of_classes(self._by_class.values())
+        for index, message in enumerate(messages):
+            found += findings_of_message(message, index)
+        return found
+
+    def type_of(self, message: DataInstance | type[Any]) -> str:
+        """Give the message type of a registered class, or of an instance of one.
+
+        Raises:
+            ValidationError: the class is not registered.
+        """
+        return self.names_of(message)[0]
+
+    def names_of(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
+        """Give all message types that are read as a registered class: its own, then its aliases.
+
+        Raises:
+            ValidationError: the class is not registered.
+        """
+        cls: type[Any] = message if isinstance(message, type) else type(message)
+        entry = self._by_class.get(cls)
+        if entry is None:
+            raise ValidationError(
+                f"{named(cls)} is not a registered message type: add it with "
+                f"registry.add({cls.__name__}), to the registry that the client was given"
+            )
+        return entry.names
+
+    def class_of(self, type: str) -> type[Any] | None:
+        """Give the class that a message type is read as, None for a type that is not known."""
+        entry = self._by_name.get(type)
+        return None if entry is None else entry.cls
+
+    def __contains__(self, cls: object) -> bool:
+        return isinstance(cls, type) and cls in self._by_class
+
+    def __len__(self) -> int:
+        return len(self._by_class)
+
+    def __iter__(self) -> Iterator[tuple[str, type[Any]]]:
+        """Give each message type with its class, in the order of registration, without aliases."""
+        return iter([(entry.name, entry.cls) for entry in self._by_class.values()])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(name for name, _ in self) or 'no types'}>"
+
+    def encode(
+        self,
+        message: DataInstance,
+        *,
+        metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+        id: UUID | str | None = None,
+    ) -> NewMessage:
+        """Make the message to be written of an instance.
+
+        The instance is its data; it is checked, and turned into JSON, when it is written. The
+        version of a class that has one is added to the metadata then.
+
+        Args:
+            message: an instance of a registered class.
+            metadata: as for NewMessage.
+            id: a UUID or its text; a new one if left out.
+
+        Raises:
+            ValidationError: the class is not registered, or the id is not a UUID.
+        """
+        name = self.type_of(message)
+        if id is None:
+            return NewMessage(name, message, metadata)
+        return NewMessage(name, message, metadata, id)
+
+    def decode(self, message: Message[Any]) -> Any:
+        """Give a read message's data as an instance of the class registered for its type.
+
+        Of a type that is not registered, the message itself.
+
+        Raises:
+            MessageDecodeError: the data does not fit the class (the cause is msgspec's error, or
+                what the class, its codec or an upcaster raised), or is of a version that the class
+                is not at yet, or that no upcaster takes.
+        """
+        entry = self._by_name.get(message.type)
+        if entry is None:
+            return message
+        if entry.version is None:
+            return decoded(message, entry.codec)
+        data = self._upcasters.upcast(entry, message)
+        if data is None:
+            return decoded(message, entry.codec)
+        try:
+            return entry.codec.convert(data)
+        except Exception as error:
+            raise unfit(message, entry.cls, error) from error
+
+
+def registered(registry: MessageRegistry, instance: object) -> Registered | None:
+    """What a registry knows of the class of an instance."""
+    return registry._by_class.get(type(instance))  # pyright: ignore[reportPrivateUsage]
+
+
+def add_missing(registry: MessageRegistry, classes: Iterable[type[Any]]) -> None:
+    """Add those of some classes that a registry has neither themselves nor below them.
+
+    Raises:
+        ValidationError: one cannot be registered.
+    """
+    for cls in classes:
+        if cls not in registry and not below(registry, cls):
+            registry.add(cls)
+
+
+def nearest(cls: type[Any], among: Container[type[Any]]) -> type[Any] | None:
+    """The class itself or the first of its bases that is among some; None for none."""
+    return next((base for base in cls.__mro__ if base in among), None)
+
+
+def _check_class(given: Any) -> None:
+    if not isinstance(given, type):
+        raise ValidationError(
+            f"a message type must be a class, not {type(given).__name__}: give a msgspec Struct or "
+            "a dataclass"
+        )
+    cls: type[Any] = given
+    if issubclass(cls, NewMessage | Message):
+        raise ValidationError(
+            f"{cls.__name__} is what messages are made of, not a message type: give the class of "
+            "their data, a msgspec Struct or a dataclass"
+        )

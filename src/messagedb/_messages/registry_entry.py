@@ -1,0 +1,109 @@
+"""One class of a registry: its type name, the older ones, its version, and how it is encoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ValidationError
+from .class_codecs import FieldsCodec, GivenCodec, named
+from .message import NewMessage
+from .schema_version import with_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .class_codecs import Codec
+    from .codecs import MessageCodec
+
+
+class Registered:
+    """What a registry knows of a class."""
+
+    __slots__ = ("aliases", "cls", "codec", "name", "version")
+
+    def __init__(
+        self,
+        cls: type[Any],
+        name: str,
+        aliases: tuple[str, ...],
+        version: int | None,
+        codec: Codec,
+    ) -> None:
+        self.cls = cls
+        self.name = name
+        self.aliases = aliases
+        self.version = version
+        self.codec = codec
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All type names that are read as the class, its own first."""
+        return (self.name, *self.aliases)
+
+    def encode(self, message: NewMessage, decimals: bool) -> str:
+        """The JSON of a message's data, an instance of the class.
+
+        Raises:
+            ValidationError: with the path of what reading by the type would not give back. Nothing
+                was sent.
+        """
+        if message.type not in self.names and isinstance(self.codec, FieldsCodec):
+            return self.codec.encode_loosely(message.data, decimals)
+        text = self.codec.encode(message.data, decimals)
+        if message.type in self.names:
+            return self.codec.refuse_unfaithful(message.data, text, decimals)
+        return text
+
+    def metadata(self, message: NewMessage, text: str | None) -> str | None:
+        """The JSON of the message's metadata, with the version where there is one to be read.
+
+        Raises:
+            ValidationError: it says another version. Nothing was sent.
+        """
+        if self.version is None or message.type not in self.names:
+            return text
+        return with_version(text, self.version)
+
+
+def aliases_of(name: str, given: Iterable[str]) -> tuple[str, ...]:
+    """The older type names of a class, checked.
+
+    Raises:
+        ValidationError: one is no type name, or is the class's own.
+    """
+    if isinstance(given, str):
+        raise ValidationError(f"aliases must be a list of message types, not the text {given!r}")
+    aliases = tuple(dict.fromkeys(NewMessage(alias).type for alias in given))
+    if name in aliases:
+        raise ValidationError(f"{name!r} is the message type itself and no alias of it")
+    return aliases
+
+
+def refuse_change(
+    known: Registered,
+    name: str,
+    version: int | None,
+    aliases: tuple[str, ...],
+    codec: MessageCodec | None,
+) -> None:
+    """Raise when a class is registered again, and with something else than before.
+
+    Raises:
+        ValidationError: it was there with another name, version, codec or other aliases.
+    """
+    what = f"{named(known.cls)} is registered as {known.name!r}"
+    if name != known.name:
+        raise ValidationError(
+            f"{what} and cannot be {name!r} as well: one class is one message type. Make a "
+            "subclass for the other"
+        )
+    there = known.codec.given if isinstance(known.codec, GivenCodec) else None
+    for label, old, new in (
+        ("version", known.version, version),
+        ("aliases", known.aliases, aliases or None),
+        ("codec", there, codec),
+    ):
+        if new is not None and old != new:
+            raise ValidationError(
+                f"{what} with {label}={old!r} and cannot have {new!r} as well: register it once"
+            )

@@ -1,0 +1,72 @@
+"""The version of a message's data, as its metadata says it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from ..errors import ValidationError
+
+
+class _Marked(msgspec.Struct):
+    """Metadata, of which only the version is looked at."""
+
+    version: Any = msgspec.field(default=None, name="schemaVersion")
+
+
+_marked = msgspec.json.Decoder(_Marked | None).decode
+_is_version = re.compile(r"[1-9][0-9]{0,17}").fullmatch
+_SMALL = {str(version): version for version in range(1, 1000)}
+
+
+def check_version(value: Any, what: str) -> int:
+    """A version that a user gave.
+
+    Raises:
+        ValidationError: it is no integer from 1.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 10**18:
+        raise ValidationError(f"{what} must be an integer of at least 1, not {value!r:.60}")
+    return value
+
+
+def stored_version(metadata: str | None) -> int:
+    """The version that stored metadata says; 1 where it says none.
+
+    Raises:
+        ValueError: it is not an object, or says what is no version.
+    """
+    marked = None if metadata is None else _marked(metadata)
+    value = None if marked is None else marked.version
+    if value is None:
+        return 1
+    if value.__class__ is str:
+        if (small := _SMALL.get(value)) is not None:
+            return small
+        if _is_version(value):
+            return int(value)
+    if value.__class__ is int and value >= 1:
+        return int(value)
+    raise ValueError(f"{value!r:.60} is not a version: it must be the text of an integer from 1")
+
+
+def with_version(metadata: str | None, version: int) -> str:
+    """The JSON of metadata with a version, as a text: a number would stop a Ruby consumer.
+
+    Raises:
+        ValidationError: it says another version already. Nothing was sent.
+    """
+    mark = f'"schemaVersion":"{version}"'
+    marked = None if metadata is None else _marked(metadata)
+    if metadata is None or marked is None or metadata == "{}":
+        return f"{{{mark}}}"
+    if marked.version is None:
+        return f"{metadata[:-1]},{mark}}}"
+    if marked.version != str(version):
+        raise ValidationError(
+            f"metadata has the schemaVersion {marked.version!r:.60}, and the data is an instance "
+            f"of version {version}: leave it out, it is written by itself. Nothing was sent."
+        )
+    return metadata

@@ -1,0 +1,180 @@
+"""The upcasters of a registry: each brings data of one version of a type to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from ..errors import MessageDecodeError, ValidationError
+from .annotations import name_of
+from .class_codecs import named
+from .json_objects import decode_object
+from .schema_version import check_version, stored_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .message import Message
+    from .registry_entry import Registered
+
+Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes data of the next version of data of one."""
+
+
+class Upcasters:
+    """The upcasters, by the class or the type name that they were registered for."""
+
+    def __init__(self) -> None:
+        self._given: dict[str | type[Any], dict[int, Upcaster]] = {}
+        self._steps: dict[type[Any], dict[int, Upcaster]] = {}  # as they were asked for
+
+    def add(self, key: str | type[Any], function: Upcaster, from_version: int) -> None:
+        """Register one.
+
+        Raises:
+            ValidationError: there is another, or an argument is wrong. Nothing was registered.
+        """
+        given: Any = key
+        if not isinstance(given, str | type):
+            raise ValidationError(
+                f"upcaster() takes a message type or its class first, not {given!r:.60}"
+            )
+        check_version(from_version, "from_version")
+        if not callable(function):
+            raise ValidationError(
+                f"an upcaster must be a function that takes and returns a dict, not {function!r}"
+            )
+        there = self._given.get(key, {}).get(from_version)
+        if there is not None and there is not function:
+            raise _twice(there, function, from_version, _shown(key))
+        self._given.setdefault(key, {})[from_version] = function
+        self._steps.clear()
+
+    def steps(self, entry: Registered) -> dict[int, Upcaster]:
+        """The upcasters of a class, by the version that they take.
+
+        Raises:
+            ValidationError: by two of its names there are two of one version.
+        """
+        steps: dict[int, Upcaster] = {}
+        keys: tuple[str | type[Any], ...] = (entry.cls, *entry.names)
+        for key in keys:
+            for version, function in self._given.get(key, {}).items():
+                if steps.setdefault(version, function) is not function:
+                    raise _twice(steps[version], function, version, repr(entry.name))
+        return steps
+
+    def problems(self, entries: Iterable[Registered]) -> Iterator[str]:
+        """What of older versions could not be read, and which upcasters are of no use."""
+        known: set[str | type[Any]] = set()
+        for entry in entries:
+            known.update((entry.cls, *entry.names))
+            try:
+                yield from _problems(entry, self.steps(entry))
+            except ValidationError as error:
+                yield str(error)
+        for key, steps in self._given.items():
+            if key not in known:
+                for function in steps.values():
+                    yield (
+                        f"{name_of(function)} is an upcaster of {_shown(key)}, which is not "
+                        "registered"
+                    )
+
+    def upcast(self, entry: Registered, message: Message[Any]) -> dict[str, Any] | None:
+        """The data of a message of an older version than its class's, brought to that one.
+
+        None for a message of the class's own version, whose data is read as it is.
+
+        Raises:
+            MessageDecodeError: the version is none, or newer than the class's; an upcaster is
+                missing, raised, or gave no dict; the data is not an object.
+        """
+        wanted = entry.version or 1
+        try:
+            there = stored_version(message._metadata)  # pyright: ignore[reportPrivateUsage]
+        except ValueError as error:
+            raise _undecodable(message, f"{error}", "metadata.schemaVersion") from error
+        if there == wanted:
+            return None
+        if there > wanted:
+            raise _undecodable(
+                message,
+                f"it is of version {there}, and {entry.cls.__qualname__} is known here up to "
+                f"version {wanted}: upgrade this service first, then those that write",
+            )
+        try:
+            data: Any = decode_object(
+                message._data or "{}",  # pyright: ignore[reportPrivateUsage]
+                decimals=message._decimals,  # pyright: ignore[reportPrivateUsage]
+            )
+        except ValueError as error:
+            raise _undecodable(message, str(error)) from error
+        if type(data) is not dict:
+            raise _undecodable(message, "it is not a JSON object, which upcasters take")
+        steps = self._steps.get(entry.cls)
+        if steps is None:
+            try:
+                steps = self._steps[entry.cls] = self.steps(entry)
+            except ValidationError as error:
+                raise _undecodable(message, f"its upcasters cannot be told: {error}") from error
+        for version in range(there, wanted):
+            if version not in steps:
+                raise _undecodable(
+                    message,
+                    f"it is of version {there}, and there is {_gap(entry, version)}: register one "
+                    "with registry.upcaster()",
+                )
+            data = _stepped(steps[version], version, data, message)
+        return cast("dict[str, Any]", data)
+
+
+def _stepped(step: Upcaster, version: int, data: Any, message: Message[Any]) -> dict[str, Any]:
+    name = f"the upcaster {name_of(step)} from version {version}"
+    try:
+        given: Any = step(data)
+    except Exception as error:
+        reason = f"{name} raised {type(error).__name__}: {error}"
+        raise _undecodable(message, reason) from error
+    if type(given) is not dict:
+        raise _undecodable(
+            message, f"{name} gave {type(given).__name__}: it must return the changed dict"
+        )
+    return cast("dict[str, Any]", given)
+
+
+def _problems(entry: Registered, steps: dict[int, Upcaster]) -> Iterator[str]:
+    if entry.version is None:
+        for function in steps.values():
+            yield f"{name_of(function)} is an upcaster of {entry.name!r}, which has no version"
+        return
+    for version in range(1, entry.version):
+        if version not in steps:
+            yield _gap(entry, version)
+    for version, function in sorted(steps.items()):
+        if version >= entry.version:
+            yield (
+                f"{name_of(function)} is an upcaster from version {version} of {entry.name!r}, "
+                f"which is at version {entry.version}"
+            )
+
+
+def _gap(entry: Registered, version: int) -> str:
+    return f"no upcaster from version {version} to {version + 1} of {entry.name!r}"
+
+
+def _twice(first: Upcaster, second: Upcaster, version: int, what: str) -> ValidationError:
+    return ValidationError(
+        f"{what} has an upcaster from version {version} already, {name_of(first)}: "
+        f"{name_of(second)} would be a second one. Leave one of them out"
+    )
+
+
+def _shown(key: str | type[Any]) -> str:
+    return repr(key) if isinstance(key, str) else named(key)
+
+
+def _undecodable(message: Message[Any], reason: str, field: str = "data") -> MessageDecodeError:
+    return MessageDecodeError(
+        message.stream_name, message.position, message.global_position, field, reason
+    )

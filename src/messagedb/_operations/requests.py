@@ -1,0 +1,296 @@
+"""What an operation asks of the server, made of its arguments and free of I/O."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .._messages.class_codecs import codec_of
+from .._messages.json_objects import encode_object
+from .._messages.jsonb_size import check_size
+from .._messages.message import Message, NewMessage
+from .._messages.metadata import encode_metadata
+from .._messages.registry import MessageRegistry, registered
+from .._sql.statements import Statement, Statements, with_condition
+from ..errors import ValidationError
+from . import validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
+
+    from ..expected_version import ExpectedVersion
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A read: the call of a server function, and the same as a query of the table."""
+
+    call: Statement
+    query: Statement
+    has_condition: bool = False
+    prefers_query: bool = False
+    """Whether the query is the better of the two where the role may read the table."""
+    has_sql: bool = False
+    """Whether both hold SQL of the user's, which needs no setting of the server's."""
+
+
+class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message as the statements take it."""
+
+    id: str
+    type: str
+    data: str | None
+    metadata: str | None
+
+
+class Basis(msgspec.Struct, frozen=True, gc=False):
+    """What the decision to write rests on: the last message of the stream, as it was read.
+
+    Attributes:
+        message_id: the id of the message at the expected version.
+        history: the number of the history that it was read in.
+    """
+
+    message_id: str
+    history: int
+
+
+class Write(msgspec.Struct, frozen=True, gc=False):
+    """One write, of one message or many: all or none, to one stream."""
+
+    stream_name: str
+    messages: tuple[NewMessage, ...]
+    encoded: list[EncodedMessage]
+    expected: int | None
+    is_whole: bool = False
+    """Whether a part of it that is stored already is a conflict, and not a beginning."""
+    basis: Basis | None = None
+    """What has to be there still, also on another server."""
+
+    @property
+    def expected_version(self) -> ExpectedVersion:
+        """What the caller wrote."""
+        return validation.as_expected_version(self.expected)
+
+
+def read_stream(
+    sql: Statements, stream_name: str, position: int, batch_size: int, condition: str | None
+) -> Read:
+    """A page of one stream."""
+    validation.check_stream_to_read(stream_name)
+    validation.check_position(position)
+    validation.check_batch_size(batch_size)
+    validation.check_condition(condition)
+    params = (stream_name, position, batch_size)
+    return Read(
+        Statement(sql.get_stream_messages, (*params, condition)),
+        Statement(with_condition(sql.stream_query, condition), params),
+        condition is not None,
+    )
+
+
+def read_category(
+    sql: Statements,
+    category: str,
+    position: int,
+    batch_size: int,
+    correlation: str | None,
+    consumer_group_member: int | None,
+    consumer_group_size: int | None,
+    condition: str | None,
+) -> Read:
+    """A page of a category."""
+    validation.check_category(category)
+    validation.check_position(position)
+    validation.check_batch_size(batch_size)
+    if correlation is not None:
+        validation.check_category(correlation, "correlation")
+    validation.check_group(consumer_group_member, consumer_group_size)
+    validation.check_condition(condition)
+    params = (
+        category,
+        position,
+        batch_size,
+        correlation,
+        consumer_group_member,
+        consumer_group_size,
+    )
+    return Read(
+        Statement(sql.get_category_messages, (*params, condition)),
+        Statement(with_condition(sql.category_query, condition), params),
+        condition is not None,
+        # A group's filter is plain SQL in it; and the plan is always that of the index on
+        # categories, where the function's may be a walk along the primary key.
+        prefers_query=True,
+    )
+
+
+def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Read:
+    """The last message of a stream, or its last one of a type."""
+    validation.check_stream_name(stream_name)
+    validation.check_type(type_name)
+    if type_name is None:
+        return _read(sql.get_last_stream_message, sql.last_query, stream_name)
+    return _read(
+        sql.get_last_stream_message_of_type, sql.last_of_type_query, stream_name, type_name
+    )
+
+
+def version(sql: Statements, stream_name: str) -> Read:
+    """The version of a stream."""
+    validation.check_stream_name(stream_name)
+    return _read(sql.stream_version, sql.version_query, stream_name)
+
+
+def store_version(sql: Statements) -> Read:
+    """The version that the installed Message DB calls itself."""
+    return _read(sql.message_store_version, sql.message_store_version)
+
+
+def look_for_message(sql: Statements, id: str) -> Read:
+    """The stream and position of a message id, where the role may read the table."""
+    return _read(sql.look_for_message, sql.look_for_message, id)
+
+
+def _read(call: bytes, query: bytes, *params: str) -> Read:
+    return Read(Statement(call, params), Statement(query, params))
+
+
+def write_one(
+    stream_name: str,
+    message: Any,
+    id: UUID | str | None,
+    metadata: Mapping[str, Any] | msgspec.Struct | None,
+    expected_version: ExpectedVersion,
+    decimals: bool,
+    registry: MessageRegistry,
+) -> Write:
+    """A write of one message, checked and encoded."""
+    validation.check_stream_name(stream_name)
+    expected = validation.expected_version_code(expected_version)
+    message = _new_message(message, "message", registry)
+    if id is not None or metadata is not None:
+        message = NewMessage(
+            message.type,
+            message.data,
+            message.metadata if metadata is None else metadata,
+            message.id if id is None else id,
+        )
+    return Write(stream_name, (message,), [_encode(message, decimals, registry)], expected)
+
+
+def write_many(
+    stream_name: str,
+    messages: Iterable[Any],
+    expected_version: ExpectedVersion,
+    decimals: bool,
+    registry: MessageRegistry,
+    *,
+    is_whole: bool = False,
+    basis: Basis | None = None,
+) -> Write:
+    """A write of many messages, all of them checked and encoded before any is sent."""
+    validation.check_stream_name(stream_name)
+    expected = validation.expected_version_code(expected_version)
+    try:
+        iterator = iter(messages)
+    except TypeError:
+        raise ValidationError(
+            f"messages must be an iterable of NewMessage, not {type(messages).__name__}; one "
+            "message goes to write_message(). Nothing was sent."
+        ) from None
+    given = tuple(
+        _new_message(message, f"messages[{index}]", registry)
+        for index, message in enumerate(iterator)
+    )
+    encoded = [_encode(message, decimals, registry, index) for index, message in enumerate(given)]
+    first_at: dict[str, int] = {}
+    for index, message in enumerate(encoded):
+        if first_at.setdefault(message.id, index) != index:
+            raise ValidationError(
+                f"messages[{first_at[message.id]}] and messages[{index}] have the same id "
+                f"{message.id}: "
+                "an id names one message. Nothing was sent."
+            )
+    return Write(stream_name, given, encoded, expected, is_whole, basis)
+
+
+def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessage:
+    if isinstance(message, NewMessage):
+        return message
+    if type(message) in registry:
+        return registry.encode(message)
+    given, advice = type(message).__name__, 'give NewMessage("Deposited", {"amount": 5})'
+    if isinstance(message, type):
+        advice += ", or an instance of the class"
+    elif isinstance(message, msgspec.Struct) or dataclasses.is_dataclass(message):
+        advice += f", or register the class, client.registry.add({given})"
+    else:
+        advice += ", or an instance of a class that the client's registry has"
+    if isinstance(message, Message):
+        advice = "make one of it, NewMessage(read.type, read.data, read.metadata)"
+    raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
+
+
+def _encode(
+    message: NewMessage, decimals: bool, registry: MessageRegistry, index: int | None = None
+) -> EncodedMessage:
+    given: Any = message.data
+    data: str | None = None
+    metadata: str | None = None
+    kind = None if given.__class__ is dict else registered(registry, given)
+    try:
+        if kind is not None:
+            data = kind.encode(message, decimals)
+        elif given is not None:
+            data = _encode_unregistered(given, decimals)
+        if message.metadata is not None:
+            metadata = encode_metadata(message.metadata, decimals=decimals)
+        if kind is not None:
+            metadata = kind.metadata(message, metadata)
+        check_size(data, "data")
+        check_size(metadata, "metadata")
+    except ValidationError as error:
+        if index is None:
+            raise
+        raise ValidationError(f"messages[{index}].{error}") from error.__cause__
+    return EncodedMessage(str(message.id), message.type, data, metadata)
+
+
+def _encode_unregistered(given: Any, decimals: bool) -> str | None:
+    cls: type[Any] = given.__class__
+    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
+        try:
+            return codec_of(cls).encode_loosely(given, decimals)
+        except ValidationError:
+            pass  # of a class that could not be read: written as what it holds
+    return encode_object(given, what="data", decimals=decimals)
+
+
+def call_of_write(sql: Statements, write: Write, index: int, expected: int | None) -> Statement:
+    """The call of the server's function for message *index* of a write."""
+    message = write.encoded[index]
+    return Statement(
+        sql.write_message,
+        (message.id, write.stream_name, message.type, message.data, message.metadata, expected),
+    )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a stream by the functions alone: the call, its size, and what to go on from."""
+
+    call: Statement
+    size: int
+    column: int
+
+
+def page_of_functions(sql: Statements, stream_name: str, position: int) -> Page:
+    """A page of any stream: one without an id is read as the category that it is in."""
+    size = 1000
+    if "-" in stream_name:
+        params: tuple[Any, ...] = (stream_name, position, size, None)
+        return Page(Statement(sql.get_stream_messages, params), size, 3)
+    params = (stream_name, position, size, None, None, None, None)
+    return Page(Statement(sql.get_category_messages, params), size, 4)

@@ -1,0 +1,179 @@
+"""Checks of arguments: what can be known to be wrong is refused before it is sent."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .. import streams
+from ..errors import ValidationError
+from ..expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
+
+MAX_STREAM_NAME_BYTES: Final = 2672
+"""The longest stream name, in bytes of UTF-8, that the indexes always take, also as a category.
+
+An entry of a PostgreSQL B-tree holds at most 2704 bytes; position and headers take the rest."""
+
+LAST_POSITION: Final = 2**63 - 1
+"""The last position that there can be."""
+
+_INT64 = 2**63
+
+
+def check_stream_name(stream_name: Any) -> None:
+    """Refuse what cannot be a stream to write. A category can: Eventide writes to them."""
+    _check_text("stream_name", stream_name)
+    if not stream_name:
+        raise ValidationError(
+            "stream_name must not be empty: give 'category-id', such as 'account-123'"
+        )
+    # Every character is at most four bytes: most names need no encoding to be measured.
+    if (
+        len(stream_name) > MAX_STREAM_NAME_BYTES // 4
+        and len(stream_name.encode()) > MAX_STREAM_NAME_BYTES
+    ):
+        raise ValidationError(
+            f"stream_name is {len(stream_name.encode())} bytes long, the index of Message DB takes "
+            f"{MAX_STREAM_NAME_BYTES}: use a shorter id, or the hash of it"
+        )
+
+
+def check_stream_to_read(stream_name: Any) -> None:
+    """Refuse what the server's stream read refuses: a name without an id."""
+    check_stream_name(stream_name)
+    if "-" not in stream_name:
+        raise ValidationError(
+            f"{stream_name!r} is a category, and this reads one stream: give 'category-id', "
+            "or read the category with get_category_messages() or read_category()"
+        )
+
+
+def check_category(category: Any, what: str = "category") -> None:
+    """Refuse what the server's category read refuses: a name with an id."""
+    _check_text(what, category)
+    if not category:
+        raise ValidationError(
+            f"{what} must not be empty: give the part of a stream name before the first '-'"
+        )
+    if "-" in category:
+        raise ValidationError(
+            f"{what} must be a category, and {category!r} is a stream: "
+            f"give {streams.category(category)!r}, or read the stream with get_stream_messages()"
+        )
+
+
+def check_position(position: Any) -> None:
+    """A position is a 64-bit integer; reads start at it (inclusive)."""
+    _check_int64("position", position)
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """A batch size is a count, or -1 for no limit."""
+    _check_int64("batch_size", batch_size)
+    if batch_size < -1:
+        raise ValidationError(
+            f"batch_size must be a count of messages, or -1 for no limit, not {batch_size}"
+        )
+
+
+def check_page_size(batch_size: Any) -> None:
+    """The batch size of an iterator over pages: 0 would never get anywhere."""
+    check_batch_size(batch_size)
+    if batch_size == 0:
+        raise ValidationError(
+            "batch_size must be at least 1 (or -1 for one page without limit) to iterate"
+        )
+
+
+def check_group(member: Any, size: Any) -> None:
+    """Member and size come together; the size is a smallint, and members count from 0."""
+    if member is None and size is None:
+        return
+    if member is None or size is None:
+        raise ValidationError(
+            "consumer_group_member and consumer_group_size must be given together "
+            f"(member: {member!r}, size: {size!r})"
+        )
+    _check_int64("consumer_group_size", size)
+    _check_int64("consumer_group_member", member)
+    if not 1 <= size <= 32767:
+        raise ValidationError(f"consumer_group_size must be between 1 and 32767, not {size}")
+    if not 0 <= member < size:
+        raise ValidationError(
+            f"consumer_group_member must be between 0 and {size - 1} for a group of {size}, not "
+            f"{member}"
+        )
+
+
+def check_condition(condition: Any) -> None:
+    """A condition is SQL text, given to the server as it is."""
+    if condition is None:
+        return
+    _check_text("condition", condition)
+    if not condition.strip():
+        raise ValidationError("condition must not be empty: leave it out, or give None")
+
+
+def check_type(type_name: Any) -> None:
+    """A message type to look for."""
+    if type_name is None:
+        return
+    _check_text("type", type_name)
+
+
+def expected_version_code(expected_version: Any) -> int | None:
+    """The expectation as statements take it: None for no check, -2 for any stream that exists."""
+    if expected_version is ANY:
+        return None
+    if expected_version is STREAM_EXISTS:
+        return EXISTING_STREAM
+    if expected_version is None or isinstance(expected_version, StreamState | bool | float | str):
+        raise ValidationError(
+            "expected_version must be a position, NO_STREAM, STREAM_EXISTS or ANY, not "
+            f"{expected_version!r}"
+            + ("; write ANY for no check" if expected_version is None else "")
+        )
+    _check_int64("expected_version", expected_version)
+    if expected_version < -1:
+        raise ValidationError(
+            f"expected_version must be -1 (NO_STREAM) or a position, not {expected_version}"
+        )
+    version: int = expected_version
+    return version
+
+
+EXISTING_STREAM: Final = -2
+
+
+def meets(expected: int | None, version: int) -> bool:
+    """Whether a stream at *version* is what the code *expected* asks for."""
+    return expected is None or expected == version or (expected == EXISTING_STREAM and version >= 0)
+
+
+def as_expected_version(code: int | None) -> ExpectedVersion:
+    """The expectation that a code stands for, as a user wrote it."""
+    if code is None:
+        return ANY
+    return STREAM_EXISTS if code == EXISTING_STREAM else code
+
+
+def _check_text(what: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise ValidationError(f"{what} must be text, not {type(value).__name__}")
+    if "\0" in value:
+        raise ValidationError(
+            f"{what} must not contain a NUL character: PostgreSQL cannot store it ({value!r})"
+        )
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValidationError(
+                f"{what} contains a lone surrogate, which is not Unicode text: {value!r}"
+            ) from None
+
+
+def _check_int64(what: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValidationError(f"{what} must be an integer, not {value!r}")
+    if not -_INT64 <= value < _INT64:
+        raise ValidationError(f"{what} must fit in 64 bits, {value} does not")

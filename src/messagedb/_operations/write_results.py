@@ -1,0 +1,204 @@
+"""What the server's answers to a write mean: decisions only, no I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from .. import streams
+from .._connection.error_mapping import NOTHING_WRITTEN, first_line, translate
+from .._connection.sqlstates import constraint_of
+from ..errors import (
+    DuplicateMessageError,
+    LostHistoryError,
+    RetryableError,
+    StoreUnavailableError,
+    ValidationError,
+    WrongExpectedVersionError,
+)
+from . import validation
+
+if TYPE_CHECKING:
+    from ..errors import MessageDBError
+    from .requests import Write
+
+_UNIQUE_VIOLATION = "23505"
+# Any other unique index is the user's own, or the key of a sequence that is behind its table.
+_CONSTRAINTS = frozenset({"messages_id", "messages_stream"})
+_RACE_ADVICE = "Nothing of this write is stored. Write it again."
+
+
+def expected_at(expected: int | None, index: int) -> int | None:
+    """What message *index* of a batch expects, when the batch expects *expected*."""
+    if expected is None or expected == validation.EXISTING_STREAM:
+        return expected
+    return expected + index
+
+
+def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
+    """The position of an id that is stored already, if it is stored where it was to be written."""
+    if place[0] != write.stream_name:
+        raise DuplicateMessageError(id, write.stream_name, place[0], place[1])
+    return place[1]
+
+
+def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
+    """The error for message *index* of a write that found the stream at *version*."""
+    return WrongExpectedVersionError(
+        write.stream_name,
+        validation.as_expected_version(expected_at(write.expected, index)),
+        version,
+    )
+
+
+def decides(write: Write, error: Exception) -> bool:
+    """Whether an error of a write settles also an earlier attempt whose answer was lost.
+
+    An id that is elsewhere, a value that the server refuses and a stream that is past the expected
+    version stay so.
+    """
+    if isinstance(error, WrongExpectedVersionError):
+        expected = error.expected_version
+        return isinstance(expected, int) and error.actual_version > expected
+    return isinstance(error, DuplicateMessageError | ValidationError)
+
+
+def check_basis(write: Write, rows: list[tuple[Any, ...]]) -> None:
+    """See that what a write was decided upon is the stream's message at the expected version.
+
+    Args:
+        write: the write.
+        rows: the message that is there.
+
+    Raises:
+        LostHistoryError: it is another, or none. Nothing was written.
+    """
+    basis, version = write.basis, write.expected
+    if basis is None or version is None or version < 0:
+        return
+    found: str | None = rows[0][0] if rows and rows[0][3] == version else None
+    if found != basis.message_id:
+        raise LostHistoryError(
+            write.stream_name, version, basis.message_id, found, None, None, is_stream=True
+        )
+
+
+def is_conflict(error: psycopg.Error) -> bool:
+    """Whether a refused write may be stored already: the server checks version, then id."""
+    if error.sqlstate == _UNIQUE_VIOLATION:
+        return True
+    return error.sqlstate == "P0001" and "Wrong expected version" in first_line(error)
+
+
+def settle(
+    write: Write,
+    error: psycopg.Error,
+    place: tuple[str, int] | None,
+    version: int,
+    looked_everywhere: bool,
+) -> int | MessageDBError:
+    """What a conflict comes to, after a look at the place of the id and at the stream's version.
+
+    Returns:
+        The position of the message if it is stored in its stream already, else the error to raise.
+    """
+    if place is not None:
+        stream_name, position = place
+        if stream_name == write.stream_name:
+            return position
+        return DuplicateMessageError(write.encoded[0].id, write.stream_name, stream_name, position)
+    if error.sqlstate != _UNIQUE_VIOLATION:
+        return translate(error, NOTHING_WRITTEN)
+    if not validation.meets(write.expected, version):
+        return wrong_version(write, 0, version)
+    return lost_to(write, error, 0, looked_everywhere)
+
+
+def lost_to(
+    write: Write, error: psycopg.Error, index: int = 0, looked_everywhere: bool = True
+) -> MessageDBError:
+    """The error for a unique violation of message *index*, whose id was not found."""
+    constraint = constraint_of(error)
+    if constraint not in _CONSTRAINTS:
+        return translate(error, NOTHING_WRITTEN)
+    if constraint == "messages_id" and not looked_everywhere:
+        return DuplicateMessageError(write.encoded[index].id, write.stream_name)
+    return raced(write)
+
+
+def refused(
+    write: Write,
+    error: psycopg.Error,
+    command_timeout: float,
+    consequence: str = NOTHING_WRITTEN,
+) -> MessageDBError:
+    """The error for a write that the server did not do."""
+    if error.sqlstate != "57014":
+        return translate(error, consequence)
+    category = streams.category(write.stream_name)
+    return StoreUnavailableError(
+        f"the write to stream {write.stream_name!r} did not end within command_timeout "
+        f"({command_timeout:g} s; {first_line(error)}). Most often another transaction holds the "
+        f"lock of category {category!r}: one that wrote there and has not ended, perhaps yours. "
+        f"{consequence} End that transaction, or write in it, through its own object or bind(); "
+        "then write again."
+    )
+
+
+def raced(write: Write) -> RetryableError:
+    """The error for a write that lost against one that did not take the category's lock."""
+    return RetryableError(
+        f"another session wrote to stream {write.stream_name!r}, or wrote the same message id, "
+        "without the lock of "
+        f"its category, at the same time. {_RACE_ADVICE}",
+        _UNIQUE_VIOLATION,
+    )
+
+
+def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
+    """Why a write under the lock wrote nothing: the position that the message has already.
+
+    Returns:
+        None where nothing speaks against the write: then it is to be run again.
+
+    Raises:
+        DuplicateMessageError: the id is in another stream.
+        ValidationError: the transaction's isolation level does not allow writes.
+        WrongExpectedVersionError: the stream is at another version.
+    """
+    found_stream, found_position, version, isolation = row[:4]
+    if found_stream is not None:
+        return position_of(write, write.encoded[0].id, (found_stream, found_position))
+    check_isolation(isolation)
+    if not validation.meets(write.expected, version):
+        raise wrong_version(write, 0, version)
+    return None
+
+
+def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]]:
+    """The stream's version, and the place of each id that is stored, from the look before a batch.
+
+    Raises:
+        ValidationError: the transaction's isolation level does not allow writes.
+    """
+    version, isolation = rows[0][:2]
+    check_isolation(isolation)
+    return version, {
+        id: (stream, position) for _, _, id, stream, position, _ in rows if id is not None
+    }
+
+
+def check_isolation(isolation: str) -> None:
+    """Refuse to write in a transaction whose snapshot may be older than the category's lock.
+
+    Raises:
+        ValidationError: the level is REPEATABLE READ or SERIALIZABLE. Nothing was written.
+    """
+    if isolation not in ("read committed", "read uncommitted"):
+        raise ValidationError(
+            f"writes need READ COMMITTED, and this transaction is {isolation.upper()}: its "
+            "snapshot may be older than "
+            "the lock of the category, and would show an old version of the stream. Nothing was "
+            "written; reads are fine."
+        )

@@ -1,0 +1,262 @@
+"""The SQL of our Message DB schema as text, and what to do with a database: decisions, no I/O."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from .._connection import conninfo as _conninfo
+from .._connection.error_mapping import first_line, translate
+from .._sql.statements import quoted
+from ..errors import IncompatibleServerError, MessageDBError, ValidationError
+from .inspection import Facts
+from .messagedb_schema import OWN_SCHEMA, own_script, own_steps
+from .sql_files import text_of
+
+VERSION: Final = "1.3.0"
+"""The version of Message DB whose interface this is; what ``message_store_version()`` answers."""
+
+ROLE: Final = "message_store"
+"""The role that is granted the use of the schema, whatever its name. It is the whole cluster's."""
+
+OLDEST_SERVER: Final = 140000
+"""The oldest PostgreSQL that the SQL runs on, as ``server_version_num``."""
+
+LOCK_KEYS: Final = (1835295858, 1)
+"""The advisory lock of an installation: a pair, as the 64-bit keys are those of the categories."""
+
+CONNECT_SECONDS: Final = 10
+"""How long connecting may take where the connection string does not say."""
+
+LOCK_SECONDS: Final = 60
+"""How long an installation waits for one that another process has begun."""
+
+# In the order in which they can be run. The first two are left out where their object is there.
+_ROLE_FILE: Final = "role"
+_SCHEMA_FILE: Final = "schema"
+_FILES: Final = (
+    "messages",
+    "stream_names",
+    "message_store_version",
+    "indexes",
+    "acquire_lock",
+    "stream_version",
+    "write_message",
+    "get_stream_messages",
+    "get_category_messages",
+    "get_last_stream_message",
+    "views",
+    "privileges",
+)
+
+# What the bodies of the functions stand between.
+_QUOTE: Final = "$messagedb$"
+
+# What a Message DB is told by. Not the table: a database that passes the calls on to others has
+# none, and somebody else's table may be called "messages".
+_MARKS: Final = ("category", "get_category_messages", "get_stream_messages", "write_message")
+
+SET_UP: Final = (
+    "SELECT set_config('search_path', 'pg_catalog', true), "
+    f"set_config('lock_timeout', '{LOCK_SECONDS}s', true), "
+    "set_config('client_min_messages', 'warning', true)"
+)
+"""The settings of the one transaction of an installation."""
+
+LOCK: Final = "SELECT pg_advisory_xact_lock({}, {})".format(*LOCK_KEYS)
+"""Waits for another installation in this database, and keeps others waiting to the end."""
+
+
+class Steps(msgspec.Struct, frozen=True):
+    """What is to be run in a database.
+
+    Attributes:
+        texts: the statements in order, several in one text; none if nothing is missing.
+        installs: whether they install Message DB itself.
+    """
+
+    texts: list[str]
+    installs: bool
+
+
+def steps(facts: Facts, schema: str) -> Steps:
+    """Return what is missing there: Message DB unless one is there, and our schema ``messagedb``.
+
+    Raises:
+        IncompatibleServerError: it cannot be installed there; the text names the cure.
+        ValidationError: the schema's name cannot be one.
+    """
+    check_schema_name(schema)
+    own = own_steps(facts)
+    if all(name in facts.functions for name in _MARKS):
+        return Steps(with_role(facts, own), installs=False)
+    _refuse(facts, schema)
+    files = _FILES if facts.schema_exists else (_SCHEMA_FILE, *_FILES)
+    message_db = [text_of(name, schema) for name in files]
+    return Steps(with_role(facts, [*message_db, *own]), installs=True)
+
+
+def with_role(facts: Facts, texts: list[str]) -> list[str]:
+    """Put the role before statements that grant something to it, where it is missing."""
+    if facts.role_exists or not texts:
+        return texts
+    return [text_of(_ROLE_FILE, OWN_SCHEMA), *texts]
+
+
+def script(*, schema: str = "message_store") -> str:
+    """Return the SQL that `install` runs, as one script for ``psql``, in one transaction.
+
+    For a database whose administrator runs SQL by hand. It looks at nothing first: in a database
+    that has a Message DB in this schema it fails, and leaves that one as it was. Our own schema
+    ``messagedb`` may be there already.
+
+    Args:
+        schema: the schema to create and install in.
+
+    Raises:
+        ValidationError: the schema's name cannot be one.
+    """
+    check_schema_name(schema)
+    header = (
+        f"-- The interface of Message DB {VERSION}, by messagedb. PostgreSQL "
+        f"{OLDEST_SERVER // 10000} or later, a database in UTF8.\n"
+    )
+    body = [text_of(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES)]
+    return "\n".join(
+        [
+            header,
+            "BEGIN;\n",
+            "SET LOCAL search_path = pg_catalog;\n",
+            *body,
+            *own_script(),
+            "COMMIT;\n",
+        ]
+    )
+
+
+def unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+    """Give our error for one out of an installation; *lost*: whether the connection died of it."""
+    if lost:
+        return translate(
+            error,
+            "The installation is one transaction: it is there whole or not at all. Call install() "
+            "again.",
+        )
+    end = "Nothing was installed: the installation is one transaction."
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return IncompatibleServerError(
+            f"the role may not do what the installation needs ({first_line(error)}). Install as "
+            f"the owner of the database or as a superuser. {end}"
+        )
+    return translate(error, end)
+
+
+def check_schema_name(schema: Any) -> None:
+    """Refuse what cannot be the name of a schema of ours.
+
+    Raises:
+        ValidationError: the text says why.
+    """
+    if not isinstance(schema, str):
+        raise ValidationError(f"schema must be text, not {type(schema).__name__}")
+    try:
+        size = len(schema.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 1 <= size <= 63 or "\0" in schema:
+        raise ValidationError(
+            f"schema must be a name of 1 to 63 bytes in UTF-8, without NUL, not {schema!r}"
+        )
+    if schema.startswith("pg_") or schema == "information_schema" or _QUOTE in schema:
+        raise ValidationError(
+            f"schema must not be one of PostgreSQL's own, begin with 'pg_' or contain {_QUOTE!r}: "
+            f"not {schema!r}"
+        )
+    if schema == OWN_SCHEMA:
+        raise ValidationError(
+            f"schema must not be {OWN_SCHEMA!r}: messagedb keeps the positions of consumers in a "
+            "schema of that name, beside Message DB"
+        )
+
+
+def check_conninfo(conninfo: Any) -> _conninfo.Address:
+    """Refuse what is no connection string, without showing it: it may hold a password.
+
+    Raises:
+        ValidationError: the text says what it should be.
+    """
+    if isinstance(conninfo, str) and conninfo.startswith("embedded:"):
+        raise ValidationError(
+            "an 'embedded:' address cannot be installed in from outside: "
+            "messagedb.embedded.start() and a client with that address install the schema "
+            "themselves"
+        )
+    _conninfo.check_conninfo(conninfo)
+    return _conninfo.Address(conninfo)
+
+
+def connect_arguments(conninfo: str) -> dict[str, Any]:
+    """Arguments for connecting that the connection string does not have already."""
+    arguments: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
+    if not conninfo_to_dict(conninfo).get("connect_timeout"):
+        arguments["connect_timeout"] = CONNECT_SECONDS
+    return arguments
+
+
+def refuse_standby(facts: Facts, end: str) -> None:
+    """Refuse a server that takes no writes; *end* says what is now true in the database.
+
+    Raises:
+        IncompatibleServerError: it is a standby, or the role's transactions are read-only.
+    """
+    if facts.in_recovery:
+        raise IncompatibleServerError(
+            "the server is a standby and takes no writes: connect to the primary "
+            f"(target_session_attrs=primary). {end}"
+        )
+    if facts.read_only:
+        raise IncompatibleServerError(
+            f"transactions of role {facts.user!r} in database {facts.database!r} are read-only: "
+            f"set default_transaction_read_only = off. {end}"
+        )
+
+
+def _refuse(facts: Facts, schema: str) -> None:
+    where = f"database {facts.database!r}"
+    end = "Nothing was installed."
+    if facts.has_messages:
+        raise IncompatibleServerError(
+            f"schema {schema!r} in {where} has a table 'messages' but not the functions of Message "
+            "DB: it is not known whose it is. Name another schema with schema=, or finish what "
+            f"was begun there. {end}"
+        )
+    if facts.server_version < OLDEST_SERVER:
+        raise IncompatibleServerError(
+            f"the server is PostgreSQL {facts.server_version // 10000}, and the schema needs "
+            f"{OLDEST_SERVER // 10000} or later: upgrade it. {end}"
+        )
+    refuse_standby(facts, end)
+    if facts.encoding != "UTF8":
+        raise IncompatibleServerError(
+            f"{where} has the encoding {facts.encoding}; Message DB hashes the bytes of names, so "
+            "consumer groups and locks of clients elsewhere would not agree. Create the database "
+            f"with ENCODING 'UTF8' TEMPLATE template0. {end}"
+        )
+    if not facts.role_exists and not facts.may_create_role:
+        raise IncompatibleServerError(
+            f"the role {ROLE!r} does not exist and role {facts.user!r} may not create it. Have an "
+            f"administrator run CREATE ROLE {ROLE} LOGIN, or install as a role with CREATEROLE. "
+            f"{end}"
+        )
+    if not facts.may_create:
+        if facts.schema_exists:
+            what, on = f"in schema {schema!r} of {where}", f"SCHEMA {quoted(schema)}"
+        else:
+            what, on = f"schemas in {where}", f"DATABASE {quoted(facts.database)}"
+        raise IncompatibleServerError(
+            f"role {facts.user!r} may not create {what}. Have its owner run GRANT CREATE ON {on} "
+            f"TO {quoted(facts.user)}, or install as the owner. {end}"
+        )

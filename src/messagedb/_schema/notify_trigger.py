@@ -1,0 +1,188 @@
+"""The trigger that tells who listens of new messages: its statements and decisions, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import psycopg
+
+from .._connection.error_mapping import first_line, translate
+from .._sql.statements import quoted
+from ..errors import IncompatibleServerError, MessageDBError
+from .install_plan import ROLE, refuse_standby, with_role
+from .messagedb_schema import OWN_SCHEMA, own_steps
+from .sql_files import text_of
+
+if TYPE_CHECKING:
+    from .inspection import Facts
+
+_CHANNEL: Final = "messagedb"
+_LONGEST_CHANNEL: Final = 63
+"""Bytes that PostgreSQL takes for the name of a channel."""
+
+TRIGGER: Final = "messagedb_notify"
+"""The trigger's name, on the table ``messages`` of a Message DB."""
+
+FUNCTION: Final = "messagedb.notify_of_messages()"
+"""The function of the triggers: one for all Message DBs of a database."""
+
+INSPECT_NOTIFY: Final = """
+SELECT
+    coalesce(c.relkind IN ('r', 'p'), false),
+    coalesce(pg_get_userbyid(c.relowner)::text, ''),
+    coalesce(pg_has_role(c.relowner, 'USAGE'), false),
+    t.oid IS NOT NULL,
+    coalesce(t.tgfoid = f.oid, false),
+    f.oid IS NOT NULL,
+    coalesce(pg_has_role(f.proowner, 'USAGE'), false)
+        AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = f.oid AND tgrelid <> c.oid),
+    coalesce(has_schema_privilege(o.oid, 'USAGE'), false),
+    coalesce(has_schema_privilege(o.oid, 'CREATE'), false)
+FROM (VALUES (%s::text)) AS wanted (name)
+LEFT JOIN pg_namespace AS n ON n.nspname = wanted.name
+LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = 'messages'
+LEFT JOIN pg_trigger AS t ON t.tgrelid = c.oid AND t.tgname = 'messagedb_notify'
+LEFT JOIN pg_namespace AS o ON o.nspname = 'messagedb'
+LEFT JOIN pg_proc AS f
+    ON f.pronamespace = o.oid AND f.proname = 'notify_of_messages' AND f.pronargs = 0
+"""
+"""Asks for a `NotifyFacts`, given the schema's name. Reads catalogs only."""
+
+NOTHING: Final = "Nothing was changed."
+
+
+class NotifyFacts(msgspec.Struct, frozen=True):
+    """What is known of the table and its trigger, as `INSPECT_NOTIFY` gives it.
+
+    Attributes:
+        has_table: there is a table ``messages``, and not a view or a foreign table.
+        trigger_is_ours: the trigger of our name calls our function.
+        function_can_go: the role may drop the function, and no trigger of another table calls it.
+    """
+
+    has_table: bool
+    owner: str
+    is_owner: bool
+    has_trigger: bool
+    trigger_is_ours: bool
+    has_function: bool
+    function_can_go: bool
+    may_use_own: bool
+    may_create_function: bool
+
+
+def channel_of(schema: str) -> str:
+    """The channel of the notifications of a store.
+
+    The payload is a category, or '' where it is not told.
+    """
+    if schema == "message_store":
+        return _CHANNEL
+    name = f"{_CHANNEL}:{schema}"
+    if len(name.encode()) <= _LONGEST_CHANNEL:
+        return name
+    return f"{_CHANNEL}:{hashlib.md5(schema.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def notify_facts_from_row(row: tuple[Any, ...]) -> NotifyFacts:
+    """The facts from the row that `INSPECT_NOTIFY` gave."""
+    return NotifyFacts(*row)
+
+
+def install_notify_steps(facts: Facts, found: NotifyFacts, schema: str) -> list[str]:
+    """Return the statements that put the trigger in place, in order; none if it is there.
+
+    Raises:
+        IncompatibleServerError: it cannot be put in place; the text names the cure.
+    """
+    _check_table(facts, found, schema)
+    if found.trigger_is_ours:
+        return []
+    if found.has_trigger:
+        raise IncompatibleServerError(
+            f"the table 'messages' of {_where(facts, schema)} has a trigger {TRIGGER!r} that is "
+            f"not messagedb's: rename it. {NOTHING}"
+        )
+    _check_rights(facts, found, schema)
+    own = own_steps(facts)
+    may_create = bool(own and not facts.own_tables) or found.may_create_function
+    if not (found.has_function and found.may_use_own) and not may_create:
+        raise IncompatibleServerError(_no_place(facts))
+    texts = with_role(facts, own)
+    if not found.has_function:
+        texts = [*texts, text_of("notify_function", schema)]
+    return [*texts, text_of("notify_trigger", schema)]
+
+
+def remove_notify_steps(facts: Facts, found: NotifyFacts, schema: str) -> list[str]:
+    """Return the statements that take the trigger away; none if it is not there.
+
+    The function goes with the last trigger that calls it.
+
+    Raises:
+        IncompatibleServerError: it cannot be taken away; the text names the cure.
+    """
+    _check_table(facts, found, schema)
+    if not found.trigger_is_ours:
+        return []
+    _check_rights(facts, found, schema)
+    texts = [f"DROP TRIGGER {TRIGGER} ON {quoted(schema)}.messages"]
+    if found.function_can_go:
+        texts.append(f"DROP FUNCTION {FUNCTION}")
+    return texts
+
+
+def notify_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+    """Give our error for one out of these steps; *lost*: whether the connection died of it."""
+    if lost:
+        return translate(
+            error, "The change is one transaction: it is made or not made. Make the call again."
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return IncompatibleServerError(
+            f"the role may not do what the trigger needs ({first_line(error)}). Connect as the "
+            f"owner of the table 'messages' or as a superuser. {NOTHING}"
+        )
+    return translate(error, NOTHING)
+
+
+def _check_table(facts: Facts, found: NotifyFacts, schema: str) -> None:
+    if not found.has_table:
+        raise IncompatibleServerError(
+            f"there is no table 'messages' in {_where(facts, schema)}, which the trigger is put on."
+            " Install Message DB with messagedb.schema.install(), or name its schema with "
+            "schema=; where this database passes its calls on to others, connect to each of "
+            f"those. {NOTHING}"
+        )
+
+
+def _check_rights(facts: Facts, found: NotifyFacts, schema: str) -> None:
+    refuse_standby(facts, NOTHING)
+    if not found.is_owner:
+        raise IncompatibleServerError(
+            f"role {facts.user!r} is not the owner of the table 'messages' of "
+            f"{_where(facts, schema)}, and only the owner may change its triggers: connect as "
+            f"{found.owner!r}, or as a superuser. {NOTHING}"
+        )
+
+
+def _no_place(facts: Facts) -> str:
+    if facts.own_tables:
+        cure = f"connect as the owner of schema {OWN_SCHEMA!r}, or as a superuser"
+    elif not facts.role_exists:
+        cure = f"have an administrator run CREATE ROLE {ROLE} LOGIN"
+    else:
+        cure = (
+            f"have the owner of database {facts.database!r} run messagedb.schema.install(), or "
+            f"GRANT CREATE ON DATABASE {quoted(facts.database)} TO {quoted(facts.user)}"
+        )
+    return (
+        f"the function of the trigger belongs into the schema {OWN_SCHEMA!r}, and role "
+        f"{facts.user!r} may not put it there: {cure}. {NOTHING}"
+    )
+
+
+def _where(facts: Facts, schema: str) -> str:
+    return f"schema {schema!r} in database {facts.database!r}"

@@ -1,0 +1,248 @@
+"""Which revision of our SQL a database has: brought to this one, or taken away; no I/O."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import psycopg
+
+from .._connection.error_mapping import first_line, translate
+from .._sql.statements import quoted
+from ..errors import IncompatibleServerError, MessageDBError, ValidationError
+from .install_plan import refuse_standby, with_role
+from .messagedb_schema import own_steps
+from .sql_files import text_of
+
+if TYPE_CHECKING:
+    from .inspection import Facts
+
+REVISION: Final = 2
+"""The revision of the functions and views that this library installs."""
+
+INSPECT_REVISION: Final = """
+SELECT
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = 'messages'),
+    obj_description(f.oid, 'pg_proc'),
+    coalesce(pg_has_role(f.proowner, 'USAGE'), false),
+    coalesce(pg_get_userbyid(f.proowner)::text, ''),
+    ARRAY(SELECT proname || '/' || pronargs FROM pg_proc WHERE pronamespace = n.oid),
+    ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = n.oid AND relkind = 'v'),
+    ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+          WHERE c.relnamespace = n.oid AND i.indisvalid),
+    ARRAY(SELECT c.relname::text FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+          WHERE c.relnamespace = n.oid AND NOT i.indisvalid),
+    EXISTS (SELECT FROM pg_type WHERE typnamespace = n.oid AND typname = 'message')
+FROM (VALUES (%s::text)) AS wanted (name)
+LEFT JOIN pg_namespace AS n ON n.nspname = wanted.name
+LEFT JOIN pg_proc AS f
+    ON f.pronamespace = n.oid AND f.proname = 'message_store_version' AND f.pronargs = 0
+"""
+"""Asks for a `Revision`, given the schema's name. Reads catalogs only."""
+
+# What can be replaced in place. The table, its type and indexes cannot.
+_REPLACEABLE: Final = (
+    "stream_names",
+    "message_store_version",
+    "acquire_lock",
+    "stream_version",
+    "write_message",
+    "get_stream_messages",
+    "get_category_messages",
+    "get_last_stream_message",
+    "views",
+    "privileges",
+)
+_COMMENT: Final = re.compile(r"messagedb schema revision ([0-9]{1,9})").fullmatch
+_CREATE: Final = re.compile(r"^CREATE (?=FUNCTION|VIEW)", re.M)
+
+_CREATE_TYPE: Final = re.compile(r"^CREATE TYPE .*?;$", re.M | re.S)
+_CREATE_INDEX: Final = re.compile(r"^CREATE (?:UNIQUE )?INDEX .*?;$", re.M | re.S)
+
+NOTHING: Final = "Nothing was changed."
+
+FUNCTIONS: Final = (
+    "acquire_lock/1",
+    "cardinal_id/1",
+    "category/1",
+    "get_category_messages/7",
+    "get_last_stream_message/2",
+    "get_stream_messages/4",
+    "hash_64/1",
+    "id/1",
+    "is_category/1",
+    "message_store_version/0",
+    "stream_version/1",
+    "write_message/6",
+)
+"""The functions of Message DB 1.3, as name/number of parameters."""
+
+VIEWS: Final = (
+    "category_type_summary",
+    "stream_summary",
+    "stream_type_summary",
+    "type_category_summary",
+    "type_stream_summary",
+    "type_summary",
+)
+"""The views of Message DB."""
+
+# In the order of their file.
+INDEXES: Final = ("messages_id", "messages_stream", "messages_category")
+"""The indexes of Message DB, beside that of the key."""
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """What is known of the Message DB of a schema, as `INSPECT_REVISION` gives it.
+
+    Attributes:
+        comment: that of ``message_store_version()``: ours says which revision it is.
+        functions: as name/number of parameters.
+        indexes: those that can be used.
+    """
+
+    has_table: bool
+    comment: str | None
+    is_owner: bool
+    owner: str
+    functions: list[str]
+    views: list[str]
+    indexes: list[str]
+    invalid_indexes: list[str]
+    has_type: bool
+
+    @property
+    def number(self) -> int | None:
+        """The revision of our SQL; None where Message DB is not of us, or not there."""
+        found = _COMMENT(self.comment or "")
+        return int(found[1]) if found and self.has_table else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every function, view and index of ours is there."""
+        return (
+            self.has_type
+            and set(FUNCTIONS) <= set(self.functions)
+            and set(VIEWS) <= set(self.views)
+            and set(INDEXES) <= set(self.indexes)
+        )
+
+
+def revision_from_row(row: tuple[Any, ...]) -> Revision:
+    """The revision from the row that `INSPECT_REVISION` gave."""
+    return Revision(*row)
+
+
+def upgrade_steps(facts: Facts, found: Revision, schema: str) -> list[str]:
+    """Return the statements that bring our SQL there to this revision; none if it is there, whole.
+
+    What was dropped of it is made again. Of a Message DB that is not ours nothing is touched; our
+    own schema beside it is.
+
+    Raises:
+        IncompatibleServerError: there is no Message DB, it is newer than this library, or the role
+            may not change it; the text names the cure.
+    """
+    where = _where(facts, schema)
+    if "get_category_messages" not in facts.functions and found.number is None:
+        raise IncompatibleServerError(
+            f"there is no Message DB in {where}: install it with messagedb.schema.install(), or "
+            f"name its schema with schema=. {NOTHING}"
+        )
+    own = own_steps(facts)
+    if found.number is None or (found.number == REVISION and found.is_whole):
+        return with_role(facts, own)
+    if found.number > REVISION:
+        raise IncompatibleServerError(
+            f"the Message DB in {where} is of revision {found.number}, which a newer messagedb has "
+            f"installed; this one knows {REVISION}. It can be used as it is: upgrade this library. "
+            f"{NOTHING}"
+        )
+    refuse_standby(facts, NOTHING)
+    _check_owner(facts, found, where)
+    texts = [_CREATE.sub("CREATE OR REPLACE ", text_of(name, schema)) for name in _REPLACEABLE]
+    if not found.has_type:
+        texts.insert(0, _CREATE_TYPE.findall(text_of("messages", schema))[0])
+    for name, create in zip(
+        INDEXES, _CREATE_INDEX.findall(text_of("indexes", schema)), strict=True
+    ):
+        if name in found.invalid_indexes:
+            texts.append(f"REINDEX INDEX {quoted(schema)}.{name}")
+        elif name not in found.indexes:
+            texts.append(create)
+    return with_role(facts, [*texts, *own])
+
+
+def uninstall_steps(
+    facts: Facts, found: Revision, schema: str, *, has_messages: bool, drop_messages: bool
+) -> list[str]:
+    """Return the statements that take away what `install` made there; none if it is not there.
+
+    Raises:
+        ValidationError: it holds messages, and nobody said that they may go.
+        IncompatibleServerError: the Message DB is not ours, or the role may not drop it.
+    """
+    where = _where(facts, schema)
+    if not found.has_table and "get_category_messages" not in facts.functions:
+        return []
+    if found.number is None:
+        raise IncompatibleServerError(
+            f"the Message DB in {where} was not installed by messagedb, and is left to what "
+            f"installed it. {NOTHING}"
+        )
+    refuse_standby(facts, NOTHING)
+    _check_owner(facts, found, where)
+    if has_messages and not drop_messages:
+        raise ValidationError(
+            f"the Message DB in {where} holds messages, which would be gone: say drop_messages=True"
+            f" if that is meant. {NOTHING}"
+        )
+    texts = [text_of("uninstall", schema)]
+    if facts.own_tables and facts.may_create_own:
+        store = schema.replace("'", "''")
+        texts.append(f"DELETE FROM messagedb.positions WHERE store = '{store}'")
+        texts.append(text_of("own_uninstall", schema))
+    return texts
+
+
+def lock_table(schema: str) -> str:
+    """The statement that keeps all others from the table to the end of the transaction."""
+    return f"LOCK TABLE {quoted(schema)}.messages IN ACCESS EXCLUSIVE MODE"
+
+
+def any_message(schema: str) -> str:
+    """The question whether there is a message."""
+    return f"SELECT EXISTS (SELECT FROM {quoted(schema)}.messages)"
+
+
+def change_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+    """Give our error for one out of these steps; *lost*: whether the connection died of it."""
+    if lost:
+        return translate(
+            error, "The change is one transaction: it is made or not made. Make the call again."
+        )
+    if isinstance(error, psycopg.errors.DependentObjectsStillExist):
+        detail = " ".join((error.diag.message_detail or "").split())
+        return IncompatibleServerError(
+            f"something else in the database is built on Message DB ({first_line(error)}"
+            f"{': ' if detail else ''}{detail}): drop that first. {NOTHING}"
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return IncompatibleServerError(
+            f"the role may not change Message DB ({first_line(error)}). Connect as its owner or as "
+            f"a superuser. {NOTHING}"
+        )
+    return translate(error, NOTHING)
+
+
+def _where(facts: Facts, schema: str) -> str:
+    return f"schema {schema!r} of database {facts.database!r}"
+
+
+def _check_owner(facts: Facts, found: Revision, where: str) -> None:
+    if not found.is_owner:
+        raise IncompatibleServerError(
+            f"role {facts.user!r} is not the owner of the Message DB in {where}: connect as "
+            f"{found.owner!r}, or as a superuser. {NOTHING}"
+        )

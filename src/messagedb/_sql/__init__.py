@@ -1,0 +1,3 @@
+"""The SQL statements that the client sends."""
+
+from __future__ import annotations

@@ -1,0 +1,378 @@
+"""Every statement that the client sends: its text, and the order of its parameters."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from .._connection.history import HISTORY_COLUMNS, NO_HISTORY
+
+BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+COMMIT: Final = b"COMMIT"
+ROLLBACK: Final = b"ROLLBACK"
+SAVEPOINT: Final = b"SAVEPOINT _messagedb"
+ROLLBACK_TO_SAVEPOINT: Final = b"ROLLBACK TO SAVEPOINT _messagedb"
+RELEASE_SAVEPOINT: Final = b"RELEASE SAVEPOINT _messagedb"
+
+LOCK: Final = b"SELECT pg_advisory_xact_lock($1::bigint)"
+"""The category's lock, as the server's acquire_lock takes it; the key is the category's hash_64."""
+
+LOCK_AND_MARK: Final = b"""
+SELECT pg_advisory_xact_lock($1::bigint),
+       CASE WHEN strpos(coalesce(current_setting('messagedb.locked', true), ''), $2) = 0
+             AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+            THEN set_config('messagedb.locked',
+                            coalesce(current_setting('messagedb.locked', true), '') || $2, true) END
+"""
+"""The same in a transaction that goes on, with a mark that the server can look for: ``|key|``.
+
+Lock and mark have one fate: a rollback, also one to a savepoint before them, takes both away, and
+no statement of the caller's can end the one without the other. There is no mark where the isolation
+level makes snapshots older than the lock."""
+
+# The functions of 64 bits: their successors are not in PostgreSQL 12.
+TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned(), NULL::bigint"
+HISTORY: Final = f"SELECT {HISTORY_COLUMNS}".encode()
+HISTORY_AND_PID: Final = HISTORY + b", pg_backend_pid()"
+
+CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', true)"
+
+NO_SORT: Final = b"""
+SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
+"""
+"""For a page of a category: of a small one the planner would sort the whole for each page.
+
+It makes a sort as dear as can be, and with it plans that have one all the same, such as that of a
+lag: PostgreSQL before 18 would compile them each time, for a hundred times what they take."""
+
+SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
+SET_SEARCH_PATH: Final = b"SELECT set_config('search_path', $1, true)"
+
+SET_UP: Final = b"""
+SELECT set_config('search_path', $1, false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('message_store.sql_condition', 'off', false),
+       set_config('statement_timeout', $2, false),
+       CASE WHEN current_setting('client_connection_check_interval', true) IS NOT NULL
+                 AND version() ~ 'linux'
+            THEN set_config('client_connection_check_interval', $3, false) END,
+       CASE WHEN current_setting('client_min_messages') = 'error'
+            THEN set_config('client_min_messages', 'warning', false) END
+"""
+"""Sets a session up. The setting of $3 is there from PostgreSQL 14, and only where the kernel tells
+of a closed peer. A warning tells of a commit that no standby has."""
+
+SET_UP_AND_HISTORY: Final = SET_UP.rstrip() + f", {HISTORY_COLUMNS}".encode()
+"""The same, for a role that may read the server's history, which the last columns give."""
+
+SET_UP_TRANSACTION: Final = b"""
+SELECT set_config('search_path', $1, true), set_config('statement_timeout', $2, true)
+"""
+
+SEQUENCE_OF_TABLE: Final = """(SELECT min(CASE WHEN has_schema_privilege(s.oid, 'USAGE')
+                         AND has_sequence_privilege(q.oid, 'SELECT')
+                   THEN quote_ident(s.nspname) || '.' || quote_ident(q.relname) END)
+        FROM pg_depend d
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+        JOIN pg_namespace s ON s.oid = q.relnamespace
+        WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = t.oid
+          AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+          AND a.attname = 'global_position')"""
+"""The name of the sequence of a table *t* of messages, where the role may look at it."""
+
+INSPECT: Final = (
+    b"""
+SELECT pg_backend_pid(),
+       current_setting('server_version_num')::int,
+       current_setting('server_encoding'),
+       pg_is_in_recovery(),
+       current_database()::varchar,
+       current_user::varchar,
+       n.oid IS NOT NULL,
+       coalesce(has_schema_privilege(n.oid, 'USAGE'), false),
+       (SELECT coalesce(string_agg(p.proname || '/' || p.pronargs, ' '), '')
+        FROM pg_proc p WHERE p.pronamespace = n.oid),
+       EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+               WHERE p.pronamespace = n.oid AND p.proname = 'write_message'
+                 AND l.lanname = 'plproxy'),
+       has_function_privilege('pg_control_system()', 'EXECUTE')
+           AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE')
+           AND has_function_privilege('pg_walfile_name(pg_lsn)', 'EXECUTE')
+           AND has_table_privilege('pg_catalog.pg_stat_bgwriter', 'SELECT'),
+       coalesce(has_table_privilege(t.oid, 'SELECT'), false),
+       coalesce(has_table_privilege(t.oid, 'INSERT'), false)
+           AND (SELECT coalesce(bool_or(
+                    CASE q.relkind WHEN 'S' THEN has_sequence_privilege(q.oid, 'USAGE') END), false)
+                FROM pg_class q WHERE q.relnamespace = n.oid),
+       """
+    + SEQUENCE_OF_TABLE.encode()
+    + b"""
+FROM (VALUES ($1::varchar)) wanted (name)
+LEFT JOIN pg_namespace n ON n.nspname = wanted.name
+LEFT JOIN pg_class t
+    ON t.relnamespace = n.oid AND t.relname = 'messages' AND t.relkind IN ('r', 'p')
+"""
+)
+"""What opening asks: who answers, and what is there. It reads catalogs only, which any role may."""
+
+# What the texts below stand for: a schema's name as an identifier, the columns of the server's
+# message type in the order of Message's fields, and a condition.
+_SCHEMA: Final = "{schema}"
+_COLUMNS: Final = "{columns}"
+_TABLE_COLUMNS: Final = "{table columns}"
+_CONDITION: Final = "{condition}"
+_COMMITS_WAIT: Final = "{commits wait}"
+_CARDINAL_HASH: Final = "{hash of the cardinal id}"
+# In the formatted text: a character that no name can have.
+_PLACE_OF_CONDITION: Final = b"\0"
+
+TABLE_COLUMNS: Final = (
+    "m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position, "
+    "m.data::varchar, m.metadata::varchar, m.time"
+)
+"""The columns of a table *m* of messages, as the server's functions give them."""
+
+# Each name is that of the category $1, or has its id behind it and one character. A bit string of
+# 128 that becomes one of 64 keeps the first half.
+CARDINAL_HASH: Final = (
+    "('x' || md5(split_part(right(stream_name, -1 - length($1)), '+', 1)))::bit(64)::bigint"
+)
+"""The server's hash_64 of its cardinal_id in plain SQL: calls of its PL/pgSQL for every row that is
+looked at would cost several times as much as all the rest of a read."""
+
+_TEXTS: Final = {
+    "write_message": """
+SELECT {schema}.write_message(
+    $1::varchar, $2::varchar, $3::varchar, $4::jsonb, $5::jsonb, $6::bigint)
+""",
+    "get_stream_messages": """
+SELECT {columns}
+FROM {schema}.get_stream_messages($1::varchar, $2::bigint, $3::bigint, $4::varchar)
+""",
+    "get_category_messages": """
+SELECT {columns}
+FROM {schema}.get_category_messages(
+    $1::varchar, $2::bigint, $3::bigint, $4::varchar, $5::bigint, $6::bigint, $7::varchar)
+""",
+    "get_last_stream_message": """
+SELECT {columns} FROM {schema}.get_last_stream_message($1::varchar)
+""",
+    "get_last_stream_message_of_type": """
+SELECT {columns} FROM {schema}.get_last_stream_message($1::varchar, $2::varchar)
+""",
+    "stream_version": "SELECT {schema}.stream_version($1::varchar)",
+    "version_and_isolation": """
+SELECT coalesce({schema}.stream_version($1::varchar), -1),
+       current_setting('transaction_isolation')
+""",
+    "acquire_lock": "SELECT {schema}.acquire_lock($1::varchar)",
+    "message_store_version": "SELECT {schema}.message_store_version()",
+    # The same reads, asked of the table.
+    "stream_query": """
+SELECT {table columns}
+FROM (SELECT * FROM {schema}.messages
+      WHERE stream_name = $1 AND position >= $2::bigint AND ({condition})
+      ORDER BY position LIMIT NULLIF($3::bigint, -1)) m
+""",
+    # Asked so that only the index on categories fits: by plain equality and global position the
+    # planner may take the primary key, and walk the whole table for a rare category. Of a CASE it
+    # supposes that half of the rows pass: of MOD(…) = …, one in 200, and then it would sort all of
+    # the category for each page.
+    "category_query": """
+SELECT {table columns}
+FROM (SELECT * FROM {schema}.messages
+      WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar])
+        AND global_position >= $2::bigint
+        AND ($4::varchar IS NULL
+             OR {schema}.category(metadata->>'correlationStreamName') = $4)
+        AND CASE WHEN $6::bigint IS NULL THEN true
+                 WHEN stream_name = $1 THEN false
+                 ELSE MOD(@ {hash of the cardinal id}, $6) = $5::bigint END
+        AND ({condition})
+      ORDER BY {schema}.category(stream_name), global_position
+      LIMIT NULLIF($3::bigint, -1)) m
+""",
+    "last_query": """
+SELECT {table columns} FROM {schema}.messages m
+WHERE stream_name = $1 ORDER BY position DESC LIMIT 1
+""",
+    "last_of_type_query": """
+SELECT {table columns} FROM {schema}.messages m
+WHERE stream_name = $1 AND type = $2 ORDER BY position DESC LIMIT 1
+""",
+    "version_query": "SELECT max(position) FROM {schema}.messages WHERE stream_name = $1",
+    "look_for_message": "SELECT stream_name, position FROM {schema}.messages WHERE id = $1::uuid",
+    # Of a message that is stored already the writer's commit may still wait for a standby, or its
+    # wait was ended: the statement, or its transaction, then commits something that waits as well.
+    "find_message": """
+SELECT stream_name, position, CASE WHEN {commits wait}
+                                   THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
+FROM {schema}.messages WHERE id = $1::uuid
+""",
+    "find_messages": """
+SELECT (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_name = $1),
+       current_setting('transaction_isolation'), f.id::varchar, f.stream_name, f.position,
+       CASE WHEN f.id IS NOT NULL AND {commits wait}
+            THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
+FROM (VALUES (1)) one LEFT JOIN {schema}.messages f ON f.id = ANY ($2::uuid[])
+""",
+    # One statement, whose snapshot is newer than the last commit under the lock, as the mark of the
+    # lock was set before it. It writes nothing when there is no mark, the id is stored already or
+    # the version is another; and it raises for none of them, so that the transaction goes on. Under
+    # the lock only the id can conflict, as in another category: to look into the other unique
+    # indexes first would cost a tenth of the write.
+    "write_under_lock": """
+INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+SELECT $1::uuid, $2, stream.version + 1, $3, $4::jsonb, $5::jsonb
+FROM (SELECT coalesce(max(position), -1) AS version FROM {schema}.messages
+      WHERE stream_name = $2) stream
+WHERE ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version >= 0))
+  AND strpos(current_setting('messagedb.locked', true), $7) > 0
+ON CONFLICT (id) DO NOTHING
+RETURNING position, txid_current_if_assigned(), xmin::text::bigint
+""",
+    # Why it wrote nothing.
+    "look_at_write": """
+SELECT found.stream_name, found.position,
+       (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_name = $2),
+       current_setting('transaction_isolation'),
+       CASE WHEN found.id IS NOT NULL AND {commits wait}
+            THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
+FROM (VALUES (1)) one LEFT JOIN {schema}.messages found ON found.id = $1::uuid
+""",
+    # A batch in one statement, behind the lock in one round trip. It writes nothing when the
+    # version is another or the isolation level is not fit, and raises where an id is stored.
+    "insert_batch": """
+WITH stream AS (
+    SELECT coalesce(max(position), -1) AS version FROM {schema}.messages WHERE stream_name = $1
+), written AS (
+    INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+    SELECT (e->>'i')::uuid, $1, (SELECT version FROM stream) + n, e->>'t',
+           nullif(e->'d', 'null'::jsonb), nullif(e->'m', 'null'::jsonb)
+    FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY AS element (e, n)
+    WHERE (SELECT $3::bigint IS NULL OR version = $3 OR ($3 = -2 AND version >= 0) FROM stream)
+      AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+    RETURNING 1
+)
+SELECT version, EXISTS (SELECT FROM written) FROM stream
+""",
+    # It raises where the message that a write was decided upon is not there. Behind a pooler only a
+    # statement of the same transaction can tell.
+    "check_basis": """
+SELECT 1 / count(*) FROM {schema}.messages
+WHERE stream_name = $1 AND position = $2::bigint AND id = $3::uuid
+""",
+    # Which transaction a message is of: of a savepoint, where it was written in one.
+    "transaction_of_message": """
+SELECT txid_current_if_assigned(),
+       (SELECT xmin::text::bigint FROM {schema}.messages WHERE id = $1::uuid)
+""",
+    "row_of_transaction": "(SELECT xmin::text::bigint FROM {schema}.messages WHERE id = $3::uuid)",
+    "look_at_stream": """
+SELECT coalesce(max(position), -1), current_setting('transaction_isolation')
+FROM {schema}.messages WHERE stream_name = $1
+""",
+    "copy_messages": """
+COPY {schema}.messages (id, stream_name, position, type, data, metadata) FROM STDIN
+""",
+    # It raises where an id was stored since the look: with the statements behind it, it is undone.
+    "insert_messages": """
+INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
+SELECT (e->>'i')::uuid, $1, $2::bigint + n, e->>'t',
+       nullif(e->'d', 'null'::jsonb), nullif(e->'m', 'null'::jsonb)
+FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS element (e, n)
+""",
+}
+
+
+class Statement(NamedTuple):
+    """A statement's text and its parameters, ready to be executed."""
+
+    text: bytes
+    params: tuple[Any, ...]
+
+
+class Statements(msgspec.Struct, frozen=True):
+    """The texts of the statements, formatted once for a schema, which each of them names."""
+
+    write_message: bytes
+    get_stream_messages: bytes
+    get_category_messages: bytes
+    get_last_stream_message: bytes
+    get_last_stream_message_of_type: bytes
+    stream_version: bytes
+    version_and_isolation: bytes
+    acquire_lock: bytes
+    message_store_version: bytes
+    stream_query: bytes
+    category_query: bytes
+    last_query: bytes
+    last_of_type_query: bytes
+    version_query: bytes
+    look_for_message: bytes
+    find_message: bytes
+    find_messages: bytes
+    write_under_lock: bytes
+    look_at_write: bytes
+    insert_batch: bytes
+    check_basis: bytes
+    transaction_of_message: bytes
+    row_of_transaction: bytes
+    look_at_stream: bytes
+    copy_messages: bytes
+    insert_messages: bytes
+
+
+def statements(schema: str) -> Statements:
+    """Format every statement for a schema."""
+    columns = "id, stream_name, type, position, global_position, data, metadata, time"
+    return Statements(
+        **{
+            name: text.strip()
+            .replace(_COLUMNS, columns)
+            .replace(_TABLE_COLUMNS, TABLE_COLUMNS)
+            .replace(_CARDINAL_HASH, CARDINAL_HASH)
+            .replace(_COMMITS_WAIT, "current_setting('synchronous_standby_names') <> ''")
+            .replace(_CONDITION, _PLACE_OF_CONDITION.decode())
+            .replace(_SCHEMA, quoted(schema))
+            .encode()
+            for name, text in _TEXTS.items()
+        }
+    )
+
+
+def transaction_fate(sql: Statements, *, table_readable: bool, history_readable: bool) -> bytes:
+    """The question for what has become of a transaction, in one statement.
+
+    Its parameters: the transaction's id; the server process that was to commit it; the id of a
+    message that it has written. It gives the server's word on the id, the server's history, whether
+    that process waits for a standby, and the transaction that the message is of.
+    """
+    history = HISTORY_COLUMNS if history_readable else NO_HISTORY
+    row = sql.row_of_transaction.decode() if table_readable else "NULL::bigint"
+    return f"""
+SELECT txid_status($1), {history},
+       EXISTS (SELECT FROM pg_stat_activity WHERE pid = $2::int AND wait_event = 'SyncRep'),
+       CASE WHEN $3::varchar IS NOT NULL THEN {row} END
+""".encode()
+
+
+def search_path(schema: str) -> str:
+    """What the server's functions, which call each other without a schema, need to be found.
+
+    Temporary tables come last: one called "messages" would take the place of the store's.
+    """
+    return f"{quoted(schema)}, public, pg_temp"
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def with_condition(text: bytes, condition: str | None) -> bytes:
+    """Put a condition into a statement with a place for one: spliced as it is, as on the server."""
+    given = b"true" if condition is None else condition.encode()
+    return text.replace(_PLACE_OF_CONDITION, given)

@@ -1,0 +1,169 @@
+"""Messages into a file: pages of one moment, each made into lines by the server."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from psycopg import sql
+
+from messagedb import Client, IncompatibleServerError, StoreUnavailableError, ValidationError
+from messagedb import streams as names
+
+from ._ndjson import BEGINNING, export_page, parse
+
+PAGE: int = 50_000
+"""How many positions one question covers."""
+
+_WAIT_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+
+
+class Range(msgspec.Struct, frozen=True):
+    """What is exported: positions of a stream, or global ones of a category or the whole store.
+
+    Attributes:
+        name: of the stream or category; None for the whole store.
+        column: the column of the positions.
+        first: the first position.
+        last: the last position; before the first one where there is nothing.
+    """
+
+    name: str | None
+    column: str
+    first: int
+    last: int
+
+    def where(self, schema: str, first: int, last: int) -> sql.Composed:
+        """The condition for the messages from one position to another."""
+        column = sql.Identifier(self.column)
+        of_positions = sql.SQL("{column} BETWEEN {first} AND {last}").format(
+            column=column, first=sql.Literal(first), last=sql.Literal(last)
+        )
+        if self.name is None:
+            return of_positions
+        if names.is_category(self.name):
+            return sql.SQL("{category}(stream_name) = ANY (ARRAY[{name}::varchar]) AND {}").format(
+                of_positions,
+                category=sql.Identifier(schema, "category"),
+                name=sql.Literal(self.name),
+            )
+        return sql.SQL("stream_name = {name} AND {}").format(
+            of_positions, name=sql.Literal(self.name)
+        )
+
+
+def column_of(name: str | None) -> str:
+    """The column of the positions that an export goes by."""
+    is_stream = name is not None and not names.is_category(name)
+    return "position" if is_stream else "global_position"
+
+
+def range_of(client: Client, name: str | None, first: int | None) -> Range:
+    """What there is to export now. It waits until all that is written at this moment can be seen.
+
+    Raises:
+        IncompatibleServerError: the role may not read the table of messages.
+        StoreUnavailableError: a transaction that writes did not end within a minute.
+    """
+    column = column_of(name)
+    if name is not None and column == "position":
+        return Range(name, column, first or 0, client.stream_version(name))
+    head = client.store_head()
+    if head is None:
+        raise IncompatibleServerError(
+            "the role may not read the table of messages, which export does: take another one. "
+            "Nothing was written."
+        )
+    end = time.monotonic() + _WAIT_SECONDS
+    writers = set(client.writers())
+    while writers := writers & set(client.writers()):
+        if time.monotonic() > end:
+            raise StoreUnavailableError(
+                f"{len(writers)} transactions write messages for more than a minute: what they "
+                "write would be missing. End them, or try again later. Nothing was written."
+            )
+        time.sleep(_POLL_SECONDS)
+    return Range(name, column, first or 1, head)
+
+
+def blocks(client: Client, schema: str, wanted: Range) -> Iterator[tuple[bytes, int]]:
+    """The lines in blocks of bytes, each with the position that is reached.
+
+    No connection is held between pages.
+    """
+    for first in range(wanted.first, wanted.last + 1, PAGE):
+        last = min(first + PAGE - 1, wanted.last)
+        question = export_page(schema, wanted.where(schema, first, last), wanted.column)
+        with (
+            client.transaction(read_only=True) as tx,
+            tx.connection.cursor().copy(question) as copy,
+        ):
+            held: list[bytes] = []
+            size = 0
+            for block in copy:
+                held.append(bytes(block))
+                size += len(block)
+                if size >= 1 << 18:
+                    yield b"".join(held), first
+                    held, size = [], 0
+        yield b"".join(held), last
+
+
+def last_position(file: Path, column: str) -> int | None:
+    """The position in the last whole line of a file, which is cut after it; None for no line.
+
+    Raises:
+        ValidationError: that line is none of an export. The file is as it was.
+    """
+    with file.open("r+b") as opened:
+        end = opened.seek(0, os.SEEK_END)
+        tail = b""
+        start = end
+        while start > 0 and tail.count(b"\n") < 2:
+            size = min(1 << 16, start)
+            start -= size
+            opened.seek(start)
+            tail = opened.read(size) + tail
+        whole, newline, _ = tail.rpartition(b"\n")
+        if not newline:
+            if tail[: len(BEGINNING)] != BEGINNING[: len(tail)]:
+                raise ValidationError(f"{file} is no export: it is left as it is")
+            opened.truncate(0)
+            return None
+        line = whole.rpartition(b"\n")[2]
+        try:
+            position: int = getattr(parse(line, 0), column)
+        except ValidationError as error:
+            raise ValidationError(
+                f"the last line of {file} is none of an export ({error}): it is left as it is"
+            ) from None
+        opened.truncate(start + len(whole) + 1)
+        return position
+
+
+@contextmanager
+def opened(target: str, resume: bool) -> Generator[BinaryIO]:
+    """Open the file to write to. A new one is readable by its owner only: it holds all messages.
+
+    Raises:
+        ValidationError: it is there already, and is not to be continued; or it cannot be opened.
+    """
+    try:
+        with open(target, "ab" if resume else "xb", opener=_private) as file:
+            yield file
+    except FileExistsError:
+        raise ValidationError(
+            f"{target} is there already: give another name, or --resume to continue it"
+        ) from None
+    except OSError as error:
+        raise ValidationError(f"{target} cannot be written ({error.strerror})") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,216 @@
+"""What ``module:name`` names: consumers, or a function that makes them; run in either half."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from uuid import UUID
+
+from messagedb import (
+    AllConsumer,
+    AsyncAllConsumer,
+    AsyncConsumer,
+    Consumer,
+    ParkedMessage,
+    ValidationError,
+    run_all,
+    run_all_async,
+)
+
+from ._store import Store
+from ._wait_for_store import wait_for, wait_for_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+Until: TypeAlias = Literal["caught_up"] | None
+Rows: TypeAlias = list[dict[str, Any]]
+
+R = TypeVar("R")
+
+_SYNC = (Consumer, AllConsumer)
+_ASYNC = (AsyncConsumer, AsyncAllConsumer)
+
+
+class Running(ABC):
+    """Consumers of one half, to be run together."""
+
+    @abstractmethod
+    def run(self, until: Until, stop_timeout: float) -> None:
+        """Run them until one fails, a signal comes, or each has caught up."""
+
+    @abstractmethod
+    def replay(self, ids: list[UUID] | None) -> Rows:
+        """Have parked messages handled once more, those of these ids or all; tell how many were."""
+
+
+def load(target: str) -> Any:
+    """Import what a target names, from the current folder too.
+
+    Raises:
+        ValidationError: there is no such module or name, or it is not of this form.
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise ValidationError(
+            f"a target is module:name, such as app.consumers:mail, not {target!r}"
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # What the module itself lacks is shown as it is.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ValidationError(
+            f"there is no module {error.name!r}: start this in the folder that holds it"
+        ) from None
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ValidationError(f"module {module_name!r} has no {name!r}") from None
+    return found
+
+
+@contextmanager
+def consumers_of(target: Any, store: Store, *, waits: bool = False) -> Generator[Running]:
+    """Give the consumers of a target.
+
+    Args:
+        target: a consumer, several in a list, a function that makes such of a client, or a
+            coroutine function that makes those of the async half.
+        store: whose client a function is given; consumers have their own.
+        waits: whether to wait for a store that is away.
+
+    Raises:
+        ValidationError: it is none of these.
+        StoreUnavailableError: the store is away, and that does not pass or is not waited for.
+    """
+    if inspect.iscoroutinefunction(target):
+        yield _AsyncRunning(store, make=target, waits=waits)
+    elif callable(target) and not isinstance(target, (*_SYNC, *_ASYNC)):
+        with store.client(max_size=10, waits=waits) as client:
+            yield _SyncRunning(_list_of(target(client), _SYNC))
+    elif isinstance(target, _ASYNC) or (
+        isinstance(target, list | tuple) and target and isinstance(target[0], _ASYNC)
+    ):
+        yield _AsyncRunning(store, _list_of(target, _ASYNC), waits=waits)
+    else:
+        ready = _list_of(target, _SYNC)
+        try:
+            if waits:
+                for each in ready:
+                    wait_for(each.client, store.output)
+            yield _SyncRunning(ready)
+        finally:  # nobody else ends the connections of a client that a module has made
+            for each in ready:
+                each.client.close()
+
+
+def _list_of(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
+    made: list[Any] = [found] if isinstance(found, kinds) else found
+    if not isinstance(found, (*kinds, list, tuple)) or not made:
+        raise ValidationError(
+            f"the target is {type(found).__name__}, and should be a consumer, a list of them, or a "
+            "function that makes them of a client"
+        )
+    for each in made:
+        if not isinstance(each, kinds):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ValidationError(f"each of the target's consumers must be {names}, not {each!r}")
+    return list(made)
+
+
+class _SyncRunning(Running):
+    def __init__(self, consumers: list[Any]) -> None:
+        self._consumers = consumers
+
+    def run(self, until: Until, stop_timeout: float) -> None:
+        run_all(*self._consumers, until=until, stop_timeout=stop_timeout)
+
+    def replay(self, ids: list[UUID] | None) -> Rows:
+        parked = [each.list_parked() for each in self._consumers]
+        chosen = _chosen(parked, ids)
+        return [
+            _counted(each, each.replay_parked(some))
+            for each, some in zip(self._consumers, chosen, strict=True)
+        ]
+
+
+class _AsyncRunning(Running):
+    def __init__(
+        self,
+        store: Store,
+        ready: list[Any] | None = None,
+        *,
+        make: Callable[[Any], Awaitable[Any]] | None = None,
+        waits: bool = False,
+    ) -> None:
+        self._store = store
+        self._waits = waits
+        self._ready = ready
+        self._make = make
+
+    def run(self, until: Until, stop_timeout: float) -> None:
+        async def main() -> None:
+            async with self._made() as consumers:
+                await run_all_async(*consumers, until=until, stop_timeout=stop_timeout)
+
+        _run_loop(main)
+
+    def replay(self, ids: list[UUID] | None) -> Rows:
+        async def main() -> Rows:
+            async with self._made() as consumers:
+                chosen = _chosen([await each.list_parked() for each in consumers], ids)
+                return [
+                    _counted(each, await each.replay_parked(some))
+                    for each, some in zip(consumers, chosen, strict=True)
+                ]
+
+        return _run_loop(main)
+
+    @asynccontextmanager
+    async def _made(self) -> AsyncGenerator[list[Any]]:
+        if self._make is None:
+            ready = self._ready or []
+            try:
+                if self._waits:
+                    for each in ready:
+                        await wait_for_async(each.client, self._store.output)
+                yield ready
+            finally:
+                for each in ready:
+                    await each.client.close()
+            return
+        async with self._store.async_client(waits=self._waits) as client:
+            yield _list_of(await self._make(client), _ASYNC)
+
+
+def _chosen(parked: list[list[ParkedMessage]], ids: list[UUID] | None) -> list[list[ParkedMessage]]:
+    if ids is None:
+        return parked
+    known = {each.message_id for some in parked for each in some}
+    for id in ids:
+        if id not in known:
+            raise ValidationError(f"no message {id} is parked there. Nothing was changed.")
+    return [[each for each in some if each.message_id in ids] for some in parked]
+
+
+def _counted(consumer: Any, count: int) -> dict[str, Any]:
+    return {"consumer": consumer.status().name, "replayed": count}
+
+
+def _run_loop(function: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    """Run a coroutine function in an event loop of its own, one that psycopg can use."""
+    factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(function())

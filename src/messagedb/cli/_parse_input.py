@@ -1,0 +1,114 @@
+"""What ``write`` writes: messages made of its arguments, or of lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+
+from messagedb import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, NewMessage, ValidationError
+
+_VERSIONS: dict[str, ExpectedVersion] = {
+    "any": ANY,
+    "no-stream": NO_STREAM,
+    "stream-exists": STREAM_EXISTS,
+}
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True):
+    """A message as a line of JSON."""
+
+    type: str
+    data: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    id: UUID | None = None
+
+
+# What some programs put before UTF-8, though no part of the text.
+_BOM = "\ufeff"
+
+# The client is opened with decimals=True: a number keeps its digits.
+_decode = msgspec.json.Decoder[Any](float_hook=Decimal).decode
+_decode_line = msgspec.json.Decoder(Line, float_hook=Decimal).decode
+
+
+def version_of(text: str) -> ExpectedVersion:
+    """The version that an option means.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    if text in _VERSIONS:
+        return _VERSIONS[text]
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise ValidationError(
+        f"--expected-version takes any, no-stream, stream-exists or the position of the stream's "
+        f"last message, not {text!r}. Nothing was sent."
+    )
+
+
+def json_object(text: str | None, what: str) -> dict[str, Any] | None:
+    """The object of a JSON text.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        value: Any = _decode(text.removeprefix(_BOM))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ValidationError(f"{what} is not JSON ({_reason(error)}). Nothing was sent.") from None
+    if value is not None and not isinstance(value, dict):
+        raise ValidationError(f"{what} must be a JSON object, not {text:.60}. Nothing was sent.")
+    return cast("dict[str, Any] | None", value)
+
+
+def data_of(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """The data or metadata of a line that was exported; None for SQL NULL and JSON null.
+
+    Raises:
+        ValidationError: it is no JSON object.
+    """
+    text = bytes(raw).decode()
+    return json_object(text, "data") if text else None
+
+
+def new_message(
+    type: str, data: dict[str, Any] | None, metadata: dict[str, Any] | None, id: UUID | None
+) -> NewMessage:
+    """A message to be written, with an id of its own where none is given."""
+    return NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
+
+
+def messages_of(lines: Iterable[str]) -> list[NewMessage]:
+    """The messages of lines of JSON; empty lines are passed over.
+
+    Raises:
+        ValidationError: a line is none; the text names it.
+    """
+    messages: list[NewMessage] = []
+    for number, given in enumerate(lines, 1):
+        line = given.removeprefix(_BOM) if number == 1 else given
+        if not line.strip():
+            continue
+        try:
+            found = _decode_line(line)
+            message = new_message(found.type, found.data, found.metadata, found.id)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise ValidationError(
+                f"line {number} is no message ({_reason(error)}): it takes type, and if wanted "
+                "data, metadata and id. Nothing was sent."
+            ) from None
+        messages.append(message)
+    if not messages:
+        raise ValidationError("there is no message in the input. Nothing was sent.")
+    return messages
+
+
+def _reason(error: Exception) -> str:
+    return "its bytes are not UTF-8" if isinstance(error, UnicodeError) else str(error)

@@ -1,0 +1,87 @@
+"""Waiting for a store that is away when consumers are to begin, as they do later on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import ExitStack
+
+import typer
+
+from messagedb import AsyncClient, Client, StoreUnavailableError
+from messagedb._concurrency import backend_async, backend_sync
+from messagedb._subscriptions.backoff import WHILE_AWAY
+
+from ._exit import ExitCode
+from ._output import Output, printable
+
+
+def wait_for(client: Client, output: Output) -> None:
+    """Open a client, again and again while its store is away, and say why on standard error.
+
+    Raises:
+        Exit: SIGINT or SIGTERM came meanwhile.
+        MessageDBError: it cannot be opened for a reason that does not pass by itself.
+    """
+    telling, halt = _Telling(output), threading.Event()
+    with ExitStack() as stack:
+        while True:
+            try:
+                client.open()
+            except StoreUnavailableError as error:
+                if not error.can_come_back:
+                    raise
+                if telling.failures == 0:
+                    stack.enter_context(backend_sync.on_signals(lambda _: halt.set()))
+                delay = telling.failed(error)
+                if halt.wait(delay):
+                    raise typer.Exit(ExitCode.OK) from None
+            else:
+                telling.opened()
+                return
+
+
+async def wait_for_async(client: AsyncClient, output: Output) -> None:
+    """Do the same for a client of the async half."""
+    telling, halt = _Telling(output), asyncio.Event()
+    with ExitStack() as stack:
+        while True:
+            try:
+                await client.open()
+            except StoreUnavailableError as error:
+                if not error.can_come_back:
+                    raise
+                if telling.failures == 0:
+                    stack.enter_context(backend_async.on_signals(lambda _: halt.set()))
+                delay = telling.failed(error)
+                try:
+                    await asyncio.wait_for(halt.wait(), delay)
+                except TimeoutError:
+                    continue
+                raise typer.Exit(ExitCode.OK) from None
+            else:
+                telling.opened()
+                return
+
+
+class _Telling:
+    """Says that it waits and why: once, and again when that is another reason."""
+
+    def __init__(self, output: Output) -> None:
+        self.failures = 0
+        self._output = output
+        self._said = ""
+
+    def failed(self, error: StoreUnavailableError) -> float:
+        """Say so, and give the seconds until the next attempt."""
+        self.failures += 1
+        said = printable(" ".join(str(error).split()))
+        if said != self._said:
+            self._said = said
+            self._output.note(f"messagedb: waiting for the store, which is away: {said}")
+        return WHILE_AWAY.backoff(self.failures)
+
+    def opened(self) -> None:
+        """Say that it goes on."""
+        if self.failures:
+            self._output.note("messagedb: the store is there")

@@ -1,0 +1,94 @@
+"""What a test expects, compared with what has happened: an AssertionError says both."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from .._messages.message import NewMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._messages.message import Message
+    from .._messages.registry import MessageRegistry
+
+
+def check_events(happened: Sequence[Any], expected: Sequence[Any], error: Exception | None) -> None:
+    """Compare events, in order; an error that was raised instead is the reason that is shown."""
+    if error is not None:
+        raise AssertionError(
+            f"expected {_listed(expected)}, and {_described(error)} was raised"
+        ) from error
+    if list(happened) != list(expected):
+        raise AssertionError(f"expected {_listed(expected)}, and there came {_listed(happened)}")
+
+
+def check_error(
+    error: Exception | None, expected: type[Exception], match: str | None, happened: Sequence[Any]
+) -> None:
+    """Compare an error with the expected class, and its text with a regular expression."""
+    if error is None:
+        raise AssertionError(
+            f"expected {expected.__qualname__}, and there came {_listed(happened)}"
+        )
+    if not isinstance(error, expected):
+        raise AssertionError(
+            f"expected {expected.__qualname__}, and {_described(error)} was raised"
+        ) from error
+    if match is not None and not re.search(match, str(error)):
+        raise AssertionError(f"{_described(error)} does not match {match!r}") from error
+
+
+def check_state(state: Any, expected: Any, error: Exception | None) -> None:
+    """Compare states."""
+    if error is not None:
+        raise AssertionError(
+            f"expected state {expected!r}, and {_described(error)} was raised"
+        ) from error
+    if state != expected:
+        raise AssertionError(f"expected state {expected!r}, and it is {state!r}")
+
+
+def check_messages(
+    registry: MessageRegistry, happened: Sequence[Message[Any]], expected: Sequence[Any]
+) -> None:
+    """Compare stored messages with instances of registered classes, or with NewMessages.
+
+    Of a NewMessage type and data count, and its metadata where it has any.
+    """
+    if len(happened) == len(expected) and all(
+        _is_as_expected(registry, message, wanted)
+        for message, wanted in zip(happened, expected, strict=True)
+    ):
+        return
+    shown = [
+        f"{message.type}({message.data!r})"
+        if (event := registry.decode(message)) is message
+        else repr(event)
+        for message in happened
+    ]
+    wanted = [
+        f"{each.type}({each.data!r})" if isinstance(each, NewMessage) else repr(each)
+        for each in expected
+    ]
+    raise AssertionError(
+        f"expected {', '.join(wanted) or 'no messages'}, "
+        f"and there came {', '.join(shown) or 'no messages'}"
+    )
+
+
+def _is_as_expected(registry: MessageRegistry, message: Message[Any], expected: Any) -> bool:
+    if isinstance(expected, NewMessage):
+        return (message.type, message.data) == (expected.type, expected.data) and (
+            expected.metadata is None or message.metadata == expected.metadata
+        )
+    return bool(registry.decode(message) == expected)
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__qualname__}: {error}"
+
+
+def _listed(events: Sequence[Any]) -> str:
+    return ", ".join(map(repr, events)) or "no events"

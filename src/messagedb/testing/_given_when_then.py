@@ -1,0 +1,139 @@
+"""Given, when, then over a decider or a projection: no database, no clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from .._entities.decider import Decider
+from .._entities.new_events import as_stored, new_messages
+from .._entities.projection import Applier, Projection, projection_of
+from .._messages.message import NewMessage
+from .._messages.registry import MessageRegistry
+from ._assertions import check_error, check_events, check_state
+
+__all__ = ["Given", "Outcome", "given"]
+
+if TYPE_CHECKING:
+    from typing import Never
+
+S = TypeVar("S")
+C = TypeVar("C")
+E = TypeVar("E")
+
+
+@overload
+def given(subject: Decider[S, C, E], /, *events: E) -> Given[S, C]: ...
+
+
+@overload
+def given(subject: Projection[S], /, *events: object) -> Given[S, Never]: ...
+
+
+def given(subject: Any, /, *events: Any) -> Given[Any, Any]:
+    """Begin with what has happened to an entity.
+
+    Example::
+
+        given(decider, Opened("Ada"), Deposited(5)).when(Withdraw(3)).then(Withdrawn(3))
+        given(decider).when(Withdraw(3)).then_raises(InsufficientFunds)
+        given(decider, Opened("Ada")).then_state(Account("Ada"))
+
+    Args:
+        subject: a Decider or a Projection.
+        *events: what has happened, in order; nothing for a new entity.
+    """
+    return Given(subject, events)
+
+
+class Given(Generic[S, C]):
+    """What has happened: see ``given``."""
+
+    def __init__(
+        self, subject: Decider[S, C, Any] | Projection[S], events: tuple[Any, ...]
+    ) -> None:
+        self._decider = subject if isinstance(subject, Decider) else None
+        projection = projection_of(subject) if isinstance(subject, Decider) else subject
+        registry = MessageRegistry()
+        self._applier = Applier(projection, registry)
+        self._registry = registry
+        self._events = events
+
+    def state(self) -> S:
+        """Give the state after the events."""
+        return self._after(self._applier.initial(), self._events)
+
+    def then_state(self, expected: S) -> Given[S, C]:
+        """Check the state after the events.
+
+        Raises:
+            AssertionError: it is another.
+        """
+        check_state(self.state(), expected, None)
+        return self
+
+    def when(self, command: C) -> Outcome[S]:
+        """Decide upon a command. What ``decide`` raises is kept for ``then_raises``.
+
+        Raises:
+            TypeError: there is a projection, and nothing that decides.
+        """
+        if self._decider is None:
+            raise TypeError("a projection decides nothing: give a decider")
+        state = self.state()
+        try:
+            events = tuple(self._decider.events(command, self._applier.own(state)))
+        except Exception as error:
+            return Outcome((), state, error)
+        return Outcome(events, self._after(state, events), None)
+
+    def _after(self, state: S, events: tuple[object, ...]) -> S:
+        for event in events:
+            cls: type[Any] = type(event)
+            if cls is not NewMessage and cls not in self._registry:
+                self._registry.add(cls)
+        messages = new_messages(self._registry, events, "given-1")
+        self._applier.takes_raw(messages)
+        made = as_stored(self._registry, messages, "given-1", 0, decimals=False)
+        return self._applier.apply(self._applier.own(state), made)
+
+
+class Outcome(Generic[S]):
+    """What came of a command.
+
+    Attributes:
+        events: what was decided.
+        state: the state after it.
+        error: what was raised instead, None for nothing.
+    """
+
+    def __init__(self, events: tuple[Any, ...], state: S, error: Exception | None) -> None:
+        self.events = events
+        self.state = state
+        self.error = error
+
+    def then(self, *events: Any) -> Outcome[S]:
+        """Check what was decided, in order; without arguments that it was nothing.
+
+        Raises:
+            AssertionError: something else was decided, or an error was raised.
+        """
+        check_events(self.events, events, self.error)
+        return self
+
+    def then_raises(self, expected: type[Exception], match: str | None = None) -> Outcome[S]:
+        """Check what was raised, and its text with a regular expression.
+
+        Raises:
+            AssertionError: nothing or something else was raised.
+        """
+        check_error(self.error, expected, match, self.events)
+        return self
+
+    def then_state(self, expected: S) -> Outcome[S]:
+        """Check the state after what was decided.
+
+        Raises:
+            AssertionError: it is another, or an error was raised.
+        """
+        check_state(self.state, expected, self.error)
+        return self
