@@ -1,4 +1,4 @@
-"""The settings of the site: ``nox -s docs`` builds it, and any warning fails it."""
+"""Settings of the site: ``nox -s docs`` builds it, and any warning fails the build."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_timeout = 20
 linkcheck_retries = 2
 
-MADE_BY_THE_LIBRARY = {  # nobody calls these classes, so that their signatures are of no use
+MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signatures are of no use
     "AllScan",
     "AsyncBoundClient",
     "AsyncContext",
@@ -79,11 +79,11 @@ MADE_BY_THE_LIBRARY = {  # nobody calls these classes, so that their signatures 
     "Writer",
 }
 
-NO_COLON = "\ufdd0"  # a character that no text has
+NO_COLON = "\ufdd0"  # a character that no docstring has
 
 
 def import_what_only_types_need() -> None:
-    """Run what stands under ``if TYPE_CHECKING``, so that annotations can be read as objects."""
+    """Run the code under ``if TYPE_CHECKING``, so that annotations can be read as objects."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ("messagedb", "_messagedb_async") and module.__file__:
             for statement in ast.parse(Path(module.__file__).read_text()).body:
@@ -93,7 +93,7 @@ def import_what_only_types_need() -> None:
 
 
 def public_names() -> dict[str, str]:
-    """Give the name in the reference for each public name without its modules."""
+    """Return the name in the reference for each public name without its modules."""
     names = {name: f"messagedb.{name}" for name in messagedb.__all__}
     for module in (messagedb.embedded, messagedb.streams, messagedb.telemetry, messagedb.testing):
         names |= {name: f"{module.__name__}.{name}" for name in module.__all__}
@@ -101,7 +101,7 @@ def public_names() -> dict[str, str]:
 
 
 def known_elsewhere() -> set[str]:
-    """Give the names that occur in our modules, which annotations may have without their module."""
+    """Return the names in our modules, which annotations may use without their module."""
     modules = [module for name, module in sys.modules.items() if "messagedb" in name]
     return {name for module in modules for name in vars(module)}
 
@@ -113,9 +113,9 @@ ELSEWHERE: set[str] = set()
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.Node | None:
-    """Lead a private module's name to the public one; leave other libraries' names as text.
+    """Link a private module's name to the public one; leave other libraries' names as plain text.
 
-    What is neither stays unresolved, and is a warning.
+    All other names stay unresolved, which is a warning.
     """
     if node.get("refdomain") != "py":
         return None
@@ -131,7 +131,7 @@ def resolve(
 
 
 def unlink_builtins(app: Sphinx, document: nodes.document) -> None:
-    """Keep ``type`` and the like from being taken for attributes of ours with that name."""
+    """Remove the links of names such as ``type``, which also name attributes of ours."""
     for node in list(document.findall(pending_xref)):
         if node.get("refdomain") == "py" and hasattr(builtins, node["reftarget"]):
             node.replace_self(node.children)
@@ -140,7 +140,7 @@ def unlink_builtins(app: Sphinx, document: nodes.document) -> None:
 def hide_colons(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
-    """Keep what stands before a colon in a property's docstring from being taken for its type."""
+    """Hide colons in a property's docstring: Napoleon takes the words before one for its type."""
     if what in ("property", "attribute", "data"):
         end = lines.index("") if "" in lines else len(lines)
         lines[:end] = [line.replace(":", NO_COLON) for line in lines[:end]]
@@ -149,17 +149,17 @@ def hide_colons(
 def show_colons(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
-    """Put back what ``hide_colons`` hid, once the sections have been found."""
+    """Restore the colons that ``hide_colons`` hid, after the sections have been found."""
     lines[:] = [line.replace(NO_COLON, ":") for line in lines]
 
 
 def tidy_signature(
     app: Sphinx, what: str, name: str, thing: Any, options: object, given: str | None, returned: str
 ) -> tuple[str, str] | None:
-    """Leave out the arguments of classes that only the library makes, and mend all others.
+    """Omit the arguments of classes that only the library creates, and fix all other signatures.
 
-    A default that is made anew for each call is no Python as it is shown, and a context manager is
-    shown as the generator that it is made of.
+    A default that is created for each call is not shown as valid Python, and a context manager is
+    shown as the generator that implements it.
     """
     if what == "class" and name.rpartition(".")[2] in MADE_BY_THE_LIBRARY:
         return "", ""
@@ -177,7 +177,7 @@ def tidy_signature(
 
 
 def setup(app: Sphinx) -> None:
-    """Put the functions of this file where Sphinx calls them."""
+    """Register the functions of this file with Sphinx."""
     import_what_only_types_need()
     PUBLIC.update(public_names())
     ELSEWHERE.update(known_elsewhere())
