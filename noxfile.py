@@ -48,7 +48,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format and lint; ``nox -s lint -- --fix`` mends what can be mended."""
+    """Check format, lint and refused words; ``nox -s lint -- --fix`` fixes format and lint."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     if "--fix" in session.posargs:
         session.run("ruff", "format", ".")
@@ -56,6 +56,7 @@ def lint(session: nox.Session) -> None:
     else:
         session.run("ruff", "format", "--check", ".")
         session.run("ruff", "check", ".")
+    session.run("python", "scripts/check_words.py")
 
 
 @nox.session
