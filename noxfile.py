@@ -1,6 +1,7 @@
-"""The project's jobs: ``nox -s demo``, ``nox -s tests``, and those that a change has to pass.
+"""The project's jobs: the demo, the tests, and all other checks that a change has to pass.
 
-Plain pip and virtualenv do all of it, so ``pip install nox`` is enough to begin.
+Plain pip and virtualenv do all of it. ``python3 dev.py nox -s NAME`` installs nox and runs a
+session; with a nox of your own it is ``nox -s NAME``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,30 @@ import nox
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
+# Half of the tests wait for a server, a network or a process most of the time: run three together.
+PARALLEL = ["-n3", "--dist=loadfile"]
+# The sample of the tests is all of them, except that of each of these files, which wait for faults,
+# processes and programs, it runs the first test only,
+LONG = [
+    "*/test_faults_*",
+    "tests/async_only/*",
+    "tests/cli/*",
+    "tests/embedded/*",
+    "tests/faults/*",
+    "tests/killing/*",
+    "tests/plugin/*",
+    "tests/sync_only/*",
+    "tests/test_examples*",
+    "tests/test_readme.py",
+]
+# and of these files nothing: processes killed at random, and pages of docs, take minutes; the
+# comparison with the genuine Message DB needs npm.
+LEFT_OUT = [
+    "tests/conformance/*",
+    "tests/killing/test_kills*",
+    "tests/test_docs.py",
+]
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
@@ -34,7 +59,7 @@ def install(session: nox.Session, *groups: str, editable: bool = True) -> None:
 
 
 def venv_python(session: nox.Session) -> str:
-    """Give the path of the session's own Python."""
+    """Return the path of the session's own Python."""
     folder = "Scripts" if os.name == "nt" else "bin"
     return str(Path(session.virtualenv.location, folder, "python"))
 
@@ -98,24 +123,45 @@ def check_user_files(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS)
-def twin(session: nox.Session) -> None:
-    """Generate the sync half, and tell its hash: the same on every Python."""
+def sync(session: nox.Session) -> None:
+    """Generate the sync variant, check it, and print its hash: the same on every Python."""
     session.install("unasync==0.6.0")
     session.run("python", "scripts/make_sync.py")
     session.run("python", "scripts/make_sync.py", "--check")
 
 
-@nox.session(python=PYTHONS)
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; ``nox -s tests -- tests/unit -x`` hands its arguments to pytest.
+    """Run a sample of the tests on this Python, in less than four minutes; print what it left out.
 
-    Without arguments not those of the schema's SQL, which no Python changes: see ``conformance``;
-    the long ones, of faults and of killed processes, and the examples on the oldest Python only;
-    those of cancellation at every step, of the command and of pytest's plugin on the newest, too.
+    Arguments are passed to pytest. If they name files or folders, as in ``tests/unit -x``, these
+    are run instead of the sample.
     """
     install(session, "test")
-    # Half of them wait for a server, a network or a process most of the time: three at once.
-    wanted = session.posargs or ["--ignore=tests/conformance", "-n3", "--dist=loadfile"]
+    if any(Path(argument.partition("::")[0]).exists() for argument in session.posargs):
+        session.run("python", "-m", "pytest", *session.posargs)
+        return
+    sample = ["-p", "tests.support.sampling", *(f"--first-of={glob}" for glob in LONG)]
+    sample += [f"--ignore-glob={glob}" for glob in LEFT_OUT]
+    try:
+        session.run("python", "-m", "pytest", *PARALLEL, *sample, *session.posargs)
+    finally:
+        session.log(f"This was a sample: the first test of each file of {' '.join(LONG)};")
+        session.log(f"no test of {' '.join(LEFT_OUT)}; and all other tests.")
+        session.log("All tests, half an hour: python3 dev.py nox -s tests_all conformance")
+
+
+@nox.session(python=PYTHONS)
+def tests_all(session: nox.Session) -> None:
+    """Run the tests on each Python; arguments after ``--`` are passed to pytest.
+
+    Without arguments those of the schema's SQL are left out, which no Python changes: see
+    ``conformance``. The long ones, of faults and of killed processes, and the examples run on the
+    oldest Python only; those of cancellation at every step, of the CLI and of the pytest plugin on
+    the newest, too.
+    """
+    install(session, "test")
+    wanted = session.posargs or ["--ignore=tests/conformance", *PARALLEL]
     if not session.posargs and session.python != PYTHONS[0]:
         wanted += ["--ignore-glob=*test_faults_*", "--ignore=tests/killing"]
         wanted += ["--ignore=tests/test_docs.py", "--ignore=tests/test_examples.py"]
@@ -127,7 +173,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the tests and show the lines and branches of both halves that they miss."""
+    """Run the tests and show the lines and branches of both variants that they miss."""
     install(session, "test")
     session.run("python", "-m", "coverage", "run", "-m", "pytest", *session.posargs)
     session.run("python", "-m", "coverage", "report", "--skip-covered", "--show-missing")
@@ -231,6 +277,6 @@ def check_contents(session: nox.Session, sdist: Path, wheel: Path, from_tree: Pa
 
 
 def wheel_hashes(wheel: Path) -> dict[str, str]:
-    """Give the SHA-256 of each file in a wheel."""
+    """Return the SHA-256 of each file in a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
