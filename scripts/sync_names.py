@@ -31,6 +31,7 @@ PACKAGE_NAMES = {
     "AsyncCategoryFeed": "CategoryFeed",
     "AsyncCheckedFeed": "CheckedFeed",
     "AsyncClient": "Client",
+    "AsyncClientCore": "ClientCore",
     "AsyncConsumer": "Consumer",
     "AsyncConsumerBase": "ConsumerBase",
     "AsyncConsumerScenario": "ConsumerScenario",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messagedb._errors import WrongExpectedVersionError
 from messagedb._operations import requests
-from messagedb.errors import WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 from messagedb.idempotency import reservation
 

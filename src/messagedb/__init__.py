@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _messagedb_async.client.client import AsyncClient
+from _messagedb_async.client import AsyncClient
 from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.consumer import AsyncConsumer
 from _messagedb_async.consumers.consumer_info import list_consumers_async
@@ -23,7 +23,7 @@ from ._messages.message_types import MessageTypes
 from ._messages.metadata import Metadata
 from ._messages.registry import MessageRegistry
 from ._operations.scan_results import AllScan, Lag, Scan, Writer
-from ._sync.client.client import Client
+from ._sync.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
 from ._sync.consumers.consumer_info import list_consumers

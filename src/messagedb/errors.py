@@ -25,12 +25,28 @@ Each error that came out of psycopg keeps psycopg's own as its ``__cause__``. Al
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._errors import (
+    DuplicateMessageError,
+    EmbeddedServerError,
+    HandlerError,
+    IncompatibleServerError,
+    LostHistoryError,
+    MessageDBError,
+    MessageDecodeError,
+    PoolTimeoutError,
+    PositionConflictError,
+    RetryableError,
+    ServerError,
+    StoreUnavailableError,
+    TransactionAbortedError,
+    TransactionTimeoutError,
+    ValidationError,
+    WrongExpectedVersionError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
-
     from ._messages.message import NewMessage
     from .expected_version import ExpectedVersion
 
@@ -53,159 +69,6 @@ __all__ = [
     "ValidationError",
     "WrongExpectedVersionError",
 ]
-
-
-class MessageDBError(Exception):
-    """Base of every error that messagedb raises on purpose."""
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Pickle by state: the constructors take values, not the text that they make of them."""
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
-
-
-def _rebuild(cls: type[MessageDBError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
-    error = cls.__new__(cls)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-class ValidationError(MessageDBError, ValueError):
-    """A value was refused: before anything was sent, or by the server for what the value says.
-
-    In the database: nothing was written.
-    """
-
-
-class WrongExpectedVersionError(MessageDBError):
-    """The stream is not at the version that the write expected.
-
-    In the database: nothing of this write is stored, and nothing will be.
-
-    Attributes:
-        stream_name: the stream that was to be written.
-        expected_version: what the write expected: a position, or one of the constants.
-        actual_version: the position of the stream's last message when the write was refused; -1 for
-            no stream.
-    """
-
-    def __init__(
-        self, stream_name: str, expected_version: ExpectedVersion, actual_version: int
-    ) -> None:
-        self.stream_name = stream_name
-        self.expected_version = expected_version
-        self.actual_version = actual_version
-        expected = "NO_STREAM (-1)" if expected_version == -1 else repr(expected_version)
-        if actual_version < 0:
-            where, advice = "has no messages", "Write with NO_STREAM if it is to begin."
-        else:
-            where = f"is at version {actual_version}"
-            advice = "Read it again, decide again, and write with the version that it has then."
-        super().__init__(
-            f"wrong expected version {expected}: stream {stream_name!r} {where}. "
-            f"Nothing was written. {advice}"
-        )
-
-
-class DuplicateMessageError(MessageDBError):
-    """A message with this id is already stored in another stream.
-
-    In the database: nothing of this write is stored; the earlier message is as it was.
-
-    Attributes:
-        id: the message id that both have.
-        stream_name: the stream that was to be written.
-        existing_stream_name: the stream that holds the id, or None where the server did not tell.
-        existing_position: the position of that message in its stream, or None likewise.
-    """
-
-    def __init__(
-        self,
-        id: UUID | str,
-        stream_name: str,
-        existing_stream_name: str | None = None,
-        existing_position: int | None = None,
-    ) -> None:
-        self.id = id
-        self.stream_name = stream_name
-        self.existing_stream_name = existing_stream_name
-        self.existing_position = existing_position
-        if existing_stream_name is None:
-            where = "another stream"
-        else:
-            where = f"stream {existing_stream_name!r} at position {existing_position}"
-        super().__init__(
-            f"message id {id} is already in {where}, so it was not written to stream "
-            f"{stream_name!r}. "
-            "Nothing was written. An id names one message in the whole store: give this message an "
-            "id of its own."
-        )
-
-
-class MessageDecodeError(MessageDBError):
-    """A stored message's id, data, metadata or time cannot be decoded. Its neighbours can.
-
-    In the database: the message stays as it is.
-
-    Attributes:
-        stream_name: the stream of the message.
-        position: its position in the stream.
-        global_position: its position in the store.
-        field: what of it: ``data``, ``metadata``, ``type``, ``id`` or ``time``; where that is known
-            with the path in it, such as ``data.items[0].price``.
-    """
-
-    def __init__(
-        self, stream_name: str, position: int, global_position: int, field: str, reason: str
-    ) -> None:
-        self.stream_name = stream_name
-        self.position = position
-        self.global_position = global_position
-        self.field = field
-        super().__init__(
-            f"the {field} of message {position} in stream {stream_name!r} (global position "
-            f"{global_position}) "
-            f"cannot be decoded: {reason}. The message is stored as it is; its other properties "
-            "can be read."
-        )
-
-
-class StoreUnavailableError(MessageDBError):
-    """The store could not be reached or gave up, and certainly did nothing.
-
-    In the database: nothing of this call is stored: nothing was sent, or the server said that it
-    rolled back.
-
-    Attributes:
-        can_come_back: whether the same call may succeed later; False when the client is closed,
-            for an embedded server that cannot be started, and where the connection is refused for
-            what somebody has to change: a wrong password, an unknown role or database, a
-            certificate that is not trusted.
-    """
-
-    can_come_back: bool = True
-
-
-class PoolTimeoutError(StoreUnavailableError):
-    """No connection became free within the time to wait for one.
-
-    In the database: nothing of this call is stored: nothing was sent.
-
-    Attributes:
-        max_size: the size of the pool, if it was too small: all of its connections were taken. None
-            if none could be made.
-    """
-
-    max_size: int | None = None
-
-
-class EmbeddedServerError(StoreUnavailableError):
-    """The embedded PostgreSQL could not be found, started or shared.
-
-    In the database: nothing of this call is stored: nothing was sent.
-    """
-
-    can_come_back: bool = False
 
 
 class OutcomeUnknownError(MessageDBError):
@@ -276,193 +139,3 @@ def _how_to_find_out(transaction_id: int, written: tuple[tuple[str, str], ...]) 
         "standby; once that cannot be, run the transaction again, with the same message ids. "
         f"{no_proof}"
     )
-
-
-class RetryableError(MessageDBError):
-    """The server rolled back because of others: deadlock, serialization failure, lock timeout.
-
-    In the database: nothing of this call, or of the transaction that it was in, is stored. Running
-    it again is right.
-
-    Attributes:
-        sqlstate: PostgreSQL's five-character code.
-    """
-
-    def __init__(self, message: str, sqlstate: str | None = None) -> None:
-        self.sqlstate = sqlstate
-        super().__init__(message)
-
-
-class TransactionAbortedError(MessageDBError):
-    """A statement of the transaction has failed before, and its error was not passed on.
-
-    In the database: nothing of the transaction is stored, or of the part of it that the text names.
-    """
-
-
-class TransactionTimeoutError(MessageDBError):
-    """The transaction did not end in its time.
-
-    In the database: nothing of the transaction is stored. Where the server has not said so, as when
-    it does not answer, it rolls back as soon as it notices that the connection is closed: until
-    then the transaction's locks may still be held.
-    """
-
-
-class HandlerError(MessageDBError):
-    """A message could not be handled, and the consumer has stopped before it.
-
-    In the database: the position before the message is stored, so that it is the first one when the
-    consumer runs again. What the handler itself has written is stored, unless the consumer is
-    transactional.
-
-    Its ``__cause__`` is the handler's last error, if there was one.
-
-    Attributes:
-        consumer: the name of the consumer, that of its position's stream or row.
-        stream_name: the stream of the message.
-        position: its position in the stream.
-        global_position: its position in the store.
-        type: its message type.
-        attempts: how often the handler was called, those not counted for which the store was away.
-        reason: the handler's word, or its error in one line.
-        was_parked: whether it was a parked message that was replayed: it stays parked.
-    """
-
-    def __init__(
-        self,
-        consumer: str,
-        stream_name: str,
-        position: int,
-        global_position: int,
-        type: str,
-        attempts: int,
-        reason: str,
-        was_parked: bool = False,
-    ) -> None:
-        self.consumer = consumer
-        self.stream_name = stream_name
-        self.position = position
-        self.global_position = global_position
-        self.type = type
-        self.attempts = attempts
-        self.reason = reason
-        self.was_parked = was_parked
-        times = "once" if attempts == 1 else f"{attempts} times"
-        if was_parked:
-            end = (
-                "It stays parked: mend the handler and replay it again, or discard it with "
-                "discard_parked()."
-            )
-        else:
-            end = (
-                "The position stays before it: mend the handler and run the consumer again, or let "
-                "it park or skip such messages with on_error."
-            )
-        super().__init__(
-            f"consumer {consumer!r} could not handle message {position} of stream {stream_name!r} "
-            f"(global position {global_position}, type {type!r}): its handler was called {times}, "
-            f"at last: {reason.rstrip('.')}. {end}"
-        )
-
-
-class PositionConflictError(MessageDBError):
-    """Another consumer stores positions under this identifier, or what is stored is none of ours.
-
-    In the database: the position is the other consumer's, or what it was.
-    """
-
-
-class LostHistoryError(MessageDBError):
-    """The store went back: it has lost messages that were read from it before.
-
-    It does after a failover to a standby that lagged, or when it is restored from a backup. New
-    messages then get the global positions of those that are lost.
-
-    In the database: nothing was changed. The stored position is what the store has now.
-
-    Attributes:
-        name: the consumer's name, that of its position's stream or row; of a subscription its
-            category; of a write the stream whose last message it was decided upon.
-        position: the global position of the last message that was looked at; of a write its
-            position in the stream.
-        message_id: the id of that message; None where that is not known.
-        found_id: the id of the message that is there now; None where there is none.
-        common: the last global position that was looked at and is in the store as it was; None
-            where none is known.
-        head: the last global position of the store now; None where that is not known.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        position: int,
-        message_id: str | None,
-        found_id: str | None,
-        common: int | None,
-        head: int | None,
-        *,
-        is_save: bool = False,
-        is_stream: bool = False,
-    ) -> None:
-        self.name = name
-        self.position = position
-        self.message_id = message_id
-        self.found_id = found_id
-        self.common = common
-        self.head = head
-        if is_stream:
-            super().__init__(
-                f"stream {name!r} was read up to version {position}, and message {message_id} is "
-                "not there any more: the store went back, as after a failover to a standby that "
-                "lagged. Nothing was written. Read it again, and decide again: transact() does."
-            )
-            return
-        end = "" if head is None else f", and its last message is at {head}"
-        if is_save:
-            there = "none" if common is None else str(common)
-            found = f"the position that it had stored is not there any more ({there} is)"
-        elif message_id is None:
-            found = (
-                f"positions up to there are yet to be given out{end}: it was emptied, restored "
-                "from a backup, or failed over to a standby that lagged"
-            )
-        elif found_id is not None:
-            found = f"the message there is {found_id} now, and not {message_id}{end}"
-        else:
-            found = (
-                f"message {message_id} is not there any more{end}: either it was deleted, or it "
-                "was lost when the store was restored from a backup or failed over to a standby "
-                "that lagged; after a change of server these cannot be told apart"
-            )
-        if common is None:
-            gone = f"Some of what was handled up to {position} is gone; from where is not known"
-        else:
-            gone = f"What was handled from {common + 1} to {position} is gone"
-        super().__init__(
-            f"{name!r} had looked at the store up to global position {position}, but {found}. "
-            f"{gone}. Nothing was changed. Two ways to go on: on_lost_history='continue' begins "
-            "again behind the position that the store itself has; or set the position yourself, "
-            "with reset_position() or the start of a subscription."
-        )
-
-
-class IncompatibleServerError(MessageDBError):
-    """The server, its database, its settings or libpq cannot be used; the text names the cure.
-
-    In the database: nothing was written.
-    """
-
-
-class ServerError(MessageDBError):
-    """The server refused the call for a reason that has no class of its own.
-
-    In the database: nothing of this call is stored; a caller's own transaction is aborted.
-
-    Attributes:
-        sqlstate: PostgreSQL's five-character code, None if it sent none.
-    """
-
-    def __init__(self, message: str, sqlstate: str | None = None) -> None:
-        self.sqlstate = sqlstate
-        super().__init__(message)

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ._errors import ValidationError
 from ._messages.message import Message, NewMessage
-from .errors import ValidationError
 
 __all__ = ["Hooks", "Operation"]
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from ._consumers.context import derived_id
+from ._errors import ValidationError
 from ._messages.message import Message, NewMessage
 from ._messages.metadata import Metadata
-from .errors import ValidationError
 
 __all__ = ["already_handled"]
 

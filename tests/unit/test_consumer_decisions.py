@@ -26,9 +26,9 @@ from messagedb._consumers.failure_policy import (
     WrongResult,
     answer_of_on_error,
     decide,
-    is_store_away,
     problem_of,
 )
+from messagedb._subscriptions.availability import is_store_away
 from messagedb.consumers import NO_RETRY, HandlerOutcome
 
 POLICY = RetryPolicy(max_attempts=3, delay=2, jitter=False)

@@ -15,7 +15,8 @@ from messagedb import (
     TablePositionStore,
     ValidationError,
 )
-from messagedb._consumers.settings import ConsumerSettings, check_start, names_of
+from messagedb._consumers.settings import ConsumerSettings
+from messagedb._subscriptions.validation import check_start, names_of
 
 
 def settings_of(consumer: Consumer | AllConsumer) -> ConsumerSettings:

@@ -12,11 +12,10 @@ from messagedb import ValidationError
 from messagedb._consumers.position_stores import (
     check_identifier,
     consumer_name,
-    is_bookkeeping,
     lease_keys,
-    parked_stream_name,
     position_stream_name,
 )
+from messagedb.streams.reserved import is_bookkeeping, parked_stream_name
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from messagedb import Park
-from messagedb._consumers.failure_texts import fit, reason_of, shown, text_of
+from messagedb._consumers.failure_texts import reason_of
+from messagedb._subscriptions.log_texts import fit, shown, text_of
 
 
 class Hostile(ValueError):

@@ -16,13 +16,13 @@ from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 
 from messagedb._concurrency.backend_async import CANCELLED
+from messagedb._connection.adapters import ADAPTERS
+from messagedb._connection.commit_notices import CommitNotices
 from messagedb._connection.connect_errors import refusal
 from messagedb._connection.error_mapping import CommandTimeout, NotReplicated
 from messagedb._connection.history import UNKNOWN_HISTORY, ServerHistory, history_from_row
 from messagedb._connection.session_config import Profile
-from messagedb._operations.rows import ADAPTERS
-from messagedb._transactions.commit_proof import CommitNotices
-from messagedb.errors import MessageDBError
+from messagedb._errors import MessageDBError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

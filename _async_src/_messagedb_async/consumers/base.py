@@ -17,13 +17,14 @@ from messagedb._concurrency.backend_async import (
 )
 from messagedb._concurrency.signals import end_process
 from messagedb._connection.settings import check_seconds
-from messagedb._consumers.failure_texts import reason_of, text_of
+from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._consumers.settings import check_settings
+from messagedb._errors import MessageDBError, ValidationError
 from messagedb._messages.annotations import names_around
-from messagedb.errors import MessageDBError, ValidationError
+from messagedb._subscriptions.log_texts import text_of
 
-from ..client.client import AsyncClient
+from ..client_core.core import AsyncClientCore
 from .consumer_run import Course
 from .parked_messages import AsyncParkedMessages
 from .position_reset import AsyncResetting
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from typing import Self
 
-    from messagedb._callables import AsyncResult, MessageGiven
+    from messagedb._consumers.callables import AsyncResult, MessageGiven
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.annotations import Names
     from messagedb._messages.registry import MessageRegistry
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from .context import AsyncContext, AsyncNamedHandler
 
 F = TypeVar("F", bound="AsyncNamedHandler")
@@ -50,13 +51,13 @@ R = TypeVar("R", bound="AsyncResult")
 class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC):
     """A consumer, of whatever it reads."""
 
-    def __init__(self, client: AsyncClient, settings: ConsumerSettings) -> None:
+    def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
         check_settings(settings)
         for function in settings.middleware:
             _check_kind("middleware", function)
         given = cast("object", client)
-        if not isinstance(given, AsyncClient):
-            wanted, other = AsyncClient.__name__, type(given).__name__
+        if not isinstance(given, AsyncClientCore):
+            wanted, other = AsyncClientCore.__name__, type(given).__name__
             raise ValidationError(
                 f"a consumer of this kind takes a {wanted}, not {other}: the other kind goes to "
                 "the other kind of consumer. Nothing was sent."
@@ -80,7 +81,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
     def _wants(self, category: str) -> bool: ...
 
     @property
-    def client(self) -> AsyncClient:
+    def client(self) -> AsyncClientCore:
         """The client that it was made with."""
         return self._client
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
-from messagedb._consumers.settings import ConsumerSettings, names_of
+from messagedb._consumers.settings import ConsumerSettings
 from messagedb._subscriptions.backoff import RetryPolicy
+from messagedb._subscriptions.validation import names_of
 
 from ..subscriptions.feeds import AsyncCategoryFeed
 from .base import AsyncConsumerBase
@@ -14,10 +15,10 @@ from .base import AsyncConsumerBase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from messagedb._callables import AsyncMiddleware, AsyncOnError
+    from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
     from messagedb._consumers.settings import Start
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
 
 
@@ -103,7 +104,7 @@ class AsyncConsumer(AsyncConsumerBase):
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: AsyncClientCore,
         category: str,
         *,
         identifier: str | None = None,

@@ -20,14 +20,14 @@ from messagedb._sql.statements import TABLE_COLUMNS, quoted
 from .position_stores import run_in
 
 if TYPE_CHECKING:
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def list_consumers_async(
-    client: AsyncClient, category: str | None = None
+    client: AsyncClientCore, category: str | None = None
 ) -> list[StoredConsumer]:
     """List the consumers that have stored a position in a store, whether or not they run now.
 
@@ -72,7 +72,9 @@ async def _stored(transaction: AsyncTransaction, schema: str) -> list[StoredCons
     return found
 
 
-async def _measured(client: AsyncClient, consumer: StoredConsumer, schema: str) -> StoredConsumer:
+async def _measured(
+    client: AsyncClientCore, consumer: StoredConsumer, schema: str
+) -> StoredConsumer:
     categories = None if consumer.category is None else (consumer.category,)
     lag = await client.lag(categories, consumer.position or 0)
     async with client.transaction(read_only=True) as transaction:

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import CANCELLED, Task
 from messagedb._connection.server_info import check_not_proxied
-from messagedb._consumers.failure_policy import is_passing
-from messagedb._consumers.failure_texts import text_of
 from messagedb._consumers.position_stores import StreamPositionStore
-from messagedb._subscriptions.backoff import WHILE_AWAY
-from messagedb.errors import (
+from messagedb._errors import (
     IncompatibleServerError,
     LostHistoryError,
     MessageDBError,
     PositionConflictError,
 )
+from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb._subscriptions.log_texts import text_of
 
-from ..subscriptions.checked_feed import AsyncCheckedFeed, check_stored, lost
+from ..subscriptions.checked_feed import AsyncCheckedFeed, lost
 from ..subscriptions.marks import look_back
 from .fetch_loop import AsyncLoop
+from .history_check import check_stored
 from .lag_monitor import keep_measuring, measure
 from .lease import AsyncLease, keep, take
 from .message_processor import AsyncHandling
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._subscriptions.read_trail import Mark
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
     from .position_stores import AsyncPositions
     from .run_state import AsyncRun
@@ -56,7 +57,7 @@ class Course:
     def __init__(
         self,
         run: AsyncRun,
-        client: AsyncClient,
+        client: AsyncClientCore,
         settings: ConsumerSettings,
         feed: AsyncFeed,
         handlers: dict[str, Invoke],
@@ -340,7 +341,7 @@ class Course:
                 await self._lease.release()
 
 
-def positions_of(client: AsyncClient, settings: ConsumerSettings) -> AsyncPositions:
+def positions_of(client: AsyncClientCore, settings: ConsumerSettings) -> AsyncPositions:
     """Where a consumer's position is stored."""
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from messagedb._callables import AsyncResult
+from messagedb._consumers.callables import AsyncResult
 from messagedb._consumers.context import BaseContext
+from messagedb._errors import ValidationError
 from messagedb._messages.message import Message
-from messagedb.errors import ValidationError
 
 from ..operations.operations import AsyncOperations
 from ..transactions.transaction import AsyncTransaction

@@ -13,11 +13,12 @@ from messagedb._concurrency.backend_async import (
     checkpoint,
     is_interrupted,
 )
-from messagedb._consumers.failure_policy import cancelled, is_passing, problem_of
-from messagedb._consumers.position_stores import is_bookkeeping
+from messagedb._consumers.failure_policy import cancelled, problem_of
+from messagedb._errors import MessageDBError
+from messagedb._subscriptions.availability import is_passing
 from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb._subscriptions.poll_interval import Polling
-from messagedb.errors import MessageDBError
+from messagedb.streams.reserved import is_bookkeeping
 
 from .context import AsyncContext
 from .lag_monitor import measure
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._operations.scan_results import Scan
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
     from .message_processor import AsyncHandling
     from .notification_listener import AsyncListener
@@ -47,7 +48,7 @@ class AsyncLoop:
     def __init__(
         self,
         run: AsyncRun,
-        client: AsyncClient,
+        client: AsyncClientCore,
         settings: ConsumerSettings,
         feed: AsyncFeed,
         handling: AsyncHandling,

@@ -22,18 +22,18 @@ from messagedb._consumers.position_stores import (
     consumer_name,
     position_stream_name,
 )
+from messagedb._errors import PositionConflictError, ValidationError, WrongExpectedVersionError
 from messagedb._messages.ids import uuid7
 from messagedb._messages.message import NewMessage
 from messagedb._operations import validation
 from messagedb._sql import consumers as sql
-from messagedb.errors import PositionConflictError, ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 
 from .lease import AsyncLease
 from .position_stores import run_in
 
 if TYPE_CHECKING:
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
 
 # For as long as the positions are moved.
@@ -43,7 +43,7 @@ _COUNTED = 1_000_000
 
 
 async def resize_group_async(
-    client: AsyncClient,
+    client: AsyncClientCore,
     category: str,
     *,
     identifier: str,
@@ -121,7 +121,7 @@ async def resize_group_async(
 
 
 async def _resize(
-    client: AsyncClient,
+    client: AsyncClientCore,
     category: str,
     members: _InStreams | _InTable,
     old: list[str],
@@ -174,7 +174,7 @@ async def _done_before(
 
 
 async def _told(
-    client: AsyncClient, category: str, positions: list[int], *, is_done: bool
+    client: AsyncClientCore, category: str, positions: list[int], *, is_done: bool
 ) -> GroupResize:
     start, furthest = min(positions), max(positions)
     repeated = 0
@@ -190,7 +190,7 @@ async def _told(
 class _InStreams:
     """The positions of members in streams."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClientCore) -> None:
         self._versions: dict[str, int] = {}
 
     async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
@@ -231,7 +231,7 @@ class _InStreams:
 class _InTable:
     """The positions of members in the table."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClientCore) -> None:
         self._schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
         self._saves: dict[str, str | None] = {}
         self._given_up: set[str] = set()

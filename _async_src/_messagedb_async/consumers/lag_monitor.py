@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from messagedb._consumers.failure_policy import is_passing
-from messagedb._consumers.failure_texts import text_of
-from messagedb.errors import LostHistoryError, MessageDBError
+from messagedb._errors import LostHistoryError, MessageDBError
+from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.log_texts import text_of
 
 from ..subscriptions.marks import last_positions
 from .run_state import log
 from .side_task import if_free
 
 if TYPE_CHECKING:
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
     from .run_state import AsyncRun
 
 
 async def keep_measuring(
-    run: AsyncRun, client: AsyncClient, feed: AsyncFeed, interval: float
+    run: AsyncRun, client: AsyncClientCore, feed: AsyncFeed, interval: float
 ) -> None:
     """Measure every few seconds until the run is over."""
     while not run.ended.is_set():
@@ -28,7 +28,7 @@ async def keep_measuring(
             await measure(run, client, feed)
 
 
-async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
+async def measure(run: AsyncRun, client: AsyncClientCore, feed: AsyncFeed) -> None:
     """Measure how far behind the run is."""
     position = run.position
     if position is None or run.is_away:
@@ -45,7 +45,7 @@ async def measure(run: AsyncRun, client: AsyncClient, feed: AsyncFeed) -> None:
             log.warning("%s: the lag cannot be measured: %s", run.name, text_of(error))
 
 
-async def check_given(run: AsyncRun, client: AsyncClient) -> None:
+async def check_given(run: AsyncRun, client: AsyncClientCore) -> None:
     """Let the run find that the store went back, if positions up to its own are to be given again.
 
     After a restore new messages come at positions that were handled already, as those of others.

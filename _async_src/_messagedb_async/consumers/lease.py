@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._connection.error_mapping import NOTHING_READ, first_line, translate
-from messagedb._consumers.failure_policy import is_store_away
-from messagedb._consumers.failure_texts import text_of
 from messagedb._consumers.position_records import lease_lost
 from messagedb._consumers.position_stores import lease_keys
+from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
+from messagedb._subscriptions.availability import is_store_away
 from messagedb._subscriptions.backoff import WHILE_AWAY
-from messagedb.errors import MessageDBError, StoreUnavailableError
+from messagedb._subscriptions.log_texts import text_of
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .run_state import log
@@ -25,7 +25,7 @@ from .run_state import log
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from .run_state import AsyncRun
 
 
@@ -46,7 +46,7 @@ class AsyncLease:
         interval: seconds between two signs of life.
     """
 
-    def __init__(self, client: AsyncClient, name: str, timeout: float) -> None:
+    def __init__(self, client: AsyncClientCore, name: str, timeout: float) -> None:
         self.timeout = timeout
         self.interval = timeout / 3
         self._client = client

@@ -8,29 +8,17 @@ import psycopg
 
 from messagedb._concurrency.backend_async import CANCELLED, answer, is_interrupted
 from messagedb._consumers import failure_policy
-from messagedb._consumers.failure_policy import (
-    Again,
-    Ask,
-    Settle,
-    cancelled,
-    decide,
-    is_passing,
-    is_store_away,
-    problem_of,
-)
-from messagedb._consumers.failure_texts import fit, reason_of
+from messagedb._consumers.failure_policy import Again, Ask, Settle, cancelled, decide, problem_of
+from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.handler_outcomes import HandlerOutcome
+from messagedb._errors import HandlerError, LostHistoryError, MessageDBError, PositionConflictError
+from messagedb._subscriptions.availability import is_passing, is_store_away
 from messagedb._subscriptions.backoff import WHILE_AWAY
-from messagedb.errors import (
-    HandlerError,
-    LostHistoryError,
-    MessageDBError,
-    OutcomeUnknownError,
-    PositionConflictError,
-)
+from messagedb._subscriptions.log_texts import fit
+from messagedb.errors import OutcomeUnknownError
 
-from ..subscriptions.checked_feed import check_message
 from .context import AsyncContext
+from .history_check import check_message
 from .parking import park
 from .run_state import log
 from .store_probe import is_of_store, standing_of
@@ -40,7 +28,7 @@ if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
     from .position_stores import AsyncPositions, Ticket
     from .run_state import AsyncRun
@@ -60,7 +48,7 @@ class AsyncHandling:
     def __init__(
         self,
         run: AsyncRun,
-        client: AsyncClient,
+        client: AsyncClientCore,
         settings: ConsumerSettings,
         positions: AsyncPositions,
     ) -> None:

@@ -10,13 +10,13 @@ import psycopg
 
 from messagedb._connection.error_mapping import NOTHING_READ, translate
 from messagedb._connection.settings import ANSWER_GRACE
-from messagedb._consumers.failure_policy import is_store_away
-from messagedb._consumers.failure_texts import text_of
+from messagedb._errors import IncompatibleServerError, MessageDBError
 from messagedb._schema.notify_trigger import channel_of
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement, quoted
+from messagedb._subscriptions.availability import is_store_away
 from messagedb._subscriptions.backoff import WHILE_AWAY
-from messagedb.errors import IncompatibleServerError, MessageDBError
+from messagedb._subscriptions.log_texts import text_of
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from .run_state import log
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from .run_state import AsyncRun
 
 # How long a look for notifications lasts: then it sees whether the run is over, and now and then
@@ -47,7 +47,9 @@ class AsyncListener:
         is_listening: whether notifications come at the moment.
     """
 
-    def __init__(self, run: AsyncRun, client: AsyncClient, wants: Callable[[str], bool]) -> None:
+    def __init__(
+        self, run: AsyncRun, client: AsyncClientCore, wants: Callable[[str], bool]
+    ) -> None:
         self.is_listening = False
         self._run = run
         self._client = client

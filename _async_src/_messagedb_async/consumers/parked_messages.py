@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from messagedb._consumers.failure_policy import problem_of
-from messagedb._consumers.failure_texts import reason_of, shown
+from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, end_of
-from messagedb.errors import HandlerError, ValidationError
+from messagedb._errors import HandlerError, ValidationError
+from messagedb._subscriptions.log_texts import shown
 
 from .context import AsyncContext
 from .parking import discard, list_parked, message_of
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
 
 
 class AsyncParkedMessages:
     """The parked messages of a consumer, which all members of its group have in common."""
 
-    _client: AsyncClient
+    _client: AsyncClientCore
     _settings: ConsumerSettings
     _handlers: Handlers
 

@@ -11,7 +11,7 @@ from messagedb._consumers.parked_messages import (
     still_parked,
     times_ended,
 )
-from messagedb.errors import ValidationError
+from messagedb._errors import ValidationError
 
 if TYPE_CHECKING:
     from messagedb._consumers.parked_messages import ParkedMessage

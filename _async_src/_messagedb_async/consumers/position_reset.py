@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._consumers.position_records import runs_elsewhere
-from messagedb.errors import IncompatibleServerError, ValidationError
+from messagedb._errors import IncompatibleServerError, ValidationError
 
 from ..subscriptions.marks import look_back
 from .consumer_run import positions_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from messagedb._consumers.settings import ConsumerSettings
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
     from .run_state import AsyncRun
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class AsyncResetting(ABC):
     """Sets positions where no consumer runs."""
 
-    _client: AsyncClient
+    _client: AsyncClientCore
     _settings: ConsumerSettings
     _run: AsyncRun | None
 

@@ -6,10 +6,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from messagedb._concurrency.backend_async import Event, Lock
-from messagedb._consumers.failure_policy import is_passing
-from messagedb._consumers.failure_texts import reason_of, text_of
+from messagedb._consumers.failure_texts import reason_of
+from messagedb._errors import LostHistoryError, MessageDBError
+from messagedb._subscriptions.availability import is_passing
 from messagedb._subscriptions.backoff import WHILE_AWAY
-from messagedb.errors import LostHistoryError, MessageDBError
+from messagedb._subscriptions.log_texts import text_of
 
 from .run_state import log
 from .side_task import soon
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from messagedb._callables import AsyncCall, AsyncWork
     from messagedb._subscriptions.read_trail import Mark
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from .position_stores import AsyncPositions
     from .run_state import AsyncRun
 
@@ -50,7 +51,7 @@ class AsyncSaver:
     def __init__(
         self,
         run: AsyncRun,
-        client: AsyncClient,
+        client: AsyncClientCore,
         positions: AsyncPositions,
         check: AsyncWork[Mark | None, None],
         interval: int,

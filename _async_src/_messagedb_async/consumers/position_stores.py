@@ -20,12 +20,13 @@ from messagedb._consumers.position_records import (
     stored_in,
 )
 from messagedb._consumers.position_stores import RECORDED
+from messagedb._errors import IncompatibleServerError, WrongExpectedVersionError
 from messagedb._messages.ids import uuid7
 from messagedb._messages.message import NewMessage
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement
 from messagedb._subscriptions.read_trail import lost_history
-from messagedb.errors import IncompatibleServerError, OutcomeUnknownError, WrongExpectedVersionError
+from messagedb.errors import OutcomeUnknownError
 from messagedb.expected_version import NO_STREAM
 
 from ..connection.connection import AsyncStoreCursor, execute
@@ -35,11 +36,11 @@ from ..subscriptions.marks import history_of, look_at
 _EARLIER = 1000
 
 if TYPE_CHECKING:
+    from messagedb._errors import LostHistoryError, PositionConflictError
     from messagedb._messages.message import Message
     from messagedb._subscriptions.read_trail import Mark
-    from messagedb.errors import LostHistoryError, PositionConflictError
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..operations.operations import AsyncOperations
     from ..transactions.transaction import AsyncTransaction
 
@@ -123,7 +124,7 @@ class AsyncPositions(Protocol):
 class AsyncStreamPositions:
     """Positions in a stream of Eventide's form: one message each, at the version after the last."""
 
-    def __init__(self, client: AsyncClient, name: str) -> None:
+    def __init__(self, client: AsyncClientCore, name: str) -> None:
         self.name = name
         self.stored: int | None = None
         self.record: StoredPosition | None = None
@@ -231,7 +232,7 @@ class AsyncTablePositions:
     """Positions in a row of the table: updated where the last save is still what is there."""
 
     def __init__(
-        self, client: AsyncClient, name: str, schema: str, category: str | None = None
+        self, client: AsyncClientCore, name: str, schema: str, category: str | None = None
     ) -> None:
         self.name = name
         self.stored: int | None = None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from messagedb._concurrency.backend_async import CANCELLED, Task, on_signals
 from messagedb._concurrency.signals import end_process
 from messagedb._connection.settings import check_seconds
-from messagedb._consumers.failure_texts import text_of
-from messagedb.errors import ValidationError
+from messagedb._errors import ValidationError
+from messagedb._subscriptions.log_texts import text_of
 
 from .run_state import log
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import Event
-from messagedb._consumers.failure_texts import reason_of, text_of
+from messagedb._consumers.failure_texts import reason_of
+from messagedb._errors import PoolTimeoutError
+from messagedb._subscriptions.log_texts import text_of
 from messagedb._subscriptions.read_trail import Trail
-from messagedb.errors import PoolTimeoutError
 
 if TYPE_CHECKING:
     from messagedb._consumers.status import State

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from messagedb._callables import AsyncCall
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from .run_state import AsyncRun
 
 R = TypeVar("R")
@@ -18,7 +18,7 @@ _LOOK = 1.0
 _LONGEST = 5.0
 
 
-async def when_free(run: AsyncRun, client: AsyncClient, function: AsyncCall[R]) -> R | None:
+async def when_free(run: AsyncRun, client: AsyncClientCore, function: AsyncCall[R]) -> R | None:
     """Call a function when there is a place; None when the run is to stop."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
     while not await places.take(_LOOK):
@@ -30,7 +30,7 @@ async def when_free(run: AsyncRun, client: AsyncClient, function: AsyncCall[R]) 
         places.give_back()
 
 
-async def if_free(client: AsyncClient, function: AsyncCall[R]) -> R | None:
+async def if_free(client: AsyncClientCore, function: AsyncCall[R]) -> R | None:
     """Call a function if there is a place soon; None if not."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
     if not await places.take(_LOOK):
@@ -41,7 +41,7 @@ async def if_free(client: AsyncClient, function: AsyncCall[R]) -> R | None:
         places.give_back()
 
 
-async def soon(client: AsyncClient, function: AsyncCall[R]) -> R:
+async def soon(client: AsyncClientCore, function: AsyncCall[R]) -> R:
     """Call a function when there is a place, or after some seconds without."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
     has_place = await places.take(_LONGEST)

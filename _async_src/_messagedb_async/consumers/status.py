@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from messagedb._consumers.failure_policy import is_store_away
 from messagedb._consumers.status import ConsumerStatus
-from messagedb.errors import MessageDBError, ValidationError
+from messagedb._errors import MessageDBError, ValidationError
+from messagedb._subscriptions.availability import is_store_away
 
 if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
     from .consumer_run import Course
     from .run_state import AsyncRun, Counts
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class AsyncWatching(ABC):
     """The part of a consumer that watches its run."""
 
-    _client: AsyncClient
+    _client: AsyncClientCore
     _settings: ConsumerSettings
     _counts: Counts
     _run: AsyncRun | None

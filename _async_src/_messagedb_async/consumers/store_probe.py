@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import psycopg
 
 from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, is_lost, translate
-from messagedb._consumers.failure_policy import is_store_away, is_write_refused, may_have_passed
+from messagedb._consumers.failure_policy import is_write_refused, may_have_passed
+from messagedb._errors import MessageDBError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
-from messagedb.errors import MessageDBError
+from messagedb._subscriptions.availability import is_store_away
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
     from .run_state import AsyncRun
 
@@ -33,7 +34,7 @@ Standing: TypeAlias = Literal["counts", "passed", "away"]
 
 async def standing_of(
     run: AsyncRun,
-    client: AsyncClient,
+    client: AsyncClientCore,
     problem: Exception,
     may_be_away: bool,
     may_have_been_away: bool,
@@ -70,7 +71,7 @@ def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> b
     return passes and error.sqlstate is not None and may_have_passed(error)
 
 
-async def _answers(client: AsyncClient, problem: Exception) -> bool:
+async def _answers(client: AsyncClientCore, problem: Exception) -> bool:
     """Tell whether the client's store does now what it might not have done for a handler.
 
     On a connection of its own: whether one of the pool is free says nothing of the store.

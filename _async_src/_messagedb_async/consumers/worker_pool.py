@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import CANCELLED, Condition, Task
 from messagedb._consumers.in_flight_window import Window
-from messagedb._consumers.position_stores import is_bookkeeping
+from messagedb.streams.reserved import is_bookkeeping
 
 if TYPE_CHECKING:
     from messagedb._consumers.handler_registry import Invoke

@@ -8,8 +8,8 @@ import msgspec
 
 from messagedb._entities.cache import Entry
 from messagedb._entities.new_events import as_stored, new_messages
+from messagedb._errors import LostHistoryError, WrongExpectedVersionError
 from messagedb._operations.requests import Basis
-from messagedb.errors import LostHistoryError, WrongExpectedVersionError
 
 from .earlier_events import find_events, read_events
 

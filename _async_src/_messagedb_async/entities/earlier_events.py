@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messagedb._errors import WrongExpectedVersionError
 from messagedb._messages.message import NewMessage
 from messagedb._operations import requests
 from messagedb._operations.validation import LAST_POSITION
-from messagedb.errors import WrongExpectedVersionError
 
 if TYPE_CHECKING:
     from uuid import UUID

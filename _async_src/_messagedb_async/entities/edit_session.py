@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from messagedb.errors import ValidationError
+from messagedb._errors import ValidationError
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,7 +9,7 @@ import msgspec
 
 from messagedb._entities.cache import EntityCache, Entry
 from messagedb._entities.validation import entity_stream
-from messagedb.errors import MessageDecodeError
+from messagedb._errors import MessageDecodeError
 from messagedb.expected_version import NO_STREAM
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from messagedb._entities.decider import Decider
 from messagedb._entities.projection import Applier, Projection, projection_of
 from messagedb._entities.results import Loaded, Transacted
 from messagedb._entities.validation import check_attempts, check_moment, check_options, check_store
+from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
 from messagedb._transactions.options import retry_delay
-from messagedb.errors import LostHistoryError, ValidationError, WrongExpectedVersionError
 from messagedb.expected_version import NO_STREAM
 
 from ..operations.operations import AsyncOperations

@@ -17,8 +17,8 @@ from messagedb._connection import server_info
 from messagedb._connection.conninfo import where
 from messagedb._connection.error_mapping import NOTHING_READ, cannot_connect, translate
 from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._errors import PoolTimeoutError, StoreUnavailableError, ValidationError
 from messagedb._sql.statements import INSPECT, Statement
-from messagedb.errors import PoolTimeoutError, StoreUnavailableError, ValidationError
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, is_clean
 from ..connection.pool import AsyncStorePool, connect_beside

@@ -10,6 +10,7 @@ import psycopg
 from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
 from messagedb._connection.position_sequence import is_taken
 from messagedb._connection.server_info import check_not_proxied
+from messagedb._errors import IncompatibleServerError
 from messagedb._operations import requests, write_results
 from messagedb._operations.category_locks import lock_of
 from messagedb._operations.validation import EXISTING_STREAM
@@ -26,7 +27,6 @@ from messagedb._sql.statements import (
     SET_SEARCH_PATH,
     Statement,
 )
-from messagedb.errors import IncompatibleServerError
 
 from ..connection.connection import (
     AsyncStoreConnection,

@@ -9,8 +9,8 @@ import psycopg
 
 from messagedb._operations import requests, write_results
 from messagedb._operations.validation import meets
+from messagedb._sql.history import WAIT_FOR_STANDBY
 from messagedb._sql.statements import Statement
-from messagedb._transactions.commit_proof import WAIT_FOR_STANDBY
 
 from ..connection.connection import AsyncStoreCursor, execute
 from .write_scopes import Frame, give_up, run, run_for, undo

@@ -12,10 +12,10 @@ import psycopg
 
 from messagedb._concurrency.backend_async import Event, Task
 from messagedb._concurrency.pooling_async import give_back
+from messagedb._connection.commit_notices import has_answered
 from messagedb._connection.history import history_from_row
+from messagedb._errors import MessageDBError
 from messagedb._sql.statements import HISTORY, Statement
-from messagedb._transactions.commit_proof import has_answered
-from messagedb.errors import MessageDBError
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 

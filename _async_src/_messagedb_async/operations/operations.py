@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from messagedb import hooks
-from messagedb._consumers.position_stores import is_own
+from messagedb._errors import IncompatibleServerError
 from messagedb._messages.message_types import check_types, typed
 from messagedb._operations import requests
 from messagedb._operations.rows import messages as messages_of
 from messagedb._operations.validation import LAST_POSITION, check_page_size
-from messagedb.errors import IncompatibleServerError
 from messagedb.expected_version import ANY, NO_STREAM
 from messagedb.hooks import Operation
+from messagedb.streams.reserved import is_own
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping

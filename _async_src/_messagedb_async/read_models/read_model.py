@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from messagedb._concurrency.backend_async import Event, Task
 from messagedb._connection.settings import check_seconds
-from messagedb._consumers.failure_policy import is_passing
 from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
+from messagedb._errors import MessageDBError, TransactionTimeoutError, ValidationError
 from messagedb._read_models.naming import (
     check_names,
     check_position_store,
@@ -20,8 +20,8 @@ from messagedb._read_models.naming import (
     in_place,
     made_mark,
 )
+from messagedb._subscriptions.availability import is_passing
 from messagedb._subscriptions.backoff import WHILE_AWAY, RetryPolicy
-from messagedb.errors import MessageDBError, TransactionTimeoutError, ValidationError
 
 from ..consumers.consumer import AsyncConsumer
 from .tables import AsyncModelTables
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from typing import Self
 
-    from messagedb._callables import AsyncCall, AsyncMiddleware, AsyncOnError, AsyncWork
-    from messagedb.read_models import ReadModelVersion
+    from messagedb._callables import AsyncCall, AsyncWork
+    from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
+    from messagedb._read_models.naming import ReadModelVersion
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..consumers.context import AsyncContext
 
 R = TypeVar("R")
@@ -110,7 +111,7 @@ class AsyncReadModel:
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: AsyncClientCore,
         category: str,
         *,
         name: str,

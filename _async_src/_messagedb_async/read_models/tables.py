@@ -8,22 +8,22 @@ import psycopg
 
 from messagedb._connection.error_mapping import first_line, is_lost, translate
 from messagedb._consumers.position_stores import lease_keys
+from messagedb._errors import IncompatibleServerError, PositionConflictError, ValidationError
 from messagedb._read_models import catalog
 from messagedb._read_models.catalog import Grant, found_in, view_texts
 from messagedb._read_models.naming import in_place, literal
 from messagedb._sql.statements import Statement
-from messagedb.errors import IncompatibleServerError, PositionConflictError, ValidationError
 
 from ..connection.connection import AsyncStoreCursor, execute
 from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePositions
 
 if TYPE_CHECKING:
     from messagedb._callables import AsyncCall
+    from messagedb._errors import MessageDBError
     from messagedb._read_models.catalog import Found
     from messagedb._read_models.naming import Mark, ModelNames
-    from messagedb.errors import MessageDBError
 
-    from ..client.client import AsyncClient
+    from ..client_core.core import AsyncClientCore
     from ..consumers.position_stores import AsyncPositions
     from ..transactions.transaction import AsyncTransaction
 
@@ -42,7 +42,7 @@ class AsyncModelTables:
     """
 
     def __init__(
-        self, client: AsyncClient, names: ModelNames, readers: tuple[str, ...] = ()
+        self, client: AsyncClientCore, names: ModelNames, readers: tuple[str, ...] = ()
     ) -> None:
         self._client = client
         self._names = names

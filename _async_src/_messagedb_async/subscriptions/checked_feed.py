@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from messagedb._consumers.position_records import StoredPosition
+from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.read_trail import Mark, Trail, last_common, lost_history
-from messagedb.errors import LostHistoryError
 
-from .marks import find_by_id, history_of, last_positions, look_at, look_back
+from .marks import find_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
     from messagedb._callables import AsyncWork
     from messagedb._operations.scan_results import Lag, Scan, Writer
 
-    from ..client.client import AsyncClient
     from ..operations.scans import AsyncScans
-    from ..transactions.transaction import AsyncTransaction
     from .feeds import AsyncFeed
 
 
@@ -100,52 +97,3 @@ async def lost(
     """
     common = last_common(remembered, await find_by_id(client, remembered))
     return lost_history(name, mark, found_id, common, await client.store_head())
-
-
-async def check_stored(
-    client: AsyncClient, name: str, category: str | None, stored: StoredPosition | None
-) -> Mark | None:
-    """See that a stored position is one of this store, and give the mark to go on from.
-
-    It must not be beyond all positions that were ever given out. Of one that was stored in the
-    history that the server has now nothing more is asked: messages that are not there any more were
-    erased. Nor is it of one without an id, as the Eventide toolkit stores it.
-
-    Raises:
-        LostHistoryError: it is not.
-    """
-    if stored is None or stored.position == 0:
-        return None
-    profile = client._profile  # pyright: ignore[reportPrivateUsage]
-    mark = await look_back(client, stored.mark_position, category)
-    history = mark.history if mark is not None else profile.histories.latest
-    is_same = stored.history is not None and stored.history == profile.histories.text_of(history)
-    head, given = await last_positions(client)
-    last = head if given is None and not is_same and stored.message_id is None else given
-    if last is not None and stored.position > last:
-        raise LostHistoryError(name, stored.position, None, None, None, head)
-    if is_same or stored.message_id is None:
-        return mark
-    found = mark.id if mark is not None and mark.position == stored.mark_position else None
-    if found != stored.message_id:
-        was = Mark(stored.mark_position, stored.message_id, 0)
-        raise await lost(client, name, was, found, {})
-    return mark
-
-
-async def check_message(
-    transaction: AsyncTransaction, name: str, mark: Mark, category: str | None, trail: Trail
-) -> None:
-    """See that a message is in the store that a transaction is about to change because of it.
-
-    Nothing is asked where the transaction runs in the history that the message was read in.
-
-    Raises:
-        LostHistoryError: it is not.
-    """
-    if history_of(transaction) == mark.history:
-        return
-    found = await look_at(transaction, mark.position, category)
-    if found != mark.id:
-        trail.lost = lost_history(name, mark, found, None, None)
-        raise trail.lost

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from messagedb._callables import AsyncWork
     from messagedb._operations.scan_results import AllScan, Lag, Scan, Writer
 
-    from ..client.client import AsyncClient
+    from ..operations.scans import AsyncScans
 
 
 # Seconds from one look at who is writing to the next.
@@ -71,7 +71,7 @@ class AsyncCategoryFeed:
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: AsyncScans,
         category: str,
         batch_size: int | None = None,
         *,
@@ -139,7 +139,7 @@ class AsyncAllFeed:
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: AsyncScans,
         categories: Sequence[str] | None = None,
         batch_size: int | None = None,
         *,

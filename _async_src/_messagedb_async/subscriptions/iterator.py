@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import sleep
-from messagedb._consumers.failure_policy import is_passing
-from messagedb._consumers.failure_texts import text_of
+from messagedb._errors import LostHistoryError, MessageDBError
+from messagedb._subscriptions.availability import is_passing
 from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb._subscriptions.log_texts import text_of
 from messagedb._subscriptions.poll_interval import Polling
 from messagedb._subscriptions.read_trail import Trail
-from messagedb.errors import LostHistoryError, MessageDBError
 
-from ..consumers.run_state import log
 from .checked_feed import AsyncCheckedFeed
 from .marks import look_back
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from ..operations.scans import AsyncScans
     from .feeds import AsyncFeed
+
+log = logging.getLogger("messagedb.subscription")
 
 
 async def subscription(

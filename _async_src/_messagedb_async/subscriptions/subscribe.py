@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from messagedb._connection.settings import check_seconds
-from messagedb._consumers.settings import check_on_lost_history, check_start, names_of
+from messagedb._errors import IncompatibleServerError, ValidationError
 from messagedb._operations.validation import check_category
 from messagedb._subscriptions.poll_interval import Polling
-from messagedb.errors import IncompatibleServerError, ValidationError
+from messagedb._subscriptions.validation import check_on_lost_history, check_start, names_of
 
 from ..operations.scans import AsyncScans
 from .feeds import AsyncCategoryFeed
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from messagedb._messages.message import Message
-
-    from ..client.client import AsyncClient
 
 
 class AsyncSubscriptions(AsyncScans):
@@ -85,7 +83,7 @@ class AsyncSubscriptions(AsyncScans):
         check_seconds("idle_poll_interval", idle_poll_interval)
         check_on_lost_history(on_lost_history)
         feed = AsyncCategoryFeed(
-            cast("AsyncClient", self),
+            self,
             category,
             self._scan_size(batch_size),
             correlation=correlation,

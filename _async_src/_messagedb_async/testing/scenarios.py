@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from messagedb.errors import HandlerError
+from messagedb._errors import HandlerError
 from messagedb.expected_version import NO_STREAM
 from messagedb.testing._assertions import check_error, check_events, check_messages, check_state
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from messagedb._messages.message import Message
     from messagedb._messages.registry import MessageRegistry
 
-    from ..client.client import AsyncClient
+    from ..client import AsyncClient
     from ..consumers.base import AsyncConsumerBase
     from ..entities.store import AsyncEntityStore
 

@@ -22,16 +22,12 @@ from messagedb._connection.error_mapping import (
 from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
 from messagedb._connection.server_info import check_not_proxied
 from messagedb._connection.settings import time_is_left
+from messagedb._errors import StoreUnavailableError, TransactionAbortedError, ValidationError
 from messagedb._operations import requests
 from messagedb._sql.statements import HISTORY_AND_PID, Statement
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import begun_before_fork, pause
-from messagedb.errors import (
-    OutcomeUnknownError,
-    StoreUnavailableError,
-    TransactionAbortedError,
-    ValidationError,
-)
+from messagedb.errors import OutcomeUnknownError
 
 from ..connection.connection import break_off, is_from_outside
 from ..execution.connection_providers import inspect

@@ -12,10 +12,11 @@ from messagedb._connection.deadline_watchdog import Watch, canceller
 from messagedb._connection.error_mapping import is_lost
 from messagedb._connection.history import history_from_row
 from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._errors import StoreUnavailableError
+from messagedb._sql.history import WAIT_FOR_STANDBY
 from messagedb._sql.statements import Statement, transaction_fate
-from messagedb._transactions.commit_proof import WAIT_FOR_STANDBY, CommitProof, fate
+from messagedb._transactions.commit_proof import CommitProof, fate
 from messagedb._transactions.options import COMMITTED, IN_PROGRESS, UNKNOWN
-from messagedb.errors import StoreUnavailableError
 
 from ..connection.connection import AsyncStoreCursor, execute, watching_commits
 

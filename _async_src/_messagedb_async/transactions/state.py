@@ -14,11 +14,12 @@ from messagedb._connection.deadline_watchdog import Watch, canceller
 from messagedb._connection.error_mapping import first_line, is_lost, translate
 from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
 from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._errors import TransactionAbortedError
 from messagedb._sql.statements import ROLLBACK, TRANSACTION_ID, Statement
 from messagedb._transactions import options as transactions
 from messagedb._transactions.commit_proof import CommitProof
 from messagedb._transactions.options import COMMITTED, ROLLED_BACK, UNKNOWN
-from messagedb.errors import OutcomeUnknownError, TransactionAbortedError
+from messagedb.errors import OutcomeUnknownError
 
 from ..connection.connection import (
     AsyncStoreConnection,
@@ -35,8 +36,8 @@ from .commit_status import fate_of
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
+    from messagedb._errors import MessageDBError
     from messagedb._transactions.options import TransactionOptions
-    from messagedb.errors import MessageDBError
 
     from ..execution.connection_providers import AsyncSource
 

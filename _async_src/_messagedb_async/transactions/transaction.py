@@ -9,10 +9,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, TRANSACTION_ABORTED
+from messagedb._errors import TransactionAbortedError
 from messagedb._operations import write_results
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import COMMITTED
-from messagedb.errors import TransactionAbortedError
 
 from ..operations.operations import AsyncOperations
 from .bound_client import check_ready

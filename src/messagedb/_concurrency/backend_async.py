@@ -7,7 +7,7 @@ import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .signals import taken
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 
 class Address(str):

@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 import psycopg_pool
 
-from ..errors import (
+from .._errors import (
     IncompatibleServerError,
     MessageDBError,
     PoolTimeoutError,

@@ -9,19 +9,6 @@ import msgspec
 
 __all__ = ["Histories", "ServerHistory"]
 
-HISTORY_COLUMNS: Final = """
-CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
-(SELECT system_identifier::text FROM pg_control_system()),
-(SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter)
-"""
-"""The parts of a history, as columns of a SELECT that any role may ask for by default.
-
-A crash keeps timeline and start time, but empties the statistics. A promotion keeps the statistics
-and the start time, but begins a timeline, which the control file shows only later."""
-
-NO_HISTORY: Final = "NULL::text, NULL::text, NULL::text"
-"""The same columns where the role may not ask."""
-
 
 class ServerHistory(msgspec.Struct, frozen=True):
     """What a server's past is known by. A part is None where it cannot be read.

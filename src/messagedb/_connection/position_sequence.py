@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from .._errors import IncompatibleServerError
 from .._sql.statements import quoted
-from ..errors import IncompatibleServerError
 from .sqlstates import constraint_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from psycopg import pq
 
-from ..errors import IncompatibleServerError
+from .._errors import IncompatibleServerError
 from .position_sequence import Sequence
 
 _OLDEST_LIBPQ: Final = 140000

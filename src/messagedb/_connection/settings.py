@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from .._errors import ValidationError
 from .._messages.registry import MessageRegistry
-from ..errors import ValidationError
 from ..hooks import Hooks
 from .conninfo import check_conninfo
 

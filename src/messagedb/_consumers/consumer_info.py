@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from .._errors import MessageDBError
 from .._operations.rows import messages
-from ..errors import MessageDBError
+from ..streams.reserved import POSITION, parked_stream_name
 from .position_records import position_in
-from .position_stores import POSITION, lease_keys, parked_stream_name
+from .position_stores import lease_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,15 +8,9 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 import psycopg
 
+from .._errors import MessageDecodeError, ValidationError
 from .._subscriptions.backoff import WHILE_AWAY, RetryPolicy
-from ..errors import (
-    MessageDecodeError,
-    OutcomeUnknownError,
-    RetryableError,
-    StoreUnavailableError,
-    ValidationError,
-)
-from .failure_texts import shown
+from .._subscriptions.log_texts import shown
 from .handler_outcomes import HandlerOutcome, Park, Retry, Skip, Stop
 
 Policy: TypeAlias = Literal["stop", "park", "skip"]
@@ -110,13 +104,6 @@ def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again 
     )
 
 
-def is_store_away(problem: BaseException) -> bool:
-    """Whether an error says that the store is away for now, and not that something is wrong."""
-    if isinstance(problem, StoreUnavailableError):
-        return problem.can_come_back
-    return isinstance(problem, OutcomeUnknownError)
-
-
 def may_have_passed(problem: BaseException) -> bool:
     """Whether what made a handler fail for a store may be over when that store is asked next.
 
@@ -139,11 +126,6 @@ def _cause(problem: BaseException) -> psycopg.Error | None:
 def _state(problem: BaseException) -> str:
     error = _cause(problem)
     return (error.sqlstate or "") if error is not None else ""
-
-
-def is_passing(problem: BaseException) -> bool:
-    """The same of a read or a save of the consumer's own, which others may have made fail."""
-    return is_store_away(problem) or isinstance(problem, RetryableError)
 
 
 def cancelled(error: BaseException) -> Exception:

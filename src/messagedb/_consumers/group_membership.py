@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from .._errors import ValidationError
 from .._operations import validation
-from ..errors import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._connection.settings import check_seconds
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 __all__ = ["HandlerOutcome", "Park", "Retry", "Skip", "Stop"]
 

@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._errors import ValidationError
 from .._messages.annotations import annotated_classes, name_of
 from .._messages.message import Message
 from .._messages.registry import add_missing, nearest
 from .._operations import validation
-from ..errors import ValidationError
 from .context import BaseContext
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ..errors import LostHistoryError, PositionConflictError
+from .._errors import LostHistoryError, PositionConflictError
 from .position_stores import RECORDED
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from .._errors import ValidationError
 from .._operations import validation
-from ..errors import ValidationError
 from ..streams import hash_64, position_stream_name
-from ..streams.component import typed_stream_name
 
 __all__ = ["StreamPositionStore", "TablePositionStore", "position_stream_name"]
 
@@ -48,35 +47,12 @@ class TablePositionStore(msgspec.Struct, frozen=True):
 RECORDED: Final = "Recorded"
 """The type of the messages in a position stream, as Eventide writes it."""
 
-POSITION: Final = "position"
-_PARKED: Final = "parked"
-_OWN: Final = frozenset({POSITION, _PARKED})
-
 
 def consumer_name(identifier: str | None, member: int | None, size: int | None) -> str | None:
     """The identifier with the group's member and size, which no two members have in common."""
     if member is None or size is None:
         return identifier
     return f"{identifier}+{member}+{size}"
-
-
-def parked_stream_name(category: str, identifier: str | None) -> str:
-    """The stream of the parked messages of a consumer, and of all members of its group."""
-    return typed_stream_name(category, _PARKED, identifier)
-
-
-def is_bookkeeping(stream_name: str) -> bool:
-    """Whether a stream is one of positions: consumers' own notes, of Eventide's or of ours."""
-    category = stream_name.partition("-")[0]
-    _, colon, types = category.partition(":")
-    return bool(colon) and POSITION in types.split("+")
-
-
-def is_own(stream_name: str) -> bool:
-    """Whether a stream is of notes that this library keeps: of positions or of parked messages."""
-    category = stream_name.partition("-")[0]
-    _, colon, types = category.partition(":")
-    return bool(colon) and not _OWN.isdisjoint(types.split("+"))
 
 
 def check_identifier(identifier: Any, is_member: bool) -> None:

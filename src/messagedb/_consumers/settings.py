@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from .._connection.settings import check_seconds
+from .._errors import ValidationError
 from .._operations import validation
 from .._subscriptions.backoff import RetryPolicy
-from ..errors import ValidationError
+from .._subscriptions.validation import check_on_lost_history, check_start
+from ..streams.reserved import parked_stream_name
 from .consumer_info import ALL
 from .failure_policy import POLICIES
 from .position_stores import (
@@ -17,16 +19,14 @@ from .position_stores import (
     TablePositionStore,
     check_identifier,
     consumer_name,
-    parked_stream_name,
     position_stream_name,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 Start: TypeAlias = Literal["stored", "beginning", "end"] | int
 
-_STARTS: Final = ("stored", "beginning", "end")
 _LOOKING_INTERVAL: Final = 1000
 
 
@@ -175,33 +175,6 @@ def _check_streams_without_id(settings: ConsumerSettings) -> None:
         )
 
 
-def check_on_lost_history(value: Any) -> None:
-    """Refuse another word for what is done when the store went back.
-
-    Raises:
-        ValidationError: it is another. Nothing was sent.
-    """
-    if value not in ("stop", "continue"):
-        raise ValidationError(
-            f"on_lost_history must be 'stop' or 'continue', not {value!r}. Nothing was sent."
-        )
-
-
-def check_start(start: Any) -> None:
-    """A consumer starts at a word or a global position.
-
-    Raises:
-        ValidationError: it is neither. Nothing was sent.
-    """
-    if isinstance(start, str) and start in _STARTS:
-        return
-    if not isinstance(start, int) or isinstance(start, bool) or not 0 <= start < 2**63:
-        raise ValidationError(
-            "start must be 'stored', 'beginning', 'end', or the global position of the first "
-            f"message to handle, not {start!r}"
-        )
-
-
 def _check_count(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
         raise ValidationError(f"{name} must be an integer from 1 to 1,000,000, not {value!r}")
@@ -230,24 +203,3 @@ def _check_collaborators(settings: ConsumerSettings) -> None:
                 "each of middleware must be a function of the context and the next one, not "
                 f"{given!r}"
             )
-
-
-def names_of(what: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Some names as a tuple, None for no restriction.
-
-    Raises:
-        ValidationError: one text where several names are meant, no iterable, or no names.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        raise ValidationError(f"{what} must be an iterable of names: give [{value!r}]")
-    try:
-        names = tuple(cast("Iterable[Any]", value))
-    except TypeError:
-        raise ValidationError(
-            f"{what} must be an iterable of names, not {type(value).__name__}"
-        ) from None
-    if not names:
-        raise ValidationError(f"{what} must not be empty: leave it out for all")
-    return names

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from ..expected_version import NO_STREAM
 
 S = TypeVar("S")

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import msgspec
 
 from .._consumers.context import derived_id
+from .._errors import ValidationError
 from .._messages.json_objects import decode_object
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata, encode_metadata
-from ..errors import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

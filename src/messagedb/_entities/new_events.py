@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._errors import ValidationError
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
 from .._operations.requests import write_many
-from ..errors import ValidationError
 from ..expected_version import ANY
 
 if TYPE_CHECKING:

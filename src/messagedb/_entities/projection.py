@@ -6,9 +6,9 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from .._errors import MessageDecodeError, ValidationError
 from .._messages.annotations import annotated_classes, classes_now, name_of, names_around
 from .._messages.registry import add_missing, nearest
-from ..errors import MessageDecodeError, ValidationError
 from .state_copy import copy_of, is_immutable
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import msgspec
 
+from .._errors import MessageDecodeError, ValidationError
 from .._messages.json_objects import decode_object, encode_object
 from .._messages.message import NewMessage
 from .._operations.validation import LAST_POSITION
-from ..errors import MessageDecodeError, ValidationError
 from ..expected_version import NO_STREAM
 from ..streams import snapshot_stream_name
 from .cache import Entry

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from .._errors import ValidationError
 from .._operations import validation
-from ..errors import ValidationError
 from ..streams import category as category_of
 from .decider import Decider
 from .projection import Projection

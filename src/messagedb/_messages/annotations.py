@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .message import Message
 from .unions import members_of
 

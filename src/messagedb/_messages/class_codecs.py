@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .class_fields import decode_with_ruby_times, has_floats
 from .decode_errors import misfit, unfit
 from .json_objects import decode_object, encode_object, is_text_of

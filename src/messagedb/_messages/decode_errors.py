@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import MessageDecodeError
+from .._errors import MessageDecodeError
 
 if TYPE_CHECKING:
     from .message import Message

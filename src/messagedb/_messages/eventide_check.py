@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import inspect
 
-from ..errors import MessageDecodeError
+from .._errors import MessageDecodeError
 from ..streams.casing import camel, underscore
 from .class_fields import types_in
 from .metadata import Metadata

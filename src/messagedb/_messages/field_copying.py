@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 __all__ = ["copied"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .json_validation import MAX_DEPTH, refuse_unfaithful
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

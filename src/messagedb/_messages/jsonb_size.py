@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 LARGEST: Final = 0x0FFFFFFF
 """Bytes of a jsonb value: what its offsets can hold."""

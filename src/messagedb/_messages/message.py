@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, cast, overload
 from uuid import UUID
 
 import msgspec
 
-from .._callables import Class, Decodes
-from ..errors import MessageDecodeError, ValidationError
+from .._errors import MessageDecodeError, ValidationError
 from .class_codecs import codec_of, decoded
 from .ids import uuid7
 from .json_objects import decode_object, encode_object
@@ -27,11 +26,23 @@ else:
     T_co = TypeVar("T_co", covariant=True)
 
 D = TypeVar("D")
+D_co = TypeVar("D_co", covariant=True)
+
+Class: TypeAlias = type[D]
+"""A class, where the name ``type`` is that of a message type."""
 
 __all__ = ["Message", "NewMessage"]
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Decodes(Protocol[D_co]):
+    """What makes an instance of a message: a MessageTypes or a MessageRegistry."""
+
+    def decode(self, message: Message[Any], /) -> D_co:
+        """Return the instance."""
+        ...
 
 
 class NewMessage(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
-from ..errors import MessageDecodeError, ValidationError
+from .._errors import MessageDecodeError, ValidationError
 from .message import Message
 from .unions import members_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ..errors import MessageDecodeError, ValidationError
+from .._errors import MessageDecodeError, ValidationError
 from .json_objects import encode_object
 from .metadata_fields import KINDS, OBJECT, STORED, STORED_NAMES, merged, problem_of, without
 from .trace_context import TRACEPARENT, TRACESTATE, check_trace, trace_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 TEXT: Final = "a text"
 INTEGER: Final = "an integer"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .class_codecs import GivenCodec, codec_of, decoded, named
 from .decode_errors import unfit
 from .eventide_check import findings_of_classes, findings_of_message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .class_codecs import FieldsCodec, GivenCodec, named
 from .message import NewMessage
 from .schema_version import with_version

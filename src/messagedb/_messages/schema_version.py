@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 
 class _Marked(msgspec.Struct):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"

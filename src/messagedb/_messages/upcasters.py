@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from ..errors import MessageDecodeError, ValidationError
+from .._errors import MessageDecodeError, ValidationError
 from .annotations import name_of
 from .class_codecs import named
 from .json_objects import decode_object

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .._errors import ValidationError
 from .._messages.class_codecs import codec_of
 from .._messages.json_objects import encode_object
 from .._messages.jsonb_size import check_size
@@ -14,7 +15,6 @@ from .._messages.message import Message, NewMessage
 from .._messages.metadata import encode_metadata
 from .._messages.registry import MessageRegistry, registered
 from .._sql.statements import Statement, Statements, with_condition
-from ..errors import ValidationError
 from . import validation
 
 if TYPE_CHECKING:

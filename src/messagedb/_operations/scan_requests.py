@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from .._errors import IncompatibleServerError, ValidationError
 from .._sql.statements import Statement, with_condition
-from ..errors import IncompatibleServerError, ValidationError
 from . import requests, validation
 from .requests import Read
 from .rows import messages as messages_of

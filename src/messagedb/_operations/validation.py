@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .. import streams
-from ..errors import ValidationError
+from .._errors import ValidationError
 from ..expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
 
 MAX_STREAM_NAME_BYTES: Final = 2672

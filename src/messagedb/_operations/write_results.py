@@ -9,7 +9,7 @@ import psycopg
 from .. import streams
 from .._connection.error_mapping import NOTHING_WRITTEN, first_line, translate
 from .._connection.sqlstates import constraint_of
-from ..errors import (
+from .._errors import (
     DuplicateMessageError,
     LostHistoryError,
     RetryableError,
@@ -20,7 +20,7 @@ from ..errors import (
 from . import validation
 
 if TYPE_CHECKING:
-    from ..errors import MessageDBError
+    from .._errors import MessageDBError
     from .requests import Write
 
 _UNIQUE_VIOLATION = "23505"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from ..errors import ValidationError
+from .._errors import ValidationError
 from .naming import Mark, ReadModelVersion, identifier, literal, mark_in
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import msgspec
 from psycopg import sql
 
 from .._consumers.position_stores import StreamPositionStore, TablePositionStore, lease_keys
+from .._errors import ValidationError
 from .._operations import validation
 from .._sql.statements import quoted
-from ..errors import ValidationError
 from ..streams import position_stream_name
 
 if TYPE_CHECKING:

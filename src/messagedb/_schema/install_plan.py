@@ -10,8 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .._connection import conninfo as _conninfo
 from .._connection.error_mapping import first_line, translate
+from .._errors import IncompatibleServerError, MessageDBError, ValidationError
 from .._sql.statements import quoted
-from ..errors import IncompatibleServerError, MessageDBError, ValidationError
 from .inspection import Facts
 from .messagedb_schema import OWN_SCHEMA, own_script, own_steps
 from .sql_files import text_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..errors import IncompatibleServerError
+from .._errors import IncompatibleServerError
 from .sql_files import text_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import msgspec
 import psycopg
 
 from .._connection.error_mapping import first_line, translate
+from .._errors import IncompatibleServerError, MessageDBError
 from .._sql.statements import quoted
-from ..errors import IncompatibleServerError, MessageDBError
 from .install_plan import ROLE, refuse_standby, with_role
 from .messagedb_schema import OWN_SCHEMA, own_steps
 from .sql_files import text_of

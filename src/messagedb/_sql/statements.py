@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from .._connection.history import HISTORY_COLUMNS, NO_HISTORY
+from .history import HISTORY_COLUMNS, NO_HISTORY
 
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = b"COMMIT"

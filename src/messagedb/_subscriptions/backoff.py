@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .._connection.settings import check_seconds
-from ..errors import ValidationError
+from .._errors import ValidationError
 
 __all__ = ["NO_RETRY", "RetryPolicy"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..errors import LostHistoryError
+from .._errors import LostHistoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
-import psycopg
-from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 
 from .._connection.history import UNKNOWN_HISTORY, ServerHistory
 from .options import COMMITTED, IN_PROGRESS, ROLLED_BACK, UNKNOWN
 
 if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn
-
-_WAITS_FOR_STANDBY: Final = "SyncRepWaitForLSN"
-"""The server's function that warns of a commit whose wait for a synchronous standby was ended. Its
-text is translated, the function's name is not."""
-
-WAIT_FOR_STANDBY: Final = b"""
-SELECT pg_logical_emit_message(true, 'messagedb', '')::varchar
-WHERE current_setting('synchronous_standby_names') <> ''
-"""
-"""Commits something, where commits wait for a standby: what was committed before has then got there
-as well. Any role may. It does nothing elsewhere."""
-
-
-class CommitNotices:
-    """What a connection's notices say of its commits.
-
-    Attributes:
-        is_unreplicated: whether the last commit is on the primary only, as far as is known.
-    """
-
-    __slots__ = ("is_unreplicated",)
-
-    def __init__(self) -> None:
-        self.is_unreplicated = False
-
-    def take(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Look at a notice of the server's."""
-        if notice.source_function == _WAITS_FOR_STANDBY:
-            self.is_unreplicated = True
+    pass
 
 
 class CommitProof(msgspec.Struct, frozen=True):
@@ -97,34 +66,3 @@ def fate(
     if status == "aborted":
         return ROLLED_BACK
     return IN_PROGRESS if status == IN_PROGRESS and not is_waiting else UNKNOWN
-
-
-def has_answered(pgconn: PGconn) -> bool:
-    """Take what a server has sent, without waiting; tell whether it is done, or gone.
-
-    Args:
-        pgconn: a connection whose answer was given up waiting for. Nobody else may use it.
-    """
-    try:
-        pgconn.flush()
-        pgconn.consume_input()
-        in_pipeline = pgconn.pipeline_status != PipelineStatus.OFF
-        nothings = 0
-        while not pgconn.is_busy() and nothings < 2:
-            result = pgconn.get_result()
-            if result is None:
-                if not in_pipeline:
-                    return pgconn.transaction_status != TransactionStatus.ACTIVE
-                nothings += 1
-                continue
-            nothings = 0
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                return True
-            if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
-                return True
-        if nothings == 2:
-            # Nothing of a pipeline that was broken off is left to be answered.
-            return True
-    except psycopg.Error:
-        return True
-    return pgconn.status != ConnStatus.OK

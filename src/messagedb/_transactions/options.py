@@ -10,12 +10,8 @@ import msgspec
 import psycopg
 from psycopg import IsolationLevel
 
-from .._connection.history import HISTORY_COLUMNS
 from .._connection.settings import check_seconds
-from .._operations import validation
-from .._operations.category_locks import CategoryLock, in_safe_order
-from .._operations.write_results import check_isolation
-from ..errors import (
+from .._errors import (
     LostHistoryError,
     RetryableError,
     StoreUnavailableError,
@@ -23,6 +19,10 @@ from ..errors import (
     ValidationError,
     WrongExpectedVersionError,
 )
+from .._operations import validation
+from .._operations.category_locks import CategoryLock, in_safe_order
+from .._operations.write_results import check_isolation
+from .._sql.history import HISTORY_COLUMNS
 
 if TYPE_CHECKING:
     from .._connection.settings import Settings

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from messagedb.errors import EmbeddedServerError
+from messagedb._errors import EmbeddedServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

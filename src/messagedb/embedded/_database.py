@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from messagedb.errors import EmbeddedServerError
+from messagedb._errors import EmbeddedServerError
 
 from . import _address, _folder
 
@@ -61,9 +61,9 @@ def install(admin_url: str) -> None:
     The role of the store may make tables in ``public``, for its read models.
     """
     # Imported here: the schema's I/O is a part of the client, which itself starts embedded servers.
-    from messagedb import schema
+    from .._sync.schema.install import install as install_schema
 
-    schema.install(admin_url)
+    install_schema(admin_url)
     with psycopg.connect(admin_url, autocommit=True) as connection:
         may = "SELECT WHERE has_schema_privilege(%s, 'public', 'CREATE')"
         has_role = _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", ROLE)

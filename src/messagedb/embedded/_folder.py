@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from messagedb.errors import EmbeddedServerError
+from messagedb._errors import EmbeddedServerError
 
 START_LOCK = "start.lock"
 USE_LOCK = "use.lock"

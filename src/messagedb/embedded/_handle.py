@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from messagedb.errors import EmbeddedServerError
+from messagedb._errors import EmbeddedServerError
 
 from . import _folder, _supervisor_process
 

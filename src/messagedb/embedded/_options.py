@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from messagedb.errors import ValidationError
+from messagedb._errors import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

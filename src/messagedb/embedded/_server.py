@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from messagedb.errors import EmbeddedServerError
+from messagedb._errors import EmbeddedServerError
 
 from . import _address, _database, _folder, _options, _supervisor_process
 from ._binaries import find

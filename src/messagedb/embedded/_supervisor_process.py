@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from messagedb.errors import EmbeddedServerError
+from messagedb._errors import EmbeddedServerError
 
 from . import _folder
 from ._binaries import find

@@ -19,8 +19,8 @@ from messagedb._concurrency.backend_async import (
 from messagedb._connection.conninfo import shown
 from messagedb._connection.session_config import Profile
 from messagedb._connection.settings import Settings, check_settings
+from messagedb._errors import StoreUnavailableError, ValidationError
 from messagedb._sql.statements import statements
-from messagedb.errors import StoreUnavailableError, ValidationError
 
 from ..execution.connection_providers import AsyncSource, open_borrowed, open_own
 from ..operations.operations import AsyncOperations

@@ -1,3 +1,0 @@
-"""The client: its life, its pooled operations, and the public class."""
-
-from __future__ import annotations

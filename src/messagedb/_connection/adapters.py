@@ -1,0 +1,42 @@
+"""The adapters that the client's own cursors use."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.adapt import AdaptersMap
+from psycopg.types.bool import BoolBinaryLoader
+from psycopg.types.none import NoneDumper
+from psycopg.types.numeric import (
+    Int2BinaryLoader,
+    Int4BinaryLoader,
+    Int8BinaryDumper,
+    Int8BinaryLoader,
+)
+from psycopg.types.string import StrDumperUnknown, TextBinaryLoader, TextLoader
+
+
+def _adapters() -> AdaptersMap:
+    """Just what our statements need: what a user registers changes nothing of ours."""
+    adapters = AdaptersMap(types=psycopg.adapters.types)
+    for oid_name, loader in (
+        ("text", TextBinaryLoader),
+        ("varchar", TextBinaryLoader),
+        ("name", TextBinaryLoader),
+        ("bool", BoolBinaryLoader),
+        ("int2", Int2BinaryLoader),
+        ("int4", Int4BinaryLoader),
+        ("int8", Int8BinaryLoader),
+        # A timestamp stays the server's own microseconds since 2000: it is decoded when it is asked
+        # for, and one that Python cannot express does not hide the other messages of its page.
+        ("timestamp", Int8BinaryLoader),
+    ):
+        adapters.register_loader(oid_name, loader)
+    adapters.register_loader(0, TextLoader)
+    adapters.register_dumper(str, StrDumperUnknown)
+    # One width for every integer: the same statement is prepared once, whatever the value.
+    adapters.register_dumper(int, Int8BinaryDumper)
+    adapters.register_dumper(type(None), NoneDumper)
+    return adapters
+
+
+ADAPTERS = _adapters()

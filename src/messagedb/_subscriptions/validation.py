@@ -1,0 +1,60 @@
+"""Checks of what consumers and subscriptions are given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from .._errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_STARTS: Final = ("stored", "beginning", "end")
+
+
+def check_on_lost_history(value: Any) -> None:
+    """Refuse another word for what is done when the store went back.
+
+    Raises:
+        ValidationError: it is another. Nothing was sent.
+    """
+    if value not in ("stop", "continue"):
+        raise ValidationError(
+            f"on_lost_history must be 'stop' or 'continue', not {value!r}. Nothing was sent."
+        )
+
+
+def check_start(start: Any) -> None:
+    """A consumer starts at a word or a global position.
+
+    Raises:
+        ValidationError: it is neither. Nothing was sent.
+    """
+    if isinstance(start, str) and start in _STARTS:
+        return
+    if not isinstance(start, int) or isinstance(start, bool) or not 0 <= start < 2**63:
+        raise ValidationError(
+            "start must be 'stored', 'beginning', 'end', or the global position of the first "
+            f"message to handle, not {start!r}"
+        )
+
+
+def names_of(what: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Some names as a tuple, None for no restriction.
+
+    Raises:
+        ValidationError: one text where several names are meant, no iterable, or no names.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        raise ValidationError(f"{what} must be an iterable of names: give [{value!r}]")
+    try:
+        names = tuple(cast("Iterable[Any]", value))
+    except TypeError:
+        raise ValidationError(
+            f"{what} must be an iterable of names, not {type(value).__name__}"
+        ) from None
+    if not names:
+        raise ValidationError(f"{what} must not be empty: leave it out for all")
+    return names
