@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import make_sync
 import psycopg
 import pytest
@@ -21,6 +22,10 @@ from tests.support import backend, genuine
 
 if TYPE_CHECKING:
     from tests.support.replication import Cluster, Template
+
+# How long an example takes depends on the machine: no test asserts a time.
+hypothesis.settings.register_profile("messagedb", deadline=None)
+hypothesis.settings.load_profile("messagedb")
 
 # pytest reads this file before it collects, so the twins are there when a test imports them. Until
 # then messagedb itself may not be imported: it imports the twin.
