@@ -81,6 +81,9 @@ def lint(session: nox.Session) -> None:
     else:
         session.run("ruff", "format", "--check", ".")
         session.run("ruff", "check", ".")
+        session.run("python", "scripts/make_sync.py")
+        roots = os.pathsep.join(["src", "_async_src"])
+        session.run("lint-imports", env={"PYTHONPATH": roots})
     session.run("python", "scripts/check_words.py")
 
 

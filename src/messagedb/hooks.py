@@ -75,7 +75,7 @@ class Hooks:
             messages: a page, in its order; never none.
 
         Returns:
-            As many messages, at the same positions: ``Message.make`` makes one.
+            As many messages, at the same positions: ``make_message`` makes one.
         """
         return messages
 

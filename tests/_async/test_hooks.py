@@ -21,6 +21,7 @@ from messagedb import (
     ValidationError,
     WrongExpectedVersionError,
 )
+from messagedb.testing import make_message
 
 
 class Reversing(Hooks):
@@ -36,7 +37,7 @@ class Reversing(Hooks):
 
     def after_read(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
         return [
-            Message.make(
+            make_message(
                 message.stream_name,
                 message.type,
                 {"text": message.data["x"][::-1]} if message.data else None,

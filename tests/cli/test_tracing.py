@@ -6,6 +6,7 @@ from typing import Any
 
 from messagedb import Client, Message, Metadata, NewMessage
 from messagedb.cli._causation_tree import grow
+from messagedb.testing import make_message
 from tests.cli.conftest import Command
 
 
@@ -60,7 +61,7 @@ def test_effects_come_after_their_cause() -> None:
             if cause is None
             else {"causationMessageStreamName": "a-1", "causationMessagePosition": cause}
         )
-        return Message.make(
+        return make_message(
             "a-1", "T", None, metadata, position=position, global_position=position + 1
         )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias, assert_type
 import msgspec
 
 from messagedb import AsyncContext, Consumer, Context, HandlerOutcome, Message, Park
+from messagedb.testing import make_message
 
 
 class Deposited(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ def right(consumer: Consumer) -> None:
         assert_type(message.stream_name, str)
 
     print(alone, both, described, rest, anything)
-    print(named(message=Message.make("account-1", "Deposited"), context=None))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    print(named(message=make_message("account-1", "Deposited"), context=None))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def wrong(consumer: Consumer) -> None:

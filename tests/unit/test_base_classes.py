@@ -13,7 +13,7 @@ from messagedb import Decider, Message, MessageRegistry, Projection, ValidationE
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._entities.projection import Applier
 from messagedb._messages.annotations import names_around
-from messagedb.testing import given
+from messagedb.testing import given, make_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class Call:
 def hand(handlers: Handlers, *types: str) -> list[Any]:
     by_type, catch_all = handlers.compiled(())
     assert catch_all is None
-    calls = [Call(Message.make("account-1", name, {})) for name in types]
+    calls = [Call(make_message("account-1", name, {})) for name in types]
     return [by_type[call.message.type](call) for call in calls]
 
 
@@ -187,7 +187,7 @@ def test_types_of_a_base_class_are_those_below_it() -> None:
     registry = registry_of(Deposited, Closed, Other)
     types = registry.types(AccountEvent)
     assert types.names == ("Deposited", "Closed")
-    assert types.decode(Message.make("account-1", "Closed", {"n": 7})) == Closed(7)
+    assert types.decode(make_message("account-1", "Closed", {"n": 7})) == Closed(7)
     assert registry.types(Closed, AccountEvent).names == ("Closed", "Deposited")
     with pytest.raises(ValidationError, match="Moved is not a registered message type"):
         registry_of(Closed).types(Moved)

@@ -11,6 +11,7 @@ import pytest
 
 from messagedb import Message, MessageRegistry, Metadata, NewMessage
 from messagedb._messages.codecs import PydanticCodec
+from messagedb.testing import make_message
 
 
 class Line(msgspec.Struct, rename="camel"):
@@ -34,7 +35,7 @@ def found(registry: MessageRegistry, *messages: NewMessage | Message[Any]) -> st
 def test_nothing_is_found_where_all_is_in_the_form_of_eventide() -> None:
     registry = MessageRegistry()
     registry.add(Ordered, aliases=["OrderPlaced"], version=2)
-    right = Metadata(schema_version="2", properties={"userId": 5}).follow(Message.make("a-1", "A"))
+    right = Metadata(schema_version="2", properties={"userId": 5}).follow(make_message("a-1", "A"))
     assert registry.check_eventide(NewMessage("Ordered", {"orderId": "1"}, right)) == []
 
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messagedb import Message
 from messagedb._consumers.context import BaseContext, derived_id
+from messagedb.testing import make_message
 
-MESSAGE = Message.make("account-1", "Deposited", id="00000000-0000-4000-8000-000000000001")
+MESSAGE = make_message("account-1", "Deposited", id="00000000-0000-4000-8000-000000000001")
 
 
 def context(seed: str = "account:position-x", attempt: int = 1) -> BaseContext[None]:
@@ -26,7 +26,7 @@ def test_an_id_is_the_same_in_every_attempt_and_release() -> None:
 
 
 def test_another_name_message_or_consumer_gives_another_id() -> None:
-    other = BaseContext(Message.make("account-1", "Deposited"), 1, None, "account:position-x")
+    other = BaseContext(make_message("account-1", "Deposited"), 1, None, "account:position-x")
     ids = {
         context().message_id("mail"),
         context().message_id("payment"),

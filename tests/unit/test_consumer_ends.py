@@ -6,11 +6,12 @@ from typing import Any
 
 from messagedb import Message
 from messagedb._subscriptions.end_of_store import End
+from messagedb.testing import make_message
 
 
 def message(stream_name: str, position: int) -> Message[Any]:
     """Make a message at a global position."""
-    return Message[Any].make(stream_name, "Noted", global_position=position)
+    return make_message(stream_name, "Noted", global_position=position)
 
 
 def test_the_position_is_before_the_first_that_could_not_be_seen() -> None:

@@ -13,6 +13,7 @@ import pytest
 from messagedb import Context, Message, MessageRegistry, ValidationError
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._messages.annotations import names_around
+from messagedb.testing import make_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,7 @@ def hand(handlers: Handlers, type_name: str, data: Any = None) -> Any:
     by_type, catch_all = handlers.compiled(())
     invoke = by_type.get(type_name, catch_all)
     assert invoke is not None
-    return invoke(Call(Message.make("account-1", type_name, data)))
+    return invoke(Call(make_message("account-1", type_name, data)))
 
 
 def event(given: Deposited) -> Any:
@@ -260,6 +261,6 @@ def test_middleware_is_called_in_its_order_around_each_handler(handlers: Handler
     add(handlers, event)
     by_type, catch_all = handlers.compiled([around("a"), around("b")])
     assert catch_all is not None
-    assert catch_all(Call(Message.make("account-1", "X"))) == "a(b(X))"
-    deposited = Call(Message.make("account-1", "Deposited", {"amount": 5}))
+    assert catch_all(Call(make_message("account-1", "X"))) == "a(b(X))"
+    deposited = Call(make_message("account-1", "Deposited", {"amount": 5}))
     assert by_type["Deposited"](deposited) == "a(b(Deposited(amount=5)))"

@@ -14,10 +14,11 @@ from messagedb._consumers.parked_messages import (
     still_parked,
     times_ended,
 )
+from messagedb.testing import make_message
 
 STREAM = "account:parked-x"
-MESSAGE = Message.make("account-1", "Deposited", {"a": 1}, position=3, global_position=40)
-OTHER = Message.make("account-2", "Closed", position=0, global_position=41)
+MESSAGE = make_message("account-1", "Deposited", {"a": 1}, position=3, global_position=40)
+OTHER = make_message("account-2", "Closed", position=0, global_position=41)
 
 
 class Stream:
@@ -31,7 +32,7 @@ class Stream:
             return False
         position = len(self.records)
         self.records.append(
-            Message.make(
+            make_message(
                 STREAM,
                 record.type,
                 record.data,

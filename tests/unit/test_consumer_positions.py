@@ -8,12 +8,13 @@ import pytest
 
 from messagedb import Message, PositionConflictError
 from messagedb._consumers.position_records import conflict, position_in, resized
+from messagedb.testing import make_message
 
 NAME = "account:position-x"
 
 
 def record(data: Any, type_name: str = "Recorded", metadata: Any = None) -> Message[Any]:
-    return Message.make(NAME, type_name, data, metadata, position=7, global_position=99)
+    return make_message(NAME, type_name, data, metadata, position=7, global_position=99)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from messagedb import Message
 from messagedb._operations.scan_results import Scan
 from messagedb._subscriptions.read_trail import Mark, Trail, last_common
+from messagedb.testing import make_message
 
 
 def page(first: int, count: int, history: int = 1) -> Scan:
     """Give a page of so many messages, whose ids are their positions."""
     positions = range(first, first + count)
-    messages = [Message.make("a-1", "Tested", position=n, global_position=n) for n in positions]
+    messages = [make_message("a-1", "Tested", position=n, global_position=n) for n in positions]
     ids = [str(n) for n in positions]
     return Scan(messages, positions[-1], count, False, ids[-1], ids, history)
 

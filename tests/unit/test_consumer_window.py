@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from messagedb import Message
 from messagedb._consumers.in_flight_window import Window
+from messagedb.testing import make_message
 
 
 class Model:
@@ -74,7 +75,7 @@ def test_any_interleaving_keeps_what_a_window_promises(
             messages: list[Message[Any]] = []
             for gap, stream in found:
                 position += gap
-                messages.append(Message.make(f"x-{stream}", "T", global_position=position))
+                messages.append(make_message(f"x-{stream}", "T", global_position=position))
             position += rest
             window.add(messages, position)
             model.messages += messages
@@ -110,7 +111,7 @@ def test_a_page_without_messages_moves_the_position_only_behind_what_is_done() -
     window = Window(0, 10)
     window.add([], 7)
     assert window.position == 7
-    message = Message.make("x-1", "T", global_position=9)
+    message = make_message("x-1", "T", global_position=9)
     window.add([message], 9)
     window.add([], 20)
     window.add([], 30)
@@ -127,7 +128,7 @@ def test_an_older_position_does_not_move_it_back() -> None:
 
 def test_done_messages_behind_a_gap_take_room() -> None:
     window = Window(0, 3)
-    messages = [Message.make(f"x-{n}", "T", global_position=n) for n in (1, 2, 3)]
+    messages = [make_message(f"x-{n}", "T", global_position=n) for n in (1, 2, 3)]
     window.add(messages, 3)
     assert not window.has_room
     for message in messages:
@@ -141,7 +142,7 @@ def test_done_messages_behind_a_gap_take_room() -> None:
 
 def test_several_threads_take_each_message_once_in_the_order_of_its_stream() -> None:
     window = Window(0, 10_000)
-    messages = [Message.make(f"x-{n % 7}", "T", global_position=n) for n in range(1, 1001)]
+    messages = [make_message(f"x-{n % 7}", "T", global_position=n) for n in range(1, 1001)]
     window.add(messages, 1000)
     finished: list[int] = []
 

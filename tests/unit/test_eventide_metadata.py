@@ -10,6 +10,7 @@ import pytest
 
 from messagedb import Message, MessageDecodeError, ValidationError
 from messagedb._messages.metadata import Metadata
+from messagedb.testing import make_message
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "metadata.json").read_text())
 ROWS = VECTORS["rows"]
@@ -18,7 +19,7 @@ RUBY = VECTORS["read_by_ruby"]
 
 def message(name: str) -> Message[Any]:
     row = ROWS[name]
-    return Message.make(
+    return make_message(
         row["stream_name"],
         row["type"],
         row["data"],
@@ -42,7 +43,7 @@ def test_rows_are_written_again_as_they_are(name: str) -> None:
     read = of(name)
     assert read.extra == {}
     assert read.to_dict() == ROWS[name]["metadata"]
-    written = Message.make("x-1", "T", None, read)
+    written = make_message("x-1", "T", None, read)
     assert written.metadata == ROWS[name]["metadata"]
 
 
@@ -137,7 +138,7 @@ def test_correlate() -> None:
 
 @pytest.mark.parametrize("stored", RUBY["refused"])
 def test_what_stops_ruby_is_an_error_with_the_key(stored: dict[str, Any]) -> None:
-    read = Message.make("account-1", "T", None, stored, position=3, global_position=9)
+    read = make_message("account-1", "T", None, stored, position=3, global_position=9)
     (key,) = stored
     with pytest.raises(
         MessageDecodeError, match=f"message 3 in stream 'account-1'.*its {key} must"
@@ -147,18 +148,18 @@ def test_what_stops_ruby_is_an_error_with_the_key(stored: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("stored", RUBY["as_nothing"])
 def test_what_ruby_reads_as_nothing(stored: dict[str, Any]) -> None:
-    assert Metadata.of(Message.make("account-1", "T", None, stored)) == Metadata()
+    assert Metadata.of(make_message("account-1", "T", None, stored)) == Metadata()
 
 
 @pytest.mark.parametrize(("key", "field"), RUBY["aliases"].items())
 def test_difference_aliases_of_ruby_are_keys_without_a_meaning(key: str, field: str) -> None:
-    read = Metadata.of(Message.make("account-1", "T", None, {key: "x-1"}))
+    read = Metadata.of(make_message("account-1", "T", None, {key: "x-1"}))
     assert getattr(read, field) is None
     assert read.extra == {key: "x-1"}
 
 
 def test_difference_keys_in_snake_case_have_no_meaning() -> None:
     stored = {"correlation_stream_name": "x-1"}
-    read = Metadata.of(Message.make("account-1", "T", None, stored))
+    read = Metadata.of(make_message("account-1", "T", None, stored))
     assert read.correlation_stream_name is None
     assert read.to_dict() == stored

@@ -11,10 +11,11 @@ import msgspec
 import pydantic
 import pytest
 
-from messagedb import Message, MessageDecodeError, MessageRegistry, NewMessage, ValidationError
+from messagedb import MessageDecodeError, MessageRegistry, NewMessage, ValidationError
 from messagedb._messages.codecs import PydanticCodec
 from messagedb._operations import requests
 from messagedb.expected_version import ANY
+from messagedb.testing import make_message
 
 MOMENT = datetime(2000, 1, 1, 1, 2, 3, tzinfo=UTC)
 
@@ -102,17 +103,17 @@ def test_a_time_is_read_as_ruby_writes_it(text: str, moment: datetime, version: 
     if version:
         registry.upcaster("Timed", lambda data: data, from_version=1)
     data = {"at": text, "text": text, "others": [text, "2001-01-01T00:00:00Z", text]}
-    read = registry.decode(Message.make("a-1", "Timed", data))
+    read = registry.decode(make_message("a-1", "Timed", data))
     assert read == Timed(moment, text, [moment, datetime(2001, 1, 1, tzinfo=UTC), moment])
 
 
 def test_a_model_reads_a_time_as_ruby_writes_it(registry: MessageRegistry) -> None:
-    message = Message.make("a-1", "Model", {"at": "2000-01-01 01:02:03 UTC"})
+    message = make_message("a-1", "Model", {"at": "2000-01-01 01:02:03 UTC"})
     assert registry.decode(message).at == MOMENT
 
 
 def test_what_is_no_time_is_refused_as_before(registry: MessageRegistry) -> None:
     for text in ("2000-01-01 01:02 UTC", "2000-13-01 01:02:03 UTC", "yesterday"):
         with pytest.raises(MessageDecodeError) as caught:
-            registry.decode(Message.make("a-1", "Timed", {"at": text}))
+            registry.decode(make_message("a-1", "Timed", {"at": text}))
         assert caught.value.field == "data.at"

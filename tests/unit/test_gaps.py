@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagedb import Message
 from messagedb._operations.scan_results import AllScan, Scan, Writer
 from messagedb._subscriptions.gap_tracker import Gaps
+from messagedb.testing import make_message
 
 PAGE = 4
 
@@ -70,7 +70,7 @@ class Store:
         page = sorted(found for found in self.visible if found >= position)[:PAGE]
         before = [position - 1, *page]
         gaps = [(a + 1, b - 1) for a, b in zip(before, page, strict=False) if a + 1 < b]
-        messages = [Message.make("a-1", "A", global_position=found) for found in page]
+        messages = [make_message("a-1", "A", global_position=found) for found in page]
         last = page[-1] if page else position - 1
         return AllScan(
             messages,
@@ -273,13 +273,13 @@ def test_a_store_that_was_set_back_is_looked_at_anew() -> None:
 
 def test_a_gap_that_is_settled_in_part() -> None:
     gaps = Gaps()
-    messages = [Message.make("a-1", "A", global_position=position) for position in (2, 5)]
+    messages = [make_message("a-1", "A", global_position=position) for position in (2, 5)]
     first = AllScan(messages, 5, 2, False, gaps=[(1, 1), (3, 4)], head=5)
     assert gaps.needs_writers(first)
     assert gaps.list_writers(first, [])
     assert gaps.before(first, 1) is first
     later = AllScan(
-        [Message.make("a-1", "A", global_position=9)], 9, 1, False, gaps=[(4, 8)], head=9
+        [make_message("a-1", "A", global_position=9)], 9, 1, False, gaps=[(4, 8)], head=9
     )
     assert gaps.needs_writers(later)
     assert not gaps.list_writers(later, [Writer("3/1")])

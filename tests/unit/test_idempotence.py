@@ -10,6 +10,7 @@ import pytest
 from messagedb import Message, MessageDecodeError, NewMessage, ValidationError
 from messagedb._messages.metadata import Metadata
 from messagedb.idempotency import already_handled, reservation
+from messagedb.testing import make_message
 
 ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")
 
@@ -17,7 +18,7 @@ ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")
 def command(**changes: Any) -> Message[Any]:
     """Make a command at global position 11."""
     values: dict[str, Any] = {"id": ID, "position": 3, "global_position": 11, **changes}
-    return Message.make("account:command-1", "Deposit", {"amount": 5}, **values)
+    return make_message("account:command-1", "Deposit", {"amount": 5}, **values)
 
 
 @pytest.mark.parametrize(

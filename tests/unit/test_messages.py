@@ -18,6 +18,7 @@ import pytest
 from messagedb._messages.message import Message, NewMessage
 from messagedb._messages.registry import MessageRegistry
 from messagedb.errors import MessageDecodeError, ValidationError
+from messagedb.testing import make_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +139,7 @@ def test_the_type_is_plain_text(name: str) -> None:
     assert message.type == str(name)
 
 
-@pytest.mark.parametrize("data", [NewMessage("A"), Message.make("a-1", "A")])
+@pytest.mark.parametrize("data", [NewMessage("A"), make_message("a-1", "A")])
 def test_refuses_a_message_as_data(data: Any) -> None:
     with pytest.raises(ValidationError, match=r"give its data, message\.data"):
         NewMessage("Deposited", data)
@@ -184,14 +185,14 @@ def test_the_time_is_aware_and_exact() -> None:
     moment = datetime(2024, 5, 1, 12, 30, 15, 123_457, tzinfo=UTC)
     assert row(_time=767_881_815_123_457).time == moment
     for time in (moment, moment.astimezone(timezone(timedelta(hours=5, minutes=30)))):
-        made = Message.make("account-1", "Deposited", time=time)
+        made = make_message("account-1", "Deposited", time=time)
         assert made.time == moment
         assert made.time.tzinfo is UTC
-    assert Message.make("a-1", "A", time=datetime.min.replace(tzinfo=UTC)).time.year == 1
+    assert make_message("a-1", "A", time=datetime.min.replace(tzinfo=UTC)).time.year == 1
     assert (
-        Message.make("a-1", "A", time=datetime.max.replace(tzinfo=UTC)).time.microsecond == 999999
+        make_message("a-1", "A", time=datetime.max.replace(tzinfo=UTC)).time.microsecond == 999999
     )
-    assert Message.make("a-1", "A", time=datetime(1999, 12, 31, tzinfo=UTC)).time.year == 1999
+    assert make_message("a-1", "A", time=datetime(1999, 12, 31, tzinfo=UTC)).time.year == 1999
 
 
 @pytest.mark.parametrize("microseconds", [2**63 - 1, -(2**63), 300_000_000_000_000_000])
@@ -317,15 +318,15 @@ def test_msgspec_writes_nothing_that_a_message_keeps_to_itself() -> None:
 
 def test_makes_a_message_for_tests() -> None:
     before = datetime.now(UTC)
-    message = Message.make("account-1", "Deposited", Deposited(5), {"x": 1e16})
+    message = make_message("account-1", "Deposited", Deposited(5), {"x": 1e16})
     assert message.data == {"amount": 5}
     assert message.metadata == {"x": 1e16}
     assert (message.position, message.global_position) == (0, 1)
     assert before <= message.time <= datetime.now(UTC)
     assert message.id.version == 7
-    assert message.id != Message.make("account-1", "Deposited").id
-    assert Message.make("account-1", "Deposited").data is None
-    made = Message.make("a-1", "A", id=str(ID), position=3, global_position=9)
+    assert message.id != make_message("account-1", "Deposited").id
+    assert make_message("account-1", "Deposited").data is None
+    made = make_message("a-1", "A", id=str(ID), position=3, global_position=9)
     assert (made.id, made.position, made.global_position) == (ID, 3, 9)
 
 
@@ -342,4 +343,4 @@ def test_makes_a_message_for_tests() -> None:
 )
 def test_refuses_to_make_what_could_not_be_written(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
-        Message.make("account-1", options.pop("type", "Deposited"), **options)
+        make_message("account-1", options.pop("type", "Deposited"), **options)

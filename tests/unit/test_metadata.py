@@ -16,6 +16,7 @@ from messagedb import Message, MessageDecodeError, MessageRegistry, NewMessage, 
 from messagedb._consumers.context import BaseContext
 from messagedb._messages.field_copying import copied
 from messagedb._messages.metadata import Metadata
+from messagedb.testing import make_message
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -41,7 +42,7 @@ def metadata(draw: st.DrawFn) -> Metadata:
 
 @given(metadata())
 def test_what_is_written_is_what_is_read(written: Metadata) -> None:
-    stored = Message.make("account-1", "T", None, written)
+    stored = make_message("account-1", "T", None, written)
     assert stored.metadata == (written.to_dict() or None)
     read = Metadata.of(stored)
     assert read == written
@@ -52,7 +53,7 @@ def test_what_is_written_is_what_is_read(written: Metadata) -> None:
 
 @given(metadata(), metadata())
 def test_what_follows_follows(own: Metadata, before: Metadata) -> None:
-    previous = Message.make("account-1", "T", None, before, position=2, global_position=7)
+    previous = make_message("account-1", "T", None, before, position=2, global_position=7)
     after = own.follow(previous)
     assert after.follows(previous)
     assert after.properties == {**own.properties, **before.properties}
@@ -64,7 +65,7 @@ def test_what_follows_follows(own: Metadata, before: Metadata) -> None:
 def test_metadata_with_nothing_in_it_is_sql_null() -> None:
     for empty in (Metadata(), Metadata(stream_name="a-1", position=0, global_position=1)):
         assert empty.to_dict() == {}
-        assert Message.make("a-1", "T", None, empty).metadata is None
+        assert make_message("a-1", "T", None, empty).metadata is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_fields_of_the_wrong_kind(fields: dict[str, Any], text: str) -> None:
 
 def test_what_is_not_json_is_refused_with_its_path() -> None:
     with pytest.raises(ValidationError, match=r"metadata\.properties\.x is a set"):
-        Message.make("a-1", "T", None, Metadata(properties={"x": {1}}))
+        make_message("a-1", "T", None, Metadata(properties={"x": {1}}))
 
 
 @pytest.mark.parametrize("given", [None, {}, "x", NewMessage("T"), Metadata()])
@@ -119,7 +120,7 @@ def test_metadata_that_is_no_object() -> None:
     ],
 )
 def test_what_does_not_follow(differing: dict[str, Any]) -> None:
-    previous = Message.make(
+    previous = make_message(
         "a-1", "T", None, Metadata(correlation_stream_name="c-1", reply_stream_name="r-1")
     )
     after = Metadata.following(previous)
@@ -129,7 +130,7 @@ def test_what_does_not_follow(differing: dict[str, Any]) -> None:
 
 
 def test_correlation_and_reply_that_the_previous_message_lacks_are_not_compared() -> None:
-    previous = Message.make("a-1", "T")
+    previous = make_message("a-1", "T")
     after = msgspec.structs.replace(
         Metadata.following(previous), correlation_stream_name="c-1", reply_stream_name="r-1"
     )
@@ -178,7 +179,7 @@ def test_equal_metadata_is_not_unequal() -> None:
 
 def test_trace_context_is_handed_on() -> None:
     own = Metadata().with_trace(PARENT, "vendor=1")
-    stored = Message.make("a-1", "T", None, own)
+    stored = make_message("a-1", "T", None, own)
     after = Metadata.following(stored)
     assert (after.traceparent, after.tracestate) == (PARENT, "vendor=1")
     later = after.with_trace(OTHER)
@@ -188,7 +189,7 @@ def test_trace_context_is_handed_on() -> None:
 
 def test_trace_context_at_the_top_level_is_read() -> None:
     foreign = {"traceparent": PARENT, "tracestate": "v=1"}
-    read = Metadata.of(Message.make("a-1", "T", None, foreign))
+    read = Metadata.of(make_message("a-1", "T", None, foreign))
     assert (read.traceparent, read.tracestate) == (PARENT, "v=1")
     both = read.with_trace(OTHER)
     assert (both.traceparent, both.tracestate) == (OTHER, None)
@@ -293,7 +294,7 @@ def test_a_source_that_has_no_fields() -> None:
 
 
 def test_a_context_gives_the_metadata_of_its_message() -> None:
-    stored = Message.make("a-1", "T", None, Metadata(correlation_stream_name="c-1"), position=4)
+    stored = make_message("a-1", "T", None, Metadata(correlation_stream_name="c-1"), position=4)
     context = BaseContext(stored, 1, None, "x")
     assert context.metadata.correlation_stream_name == "c-1"
     assert context.metadata.identifier == "a-1/4"

@@ -11,6 +11,7 @@ import pytest
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
 from messagedb._entities.projection import Applier
 from messagedb._entities.state_copy import is_immutable
+from messagedb.testing import make_message
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class Total(Projection[int]):
 
 def messages(*events: Any) -> list[Message[Any]]:
     return [
-        Message.make("sum-1", type(event).__name__, event, position=position)
+        make_message("sum-1", type(event).__name__, event, position=position)
         for position, event in enumerate(events)
     ]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg import IsolationLevel
 
-    from messagedb._callables import AsyncWork
+    from messagedb._concurrency.callables import AsyncWork
 
 R = TypeVar("R")
 

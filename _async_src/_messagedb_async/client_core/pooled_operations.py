@@ -26,7 +26,7 @@ from ..transactions.state import AsyncTransactionState
 from .lifecycle import AsyncLifetime
 
 if TYPE_CHECKING:
-    from messagedb._callables import AsyncAttempt
+    from messagedb._concurrency.callables import AsyncAttempt
     from messagedb._operations import requests
     from messagedb._transactions.options import TransactionOptions
 

@@ -33,7 +33,7 @@ from .side_task import when_free
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from messagedb._callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncCall
     from messagedb._consumers.handler_registry import Invoke
     from messagedb._consumers.position_records import StoredPosition
     from messagedb._consumers.settings import ConsumerSettings

@@ -16,7 +16,7 @@ from .run_state import log
 from .side_task import soon
 
 if TYPE_CHECKING:
-    from messagedb._callables import AsyncCall, AsyncWork
+    from messagedb._concurrency.callables import AsyncCall, AsyncWork
     from messagedb._subscriptions.read_trail import Mark
 
     from ..client_core.core import AsyncClientCore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from messagedb._callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncCall
 
     from ..client_core.core import AsyncClientCore
     from .run_state import AsyncRun

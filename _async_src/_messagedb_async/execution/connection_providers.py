@@ -51,7 +51,7 @@ class AsyncSource:
         self.profile = profile
         self.server = server
         self.session = session
-        self.waiting = AsyncWaitingCommits(self)
+        self.waiting = AsyncWaitingCommits(pool, profile, self.connect)
         self._home = here()
 
     async def acquire(self, deadline: float) -> Any:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
 
-    from .connection_providers import AsyncSource
+    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._connection.session_config import Profile
 
 # How often it is looked whether they have been answered, at first and then on, and whether the
 # server still works on them, in seconds.
@@ -55,8 +57,15 @@ class AsyncWaitingCommits:
     silent.
     """
 
-    def __init__(self, source: AsyncSource) -> None:
-        self._source = source
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Any],
+        profile: Profile,
+        connect: AsyncCall[AsyncConnection[Any]],
+    ) -> None:
+        self._pool = pool
+        self._profile = profile
+        self._connect = connect
         self._conns: list[AsyncConnection[Any]] = []
         self._task: Task[None] | None = None
         self._halt = Event()
@@ -128,8 +137,8 @@ class AsyncWaitingCommits:
             psycopg.Error: it could not be asked.
             StoreUnavailableError: the same.
         """
-        profile = self._source.profile
-        probe = await self._source.connect()
+        profile = self._profile
+        probe = await self._connect()
         try:
             if isinstance(probe, AsyncStoreConnection):
                 probe.deadline = monotonic() + profile.connect_limit
@@ -160,7 +169,7 @@ class AsyncWaitingCommits:
             await conn.close()
         if isinstance(conn, AsyncStoreConnection):
             conn.deadline = math.inf
-        await give_back(self._source.pool, conn)
+        await give_back(self._pool, conn)
 
 
 def is_of(conn: AsyncConnection[Any], history: object) -> bool:

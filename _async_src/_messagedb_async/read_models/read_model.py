@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from typing import Self
 
-    from messagedb._callables import AsyncCall, AsyncWork
+    from messagedb._concurrency.callables import AsyncCall, AsyncWork
     from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
     from messagedb._read_models.naming import ReadModelVersion
 

@@ -18,7 +18,7 @@ from ..connection.connection import AsyncStoreCursor, execute
 from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePositions
 
 if TYPE_CHECKING:
-    from messagedb._callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncCall
     from messagedb._errors import MessageDBError
     from messagedb._read_models.catalog import Found
     from messagedb._read_models.naming import Mark, ModelNames

@@ -12,7 +12,7 @@ from .marks import find_by_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from messagedb._callables import AsyncWork
+    from messagedb._concurrency.callables import AsyncWork
     from messagedb._operations.scan_results import Lag, Scan, Writer
 
     from ..operations.scans import AsyncScans

@@ -12,7 +12,7 @@ from messagedb._subscriptions.gap_tracker import Gaps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from messagedb._callables import AsyncWork
+    from messagedb._concurrency.callables import AsyncWork
     from messagedb._operations.scan_results import AllScan, Lag, Scan, Writer
 
     from ..operations.scans import AsyncScans

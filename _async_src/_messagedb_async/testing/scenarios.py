@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from messagedb._errors import HandlerError
+from messagedb._testing.assertions import check_error, check_events, check_messages, check_state
 from messagedb.expected_version import NO_STREAM
-from messagedb.testing._assertions import check_error, check_events, check_messages, check_state
 
 if TYPE_CHECKING:
     from uuid import UUID

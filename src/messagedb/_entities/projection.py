@@ -6,7 +6,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from .._errors import MessageDecodeError, ValidationError
+from .._errors import ValidationError
 from .._messages.annotations import annotated_classes, classes_now, name_of, names_around
 from .._messages.registry import add_missing, nearest
 from .state_copy import copy_of, is_immutable
@@ -266,10 +266,7 @@ class Applier(Generic[S]):
 
     def _pass_over(self, message: Message[Any]) -> None:
         if self._projection.strict:
-            raise MessageDecodeError(
-                message.stream_name,
-                message.position,
-                message.global_position,
+            raise message.decode_error(
                 "type",
                 f"no method of the projection takes {message.type!r}",
             )

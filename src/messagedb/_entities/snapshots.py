@@ -182,6 +182,4 @@ class Snapshots(Generic[S]):
         return msgspec.convert(encoded, self._entity, str_keys=True)
 
     def _unusable(self, message: Message[Any], reason: str) -> MessageDecodeError:
-        return MessageDecodeError(
-            message.stream_name, message.position, message.global_position, "data", reason
-        )
+        return message.decode_error("data", reason)

@@ -14,14 +14,13 @@ import msgspec
 
 from .._errors import ValidationError
 from .class_fields import decode_with_ruby_times, has_floats
-from .decode_errors import misfit, unfit
+from .decode_errors import misfit
 from .json_objects import decode_object, encode_object, is_text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .codecs import MessageCodec
-    from .message import Message
 
 
 class Codec(ABC):
@@ -238,18 +237,6 @@ def codec_of(cls: type[Any]) -> FieldsCodec:
     codec = FieldsCodec(cls)
     codec.prepare()
     return codec
-
-
-def decoded(message: Message[Any], codec: Codec) -> Any:
-    """The data of a message, read from its text by a codec.
-
-    Raises:
-        MessageDecodeError: it does not fit the class. The cause is what the codec raised.
-    """
-    try:
-        return codec.decode(message._data, message._decimals)  # pyright: ignore[reportPrivateUsage]
-    except Exception as error:
-        raise unfit(message, codec.cls, error) from error
 
 
 def _check_fields(cls: type[Any]) -> None:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-
-from .._errors import MessageDecodeError
-
-if TYPE_CHECKING:
-    from .message import Message
 
 _PATH = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
@@ -43,15 +38,3 @@ def misfit(error: Exception) -> tuple[str, str]:
 
 def _step(step: object) -> str:
     return f"[{step}]" if isinstance(step, int) else f".{step}"
-
-
-def unfit(message: Message[Any], cls: type[Any], error: Exception) -> MessageDecodeError:
-    """The error of data that does not fit a class."""
-    field, reason = misfit(error)
-    return MessageDecodeError(
-        message.stream_name,
-        message.position,
-        message.global_position,
-        field,
-        f"it does not fit {cls.__qualname__} ({reason})",
-    )

@@ -11,10 +11,10 @@ from uuid import UUID
 import msgspec
 
 from .._errors import MessageDecodeError, ValidationError
-from .class_codecs import codec_of, decoded
+from .class_codecs import Codec, codec_of
+from .decode_errors import misfit
 from .ids import uuid7
-from .json_objects import decode_object, encode_object
-from .metadata import encode_metadata
+from .json_objects import decode_object
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -33,8 +33,8 @@ Class: TypeAlias = type[D]
 
 __all__ = ["Message", "NewMessage"]
 
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
-_MICROSECOND: Final = timedelta(microseconds=1)
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Decodes(Protocol[D_co]):
@@ -117,7 +117,8 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     from its property only, and hides neither the other properties nor other messages. Two messages
     are equal when what is stored is, to the letter, and both are read the same way: with the same
     ``types``, and with decimals or without. A message is made by reading, or for tests by
-    `Message.make`. Data and metadata may hold secrets: the repr shows neither.
+    ``messagedb.testing.make_message()``. The repr shows neither data nor metadata: both may hold
+    secrets.
 
     To hand a message on as JSON, encode ``message.to_dict()``. msgspec refuses the message itself.
 
@@ -152,7 +153,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         try:
             return UUID(self._id)
         except ValueError:
-            raise self._undecodable("id", f"{self._id!r} is not a UUID") from None
+            raise self.decode_error("id", f"{self._id!r} is not a UUID") from None
 
     @property
     def data(self) -> T_co:
@@ -184,7 +185,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         metadata: Any = self._decode("metadata", self._metadata)
         if metadata is None or type(metadata) is dict:
             return cast("dict[str, Any] | None", metadata)
-        raise self._undecodable("metadata", f"it is not a JSON object but {self._metadata!r:.60}")
+        raise self.decode_error("metadata", f"it is not a JSON object but {self._metadata!r:.60}")
 
     @property
     def time(self) -> datetime:
@@ -194,9 +195,9 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             MessageDecodeError: the time is infinite or not in the years 1 to 9999.
         """
         try:
-            return _EPOCH + timedelta(microseconds=self._time)
+            return EPOCH + timedelta(microseconds=self._time)
         except OverflowError:
-            raise self._undecodable(
+            raise self.decode_error(
                 "time",
                 f"{self._time} microseconds from the year 2000 is out of the range of a datetime",
             ) from None
@@ -242,7 +243,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             ValidationError: the class is neither a Struct nor a dataclass.
         """
         if isinstance(by, type):
-            return decoded(self, codec_of(cast("Any", by)))
+            return decode_data(self, codec_of(cast("Any", by)))
         if not callable(getattr(by, "decode", None)):
             raise ValidationError(
                 f"decode() takes a class, registry.types(…) or a registry, not {type(by).__name__}"
@@ -255,62 +256,17 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         try:
             return decode_object(text, decimals=self._decimals)
         except (TypeError, ValueError) as error:
-            raise self._undecodable(field, str(error)) from error
+            raise self.decode_error(field, str(error)) from error
 
-    def _undecodable(self, field: str, reason: str) -> MessageDecodeError:
-        return MessageDecodeError(
-            self.stream_name, self.position, self.global_position, field, reason
-        )
-
-    @staticmethod
-    def make(
-        stream_name: str,
-        type: str,
-        data: Any = None,
-        metadata: Mapping[str, Any] | msgspec.Struct | None = None,
-        *,
-        id: UUID | str | None = None,
-        position: int = 0,
-        global_position: int = 1,
-        time: datetime | None = None,
-    ) -> Message[Any]:
-        """Make a message without a store, for tests.
-
-        Data and metadata are encoded as a write encodes them. The server stores JSON with an order
-        and spacing of its own, so compare a made message with a read one by their properties.
+    def decode_error(self, field: str, reason: str) -> MessageDecodeError:
+        """Return the error of a field of this message that cannot be decoded.
 
         Args:
-            stream_name: the stream that it says to be in.
-            type: the message type.
-            data: as for NewMessage.
-            metadata: as for NewMessage.
-            id: a UUID or its text; a new one if left out.
-            position: in the stream, from 0.
-            global_position: in the store, from 1.
-            time: aware of its time zone; now if left out.
-
-        Raises:
-            ValidationError: the same values are refused as in a write, and a time without a time
-                zone.
+            field: ``data``, a path in it such as ``data.items[0]``, ``metadata``, ``type``, …
+            reason: what is wrong with it: the end of a sentence.
         """
-        new = (
-            NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
-        )
-        if time is None:
-            time = datetime.now(UTC)
-        elif time.utcoffset() is None:
-            raise ValidationError(
-                f"time has no time zone: give time.replace(tzinfo=UTC) if {time} is meant in UTC"
-            )
-        return Message(
-            str(new.id),
-            stream_name,
-            new.type,
-            position,
-            global_position,
-            encode_object(new.data, what="data"),
-            encode_metadata(new.metadata),
-            (time - _EPOCH) // _MICROSECOND,
+        return MessageDecodeError(
+            self.stream_name, self.position, self.global_position, field, reason
         )
 
     def __repr__(self) -> str:
@@ -318,6 +274,24 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             f"Message(id={self._id!r}, stream_name={self.stream_name!r}, type={self.type!r}, "
             f"position={self.position}, global_position={self.global_position})"
         )
+
+
+def decode_data(message: Message[Any], codec: Codec) -> Any:
+    """Return the data of a message, read from its text by a codec.
+
+    Raises:
+        MessageDecodeError: it does not fit the class. The cause is what the codec raised.
+    """
+    try:
+        return codec.decode(message._data, message._decimals)
+    except Exception as error:
+        raise misfit_error(message, codec.cls, error) from error
+
+
+def misfit_error(message: Message[Any], cls: type[Any], error: Exception) -> MessageDecodeError:
+    """Return the error of data that does not fit a class."""
+    field, reason = misfit(error)
+    return message.decode_error(field, f"it does not fit {cls.__qualname__} ({reason})")
 
 
 # As PostgreSQL reads a uuid: 32 hexadecimal digits in any case, with a hyphen or none after each

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
-from .._errors import MessageDecodeError, ValidationError
+from .._errors import ValidationError
 from .message import Message
 from .unions import members_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import UnionType
+    from collections.abc import Callable, Iterable, Iterator
 
-    from typing_extensions import TypeAliasType
-
-    from .registry import MessageRegistry
 
 __all__ = ["MessageTypes"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
-E = TypeVar("E")
-F = TypeVar("F")
-G = TypeVar("G")
-H = TypeVar("H")
 
 
 class MessageTypes(Generic[T_co]):
@@ -45,12 +33,17 @@ class MessageTypes(Generic[T_co]):
             has below them, aliases included.
     """
 
-    def __init__(self, registry: MessageRegistry, classes: Iterable[type[T_co]]) -> None:
-        self._registry = registry
+    def __init__(
+        self,
+        decode: Callable[[Message[Any]], Any],
+        names: Callable[[type[Any]], Iterable[str]],
+        classes: Iterable[type[T_co]],
+    ) -> None:
+        self._decode = decode
         self.classes: tuple[type[Any], ...] = tuple(_classes(classes))
         if not self.classes:
             raise ValidationError("registry.types() takes at least one class")
-        self.names = tuple(dict.fromkeys(_names(registry, self.classes)))
+        self.names = tuple(dict.fromkeys(name for cls in self.classes for name in names(cls)))
         self._names = frozenset(self.names)
 
     def decode(self, message: Message[Any], /) -> T_co:
@@ -61,15 +54,12 @@ class MessageTypes(Generic[T_co]):
                 class.
         """
         if message.type not in self._names:
-            raise MessageDecodeError(
-                message.stream_name,
-                message.position,
-                message.global_position,
+            raise message.decode_error(
                 "type",
                 f"it is {message.type!r}, and to be one of {', '.join(map(repr, self.names))}: ask "
                 "`message in types` before",
             )
-        decoded: T_co = self._registry.decode(message)
+        decoded: T_co = self._decode(message)
         return decoded
 
     def __contains__(self, message: object) -> bool:
@@ -110,83 +100,6 @@ def _classes(given: Iterable[Any]) -> Iterator[type[Any]]:
                 f"registry.types() takes classes, or a union of classes, not {cls!r:.60}"
             )
         yield cls
-
-
-def _names(registry: MessageRegistry, classes: Iterable[type[Any]]) -> Iterator[str]:
-    for cls in classes:
-        subclasses = below(registry, cls)
-        if cls in registry or not subclasses:
-            yield from registry.names_of(cls)
-        for one in subclasses:
-            yield from registry.names_of(one)
-
-
-def below(registry: MessageRegistry, cls: type[Any]) -> list[type[Any]]:
-    """The classes of a registry that are a class's subclasses, itself left out."""
-    return [one for _, one in registry if one is not cls and cls in one.__mro__]
-
-
-class Choosing:
-    """What a registry has for choosing some of its classes."""
-
-    @overload
-    def types(self, a: type[A], /) -> MessageTypes[A]: ...
-
-    # A union or an alias of one is an object of these types. Annotate the result with its types.
-    @overload
-    def types(self, union: UnionType | TypeAliasType, /) -> MessageTypes[Any]: ...
-
-    @overload
-    def types(self, a: type[A], b: type[B], /) -> MessageTypes[A | B]: ...
-
-    @overload
-    def types(self, a: type[A], b: type[B], c: type[C], /) -> MessageTypes[A | B | C]: ...
-
-    @overload
-    def types(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], /
-    ) -> MessageTypes[A | B | C | D]: ...
-
-    @overload
-    def types(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], /
-    ) -> MessageTypes[A | B | C | D | E]: ...
-
-    @overload
-    def types(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], /
-    ) -> MessageTypes[A | B | C | D | E | F]: ...
-
-    @overload
-    def types(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], g: type[G], /
-    ) -> MessageTypes[A | B | C | D | E | F | G]: ...
-
-    @overload
-    def types(
-        self,
-        a: type[A],
-        b: type[B],
-        c: type[C],
-        d: type[D],
-        e: type[E],
-        f: type[F],
-        g: type[G],
-        h: type[H],
-        /,
-    ) -> MessageTypes[A | B | C | D | E | F | G | H]: ...
-
-    def types(self, *classes: Any) -> MessageTypes[Any]:
-        """Choose classes to read, one to eight of them, so that type checkers know their union.
-
-        A class stands for itself and for the classes that the registry has below it. A union of
-        classes, or an alias of one, may be given as well; what it is of, some type checkers have
-        to be told: ``types: MessageTypes[Deposited | Withdrawn] = registry.types(Event)``.
-
-        Raises:
-            ValidationError: a class is not registered, or there is none.
-        """
-        return MessageTypes(cast("MessageRegistry", self), classes)
 
 
 def check_types(types: object) -> None:

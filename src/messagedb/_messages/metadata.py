@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .._errors import MessageDecodeError, ValidationError
+from .._errors import ValidationError
 from .json_objects import encode_object
 from .metadata_fields import KINDS, OBJECT, STORED, STORED_NAMES, merged, problem_of, without
 from .trace_context import TRACEPARENT, TRACESTATE, check_trace, trace_of
@@ -109,10 +109,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 continue
             problem = problem_of(value, kind)
             if problem:
-                raise MessageDecodeError(
-                    message.stream_name,
-                    message.position,
-                    message.global_position,
+                raise message.decode_error(
                     "metadata",
                     f"its {name} {problem}",
                 )

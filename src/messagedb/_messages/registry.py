@@ -8,24 +8,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
 import msgspec
 
 from .._errors import ValidationError
-from .class_codecs import GivenCodec, codec_of, decoded, named
-from .decode_errors import unfit
+from .class_codecs import GivenCodec, codec_of, named
 from .eventide_check import findings_of_classes, findings_of_message
-from .message import Message, NewMessage
-from .message_types import Choosing, below
+from .message import Message, NewMessage, decode_data, misfit_error
+from .message_types import MessageTypes
 from .registry_entry import Registered, aliases_of, refuse_change
 from .schema_version import check_version
 from .upcasters import Upcaster, Upcasters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from types import UnionType
     from typing import TypeVar
     from uuid import UUID
+
+    from typing_extensions import TypeAliasType
 
     from .codecs import MessageCodec
 
     # Without a bound: a class that is decorated is not yet a dataclass for type checkers.
     C = TypeVar("C")
+    A = TypeVar("A")
+    B = TypeVar("B")
+    D = TypeVar("D")
+    E = TypeVar("E")
+    F = TypeVar("F")
+    G = TypeVar("G")
+    H = TypeVar("H")
 
 __all__ = ["MessageRegistry"]
 
@@ -48,7 +57,7 @@ DataInstance: TypeAlias = msgspec.Struct | DataclassInstance | ModelInstance
 """What can be an instance of a registered class."""
 
 
-class MessageRegistry(Choosing):
+class MessageRegistry:
     """Which class stands for which message type, for a client's writes and for reading.
 
     A class is a msgspec Struct or a dataclass, or any that comes with a codec. The instances are
@@ -256,6 +265,73 @@ class MessageRegistry(Choosing):
         entry = self._by_name.get(type)
         return None if entry is None else entry.cls
 
+    @overload
+    def types(self, a: type[A], /) -> MessageTypes[A]: ...
+
+    # A union or an alias of one is an object of these types. Annotate the result with its types.
+    @overload
+    def types(self, union: UnionType | TypeAliasType, /) -> MessageTypes[Any]: ...
+
+    @overload
+    def types(self, a: type[A], b: type[B], /) -> MessageTypes[A | B]: ...
+
+    @overload
+    def types(self, a: type[A], b: type[B], c: type[C], /) -> MessageTypes[A | B | C]: ...
+
+    @overload
+    def types(
+        self, a: type[A], b: type[B], c: type[C], d: type[D], /
+    ) -> MessageTypes[A | B | C | D]: ...
+
+    @overload
+    def types(
+        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], /
+    ) -> MessageTypes[A | B | C | D | E]: ...
+
+    @overload
+    def types(
+        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], /
+    ) -> MessageTypes[A | B | C | D | E | F]: ...
+
+    @overload
+    def types(
+        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], f: type[F], g: type[G], /
+    ) -> MessageTypes[A | B | C | D | E | F | G]: ...
+
+    @overload
+    def types(
+        self,
+        a: type[A],
+        b: type[B],
+        c: type[C],
+        d: type[D],
+        e: type[E],
+        f: type[F],
+        g: type[G],
+        h: type[H],
+        /,
+    ) -> MessageTypes[A | B | C | D | E | F | G | H]: ...
+
+    def types(self, *classes: Any) -> MessageTypes[Any]:
+        """Choose classes to read, one to eight of them, so that type checkers know their union.
+
+        A class stands for itself and for the classes that the registry has below it. A union of
+        classes, or an alias of one, may be given as well; what it is of, some type checkers have
+        to be told: ``types: MessageTypes[Deposited | Withdrawn] = registry.types(Event)``.
+
+        Raises:
+            ValidationError: a class is not registered, or there is none.
+        """
+        return MessageTypes(self.decode, self._names_below, classes)
+
+    def _names_below(self, cls: type[Any]) -> Iterator[str]:
+        """Give the names of a class, if it is registered, and of those below it."""
+        subclasses = below(self, cls)
+        if cls in self or not subclasses:
+            yield from self.names_of(cls)
+        for one in subclasses:
+            yield from self.names_of(one)
+
     def __contains__(self, cls: object) -> bool:
         return isinstance(cls, type) and cls in self._by_class
 
@@ -308,14 +384,19 @@ class MessageRegistry(Choosing):
         if entry is None:
             return message
         if entry.version is None:
-            return decoded(message, entry.codec)
+            return decode_data(message, entry.codec)
         data = self._upcasters.upcast(entry, message)
         if data is None:
-            return decoded(message, entry.codec)
+            return decode_data(message, entry.codec)
         try:
             return entry.codec.convert(data)
         except Exception as error:
-            raise unfit(message, entry.cls, error) from error
+            raise misfit_error(message, entry.cls, error) from error
+
+
+def below(registry: MessageRegistry, cls: type[Any]) -> list[type[Any]]:
+    """The classes of a registry that are a class's subclasses, itself left out."""
+    return [one for _, one in registry if one is not cls and cls in one.__mro__]
 
 
 def registered(registry: MessageRegistry, instance: object) -> Registered | None:

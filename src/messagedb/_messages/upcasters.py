@@ -175,6 +175,4 @@ def _shown(key: str | type[Any]) -> str:
 
 
 def _undecodable(message: Message[Any], reason: str, field: str = "data") -> MessageDecodeError:
-    return MessageDecodeError(
-        message.stream_name, message.position, message.global_position, field, reason
-    )
+    return message.decode_error(field, reason)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from _messagedb_async.testing.scenarios import AsyncConsumerScenario, AsyncEntityScenario
 
-from .._sync.testing.scenarios import ConsumerScenario, EntityScenario
-from ._given_when_then import Given, Outcome, given
+from ._sync.testing.scenarios import ConsumerScenario, EntityScenario
+from ._testing.given_when_then import Given, Outcome, given
+from ._testing.messages import make_message
 
 __all__ = [
     "AsyncConsumerScenario",
@@ -15,4 +16,5 @@ __all__ = [
     "Given",
     "Outcome",
     "given",
+    "make_message",
 ]

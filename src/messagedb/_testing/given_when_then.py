@@ -9,7 +9,7 @@ from .._entities.new_events import as_stored, new_messages
 from .._entities.projection import Applier, Projection, projection_of
 from .._messages.message import NewMessage
 from .._messages.registry import MessageRegistry
-from ._assertions import check_error, check_events, check_state
+from .assertions import check_error, check_events, check_state
 
 __all__ = ["Given", "Outcome", "given"]
 

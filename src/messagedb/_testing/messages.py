@@ -1,0 +1,66 @@
+"""Messages for tests, made without a store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ValidationError
+from .._messages.json_objects import encode_object
+from .._messages.message import EPOCH, MICROSECOND, Message, NewMessage
+from .._messages.metadata import encode_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    import msgspec
+
+
+def make_message(
+    stream_name: str,
+    type: str,
+    data: Any = None,
+    metadata: Mapping[str, Any] | msgspec.Struct | None = None,
+    *,
+    id: UUID | str | None = None,
+    position: int = 0,
+    global_position: int = 1,
+    time: datetime | None = None,
+) -> Message[Any]:
+    """Make a message without a store, for tests.
+
+    Data and metadata are encoded as a write encodes them. The server stores JSON with an order
+    and spacing of its own, so compare a made message with a read one by their properties.
+
+    Args:
+        stream_name: the stream that it says to be in.
+        type: the message type.
+        data: as for NewMessage.
+        metadata: as for NewMessage.
+        id: a UUID or its text; a new one if left out.
+        position: in the stream, from 0.
+        global_position: in the store, from 1.
+        time: aware of its time zone; now if left out.
+
+    Raises:
+        ValidationError: the same values are refused as in a write, and a time without a time
+            zone.
+    """
+    new = NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
+    if time is None:
+        time = datetime.now(UTC)
+    elif time.utcoffset() is None:
+        raise ValidationError(
+            f"time has no time zone: give time.replace(tzinfo=UTC) if {time} is meant in UTC"
+        )
+    return Message(
+        str(new.id),
+        stream_name,
+        new.type,
+        position,
+        global_position,
+        encode_object(new.data, what="data"),
+        encode_metadata(new.metadata),
+        (time - EPOCH) // MICROSECOND,
+    )
