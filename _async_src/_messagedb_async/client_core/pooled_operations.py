@@ -21,7 +21,7 @@ from messagedb._operations import write_results
 from messagedb._transactions.options import pause
 from messagedb.errors import OutcomeUnknownError
 
-from ..connection.connection import break_off, is_from_outside
+from ..connection.interruptions import break_off, is_from_outside
 from ..transactions.state import AsyncTransactionState
 from .lifecycle import AsyncLifetime
 

@@ -5,28 +5,29 @@ from __future__ import annotations
 import math
 import os
 import traceback
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import proxy, ref
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline, AsyncRawCursor, generators, waiting
-from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
+from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 
-from messagedb._concurrency.backend_async import CANCELLED
 from messagedb._connection.adapters import ADAPTERS
 from messagedb._connection.commit_notices import CommitNotices
 from messagedb._connection.connect_errors import refusal
 from messagedb._connection.error_mapping import CommandTimeout, NotReplicated
 from messagedb._connection.history import UNKNOWN_HISTORY, ServerHistory, history_from_row
+from messagedb._connection.psycopg_internals import WaitTimeout, is_in_pipeline
 from messagedb._connection.session_config import Profile
-from messagedb._errors import MessageDBError
+
+from .interruptions import break_off, hidden_in, is_from_outside
+from .psycopg_internals import execute_uncancelled, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from types import TracebackType
 
     from psycopg.abc import AdaptContext, ConnParam, PQGen
     from psycopg.adapt import AdaptersMap
@@ -38,9 +39,6 @@ R = TypeVar("R")
 
 # psycopg's own default, for the user's statements in a transaction: ours are prepared at once.
 _PREPARE_THRESHOLD = 5
-
-# How often psycopg's wait looks up, in seconds.
-_INTERVAL = 0.1
 
 
 class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
@@ -172,7 +170,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         text, params = profile.set_up()
         cursor = AsyncStoreCursor(self)
         await cursor.execute(text, params, prepare=False)
-        if profile.reads_history and self._pipeline is None:
+        if profile.reads_history and not is_in_pipeline(self):
             rows = await cursor.fetchall()
             self.history = history_from_row(rows[0][-3:])
         if not self.history_number:
@@ -214,7 +212,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                 return await super().wait(gen, interval, timeout)
             try:
                 return await super().wait(gen, interval, remaining)
-            except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
+            except WaitTimeout:
                 self.fell_silent = True
                 if not self.may_commit:
                     self.pgconn.finish()
@@ -236,131 +234,6 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         raise hidden
 
 
-class AsyncStorePipeline(AsyncPipeline):
-    """psycopg's pipeline, but the Sync that ends it is the last that it sends.
-
-    psycopg sends a Flush after it. A transaction pooler that reads that only when it has taken the
-    server's connection back already gives this client another one, and never takes it back.
-
-    And it does not warn, for an error that is expected, of the statements that went with it.
-
-    Attributes:
-        is_ending: whether its end has begun.
-    """
-
-    is_ending: bool = False
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        """Wait for the answers of what was sent."""
-        if exc_val is not None and is_from_outside(exc_val):
-            break_off(self._conn)
-        self.is_ending = True
-        problem = exc_val
-        try:
-            # The server may be at work on a commit: then the connection stays as it is.
-            if not getattr(self._conn, "is_waiting", False):
-                async with self._conn.lock:
-                    await self._conn.wait(self._exit_gen())
-        except psycopg.Error as error:
-            if exc_val is None:
-                problem = error
-                raise error.with_traceback(None)  # noqa: B904 (as psycopg raises it)
-        except BaseException as error:
-            problem = error
-            if is_from_outside(error):
-                break_off(self._conn)
-            raise
-        finally:
-            if not getattr(self._conn, "is_waiting", False):
-                self._exit(problem)
-
-    def _exit_gen(self) -> PQGen[None]:
-        # Not in a finally: after an exception from outside there may be nothing to wait for.
-        try:
-            self._enqueue_sync()
-            yield from self._communicate_gen()
-        except psycopg.Error:
-            yield from self._rest_gen()
-            raise
-        yield from self._rest_gen()
-
-    def _rest_gen(self) -> PQGen[None]:
-        # Who was interrupted twice has closed the connection, and waits for nothing more.
-        if self.result_queue and self.pgconn.status == ConnStatus.OK:
-            yield from generators.send(self.pgconn)
-            yield from self._fetch_gen(flush=False)
-
-
-def is_from_outside(error: BaseException) -> bool:
-    """Whether an exception is neither psycopg's nor ours: a signal's handler has raised it.
-
-    The cancellation of a task is none: psycopg waits for the end of what it interrupts.
-    """
-    return not isinstance(error, (psycopg.Error, MessageDBError, CANCELLED, GeneratorExit))
-
-
-def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
-    """An exception from outside that psycopg took for one of the socket, as it does an OSError.
-
-    One of the operating system has a number; a TimeoutError that an application raises has none.
-    """
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno is None:
-        return cause
-    return None
-
-
-def break_off(conn: AsyncConnection[Any]) -> None:
-    """Close a connection on which an operation was interrupted, and wait for nothing.
-
-    What the server was doing may still be done. Where that may be a commit, a connection of ours
-    stays open until it has answered. One of the user's is left alone unless it is of no more use.
-    """
-    pgconn = conn.pgconn
-    is_at_work = pgconn.transaction_status == TransactionStatus.ACTIVE
-    if not isinstance(conn, AsyncStoreConnection):
-        if is_at_work:
-            pgconn.finish()
-    elif conn.may_commit and is_at_work and _was_sent(conn):
-        conn.is_waiting = True
-    else:
-        pgconn.finish()
-
-
-def _was_sent(conn: AsyncStoreConnection) -> bool:
-    """Whether what ends a write was sent to the server, as far as is known."""
-    pipeline = cast("Any", conn._pipeline)  # pyright: ignore[reportPrivateUsage]
-    return pipeline is None or (pipeline.is_ending and not pipeline.command_queue)
-
-
-@asynccontextmanager
-async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
-    """Be in a pipeline of ours, or in the one that the caller of a bound connection is in.
-
-    A task that is cancelled while psycopg enters a pipeline would leave the connection in it.
-    """
-    if conn._pipeline is not None:  # pyright: ignore[reportPrivateUsage]
-        async with conn.pipeline() as given:
-            yield given
-        return
-    conn._pipeline = AsyncStorePipeline(conn)  # pyright: ignore[reportPrivateUsage]
-    try:
-        async with conn.pipeline() as ours:
-            yield ours
-    finally:
-        left = cast("Any", conn._pipeline)  # pyright: ignore[reportPrivateUsage]
-        if left is not None:
-            conn._pipeline = None  # pyright: ignore[reportPrivateUsage]
-            # Nothing was sent yet: unless the connection is dead, this does not fail.
-            with suppress(psycopg.OperationalError):
-                conn.pgconn.exit_pipeline_mode()
-
-
 async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
     """Send a COMMIT, and wait for its answer; give the command that the server says it has done.
 
@@ -377,21 +250,13 @@ async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
         NotReplicated: it is committed, and somebody has ended its wait for a standby.
         psycopg.Error: the server's refusal, or the connection was lost.
     """
-    pgconn = conn.pgconn
     notices = conn.notices if isinstance(conn, AsyncStoreConnection) else CommitNotices()
     notices.is_unreplicated = False
     if not isinstance(conn, AsyncStoreConnection):
         conn.add_notice_handler(notices.take)
     try:
-        async with conn.lock:
-            pgconn.send_query(b"COMMIT")
-            (result, *_) = await waiting.wait_async(
-                generators.execute(pgconn),
-                pgconn.socket,
-                interval=_INTERVAL,
-                timeout=max(deadline - monotonic(), 0.0),
-            )
-    except psycopg.errors._WaitTimeout:  # pyright: ignore[reportPrivateUsage]
+        result = await execute_uncancelled(conn, b"COMMIT", deadline)
+    except WaitTimeout:
         raise CommandTimeout("the server did not answer the COMMIT in time") from None
     finally:
         if not isinstance(conn, AsyncStoreConnection):
@@ -451,7 +316,7 @@ def is_clean(conn: AsyncConnection[Any]) -> bool:
     return (
         pgconn.transaction_status == TransactionStatus.IDLE
         and pgconn.pipeline_status == PipelineStatus.OFF
-        and conn._pipeline is None  # pyright: ignore[reportPrivateUsage]
+        and not is_in_pipeline(conn)
     )
 
 

@@ -6,6 +6,7 @@ import math
 import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -206,6 +207,17 @@ class AsyncOwnSource(AsyncSource):
 class AsyncBorrowedSource(AsyncSource):
     """A pool that somebody else opened, and will close."""
 
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Any],
+        profile: Profile,
+        server: Server,
+        session: AsyncPoolSession,
+    ) -> None:
+        super().__init__(pool, profile, server, session)
+        # The connections in use whose autocommit mode is off as their owner has it.
+        self._without_autocommit: WeakSet[AsyncConnection[Any]] = WeakSet()
+
     async def acquire(self, deadline: float) -> Any:
         """Take a connection, and have it begin no transaction by itself."""
         conn = await super().acquire(deadline)
@@ -216,7 +228,7 @@ class AsyncBorrowedSource(AsyncSource):
                 await conn.rollback()
             if not conn.autocommit:
                 await conn.set_autocommit(True)
-                conn._messagedb_autocommit = False
+                self._without_autocommit.add(conn)
         except psycopg.Error as error:
             await super().release(conn)
             raise translate(error, "Nothing was sent.") from error
@@ -229,8 +241,8 @@ class AsyncBorrowedSource(AsyncSource):
 
     async def release(self, conn: Any) -> None:
         """Give a connection back as it was."""
-        if getattr(conn, "_messagedb_autocommit", None) is False:
-            del conn._messagedb_autocommit
+        if conn in self._without_autocommit:
+            self._without_autocommit.discard(conn)
             if is_clean(conn):
                 await conn.set_autocommit(False)
         await super().release(conn)

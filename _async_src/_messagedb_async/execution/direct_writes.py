@@ -6,15 +6,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.generators import copy_end
 from psycopg.pq import TransactionStatus
 
 from messagedb._connection.position_sequence import is_taken
+from messagedb._connection.psycopg_internals import copy_end, is_in_pipeline
 from messagedb._operations import batch_plan, write_results
 from messagedb._operations.validation import meets
 from messagedb._sql.statements import Statement
 
-from ..connection.connection import AsyncStoreCursor, break_off, is_from_outside
+from ..connection.connection import AsyncStoreCursor
+from ..connection.interruptions import break_off, is_from_outside
 from .write_scopes import give_up, run, run_for, undo
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def _insert_unseen(
     if not meets(write.expected, version):
         await undo(conn, frame)
         return None
-    if conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+    if not is_in_pipeline(conn):
         await _copy(conn, sql, write, version)
         await run(conn, frame.end)
     else:

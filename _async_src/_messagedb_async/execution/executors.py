@@ -33,10 +33,10 @@ from ..connection.connection import (
     AsyncStoreCursor,
     check_replicated,
     execute,
-    pipeline,
     watching_commits,
 )
 from ..connection.position_sequence import check
+from ..connection.psycopg_internals import pipeline
 from .direct_writes import write_directly
 from .function_writes import Finder, write_by_functions
 from .write_scopes import Frame, give_up, run, run_for

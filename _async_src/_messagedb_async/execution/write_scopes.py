@@ -11,7 +11,8 @@ from psycopg.pq import TransactionStatus
 
 from messagedb._operations.category_locks import lock_of
 
-from ..connection.connection import AsyncStoreCursor, pipeline
+from ..connection.connection import AsyncStoreCursor
+from ..connection.psycopg_internals import pipeline
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection

@@ -20,6 +20,7 @@ from messagedb._connection.error_mapping import (
     translate,
 )
 from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
+from messagedb._connection.psycopg_internals import is_in_pipeline
 from messagedb._connection.server_info import check_not_proxied
 from messagedb._connection.settings import time_is_left
 from messagedb._errors import StoreUnavailableError, TransactionAbortedError, ValidationError
@@ -29,7 +30,7 @@ from messagedb._transactions import options as transactions
 from messagedb._transactions.options import begun_before_fork, pause
 from messagedb.errors import OutcomeUnknownError
 
-from ..connection.connection import break_off, is_from_outside
+from ..connection.interruptions import break_off, is_from_outside
 from ..execution.connection_providers import inspect
 from ..execution.executors import AsyncJoinedSession, AsyncLocalSession
 from ..operations.operations import AsyncOperations
@@ -155,7 +156,7 @@ class AsyncBoundClient(AsyncOperations):
 
         In a pipeline of the caller's it is the caller's to end that.
         """
-        if is_from_outside(error) and self._conn._pipeline is None:  # pyright: ignore[reportPrivateUsage]
+        if is_from_outside(error) and not is_in_pipeline(self._conn):
             break_off(self._conn)
 
     def _may_repeat(self, session: AsyncSession, error: psycopg.Error, deadline: float) -> bool:

@@ -26,8 +26,8 @@ from ..connection.connection import (
     AsyncStoreCursor,
     commit,
     execute,
-    is_from_outside,
 )
+from ..connection.interruptions import is_from_outside
 from ..execution.executors import AsyncJoinedSession
 from ..execution.write_scopes import run
 from .bound_client import check_ready, consequence, is_read_only_by_choice

@@ -1,0 +1,53 @@
+"""Exceptions that come into an operation from outside, and the connection that they leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from messagedb._concurrency.backend_async import CANCELLED
+from messagedb._connection.psycopg_internals import has_sent_everything
+from messagedb._errors import MessageDBError
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Return whether an exception is neither psycopg's nor ours: a signal's handler has raised it.
+
+    The cancellation of a task is none: psycopg waits for the end of what it interrupts.
+    """
+    return not isinstance(error, (psycopg.Error, MessageDBError, CANCELLED, GeneratorExit))
+
+
+def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
+    """Return an exception from outside that psycopg took for one of the socket, such as an OSError.
+
+    One of the operating system has a number; a TimeoutError that an application raises has none.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno is None:
+        return cause
+    return None
+
+
+def break_off(conn: AsyncConnection[Any]) -> None:
+    """Close a connection on which an operation was interrupted, and wait for nothing.
+
+    What the server was doing may still be done. Where that may be a commit, a connection of ours
+    stays open until it has answered. One of the user's is left alone unless it is of no more use.
+    """
+    pgconn = conn.pgconn
+    is_at_work = pgconn.transaction_status == TransactionStatus.ACTIVE
+    store_conn: Any = conn
+    may_commit: bool | None = getattr(store_conn, "may_commit", None)
+    if may_commit is None:
+        if is_at_work:
+            pgconn.finish()
+    elif may_commit and is_at_work and has_sent_everything(conn):
+        store_conn.is_waiting = True
+    else:
+        pgconn.finish()

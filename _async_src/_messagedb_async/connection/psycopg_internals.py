@@ -1,0 +1,141 @@
+"""What waits for the server by private names of psycopg: a pipeline and a COMMIT."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import AsyncPipeline, waiting
+from psycopg.pq import ConnStatus
+
+from messagedb._connection.psycopg_internals import (
+    execute_query,
+    is_in_pipeline,
+    send_queued,
+    set_pipeline,
+)
+
+from .interruptions import break_off, is_from_outside
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from types import TracebackType
+
+    from psycopg import AsyncConnection
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGresult
+
+# How often psycopg's wait looks up, in seconds.
+_INTERVAL = 0.1
+
+
+class AsyncStorePipeline(AsyncPipeline):
+    """psycopg's pipeline, but the Sync that ends it is the last that it sends.
+
+    psycopg sends a Flush after it. A transaction pooler that reads that only when it has taken the
+    server's connection back already gives this client another one, and never takes it back.
+
+    And it does not warn, for an error that is expected, of the statements that went with it.
+
+    Attributes:
+        is_ending: whether its end has begun.
+    """
+
+    is_ending: bool = False
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Wait for the answers of what was sent."""
+        if exc_val is not None and is_from_outside(exc_val):
+            break_off(self._conn)
+        self.is_ending = True
+        problem = exc_val
+        try:
+            # The server may be at work on a commit: then the connection stays as it is.
+            if not getattr(self._conn, "is_waiting", False):
+                async with self._conn.lock:
+                    await self._conn.wait(self._exit_gen())
+        except psycopg.Error as error:
+            if exc_val is None:
+                problem = error
+                raise error.with_traceback(None)  # noqa: B904 (as psycopg raises it)
+        except BaseException as error:
+            problem = error
+            if is_from_outside(error):
+                break_off(self._conn)
+            raise
+        finally:
+            if not getattr(self._conn, "is_waiting", False):
+                self._exit(problem)
+
+    def _exit_gen(self) -> PQGen[None]:
+        # Not in a finally: after an exception from outside there may be nothing to wait for.
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        except psycopg.Error:
+            yield from self._rest_gen()
+            raise
+        yield from self._rest_gen()
+
+    def _rest_gen(self) -> PQGen[None]:
+        # Who was interrupted twice has closed the connection, and waits for nothing more.
+        if self.result_queue and self.pgconn.status == ConnStatus.OK:
+            yield from send_queued(self.pgconn)
+            yield from self._fetch_gen(flush=False)
+
+
+@asynccontextmanager
+async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
+    """Be in a pipeline of ours, or in the one that the caller of a bound connection is in.
+
+    A task that is cancelled while psycopg enters a pipeline would leave the connection in it.
+    """
+    if is_in_pipeline(conn):
+        async with conn.pipeline() as given:
+            yield given
+        return
+    set_pipeline(conn, AsyncStorePipeline(conn))
+    try:
+        async with conn.pipeline() as ours:
+            yield ours
+    finally:
+        if is_in_pipeline(conn):
+            set_pipeline(conn, None)
+            # Nothing was sent yet: unless the connection is dead, this does not fail.
+            with suppress(psycopg.OperationalError):
+                conn.pgconn.exit_pipeline_mode()
+
+
+async def execute_uncancelled(
+    conn: AsyncConnection[Any], command: bytes, deadline: float
+) -> PGresult:
+    """Execute a command that is never cancelled on the server, also when the task is cancelled.
+
+    Args:
+        conn: a connection in no pipeline.
+        command: one SQL command without parameters.
+        deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then left
+            as it is: the server may still be at work.
+
+    Raises:
+        WaitTimeout: no answer came in time.
+        psycopg.Error: the connection was lost.
+    """
+    result: PGresult
+    pgconn = conn.pgconn
+    async with conn.lock:
+        pgconn.send_query(command)
+        (result, *_) = await waiting.wait_async(
+            execute_query(pgconn),
+            pgconn.socket,
+            interval=_INTERVAL,
+            timeout=max(deadline - monotonic(), 0.0),
+        )
+    return result

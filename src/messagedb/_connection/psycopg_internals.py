@@ -1,0 +1,51 @@
+"""What is private in psycopg and yet used: here, and in the file of this name that does the I/O.
+
+Nothing else uses a private name of psycopg. Those of psycopg_pool are used in ``connection/pool``
+and ``_concurrency/pooling_*``. A test for each name fails when psycopg changes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from psycopg import errors, generators
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
+# pyright: reportPrivateUsage=false
+
+WaitTimeout = errors._WaitTimeout
+"""Raised by psycopg's wait when its timeout is over."""
+
+copy_end = generators.copy_end
+execute_query = generators.execute
+send_queued = generators.send
+
+
+class StorePipeline(Protocol):
+    """What is asked of a pipeline that a connection is in.
+
+    Attributes:
+        is_ending: whether its end has begun.
+        command_queue: the commands that were not handed to libpq yet.
+    """
+
+    is_ending: bool
+    command_queue: Sized
+
+
+def is_in_pipeline(conn: Any) -> bool:
+    """Return whether psycopg has a pipeline for a connection, which may not have begun yet."""
+    return conn._pipeline is not None
+
+
+def set_pipeline(conn: Any, pipeline: object) -> None:
+    """Make psycopg use this pipeline at the next ``conn.pipeline()``; None for one of its own."""
+    conn._pipeline = pipeline
+
+
+def has_sent_everything(conn: Any) -> bool:
+    """Return whether what ends the pipeline of a connection was sent, as far as is known."""
+    pipeline = cast("StorePipeline | None", conn._pipeline)
+    return pipeline is None or (pipeline.is_ending and not pipeline.command_queue)

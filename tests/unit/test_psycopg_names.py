@@ -1,0 +1,103 @@
+"""What of psycopg is private and yet used is there, and is used in two files only."""
+
+from __future__ import annotations
+
+import re
+from inspect import isgeneratorfunction, signature
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import (
+    AsyncConnection,
+    AsyncPipeline,
+    Connection,
+    Pipeline,
+    errors,
+    generators,
+    waiting,
+)
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PLACES = {"psycopg_internals.py"}
+
+# Each with its parameters.
+PIPELINE_GENERATORS = {
+    "_communicate_gen": [],
+    "_exit_gen": [],
+    "_fetch_gen": ["flush"],
+}
+PIPELINE_FUNCTIONS = {"_enqueue_sync": [], "_exit": ["exc"]}
+PIPELINE_ATTRIBUTES = ("_conn", "command_queue", "pgconn", "result_queue")
+GENERATORS = {"copy_end": ["pgconn", "error"], "execute": ["pgconn"], "send": ["pgconn"]}
+WAITS = {"wait": False, "wait_async": True}
+
+
+def parameters(function: Any) -> list[str]:
+    return [each for each in signature(function).parameters if each != "self"]
+
+
+class NoConnection:
+    """As much of a connection as a pipeline looks at when it is made."""
+
+    pgconn: Any = None
+    lock: Any = None
+
+
+@pytest.mark.parametrize("kind", [Pipeline, AsyncPipeline])
+@pytest.mark.parametrize("name", PIPELINE_GENERATORS)
+def test_the_pipeline_has_the_generator(kind: Any, name: str) -> None:
+    method = getattr(kind, name)
+    assert parameters(method) == PIPELINE_GENERATORS[name]
+    assert isgeneratorfunction(method)
+
+
+@pytest.mark.parametrize("kind", [Pipeline, AsyncPipeline])
+@pytest.mark.parametrize("name", PIPELINE_FUNCTIONS)
+def test_the_pipeline_has_the_function(kind: Any, name: str) -> None:
+    assert parameters(getattr(kind, name)) == PIPELINE_FUNCTIONS[name]
+
+
+@pytest.mark.parametrize("kind", [Pipeline, AsyncPipeline])
+@pytest.mark.parametrize("name", PIPELINE_ATTRIBUTES)
+def test_the_pipeline_has_the_attribute(kind: Any, name: str) -> None:
+    assert hasattr(kind(NoConnection()), name)
+
+
+@pytest.mark.parametrize("kind", [Connection, AsyncConnection])
+def test_the_connection_keeps_its_pipeline_in_an_attribute(kind: Any) -> None:
+    conn = kind(psycopg.pq.PGconn.connect(b"host=nowhere.invalid port=x"))
+    assert conn._pipeline is None
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_generator_of_libpq_is_there(name: str) -> None:
+    function = getattr(generators, name)
+    try:
+        assert parameters(function) == GENERATORS[name]
+    except ValueError:
+        # Of the C implementation, which tells no signature.
+        assert callable(function)
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_the_wait_takes_an_interval_and_a_timeout(name: str) -> None:
+    found = parameters(getattr(waiting, name))
+    assert found[:2] == ["gen", "fileno"]
+    assert {"interval", "timeout"} <= set(found)
+
+
+def test_the_error_of_a_wait_that_is_over_is_an_error_of_psycopg() -> None:
+    assert issubclass(errors._WaitTimeout, psycopg.Error)
+
+
+def test_no_other_file_uses_them() -> None:
+    names = "|".join([*PIPELINE_GENERATORS, *PIPELINE_FUNCTIONS, "_pipeline", "_WaitTimeout"])
+    private = re.compile(
+        rf"\b(self|\w*conn|pipeline|errors)\.({names})\b"
+        r"|psycopg import .*\b(generators|waiting)\b|psycopg\.(generators|waiting)"
+    )
+    sources = [*ROOT.glob("_async_src/**/*.py"), *ROOT.glob("src/messagedb/*/*.py")]
+    found = {path.name for path in sources if private.search(path.read_text())}
+    assert found == PLACES
