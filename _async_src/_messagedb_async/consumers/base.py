@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import (
     CANCELLED,
     Interruptible,
@@ -16,7 +17,6 @@ from messagedb._concurrency.backend_async import (
     on_signals,
 )
 from messagedb._concurrency.signals import end_process
-from messagedb._connection.settings import check_seconds
 from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._consumers.settings import check_settings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import CANCELLED, Task, on_signals
 from messagedb._concurrency.signals import end_process
-from messagedb._connection.settings import check_seconds
 from messagedb._errors import ValidationError
 from messagedb._subscriptions.log_texts import text_of
 

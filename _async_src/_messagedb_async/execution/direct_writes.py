@@ -12,7 +12,7 @@ from messagedb._connection.position_sequence import is_taken
 from messagedb._connection.psycopg_internals import copy_end, is_in_pipeline
 from messagedb._operations import batch_plan, write_results
 from messagedb._operations.validation import meets
-from messagedb._sql.statements import Statement
+from messagedb._sql.statements import Statement, array_literal
 
 from ..connection.connection import AsyncStoreCursor
 from ..connection.interruptions import break_off, is_from_outside
@@ -118,7 +118,7 @@ async def _look_and_insert(
     conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
 ) -> list[int]:
     """Look which ids are stored, decide, and insert the others."""
-    ids = "{" + ",".join(message.id for message in write.encoded) + "}"
+    ids = array_literal(message.id for message in write.encoded)
     before = (*frame.begin, frame.lock(write.stream_name))
     look = Statement(sql.find_messages, (write.stream_name, ids))
     conflict: psycopg.Error | None = None

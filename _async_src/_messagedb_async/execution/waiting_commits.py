@@ -15,7 +15,7 @@ from messagedb._concurrency.pooling_async import give_back
 from messagedb._connection.commit_notices import has_answered
 from messagedb._connection.history import history_from_row
 from messagedb._errors import MessageDBError
-from messagedb._sql.statements import HISTORY, Statement
+from messagedb._sql.statements import HISTORY, Statement, array_literal
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 
@@ -146,7 +146,7 @@ class AsyncWaitingCommits:
             if not profile.session_settings:
                 rows = await execute(cursor, Statement(_ANY_WAITS, ()))
                 return conns if rows[0][0] else ()
-            pids = "{" + ",".join(str(conn.pgconn.backend_pid) for conn in conns) + "}"
+            pids = array_literal(conn.pgconn.backend_pid for conn in conns)
             busy = {pid for (pid,) in await execute(cursor, Statement(_AT_WORK, (pids,)))}
             question = HISTORY if profile.reads_history else _NOT_IN_RECOVERY
             rows = await execute(AsyncStoreCursor(probe), Statement(question, ()))

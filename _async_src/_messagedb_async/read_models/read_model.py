@@ -6,8 +6,8 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
-from messagedb._connection.settings import check_seconds
 from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
 from messagedb._errors import MessageDBError, TransactionTimeoutError, ValidationError

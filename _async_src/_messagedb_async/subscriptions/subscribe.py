@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from messagedb._connection.settings import check_seconds
+from messagedb._argument_checks import check_seconds
 from messagedb._errors import IncompatibleServerError, ValidationError
 from messagedb._operations.validation import check_category
 from messagedb._subscriptions.poll_interval import Polling

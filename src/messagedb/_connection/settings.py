@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from .._argument_checks import check_integer, check_seconds, is_storable
 from .._errors import ValidationError
 from .._messages.registry import MessageRegistry
 from ..hooks import Hooks
@@ -59,8 +60,8 @@ def check_settings(settings: Settings) -> None:
         raise ValidationError(
             f"schema must be the name of a PostgreSQL schema, at most 63 bytes, not {schema!r}"
         )
-    _check_count("min_size", settings.min_size, least=0)
-    _check_count("max_size", settings.max_size, least=1)
+    check_integer("min_size", settings.min_size, least=0)
+    check_integer("max_size", settings.max_size, least=1)
     if settings.max_size < settings.min_size:
         raise ValidationError(
             f"max_size ({settings.max_size}) must not be less than min_size ({settings.min_size})"
@@ -82,7 +83,7 @@ def check_settings(settings: Settings) -> None:
                 f"{name} must be True, False, or None to find out on opening, not {flag!r}"
             )
     if settings.default_batch_size != -1:
-        _check_count("default_batch_size", settings.default_batch_size, least=1)
+        check_integer("default_batch_size", settings.default_batch_size, least=1)
 
 
 def _check_address(conninfo: Any) -> None:
@@ -97,29 +98,4 @@ def _check_address(conninfo: Any) -> None:
 
 
 def _is_name(value: Any) -> bool:
-    if not isinstance(value, str) or not value or "\0" in value:
-        return False
-    try:
-        return len(value.encode()) <= 63
-    except UnicodeEncodeError:
-        return False
-
-
-def _check_count(name: str, value: Any, *, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValidationError(f"{name} must be an integer of at least {least}, not {value!r}")
-
-
-def check_seconds(name: str, value: Any) -> None:
-    """A time in seconds that PostgreSQL's own limits can hold.
-
-    Raises:
-        ValidationError: it is none, or out of their range. Nothing was sent.
-    """
-    # 24 days is where PostgreSQL's own timeouts, in milliseconds of 32 bits, end.
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not 0.001 <= value <= 2_000_000
-    ):
-        raise ValidationError(f"{name} must be seconds between 0.001 and 2,000,000, not {value!r}")
+    return isinstance(value, str) and is_storable(value) and 1 <= len(value.encode()) <= 63

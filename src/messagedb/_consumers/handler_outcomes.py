@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._connection.settings import check_seconds
+from .._argument_checks import check_seconds
 from .._errors import ValidationError
 
 __all__ = ["HandlerOutcome", "Park", "Retry", "Skip", "Stop"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from .._connection.settings import check_seconds
+from .._argument_checks import check_seconds
 from .._errors import ValidationError
 from .._operations import validation
 from .._subscriptions.backoff import RetryPolicy

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 
-from .._errors import ValidationError
+from .._argument_checks import check_integer
 from ..expected_version import NO_STREAM
 
 S = TypeVar("S")
@@ -38,11 +38,7 @@ class EntityCache(Generic[S]):
     """
 
     def __init__(self, size: int, under: EntityCache[S] | None = None) -> None:
-        given: Any = size
-        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
-            raise ValidationError(
-                f"cache_size must be a number of entities, 0 for none, not {given!r}"
-            )
+        check_integer("cache_size", size, least=0)
         self._size = size
         self._under = under
         self._entries: OrderedDict[str, Entry[S]] = OrderedDict()

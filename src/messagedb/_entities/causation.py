@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from .._argument_checks import is_storable
 from .._consumers.context import derived_id
 from .._errors import ValidationError
 from .._messages.json_objects import decode_object
@@ -160,13 +161,7 @@ def _names_of(command: object, registry: MessageRegistry) -> tuple[str, ...]:
 
 
 def _is_text(value: Any) -> bool:
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and is_storable(value)
 
 
 def _recorded(message: Message[Any]) -> dict[str, Any]:

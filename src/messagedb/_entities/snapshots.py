@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from .._errors import MessageDecodeError, ValidationError
+from .._argument_checks import check_integer, is_integer
+from .._errors import ValidationError
 from .._messages.json_objects import decode_object, encode_object
 from .._messages.message import NewMessage
 from .._operations.validation import LAST_POSITION
@@ -65,9 +66,7 @@ class Snapshots(Generic[S]):
         encode: Callable[[S], Mapping[str, Any]] | None = None,
         decode: Callable[[dict[str, Any]], S] | None = None,
     ) -> None:
-        given: Any = interval
-        if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-            raise ValidationError(f"interval must be a number of events from 1 on, not {given!r}")
+        check_integer("interval", interval, least=1)
         if (encode is None) != (decode is None):
             raise ValidationError("give both encode and decode, or neither")
         self.interval = interval
@@ -146,29 +145,25 @@ class Snapshots(Generic[S]):
         values = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
         version = values.get("entityVersion", values.get("entity_version"))
         encoded = values.get("entityData", values.get("entity_data"))
-        if (
-            not isinstance(version, int)
-            or isinstance(version, bool)
-            or not NO_STREAM < version <= LAST_POSITION
-        ):
-            raise self._unusable(message, f"its entityVersion is {version!r}")
+        if not is_integer(version) or not NO_STREAM < version <= LAST_POSITION:
+            raise message.decode_error("data", f"its entityVersion is {version!r}")
         if values.get(_STREAM, entity_stream) != entity_stream:
-            raise self._unusable(
-                message,
+            raise message.decode_error(
+                "data",
                 f"it is of stream {values[_STREAM]!r} and not of {entity_stream!r}: entities of "
                 "two categories have one class, give their snapshots each a specifier",
             )
         if not isinstance(encoded, dict):
-            raise self._unusable(message, "its entityData is no object")
+            raise message.decode_error("data", "its entityData is no object")
         try:
             state = self._decoded(cast("dict[str, Any]", encoded))
         except Exception as error:
             reason = f"its entityData does not fit {self._entity.__qualname__} ({error})"
-            raise self._unusable(message, reason) from error
+            raise message.decode_error("data", reason) from error
         try:
             last_id = None if _EVENT not in values else UUID(values[_EVENT])
         except (AttributeError, TypeError, ValueError) as error:
-            raise self._unusable(message, f"its {_EVENT} is {values[_EVENT]!r}") from error
+            raise message.decode_error("data", f"its {_EVENT} is {values[_EVENT]!r}") from error
         return Entry(state, version, version, last_id)
 
     def _encoded(self, state: S) -> Any:
@@ -180,6 +175,3 @@ class Snapshots(Generic[S]):
         if self._decode is not None:
             return self._decode(encoded)
         return msgspec.convert(encoded, self._entity, str_keys=True)
-
-    def _unusable(self, message: Message[Any], reason: str) -> MessageDecodeError:
-        return message.decode_error("data", reason)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from .._argument_checks import check_integer
 from .._errors import ValidationError
 from .._operations import validation
 from ..streams import category as category_of
@@ -45,8 +46,7 @@ def check_options(category: Any, decider: Any, projection: Any, batch_size: Any)
 
 def check_attempts(max_attempts: Any) -> None:
     """Refuse what is no number of attempts."""
-    if not isinstance(max_attempts, int) or isinstance(max_attempts, bool) or max_attempts < 1:
-        raise ValidationError(f"max_attempts must be an integer from 1 on, not {max_attempts!r}")
+    check_integer("max_attempts", max_attempts, least=1)
 
 
 def check_moment(version: Any, time: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from .._argument_checks import check_integer
 from .._errors import ValidationError
 
 
@@ -27,9 +28,9 @@ def check_version(value: Any, what: str) -> int:
     Raises:
         ValidationError: it is no integer from 1.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 10**18:
-        raise ValidationError(f"{what} must be an integer of at least 1, not {value!r:.60}")
-    return value
+    check_integer(what, value, least=1, most=10**18 - 1)
+    version: int = value
+    return version
 
 
 def stored_version(metadata: str | None) -> int:

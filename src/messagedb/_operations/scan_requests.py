@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from .._argument_checks import check_integer
 from .._errors import IncompatibleServerError, ValidationError
-from .._sql.statements import Statement, with_condition
+from .._sql.statements import Statement, array_literal, with_condition
 from . import requests, validation
 from .requests import Read
 from .rows import messages as messages_of
@@ -193,7 +194,7 @@ def message_before(sql: ScanStatements, position: int) -> Read:
 
 def messages_by_id(sql: ScanStatements, ids: Iterable[str]) -> Read:
     """The ids and the positions of those of the messages that are there."""
-    return _query(sql.messages_by_id, "{" + ",".join(ids) + "}")
+    return _query(sql.messages_by_id, array_literal(ids))
 
 
 def last_positions(sql: ScanStatements) -> Read:
@@ -216,8 +217,7 @@ def first_after(sql: ScanStatements, positions: dict[str, int]) -> Read:
     """The first global position behind that of its category, NULL where there is none."""
     # Their names are the server's own: some that it has could not be written by us.
     names = _array("categories", positions, _any_name)
-    heads = ",".join(map(str, positions.values()))
-    return _query(sql.first_after, names, f"{{{heads}}}")
+    return _query(sql.first_after, names, array_literal(positions.values()))
 
 
 class LagRead(msgspec.Struct, frozen=True):
@@ -244,9 +244,7 @@ def lag(
 ) -> LagRead:
     """What follows a position, in categories or in the whole store."""
     validation.check_position(position)
-    counted: Any = limit
-    if not isinstance(counted, int) or isinstance(counted, bool) or not 1 <= counted < 2**63:
-        raise ValidationError(f"limit must be an integer of at least 1, not {limit!r}")
+    check_integer("limit", limit, least=1)
     names = _categories(categories)
     if names is None:
         return LagRead(_query(sql.store_lag, position, limit), limit)
@@ -338,14 +336,11 @@ def _array(what: str, values: Any, check: Any) -> str | None:
         given = list(dict.fromkeys(values))
     except TypeError:
         raise ValidationError(f"{what} must be an iterable of texts, not {values!r}") from None
-    elements: list[str] = []
     for value in given:
         if not isinstance(value, str):
             raise ValidationError(f"{what} must be texts, not {value!r}")
         check(value)
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        elements.append(f'"{escaped}"')
-    return "{" + ",".join(elements) + "}"
+    return array_literal(given)
 
 
 def _any_name(name: str) -> None:

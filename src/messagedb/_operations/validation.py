@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .. import streams
+from .._argument_checks import MAX_INT64, check_int64, check_string
 from .._errors import ValidationError
 from ..expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
 
@@ -13,15 +14,13 @@ MAX_STREAM_NAME_BYTES: Final = 2672
 
 An entry of a PostgreSQL B-tree holds at most 2704 bytes; position and headers take the rest."""
 
-LAST_POSITION: Final = 2**63 - 1
+LAST_POSITION: Final = MAX_INT64
 """The last position that there can be."""
-
-_INT64 = 2**63
 
 
 def check_stream_name(stream_name: Any) -> None:
     """Refuse what cannot be a stream to write. A category can: Eventide writes to them."""
-    _check_text("stream_name", stream_name)
+    check_string("stream_name", stream_name)
     if not stream_name:
         raise ValidationError(
             "stream_name must not be empty: give 'category-id', such as 'account-123'"
@@ -49,7 +48,7 @@ def check_stream_to_read(stream_name: Any) -> None:
 
 def check_category(category: Any, what: str = "category") -> None:
     """Refuse what the server's category read refuses: a name with an id."""
-    _check_text(what, category)
+    check_string(what, category)
     if not category:
         raise ValidationError(
             f"{what} must not be empty: give the part of a stream name before the first '-'"
@@ -63,12 +62,12 @@ def check_category(category: Any, what: str = "category") -> None:
 
 def check_position(position: Any) -> None:
     """A position is a 64-bit integer; reads start at it (inclusive)."""
-    _check_int64("position", position)
+    check_int64("position", position)
 
 
 def check_batch_size(batch_size: Any) -> None:
     """A batch size is a count, or -1 for no limit."""
-    _check_int64("batch_size", batch_size)
+    check_int64("batch_size", batch_size)
     if batch_size < -1:
         raise ValidationError(
             f"batch_size must be a count of messages, or -1 for no limit, not {batch_size}"
@@ -93,8 +92,8 @@ def check_group(member: Any, size: Any) -> None:
             "consumer_group_member and consumer_group_size must be given together "
             f"(member: {member!r}, size: {size!r})"
         )
-    _check_int64("consumer_group_size", size)
-    _check_int64("consumer_group_member", member)
+    check_int64("consumer_group_size", size)
+    check_int64("consumer_group_member", member)
     if not 1 <= size <= 32767:
         raise ValidationError(f"consumer_group_size must be between 1 and 32767, not {size}")
     if not 0 <= member < size:
@@ -108,7 +107,7 @@ def check_condition(condition: Any) -> None:
     """A condition is SQL text, given to the server as it is."""
     if condition is None:
         return
-    _check_text("condition", condition)
+    check_string("condition", condition)
     if not condition.strip():
         raise ValidationError("condition must not be empty: leave it out, or give None")
 
@@ -117,7 +116,7 @@ def check_type(type_name: Any) -> None:
     """A message type to look for."""
     if type_name is None:
         return
-    _check_text("type", type_name)
+    check_string("type", type_name)
 
 
 def expected_version_code(expected_version: Any) -> int | None:
@@ -132,7 +131,7 @@ def expected_version_code(expected_version: Any) -> int | None:
             f"{expected_version!r}"
             + ("; write ANY for no check" if expected_version is None else "")
         )
-    _check_int64("expected_version", expected_version)
+    check_int64("expected_version", expected_version)
     if expected_version < -1:
         raise ValidationError(
             f"expected_version must be -1 (NO_STREAM) or a position, not {expected_version}"
@@ -154,26 +153,3 @@ def as_expected_version(code: int | None) -> ExpectedVersion:
     if code is None:
         return ANY
     return STREAM_EXISTS if code == EXISTING_STREAM else code
-
-
-def _check_text(what: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise ValidationError(f"{what} must be text, not {type(value).__name__}")
-    if "\0" in value:
-        raise ValidationError(
-            f"{what} must not contain a NUL character: PostgreSQL cannot store it ({value!r})"
-        )
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValidationError(
-                f"{what} contains a lone surrogate, which is not Unicode text: {value!r}"
-            ) from None
-
-
-def _check_int64(what: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValidationError(f"{what} must be an integer, not {value!r}")
-    if not -_INT64 <= value < _INT64:
-        raise ValidationError(f"{what} must fit in 64 bits, {value} does not")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from psycopg import sql
 
+from .._argument_checks import check_integer
 from .._consumers.position_stores import StreamPositionStore, TablePositionStore, lease_keys
 from .._errors import ValidationError
 from .._operations import validation
@@ -160,10 +161,7 @@ def check_version(version: Any) -> None:
     Raises:
         ValidationError: it is not. Nothing was sent.
     """
-    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version < 2**31:
-        raise ValidationError(
-            f"the version of a read model is a number from 1, not {version!r}. Nothing was sent."
-        )
+    check_integer("the version of a read model", version, least=1, most=2**31 - 1)
 
 
 def check_position_store(store: Any) -> str:

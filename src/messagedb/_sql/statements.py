@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from .history import HISTORY_COLUMNS, NO_HISTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BEGIN: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT: Final = b"COMMIT"
@@ -365,6 +368,15 @@ def search_path(schema: str) -> str:
     Temporary tables come last: one called "messages" would take the place of the store's.
     """
     return f"{quoted(schema)}, public, pg_temp"
+
+
+def array_literal(values: Iterable[str] | Iterable[int]) -> str:
+    """Return values as PostgreSQL reads an array; psycopg's own would need a type for each."""
+    elements: list[str] = []
+    for value in values:
+        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        elements.append(f'"{escaped}"')
+    return "{" + ",".join(elements) + "}"
 
 
 def quoted(name: str) -> str:

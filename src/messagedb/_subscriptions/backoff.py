@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .._connection.settings import check_seconds
+from .._argument_checks import check_integer, check_seconds
 from .._errors import ValidationError
 
 __all__ = ["NO_RETRY", "RetryPolicy"]
@@ -40,11 +40,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     jitter: bool = True
 
     def __post_init__(self) -> None:
-        attempts: Any = self.max_attempts
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-            raise ValidationError(
-                f"max_attempts must be an integer of at least 1, not {attempts!r}"
-            )
+        check_integer("max_attempts", self.max_attempts, least=1)
         for name in ("delay", "max_delay"):
             check_seconds(name, getattr(self, name))
         factor: Any = self.multiplier

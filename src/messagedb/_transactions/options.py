@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 from psycopg import IsolationLevel
 
-from .._connection.settings import check_seconds
+from .._argument_checks import check_integer, check_seconds
 from .._errors import (
     LostHistoryError,
     RetryableError,
@@ -233,11 +233,7 @@ def check_work(function: Any, max_attempts: Any) -> None:
             f"{type(function).__name__}: run_transaction(transfer), not "
             "run_transaction(transfer(…)). Nothing was sent."
         )
-    if not isinstance(max_attempts, int) or isinstance(max_attempts, bool) or max_attempts < 1:
-        raise ValidationError(
-            f"max_attempts must be an integer of at least 1, not {max_attempts!r}. Nothing was "
-            "sent."
-        )
+    check_integer("max_attempts", max_attempts, least=1)
 
 
 # psycopg's errors of the same meaning come from the user's own statements.
