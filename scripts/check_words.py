@@ -19,7 +19,13 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[1]
 
-PATHS: Final = ("README.md", "CONTRIBUTING.md", "docs", "scripts/check_words.py")
+PATHS: Final = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs",
+    "scripts/check_words.py",
+    "src/messagedb/cli",
+)
 """Folders and files that are clean, and have to stay so."""
 
 EXCLUDED: Final = ("/_sync/", "docs/performance/results.")

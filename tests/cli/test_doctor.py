@@ -64,7 +64,7 @@ def test_nothing_is_wrong() -> None:
     limited = findings(msgspec.structs.replace(WELL, sees_all=False))[-1]
     assert (limited.level, limited.found) == (
         "ok",
-        "none of this role is long; it does not see others'",
+        "no long ones of this role; it cannot see those of others",
     )
 
 
@@ -75,7 +75,7 @@ def test_nothing_is_wrong() -> None:
         ({"encoding": "SQL_ASCII"}, "problem", "encoding", "ENCODING 'UTF8'"),
         ({"in_recovery": True, "read_only": True}, "warning", "writes", "read-write"),
         ({"read_only": True}, "warning", "writes", "ALTER ROLE me RESET"),
-        ({"pid": 2}, "warning", "pooler", "nothing has to be done"),
+        ({"pid": 2}, "warning", "pooler", "no action needed"),
         ({"functions": []}, "problem", "message db", "messagedb install"),
         ({"has_schema": False, "functions": []}, "problem", "message db", "messagedb install"),
         ({"may_use_schema": False}, "problem", "rights", "GRANT message_store TO me"),
@@ -127,7 +127,7 @@ def test_nothing_is_wrong() -> None:
         ({"survives": False, "waits_for_disk": False}, "warning", "durability", "set both to on"),
         ({"waits_for_disk": False}, "warning", "durability", "SET synchronous_commit = on"),
         ({"prepared_seconds": 3600.0}, "warning", "transactions", "ROLLBACK PREPARED"),
-        ({"refusal": "It says no."}, "problem", "client", "as it says"),
+        ({"refusal": "It says no."}, "problem", "client", "follow the advice in this text"),
         ({"refusal": "It says no.", "encoding": "LATIN1"}, "problem", "encoding", "UTF8"),
         ({"oldest_seconds": 3600.0}, "warning", "transactions", "end it"),
     ],
@@ -174,7 +174,7 @@ def test_a_role_that_may_not_use_our_schema(command: Command, new_database: NewD
     ]
     assert (row["level"], row["found"].partition(";")[0]) == (
         "warning",
-        "role message_store may not keep positions there",
+        "role message_store may not store positions there",
     )
     done = command("--url", user, "consumers", "status")
     assert (done.code, done.err) == (0, "")

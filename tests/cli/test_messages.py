@@ -44,7 +44,7 @@ def test_lines_are_written_together_or_not_at_all(command: Command, category: st
     assert written.rows[1]["id"] == id
     broken = command("write", stream, "-", input='{"type":"C"}\n{"typ":"D"}\n')
     assert broken.code == 1
-    assert broken.err.startswith("messagedb: line 2 is no message (")
+    assert broken.err.startswith("messagedb: line 2 is not a message (")
     assert broken.err.endswith("Nothing was sent.\n")
     assert command("last", stream).rows[0]["type"] == "B"
     assert command("write", stream, "C", "-", input='{"n": 3}').code == 0
@@ -181,7 +181,7 @@ def test_text_of_any_kind_is_printed_anywhere(
     assert (r"T\xe9\x1b[31m\n" in out, error) == (True, "")
     writing = process("write", stream, "-", stdin=subprocess.PIPE, errors="surrogateescape")
     _, error = writing.communicate('{"type":"\udcff"}\n', timeout=20)
-    assert error.startswith("messagedb: line 1 is no message (its bytes are not UTF-8)")
+    assert error.startswith("messagedb: line 1 is not a message (its bytes are not UTF-8)")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")

@@ -21,7 +21,7 @@ def test_it_comes_and_goes(command: Command, new_database: NewDatabase) -> None:
     assert command("--url", url, "upgrade").err.startswith("messagedb: there is no Message DB in")
     assert command("--url", url, "install").rows == [{"installed": True}]
     assert command("--url", url, "--format", "table", "install").out == (
-        "not installed: a Message DB was there already\n"
+        "not installed: a Message DB was already there\n"
     )
     assert command("--url", url, "upgrade").rows == [{"upgraded": False}]
     assert command("--url", url, "write", "account-1", "Opened").code == 0

@@ -40,7 +40,7 @@ def test_a_message_and_all_that_it_caused(command: Command, store_url: str, cate
     ]
     near = command("trace", place, "--within", "1")
     assert [row["type"] for row in near.rows] == ["Transfer", "Debited"]
-    assert near.err.endswith("later positions were not looked at: see --within\n")
+    assert near.err.endswith("later positions were not searched: see --within\n")
 
 
 def test_what_is_not_there(command: Command, category: str) -> None:

@@ -165,7 +165,7 @@ def test_an_import_goes_on_where_it_was_cut_off(
     file.write_bytes(b"".join([*lines[:10], b'{"global_position": 7\n', *lines[10:]]))
     done = command("--url", to, "import", str(file))
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("messagedb: line 11 is no message as messagedb export writes it (")
+    assert done.err.startswith("messagedb: line 11 is not a message in the format of ")
     assert "8 messages were imported before it, and stay" in done.err
     assert rows(to) == rows(full)[:8]
     for size in (3, 7, 100):
@@ -193,11 +193,11 @@ def test_other_messages_are_never_mixed_with_it(
         file.write_text("".join(lines))
         done = command("--url", to, "import", str(file))
         assert (done.code, rows(to)) == (1, before), done
-        assert "Take --append" in done.err
+        assert "Use --append" in done.err
     file.write_text("".join(reversed(whole)))
     done = command("--url", new_database(), "import", str(file))
     assert done.code == 1
-    assert "the lines of an export rise" in done.err
+    assert "but those of an export increase" in done.err
 
 
 def test_messages_are_appended_once(
@@ -235,7 +235,7 @@ def test_who_does_not_own_the_table(
     to = new_database()
     done = command("--url", make_url(to, user="message_store"), "import", str(file))
     assert (done.code, done.out) == (1, "")
-    assert "connect as the owner of the table, or take --append" in done.err
+    assert "connect as the owner of the table, or use --append" in done.err
     assert rows(to) == []
     missing = command("--url", to, "import", str(tmp_path / "missing"))
     assert "cannot be read (No such file" in missing.err

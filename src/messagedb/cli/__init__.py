@@ -1,4 +1,4 @@
-"""The command ``messagedb``: to look into a store, follow it, and look after its consumers."""
+"""The command-line interface ``messagedb``: read a store, follow it, and manage its consumers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command, and end the process with its exit code."""
+    """Run the CLI, and end the process with its exit code."""
     _ready_streams()
     try:
         from ._app import app
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
-        sys.exit(f"messagedb: {error}. The command needs more: pip install 'messagedb[cli]'")
+        sys.exit(f"messagedb: {error}. The CLI needs more packages: pip install 'messagedb[cli]'")
     except KeyboardInterrupt:
         sys.exit(130)
     app(prog_name="messagedb")
@@ -27,13 +27,13 @@ _EXTRA = ("platformdirs", "rich", "typer")
 
 
 def _ready_streams() -> None:
-    """Make standard input and output such that no text breaks them, whatever the locale is."""
-    # Those that the shell has closed are None.
+    """Set up standard input and output so that no string breaks them, whatever the locale is."""
+    # Streams that the shell has closed are None.
     given: tuple[TextIO | None, ...] = (sys.stdin, sys.stdout, sys.stderr)
     sys.stdin = given[0] or open(os.devnull)  # noqa: SIM115  # to the end of the process
     sys.stdout = given[1] or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = given[2] or open(os.devnull, "w")  # noqa: SIM115
-    # A stream that something else has put there may not have the method.
+    # A stream that other code has put there may not have the method.
     for stream, settings in (
         (sys.stdin, {"encoding": "utf-8", "errors": "surrogateescape"}),
         (sys.stdout, {"errors": "backslashreplace"}),

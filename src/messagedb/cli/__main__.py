@@ -1,4 +1,4 @@
-"""The same command as ``python -m messagedb.cli``."""
+"""The CLI as ``python -m messagedb.cli``."""
 
 from __future__ import annotations
 

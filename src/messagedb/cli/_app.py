@@ -1,4 +1,4 @@
-"""The command's frame: options that all commands share, and the list of commands."""
+"""The root of the CLI: options that all commands share, and the list of commands."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def shared(
         str,
         typer.Option(
             show_envvar=True,
-            help="The store: a URL or conninfo of PostgreSQL, or embedded:FOLDER. Without it: "
-            "an embedded store in your data folder.",
+            help="The store: a URL or conninfo of PostgreSQL, or embedded:FOLDER. Default: an"
+            " embedded store in your data folder.",
         ),
     ] = "",
     schema: Annotated[
@@ -45,19 +45,19 @@ def shared(
     format: Annotated[
         Format | None,
         typer.Option(
-            show_envvar=True, help="Without it: a table on a terminal, JSON lines into a pipe."
+            show_envvar=True, help="Default: a table on a terminal, JSON lines into a pipe."
         ),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", show_envvar=True, help="The same as --format json.")
     ] = False,
     command_timeout: Annotated[
-        float, typer.Option(show_envvar=True, help="Seconds that one question may take.")
+        float, typer.Option(show_envvar=True, help="Time limit of one statement, in seconds.")
     ] = 30.0,
 ) -> None:
-    """Look into a Message DB, follow it, and look after its consumers.
+    """Read a Message DB, follow it, and manage its consumers.
 
-    Every option has a twin in the environment: `--url` is MESSAGEDB_URL, and the option
+    Every option can be set by an environment variable: `--url` is MESSAGEDB_URL, and the option
     `--batch-size` of `read` is MESSAGEDB_READ_BATCH_SIZE.
     """
     output = Output(Format.JSON if json else format)

@@ -1,4 +1,4 @@
-"""What a message has caused: a tree by the causation in the metadata of those that followed."""
+"""The messages that a message caused, as a tree by the causation in their metadata."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from psycopg import sql
 from messagedb import Client, Message, MessageDecodeError, Metadata, ValidationError
 
 CONDITION = "metadata->>'causationMessageStreamName' IS NOT NULL"
-"""SQL for the messages that were written because of another."""
+"""SQL condition for messages whose metadata names a cause."""
 
 _PAGE = 10_000
 
 
 class Node(msgspec.Struct):
-    """A message, and the messages that were written because of it."""
+    """A message, and the messages that it caused."""
 
     message: Message[Any]
     effects: list[Node] = []
 
     def walk(self) -> Iterator[tuple[int, Node]]:
-        """Give the node and all below it, each with its depth, before those that it caused."""
-        left = [(0, self)]  # a chain may be longer than the stack of Python is deep
+        """Return this node and all nodes below it, each with its depth, parents first."""
+        left = [(0, self)]  # a chain may be longer than Python's recursion limit
         while left:
             depth, node = left.pop()
             yield depth, node
@@ -33,12 +33,12 @@ class Node(msgspec.Struct):
 
 
 def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
-    """The tree of what a message has caused.
+    """Build the tree of the messages that a message caused.
 
     Args:
         cause: the root.
-        followers: messages that may follow, in the order of global position: what was written
-            because of a message comes after it.
+        followers: messages that may follow, in the order of global position: a message comes after
+            its cause.
     """
     root = Node(cause)
     known = {(cause.stream_name, cause.position): root}
@@ -46,7 +46,7 @@ def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
         try:
             metadata = Metadata.of(message)
         except MessageDecodeError:
-            continue  # not by the conventions, so that it tells of no cause
+            continue  # not by the conventions, so it names no cause
         of = known.get(
             (metadata.causation_message_stream_name or "", metadata.causation_message_position or 0)
         )
@@ -58,10 +58,10 @@ def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
 
 
 def find(client: Client, schema: str, name: str) -> Message[Any]:
-    """The message of an id, or of a stream and a position: ``account-123/4``.
+    """Return the message with this id, or at this stream and position: ``account-123/4``.
 
     Raises:
-        ValidationError: there is none.
+        ValidationError: there is no such message.
     """
     stream, slash, position = name.rpartition("/")
     if slash and position.isascii() and position.isdigit():
@@ -73,8 +73,8 @@ def find(client: Client, schema: str, name: str) -> Message[Any]:
         id = str(msgspec.convert(name, UUID))
     except msgspec.ValidationError:
         raise ValidationError(
-            f"a message is named by its id, or as stream/position, such as account-123/4: not by "
-            f"{name!r}"
+            "a message is named by its id, or as stream/position, such as account-123/4, not"
+            f" {name!r}"
         ) from None
     with client.transaction(read_only=True) as tx:
         row = tx.connection.execute(question, [id]).fetchone()
@@ -84,7 +84,7 @@ def find(client: Client, schema: str, name: str) -> Message[Any]:
 
 
 def followers(client: Client, cause: Message[Any], within: int) -> Iterator[Message[Any]]:
-    """The messages after one that name a cause, as far as so many global positions behind it."""
+    """Iterate over later messages that name a cause, at most ``within`` global positions later."""
     position, end = cause.global_position + 1, cause.global_position + within
     while position <= end:
         size = min(_PAGE, end - position + 1)

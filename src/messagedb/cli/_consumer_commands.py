@@ -1,4 +1,4 @@
-"""Commands about consumers: how far behind they are, their positions, their parked messages."""
+"""Commands about consumers: their lag, their positions, their parked messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ._store import Store
 
 Category = Annotated[str, typer.Argument(help="The category that the consumer reads.")]
 Identifier = Annotated[
-    str, typer.Argument(help="The consumer's identifier; - for one that has none.")
+    str, typer.Argument(help="The consumer's identifier; - for a consumer without one.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Member = Annotated[
@@ -38,9 +38,9 @@ Table = Annotated[
 ]
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of parked messages.")]
 
-consumers = typer.Typer(no_args_is_help=True, help="The consumers that a store knows of.")
+consumers = typer.Typer(no_args_is_help=True, help="The consumers that have stored a position.")
 position = typer.Typer(no_args_is_help=True, help="The position of a consumer.")
-parked = typer.Typer(no_args_is_help=True, help="Messages that a consumer has put aside.")
+parked = typer.Typer(no_args_is_help=True, help="Parked messages of a consumer.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,27 +56,29 @@ def consume(
     target: Annotated[
         str,
         typer.Argument(
-            help="module:name of a consumer, of a list of them, or of a function that makes them "
-            "of a client: of a Client, or as a coroutine function of an AsyncClient."
+            help="module:name of a consumer, of a list of them, or of a function that takes a"
+            " Client and returns them, or of a coroutine function that takes an AsyncClient."
         ),
     ],
     until_caught_up: Annotated[
         bool,
-        typer.Option("--until-caught-up", help="End when all that is there now is handled."),
+        typer.Option(
+            "--until-caught-up", help="End when every message that is there now is handled."
+        ),
     ] = False,
     stop_timeout: Annotated[
         float,
         typer.Option(min=0.001, help="Seconds that handlers have to finish after a signal."),
     ] = 10.0,
 ) -> None:
-    """Run consumers until SIGTERM or Ctrl-C, which let the message in hand be finished.
+    """Run consumers until SIGTERM or Ctrl-C, after which the current messages are finished.
 
-    It waits for a store that is away, and says so on standard error.
+    It waits for an unavailable store, and reports that on standard error.
     """
     with own_code(), consumers_of(load(target), ctx.obj, waits=True) as running:
         try:
             running.run("caught_up" if until_caught_up else None, stop_timeout)
-        except TimeoutError as error:  # a handler's own one comes as a HandlerError
+        except TimeoutError as error:  # that of a handler is raised as a HandlerError
             raise fail(str(error)) from None
 
 
@@ -86,18 +88,18 @@ def status(
     category: Annotated[str | None, typer.Argument(help="Only consumers of this category.")] = None,
     max_lag: Annotated[
         int | None,
-        typer.Option(min=0, help="Exit code 1 if one of them is more messages behind."),
+        typer.Option(min=0, help="Exit code 1 if a consumer is more messages behind."),
     ] = None,
     max_lag_seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="Exit code 1 if its oldest message waits for longer."),
+        typer.Option(min=0, help="Exit code 1 if a consumer's oldest message has waited longer."),
     ] = None,
 ) -> None:
-    """Show where each consumer is, how far behind, and whether one runs now.
+    """Show each consumer's position, its lag, and whether it runs now.
 
     A lag counts all messages of the category, before filters, also those of a group's other
-    members. Of consumers of other libraries it is not known whether they run. It reads all records
-    of positions.
+    members. For consumers of other libraries it is not known whether they run. The command reads
+    all position records.
     """
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
@@ -120,7 +122,7 @@ def get_position(
     size: Size = None,
     table: Table = False,
 ) -> None:
-    """Show the global position of the last message that the consumer has done with."""
+    """Show the global position of the last message that is done."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
         found = _find(client, category, _named(identifier), member, size, table)
@@ -143,9 +145,9 @@ def set_position(
     table: Table = False,
     yes: Yes = False,
 ) -> None:
-    """Set a consumer's position, while it does not run: it goes on behind it.
+    """Set a consumer's position while it does not run: it continues after this position.
 
-    It asks first where the position is in a stream, as a consumer of another library may run.
+    It asks first if the position is in a stream, as a consumer of another library may run.
     """
     _reset(ctx, (category, identifier, member, size, table), to + 1, yes)
 
@@ -163,9 +165,9 @@ def reset_position(
     table: Table = False,
     yes: Yes = False,
 ) -> None:
-    """Let a consumer begin elsewhere, while it does not run: at the beginning, if not told.
+    """Move a consumer while it does not run: by default to the beginning.
 
-    It asks first where the position is in a stream, as a consumer of another library may run.
+    It asks first if the position is in a stream, as a consumer of another library may run.
     """
     where: Any = int(to) if to.isascii() and to.isdigit() else to
     _reset(ctx, (category, identifier, member, size, table), where, yes)
@@ -192,8 +194,9 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> No
             stored = _stored(client, category, identifier, member, size, "stream")
             if stored is not None and not stored.is_running:
                 confirm(
-                    f"No consumer of messagedb runs as {stored.name}; one of another library, such "
-                    "as Eventide's, cannot be seen, and would not notice. Change its position?"
+                    f"No consumer of messagedb runs as {stored.name}; one of another library, such"
+                    " as Eventide's, cannot be seen, and would not notice the change. Change its"
+                    " position?"
                 )
         consumer.reset_position(to)
         found = _find(client, category, identifier, member, size, table)
@@ -213,8 +216,8 @@ def _find(
     if found is None:
         name = "without an identifier" if identifier is None else repr(identifier)
         raise ValidationError(
-            f"no consumer {name} of category {category!r} has a position in the {kept_in} of "
-            "positions: see messagedb consumers status"
+            f"no consumer {name} of category {category!r} has a position in the {kept_in} of"
+            " positions: see messagedb consumers status"
         )
     return found
 
@@ -236,7 +239,7 @@ def _stored(
 
 @parked.command("list")
 def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) -> None:
-    """List the messages that a consumer has put aside, in the order of parking."""
+    """List a consumer's parked messages, in the order of parking."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
         found = Consumer(client, category, identifier=_named(identifier)).list_parked()
@@ -268,10 +271,10 @@ def discard_parked(
     category: Category,
     identifier: Identifier,
     ids: Ids = None,
-    all: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Take parked messages off the list without handling them. It asks first."""
+    """Remove parked messages from the list without handling them. It asks first."""
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
         consumer = Consumer(client, category, identifier=_named(identifier))
@@ -287,12 +290,12 @@ def replay_parked(
     ctx: typer.Context,
     target: Annotated[
         str,
-        typer.Argument(help="Where the consumer with its handlers is, as for consume: mod:name."),
+        typer.Argument(help="The consumer with its handlers, as for consume: mod:name."),
     ],
     ids: Ids = None,
-    all: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
 ) -> None:
-    """Let a consumer's handlers have parked messages once more; those that succeed are done."""
+    """Call a consumer's handlers with parked messages again; those that succeed are done."""
     store: Store = ctx.obj
     wanted = _ids_or_all(ids, all)
     with own_code(), consumers_of(load(target), store) as running:
@@ -302,7 +305,7 @@ def replay_parked(
 
 def _ids_or_all(ids: list[UUID] | None, all: bool) -> list[UUID] | None:
     if bool(ids) == all:
-        raise ValidationError("give the ids of parked messages, or --all. Nothing was changed.")
+        raise ValidationError("name ids of parked messages, or use --all. Nothing was changed.")
     return ids or None
 
 
@@ -313,5 +316,7 @@ def _chosen(consumer: Consumer, ids: list[UUID] | None) -> list[ParkedMessage]:
     by_id = {each.message_id: each for each in found}
     for id in ids:
         if id not in by_id:
-            raise ValidationError(f"no message {id} is parked there. Nothing was changed.")
+            raise ValidationError(
+                f"no parked message of this consumer has the id {id}. Nothing was changed."
+            )
     return [by_id[id] for id in ids]

@@ -1,4 +1,4 @@
-"""What is said of consumers: their rows, and whether one of them lags too far."""
+"""Rows about consumers, and the check whether one of them lags too far."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from messagedb import ParkedMessage, StoredConsumer
 
 COLUMNS = ("consumer", "position", "head", "lag_messages", "lag_seconds", "running", "parked")
-"""The columns of consumers on a terminal."""
+"""Columns of consumers on a terminal."""
 
 PARKED_COLUMNS = ("id", "message", "type", "reason")
-"""The columns of parked messages on a terminal."""
+"""Columns of parked messages on a terminal."""
 
 
 def row_of(consumer: StoredConsumer) -> dict[str, Any]:
-    """A consumer as a row; a table shows of it what its columns say."""
+    """Return a consumer as a row; a table shows the columns of it in ``COLUMNS``."""
     return {
         "consumer": consumer.name,
         "category": consumer.category,
@@ -38,7 +38,7 @@ def row_of(consumer: StoredConsumer) -> dict[str, Any]:
 def behind(
     consumers: Iterable[StoredConsumer], messages: int | None, seconds: float | None
 ) -> list[str]:
-    """What is wrong with consumers that lag by more than is allowed; nothing if none does."""
+    """Return a sentence for each consumer that lags by more than the limits; empty if none does."""
     found: list[str] = []
     for each in consumers:
         if messages is not None and each.lag_messages > messages:
@@ -49,7 +49,7 @@ def behind(
 
 
 def parked_row(parked: ParkedMessage) -> dict[str, Any]:
-    """A parked message as a row."""
+    """Return a parked message as a row."""
     return {
         "id": parked.message_id,
         "message": f"{parked.stream_name}/{parked.position}",

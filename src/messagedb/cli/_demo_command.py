@@ -1,4 +1,4 @@
-"""The command that shows, in a store of its own, what there is to try."""
+"""The command ``demo``, which uses a temporary store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._message_rows import COLUMNS, row_of
 from ._output import Output
 
 _NEXT = """
-Now in a store of your own, which needs no server:
+Now in your own store, which needs no server:
 
   messagedb write account-123 Deposited '{"amount": 5}'
   messagedb read account --follow
@@ -25,9 +25,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(ctx: typer.Context) -> None:
-    """Show what a store does, in a temporary one that is gone afterwards."""
+    """Show the main operations in a temporary store, which is removed at the end."""
     output: Output = ctx.obj.output
-    output.note("A temporary PostgreSQL is started, and gone when this ends.")
+    output.note("A temporary PostgreSQL is started; it is removed when this ends.")
     with Client("embedded:") as client:
         output.note("\nThree messages are written to the stream account-123, one to account-456:")
         client.write_message("account-123", NewMessage("Opened", {"owner": "Ada"}))
@@ -37,12 +37,12 @@ def demo(ctx: typer.Context) -> None:
         )
         client.write_message("account-456", NewMessage("Deposited", {"amount": 7}))
         output.rows(COLUMNS, map(row_of, client.read_category("account")))
-        output.note("\nWho writes to account-123 as if it were at version 1, learns better:")
+        output.note("\nA write to account-123 that expects version 1 fails:")
         try:
             client.write_message("account-123", NewMessage("Closed"), expected_version=1)
         except WrongExpectedVersionError as error:
             output.note(f"  {error}")
-        output.note("\nA consumer gets each message of the category once, and keeps its place:")
+        output.note("\nA consumer gets each message of the category once, and stores its position:")
         output.note(f"  deposited in all: {_total(client)}")
     output.note(_NEXT.rstrip())
 

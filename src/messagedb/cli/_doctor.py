@@ -1,4 +1,4 @@
-"""What is wrong with a store, its server and its role: questions, and what their answers mean."""
+"""Diagnosis of a store, its server and its role: a query, and the findings from its row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Level = Literal["ok", "warning", "problem"]
 
 _OLDEST: Final = 120000
 MARK: Final = "messagedb schema revision"
-"""How the comment of ``message_store_version()`` begins where messagedb has installed it."""
+"""Beginning of the comment on ``message_store_version()`` in an installation by messagedb."""
 
 _LONG_SECONDS: Final = 300
 _MANY_ROWS: Final = 10_000
@@ -79,16 +79,16 @@ LEFT JOIN pg_class o
     ON o.relname = 'positions'
     AND o.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'messagedb')
 """
-"""Asks for `Facts`, given the schema's name."""
+"""Query for `Facts`; its parameter is the schema's name."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of itself, as the question gives it, and what is known besides.
+    """Properties of a server from the query, and properties that the caller has found out.
 
     Attributes:
         functions: as name/number of parameters.
         refusal: why the library's client does not work with it; '' if it does.
-        libpq_pid: the server process as libpq was told; another one answers behind a pooler.
+        libpq_pid: the server process that libpq reports; a different one answers behind a pooler.
     """
 
     server_version: int
@@ -129,14 +129,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        level: ``problem`` for what keeps this library from working, ``warning`` for what is slow,
-            missing or of danger to others.
-        about: what was looked at.
-        found: what is so.
-        fix: what to do; '' where nothing is wrong.
+        level: ``problem`` if it keeps this library from working, ``warning`` if it is slow,
+            missing or dangerous to others.
+        about: the subject of the check.
+        found: the state that was found.
+        fix: what to do; '' if nothing is wrong.
     """
 
     level: Level
@@ -145,12 +145,12 @@ class Finding(msgspec.Struct, frozen=True):
     fix: str = ""
 
     def row(self) -> dict[str, Any]:
-        """The finding as a row."""
+        """Return the finding as a row."""
         return {"level": self.level, "about": self.about, "found": self.found, "fix": self.fix}
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """What the facts mean, the server first."""
+    """Derive the findings from the facts, the server first."""
     found = [_server(facts), _encoding(facts), _writes(facts), _durability(facts), _pooler(facts)]
     found += [_message_db(facts)]
     if facts.has_schema and facts.functions:
@@ -160,7 +160,7 @@ def findings(facts: Facts) -> list[Finding]:
             found += [_indexes(facts), _positions(facts), _statistics(facts)]
         found += [_search_path(facts), _condition(facts), _own_schema(facts), _transactions(facts)]
     if facts.refusal and all(each.level != "problem" for each in found):
-        found.append(Finding("problem", "client", facts.refusal, "as it says"))
+        found.append(Finding("problem", "client", facts.refusal, "follow the advice in this text"))
     return found
 
 
@@ -181,11 +181,11 @@ def _encoding(facts: Facts) -> Finding:
 def _writes(facts: Facts) -> Finding:
     if facts.in_recovery:
         fix = "connect to the primary to write: target_session_attrs=read-write in the URL"
-        return Finding("warning", "writes", "a standby: it can be read only", fix)
+        return Finding("warning", "writes", "a standby: it is read-only", fix)
     if facts.read_only:
         fix = f"ALTER ROLE {facts.role} RESET default_transaction_read_only"
         return Finding("warning", "writes", "transactions are read-only", fix)
-    return Finding("ok", "writes", "the server takes them")
+    return Finding("ok", "writes", "the server accepts writes")
 
 
 def _durability(facts: Facts) -> Finding:
@@ -194,17 +194,17 @@ def _durability(facts: Facts) -> Finding:
         fix = "set both to on in postgresql.conf, unless it is for tests"
         return Finding("warning", "durability", found, fix)
     if not facts.waits_for_disk:
-        found = "synchronous_commit is off: a crash can take the last writes, though answered"
+        found = "synchronous_commit is off: a crash can lose the last acknowledged writes"
         fix = f"ALTER ROLE {facts.role} SET synchronous_commit = on"
         return Finding("warning", "durability", found, fix)
-    return Finding("ok", "durability", "what is answered is on disk")
+    return Finding("ok", "durability", "acknowledged writes are on disk")
 
 
 def _pooler(facts: Facts) -> Finding:
     if facts.pid == facts.libpq_pid:
-        return Finding("ok", "pooler", "none, or one for sessions")
-    fix = "nothing has to be done; a session pooler, or none, is faster"
-    return Finding("warning", "pooler", "a pooler of transactions is in between", fix)
+        return Finding("ok", "pooler", "none, or one in session mode")
+    fix = "no action needed; a session pooler, or none, is faster"
+    return Finding("warning", "pooler", "a pooler in transaction mode is in between", fix)
 
 
 def _message_db(facts: Facts) -> Finding:
@@ -216,7 +216,7 @@ def _message_db(facts: Facts) -> Finding:
     if facts.mark.startswith(MARK):
         return Finding("ok", "message db", f"installed by messagedb, in {where}")
     if "get_last_stream_message/2" not in facts.functions:
-        fix = "update it with its own scripts; until then a last message of a type is not found"
+        fix = "update it with its own scripts; until then the last message of a type is not found"
         return Finding("warning", "message db", f"older than 1.3, in {where}", fix)
     return Finding("ok", "message db", f"in {where}")
 
@@ -236,7 +236,7 @@ def _rights(facts: Facts) -> Iterator[Finding]:
             for word, may in (("SELECT", facts.may_select), ("INSERT", facts.may_insert))
             if not may
         )
-        found = f"role {facts.role} lacks {lacking} on the table: the functions alone are used"
+        found = f"role {facts.role} lacks {lacking} on the table: only the functions are used"
         yield Finding("warning", "rights", found, f"{grant}: batches and group reads are faster")
     else:
         yield Finding("ok", "rights", f"role {facts.role} may read and write")
@@ -244,10 +244,10 @@ def _rights(facts: Facts) -> Iterator[Finding]:
 
 def _functions(facts: Facts) -> Finding:
     missing = [name for name in FUNCTIONS if name not in facts.functions]
-    if "get_last_stream_message/1" in facts.functions:  # before 1.3, which is told already
+    if "get_last_stream_message/1" in facts.functions:  # before 1.3, which is already reported
         missing = [name for name in missing if name != "get_last_stream_message/2"]
     if not missing:
-        return Finding("ok", "functions", "all there")
+        return Finding("ok", "functions", "complete")
     level: Level = "problem" if set(missing) & set(NEEDED) else "warning"
     names = ", ".join(name.partition("/")[0] for name in missing)
     return Finding(level, "functions", f"missing: {names}", _again(facts, "functions"))
@@ -256,7 +256,7 @@ def _functions(facts: Facts) -> Finding:
 def _views(facts: Facts) -> Finding:
     missing = [name for name in VIEWS if name not in facts.views]
     if not missing:
-        return Finding("ok", "views", "all there")
+        return Finding("ok", "views", "complete")
     found = f"missing: {', '.join(missing)}"
     return Finding("warning", "views", found, _again(facts, "views"))
 
@@ -265,7 +265,7 @@ def _indexes(facts: Facts) -> Finding:
     invalid = [name for name in INDEXES if name in facts.invalid_indexes]
     missing = [name for name in INDEXES if name not in (*facts.indexes, *invalid)]
     if not missing and not invalid:
-        return Finding("ok", "indexes", "all there and valid")
+        return Finding("ok", "indexes", "complete and valid")
     fixes = [f"REINDEX INDEX CONCURRENTLY {facts.schema}.{name}" for name in invalid]
     if missing:
         fixes.append(_again(facts, "indexes"))
@@ -274,28 +274,31 @@ def _indexes(facts: Facts) -> Finding:
         for word, names in (("missing", missing), ("invalid", invalid))
         if names
     ]
-    fix = f"{'; '.join(fixes)}: reads walk the whole table"
+    fix = f"{'; '.join(fixes)}: reads scan the whole table"
     return Finding("problem", "indexes", "; ".join(found), fix)
 
 
 def _again(facts: Facts, what: str) -> str:
-    """How to have something made again that was dropped."""
+    """Return how to restore a dropped object."""
     if facts.mark.startswith(MARK):
-        return "messagedb upgrade, as the owner, makes them again"
-    return f"install-{what}.sh of Message DB, run as the owner, makes them again"
+        return "messagedb upgrade, as the owner, restores them"
+    return f"install-{what}.sh of Message DB, run as the owner, restores them"
 
 
 def _positions(facts: Facts) -> Finding:
     if not facts.is_sequence_behind:
-        return Finding("ok", "positions", "new messages come after all that are there")
-    found = "the sequence is behind the table: new messages would get positions that were passed"
+        return Finding("ok", "positions", "new messages come after all existing ones")
+    found = (
+        "the sequence is behind the table: new messages would get positions that consumers have"
+        " passed"
+    )
     return Finding("problem", "positions", found, f"as the table's owner: {cure(facts.schema)}")
 
 
 def _statistics(facts: Facts) -> Finding:
     table = f"{facts.schema}.messages"
     if not facts.autovacuum:
-        found = "autovacuum is off, for the server or the table: its statistics grow old"
+        found = "autovacuum is off, for the server or the table: its statistics become outdated"
         fix = f"autovacuum = on in postgresql.conf; ALTER TABLE {table} RESET (autovacuum_enabled)"
         return Finding("warning", "statistics", found, fix)
     if facts.analyzed or facts.rows < _MANY_ROWS:
@@ -318,7 +321,7 @@ def _search_path(facts: Facts) -> Finding:
 
 def _condition(facts: Facts) -> Finding:
     if facts.sql_condition != "on":
-        return Finding("ok", "sql condition", "off, but for reads that ask for it")
+        return Finding("ok", "sql condition", "off, except for reads that use it")
     fix = f"ALTER ROLE {facts.role} RESET message_store.sql_condition"
     found = "on for every session: any client can send SQL with a read"
     return Finding("warning", "sql condition", found, fix)
@@ -327,34 +330,34 @@ def _condition(facts: Facts) -> Finding:
 def _own_schema(facts: Facts) -> Finding:
     notify = "consumers are notified" if facts.has_notify else "consumers poll"
     if facts.has_positions and not facts.may_use_positions:
-        found = f"role {facts.role} may not keep positions there; {notify}"
+        found = f"role {facts.role} may not store positions there; {notify}"
         fix = (
             f"GRANT USAGE ON SCHEMA messagedb TO {facts.role}; GRANT SELECT, INSERT, UPDATE ON "
             f"messagedb.positions TO {facts.role}; if its consumers are to keep them in the table"
         )
         return Finding("warning", "schema messagedb", found, fix)
     if facts.has_positions:
-        return Finding("ok", "schema messagedb", f"there; {notify}")
-    fix = "messagedb install, if consumers are to keep positions in the table; it changes no other"
-    return Finding("warning", "schema messagedb", f"not there; {notify}", fix)
+        return Finding("ok", "schema messagedb", f"installed; {notify}")
+    fix = "messagedb install, if consumers are to store positions in the table; it changes no other"
+    return Finding("warning", "schema messagedb", f"not installed; {notify}", fix)
 
 
 def _transactions(facts: Facts) -> Finding:
     harm = (
-        "it keeps vacuum from the table, and consumers of several categories waiting if it has "
-        "written"
+        "it keeps vacuum from the table, and if it has written, consumers of several categories"
+        " wait for it"
     )
     if facts.prepared_seconds >= _LONG_SECONDS:
         found = f"one was prepared {_minutes(facts.prepared_seconds)} ago, and is still open"
         fix = f"COMMIT PREPARED or ROLLBACK PREPARED, as pg_prepared_xacts names it: {harm}"
         return Finding("warning", "transactions", found, fix)
     if facts.oldest_seconds >= _LONG_SECONDS:
-        found = f"one is open for {_minutes(facts.oldest_seconds)}"
-        fix = f"end it, if nobody needs it (pg_stat_activity tells whose it is): {harm}"
+        found = f"one has been open for {_minutes(facts.oldest_seconds)}"
+        fix = f"end it, if it is not needed (pg_stat_activity names its owner): {harm}"
         return Finding("warning", "transactions", found, fix)
     if facts.sees_all:
-        return Finding("ok", "transactions", "none is long")
-    return Finding("ok", "transactions", "none of this role is long; it does not see others'")
+        return Finding("ok", "transactions", "no long ones")
+    return Finding("ok", "transactions", "no long ones of this role; it cannot see those of others")
 
 
 def _minutes(seconds: float) -> str:

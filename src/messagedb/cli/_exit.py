@@ -1,4 +1,4 @@
-"""How a command ends: one clear line and an exit code, never a traceback for what is foreseen."""
+"""Exit of a command: one clear line and an exit code, never a traceback for expected errors."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from ._output import printable
 
 
 class ExitCode(IntEnum):
-    """What the command's exit codes mean."""
+    """Exit codes of the CLI."""
 
     OK = 0
-    REFUSED = 1  # the store, or what it holds, says no
+    REFUSED = 1  # the store, or its contents, do not allow it
     USAGE = 2  # the command line is wrong; nothing was done
     UNAVAILABLE = 3  # no store was reached
-    INTERRUPTED = 130  # Ctrl-C, as shells count it
+    INTERRUPTED = 130  # Ctrl-C, by the convention of shells
 
 
 class Group(TyperGroup):
-    """The commands, each ended by one line where something foreseen went wrong."""
+    """The group of all commands, which ends each expected error in one line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line, with the shared options wherever they stand."""
+        """Parse the command line, with the shared options at any place."""
         return super().parse_args(ctx, args if ctx.parent is not None else shared_first(args))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command and turn what it raises into an exit code."""
-        # Of a connection that Ctrl-C took in the middle of a question, psycopg warns.
+        """Run the command and turn its errors into an exit code."""
+        # If Ctrl-C interrupts a query, psycopg logs a warning about its connection.
         logging.getLogger("psycopg").addHandler(logging.NullHandler())
         try:
             result = super().invoke(ctx)
@@ -49,13 +49,13 @@ class Group(TyperGroup):
             return result
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
-        except BrokenPipeError:  # whoever read has seen enough
+        except BrokenPipeError:  # the reader has closed the pipe
             _drop_output()
             raise typer.Exit(ExitCode.OK) from None
         except OSError as error:
             _drop_output()
             raise fail(str(error)) from None
-        except psycopg.Error as error:  # of a command's own question
+        except psycopg.Error as error:  # from a command's own query
             raise fail(server_said(error)) from None
         except StoreUnavailableError as error:
             raise fail(str(error), ExitCode.UNAVAILABLE) from None
@@ -65,7 +65,7 @@ class Group(TyperGroup):
 
 @contextmanager
 def own_code() -> Generator[None]:
-    """Run code of the user: what it raises is shown whole, but for what the library says."""
+    """Run the user's code: its errors keep their traceback, except this library's own errors."""
     try:
         yield
     except HandlerError as error:
@@ -78,7 +78,7 @@ def own_code() -> Generator[None]:
 
 
 def server_said(error: psycopg.Error) -> str:
-    """What the server refused, and what to do, as far as that is known."""
+    """Return what the server refused, and what to do, as far as that is known."""
     said = error.diag.message_primary or str(error)
     if isinstance(error, errors.QueryCanceled):
         return f"{said}: it took longer than --command-timeout allows. Nothing was changed."
@@ -88,20 +88,20 @@ def server_said(error: psycopg.Error) -> str:
 
 
 def _drop_output() -> None:
-    """Let what is still to be written vanish: the end of the process does not fail on it."""
-    with suppress(io.UnsupportedOperation):  # a test's output is no file
+    """Discard unwritten output, so that the end of the process does not fail on it."""
+    with suppress(io.UnsupportedOperation):  # a test's output is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 SHARED = ("--url", "--schema", "--format", "--command-timeout")
-"""The options that all commands have in common, each with a value."""
+"""Options that all commands share, each with a value."""
 
 FLAGS = ("--json",)
-"""Those without one."""
+"""Shared options without a value."""
 
 
 def shared_first(arguments: list[str]) -> list[str]:
-    """The arguments, with the shared options before the command's name, where they belong.
+    """Move the shared options before the command's name, where they belong.
 
     Example::
 
@@ -123,7 +123,7 @@ def shared_first(arguments: list[str]) -> list[str]:
 
 
 def fail(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
-    """Write one line to standard error, and give what ends the command.
+    """Write one line to standard error, and return the exception that ends the command.
 
     Example::
 

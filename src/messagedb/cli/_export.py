@@ -1,4 +1,4 @@
-"""Messages into a file: pages of one moment, each made into lines by the server."""
+"""Export of messages to a file: pages of one moment, formatted as lines by the server."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from messagedb import streams as names
 from ._ndjson import BEGINNING, export_page, parse
 
 PAGE: int = 50_000
-"""How many positions one question covers."""
+"""Number of positions that one query covers."""
 
 _WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What is exported: positions of a stream, or global ones of a category or the whole store.
+    """The range to export: positions of a stream, or global ones of a category or the whole store.
 
     Attributes:
         name: of the stream or category; None for the whole store.
         column: the column of the positions.
         first: the first position.
-        last: the last position; before the first one where there is nothing.
+        last: the last position; less than the first one if there is nothing to export.
     """
 
     name: str | None
@@ -40,7 +40,7 @@ class Range(msgspec.Struct, frozen=True):
     last: int
 
     def where(self, schema: str, first: int, last: int) -> sql.Composed:
-        """The condition for the messages from one position to another."""
+        """Return the condition for the messages from one position to another."""
         column = sql.Identifier(self.column)
         of_positions = sql.SQL("{column} BETWEEN {first} AND {last}").format(
             column=column, first=sql.Literal(first), last=sql.Literal(last)
@@ -59,13 +59,13 @@ class Range(msgspec.Struct, frozen=True):
 
 
 def column_of(name: str | None) -> str:
-    """The column of the positions that an export goes by."""
+    """Return the column of the positions that an export is ordered by."""
     is_stream = name is not None and not names.is_category(name)
     return "position" if is_stream else "global_position"
 
 
 def range_of(client: Client, name: str | None, first: int | None) -> Range:
-    """What there is to export now. It waits until all that is written at this moment can be seen.
+    """Find the range to export now. Wait until all messages written at this moment are visible.
 
     Raises:
         IncompatibleServerError: the role may not read the table of messages.
@@ -77,23 +77,24 @@ def range_of(client: Client, name: str | None, first: int | None) -> Range:
     head = client.store_head()
     if head is None:
         raise IncompatibleServerError(
-            "the role may not read the table of messages, which export does: take another one. "
-            "Nothing was written."
+            "the role may not read the table of messages, which export needs: use another role."
+            " Nothing was written."
         )
     end = time.monotonic() + _WAIT_SECONDS
     writers = set(client.writers())
     while writers := writers & set(client.writers()):
         if time.monotonic() > end:
             raise StoreUnavailableError(
-                f"{len(writers)} transactions write messages for more than a minute: what they "
-                "write would be missing. End them, or try again later. Nothing was written."
+                f"{len(writers)} transactions have been writing messages for more than a minute:"
+                " their messages would be missing. End them, or try again later. Nothing was"
+                " written."
             )
         time.sleep(_POLL_SECONDS)
     return Range(name, column, first or 1, head)
 
 
 def blocks(client: Client, schema: str, wanted: Range) -> Iterator[tuple[bytes, int]]:
-    """The lines in blocks of bytes, each with the position that is reached.
+    """Iterate over the lines in blocks of bytes, each with the last position that it covers.
 
     No connection is held between pages.
     """
@@ -116,10 +117,12 @@ def blocks(client: Client, schema: str, wanted: Range) -> Iterator[tuple[bytes, 
 
 
 def last_position(file: Path, column: str) -> int | None:
-    """The position in the last whole line of a file, which is cut after it; None for no line.
+    """Return the position in the last complete line of a file, and cut the file after it.
+
+    None if the file has no line.
 
     Raises:
-        ValidationError: that line is none of an export. The file is as it was.
+        ValidationError: that line is not in export format. The file was not changed.
     """
     with file.open("r+b") as opened:
         end = opened.seek(0, os.SEEK_END)
@@ -133,7 +136,7 @@ def last_position(file: Path, column: str) -> int | None:
         whole, newline, _ = tail.rpartition(b"\n")
         if not newline:
             if tail[: len(BEGINNING)] != BEGINNING[: len(tail)]:
-                raise ValidationError(f"{file} is no export: it is left as it is")
+                raise ValidationError(f"{file} is not in export format. The file was not changed.")
             opened.truncate(0)
             return None
         line = whole.rpartition(b"\n")[2]
@@ -141,7 +144,8 @@ def last_position(file: Path, column: str) -> int | None:
             position: int = getattr(parse(line, 0), column)
         except ValidationError as error:
             raise ValidationError(
-                f"the last line of {file} is none of an export ({error}): it is left as it is"
+                f"the last line of {file} is not in export format ({error}). The file was not"
+                " changed."
             ) from None
         opened.truncate(start + len(whole) + 1)
         return position
@@ -152,14 +156,14 @@ def opened(target: str, resume: bool) -> Generator[BinaryIO]:
     """Open the file to write to. A new one is readable by its owner only: it holds all messages.
 
     Raises:
-        ValidationError: it is there already, and is not to be continued; or it cannot be opened.
+        ValidationError: it exists, and is not to be continued; or it cannot be opened.
     """
     try:
         with open(target, "ab" if resume else "xb", opener=_private) as file:
             yield file
     except FileExistsError:
         raise ValidationError(
-            f"{target} is there already: give another name, or --resume to continue it"
+            f"{target} already exists: use another name, or --resume to continue it"
         ) from None
     except OSError as error:
         raise ValidationError(f"{target} cannot be written ({error.strerror})") from None

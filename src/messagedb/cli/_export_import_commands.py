@@ -1,4 +1,4 @@
-"""Commands that take messages out of a store into a file, and bring them into another."""
+"""Commands that export messages from a store to a file, and import them into another."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def export_messages(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(help="The file to write, or - for standard output.")],
     name: Annotated[
-        str | None, typer.Argument(help="A stream or a category; the whole store if left out.")
+        str | None, typer.Argument(help="A stream or a category; default: the whole store.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on behind the last whole line of the file.")
+        bool, typer.Option("--resume", help="Continue after the last complete line of the file.")
     ] = False,
 ) -> None:
-    """Write messages to a file, one JSON object a line, with all that is stored of them.
+    """Write messages to a file, one JSON object per line, with all their stored fields.
 
-    They are those that were written when it began. What is written meanwhile is left to --resume.
+    It exports the messages that were written when it began. Later messages need --resume.
     """
     store: Store = ctx.obj
     first: int | None = None
@@ -76,15 +76,16 @@ def import_messages(
         bool,
         typer.Option(
             "--append",
-            help="Write the messages behind what is there: with their ids, and new positions and "
-            "times. What is there already stays once.",
+            help="Write the messages after the existing ones: with their ids, and new positions"
+            " and times. Messages that are already there stay once.",
         ),
     ] = False,
 ) -> None:
-    """Bring the messages of a file into a store, as they were: ids, positions, times.
+    """Import the messages of a file into a store unchanged: ids, positions, times.
 
-    The store must be empty, or hold the first part of the same file, as after an import that was
-    cut off; and the role must own the table. Other writers wait, a part at a time.
+    The store must be empty, or hold the first part of the same file, as after an interrupted
+    import;
+    and the role must own the table. Other writers wait, for one part at a time.
     """
     store: Store = ctx.obj
     count = Count()
@@ -106,8 +107,8 @@ def import_messages(
             raise fail(f"{file} cannot be read to its end ({error}).{_so_far(count)}") from None
         except psycopg.errors.InsufficientPrivilege as error:
             raise fail(
-                f"the role may not write positions and times ({error.diag.message_primary}): "
-                f"connect as the owner of the table, or take --append.{_so_far(count)}"
+                f"the role may not write positions and times ({error.diag.message_primary}):"
+                f" connect as the owner of the table, or use --append.{_so_far(count)}"
             ) from None
         except psycopg.OperationalError as error:
             raise fail(f"{error}{_so_far(count)}", ExitCode.UNAVAILABLE) from None
@@ -120,7 +121,7 @@ def _restore(
     stack: ExitStack, store: Store, source: Iterable[bytes], count: Count, advance: _Advance
 ) -> None:
     with store.client(max_size=1):
-        pass  # an embedded store is made, and what is no Message DB is refused
+        pass  # an embedded store is created, and a database without Message DB is refused
     url = stack.enter_context(store.owner_url())
     conn = stack.enter_context(psycopg.connect(url, autocommit=True, client_encoding="UTF8"))
     restoring = Restoring(conn, store.schema)
@@ -144,7 +145,7 @@ def _source(stack: ExitStack, file: str) -> tuple[Iterable[bytes], int | None]:
 def _so_far(count: Count) -> str:
     if not count.imported:
         return ""
-    return f" {count.imported:,} messages were imported before it, and stay: import it again."
+    return f" {count.imported:,} messages were imported before it, and stay: import the file again."
 
 
 def _tell(
@@ -160,7 +161,7 @@ def _tell(
 
 
 class _Advance:
-    """Tells a progress bar how far it is."""
+    """Callable that updates a progress bar."""
 
     def __init__(self, progress: Progress, total: int | None, title: str) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""Messages out of a file, as they were: with their ids, times and positions; or behind others."""
+"""Import of messages from a file: with their ids, times and positions; or after existing ones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ._ndjson import BOM, COPY_COLUMNS, Line, copy_text, parse
 from ._parse_input import data_of
 
 CHUNK = 20_000
-"""How many messages one transaction brings."""
+"""Number of messages that one transaction imports."""
 
 APPENDED = 2_000
-"""How many messages one transaction appends."""
+"""Number of messages that one transaction appends."""
 
 
 class Progress(msgspec.Struct):
-    """How far an import is.
+    """Progress of an import.
 
     Attributes:
-        lines: how many lines were read.
-        imported: how many messages were brought.
-        skipped: how many were there already.
-        read: how many bytes were read.
+        lines: number of lines read.
+        imported: number of messages imported.
+        skipped: number of messages that were already there.
+        read: number of bytes read.
     """
 
     lines: int = 0
@@ -39,10 +39,10 @@ class Progress(msgspec.Struct):
 
 
 def chunks(lines: Iterable[bytes], size: int, progress: Progress) -> Iterator[list[Line]]:
-    """The lines in lists, each parsed.
+    """Parse the lines, and return them in lists.
 
     Raises:
-        ValidationError: a line is none of an export. The chunks before it were given.
+        ValidationError: a line is not in export format. The chunks before it were returned.
     """
     chunk: list[Line] = []
     for line in lines:
@@ -59,10 +59,10 @@ def chunks(lines: Iterable[bytes], size: int, progress: Progress) -> Iterator[li
 
 
 class Restoring:
-    """Brings messages as they were into a store that holds nothing, or the first part of them.
+    """Importer of unchanged messages into a store that is empty, or holds the first part of them.
 
     Each chunk is a transaction, under a lock that keeps other writers out, so that a store whose
-    import was cut off holds the first part of the file, and the rest can follow.
+    import was interrupted holds the first part of the file, and the rest can follow.
 
     Args:
         conn: of the owner of the table, in autocommit mode.
@@ -73,21 +73,21 @@ class Restoring:
         self._conn = conn
         self._table = sql.Identifier(schema, "messages")
         self._last = 0  # in the file so far
-        self._head: int | None = None  # of the store, once the file has come to it
+        self._head: int | None = None  # of the store, once the file has reached it
 
     def bring(self, chunk: list[Line], progress: Progress) -> None:
-        """Bring a chunk: what of it is there already is skipped.
+        """Import a chunk; messages that are already there are skipped.
 
         Raises:
-            ValidationError: the store holds something else, or somebody else writes to it; or the
-                global positions of the lines do not rise. Nothing of the chunk was written.
+            ValidationError: the store holds other messages, or another session writes to it; or the
+                global positions of the lines do not increase. Nothing of the chunk was written.
         """
         for line in chunk:
             if line.global_position <= self._last:
                 raise ValidationError(
-                    f"the global position {line.global_position} comes after {self._last}, and the "
-                    "lines of an export rise. Take --append for other files. Nothing of this part "
-                    "was written."
+                    f"the global position {line.global_position} comes after {self._last}, but"
+                    " those of an export increase. Use --append for other files. Nothing of this"
+                    " part was written."
                 )
             self._last = line.global_position
         with self._conn.transaction():
@@ -97,9 +97,9 @@ class Restoring:
                 self._compare(chunk, head)
             elif head != self._head:
                 raise ValidationError(
-                    f"somebody else has written to the store: its last message is {head}, and that "
-                    f"of the import was {self._head}. {progress.imported:,} messages were "
-                    "imported, and stay."
+                    f"another session has written to the store: its last message is {head}, and"
+                    f" that of the import was {self._head}. {progress.imported:,} messages were"
+                    " imported, and stay."
                 )
             new = [line for line in chunk if line.global_position > head]
             if new:
@@ -110,7 +110,7 @@ class Restoring:
         progress.skipped += len(chunk) - len(new)
 
     def finish(self) -> None:
-        """Check that the file came to the end of the store.
+        """Check that the file has reached the end of the store.
 
         Raises:
             ValidationError: the store holds messages beyond the file's. Nothing was written.
@@ -124,7 +124,7 @@ class Restoring:
         return 0 if row is None else int(row[0])
 
     def _compare(self, chunk: list[Line], head: int) -> None:
-        """See that what is there up to the chunk's end is what the file holds."""
+        """Check that the store's messages up to the chunk's end are those of the file."""
         there = [line for line in chunk if line.global_position <= head]
         if self._last >= head > 0 and (not there or there[-1].global_position != head):
             raise ValidationError(_OTHERS)
@@ -143,7 +143,7 @@ class Restoring:
             for start in range(0, len(lines), 500):
                 copy.write("".join(map(copy_text, lines[start : start + 500])))
         self._conn.execute(
-            # Never back: what was given out before, as to messages that are deleted, is not reused.
+            # Never back: positions that were used before, also by deleted messages, are not reused.
             "SELECT setval(s, greatest(%s, pg_sequence_last_value(s)))"
             " FROM (SELECT pg_get_serial_sequence(%s, 'global_position')::regclass) AS of (s)",
             [lines[-1].global_position, self._table.as_string(self._conn)],
@@ -151,17 +151,17 @@ class Restoring:
 
 
 _OTHERS = (
-    "the store holds other messages than the file: with their positions, messages are imported "
-    "into an empty store only. Take --append to write them behind what is there, with new "
-    "positions and times. Nothing was written."
+    "the store holds other messages than the file: messages keep their positions in an empty"
+    " store only. Use --append to write them after the existing ones, with new positions and"
+    " times. Nothing was written."
 )
 
 
 def append_chunk(client: Client, chunk: list[Line], progress: Progress) -> None:
-    """Write messages behind what is there, in their order, with their ids: what is there, is there.
+    """Write messages after the existing ones, in their order, with their ids; repeats are skipped.
 
     Raises:
-        MessageDBError: as of ``write_messages``. Nothing of the chunk was written.
+        MessageDBError: as for ``write_messages``. Nothing of the chunk was written.
     """
     categories = {streams.category(line.stream_name) for line in chunk}
     with client.transaction(categories=categories) as tx:

@@ -1,4 +1,4 @@
-"""What ``module:name`` names: consumers, or a function that makes them; run in either half."""
+"""Loading of ``module:name``: consumers, or a function that makes them, of either variant."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ASYNC = (AsyncConsumer, AsyncAllConsumer)
 
 
 class Running(ABC):
-    """Consumers of one half, to be run together."""
+    """Consumers of one variant, to be run together."""
 
     @abstractmethod
     def run(self, until: Until, stop_timeout: float) -> None:
@@ -48,11 +48,11 @@ class Running(ABC):
 
     @abstractmethod
     def replay(self, ids: list[UUID] | None) -> Rows:
-        """Have parked messages handled once more, those of these ids or all; tell how many were."""
+        """Handle parked messages again, those of these ids or all; return how many were handled."""
 
 
 def load(target: str) -> Any:
-    """Import what a target names, from the current folder too.
+    """Import the object that a target names, from the current folder too.
 
     Raises:
         ValidationError: there is no such module or name, or it is not of this form.
@@ -67,11 +67,11 @@ def load(target: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        # What the module itself lacks is shown as it is.
+        # An import that fails inside the module itself is raised unchanged.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise ValidationError(
-            f"there is no module {error.name!r}: start this in the folder that holds it"
+            f"there is no module {error.name!r}: start messagedb in the folder that contains it"
         ) from None
     for part in name.split("."):
         try:
@@ -83,17 +83,18 @@ def load(target: str) -> Any:
 
 @contextmanager
 def consumers_of(target: Any, store: Store, *, waits: bool = False) -> Generator[Running]:
-    """Give the consumers of a target.
+    """Create the consumers of a target for the block.
 
     Args:
-        target: a consumer, several in a list, a function that makes such of a client, or a
-            coroutine function that makes those of the async half.
-        store: whose client a function is given; consumers have their own.
-        waits: whether to wait for a store that is away.
+        target: a consumer, several in a list, a function that takes a client and returns such, or a
+            coroutine function that returns those of the async variant.
+        store: the store whose client is passed to a function; consumers have their own.
+        waits: whether to wait for an unavailable store.
 
     Raises:
         ValidationError: it is none of these.
-        StoreUnavailableError: the store is away, and that does not pass or is not waited for.
+        StoreUnavailableError: the store is unavailable, for a reason that is not transient or
+            without waiting.
     """
     if inspect.iscoroutinefunction(target):
         yield _AsyncRunning(store, make=target, waits=waits)
@@ -111,7 +112,7 @@ def consumers_of(target: Any, store: Store, *, waits: bool = False) -> Generator
                 for each in ready:
                     wait_for(each.client, store.output)
             yield _SyncRunning(ready)
-        finally:  # nobody else ends the connections of a client that a module has made
+        finally:  # no other code closes a client that the module has made
             for each in ready:
                 each.client.close()
 
@@ -120,8 +121,8 @@ def _list_of(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     made: list[Any] = [found] if isinstance(found, kinds) else found
     if not isinstance(found, (*kinds, list, tuple)) or not made:
         raise ValidationError(
-            f"the target is {type(found).__name__}, and should be a consumer, a list of them, or a "
-            "function that makes them of a client"
+            f"the target is {type(found).__name__}, and should be a consumer, a list of them, or a"
+            " function that makes them of a client"
         )
     for each in made:
         if not isinstance(each, kinds):
@@ -201,7 +202,9 @@ def _chosen(parked: list[list[ParkedMessage]], ids: list[UUID] | None) -> list[l
     known = {each.message_id for some in parked for each in some}
     for id in ids:
         if id not in known:
-            raise ValidationError(f"no message {id} is parked there. Nothing was changed.")
+            raise ValidationError(
+                f"no parked message of this consumer has the id {id}. Nothing was changed."
+            )
     return [[each for each in some if each.message_id in ids] for some in parked]
 
 
@@ -210,7 +213,7 @@ def _counted(consumer: Any, count: int) -> dict[str, Any]:
 
 
 def _run_loop(function: Callable[[], Coroutine[Any, Any, R]]) -> R:
-    """Run a coroutine function in an event loop of its own, one that psycopg can use."""
+    """Run a coroutine function in a new event loop, one that psycopg can use."""
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(function())

@@ -1,4 +1,4 @@
-"""Commands about messages: written, read, followed."""
+"""Commands that write, read and follow messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._output import printable
 from ._parse_input import json_object, messages_of, new_message, version_of
 from ._read_pages import first_position, followed, limited, pages
 
-_DEEPEST = 10  # levels that fit a terminal; what is below is told its number
+_DEEPEST = 10  # levels that fit a terminal; deeper nodes show their level as a number
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,12 +35,12 @@ def write(
     type: Annotated[
         str,
         typer.Argument(
-            help="The message's type. Or - to write the messages of standard input, one JSON "
-            "object a line with type, data, metadata and id: all of them, or none."
+            help="The message's type. Or - to write the messages of standard input, one JSON"
+            " object per line with type, data, metadata and id: all of them, or none."
         ),
     ],
     data: Annotated[
-        str | None, typer.Argument(help="A JSON object, or - to take it from standard input.")
+        str | None, typer.Argument(help="A JSON object, or - to read it from standard input.")
     ] = None,
     metadata: Annotated[str | None, typer.Option(show_envvar=False, help="A JSON object.")] = None,
     id: Annotated[
@@ -104,13 +104,16 @@ def read(
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Then go on with what is written, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Then continue with new messages, until Ctrl-C.")
     ] = False,
     types: Annotated[
         str | None, typer.Option(show_envvar=False, help="Only these message types: A,B.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=1, show_envvar=False, help="At most so many.")
+        int | None,
+        typer.Option(
+            "--limit", "-n", min=1, show_envvar=False, help="The largest number of messages."
+        ),
     ] = None,
     correlation: Annotated[
         str | None,
@@ -120,7 +123,7 @@ def read(
         ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, show_envvar=False, help="How many to look at in one question.")
+        int, typer.Option(min=1, show_envvar=False, help="Number of messages per query.")
     ] = 1000,
 ) -> None:
     """Read a stream or a category; exit code 1 if it has no message at all."""
@@ -157,7 +160,7 @@ def last(
         str | None, typer.Option(show_envvar=False, help="The last message of this type.")
     ] = None,
 ) -> None:
-    """Show the last message of a stream; exit code 1 if there is none."""
+    """Show the last message of a stream; exit code 1 if it has none."""
     store = ctx.obj
     with store.client(max_size=1) as client:
         message = client.get_last_stream_message(stream_name, type=type)
@@ -174,12 +177,12 @@ def trace(
     ],
     within: Annotated[
         int,
-        typer.Option(min=1, help="How many global positions behind it to look at: all are read."),
+        typer.Option(min=1, help="Number of global positions after it to search: all are read."),
     ] = 100_000,
 ) -> None:
-    """Show a message and all that was written because of it, as a tree.
+    """Show a message and all messages that it caused, as a tree.
 
-    Who caused what is in the metadata of the messages, as following() writes it.
+    The cause of each message is in its metadata, as following() writes it.
     """
     store = ctx.obj
     with store.client(max_size=1) as client:
@@ -193,8 +196,8 @@ def trace(
         store.output.console.print(_tree(root), soft_wrap=True)
     if head is not None and head > cause.global_position + within:
         store.output.note(
-            f"{head - cause.global_position - within:,} later positions were not looked at: see "
-            "--within"
+            f"{head - cause.global_position - within:,} later positions were not searched: see"
+            " --within"
         )
 
 

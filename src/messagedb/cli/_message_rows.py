@@ -1,4 +1,4 @@
-"""Messages as rows of the output: what a person sees in columns, and what a pipe gets."""
+"""Messages as rows of the output: columns for a terminal, all fields for a pipe."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from messagedb import Message, MessageDecodeError
 
 COLUMNS = ("global_position", "stream_name", "position", "time", "type", "data")
-"""The columns of messages on a terminal."""
+"""Columns of messages on a terminal."""
 
 
 def row_of(message: Message[Any]) -> dict[str, Any]:
-    """A message as a row. What of it cannot be decoded is None, and the reason is its ``error``."""
+    """Return a message as a row; a field that cannot be decoded is None, and ``error`` says why."""
     row: dict[str, Any] = {
         "global_position": message.global_position,
         "stream_name": message.stream_name,

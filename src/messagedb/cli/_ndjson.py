@@ -1,4 +1,4 @@
-"""A message as a line of JSON, with all that is stored of it: made by the server, read here."""
+"""A message as a line of JSON with all its stored fields: formatted by the server, parsed here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from psycopg import sql
 
 from messagedb import ValidationError
 
-# No JSON text has these characters in it, so that CSV leaves each line as it is.
+# JSON cannot contain these characters unescaped, so CSV leaves each line unchanged.
 RAW: Final = "FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01'"
 
 BEGINNING: Final = b'{"global_position":'
-"""What every line begins with."""
+"""Beginning of every line."""
 
 _LINE: Final = """
 '{{"global_position":' || global_position
@@ -30,17 +30,17 @@ _LINE: Final = """
 """
 
 BOM: Final = b"\xef\xbb\xbf"
-"""What some programs put before UTF-8, though no part of the text."""
+"""Byte order mark that some programs put before UTF-8."""
 
 _OTHER_ZONE: Final = re.compile(r"T.*(?:[+-](?!00(?::?00)?$)[0-9:]+|[A-Ya-y]+)$")
 
-# What a text of COPY must not hold as it is.
+# Characters that must be escaped in COPY's text format.
 _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 _ESCAPES: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """A line that was exported. Data and metadata that are SQL NULL are left out of it."""
+    """An exported line. Data and metadata that are SQL NULL are omitted from it."""
 
     global_position: int
     stream_name: str
@@ -56,12 +56,12 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def export_page(schema: str, where: sql.Composable, order: str) -> sql.Composed:
-    """The COPY of a page of messages as lines.
+    """Return the COPY of a page of messages as lines.
 
     Args:
         schema: of the message store.
-        where: which messages, without parameters: COPY takes none.
-        order: the column that they are in the order of.
+        where: condition for the messages, without parameters: COPY takes none.
+        order: the column that they are ordered by.
     """
     return sql.SQL(
         "COPY (SELECT " + _LINE + " FROM {table} WHERE {where} ORDER BY {order}) TO "
@@ -71,19 +71,19 @@ def export_page(schema: str, where: sql.Composable, order: str) -> sql.Composed:
 
 
 def parse(line: bytes, number: int) -> Line:
-    """A line that was read.
+    """Parse a line of a file.
 
     Raises:
-        ValidationError: it is none; the text names it.
+        ValidationError: it is not in export format; the text names the line.
     """
     try:
         found = _decode(line.removeprefix(BOM) if number == 1 else line)
     except msgspec.MsgspecError as error:
         raise ValidationError(
-            f"line {number} is no message as messagedb export writes it ({error})"
+            f"line {number} is not a message in the format of messagedb export ({error})"
         ) from None
     if _OTHER_ZONE.search(found.time):
-        # The column has no zone: the server would pass over this one.
+        # The column has no time zone: the server would ignore this one.
         raise ValidationError(
             f"line {number} has the time {found.time!r}, which is not in UTC: write it with Z"
         )
@@ -91,7 +91,7 @@ def parse(line: bytes, number: int) -> Line:
 
 
 def copy_text(line: Line) -> str:
-    """The line as a row of COPY, in the order of ``COPY_COLUMNS``."""
+    """Return the line as a row of COPY, in the order of ``COPY_COLUMNS``."""
     return (
         f"{line.global_position}\t{line.position}\t{_text(line.time)}\t{_text(line.stream_name)}\t"
         f"{_text(line.type)}\t{_json(line.data)}\t{_json(line.metadata)}\t{_text(line.id)}\n"

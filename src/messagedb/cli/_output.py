@@ -1,4 +1,4 @@
-"""What commands print: a table for a person, one JSON object a line for a pipe."""
+"""Output of commands: a table for a terminal, one JSON object per line for a pipe."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Format of rows."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def printable(text: str) -> str:
-    r"""The text with its control characters escaped: a name cannot change a terminal's colours.
+    r"""Escape control characters in a string: a name cannot change a terminal's colors.
 
     Example::
 
@@ -41,11 +41,11 @@ def printable(text: str) -> str:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # ends as that of a line of JSON does; rich would exit with 1
+        raise BrokenPipeError  # ends like a line of JSON; rich would exit with 1
 
 
 class Output:
-    """Rows and notes, in the form that standard output wants."""
+    """Writer of rows and notes, in the format for standard output."""
 
     def __init__(self, format: Format | None) -> None:
         default = Format.TABLE if sys.stdout.isatty() else Format.JSON
@@ -54,13 +54,13 @@ class Output:
 
     @property
     def is_json(self) -> bool:
-        """Whether rows are JSON lines."""
+        """True if rows are JSON lines."""
         return self.format is Format.JSON
 
     def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print rows: a table with these columns, or all their keys as JSON.
 
-        A table is printed when the last row is there; lines as they come.
+        A table is printed after the last row; JSON lines immediately.
         """
         if self.is_json:
             for row in rows:
@@ -81,12 +81,12 @@ class Output:
         self.console.print(table)
 
     def pages(self, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]) -> int:
-        """Print rows as they come, a page at a time: lines in columns, or JSON lines.
+        """Print rows page by page as they come: in columns, or as JSON lines.
 
-        A column grows with what it holds; the last one goes on to the end of the line.
+        A column grows with its contents; the last one continues to the end of the line.
 
         Returns:
-            How many rows there were.
+            The number of rows.
         """
         count = 0
         widths = [len(column) for column in columns]
@@ -115,22 +115,22 @@ class Output:
         self.console.print(line.rstrip(), style=style, soft_wrap=True)
 
     def fields(self, row: Mapping[str, Any]) -> None:
-        """Print one row for a person, a line for each field."""
+        """Print one row on a terminal, a line for each field."""
         width = max(map(len, row))
         for name, value in row.items():
             self.console.print(f"{name.replace('_', ' ').ljust(width)}  {_shown(value)}")
 
     def json(self, value: Any) -> None:
         """Print one value as a line of JSON."""
-        sys.stdout.buffer.write(_encode(value) + b"\n")  # in UTF-8 wherever it goes
+        sys.stdout.buffer.write(_encode(value) + b"\n")  # in UTF-8 for any destination
 
     def line(self, text: str) -> None:
-        """Print a line for a person; into a pipe nothing."""
+        """Print a line on a terminal; nothing into a pipe."""
         if not self.is_json:
             self.console.print(text)
 
     def note(self, text: str) -> None:
-        """Say something beside the output: on standard error."""
+        """Print a note beside the output, on standard error."""
         print(text, file=sys.stderr)
 
 
@@ -145,6 +145,6 @@ def _shown(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict | list):
         return _encode(value).decode()
-    if isinstance(value, datetime):  # of the server, in UTC
+    if isinstance(value, datetime):  # from the server, in UTC
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
     return printable(str(value))

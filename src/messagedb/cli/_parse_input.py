@@ -1,4 +1,4 @@
-"""What ``write`` writes: messages made of its arguments, or of lines of JSON."""
+"""Input of ``write``: messages from its arguments, or from lines of JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
     id: UUID | None = None
 
 
-# What some programs put before UTF-8, though no part of the text.
+# Byte order mark that some programs put before UTF-8.
 _BOM = "\ufeff"
 
 # The client is opened with decimals=True: a number keeps its digits.
@@ -36,10 +36,10 @@ _decode_line = msgspec.json.Decoder(Line, float_hook=Decimal).decode
 
 
 def version_of(text: str) -> ExpectedVersion:
-    """The version that an option means.
+    """Parse the version that an option names.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is not a version.
     """
     if text in _VERSIONS:
         return _VERSIONS[text]
@@ -52,10 +52,10 @@ def version_of(text: str) -> ExpectedVersion:
 
 
 def json_object(text: str | None, what: str) -> dict[str, Any] | None:
-    """The object of a JSON text.
+    """Parse a JSON object.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is not a JSON object.
     """
     if text is None:
         return None
@@ -69,10 +69,10 @@ def json_object(text: str | None, what: str) -> dict[str, Any] | None:
 
 
 def data_of(raw: msgspec.Raw) -> dict[str, Any] | None:
-    """The data or metadata of a line that was exported; None for SQL NULL and JSON null.
+    """Decode the data or metadata of an exported line; None for SQL NULL and JSON null.
 
     Raises:
-        ValidationError: it is no JSON object.
+        ValidationError: it is not a JSON object.
     """
     text = bytes(raw).decode()
     return json_object(text, "data") if text else None
@@ -81,15 +81,15 @@ def data_of(raw: msgspec.Raw) -> dict[str, Any] | None:
 def new_message(
     type: str, data: dict[str, Any] | None, metadata: dict[str, Any] | None, id: UUID | None
 ) -> NewMessage:
-    """A message to be written, with an id of its own where none is given."""
+    """Return a message to write, with a new id if none is passed."""
     return NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
 
 
 def messages_of(lines: Iterable[str]) -> list[NewMessage]:
-    """The messages of lines of JSON; empty lines are passed over.
+    """Parse the messages of lines of JSON; empty lines are ignored.
 
     Raises:
-        ValidationError: a line is none; the text names it.
+        ValidationError: a line is not a message; the text names it.
     """
     messages: list[NewMessage] = []
     for number, given in enumerate(lines, 1):
@@ -101,8 +101,8 @@ def messages_of(lines: Iterable[str]) -> list[NewMessage]:
             message = new_message(found.type, found.data, found.metadata, found.id)
         except (msgspec.MsgspecError, ValueError) as error:
             raise ValidationError(
-                f"line {number} is no message ({_reason(error)}): it takes type, and if wanted "
-                "data, metadata and id. Nothing was sent."
+                f"line {number} is not a message ({_reason(error)}): it takes type, and optionally"
+                " data, metadata and id. Nothing was sent."
             ) from None
         messages.append(message)
     if not messages:

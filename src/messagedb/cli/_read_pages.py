@@ -1,4 +1,4 @@
-"""What ``read`` reads: the pages of a stream or of a category, to the end or for ever."""
+"""Pages of ``read``: of a stream or a category, to the end or without end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ POLL_SECONDS = 0.2
 
 
 def first_position(given: str | None, name: str, client: Client) -> int:
-    """The position that ``--from`` means, for a stream or for a category.
+    """Return the position that ``--from`` names, for a stream or for a category.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is not a position.
     """
     is_category = streams.is_category(name)
     if given is None or given == "beginning":
@@ -26,8 +26,8 @@ def first_position(given: str | None, name: str, client: Client) -> int:
         head = client.category_head(name) if is_category else client.stream_version(name)
         if head is None:
             raise ValidationError(
-                "the role may not read the table of messages, so the end of a category is not "
-                "known: give a position. Nothing was read."
+                "the role may not read the table of messages, so the end of a category is not"
+                " known: use a position. Nothing was read."
             )
         return head + 1
     if given.isascii() and given.isdigit():
@@ -44,10 +44,10 @@ def pages(
     types: tuple[str, ...] = (),
     correlation: str | None = None,
 ) -> Iterator[Page]:
-    """The pages of a stream or category from a position to its end, without those of other types.
+    """Iterate over the pages of a stream or category from a position to its end, filtered by type.
 
     Raises:
-        ValidationError: a stream is asked for with a correlation, or a name or number is none.
+        ValidationError: a correlation is passed for a stream, or a name or number is invalid.
     """
     if streams.is_category(name):
         yield from _category_pages(client, name, position, batch_size, types, correlation)
@@ -95,7 +95,7 @@ def followed(
     types: tuple[str, ...] = (),
     correlation: str | None = None,
 ) -> Iterator[Page]:
-    """The same for ever: then what is written, a page as soon as it is there."""
+    """Iterate over the same pages, and then over new messages without end, as soon as they come."""
     if streams.is_category(name):
         for message in client.subscribe(
             name,
@@ -116,7 +116,7 @@ def followed(
 
 
 def limited(found: Iterator[Page], limit: int | None) -> Iterator[Page]:
-    """The pages up to so many messages."""
+    """Truncate the pages after ``limit`` messages."""
     left = limit
     for page in found:
         if left is None:

@@ -1,4 +1,4 @@
-"""Commands that put Message DB's interface into a database, renew it, and take it away."""
+"""Commands that install Message DB's interface in a database, upgrade it, and remove it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._doctor import MARK
 from ._exit import confirm, fail
 from ._store import Store
 
-_MANY = 1_000_000  # counted to, no further
+_MANY = 1_000_000  # messages are counted up to this number
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def install(
         bool, typer.Option("--script", help="Print the SQL instead, for a DBA to run.")
     ] = False,
 ) -> None:
-    """Install the Message DB interface in a database; one that is there is left alone.
+    """Install the Message DB interface in a database; an existing one is not changed.
 
     The role of the URL must be a superuser, or the database's owner with CREATEROLE.
     """
@@ -39,11 +39,11 @@ def install(
         return
     with store.owner_url() as url:
         installed = schema.install(url, schema=store.schema)
-    _say(store, "installed", installed, "a Message DB was there already")
+    _say(store, "installed", installed, "a Message DB was already there")
 
 
 def upgrade(ctx: typer.Context) -> None:
-    """Bring what an older messagedb installed up to date; a genuine Message DB is left alone."""
+    """Update an installation of an older messagedb; a genuine Message DB is not changed."""
     store: Store = ctx.obj
     with store.owner_url() as url:
         changed = schema.upgrade(url, schema=store.schema)
@@ -54,14 +54,14 @@ def uninstall(
     ctx: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Take away what install has made, with all messages in it. It asks first."""
+    """Remove the installation of messagedb, with all messages in it. It asks first."""
     store: Store = ctx.obj
     with store.owner_url() as url:
         found = _messages(url, store)
         if found is None:
             raise fail(f"there is no Message DB in schema {store.schema!r}. Nothing was changed.")
         count, is_ours = found
-        if is_ours and not yes:  # what is not ours is refused below
+        if is_ours and not yes:  # other installations are refused below
             many = f"more than {_MANY:,}" if count > _MANY else f"{count:,}"
             confirm(f"Drop the Message DB in schema {store.schema!r}, with {many} messages?")
         gone = schema.uninstall(url, schema=store.schema, drop_messages=count > 0)
@@ -69,7 +69,7 @@ def uninstall(
 
 
 def _messages(url: str, store: Store) -> tuple[int, bool] | None:
-    """How many messages there are, and whether install made the store; None if there is none."""
+    """Return the number of messages, and whether messagedb installed them; None without a store."""
     question = sql.SQL(
         "SELECT (SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS seen),"
         " coalesce(obj_description({}::regprocedure, 'pg_proc'), '')"

@@ -1,4 +1,4 @@
-"""Commands about the server: is it there, which version."""
+"""Commands about the server: availability, versions, diagnosis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def version(ctx: typer.Context) -> None:
-    """Show the versions of messagedb and of what it works with, on this machine."""
+    """Show the versions of messagedb and of the libraries that it uses, on this machine."""
     number = psycopg.pq.version()
     row = {
         "messagedb": _own_version(),
@@ -43,14 +43,12 @@ def version(ctx: typer.Context) -> None:
 def _own_version() -> str:
     try:
         return metadata.version("messagedb")
-    except (
-        metadata.PackageNotFoundError
-    ):  # its folder was copied, without what pip writes beside it
+    except metadata.PackageNotFoundError:  # its folder was copied, without pip's metadata beside it
         return "unknown: a copy without its dist-info"
 
 
 def ping(ctx: typer.Context) -> None:
-    """Ask the store whether it answers; exit code 0 if so, 3 if it cannot be reached."""
+    """Check whether the store responds; exit code 0 if so, 3 if it cannot be reached."""
     store = ctx.obj
     begun = time.perf_counter()
     with store.client(max_size=1) as client:
@@ -61,13 +59,13 @@ def ping(ctx: typer.Context) -> None:
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Look for what is wrong with the server, the store and the role, and tell the fix.
+    """Diagnose the server, the store and the role, and print a fix for each problem.
 
-    Exit code 0 if nothing keeps this library from working, 1 if something does.
+    Exit code 0 if nothing keeps this library from working, 1 otherwise.
     """
     store: Store = ctx.obj
     with store.user_url() as url:
-        client = Client(url, schema=store.schema, max_size=1)  # refuses what is no URL
+        client = Client(url, schema=store.schema, max_size=1)  # refuses an invalid URL
         answers = _asked(url, store.schema)
         try:
             with client:
@@ -83,7 +81,7 @@ def doctor(ctx: typer.Context) -> None:
 
 def _asked(url: str, schema: str) -> dict[str, object]:
     try:
-        # UTF8, whatever the database has: its encoding is one of the things to be told.
+        # UTF8, whatever the database has: its encoding is one of the findings.
         with psycopg.connect(url, connect_timeout=10, client_encoding="utf8") as conn:
             cursor = conn.execute(QUESTION, [schema])
             names = [column.name for column in cursor.description or ()]

@@ -1,4 +1,4 @@
-"""Which store a command works on, and the client that it opens."""
+"""The store of a command, and the client that it opens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._wait_for_store import wait_for, wait_for_async
 
 
 class Store:
-    """The store of this run of the command, and where its output goes."""
+    """The store of this run of the CLI, and the writer of its output."""
 
     def __init__(self, url: str, *, schema: str, command_timeout: float, output: Output) -> None:
         self.is_default = not url
@@ -27,11 +27,11 @@ class Store:
 
     @contextmanager
     def client(self, *, max_size: int = 4, waits: bool = False) -> Generator[Client]:
-        """Open a client, and say on standard error which store it is if none was named.
+        """Open a client, and name the store on standard error if no option named it.
 
         Args:
-            max_size: how many connections it may open.
-            waits: whether to wait for a store that is away.
+            max_size: the largest number of connections.
+            waits: whether to wait for an unavailable store.
         """
         self._tell()
         client = Client(
@@ -51,7 +51,7 @@ class Store:
 
     @asynccontextmanager
     async def async_client(self, *, waits: bool = False) -> AsyncGenerator[AsyncClient]:
-        """Open a client of the async half, with the same note."""
+        """Open a client of the async variant, with the same note."""
         self._tell()
         client = AsyncClient(
             self.url, schema=self.schema, command_timeout=self.command_timeout, decimals=True
@@ -70,7 +70,7 @@ class Store:
 
     @contextmanager
     def owner_url(self) -> Generator[str]:
-        """Give the URL of who may change the schema: of an embedded store its superuser's.
+        """Return the URL of a role that may change the schema: a superuser's in an embedded store.
 
         Raises:
             EmbeddedServerError: the embedded server cannot be started.
@@ -80,7 +80,7 @@ class Store:
 
     @contextmanager
     def user_url(self) -> Generator[str]:
-        """Give the URL as PostgreSQL takes it.
+        """Return the URL in PostgreSQL's form.
 
         Raises:
             EmbeddedServerError: the embedded server cannot be started.
@@ -100,5 +100,5 @@ class Store:
 
 
 def default_folder() -> Path:
-    """Give the folder of the embedded store that is used where no other is named."""
+    """Return the folder of the default embedded store."""
     return Path(platformdirs.user_data_dir("messagedb", appauthor=False)) / "store"

@@ -1,4 +1,4 @@
-"""Commands about what a store holds: its streams, categories and types, and how much of each."""
+"""Commands about a store's contents: message counts of its streams, categories and types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import typer
 
 from ._summary_queries import COUNTS, summary
 
-Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="At most so many rows.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", "-n", min=1, help="The largest number of rows.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,9 +23,9 @@ def add_to(app: typer.Typer) -> None:
 def streams(
     ctx: typer.Context,
     pattern: Annotated[
-        str | None, typer.Argument(help="Only streams of this name; * stands for any text.")
+        str | None, typer.Argument(help="Only streams of this name; * stands for any characters.")
     ] = None,
-    types: Annotated[bool, typer.Option("--types", help="Each type in them by itself.")] = False,
+    types: Annotated[bool, typer.Option("--types", help="Each of their types separately.")] = False,
     limit: Limit = None,
 ) -> None:
     """Count the messages of each stream, the largest first. It reads the whole store."""
@@ -33,9 +35,10 @@ def streams(
 def categories(
     ctx: typer.Context,
     pattern: Annotated[
-        str | None, typer.Argument(help="Only categories of this name; * stands for any text.")
+        str | None,
+        typer.Argument(help="Only categories of this name; * stands for any characters."),
     ] = None,
-    types: Annotated[bool, typer.Option("--types", help="Each type in them by itself.")] = False,
+    types: Annotated[bool, typer.Option("--types", help="Each of their types separately.")] = False,
     limit: Limit = None,
 ) -> None:
     """Count the messages of each category, the largest first. It reads the whole store."""
@@ -45,7 +48,7 @@ def categories(
 def types(
     ctx: typer.Context,
     pattern: Annotated[
-        str | None, typer.Argument(help="Only types of this name; * stands for any text.")
+        str | None, typer.Argument(help="Only types of this name; * stands for any characters.")
     ] = None,
     streams: Annotated[bool, typer.Option("--streams", help="By stream.")] = False,
     categories: Annotated[bool, typer.Option("--categories", help="By category.")] = False,
@@ -53,7 +56,7 @@ def types(
 ) -> None:
     """Count the messages of each type, the largest first. It reads the whole store."""
     if streams and categories:
-        raise typer.BadParameter("give --streams or --categories, not both")
+        raise typer.BadParameter("use --streams or --categories, not both")
     keys = ("type", "stream_name") if streams else ("type", "category") if categories else ("type",)
     _show(ctx, keys, pattern, limit)
 

@@ -1,4 +1,4 @@
-"""The questions to Message DB's six summary views, and what of their rows is wanted."""
+"""Queries of Message DB's six summary views."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COUNTS = ("message_count", "percent")
 def summary(
     schema: str, keys: tuple[str, ...], pattern: str | None, limit: int | None
 ) -> tuple[sql.Composed, list[Any]]:
-    """The question for counts by some columns, the largest first, and its parameters.
+    """Return the query for counts by some columns, the largest first, and its parameters.
 
     Args:
         schema: of the message store.
-        keys: the columns that are counted by.
-        pattern: which of the first column's values: ``*`` stands for any text.
-        limit: how many rows at most; None for all.
+        keys: the columns to group by.
+        pattern: filter for the first column: ``*`` stands for any characters.
+        limit: the largest number of rows; None for all.
     """
     question = sql.SQL(
         "SELECT {keys}, sum(message_count)::bigint, sum(percent) FROM {view}"
@@ -44,7 +44,7 @@ def summary(
 
 
 def like(pattern: str) -> str:
-    """A pattern of SQL's LIKE, with a backslash before what is meant as it is.
+    """Convert a pattern to one of SQL's LIKE, with a backslash before its special characters.
 
     Example::
 

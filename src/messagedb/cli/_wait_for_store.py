@@ -1,4 +1,4 @@
-"""Waiting for a store that is away when consumers are to begin, as they do later on."""
+"""Waiting for an unavailable store before consumers start, as they do themselves later on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ._output import Output, printable
 
 
 def wait_for(client: Client, output: Output) -> None:
-    """Open a client, again and again while its store is away, and say why on standard error.
+    """Open a client, retry while its store is unavailable, and print why on standard error.
 
     Raises:
         Exit: SIGINT or SIGTERM came meanwhile.
-        MessageDBError: it cannot be opened for a reason that does not pass by itself.
+        MessageDBError: it cannot be opened for a reason that is not transient.
     """
     telling, halt = _Telling(output), threading.Event()
     with ExitStack() as stack:
@@ -42,7 +42,7 @@ def wait_for(client: Client, output: Output) -> None:
 
 
 async def wait_for_async(client: AsyncClient, output: Output) -> None:
-    """Do the same for a client of the async half."""
+    """Do the same for a client of the async variant."""
     telling, halt = _Telling(output), asyncio.Event()
     with ExitStack() as stack:
         while True:
@@ -65,7 +65,7 @@ async def wait_for_async(client: AsyncClient, output: Output) -> None:
 
 
 class _Telling:
-    """Says that it waits and why: once, and again when that is another reason."""
+    """Printer of the reasons for waiting: once, and again when the reason changes."""
 
     def __init__(self, output: Output) -> None:
         self.failures = 0
@@ -73,15 +73,15 @@ class _Telling:
         self._said = ""
 
     def failed(self, error: StoreUnavailableError) -> float:
-        """Say so, and give the seconds until the next attempt."""
+        """Print the reason, and return the seconds until the next attempt."""
         self.failures += 1
         said = printable(" ".join(str(error).split()))
         if said != self._said:
             self._said = said
-            self._output.note(f"messagedb: waiting for the store, which is away: {said}")
+            self._output.note(f"messagedb: waiting for the store, which is unavailable: {said}")
         return WHILE_AWAY.backoff(self.failures)
 
     def opened(self) -> None:
-        """Say that it goes on."""
+        """Print that the wait is over."""
         if self.failures:
-            self._output.note("messagedb: the store is there")
+            self._output.note("messagedb: the store is available")
