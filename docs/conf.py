@@ -55,7 +55,7 @@ linkcheck_timeout = 20
 linkcheck_retries = 2
 
 MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signatures are of no use
-    "AllScan",
+    "ScannedStorePage",
     "AsyncBoundClient",
     "AsyncContext",
     "AsyncTransaction",
@@ -65,18 +65,18 @@ MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signat
     "EmbeddedServer",
     "GroupResize",
     "Lag",
-    "Loaded",
+    "LoadedEntity",
     "Message",
     "MessageTypes",
     "Operation",
     "Outcome",
     "ParkedMessage",
     "ReadModelVersion",
-    "Scan",
-    "StoredConsumer",
-    "Transacted",
+    "ScannedPage",
+    "ConsumerInfo",
+    "TransactResult",
     "Transaction",
-    "Writer",
+    "OpenWriteTransaction",
 }
 
 NO_COLON = "\ufdd0"  # a character that no docstring has

@@ -36,7 +36,7 @@ PACKAGE_NAMES = {
     "AsyncConsumerBase": "ConsumerBase",
     "AsyncConsumerScenario": "ConsumerScenario",
     "AsyncContext": "Context",
-    "AsyncEditing": "Editing",
+    "AsyncEntityEdit": "EntityEdit",
     "AsyncEntityScenario": "EntityScenario",
     "AsyncEntityStore": "EntityStore",
     "AsyncFeed": "Feed",
@@ -88,7 +88,7 @@ PACKAGE_NAMES = {
     "upgrade_async": "upgrade",
     "reserve_async": "reserve",
     "resize_group_async": "resize_group",
-    "run_all_async": "run_all",
+    "run_consumers_async": "run_consumers",
     "backend_async": "backend_sync",
     "pooling_async": "pooling_sync",
     # psycopg

@@ -29,7 +29,7 @@ def test_the_quick_starts_are_short() -> None:
         (1, "account-123 0 {'amount': 5}"),
         (2, "order-4 {'n': 4}"),
         (3, "Deposited(amount=5, note='')\n"),
-        (4, "(Withdrawn(amount=4),)\nLoaded(entity=6, version=1)\n"),
+        (4, "(Withdrawn(amount=4),)\nLoadedEntity(entity=6, version=1)\n"),
         (5, "1\n"),
         (6, "0\n"),
     ],

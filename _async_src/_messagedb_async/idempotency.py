@@ -34,10 +34,11 @@ async def reserve_async(store: AsyncOperations, command: Message[Any], stream_na
         @commands.handler("Deposit")
         async def deposit(command: Message, context: AsyncContext) -> None:
             key = command.data["transactionId"]
-            await reserve_async(context.store, command, f"accountTransaction-{key}")
+            await reserve_async(context.client, command, f"accountTransaction-{key}")
 
     Args:
-        store: where to write: ``context.store``, a client, a transaction, or what ``bind()`` gives.
+        store: where to write: ``context.client``, a client, a transaction, or what ``bind()``
+            gives.
         command: the command as it was read.
         stream_name: the stream of the key, in a category that holds nothing but such copies, and
             what is written because of them.

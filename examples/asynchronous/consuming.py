@@ -39,8 +39,8 @@ async def main(address: str) -> None:
             print("attempt", context.attempt, "to ship a", order.item)
             if order.item not in in_stock:
                 raise LookupError(f"no {order.item} is in stock")
-            shipped = NewMessage("Shipped", {"item": order.item}, id=context.message_id("shipped"))
-            await context.store.write_message("shipment-1", shipped)
+            shipped = NewMessage("Shipped", {"item": order.item}, id=context.derive_id("shipped"))
+            await context.client.write_message("shipment-1", shipped)
 
         @consumer.handler  # whatever has no handler of its own
         async def other(message: Message) -> None:
@@ -49,7 +49,14 @@ async def main(address: str) -> None:
         await client.write_messages("order-1", [Placed("lamp"), NewMessage("Paid"), Placed("book")])
         await consumer.run(until="caught_up")  # a service calls run(signals=True)
         status = consumer.status()
-        print("handled", status.handled, "parked", status.parked, "behind", status.lag_messages)
+        print(
+            "handled",
+            status.handled_count,
+            "parked",
+            status.parked_count,
+            "behind",
+            status.lag_messages,
+        )
 
         for parked in await consumer.list_parked():
             print("parked:", parked.type, "because of", parked.reason)

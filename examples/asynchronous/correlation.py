@@ -15,7 +15,7 @@ async def main(address: str) -> None:
         @payments.handler("Pay")
         async def pay(command: Message, context: AsyncContext) -> None:
             paid = NewMessage("Paid", command.data, context.following())
-            await context.store.write_message(f"payment-{command.data['id']}", paid)
+            await context.client.write_message(f"payment-{command.data['id']}", paid)
 
         # The component of orders: of all events of payments it gets those of its own workflows.
         orders = AsyncConsumer(client, "payment", identifier="orders", correlation="order")
@@ -25,7 +25,7 @@ async def main(address: str) -> None:
             order = context.metadata.correlation_stream_name
             print(order, "is paid:", event.data)
             done = NewMessage("Confirmed", None, context.following())
-            await context.store.write_message(str(order), done)
+            await context.client.write_message(str(order), done)
 
         for sender, id in (("order-1", "a"), ("subscription-7", "b"), ("order-2", "c")):
             command = NewMessage("Pay", {"id": id}, Metadata(correlation_stream_name=sender))

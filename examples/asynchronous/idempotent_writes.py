@@ -31,8 +31,8 @@ async def main(address: str) -> None:
         @consumer.handler("Deposited")
         async def receipt(message: Message, context: AsyncContext) -> None:
             print("handling", message.stream_name)
-            written = NewMessage("Receipt", message.data, id=context.message_id("receipt"))
-            await context.store.write_message("receipt-1", written)
+            written = NewMessage("Receipt", message.data, id=context.derive_id("receipt"))
+            await context.client.write_message("receipt-1", written)
 
         for _ in range(2):
             await consumer.reset_position("beginning")

@@ -50,15 +50,15 @@ def funds_transfer_component(client: AsyncClient) -> list[AsyncConsumer]:
     @commands.handler
     async def transfer(command: Transfer, context: AsyncContext) -> None:
         id = command.funds_transfer_id
-        metadata = context.following().correlate(funds_transfer.stream_name(id))
+        metadata = context.following().with_correlation(funds_transfer.stream_name(id))
         await store.transact(id, command, following=context.message, metadata=metadata)
 
     @events.handler
     async def initiated(event: Initiated, context: AsyncContext) -> None:
-        await context.store.write_message(
+        await context.client.write_message(
             account.command_stream_name(event.from_account_id),
             Withdraw(event.from_account_id, event.amount),
-            id=context.message_id("withdraw"),
+            id=context.derive_id("withdraw"),
             metadata=context.following(),
         )
 
@@ -73,21 +73,21 @@ def funds_transfer_component(client: AsyncClient) -> list[AsyncConsumer]:
     @events.handler
     async def debited(event: Debited, context: AsyncContext) -> None:
         known = await store.load(event.funds_transfer_id)
-        await context.store.write_message(
+        await context.client.write_message(
             account.command_stream_name(known.entity.to_account_id),
             Deposit(known.entity.to_account_id, known.entity.amount),
-            id=context.message_id("deposit"),
+            id=context.derive_id("deposit"),
             metadata=context.following(),
         )
 
     @events.handler
     async def ended(event: Transferred | Cancelled, context: AsyncContext) -> None:
         if context.metadata.reply_stream_name is not None:
-            stream_name, metadata = context.following().reply()
-            await context.store.write_message(
+            stream_name, metadata = context.following().take_reply()
+            await context.client.write_message(
                 stream_name,
                 RecordOutcome(event.funds_transfer_id, type(event).__name__.lower()),
-                id=context.message_id("reply"),
+                id=context.derive_id("reply"),
                 metadata=metadata,
             )
 

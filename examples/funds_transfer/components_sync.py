@@ -50,15 +50,15 @@ def funds_transfer_component(client: Client) -> list[Consumer]:
     @commands.handler
     def transfer(command: Transfer, context: Context) -> None:
         id = command.funds_transfer_id
-        metadata = context.following().correlate(funds_transfer.stream_name(id))
+        metadata = context.following().with_correlation(funds_transfer.stream_name(id))
         store.transact(id, command, following=context.message, metadata=metadata)
 
     @events.handler
     def initiated(event: Initiated, context: Context) -> None:
-        context.store.write_message(
+        context.client.write_message(
             account.command_stream_name(event.from_account_id),
             Withdraw(event.from_account_id, event.amount),
-            id=context.message_id("withdraw"),
+            id=context.derive_id("withdraw"),
             metadata=context.following(),
         )
 
@@ -71,21 +71,21 @@ def funds_transfer_component(client: Client) -> list[Consumer]:
     @events.handler
     def debited(event: Debited, context: Context) -> None:
         known = store.load(event.funds_transfer_id)
-        context.store.write_message(
+        context.client.write_message(
             account.command_stream_name(known.entity.to_account_id),
             Deposit(known.entity.to_account_id, known.entity.amount),
-            id=context.message_id("deposit"),
+            id=context.derive_id("deposit"),
             metadata=context.following(),
         )
 
     @events.handler
     def ended(event: Transferred | Cancelled, context: Context) -> None:
         if context.metadata.reply_stream_name is not None:
-            stream_name, metadata = context.following().reply()
-            context.store.write_message(
+            stream_name, metadata = context.following().take_reply()
+            context.client.write_message(
                 stream_name,
                 RecordOutcome(event.funds_transfer_id, type(event).__name__.lower()),
-                id=context.message_id("reply"),
+                id=context.derive_id("reply"),
                 metadata=metadata,
             )
 

@@ -34,7 +34,9 @@ def model(client: AsyncClient, version: int, create: str, add: str) -> AsyncRead
     @balances.handler
     async def deposited(event: Deposited, context: AsyncContext) -> None:
         account = context.message.stream_name
-        await context.transaction.connection.execute(balances.sql(add), [account, event.amount])
+        await context.transaction.connection.execute(
+            balances.format_sql(add), [account, event.amount]
+        )
 
     return balances
 

@@ -32,7 +32,7 @@ def model(client: Client, version: int, create: str, add: str) -> ReadModel:
     @balances.handler
     def deposited(event: Deposited, context: Context) -> None:
         account = context.message.stream_name
-        context.transaction.connection.execute(balances.sql(add), [account, event.amount])
+        context.transaction.connection.execute(balances.format_sql(add), [account, event.amount])
 
     return balances
 

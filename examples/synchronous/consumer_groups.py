@@ -29,8 +29,8 @@ def member(address: str, number: int) -> None:
             if message.data["n"] == 3 and os.environ.get("DIES") == "yes":
                 os.kill(os.getpid(), 9)  # as the kernel does when memory is short
             done = NewMessage("Done", {"n": message.data["n"], "by": number})
-            id = context.message_id("done")
-            context.store.write_message(f"done-{message.stream_name}", done, id=id)
+            id = context.derive_id("done")
+            context.client.write_message(f"done-{message.stream_name}", done, id=id)
 
         consumer.run(until="caught_up")
 

@@ -31,8 +31,8 @@ def main(address: str) -> None:
         @consumer.handler("Deposited")
         def receipt(message: Message, context: Context) -> None:
             print("handling", message.stream_name)
-            written = NewMessage("Receipt", message.data, id=context.message_id("receipt"))
-            context.store.write_message("receipt-1", written)
+            written = NewMessage("Receipt", message.data, id=context.derive_id("receipt"))
+            context.client.write_message("receipt-1", written)
 
         for _ in range(2):
             consumer.reset_position("beginning")

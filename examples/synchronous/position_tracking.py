@@ -48,4 +48,4 @@ def main(address: str) -> None:
             print("seen after a reset:", seen)
 
         for found in list_consumers(client):
-            print(found.name, "in the", found.kept_in, "is behind by", found.lag_messages)
+            print(found.name, "in the", found.position_store, "is behind by", found.lag_messages)

@@ -116,7 +116,7 @@ def _sync(client: Client, category: str, count: int, **options: Any) -> Callable
             pass
 
         consumer.run(until="caught_up")
-        _check(consumer.status().handled, count)
+        _check(consumer.status().handled_count, count)
 
     return run
 
@@ -132,7 +132,7 @@ def _async(
             pass
 
         runner.run(consumer.run(until="caught_up"))
-        _check(consumer.status().handled, count)
+        _check(consumer.status().handled_count, count)
 
     return run
 

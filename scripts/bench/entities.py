@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any, TypeVar
 
-from messagedb import Client, EntityStore, Snapshots
+from messagedb import Client, EntityStore, SnapshotPolicy
 
 from . import payload
 from .accounts import COMMAND, DECIDER, Account
@@ -64,7 +64,7 @@ def _loading(bench: Bench, database: Database, client: Client) -> Section:
     category = payload.category("loaded")
     stream = payload.stream(category)
     id = stream.partition("-")[2]
-    snapshots = Snapshots(Account, interval=count // 2)
+    snapshots = SnapshotPolicy(Account, every_events=count // 2)
     cold: EntityStore[Account, Any] = _store(client, category, cache_size=0)
     known = _store(client, category)
     with_snapshot: EntityStore[Account, Any] = _store(

@@ -70,8 +70,8 @@ def _drain(client: Client, category: str, size: int, page_size: int) -> int:
         category,
         position=position,
         batch_size=page_size,
-        consumer_group_member=0,
-        consumer_group_size=size,
+        group_member=0,
+        group_size=size,
     ):
         count += len(page)
         position = page[-1].global_position + 1

@@ -68,7 +68,7 @@ def _seconds_to_handler(client: Client, writer: Client, count: int, notify: bool
             sleep(random.uniform(0.05, 0.25))
             position = writer.write_message(stream, payload.message())
             committed[position] = perf_counter()
-        consumer.when_caught_up(timeout=10)
+        consumer.wait_until_caught_up(timeout=10)
     return [max(handled[position] - moment, 0.0) for position, moment in committed.items()]
 
 

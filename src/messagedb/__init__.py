@@ -8,7 +8,7 @@ from _messagedb_async.consumers.consumer import AsyncConsumer
 from _messagedb_async.consumers.consumer_info import list_consumers_async
 from _messagedb_async.consumers.context import AsyncContext
 from _messagedb_async.consumers.group_resize import resize_group_async
-from _messagedb_async.consumers.run_consumers import run_all_async
+from _messagedb_async.consumers.run_consumers import run_consumers_async
 from _messagedb_async.entities.store import AsyncEntityStore
 from _messagedb_async.idempotency import reserve_async
 from _messagedb_async.read_models.read_model import AsyncReadModel
@@ -17,19 +17,19 @@ from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from . import consumers, embedded, entities, errors, schema, streams
 from ._messages.codecs import MessageCodec, PydanticCodec
-from ._messages.field_copying import copied
+from ._messages.field_copying import copy_fields
 from ._messages.message import Message, NewMessage
 from ._messages.message_types import MessageTypes
 from ._messages.metadata import Metadata
 from ._messages.registry import MessageRegistry
-from ._operations.scan_results import AllScan, Lag, Scan, Writer
+from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 from ._sync.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
 from ._sync.consumers.consumer_info import list_consumers
 from ._sync.consumers.context import Context
 from ._sync.consumers.group_resize import resize_group
-from ._sync.consumers.run_consumers import run_all
+from ._sync.consumers.run_consumers import run_consumers
 from ._sync.entities.store import EntityStore
 from ._sync.idempotency import reserve
 from ._sync.read_models.read_model import ReadModel
@@ -37,6 +37,7 @@ from ._sync.transactions.bound_client import BoundClient
 from ._sync.transactions.transaction import Transaction
 from .consumers import (
     NO_RETRY,
+    ConsumerInfo,
     ConsumerStatus,
     GroupMember,
     GroupResize,
@@ -47,12 +48,11 @@ from .consumers import (
     RetryPolicy,
     Skip,
     Stop,
-    StoredConsumer,
     StreamPositionStore,
     TablePositionStore,
     group_member_from_env,
 )
-from .entities import Decider, Loaded, Projection, Snapshots, Transacted, applies
+from .entities import Decider, LoadedEntity, Projection, SnapshotPolicy, TransactResult, apply
 from .errors import (
     DuplicateMessageError,
     EmbeddedServerError,
@@ -74,7 +74,7 @@ from .errors import (
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
 from .hooks import Hooks, Operation
-from .idempotency import already_handled
+from .idempotency import is_already_handled
 from .read_models import ReadModelVersion
 
 __all__ = [
@@ -83,7 +83,6 @@ __all__ = [
     "NO_STREAM",
     "STREAM_EXISTS",
     "AllConsumer",
-    "AllScan",
     "AsyncAllConsumer",
     "AsyncBoundClient",
     "AsyncClient",
@@ -95,6 +94,7 @@ __all__ = [
     "BoundClient",
     "Client",
     "Consumer",
+    "ConsumerInfo",
     "ConsumerStatus",
     "Context",
     "Decider",
@@ -109,7 +109,7 @@ __all__ = [
     "Hooks",
     "IncompatibleServerError",
     "Lag",
-    "Loaded",
+    "LoadedEntity",
     "LostHistoryError",
     "Message",
     "MessageCodec",
@@ -119,6 +119,7 @@ __all__ = [
     "MessageTypes",
     "Metadata",
     "NewMessage",
+    "OpenWriteTransaction",
     "Operation",
     "OutcomeUnknownError",
     "Park",
@@ -132,39 +133,38 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "RetryableError",
-    "Scan",
+    "ScannedPage",
+    "ScannedStorePage",
     "ServerError",
     "Skip",
-    "Snapshots",
+    "SnapshotPolicy",
     "Stop",
     "StoreUnavailableError",
-    "StoredConsumer",
     "StreamPositionStore",
     "StreamState",
     "TablePositionStore",
-    "Transacted",
+    "TransactResult",
     "Transaction",
     "TransactionAbortedError",
     "TransactionTimeoutError",
     "ValidationError",
-    "Writer",
     "WrongExpectedVersionError",
-    "already_handled",
-    "applies",
+    "apply",
     "consumers",
-    "copied",
+    "copy_fields",
     "embedded",
     "entities",
     "errors",
     "group_member_from_env",
+    "is_already_handled",
     "list_consumers",
     "list_consumers_async",
     "reserve",
     "reserve_async",
     "resize_group",
     "resize_group_async",
-    "run_all",
-    "run_all_async",
+    "run_consumers",
+    "run_consumers_async",
     "schema",
     "streams",
 ]

@@ -152,13 +152,13 @@ class StoreUnavailableError(MessageDBError):
     rolled back.
 
     Attributes:
-        can_come_back: whether the same call may succeed later; False when the client is closed,
+        is_transient: whether the same call may succeed later; False when the client is closed,
             for an embedded server that cannot be started, and where the connection is refused for
             what somebody has to change: a wrong password, an unknown role or database, a
             certificate that is not trusted.
     """
 
-    can_come_back: bool = True
+    is_transient: bool = True
 
 
 class PoolTimeoutError(StoreUnavailableError):
@@ -180,7 +180,7 @@ class EmbeddedServerError(StoreUnavailableError):
     In the database: nothing of this call is stored: nothing was sent.
     """
 
-    can_come_back: bool = False
+    is_transient: bool = False
 
 
 class RetryableError(MessageDBError):
@@ -231,7 +231,7 @@ class HandlerError(MessageDBError):
         type: its message type.
         attempts: how often the handler was called, those not counted for which the store was away.
         reason: the handler's word, or its error in one line.
-        was_parked: whether it was a parked message that was replayed: it stays parked.
+        is_replay: whether it was a parked message that was replayed: it stays parked.
     """
 
     def __init__(
@@ -243,7 +243,7 @@ class HandlerError(MessageDBError):
         type: str,
         attempts: int,
         reason: str,
-        was_parked: bool = False,
+        is_replay: bool = False,
     ) -> None:
         self.consumer = consumer
         self.stream_name = stream_name
@@ -252,9 +252,9 @@ class HandlerError(MessageDBError):
         self.type = type
         self.attempts = attempts
         self.reason = reason
-        self.was_parked = was_parked
+        self.is_replay = is_replay
         times = "once" if attempts == 1 else f"{attempts} times"
-        if was_parked:
+        if is_replay:
             end = (
                 "It stays parked: mend the handler and replay it again, or discard it with "
                 "discard_parked()."
@@ -293,8 +293,8 @@ class LostHistoryError(MessageDBError):
             position in the stream.
         message_id: the id of that message; None where that is not known.
         found_id: the id of the message that is there now; None where there is none.
-        common: the last global position that was looked at and is in the store as it was; None
-            where none is known.
+        common_position: the last global position that was looked at and is in the store as it was;
+            None where none is known.
         head: the last global position of the store now; None where that is not known.
     """
 
@@ -304,7 +304,7 @@ class LostHistoryError(MessageDBError):
         position: int,
         message_id: str | None,
         found_id: str | None,
-        common: int | None,
+        common_position: int | None,
         head: int | None,
         *,
         is_save: bool = False,
@@ -314,7 +314,7 @@ class LostHistoryError(MessageDBError):
         self.position = position
         self.message_id = message_id
         self.found_id = found_id
-        self.common = common
+        self.common_position = common_position
         self.head = head
         if is_stream:
             super().__init__(
@@ -325,7 +325,7 @@ class LostHistoryError(MessageDBError):
             return
         end = "" if head is None else f", and its last message is at {head}"
         if is_save:
-            there = "none" if common is None else str(common)
+            there = "none" if common_position is None else str(common_position)
             found = f"the position that it had stored is not there any more ({there} is)"
         elif message_id is None:
             found = (
@@ -340,10 +340,10 @@ class LostHistoryError(MessageDBError):
                 "was lost when the store was restored from a backup or failed over to a standby "
                 "that lagged; after a change of server these cannot be told apart"
             )
-        if common is None:
+        if common_position is None:
             gone = f"Some of what was handled up to {position} is gone; from where is not known"
         else:
-            gone = f"What was handled from {common + 1} to {position} is gone"
+            gone = f"What was handled from {common_position + 1} to {position} is gone"
         super().__init__(
             f"{name!r} had looked at the store up to global position {position}, but {found}. "
             f"{gone}. Nothing was changed. Two ways to go on: on_lost_history='continue' begins "

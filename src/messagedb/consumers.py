@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._consumers.consumer_info import StoredConsumer
+from ._consumers.consumer_info import ConsumerInfo
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
 from ._consumers.handler_outcomes import HandlerOutcome, Park, Retry, Skip, Stop
 from ._consumers.parked_messages import ParkedMessage
@@ -12,6 +12,7 @@ from ._subscriptions.backoff import NO_RETRY, RetryPolicy
 
 __all__ = [
     "NO_RETRY",
+    "ConsumerInfo",
     "ConsumerStatus",
     "GroupMember",
     "GroupResize",
@@ -22,7 +23,6 @@ __all__ = [
     "RetryPolicy",
     "Skip",
     "Stop",
-    "StoredConsumer",
     "StreamPositionStore",
     "TablePositionStore",
     "group_member_from_env",

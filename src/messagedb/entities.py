@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ._entities.decider import Decider
-from ._entities.projection import Projection, applies
-from ._entities.results import Loaded, Transacted
-from ._entities.snapshots import Snapshots
+from ._entities.projection import Projection, apply
+from ._entities.results import LoadedEntity, TransactResult
+from ._entities.snapshots import SnapshotPolicy
 
-__all__ = ["Decider", "Loaded", "Projection", "Snapshots", "Transacted", "applies"]
+__all__ = ["Decider", "LoadedEntity", "Projection", "SnapshotPolicy", "TransactResult", "apply"]

@@ -27,13 +27,13 @@ class Operation(msgspec.Struct):
 
     Attributes:
         name: the method's.
-        target: the stream, or the category of ``get_category_messages``.
+        stream_or_category: the stream, or the category of ``get_category_messages``.
         messages: of a write, what is written, before that is sent; of a read, what was read, once
             it was.
     """
 
     name: OperationName
-    target: str
+    stream_or_category: str
     messages: Sequence[NewMessage] | Sequence[Message[Any]] = ()
 
 

@@ -11,10 +11,10 @@ from ._errors import ValidationError
 from ._messages.message import Message, NewMessage
 from ._messages.metadata import Metadata
 
-__all__ = ["already_handled"]
+__all__ = ["is_already_handled"]
 
 
-def already_handled(sequence: int | None, command: Message[Any]) -> bool:
+def is_already_handled(sequence: int | None, command: Message[Any]) -> bool:
     """Tell by the sequence of an entity whether a command was handled for it already.
 
     Each event has a field, ``sequence``, with the global position of the command that it was
@@ -64,7 +64,7 @@ def reservation(command: Message[Any], stream_name: str, *, decimals: bool = Fal
     if decimals:
         stored = msgspec.structs.replace(stored, _decimals=True)
     metadata = msgspec.structs.replace(
-        Metadata.following(stored), schema_version=Metadata.of(stored).schema_version
+        Metadata.following(stored), schema_version=Metadata.from_message(stored).schema_version
     )
     id = derived_id("reservation", str(command.id), stream_name)
     return NewMessage(command.type, stored.data, metadata, id)

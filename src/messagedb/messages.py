@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._messages.codecs import MessageCodec, PydanticCodec
-from ._messages.field_copying import copied
+from ._messages.field_copying import copy_fields
 from ._messages.message import Message, NewMessage
 from ._messages.message_types import MessageTypes
 from ._messages.metadata import Metadata
@@ -18,5 +18,5 @@ __all__ = [
     "Metadata",
     "NewMessage",
     "PydanticCodec",
-    "copied",
+    "copy_fields",
 ]

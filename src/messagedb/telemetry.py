@@ -115,12 +115,12 @@ class OpenTelemetry(Hooks):
     def around(self, operation: Operation) -> Generator[None]:
         """Make a span of the operation, and measure it."""
         word, kind = _OPERATION[operation.name]
-        destination = category(operation.target)
+        destination = category(operation.stream_or_category)
         labels = _labels(word, kind, destination)
         is_write = kind == "send"
         details: dict[str, Any] = {**labels, "messagedb.operation": operation.name}
-        if operation.target != destination:
-            details["messagedb.stream_name"] = operation.target
+        if operation.stream_or_category != destination:
+            details["messagedb.stream_name"] = operation.stream_or_category
         if is_write:
             details["messaging.batch.message_count"] = len(operation.messages)
             if len(operation.messages) == 1:
@@ -228,7 +228,7 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[ConsumerStatus], float | None]], .
         "messagedb.consumer.parked",
         "{message}",
         "Messages that a consumer has parked since it was made.",
-        lambda status: status.parked,
+        lambda status: status.parked_count,
     ),
 )
 

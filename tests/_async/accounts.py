@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from messagedb._entities.decider import Decider
-from messagedb._entities.projection import Projection, applies
+from messagedb._entities.projection import Projection, apply
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class Ledgers(Projection[Ledger]):
     def initial(self) -> Ledger:
         return Ledger()
 
-    @applies
+    @apply
     def moved(self, ledger: Ledger, event: Deposited | Withdrawn) -> None:
         sign = 1 if isinstance(event, Deposited) else -1
         ledger.lines.append(sign * event.amount)

@@ -89,7 +89,9 @@ async def load(cluster: Cluster, category: str, failovers: int) -> Figures:
         @copying.handler
         async def copy(message: Message[Any], context: AsyncContext) -> None:
             stream = f"{effects}-{message.stream_name.partition('-')[2]}"
-            await context.store.write_message(stream, NewMessage("Copied", {"of": str(message.id)}))
+            await context.client.write_message(
+                stream, NewMessage("Copied", {"of": str(message.id)})
+            )
 
         writers = [Writer(client, f"{category}-{n}") for n in range(8)]
         async with noting.running(), copying.running():
@@ -106,7 +108,7 @@ async def load(cluster: Cluster, category: str, failovers: int) -> Figures:
             for call in calls:
                 await call.result(60.0)
             for consumer in (noting, copying):
-                await consumer.when_caught_up(timeout=120.0)
+                await consumer.wait_until_caught_up(timeout=120.0)
         take_load(figures, cluster.primary, category, writers, seen, is_synchronous)
     return figures
 

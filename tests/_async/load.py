@@ -92,7 +92,7 @@ def copy(consumer: AsyncConsumer, category: str) -> None:
     @consumer.handler
     async def copy_it(message: Message[Any], context: AsyncContext) -> None:
         stream = f"{category}-{message.stream_name.partition('-')[2]}"
-        await context.store.write_message(stream, NewMessage("Copied", message.data))
+        await context.client.write_message(stream, NewMessage("Copied", message.data))
 
 
 async def numbers_of(client: AsyncClient, category: str) -> Numbers:
@@ -113,10 +113,10 @@ def status_of(consumer: AsyncConsumer) -> ConsumerStatus:
 
 def have_gone_on(consumers: list[AsyncConsumer], before: list[int], more: int = 5) -> bool:
     """Whether each of them has handled so many more messages than before."""
-    counts = [status_of(consumer).handled for consumer in consumers]
+    counts = [status_of(consumer).handled_count for consumer in consumers]
     return all(now > was + more for now, was in zip(counts, before, strict=True))
 
 
 def handled(consumers: list[AsyncConsumer]) -> list[int]:
     """Give how many messages each of them has handled."""
-    return [status_of(consumer).handled for consumer in consumers]
+    return [status_of(consumer).handled_count for consumer in consumers]

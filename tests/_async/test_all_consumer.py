@@ -10,7 +10,6 @@ import pytest
 from psycopg import AsyncConnection
 
 from messagedb import (
-    AllScan,
     AsyncAllConsumer,
     AsyncClient,
     AsyncConsumer,
@@ -18,6 +17,7 @@ from messagedb import (
     IncompatibleServerError,
     Message,
     NewMessage,
+    ScannedStorePage,
     TablePositionStore,
     ValidationError,
     schema,
@@ -34,7 +34,7 @@ class Looking(AsyncClient):
 
     looks = 0
 
-    async def scan_all(self, **options: Any) -> AllScan:
+    async def scan_all(self, **options: Any) -> ScannedStorePage:
         """Look at a page, and count that."""
         scan = await super().scan_all(**options)
         self.looks += 1
@@ -55,7 +55,7 @@ async def consumer_of(
     client: AsyncClient, category: str, *letters: str, **options: Any
 ) -> AsyncAllConsumer:
     """Make a consumer of categories, a letter each, that begins behind all that is there."""
-    head = await client.store_head()
+    head = await client.get_store_head()
     assert head is not None
     return AsyncAllConsumer(
         client,
@@ -90,7 +90,7 @@ async def test_several_categories_in_the_order_of_the_store(
         if n % 3 < 2:
             expected.append(stream)
     await client.write_message(f"{category}Ax-1", NewMessage("Noted"))
-    head = await client.store_head()
+    head = await client.get_store_head()
     await consumer.run(until="caught_up")
     assert seen == expected
     assert (consumer.status().position, consumer.status().stored_position) == (head, head)
@@ -135,7 +135,7 @@ async def test_positions_in_the_table(client: AsyncClient, category: str) -> Non
     )
     assert naming(again) == []
     await again.run(until="caught_up")
-    assert len(seen) == again.status().handled + 2 == 2
+    assert len(seen) == again.status().handled_count + 2 == 2
 
 
 async def test_filters_and_several_handlers_at_once(client: AsyncClient, category: str) -> None:
@@ -146,7 +146,7 @@ async def test_filters_and_several_handlers_at_once(client: AsyncClient, categor
         "B",
         batch_size=5,
         concurrency=3,
-        message_types=["Even"],
+        types=["Even"],
         condition="(data->>'n')::int < 40",
     )
     seen: dict[str, list[int]] = {}
@@ -170,7 +170,7 @@ async def test_each_message_in_a_transaction(client: AsyncClient, category: str)
 
     @consumer.handler
     async def copy(message: Message[Any], context: AsyncContext) -> None:
-        await context.store.write_message(f"{category}Copy-1", NewMessage("Copied", message.data))
+        await context.client.write_message(f"{category}Copy-1", NewMessage("Copied", message.data))
 
     for n in range(6):
         await client.write_message(f"{category}{'AB'[n % 2]}-1", NewMessage("Noted", {"n": n}))
@@ -191,8 +191,8 @@ async def test_it_is_held_back_by_an_open_transaction_and_names_it(
     )
     await client.write_message(f"{category}B-2", NewMessage("Noted"))
     run = Background(consumer.run, until="caught_up")
-    await eventually(lambda: consumer.status().held_by)
-    (holder,) = consumer.status().held_by
+    await eventually(lambda: consumer.status().blocked_by)
+    (holder,) = consumer.status().blocked_by
     assert holder.pid == slow.info.backend_pid
     assert (holder.application_name, holder.user) == ("slow writer", "message_store")
     await eventually(lambda: seen == [f"{category}B-0"])
@@ -200,7 +200,7 @@ async def test_it_is_held_back_by_an_open_transaction_and_names_it(
     await slow.commit()
     await run.result()
     assert seen == [f"{category}B-0", f"{category}A-1", f"{category}B-2"]
-    assert consumer.status().held_by == ()
+    assert consumer.status().blocked_by == ()
 
 
 async def test_what_is_rolled_back_is_passed_by(
@@ -214,7 +214,7 @@ async def test_what_is_rolled_back_is_passed_by(
     )
     await client.write_message(f"{category}A-1", NewMessage("Noted"))
     run = Background(consumer.run, until="caught_up")
-    await eventually(lambda: consumer.status().held_by)
+    await eventually(lambda: consumer.status().blocked_by)
     assert (run.ended, seen) == (False, [])
     await slow.rollback()
     await run.result()
@@ -227,13 +227,13 @@ async def test_a_stop_does_not_wait_for_who_holds_it_back(
     consumer = await consumer_of(client, category, "A")
     seen = naming(consumer)
     await client.write_message(f"{category}A-1", NewMessage("Noted"))
-    before = await client.store_head()
+    before = await client.get_store_head()
     await slow.execute(
         "SELECT write_message(gen_random_uuid()::varchar, %s, 'Noted', '{}')", [f"{category}A-2"]
     )
     await client.write_message(f"{category}B-1", NewMessage("Noted"))
     async with consumer.running():
-        await eventually(lambda: consumer.status().held_by)
+        await eventually(lambda: consumer.status().blocked_by)
     assert consumer.status().stored_position == before
     await slow.commit()
     again = AsyncAllConsumer(client, [f"{category}A"], identifier=category)

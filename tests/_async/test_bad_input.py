@@ -50,13 +50,13 @@ CATEGORY_READS: list[tuple[str, dict[str, Any], str]] = [
     ("a\0", {}, "NUL"),
     ("a", {"batch_size": -2}, "batch_size"),
     ("a", {"correlation": "b-1"}, "correlation must be a category"),
-    ("a", {"consumer_group_member": 0}, "together"),
-    ("a", {"consumer_group_size": 1}, "together"),
-    ("a", {"consumer_group_member": 0, "consumer_group_size": 0}, "between 1 and 32767"),
-    ("a", {"consumer_group_member": 0, "consumer_group_size": 32768}, "between 1 and 32767"),
-    ("a", {"consumer_group_member": 1, "consumer_group_size": 1}, "between 0 and 0"),
-    ("a", {"consumer_group_member": -1, "consumer_group_size": 2}, "between 0 and 1"),
-    ("a", {"consumer_group_member": True, "consumer_group_size": 2}, "integer"),
+    ("a", {"group_member": 0}, "together"),
+    ("a", {"group_size": 1}, "together"),
+    ("a", {"group_member": 0, "group_size": 0}, "between 1 and 32767"),
+    ("a", {"group_member": 0, "group_size": 32768}, "between 1 and 32767"),
+    ("a", {"group_member": 1, "group_size": 1}, "between 0 and 0"),
+    ("a", {"group_member": -1, "group_size": 2}, "between 0 and 1"),
+    ("a", {"group_member": True, "group_size": 2}, "integer"),
 ]
 
 

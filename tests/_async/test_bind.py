@@ -146,9 +146,7 @@ async def use_everything(bound: AsyncBoundClient, category: str) -> None:
     grouped = [
         m
         for member in range(3)
-        for m in await bound.get_category_messages(
-            category, consumer_group_member=member, consumer_group_size=3
-        )
+        for m in await bound.get_category_messages(category, group_member=member, group_size=3)
     ]
     assert grouped == stored
     last = await bound.get_last_stream_message(stream)

@@ -45,10 +45,10 @@ async def test_idle_consumers_of_the_store_do_not_feed_themselves(
             for consumer in consumers:
                 await has_stored(consumer)
                 await beats(consumer, 2)
-            head = await client.store_head()
+            head = await client.get_store_head()
             for consumer in consumers:
                 await beats(consumer, 2)
-            assert await client.store_head() == head
+            assert await client.get_store_head() == head
         assert len(await stream_of(client, "all:position-a")) <= 3
         assert len(await stream_of(client, "all:position-b")) <= 3
         assert seen.count(1) == 2
@@ -79,11 +79,11 @@ async def test_what_was_held_back_is_handed_over_without_another_write(
         )
         seen = noting(consumer)
         async with consumer.running():
-            await consumer.when_caught_up(timeout=5)
+            await consumer.wait_until_caught_up(timeout=5)
             async with client.transaction() as slow:
                 await slow.write_messages(f"{category}A-1", numbered(0, 1))
                 await write(client, f"{category}B-1", 1, 1)
-                await eventually(lambda: consumer.status().held_by)
+                await eventually(lambda: consumer.status().blocked_by)
                 assert seen == []
-            await consumer.when_caught_up(timeout=5)
+            await consumer.wait_until_caught_up(timeout=5)
             assert seen == [0, 1]

@@ -85,7 +85,7 @@ async def test_the_order_of_each_stream_is_kept(client: AsyncClient, category: s
     for of_stream in seen.values():
         assert of_stream == list(range(len(of_stream)))
     assert (await saved(client, consumer))[-1] == positions[-1]
-    assert consumer.status().handled == 120
+    assert consumer.status().handled_count == 120
 
 
 async def test_so_many_at_once_and_not_more(client: AsyncClient, category: str) -> None:
@@ -96,7 +96,7 @@ async def test_so_many_at_once_and_not_more(client: AsyncClient, category: str) 
         for n in range(8):
             await handlers.until_begun(min(n + 3, 8))
             handlers.let_go(n)
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert sorted(handlers.done) == list(range(8))
     assert max(handlers.at_once) == 3
 
@@ -129,7 +129,7 @@ async def test_only_what_is_done_without_a_gap_is_stored(
         await eventually(lambda: consumer.status().stored_position == positions[0])
         assert consumer.status().position == positions[0]
         handlers.let_go()
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert await saved(client, consumer) == [positions[0], positions[-1]]
 
 
@@ -163,7 +163,7 @@ async def test_a_slow_stream_does_not_hold_others_up(client: AsyncClient, catego
         await eventually(lambda: len(handlers.done) == 20)
         assert handlers.inside == 1
         handlers.let_go()
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert len(handlers.done) == 31
 
 
@@ -216,10 +216,10 @@ async def test_one_lane_parks_and_the_others_go_on(client: AsyncClient, category
     async with consumer.running():
         await eventually(lambda: sorted(handlers.done) == [2, 3, 5])
         handlers.let_go()
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert sorted(handlers.done) == [0, 2, 3, 4, 5]
     status = consumer.status()
-    assert (status.handled, status.parked, status.position) == (5, 1, positions[-1])
+    assert (status.handled_count, status.parked_count, status.position) == (5, 1, positions[-1])
     (parked,) = await consumer.list_parked()
     assert (parked.stream_name, parked.position) == (f"{category}-b", 0)
 

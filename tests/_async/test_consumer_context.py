@@ -35,11 +35,11 @@ async def test_the_context_names_message_attempt_and_store(
     await write(client, f"{category}-1", 0, 2)
     await consumer.run(until="caught_up")
     first, second = contexts
-    assert (first.attempt, first.store) == (1, client)
-    assert first.message_id("a").version == 5
-    ids = {context.message_id(name) for context in contexts for name in ("a", "b")}
+    assert (first.attempt, first.client) == (1, client)
+    assert first.derive_id("a").version == 5
+    ids = {context.derive_id(name) for context in contexts for name in ("a", "b")}
     assert len(ids) == 4
-    assert first.message_id("a") != second.message_id("a")
+    assert first.derive_id("a") != second.derive_id("a")
     with pytest.raises(ValidationError, match="transactional=True"):
         _ = first.transaction
 
@@ -55,10 +55,10 @@ async def test_what_is_written_under_a_message_id_is_written_once(
         @consumer.handler
         async def mail(message: Message[Any], context: AsyncContext) -> None:
             for name in ("to", "cc"):
-                await context.store.write_message(
+                await context.client.write_message(
                     outbox,
                     NewMessage("Mailed", {"n": message.data["n"]}),
-                    id=context.message_id(name),
+                    id=context.derive_id(name),
                 )
 
         await write(client, f"{category}-1", 0, 1)
@@ -72,7 +72,7 @@ async def test_what_is_written_under_a_message_id_is_written_once(
 
     @other.handler
     async def note(message: Message[Any], context: AsyncContext) -> None:
-        assert context.message_id("to") not in ids
+        assert context.derive_id("to") not in ids
 
     await other.run(until="caught_up")
 
@@ -84,8 +84,8 @@ async def test_effects_and_position_are_one_transaction(client: AsyncClient, cat
 
     @consumer.handler
     async def copy(message: Message[Any], context: AsyncContext) -> None:
-        assert isinstance(context.store, AsyncTransaction)
-        assert context.transaction is context.store
+        assert isinstance(context.client, AsyncTransaction)
+        assert context.transaction is context.client
         await context.transaction.write_message(outbox, NewMessage("Copied", message.data))
         cursor = await context.transaction.connection.execute("SELECT 1")
         assert await cursor.fetchone() is not None
@@ -160,4 +160,4 @@ async def test_middleware_may_answer_for_the_handler(client: AsyncClient, catego
     await write(client, f"{category}-1", 0, 3)
     await consumer.run(until="caught_up")
     status = consumer.status()
-    assert (seen, status.handled, status.skipped) == ([2], 2, 1)
+    assert (seen, status.handled_count, status.skipped_count) == ([2], 2, 1)

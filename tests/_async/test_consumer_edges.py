@@ -60,7 +60,7 @@ async def test_signs_of_life_do_not_wait_for_a_connection_of_the_pool(
         await eventually(lambda: calls == ["first"])
         waiting = Background(second.run)
         await eventually(lambda: second.status().state == "waiting")
-        await first.when_caught_up(timeout=10)
+        await first.wait_until_caught_up(timeout=10)
         assert second.status().state == "waiting"
         assert calls == ["first"]
         for consumer, run in ((second, waiting), (first, running)):
@@ -80,7 +80,7 @@ async def test_two_stores_in_one_database_have_consumers_of_the_same_name(
             noting(consumer)
         async with consumers[0].running(), consumers[1].running():
             for consumer in consumers:
-                await consumer.when_caught_up(timeout=10)
+                await consumer.wait_until_caught_up(timeout=10)
 
 
 async def test_its_place_is_free_when_a_run_is_over(client: AsyncClient, category: str) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from messagedb import AsyncAllConsumer, AsyncClient, AsyncConsumer, Message, NewMessage, Writer
+from messagedb import (
+    AsyncAllConsumer,
+    AsyncClient,
+    AsyncConsumer,
+    Message,
+    NewMessage,
+    OpenWriteTransaction,
+)
 from tests._async.consuming import noting, write
 from tests.support.background_async import Background, eventually
 
@@ -35,10 +42,10 @@ class Looking(AsyncClient):
 
     looks = 0
 
-    async def writers(self) -> list[Writer]:
+    async def writers(self) -> list[OpenWriteTransaction]:
         """Say who is writing, and count that."""
         self.looks += 1
-        return await super().writers()
+        return await super().list_open_write_transactions()
 
 
 def named(name: str) -> NewMessage:
@@ -61,12 +68,12 @@ async def test_what_an_open_transaction_had_written_is_handed_over(
         await transaction.write_message(f"{category}A-1", named("open"))
         await client.write_message(f"{category}B-1", named("committed before"))
         await stack.enter_async_context(consumer.running())
-        await eventually(lambda: consumer.status().held_by)
+        await eventually(lambda: consumer.status().blocked_by)
         await client.write_message(f"{category}B-1", named("committed after"))
         await transaction.write_message(f"{category}A-1", named("open, second"))
         await transaction.commit()
-        await consumer.when_processed(f"{category}B-1", 2, timeout=10)
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_processed(f"{category}B-1", 2, timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert noting_all.seen == ["open", "committed after", "open, second"]
 
 
@@ -81,11 +88,11 @@ async def test_what_is_rolled_back_holds_it_no_longer(
         await transaction.write_message(f"{category}A-1", named("open"))
         await client.write_message(f"{category}B-1", named("committed before"))
         await stack.enter_async_context(consumer.running())
-        await eventually(lambda: consumer.status().held_by)
+        await eventually(lambda: consumer.status().blocked_by)
         await transaction.rollback()
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
         await client.write_message(f"{category}B-1", named("committed after"))
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert noting_all.seen == ["committed after"]
 
 
@@ -97,7 +104,7 @@ async def test_a_consumer_that_waits_for_the_end_can_be_stopped(
     async with client.transaction() as transaction:
         await transaction.write_message(f"{category}A-1", named("open"))
         async with noting_all.consumer.running():
-            await eventually(lambda: noting_all.consumer.status().held_by)
+            await eventually(lambda: noting_all.consumer.status().blocked_by)
         assert noting_all.consumer.status().state == "stopped"
     assert noting_all.seen == []
 
@@ -142,7 +149,7 @@ async def test_a_category_has_no_such_messages_as_its_writers_take_turns(
         await transaction.write_message(f"{category}-1", NewMessage("Noted", {"n": 1}))
         await write(client, f"{category}Other-1", 0, 1)
         await stack.enter_async_context(consumer.running())
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
         await transaction.commit()
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
     assert seen == [1]

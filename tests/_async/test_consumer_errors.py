@@ -48,7 +48,7 @@ async def test_a_handler_is_called_again_until_it_can(client: AsyncClient, categ
     assert trouble.calls == [(0, 1), (1, 1), (1, 2), (1, 3), (2, 1)]
     assert await saved(client, consumer) == positions[-1:]
     status = consumer.status()
-    assert (status.handled, status.parked, status.skipped) == (3, 0, 0)
+    assert (status.handled_count, status.parked_count, status.skipped_count) == (3, 0, 0)
     assert status.last_error == "RuntimeError: twice"
 
 
@@ -170,7 +170,7 @@ async def test_a_retrying_consumer_tells_so_and_stops_at_once(
     consumer.handler(trouble.handle)
     positions = await write(client, f"{category}-1", 0, 2)
     async with consumer.running():
-        await consumer.when_processed(f"{category}-1", 0, timeout=5)
+        await consumer.wait_until_processed(f"{category}-1", 0, timeout=5)
         await eventually(lambda: consumer.status().state == "retrying")
         assert consumer.status().last_error == "RuntimeError: broken"
         begin = time.monotonic()

@@ -14,7 +14,7 @@ from messagedb import (
     NewMessage,
     Park,
     ValidationError,
-    run_all_async,
+    run_consumers_async,
 )
 from tests._async.consuming import noting, saved, stream_of, write
 from tests.support.background_async import eventually
@@ -43,7 +43,7 @@ class Exiting:
     async def handle(self, message: Message[Any], context: AsyncContext) -> None:
         self.seen.append(message.data["n"])
         if message.data["n"] == 1:
-            await context.store.write_message(f"{self.category}Copy-1", NewMessage("Copied"))
+            await context.client.write_message(f"{self.category}Copy-1", NewMessage("Copied"))
             raise self.error
 
 
@@ -93,7 +93,7 @@ async def test_beside_other_work_it_is_raised_at_the_end_of_the_block(
         async with consumer.running():
             await eventually(lambda: consumer.status().state == "failed")
             with pytest.raises(ValidationError, match="stopped before"):
-                await consumer.when_processed(f"{category}-1", 2, timeout=10)
+                await consumer.wait_until_processed(f"{category}-1", 2, timeout=10)
             went_on = True
     assert caught.value is error
     assert (went_on, handler.seen) == (True, [0, 1])
@@ -107,7 +107,7 @@ async def test_of_several_the_others_are_stopped_first(client: AsyncClient, cate
     await write(client, f"{category}Other-1", 0, 2)
     await write(client, f"{category}-1", 0, 3)
     with pytest.raises(SystemExit) as caught:
-        await run_all_async(consumer, other, signals=False)
+        await run_consumers_async(consumer, other, signals=False)
     assert caught.value is error
     assert (consumer.status().state, other.status().state) == ("failed", "stopped")
     assert seen in ([], [0, 1])

@@ -13,7 +13,7 @@ from messagedb import (
     AsyncConsumer,
     MessageDBError,
     NewMessage,
-    Scan,
+    ScannedPage,
     ValidationError,
     streams,
 )
@@ -26,7 +26,7 @@ class Looking(AsyncClient):
 
     looked_at: list[int]
 
-    async def scan_category(self, category: str, **options: Any) -> Scan:
+    async def scan_category(self, category: str, **options: Any) -> ScannedPage:
         """Look at a page, and take note of its size."""
         scan = await super().scan_category(category, **options)
         self.looked_at.append(scan.count)
@@ -60,7 +60,7 @@ async def test_each_filter_and_all_of_them_together(
 ) -> None:
     positions = await fill(client, category)
     x: dict[str, Any] = {"correlation": f"{category}X"}
-    types: dict[str, Any] = {"message_types": ["A", "C"]}
+    types: dict[str, Any] = {"types": ["A", "C"]}
     late: dict[str, Any] = {"condition": "(data->>'n')::int >= 12"}
     group: dict[str, Any] = {"group_member": 1, "group_size": 2}
     of_member = {
@@ -68,7 +68,7 @@ async def test_each_filter_and_all_of_them_together(
     }  # not half of them, by chance of the hash
     tests: dict[str, set[int]] = {
         "correlation": set(range(0, 24, 2)),
-        "message_types": {n for n in range(24) if n % 3 != 1},
+        "types": {n for n in range(24) if n % 3 != 1},
         "condition": set(range(12, 24)),
         "group_member": of_member,
     }
@@ -100,7 +100,7 @@ async def test_a_category_with_few_matches_is_bounded_work_and_the_position_move
     await looking.write_message(f"{category}-2", NewMessage("Rare", {"n": 99}))
     positions = [m.global_position for m in await looking.get_category_messages(category)]
     consumer = AsyncConsumer(
-        looking, category, batch_size=10, position_update_interval=30, message_types=["Rare"]
+        looking, category, batch_size=10, position_update_interval=30, types=["Rare"]
     )
     at_match: list[int | None] = []
 
@@ -123,7 +123,7 @@ async def test_a_category_with_few_matches_is_bounded_work_and_the_position_move
 async def test_no_match_at_all_is_caught_up_and_stored(looking: Looking, category: str) -> None:
     await looking.write_messages(f"{category}-1", numbered(0, 25))
     positions = [m.global_position for m in await looking.get_category_messages(category)]
-    consumer = AsyncConsumer(looking, category, batch_size=10, message_types=["Other"])
+    consumer = AsyncConsumer(looking, category, batch_size=10, types=["Other"])
     seen = noting(consumer)
     await consumer.run(until="caught_up")
     assert seen == []
@@ -134,9 +134,9 @@ async def test_no_match_at_all_is_caught_up_and_stored(looking: Looking, categor
     assert await saved(looking, consumer) == [positions[-1]]
 
 
-@pytest.mark.parametrize("message_types", [None, ["Noted"], ["Other"]])
+@pytest.mark.parametrize("types", [None, ["Noted"], ["Other"]])
 async def test_a_quiet_category_is_not_stored_again_and_again(
-    looking: Looking, category: str, message_types: list[str] | None
+    looking: Looking, category: str, types: list[str] | None
 ) -> None:
     await looking.write_messages(f"{category}-1", numbered(0, 5))
     consumer = AsyncConsumer(
@@ -145,11 +145,11 @@ async def test_a_quiet_category_is_not_stored_again_and_again(
         poll_interval=0.002,
         position_update_interval=1,
         position_update_seconds=0.002,
-        message_types=message_types,
+        types=types,
     )
     noting(consumer)
     async with consumer.running():
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
         await eventually(lambda: consumer.status().stored_position == consumer.status().position)
         stored = await looking.stream_version(consumer.name)
         looks = len(looking.looked_at)
@@ -167,16 +167,16 @@ async def test_what_does_not_match_is_not_stored_one_by_one(
         poll_interval=0.002,
         position_update_interval=10,
         position_update_seconds=0.002,
-        message_types=["Other"],
+        types=["Other"],
     )
     noting(consumer)
     async with consumer.running():
         for n in range(9):
             written = await looking.write_message(f"{category}-1", NewMessage("Noted", {"n": n}))
-            await consumer.when_processed(f"{category}-1", written, timeout=10)
+            await consumer.wait_until_processed(f"{category}-1", written, timeout=10)
         assert await looking.stream_version(consumer.name) == NO_STREAM
         written = await looking.write_message(f"{category}-1", NewMessage("Noted", {"n": 9}))
-        await consumer.when_processed(f"{category}-1", written, timeout=10)
+        await consumer.wait_until_processed(f"{category}-1", written, timeout=10)
         position = consumer.status().position
         await eventually(lambda: consumer.status().stored_position == position)
     assert await saved(looking, consumer) == [position]
@@ -213,10 +213,10 @@ async def test_filters_that_cannot_be_are_refused(client: AsyncClient, category:
         ({"correlation": ""}, "correlation"),
         ({"condition": ""}, "condition"),
         ({"condition": 1}, "condition"),
-        ({"message_types": []}, "message_types must not be empty"),
-        ({"message_types": "Noted"}, r"give \['Noted'\]"),
-        ({"message_types": [1]}, "type"),
-        ({"message_types": 5}, "message_types must be an iterable"),
+        ({"types": []}, "types must not be empty"),
+        ({"types": "Noted"}, r"give \['Noted'\]"),
+        ({"types": [1]}, "type"),
+        ({"types": 5}, "types must be an iterable"),
     ]
     for options, text in wrong:
         with pytest.raises(ValidationError, match=text):

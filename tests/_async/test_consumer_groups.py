@@ -124,10 +124,10 @@ async def test_members_run_at_the_same_time_and_two_of_one_number_do_not(
         await eventually(lambda: second.status().state == "caught up")
         waiting = Background(twin.run)
         await eventually(lambda: twin.status().state == "waiting")
-        assert twin.status().held_by == ("another consumer with this identifier runs",)
+        assert twin.status().blocked_by == ("another consumer with this identifier runs",)
         await fill(client, category)
-        await first.when_caught_up(timeout=10)
-        await second.when_caught_up(timeout=10)
+        await first.wait_until_caught_up(timeout=10)
+        await second.wait_until_caught_up(timeout=10)
     assert seen == [of_member(category, 0, 2), of_member(category, 1, 2), []]
     await eventually(lambda: twin.status().state == "caught up")
     await twin.stop()
@@ -175,7 +175,7 @@ async def test_what_is_no_member_of_a_group_is_refused(client: AsyncClient, cate
     member: dict[str, Any] = {"group_member": 0, "group_size": 2}
     wrong: list[tuple[dict[str, Any], str]] = [
         (member, "a member of a consumer group needs an identifier"),
-        ({"identifier": "a", "group_member": 0}, "consumer_group_size|group"),
+        ({"identifier": "a", "group_member": 0}, "group_size|group"),
         ({"identifier": "a", "group_size": 2}, "group"),
         ({"identifier": "a", "group_member": 2, "group_size": 2}, "member"),
         ({"identifier": "a", "group_member": -1, "group_size": 2}, "member"),

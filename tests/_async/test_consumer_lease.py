@@ -26,7 +26,7 @@ async def test_the_open_transaction_of_the_lease_holds_no_snapshot(
             raise AssertionError("nothing is written")
 
         async with consumer.running():
-            await consumer.when_caught_up(timeout=10)
+            await consumer.wait_until_caught_up(timeout=10)
             with psycopg.connect(database_url, autocommit=True) as conn:
                 held = conn.execute(
                     "select backend_xmin, backend_xid from pg_stat_activity"
@@ -72,5 +72,5 @@ async def test_a_slow_start_does_not_lose_the_lease(
                 await eventually(has_held_it_for_long)
                 assert (consumer.status().state, seen) == ("starting", [])
                 lock.close()
-                await consumer.when_caught_up(timeout=10)
+                await consumer.wait_until_caught_up(timeout=10)
     assert seen == [0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage, Scan
+from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage, ScannedPage
 from tests._async.consuming import numbered
 from tests.support.background_async import sleep
 
@@ -22,7 +22,7 @@ class Counting(AsyncClient):
     done = 0
     most = 0
 
-    async def scan_category(self, category: str, **options: Any) -> Scan:
+    async def scan_category(self, category: str, **options: Any) -> ScannedPage:
         """Look at a page, and take note of how many messages are in memory now."""
         scan = await super().scan_category(category, **options)
         self.given += len(scan.messages)
@@ -78,6 +78,6 @@ async def test_a_backlog_takes_no_more_memory_than_its_pages(
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert consumer.status().handled == BACKLOG
+    assert consumer.status().handled_count == BACKLOG
     # All of it would be 500 bytes of text for each message, and more than that around it.
     assert peak < 500 * BACKLOG / 2

@@ -43,7 +43,7 @@ async def test_outcomes_are_a_handler_s_own_word_and_are_not_tried_again(
         await consumer.run(until="caught_up")
         assert trouble.calls == [(0, 1), (1, 1), (2, 1)]
         status = consumer.status()
-        assert (status.handled, status.parked, status.skipped) == counts
+        assert (status.handled_count, status.parked_count, status.skipped_count) == counts
         assert [parked.reason for parked in await consumer.list_parked()] == reasons
         assert (await saved(client, consumer))[-1] == positions[-1]
 
@@ -91,7 +91,7 @@ async def test_on_error_parks_or_skips_after_the_last_attempt(
     await consumer.run(until="caught_up")
     assert trouble.calls == [(0, 1), (1, 1), (1, 2), (1, 3), (2, 1)]
     status = consumer.status()
-    assert (status.handled, status.parked + status.skipped) == (2, 1)
+    assert (status.handled_count, status.parked_count + status.skipped_count) == (2, 1)
     assert status.last_error == "RuntimeError: broken"
     assert (await saved(client, consumer))[-1] == positions[-1]
     parked = [(each.position, each.attempts) for each in await consumer.list_parked()]
@@ -128,11 +128,11 @@ async def test_on_error_may_be_a_function_that_decides(client: AsyncClient, cate
     assert asked[-1] == (4, 2, "broken 4")
     reasons = [each.reason for each in await consumer.list_parked()]
     assert reasons == ["RuntimeError: broken 0", "p"]
-    assert (consumer.status().parked, consumer.status().skipped) == (2, 2)
+    assert (consumer.status().parked_count, consumer.status().skipped_count) == (2, 2)
     answers[4] = "stop"
     with pytest.raises(HandlerError, match="broken 4"):
         await plain.run(until="caught_up")
-    assert (plain.status().parked, plain.status().skipped) == (2, 2)
+    assert (plain.status().parked_count, plain.status().skipped_count) == (2, 2)
 
 
 async def test_an_on_error_that_fails_or_answers_nothing_stops_it(

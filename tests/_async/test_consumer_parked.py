@@ -37,7 +37,7 @@ class Sorter:
             raise Park(f"number {message.data['n']}")
         self.seen.append(message.data["n"])
         outbox = f"{message.stream_name.partition('-')[0]}Outbox-1"
-        await context.store.write_message(outbox, NewMessage("Copied", message.data))
+        await context.client.write_message(outbox, NewMessage("Copied", message.data))
 
     async def run(self) -> None:
         await self.consumer.run(until="caught_up")
@@ -84,7 +84,7 @@ async def test_parking_twice_is_parking_once(
         again = Sorter(client, category, identifier="sorts", start="beginning")
         again.unwanted = {1, 3}
         await again.run()
-        assert again.consumer.status().parked == 2, number
+        assert again.consumer.status().parked_count == 2, number
     assert await sorter.parked() == before
     # Another consumer has a list of its own.
     other = Sorter(client, category, identifier="other")
@@ -122,7 +122,7 @@ async def test_a_replay_that_fails_leaves_the_message_parked_and_those_behind_it
         await sorter.consumer.replay_parked()
     assert isinstance(caught.value.__cause__, Park)
     assert (caught.value.position, caught.value.attempts) == (1, 1)
-    assert caught.value.was_parked
+    assert caught.value.is_replay
     assert await sorter.numbers() == [1, 3]
     sorter.unwanted = {3}
     with pytest.raises(HandlerError, match="number 3"):
@@ -182,7 +182,7 @@ async def test_a_transactional_replay_has_its_effect_once(
 
     @failing.handler
     async def fail(message: Message[Any], context: AsyncContext) -> None:
-        await context.store.write_message(outbox, NewMessage("Copied"))
+        await context.client.write_message(outbox, NewMessage("Copied"))
         raise Park("after the write")
 
     await failing.run(until="caught_up")
@@ -258,7 +258,7 @@ async def test_members_of_a_group_have_one_list(client: AsyncClient, category: s
     lists = [await member.parked() for member in members]
     assert lists[0] == lists[1]
     assert len(lists[0]) == 6
-    assert {member.consumer.status().parked for member in members} != {0, 6}
+    assert {member.consumer.status().parked_count for member in members} != {0, 6}
     members[0].unwanted = set()
     assert await members[0].consumer.replay_parked() == 6
     assert await members[1].parked() == []

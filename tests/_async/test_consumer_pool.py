@@ -48,14 +48,14 @@ async def test_a_pool_that_is_too_small_is_named_and_not_told_as_a_store_that_is
         await write(client, f"{category}-1", 0, 2)
         transaction = await client.begin()
         async with consumer.running():
-            await eventually(lambda: consumer.status().held_by)
+            await eventually(lambda: consumer.status().blocked_by)
             status = consumer.status()
             assert status.state == "waiting"
-            assert status.held_by == ("no connection of the pool is free (max_size=1)",)
+            assert status.blocked_by == ("no connection of the pool is free (max_size=1)",)
             assert (status.last_error or "").startswith("PoolTimeoutError: ")
             await transaction.rollback()
-            await consumer.when_caught_up(timeout=10)
-            assert (consumer.status().held_by, seen) == ((), [0, 1])
+            await consumer.wait_until_caught_up(timeout=10)
+            assert (consumer.status().blocked_by, seen) == ((), [0, 1])
     lines = [record.getMessage() for record in caplog.records]
     assert sum("max_size=1" in line for line in lines) == 1
     assert not any("the store is away" in line for line in lines)

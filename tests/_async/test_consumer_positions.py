@@ -165,7 +165,7 @@ async def test_a_position_at_the_head_skips_no_message_that_comes_next(
     client: AsyncClient, category: str
 ) -> None:
     """Unlike KurrentDB (#4970), where a restart from a checkpoint skipped the event after it."""
-    consumer = AsyncConsumer(client, category, message_types=["Wanted"])
+    consumer = AsyncConsumer(client, category, types=["Wanted"])
     seen = noting(consumer)
     await client.write_message(f"{category}-1", NewMessage("Wanted", {"n": 0}))
     for n in range(1, 4):
@@ -200,7 +200,7 @@ async def test_a_position_is_set_for_the_next_run(client: AsyncClient, category:
         with pytest.raises(ValidationError, match="a position is reset to"):
             await consumer.reset_position(wrong)
     async with consumer.running():
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
         for each in (consumer, AsyncConsumer(client, category, identifier="a")):
             with pytest.raises(PositionConflictError, match="runs under"):
                 await each.reset_position("beginning")

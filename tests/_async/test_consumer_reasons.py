@@ -65,7 +65,7 @@ async def test_a_message_is_parked_whatever_its_error_says(
         assert parked.reason.startswith(reason)
         assert len(parked.reason) < 2100
     status = consumer.status()
-    assert status.parked == 2
+    assert status.parked_count == 2
     assert (status.last_error or "").startswith(reason)
     assert caplog.records
     assert all(len(record.getMessage()) < 3000 for record in caplog.records)
@@ -118,4 +118,4 @@ async def test_a_function_for_on_error_may_give_such_a_reason_and_such_an_answer
     with pytest.raises(ValueError, match=r"on_error must give .* text cannot be had"):
         await consumer.run(until="caught_up")
     assert [parked.reason for parked in await consumer.list_parked()] == ["a\\x00b"]
-    assert consumer.status().skipped == 1
+    assert consumer.status().skipped_count == 1

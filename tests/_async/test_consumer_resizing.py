@@ -75,7 +75,7 @@ class Group:
         finally:
             self.handled.update(seen)
 
-    async def run_all(self, size: int) -> None:
+    async def run_consumers(self, size: int) -> None:
         """Let all members of a size do so."""
         for number in range(size):
             await self.run(number, size)
@@ -115,33 +115,33 @@ async def test_nothing_is_skipped_and_no_more_repeated_than_it_says(
     group: Group, old: int, new: int
 ) -> None:
     await group.write(20)
-    await group.run_all(old)
+    await group.run_consumers(old)
     await group.write(20)
     await group.run(0, old)
     resize = await group.resize(old, new)
-    assert resize.is_done
+    assert resize.is_applied
     assert len(resize.old_positions) == old
     assert resize.start == min(resize.old_positions)
     # The first of several was ahead by what was written last; alone it was not ahead of anybody.
-    assert resize.repeated == (20 if old > 1 else 0)
+    assert resize.max_redelivered == (20 if old > 1 else 0)
     await group.write(10)
-    await group.run_all(new)
-    assert group.repeats <= resize.repeated
+    await group.run_consumers(new)
+    assert group.repeats <= resize.max_redelivered
 
 
 async def test_members_that_ran_to_the_end_repeat_nothing(group: Group) -> None:
     await group.write(20)
-    await group.run_all(2)
+    await group.run_consumers(2)
     resize = await group.resize(2, 3)
-    assert (resize.repeated, len(set(resize.old_positions))) == (0, 1)
+    assert (resize.max_redelivered, len(set(resize.old_positions))) == (0, 1)
     await group.write(20)
-    await group.run_all(3)
+    await group.run_consumers(3)
     assert group.repeats == 0
 
 
 async def test_called_again_after_it_was_done_it_changes_nothing(group: Group) -> None:
     await group.write(20)
-    await group.run_all(2)
+    await group.run_consumers(2)
     await group.write(20)
     await group.run(0, 2)
     first = await group.resize(2, 3)
@@ -153,8 +153,8 @@ async def test_called_again_after_it_was_done_it_changes_nothing(group: Group) -
         await until_caught_up(running)
         assert await group.resize(2, 3) == first
     group.handled.update(seen)
-    await group.run_all(3)
-    assert group.repeats <= first.repeated
+    await group.run_consumers(3)
+    assert group.repeats <= first.max_redelivered
     # The group went on: what is asked for is no more what it is.
     await group.resize(3, 4)
     with pytest.raises(PositionConflictError, match="another size"):
@@ -166,18 +166,18 @@ async def test_a_member_that_never_ran_skips_nothing(group: Group) -> None:
     await group.run(1, 2)
     resize = await group.resize(2, 3)
     assert resize.old_positions[0] == resize.start == 0
-    assert resize.repeated == 20
-    await group.run_all(3)
+    assert resize.max_redelivered == 20
+    await group.run_consumers(3)
     assert 0 < group.repeats <= 20
 
 
 async def test_a_group_that_never_ran_is_a_mistake_in_a_name_or_a_size(group: Group) -> None:
     await group.write(5)
-    await group.run_all(3)
+    await group.run_consumers(3)
     with pytest.raises(PositionConflictError, match=r"old_size has run\. Nothing was changed"):
         await group.resize(4, 2)
     resize = await group.resize(3, 2)
-    assert (resize.repeated, resize.is_done, resize.start > 0) == (0, True, True)
+    assert (resize.max_redelivered, resize.is_applied, resize.start > 0) == (0, True, True)
 
 
 async def test_a_member_that_never_ran_begins_at_the_beginning(group: Group) -> None:
@@ -185,7 +185,7 @@ async def test_a_member_that_never_ran_begins_at_the_beginning(group: Group) -> 
     await group.run(0, 2)
     resize = await group.resize(2, 3)
     assert resize.start == resize.old_positions[1] == 0 < resize.old_positions[0]
-    await group.run_all(3)
+    await group.run_consumers(3)
     with pytest.raises(PositionConflictError, match="another size, 3"):
         await group.run(0, 2)
 
@@ -206,12 +206,12 @@ async def test_up_and_down_and_up_again(group: Group) -> None:
     for old, new in ((2, 3), (3, 2), (2, 3), (3, 1), (1, 3)):
         await group.write(10)
         await group.run(0, old)
-        repeated += (await group.resize(old, new)).repeated
+        repeated += (await group.resize(old, new)).max_redelivered
         await group.write(10)
         for number in range(old):
             with pytest.raises(PositionConflictError, match=f"another size, {new}"):
                 await group.run(number, old)
-    await group.run_all(3)
+    await group.run_consumers(3)
     assert group.repeats <= repeated
 
 
@@ -226,10 +226,10 @@ async def test_it_refuses_while_a_member_of_either_size_runs(group: Group) -> No
                 await group.resize(2, 3)
         if size == 2:
             # It has stored its position all the same, and may go on.
-            await group.run_all(2)
+            await group.run_consumers(2)
     with pytest.raises(PositionConflictError, match="has a position already"):
         await group.resize(2, 3)
-    await group.run_all(2)
+    await group.run_consumers(2)
 
 
 async def test_a_dry_run_changes_nothing_and_says_the_same(
@@ -238,37 +238,37 @@ async def test_a_dry_run_changes_nothing_and_says_the_same(
     await group.write(20)
     await group.run(0, 2)
     dry = await group.resize(2, 3, dry_run=True)
-    assert (dry.is_done, dry.start, dry.repeated) == (False, 0, 20)
+    assert (dry.is_applied, dry.start, dry.max_redelivered) == (False, 0, 20)
     assert await client.stream_version(group.member(0, 3).name) == NO_STREAM
     await group.run(0, 2)
     done = await group.resize(2, 3)
-    assert done.is_done
-    assert (done.old_positions, done.start, done.repeated) == (
+    assert done.is_applied
+    assert (done.old_positions, done.start, done.max_redelivered) == (
         dry.old_positions,
         dry.start,
-        dry.repeated,
+        dry.max_redelivered,
     )
 
 
 async def test_a_third_size_is_refused_and_changes_nothing(group: Group) -> None:
     await group.write(20)
-    await group.run_all(2)
+    await group.run_consumers(2)
     await group.resize(2, 3)
     with pytest.raises(PositionConflictError, match="another size, 3"):
         await group.resize(2, 4)
     await group.write(20)
-    await group.run_all(3)
+    await group.run_consumers(3)
     assert group.repeats == 0
 
 
 async def test_a_size_that_runs_under_its_own_positions_is_no_new_size(group: Group) -> None:
     await group.write(20)
-    await group.run_all(2)
-    await group.run_all(3)
+    await group.run_consumers(2)
+    await group.run_consumers(3)
     with pytest.raises(PositionConflictError, match=r"group\+0\+3' has a position already"):
         await group.resize(2, 3)
-    await group.run_all(2)
-    await group.run_all(3)
+    await group.run_consumers(2)
+    await group.run_consumers(3)
 
 
 async def test_where_not_all_can_be_counted_it_says_too_many_rather_than_too_few(
@@ -288,8 +288,8 @@ async def test_where_not_all_can_be_counted_it_says_too_many_rather_than_too_few
         ).reset_position("beginning")
         resize = await group.resize(2, 3)
         assert resize.start == 0
-        assert resize.repeated >= 1100
-        await group.run_all(3)
+        assert resize.max_redelivered >= 1100
+        await group.run_consumers(3)
         assert group.repeats == 1100
 
 

@@ -81,7 +81,7 @@ async def test_a_result_that_says_nothing_stops_before_the_message(
     assert caught.value.position == 1
     assert giving.seen == [0, 1]
     assert await saved(client, consumer) == positions[:1]
-    assert (consumer.status().skipped, consumer.status().parked) == (0, 0)
+    assert (consumer.status().skipped_count, consumer.status().parked_count) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", RESULTS)
@@ -98,7 +98,7 @@ async def test_a_parked_message_whose_replay_says_nothing_stays_parked(
     replaying.handler(Giving(RESULTS[kind]).handle)
     with pytest.raises(HandlerError, match="It stays parked") as caught:
         await replaying.replay_parked()
-    assert caught.value.was_parked
+    assert caught.value.is_replay
     assert [parked.position for parked in await replaying.list_parked()] == [1]
 
 
@@ -109,7 +109,7 @@ async def test_what_a_transactional_handler_wrote_before_is_rolled_back(
 
     @consumer.handler
     async def handle(message: Message[Any], context: Any) -> Any:
-        await context.store.write_message(f"{category}Copy-1", NewMessage("Copied"))
+        await context.client.write_message(f"{category}Copy-1", NewMessage("Copied"))
         return "park"
 
     await write(client, f"{category}-1", 0, 1)

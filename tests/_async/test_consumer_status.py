@@ -19,20 +19,20 @@ async def test_it_is_waited_for_before_the_message_is_written(
     consumer = AsyncConsumer(client, category, poll_interval=0.01)
     seen = noting(consumer)
     async with consumer.running():
-        waiting = Background(consumer.when_processed, f"{category}-1", 1, timeout=5)
+        waiting = Background(consumer.wait_until_processed, f"{category}-1", 1, timeout=5)
         await write(client, f"{category}-1", 0, 2)
         await waiting.result()
         assert seen == [0, 1]
         with pytest.raises(TimeoutError, match="was not written within"):
-            await consumer.when_processed(f"{category}-1", 2, timeout=0.03)
+            await consumer.wait_until_processed(f"{category}-1", 2, timeout=0.03)
 
 
 async def test_what_waits_is_told_of_the_end(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, retry=NO_RETRY)
     with pytest.raises(ValidationError, match="it does not run"):
-        await consumer.when_caught_up()
+        await consumer.wait_until_caught_up()
     with pytest.raises(ValidationError, match="it does not run"):
-        await consumer.when_processed(f"{category}-1", 0)
+        await consumer.wait_until_processed(f"{category}-1", 0)
     began, go_on = Event(), Event()
 
     @consumer.handler
@@ -45,18 +45,18 @@ async def test_what_waits_is_told_of_the_end(client: AsyncClient, category: str)
     run = Background(consumer.run)
     assert await began.wait(5)
     with pytest.raises(TimeoutError, match="was at position"):
-        await consumer.when_caught_up(timeout=0.03)
+        await consumer.wait_until_caught_up(timeout=0.03)
     waiting = [
-        Background(consumer.when_caught_up),
-        Background(consumer.when_processed, f"{category}-1", 0),
+        Background(consumer.wait_until_caught_up),
+        Background(consumer.wait_until_processed, f"{category}-1", 0),
     ]
     go_on.set()
     for each in (*waiting, run):
         assert isinstance((await each.outcome()).error, HandlerError)
     with pytest.raises(HandlerError):
-        await consumer.when_caught_up()
+        await consumer.wait_until_caught_up()
     status = consumer.status()
-    assert (status.state, status.in_hand, status.handled) == ("failed", None, 0)
+    assert (status.state, status.current_message, status.handled_count) == ("failed", None, 0)
     assert status.last_error is not None
     assert "RuntimeError: broken" in status.last_error
 
@@ -65,10 +65,10 @@ async def test_what_waits_for_a_stopped_run_is_told_so(client: AsyncClient, cate
     consumer = AsyncConsumer(client, category, start="end")
     noting(consumer)
     async with consumer.running():
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
     await write(client, f"{category}-1", 0, 1)
     with pytest.raises(ValidationError, match="it was stopped before"):
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
 
 
 async def test_the_status_before_during_and_after_a_run(client: AsyncClient, category: str) -> None:
@@ -77,7 +77,7 @@ async def test_the_status_before_during_and_after_a_run(client: AsyncClient, cat
     assert status.name == consumer.name == f"{category}:position-told"
     assert (status.state, status.position, status.stored_position) == ("stopped", None, None)
     assert (status.head, status.lag_messages, status.lag_seconds) == (None, None, None)
-    assert (status.measured_at, status.in_hand, status.held_by) == (None, None, ())
+    assert (status.measured_at, status.current_message, status.blocked_by) == (None, None, ())
     began, go_on = Event(), Event()
 
     @consumer.handler
@@ -95,12 +95,12 @@ async def test_the_status_before_during_and_after_a_run(client: AsyncClient, cat
         assert status.lag_seconds is not None
         assert status.lag_seconds >= 0
         assert status.measured_at is not None
-        assert status.in_hand == (f"{category}-1", 0, 1)
+        assert status.current_message == (f"{category}-1", 0, 1)
         go_on.set()
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
         status = consumer.status()
-        assert (status.position, status.handled) == (positions[-1], 3)
+        assert (status.position, status.handled_count) == (positions[-1], 3)
         assert (status.lag_messages, status.lag_seconds) == (0, 0.0)
     status = consumer.status()
     assert (status.state, status.stored_position) == ("stopped", positions[-1])
-    assert (status.in_hand, status.last_error) == (None, None)
+    assert (status.current_message, status.last_error) == (None, None)

@@ -66,7 +66,7 @@ class Failing:
 
     async def own_lock(self, context: AsyncContext) -> None:
         """Wait for a lock that the transaction of the message holds."""
-        await context.store.write_message(f"{self.category}Own-1", NewMessage("Tested"))
+        await context.client.write_message(f"{self.category}Own-1", NewMessage("Tested"))
         await self.client.write_message(f"{self.category}Own-2", NewMessage("Tested"))
 
     async def slow(self, context: AsyncContext) -> None:
@@ -161,4 +161,4 @@ async def test_a_session_that_is_ended_once_is_no_attempt(
     await write(client, f"{category}-1", 0, 3)
     await consumer.run(until="caught_up")
     assert failing.calls == [(0, 1), (1, 1), (1, 1), (2, 1)]
-    assert consumer.status().handled == 3
+    assert consumer.status().handled_count == 3

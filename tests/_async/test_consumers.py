@@ -75,8 +75,8 @@ async def test_handlers_by_annotation_by_name_and_for_the_rest(
         ("name", None),
     ]
     assert consumer.registry is client.registry
-    assert consumer.registry.class_of("Deposited") is Deposited
-    assert consumer.status().handled == 5
+    assert consumer.registry.get_class("Deposited") is Deposited
+    assert consumer.status().handled_count == 5
 
 
 async def test_a_union_a_registered_name_and_a_class_of_the_function_itself(
@@ -150,7 +150,7 @@ async def test_a_message_without_a_handler_is_passed_over_and_counts(
     positions = await write(client, f"{category}-1", 0, 3)
     await consumer.run(until="caught_up")
     assert given == [5]
-    assert consumer.status().handled == 1
+    assert consumer.status().handled_count == 1
     assert await saved(client, consumer) == [positions[-1]]
 
 

@@ -69,7 +69,7 @@ async def test_nothing_is_lost_or_repeated_where_pages_meet(
         written += count
         await consumer.run(until="caught_up")
         assert seen == list(range(written))
-    assert consumer.status().handled == written
+    assert consumer.status().handled_count == written
 
 
 async def test_until_caught_up_ends_at_the_head_that_was_there(
@@ -81,7 +81,7 @@ async def test_until_caught_up_ends_at_the_head_that_was_there(
     @consumer.handler
     async def breed(message: Message[Any], context: AsyncContext) -> None:
         seen.append(message.data["n"])
-        await context.store.write_messages(f"{category}-2", numbered(message.data["n"] + 100, 1))
+        await context.client.write_messages(f"{category}-2", numbered(message.data["n"] + 100, 1))
 
     await write(client, f"{category}-1", 0, 3)
     await consumer.run(until="caught_up")
@@ -98,7 +98,7 @@ async def test_an_empty_category_stores_nothing(client: AsyncClient, category: s
     noting(consumer)
     await consumer.run(until="caught_up")
     async with consumer.running():
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
     assert await saved(client, consumer) == []
 
 
@@ -108,10 +108,10 @@ async def test_it_runs_while_a_block_does(client: AsyncClient, category: str) ->
     await write(client, f"{category}-1", 0, 2)
     async with consumer.running() as it:
         assert it is consumer
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
         assert seen == [0, 1]
         position = await client.write_message(f"{category}-1", numbered(2, 1)[0])
-        await consumer.when_processed(f"{category}-1", position, timeout=5)
+        await consumer.wait_until_processed(f"{category}-1", position, timeout=5)
         assert seen == [0, 1, 2]
         await eventually(lambda: consumer.status().state == "caught up")
         assert "(caught up)" in repr(consumer)
@@ -119,7 +119,7 @@ async def test_it_runs_while_a_block_does(client: AsyncClient, category: str) ->
     await consumer.stop()
     await write(client, f"{category}-1", 3, 1)
     async with consumer.running():
-        await consumer.when_caught_up(timeout=5)
+        await consumer.wait_until_caught_up(timeout=5)
     assert seen == [0, 1, 2, 3]
 
 
@@ -157,7 +157,7 @@ async def test_a_stop_lets_the_handler_finish_and_stores_its_message(
     assert await began.wait(5)
     stop = Background(consumer.stop, timeout=5)
     await eventually(lambda: consumer.status().state == "stopping")
-    assert consumer.status().in_hand == (f"{category}-1", 0, 1)
+    assert consumer.status().current_message == (f"{category}-1", 0, 1)
     assert not run.ended
     go_on.set()
     await stop.result()

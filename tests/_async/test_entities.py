@@ -23,7 +23,7 @@ from messagedb import (
     MessageRegistry,
     NewMessage,
 )
-from messagedb.entities import Loaded, Projection, Snapshots, applies
+from messagedb.entities import LoadedEntity, Projection, SnapshotPolicy, apply
 from messagedb.errors import ValidationError
 from tests._async.accounts import (
     DECIDER,
@@ -52,49 +52,51 @@ async def client(store_url: str) -> AsyncIterator[AsyncClient]:
 async def test_the_state_is_what_the_events_make(client: AsyncClient, category: str) -> None:
     accounts = AsyncEntityStore(client, category, decider=DECIDER)
     assert await accounts.get("1") is None
-    assert await accounts.load("1") == Loaded(Account(), NO_STREAM)
+    assert await accounts.load("1") == LoadedEntity(Account(), NO_STREAM)
     assert not (await accounts.load("1")).exists
     assert not await accounts.exists("1")
     await client.write_messages(f"{category}-1", EVENTS)
     assert await accounts.get("1") == Account("Ada", 3, 3)
-    assert await accounts.load("1") == Loaded(Account("Ada", 3, 3), 2)
+    assert await accounts.load("1") == LoadedEntity(Account("Ada", 3, 3), 2)
     assert await accounts.exists("1")
     # Another entity, by another kind of id.
     id = uuid4()
     await client.write_message(f"{category}-{id}", Deposited(7))
-    assert await accounts.load(id) == Loaded(Account("", 7, 1), 0)
+    assert await accounts.load(id) == LoadedEntity(Account("", 7, 1), 0)
 
 
 async def test_by_the_methods_of_a_class(client: AsyncClient, category: str) -> None:
     ledgers = AsyncEntityStore(client, category, projection=Ledgers())
     client.registry.add(Opened)
     await client.write_messages(f"{category}-1", [Deposited(5), Opened("Ada"), Withdrawn(2)])
-    assert await ledgers.load("1") == Loaded(Ledger([5, -2]), 2)
+    assert await ledgers.load("1") == LoadedEntity(Ledger([5, -2]), 2)
 
 
 async def test_events_are_read_page_by_page(client: AsyncClient, category: str) -> None:
     await client.write_messages(f"{category}-1", [Deposited(n) for n in range(10)])
     for size in (1, 2, 3, 9, 10, 11):
         accounts = AsyncEntityStore(client, category, decider=DECIDER, batch_size=size)
-        assert await accounts.load("1") == Loaded(Account("", 45, 10), 9)
+        assert await accounts.load("1") == LoadedEntity(Account("", 45, 10), 9)
         for version in range(10):
             loaded = await accounts.load("1", version=version)
-            assert loaded == Loaded(Account("", sum(range(version + 1)), version + 1), version)
-        assert await accounts.load("1", version=99) == Loaded(Account("", 45, 10), 9)
+            assert loaded == LoadedEntity(
+                Account("", sum(range(version + 1)), version + 1), version
+            )
+        assert await accounts.load("1", version=99) == LoadedEntity(Account("", 45, 10), 9)
 
 
 async def test_what_is_new_is_added_to_what_is_in_memory(store_url: str, category: str) -> None:
     async with AsyncClient(store_url, max_size=1) as client:
         accounts = AsyncEntityStore(client, category, decider=DECIDER)
         await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(10_000)])
-        assert await accounts.load("1") == Loaded(Account("", 10_000, 10_000), 9_999)
+        assert await accounts.load("1") == LoadedEntity(Account("", 10_000, 10_000), 9_999)
         await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(7)])
         async with client.transaction() as tx:
             bound = accounts.bind(tx)
             before = await rows_fetched(tx)
-            assert await bound.load("1") == Loaded(Account("", 10_007, 10_007), 10_006)
+            assert await bound.load("1") == LoadedEntity(Account("", 10_007, 10_007), 10_006)
             assert await rows_fetched(tx) - before == 7
-            assert await bound.load("1") == Loaded(Account("", 10_007, 10_007), 10_006)
+            assert await bound.load("1") == LoadedEntity(Account("", 10_007, 10_007), 10_006)
             assert await rows_fetched(tx) - before == 7
 
 
@@ -144,7 +146,7 @@ async def test_an_error_midway_changes_nothing_in_memory(
             await ledgers.get("1")
         (note,) = caught.value.__notes__
         assert f"'Deposited' at position 3 of stream '{category}-1'" in note
-        assert await ledgers.load("1", version=2) == Loaded(Ledger([1, 2, 3]), 2)
+        assert await ledgers.load("1", version=2) == LoadedEntity(Ledger([1, 2, 3]), 2)
 
 
 async def test_a_state_that_was_given_is_the_callers_own(
@@ -183,10 +185,12 @@ async def test_as_it_was_at_a_time(client: AsyncClient, category: str) -> None:
     times = [message.time async for message in client.read_stream(f"{category}-1")]
     states = [Account("Ada", 0, 1), Account("Ada", 5, 2), Account("Ada", 3, 3)]
     for version, (time, state) in enumerate(zip(times, states, strict=True)):
-        assert await accounts.load("1", time=time) == Loaded(state, version)
+        assert await accounts.load("1", time=time) == LoadedEntity(state, version)
     early = times[0] - timedelta(microseconds=1)
-    assert await accounts.load("1", time=early) == Loaded(Account(), NO_STREAM)
-    assert await accounts.load("1", time=early.astimezone(UTC)) == Loaded(Account(), NO_STREAM)
+    assert await accounts.load("1", time=early) == LoadedEntity(Account(), NO_STREAM)
+    assert await accounts.load("1", time=early.astimezone(UTC)) == LoadedEntity(
+        Account(), NO_STREAM
+    )
 
 
 async def test_types_that_nothing_takes_are_passed_over_unless_strict(
@@ -197,7 +201,7 @@ async def test_types_that_nothing_takes_are_passed_over_unless_strict(
 
     await client.write_messages(f"{category}-1", [NewMessage("Unheard"), NewMessage("deposited")])
     loose = AsyncEntityStore(client, category, projection=Ledgers())
-    assert await loose.load("1") == Loaded(Ledger([]), 1)
+    assert await loose.load("1") == LoadedEntity(Ledger([]), 1)
     strict = AsyncEntityStore(client, category, projection=Strict())
     with pytest.raises(MessageDecodeError, match="no method of the projection takes 'Unheard'"):
         await strict.load("1")
@@ -227,7 +231,7 @@ async def test_an_event_that_does_not_fit(client: AsyncClient, category: str) ->
 
 
 async def test_a_service_that_only_reads(client: AsyncClient, category: str) -> None:
-    snapshots = Snapshots(Account, interval=1, specifier=category)
+    snapshots = SnapshotPolicy(Account, every_events=1, specifier=category)
     theirs = AsyncEntityStore(
         client, category, decider=DECIDER, snapshots=snapshots, read_only=True
     )
@@ -288,7 +292,7 @@ async def test_a_state_that_a_method_forgot_to_return(client: AsyncClient, categ
         def initial(self) -> Account:
             return Account()
 
-        @applies
+        @apply
         def deposited(self, account: Account, event: Deposited) -> Account:
             msgspec.structs.replace(account, balance=account.balance + event.amount)
             return None  # type: ignore[return-value]
@@ -336,8 +340,8 @@ async def test_what_is_loaded_while_it_is_forgotten_is_not_kept(
             accounts.forget("1")
 
         client.meanwhile = delete
-        assert await accounts.load("1") == Loaded(Account("", 3, 3), 2)
-        assert await accounts.load("1") == Loaded(Account(), NO_STREAM)
+        assert await accounts.load("1") == LoadedEntity(Account("", 3, 3), 2)
+        assert await accounts.load("1") == LoadedEntity(Account(), NO_STREAM)
 
 
 @pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
@@ -353,8 +357,8 @@ async def test_a_transaction_that_sees_the_store_as_it_was(
             assert await store.stream_version(f"{category}-1") == 0
         await accounts.transact("1", Deposit(1))
         for store in (tx, bound):
-            assert await accounts.bind(store).load("1") == Loaded(Account("", 1, 1), 0)
-    assert await accounts.load("1") == Loaded(Account("", 2, 2), 1)
+            assert await accounts.bind(store).load("1") == LoadedEntity(Account("", 1, 1), 0)
+    assert await accounts.load("1") == LoadedEntity(Account("", 2, 2), 1)
 
 
 async def test_an_event_counts_as_of_the_beginning_of_its_transaction(
@@ -366,5 +370,5 @@ async def test_an_event_counts_as_of_the_beginning_of_its_transaction(
         other = await client.get_last_stream_message(f"{category}other-1")
         assert other is not None
         await tx.write_message(f"{category}-1", Deposited(1))
-        assert await accounts.load("1", time=other.time) == Loaded(Account(), NO_STREAM)
-    assert await accounts.load("1", time=other.time) == Loaded(Account("", 1, 1), 0)
+        assert await accounts.load("1", time=other.time) == LoadedEntity(Account(), NO_STREAM)
+    assert await accounts.load("1", time=other.time) == LoadedEntity(Account("", 1, 1), 0)

@@ -18,7 +18,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, MessageRegistry, NewMessage
-from messagedb.entities import Loaded, Projection, Snapshots
+from messagedb.entities import LoadedEntity, Projection, SnapshotPolicy
 from tests._async.accounts import (
     DECIDER,
     Account,
@@ -31,9 +31,9 @@ from tests._async.accounts import (
 )
 
 
-def snapshots_of(category: str, interval: int = 3) -> Snapshots[Account]:
+def snapshots_of(category: str, interval: int = 3) -> SnapshotPolicy[Account]:
     # The stream's name is made of the class: the category makes it this test's own.
-    return Snapshots(Account, interval=interval, specifier=category)
+    return SnapshotPolicy(Account, every_events=interval, specifier=category)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_two_round_trips_at_most(
     snapshots = snapshots_of(category, 1000)
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(2500)])
-    assert await accounts.load("1") == Loaded(Account("", 2500, 2500), 2499)
+    assert await accounts.load("1") == LoadedEntity(Account("", 2500, 2500), 2499)
     await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(10)])
     async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
         conn.prepare_threshold = None
@@ -92,7 +92,7 @@ async def round_trips(
         conn.pgconn.trace(file.fileno())
         loaded = await accounts.load("1")
         conn.pgconn.untrace()
-    assert loaded == Loaded(Account("", 2510, 2510), 2509)
+    assert loaded == LoadedEntity(Account("", 2510, 2510), 2509)
     return path.read_text().count("ReadyForQuery")
 
 
@@ -108,7 +108,7 @@ async def test_a_version_that_is_older_than_the_snapshot(
             client, category, decider=DECIDER, snapshots=snapshots, batch_size=2
         )
         loaded = await accounts.load("1", version=version)
-        assert loaded == Loaded(Account("", version + 1, version + 1), version)
+        assert loaded == LoadedEntity(Account("", version + 1, version + 1), version)
     assert await client.stream_version(snapshots.stream_name("1")) == 0
 
 
@@ -144,7 +144,7 @@ async def test_one_that_cannot_be_used_is_passed_over(
     await client.write_message(snapshots.stream_name("1"), NewMessage("Recorded", data))
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     with caplog.at_level(logging.WARNING, "messagedb.entities"):
-        assert await accounts.load("1") == Loaded(Account("", 33, 3), 2)
+        assert await accounts.load("1") == LoadedEntity(Account("", 33, 3), 2)
     assert "all events are read" in caplog.text
 
 
@@ -154,7 +154,7 @@ async def test_what_is_not_looked_at(client: AsyncClient, category: str) -> None
     data = {"entityData": {"balance": 1000, "x": 1}, "entityVersion": 1, "time": None, "y": 2}
     await client.write_message(snapshots.stream_name("1"), NewMessage("Other", data, {"z": 3}))
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
-    assert await accounts.load("1") == Loaded(Account("", 1012, 1), 2)
+    assert await accounts.load("1") == LoadedEntity(Account("", 1012, 1), 2)
 
 
 async def test_events_that_were_deleted_after_the_snapshot(
@@ -163,14 +163,14 @@ async def test_events_that_were_deleted_after_the_snapshot(
     snapshots = snapshots_of(category)
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(5)])
-    assert await accounts.load("1") == Loaded(Account("", 5, 5), 4)
+    assert await accounts.load("1") == LoadedEntity(Account("", 5, 5), 4)
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute(
             "DELETE FROM message_store.messages WHERE stream_name = %s AND position > 1",
             [f"{category}-1"],
         )
     fresh = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
-    assert await fresh.load("1") == Loaded(Account("", 2, 2), 1)
+    assert await fresh.load("1") == LoadedEntity(Account("", 2, 2), 1)
     # Known in memory it shows at the next write.
     done = await accounts.transact("1", Deposit(7))
     assert (done.entity, done.version) == (Account("", 9, 3), 2)
@@ -182,21 +182,21 @@ async def test_one_that_cannot_be_stored_is_a_warning(
     def refuse(account: Account) -> dict[str, Any]:
         return {"balance": float("nan")}
 
-    snapshots = Snapshots(
-        Account, interval=1, specifier=category, encode=refuse, decode=lambda data: Account()
+    snapshots = SnapshotPolicy(
+        Account, every_events=1, specifier=category, encode=refuse, decode=lambda data: Account()
     )
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     await client.write_message(f"{category}-1", Deposited(5))
     with caplog.at_level(logging.WARNING, "messagedb.entities"):
-        assert await accounts.load("1") == Loaded(Account("", 5, 1), 0)
+        assert await accounts.load("1") == LoadedEntity(Account("", 5, 1), 0)
     assert "could not be stored" in caplog.text
     assert await client.stream_version(snapshots.stream_name("1")) == NO_STREAM
 
 
 async def test_a_codec_of_ones_own(client: AsyncClient, category: str) -> None:
-    snapshots = Snapshots(
+    snapshots = SnapshotPolicy(
         Account,
-        interval=1,
+        every_events=1,
         specifier=category,
         encode=lambda account: {"total": account.balance, "of": account.events},
         decode=lambda data: Account(balance=data["total"], events=data.get("of", 9)),
@@ -258,14 +258,14 @@ async def test_a_state_of_many_kinds(store_url: str, category: str, decimals: bo
         return rich
 
     async with AsyncClient(store_url, max_size=1, decimals=decimals) as client:
-        snapshots = Snapshots(Rich, interval=1, specifier=category)
+        snapshots = SnapshotPolicy(Rich, every_events=1, specifier=category)
         client.registry.add(Deposited)
         await client.write_message(f"{category}-1", Deposited(5))
         for _ in range(2):
             entities = AsyncEntityStore(
                 client, category, projection=Projection.of(Rich, evolve), snapshots=snapshots
             )
-            assert await entities.load("1") == Loaded(rich, 0)
+            assert await entities.load("1") == LoadedEntity(rich, 0)
         assert await client.stream_version(snapshots.stream_name("1")) == 0
         message = await client.get_last_stream_message(snapshots.stream_name("1"))
         assert message is not None
@@ -282,11 +282,11 @@ async def test_a_state_that_would_not_be_the_same(
         client,
         category,
         projection=Projection.of(Rich, evolve),
-        snapshots=Snapshots(Rich, interval=1, specifier=category),
+        snapshots=SnapshotPolicy(Rich, every_events=1, specifier=category),
     )
     await client.write_message(f"{category}-1", Deposited(5))
     with caplog.at_level(logging.WARNING, "messagedb.entities"):
-        assert await entities.load("1") == Loaded(Rich(free=datetime(2026, 1, 1)), 0)
+        assert await entities.load("1") == LoadedEntity(Rich(free=datetime(2026, 1, 1)), 0)
     assert "would not be the same" in caplog.text
     assert await client.stream_version(f"rich{category}:snapshot-1") == NO_STREAM
 
@@ -301,7 +301,7 @@ async def test_entities_of_two_categories_with_one_class(
             client, f"{category}{name}", decider=DECIDER, snapshots=snapshots
         )
         with caplog.at_level(logging.WARNING, "messagedb.entities"):
-            assert await accounts.load("1") == Loaded(Account("", amount, 1), 0)
+            assert await accounts.load("1") == LoadedEntity(Account("", amount, 1), 0)
     assert f"it is of stream '{category}a-1' and not of '{category}b-1'" in caplog.text
     assert "a specifier" in caplog.text
 
@@ -318,7 +318,7 @@ async def test_what_would_not_be_the_same_is_not_stored(
         return Rich(free=free)
 
     async with AsyncClient(store_url, max_size=1, decimals=True) as client:
-        snapshots = Snapshots(Rich, interval=2, specifier=category)
+        snapshots = SnapshotPolicy(Rich, every_events=2, specifier=category)
         entities = AsyncEntityStore(
             client, category, projection=Projection.of(Rich, evolve), snapshots=snapshots
         )
@@ -334,8 +334,8 @@ async def test_an_encode_that_fails_hinders_nothing(
     def fail(account: Account) -> dict[str, Any]:
         raise AttributeError("none of these")
 
-    snapshots = Snapshots(
-        Account, interval=2, specifier=category, encode=fail, decode=lambda data: Account()
+    snapshots = SnapshotPolicy(
+        Account, every_events=2, specifier=category, encode=fail, decode=lambda data: Account()
     )
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     with caplog.at_level(logging.WARNING, "messagedb.entities"):
@@ -352,13 +352,13 @@ async def test_other_events_in_the_place_of_those_of_the_snapshot(
     snapshots = snapshots_of(category)
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     await client.write_messages(f"{category}-1", [Deposited(100) for _ in range(3)])
-    assert await accounts.load("1") == Loaded(Account("", 300, 3), 2)
+    assert await accounts.load("1") == LoadedEntity(Account("", 300, 3), 2)
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("DELETE FROM message_store.messages WHERE stream_name = %s", [f"{category}-1"])
     await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(4)])
     accounts.forget()
     with caplog.at_level(logging.WARNING, "messagedb.entities"):
-        assert await accounts.load("1") == Loaded(Account("", 4, 4), 3)
+        assert await accounts.load("1") == LoadedEntity(Account("", 4, 4), 3)
     assert "its last event is not there" in caplog.text
 
 
@@ -371,7 +371,9 @@ async def test_an_encode_that_changes_the_state_changes_nothing_in_memory(
     def ledger_of(data: dict[str, Any]) -> Ledger:
         return Ledger(data["lines"])
 
-    snapshots = Snapshots(Ledger, interval=2, specifier=category, encode=emptying, decode=ledger_of)
+    snapshots = SnapshotPolicy(
+        Ledger, every_events=2, specifier=category, encode=emptying, decode=ledger_of
+    )
     for _ in range(2):
         ledgers = AsyncEntityStore(client, category, projection=Ledgers(), snapshots=snapshots)
         await client.write_messages(f"{category}-1", [Deposited(1), Deposited(2)])

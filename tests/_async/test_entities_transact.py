@@ -21,7 +21,7 @@ from messagedb import (
     WrongExpectedVersionError,
 )
 from messagedb._messages.metadata import Metadata
-from messagedb.entities import Decider, Loaded, Projection
+from messagedb.entities import Decider, LoadedEntity, Projection
 from tests._async.accounts import (
     DECIDER,
     Account,
@@ -110,7 +110,7 @@ async def test_what_is_decided_is_written(client: AsyncClient, category: str) ->
     types = [message.type async for message in client.read_stream(f"{category}-1")]
     assert types == ["Opened", "Deposited", "Withdrawn", "Withdrawn"]
     fresh = AsyncEntityStore(client, category, decider=DECIDER)
-    assert await fresh.load("1") == Loaded(Account("Ada", 2, 4), 3)
+    assert await fresh.load("1") == LoadedEntity(Account("Ada", 2, 4), 3)
 
 
 async def test_many_at_once_lose_nothing(store_url: str, category: str) -> None:
@@ -129,7 +129,7 @@ async def test_many_at_once_lose_nothing(store_url: str, category: str) -> None:
         most = max(attempts) - 1
         print(f"32 at once on one entity: {sum(attempts) - 32} retries, {most} at most")
         assert len(attempts) == 32
-        assert await accounts.load("1") == Loaded(Account("", 2**32 - 1, 32), 31)
+        assert await accounts.load("1") == LoadedEntity(Account("", 2**32 - 1, 32), 31)
         amounts = [message.data["amount"] async for message in client.read_stream(f"{category}-1")]
         assert sorted(amounts) == [2**n for n in range(32)]
 
@@ -190,8 +190,8 @@ async def test_the_same_command_again_is_stored_once(client: AsyncClient, catego
     events = [message async for message in client.read_stream(f"{category}-1")]
     assert [event.type for event in events] == ["Deposited", "Withdrawn"]
     for event in events:
-        metadata = Metadata.of(event)
-        assert metadata.follows(command)
+        metadata = Metadata.from_message(event)
+        assert metadata.is_following(command)
         assert metadata.correlation_stream_name == "transfer-9"
 
 
@@ -284,10 +284,10 @@ async def test_in_a_transaction_of_the_caller(client: AsyncClient, category: str
     # Nobody else has heard of it.
     assert await accounts.get("1") == Account("", 5, 1)
     await tx.rollback()
-    assert await accounts.load("1") == Loaded(Account("", 5, 1), 0)
+    assert await accounts.load("1") == LoadedEntity(Account("", 5, 1), 0)
     async with client.transaction() as tx:
         await accounts.bind(tx).transact("1", Deposit(2))
-    assert await accounts.load("1") == Loaded(Account("", 7, 2), 1)
+    assert await accounts.load("1") == LoadedEntity(Account("", 7, 2), 1)
 
 
 async def test_a_conflict_in_a_transaction(store_url: str, category: str) -> None:
@@ -298,7 +298,7 @@ async def test_a_conflict_in_a_transaction(store_url: str, category: str) -> Non
         async with client.transaction() as tx:
             done = await accounts.bind(tx).transact("1", Deposit(1))
             assert (done.entity, done.attempts) == (Account("", 101, 2), 2)
-        assert await accounts.load("1") == Loaded(Account("", 101, 2), 1)
+        assert await accounts.load("1") == LoadedEntity(Account("", 101, 2), 1)
 
 
 async def test_editing(client: AsyncClient, category: str) -> None:
@@ -311,7 +311,7 @@ async def test_editing(client: AsyncClient, category: str) -> None:
         assert await client.stream_version(f"{category}-1") == NO_STREAM
     assert account.positions == (0, 1, 2)
     assert account.events == (Opened("Ada"), Deposited(5), Deposited(6))
-    assert await accounts.load("1") == Loaded(Account("Ada", 11, 3), 2)
+    assert await accounts.load("1") == LoadedEntity(Account("Ada", 11, 3), 2)
     with pytest.raises(ValidationError, match="inside of the block"):
         account.append(Deposited(1))
     with pytest.raises(ValidationError, match="inside of the block"):
@@ -335,7 +335,7 @@ async def test_an_edit_that_fails_writes_nothing(client: AsyncClient, category: 
                 ledger.append(*events)
         ledger.entity.lines.append(99)
         assert ledger.append(Withdrawn(1)) == Ledger([1, -1])
-    assert await ledgers.load("1") == Loaded(Ledger([1, -1]), 1)
+    assert await ledgers.load("1") == LoadedEntity(Ledger([1, -1]), 1)
     assert await client.stream_version(f"{category}-1") == 1
 
 
@@ -348,7 +348,7 @@ async def test_an_edit_that_somebody_else_came_before(store_url: str, category: 
                 account.append(Deposited(1))
                 write_behind(store_url, f"{category}-1")
         assert account.positions == ()
-        assert await accounts.load("1") == Loaded(Account("", 100, 1), 0)
+        assert await accounts.load("1") == LoadedEntity(Account("", 100, 1), 0)
 
 
 async def test_a_projection_decides_nothing(client: AsyncClient, category: str) -> None:
@@ -501,7 +501,7 @@ async def test_ids_that_decide_gives_and_that_are_there(client: AsyncClient, cat
     again = await accounts.transact("1", 1)
     assert (again.entity, again.version) == (Account("", 6, 2), 1)
     assert (again.events, again.positions, again.is_repeated) == ((Deposited(5),), (0,), True)
-    assert await accounts.load("1") == Loaded(Account("", 6, 2), 1)
+    assert await accounts.load("1") == LoadedEntity(Account("", 6, 2), 1)
 
 
 async def test_what_is_followed_and_the_name_are_checked(

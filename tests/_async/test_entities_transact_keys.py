@@ -19,11 +19,11 @@ from messagedb import (
     MessageRegistry,
     Metadata,
     NewMessage,
-    Snapshots,
+    SnapshotPolicy,
     ValidationError,
     WrongExpectedVersionError,
 )
-from messagedb.entities import Decider, Loaded
+from messagedb.entities import Decider, LoadedEntity
 from tests._async.accounts import (
     DECIDER,
     Account,
@@ -84,7 +84,9 @@ async def test_a_key_that_comes_again_gets_the_first_result(
         category,
         decider=counting.decider,
         cache_size=cache_size,
-        snapshots=Snapshots(Account, interval=2, specifier=category) if snapshots else None,
+        snapshots=SnapshotPolicy(Account, every_events=2, specifier=category)
+        if snapshots
+        else None,
     )
     await accounts.transact("1", Deposit(4))
     first = await accounts.transact("1", Withdraw(4), id="k")
@@ -100,7 +102,7 @@ async def test_a_key_that_comes_again_gets_the_first_result(
     for store in (accounts, fresh):
         for _ in range(2):
             assert await store.transact("1", Withdraw(4), id="k") == repeated
-        assert await store.load("1") == Loaded(Account("", 101, 5), 4)
+        assert await store.load("1") == LoadedEntity(Account("", 101, 5), 4)
     assert counting.calls == 4
 
 
@@ -243,7 +245,7 @@ async def test_a_key_beside_the_message_that_is_followed(
     assert (first.is_repeated, again.is_repeated) == (False, True)
     stored = await client.get_last_stream_message(f"{category}-1")
     assert stored is not None
-    assert Metadata.of(stored).follows(commands[0])
+    assert Metadata.from_message(stored).is_following(commands[0])
     assert await accounts.get("1") == Account("", 5, 1)
 
 
@@ -319,7 +321,7 @@ async def test_many_at_once_with_one_key(
             assert each.entity == first[0].entity
             assert (each.version, each.positions) == (2, (1, 2))
             assert each.events == first[0].events
-        assert await stores[0].load("1") == Loaded(first[0].entity, 2)
+        assert await stores[0].load("1") == LoadedEntity(first[0].entity, 2)
 
 
 class Overtaken(AsyncClient):
@@ -366,7 +368,7 @@ async def test_two_decisions_at_once_with_one_key_are_never_mixed(
         assert done.is_repeated
         assert done.positions == tuple(range(1, 1 + theirs))
         assert done.entity == Account("", sum(range(theirs)), 1 + theirs)
-        assert await accounts.load("1") == Loaded(done.entity, theirs)
+        assert await accounts.load("1") == LoadedEntity(done.entity, theirs)
 
 
 @pytest.mark.parametrize("direct", [None, False])
@@ -387,7 +389,7 @@ async def test_two_decisions_at_once_for_one_message_are_never_mixed(
         done = await accounts.transact("1", Deposit(mine), following=command)
         assert done.events == tuple(Deposited(n) for n in range(theirs))
         assert done.positions == tuple(range(theirs))
-        assert await accounts.load("1") == Loaded(
+        assert await accounts.load("1") == LoadedEntity(
             Account("", sum(range(theirs)), theirs), theirs - 1
         )
 
@@ -456,7 +458,7 @@ async def test_a_key_in_a_transaction_has_its_fate(client: AsyncClient, category
             done = await accounts.bind(tx).transact("1", Withdraw(4), id="k")
             assert (done.is_repeated, done.entity) == (repeated, Account("", 1, 3))
     assert (await accounts.transact("1", Withdraw(4), id="k")).is_repeated
-    assert await accounts.load("1") == Loaded(Account("", 1, 3), 2)
+    assert await accounts.load("1") == LoadedEntity(Account("", 1, 3), 2)
 
 
 async def test_a_key_on_a_connection_of_the_callers(

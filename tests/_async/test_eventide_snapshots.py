@@ -18,7 +18,7 @@ from messagedb import (
     MessageRegistry,
     NewMessage,
     Projection,
-    Snapshots,
+    SnapshotPolicy,
 )
 
 VECTORS: dict[str, Any] = json.loads(
@@ -54,7 +54,7 @@ def accounts_of(client: AsyncClient, category: str, interval: int = 99) -> Any:
         client,
         category,
         projection=Projection.of(RubyVecAccount, evolve),
-        snapshots=Snapshots(RubyVecAccount, interval=interval, specifier=category),
+        snapshots=SnapshotPolicy(RubyVecAccount, every_events=interval, specifier=category),
     )
 
 
@@ -91,7 +91,9 @@ async def test_the_rows_that_are_written(client: AsyncClient, category: str) -> 
 
 def test_the_names_of_their_streams() -> None:
     for entity, specifier, name in VECTORS["names"]:
-        snapshots: Snapshots[Any] = Snapshots(type(entity, (), {}), interval=1, specifier=specifier)
+        snapshots: SnapshotPolicy[Any] = SnapshotPolicy(
+            type(entity, (), {}), every_events=1, specifier=specifier
+        )
         assert snapshots.stream_name("123") == name
 
 

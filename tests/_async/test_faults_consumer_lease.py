@@ -69,18 +69,18 @@ async def test_the_second_waits_and_takes_over_when_the_first_stops(
     one, two = noting(first), noting(second)
     async with first.running():
         await write(client, f"{category}-1", 0, 5)
-        await first.when_caught_up(timeout=5.0)
+        await first.wait_until_caught_up(timeout=5.0)
         async with second.running():
             await eventually(partial(is_in, second, "waiting"))
-            assert second.status().held_by == ("another consumer with this identifier runs",)
+            assert second.status().blocked_by == ("another consumer with this identifier runs",)
             await write(client, f"{category}-1", 5, 5)
-            await first.when_caught_up(timeout=5.0)
+            await first.wait_until_caught_up(timeout=5.0)
             assert is_in(second, "waiting")
             await first.stop()
             await write(client, f"{category}-1", 10, 5)
             await eventually(partial(is_in, second, "running", "caught up"), limit=TAKES_OVER)
-            await second.when_caught_up(timeout=5.0)
-            assert second.status().held_by == ()
+            await second.wait_until_caught_up(timeout=5.0)
+            assert second.status().blocked_by == ()
     assert (one, two) == (list(range(10)), list(range(10, 15)))
 
 
@@ -108,8 +108,8 @@ async def test_the_session_is_ended_and_the_same_consumer_holds_it_again(
         await eventually(lambda: holders(database_url, consumer), limit=TAKES_OVER)
         assert holders(database_url, consumer) != [before]
         await write(client, f"{category}-1", 0, 5)
-        await consumer.when_caught_up(timeout=5.0)
-        assert consumer.status().held_by == ()
+        await consumer.wait_until_caught_up(timeout=5.0)
+        assert consumer.status().blocked_by == ()
     assert seen == list(range(5))
     assert holders(database_url, consumer) == []
 
@@ -150,7 +150,7 @@ async def test_a_first_that_is_cut_off_stops_when_it_comes_back(
         await running.result(GOES_ON)
     assert first.status().state == "failed"
     await write(client, f"{category}-1", 10, 5)
-    await second.when_caught_up(timeout=5.0)
+    await second.wait_until_caught_up(timeout=5.0)
     await second.stop()
     await other.result()
     assert two[-10:] == list(range(5, 15))
@@ -177,7 +177,7 @@ async def test_without_a_lease_the_second_to_store_a_position_stops(
     with pytest.raises(PositionConflictError, match="another consumer stores its positions"):
         await runs[lost].result()
     kept = (second, first)[lost]
-    await kept.when_caught_up(timeout=5.0)
+    await kept.wait_until_caught_up(timeout=5.0)
     await kept.stop()
     await runs[1 - lost].result()
     assert len(await saved(client, kept)) == 1
@@ -205,12 +205,12 @@ async def test_a_lease_behind_a_transaction_pooler(
             async with first.running():
                 await eventually(partial(is_in, first, "waiting"))
                 await write(client, f"{category}-1", 0, 5)
-                await second.when_caught_up(timeout=5.0)
+                await second.wait_until_caught_up(timeout=5.0)
                 await second.stop()
                 await eventually(partial(is_in, first, "caught up"), limit=TAKES_OVER)
                 assert len(holders(database_url, first)) == 1
                 await write(client, f"{category}-1", 5, 5)
-                await first.when_caught_up(timeout=5.0)
+                await first.wait_until_caught_up(timeout=5.0)
         assert (one, two) == (list(range(5, 10)), list(range(5)))
         # Nothing of it is left with the pooler's connection to the server.
         await eventually(lambda: holders(database_url, first) == [])

@@ -73,14 +73,14 @@ async def test_the_answers_to_saves_are_lost(
             seen = noting(consumer)
             async with consumer.running():
                 await write(client, f"{category}-1", 0, COUNT)
-                await consumer.when_caught_up(timeout=5.0)
+                await consumer.wait_until_caught_up(timeout=5.0)
                 marker = consumer.name if store is STORES[0] else COMMIT
                 before = proxy.lost
                 # As often as it asks until it gives up: no more than a second, or a few times.
                 proxy.lose(marker, times=10, cut=cut)
                 await write(client, f"{category}-1", COUNT, COUNT)
                 await eventually(partial(has_lost, proxy, before + 1))
-                await consumer.when_caught_up(timeout=5.0)
+                await consumer.wait_until_caught_up(timeout=5.0)
                 written = 2 * COUNT
                 if not cut:
                     # The first save may have been of all that there was: one more is wanted.
@@ -90,7 +90,7 @@ async def test_the_answers_to_saves_are_lost(
                 proxy.forward()
                 positions = await write(client, f"{category}-1", written, COUNT)
                 written += COUNT
-                await consumer.when_caught_up(timeout=GOES_ON)
+                await consumer.wait_until_caught_up(timeout=GOES_ON)
                 await eventually(
                     lambda: status_of(consumer).stored_position == positions[-1], limit=GOES_ON
                 )
@@ -111,7 +111,7 @@ async def test_a_save_that_comes_when_it_was_given_up(
             consumer = make(late, category, StreamPositionStore())
             seen = noting(consumer)
             async with consumer.running():
-                await consumer.when_caught_up(timeout=5.0)
+                await consumer.wait_until_caught_up(timeout=5.0)
                 with locked(store_url, f"{category}:position"):
                     await write(client, f"{category}-1", 0, COUNT)
                     await eventually(
@@ -119,10 +119,10 @@ async def test_a_save_that_comes_when_it_was_given_up(
                     )
                     # The server goes on waiting for the lock, and stores it in the end.
                     proxy.cut_clients()
-                    await consumer.when_caught_up(timeout=5.0)
+                    await consumer.wait_until_caught_up(timeout=5.0)
                 await eventually(lambda: status_of(consumer).stored_position, limit=GOES_ON)
                 positions = await write(client, f"{category}-1", COUNT, COUNT)
-                await consumer.when_caught_up(timeout=GOES_ON)
+                await consumer.wait_until_caught_up(timeout=GOES_ON)
             proxy.end_orphans()
     assert seen == list(range(2 * COUNT))
     stored = await saved(client, consumer)
@@ -142,7 +142,7 @@ async def test_the_answer_to_the_commit_of_a_handler_is_lost(
             copy(consumer, f"{category}Copy")
             async with consumer.running():
                 await write(client, f"{category}-1", 0, 1)
-                await consumer.when_caught_up(timeout=5.0)
+                await consumer.wait_until_caught_up(timeout=5.0)
                 before = proxy.lost
                 proxy.lose(COMMIT, cut=how == "cut")
                 await write(client, f"{category}-1", 1, COUNT)
@@ -152,8 +152,8 @@ async def test_the_answer_to_the_commit_of_a_handler_is_lost(
                     proxy.stall()
                     await eventually(partial(is_away, consumer))
                 proxy.forward()
-                await consumer.when_caught_up(timeout=GOES_ON)
-            assert consumer.status().handled == COUNT + 1
+                await consumer.wait_until_caught_up(timeout=GOES_ON)
+            assert consumer.status().handled_count == COUNT + 1
     numbers = [message.data["n"] for message in await client.get_stream_messages(copies)]
     assert numbers == list(range(COUNT + 1))
 
@@ -171,7 +171,7 @@ async def stall_in_a_handler(
             async def copy_it(message: Message[Any], context: AsyncContext) -> None:
                 calls.append(message.data["n"])
                 # An attempt that finds what an earlier one has done fails.
-                await context.store.write_message(
+                await context.client.write_message(
                     f"{category}Copy-1",
                     NewMessage("Copied", message.data),
                     expected_version=message.data["n"] - 1,
@@ -183,8 +183,8 @@ async def stall_in_a_handler(
             async with consumer.running():
                 await eventually(partial(is_away, consumer), limit=2 * COMMAND_TIMEOUT + 3.0)
                 proxy.forward()
-                await consumer.when_caught_up(timeout=GOES_ON)
-            assert consumer.status().handled == COUNT
+                await consumer.wait_until_caught_up(timeout=GOES_ON)
+            assert consumer.status().handled_count == COUNT
     messages = await client.get_stream_messages(f"{category}Copy-1")
     assert [message.data["n"] for message in messages] == list(range(COUNT))
 

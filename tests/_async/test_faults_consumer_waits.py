@@ -76,13 +76,13 @@ def copying(consumer: AsyncConsumer, category: str, how: str, size: int = 1) -> 
     @consumer.handler
     async def copy(message: Message[Any], context: AsyncContext) -> None:
         attempts.append(context.attempt)
-        id, number = context.message_id("copy"), message.data["n"]
+        id, number = context.derive_id("copy"), message.data["n"]
         if how == "sql":
             values = (str(id), f"{category}Copy-1", number)
             await context.transaction.connection.execute(statement, values)
             return
         data = {"n": number, "filler": os.urandom(size).hex()}
-        await context.store.write_message(f"{category}Copy-1", NewMessage("Copied", data, id=id))
+        await context.client.write_message(f"{category}Copy-1", NewMessage("Copied", data, id=id))
 
     return attempts
 
@@ -119,16 +119,16 @@ async def test_nothing_is_skipped_while_the_server_is_read_only(
         async with consumer.running():
             try:
                 if when == "while it runs":
-                    await consumer.when_caught_up(timeout=10.0)
+                    await consumer.wait_until_caught_up(timeout=10.0)
                     await write(writer, f"{category}-1", COUNT, COUNT)
                     be_read_only(server, "on")
                 else:
                     await eventually(lambda: consumer.status().last_error, limit=20.0)
             finally:
                 be_read_only(server, "off")
-            await consumer.when_caught_up(timeout=20.0)
+            await consumer.wait_until_caught_up(timeout=20.0)
         assert set(attempts) == {1}
-        assert consumer.status().skipped == 0
+        assert consumer.status().skipped_count == 0
         expected = list(range(COUNT if when == "before the start" else 2 * COUNT))
         assert sorted(await copies(client, category)) == expected
 
@@ -157,7 +157,7 @@ async def test_a_parking_consumer_waits_until_it_can_park(
                 await eventually(lambda: consumer.status().state == "reconnecting", limit=20.0)
             finally:
                 be_read_only(server, "off")
-            await consumer.when_caught_up(timeout=20.0)
+            await consumer.wait_until_caught_up(timeout=20.0)
         assert [parked.reason for parked in await consumer.list_parked()] == ["later"]
         assert (await writer.get_stream_messages(f"{category}-1"))[0].data == {"n": 0}
 
@@ -187,12 +187,12 @@ async def test_nothing_is_skipped_while_commits_wait_for_a_standby(
                 finally:
                     execute(server, "alter system reset synchronous_standby_names")
                     server.reload()
-                await consumer.when_caught_up(timeout=30.0)
+                await consumer.wait_until_caught_up(timeout=30.0)
         finally:
             execute(server, "alter system reset synchronous_standby_names")
             server.reload()
         assert set(attempts) == {1}
-        assert consumer.status().skipped == 0
+        assert consumer.status().skipped_count == 0
         assert await copies(client, category) == list(range(COUNT))
 
 
@@ -245,9 +245,9 @@ async def test_nothing_is_skipped_while_the_disk_is_full(
                     await eventually(lambda: len(attempts) >= 4, limit=30.0)
                     assert "disk is full" in (consumer.status().last_error or "")
                     filler.unlink()
-                    await consumer.when_caught_up(timeout=30.0)
+                    await consumer.wait_until_caught_up(timeout=30.0)
                 assert set(attempts) == {1}
-                assert consumer.status().skipped == 0
+                assert consumer.status().skipped_count == 0
                 assert await copies(client, category) == list(range(COUNT))
     finally:
         server.close()

@@ -82,7 +82,7 @@ async def under_load(
             load.stop = True
         await writing.result()
         for consumer in consumers.all:
-            await consumer.when_caught_up(timeout=30.0)
+            await consumer.wait_until_caught_up(timeout=30.0)
     assert consumers.seen == load.written
     assert await numbers_of(writer, consumers.copies) == load.written
     positions = [

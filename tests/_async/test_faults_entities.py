@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messagedb import AsyncClient, AsyncEntityStore, Decider, NewMessage, OutcomeUnknownError
-from messagedb.entities import Loaded
+from messagedb.entities import LoadedEntity
 from tests._async.accounts import DECIDER, Account, Deposit, Deposited, Withdrawn, evolve
 from tests.support.background_async import Background
 from tests.support.proxy import FaultProxy
@@ -30,7 +30,7 @@ async def test_an_answer_that_is_lost(store_url: str, category: str, count: int)
             assert proxy.lost == 1
             state = Account("", AMOUNT - (count == 2), count)
             assert (done.entity, done.positions) == (state, tuple(range(count)))
-            assert await accounts.load("1") == Loaded(state, count - 1)
+            assert await accounts.load("1") == LoadedEntity(state, count - 1)
     assert count_category(store_url, category) == count
 
 
@@ -53,7 +53,7 @@ async def test_a_command_that_is_sent_again_after_an_unknown_outcome(
             again = await accounts.transact("1", Deposit(AMOUNT), following=command)
             assert again.positions == (0,)
             assert again.entity == Account("", AMOUNT, 1)
-            assert await accounts.load("1") == Loaded(Account("", AMOUNT, 1), 0)
+            assert await accounts.load("1") == LoadedEntity(Account("", AMOUNT, 1), 0)
     assert count_category(store_url, category) == 1
 
 

@@ -192,7 +192,7 @@ async def test_effects_of_a_transactional_consumer_are_neither_missing_nor_doubl
         async def handle(message: Message[Any], context: AsyncContext) -> None:
             if message.data["n"] == 5:
                 await run_blocking(cut_link_once, replicated)
-            await context.store.write_message(effects, NewMessage("Done", message.data))
+            await context.client.write_message(effects, NewMessage("Done", message.data))
 
         run = Background(consumer.run, until="caught_up")
         await eventually(lambda: replicated.waiting_commits(NAME) == 1, limit=10.0)

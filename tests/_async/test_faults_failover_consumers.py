@@ -139,7 +139,7 @@ async def test_a_consumer_says_what_the_store_has_lost_and_skips_nothing(
         error = (await run.outcome()).error
         assert isinstance(error, LostHistoryError), error
         assert sorted(seen) == list(range(181))
-        assert (error.common, error.position) == (kept, lost)
+        assert (error.common_position, error.position) == (kept, lost)
         assert f"What was handled from {kept + 1} to {lost} is gone" in str(error)
         assert "another consumer" not in str(error)
         assert states(consumer) == {"failed"}
@@ -156,7 +156,7 @@ async def test_a_consumer_that_is_to_goes_on_behind_what_was_lost(
             async with consumer.running():
                 _, kept, lost = await handle_a_tail_that_gets_lost(lagging, category, seen)
                 await eventually(lambda: has_seen(seen, 381), limit=20.0)
-                await consumer.when_caught_up(timeout=10.0)
+                await consumer.wait_until_caught_up(timeout=10.0)
         assert sorted(seen[181:]) == list(range(1000, 1200))
         assert f"What was handled from {kept + 1} to {lost} is gone" in caplog.text
 
@@ -221,7 +221,7 @@ async def test_a_subscription_says_what_the_store_has_lost(
         error = (await loop.outcome()).error
         if on_lost_history == "stop":
             assert isinstance(error, LostHistoryError), error
-            assert (error.common, error.position) == (kept, lost)
+            assert (error.common_position, error.position) == (kept, lost)
             assert seen == list(range(181))
         else:
             assert error is None
@@ -247,7 +247,7 @@ async def test_effects_in_the_store_are_those_of_its_messages(
         @consumer.handler
         async def copy(message: Message[Any], context: AsyncContext) -> None:
             seen.append(message.data["n"])
-            await context.store.write_message(f"{effects}-1", NewMessage("Copied", message.data))
+            await context.client.write_message(f"{effects}-1", NewMessage("Copied", message.data))
 
         async with consumer.running():
             old = lagging.primary
@@ -284,7 +284,7 @@ async def test_a_read_model_shows_what_the_store_has(lagging: Cluster, category:
         @model.handler
         async def count(message: Message[Any], context: AsyncContext) -> None:
             transaction = context.transaction
-            await transaction.connection.execute(model.sql(COUNT), [message.data["n"]])
+            await transaction.connection.execute(model.format_sql(COUNT), [message.data["n"]])
 
         def shown(node: Node) -> list[int]:
             numbers = node.scalar(

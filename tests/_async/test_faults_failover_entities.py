@@ -6,7 +6,7 @@ import pytest
 
 from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, NewMessage
 from messagedb._concurrency.backend_async import run_blocking
-from messagedb.entities import Loaded, Snapshots
+from messagedb.entities import LoadedEntity, SnapshotPolicy
 from tests._async.accounts import (
     DECIDER,
     Account,
@@ -52,17 +52,17 @@ async def test_a_command_is_decided_on_what_the_store_has(
         await client.write_message(stream, Deposited(50))
         await run_blocking(cut_link, lagging)
         await client.write_messages(stream, [Deposited(3000), Deposited(1)])
-        assert await accounts.load("1") == Loaded(Account("", 3051, 3), 2)
+        assert await accounts.load("1") == LoadedEntity(Account("", 3051, 3), 2)
         await run_blocking(lose_tail, lagging, stream, events)
         truth = Account("", 50 + 2 * events, 1 + events)
         if first == "load":
-            assert await accounts.load("1") == Loaded(truth, events)
+            assert await accounts.load("1") == LoadedEntity(truth, events)
         elif first == "get":
             assert await accounts.get("1") == truth
         with pytest.raises(Refused, match=f"2000 of {truth.balance}"):
             await accounts.transact("1", Withdraw(2000))
         assert (await accounts.transact("1", Deposit(1))).version == events + 1
-        assert await accounts.load("1") == Loaded(
+        assert await accounts.load("1") == LoadedEntity(
             Account("", truth.balance + 1, truth.events + 1), events + 1
         )
 
@@ -75,7 +75,7 @@ async def test_an_entity_that_is_gone_is_not_there(lagging: Cluster, category: s
         await accounts.transact("1", Deposit(3000))
         await run_blocking(lose_tail, lagging, f"{category}-1", 0)
         assert await accounts.get("1") is None
-        assert await accounts.load("1") == Loaded(Account(), NO_STREAM)
+        assert await accounts.load("1") == LoadedEntity(Account(), NO_STREAM)
         assert (await accounts.transact("1", Deposit(1))).entity == Account("", 1, 1)
 
 
@@ -83,7 +83,7 @@ async def test_a_snapshot_of_events_that_are_gone_is_not_used(
     lagging: Cluster, category: str
 ) -> None:
     stream = f"{category}-1"
-    snapshots = Snapshots(Account, interval=2, specifier=category)
+    snapshots = SnapshotPolicy(Account, every_events=2, specifier=category)
     async with AsyncClient(lagging.url(), max_size=2) as client:
         accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
         await client.write_message(stream, Deposited(50))
@@ -96,7 +96,7 @@ async def test_a_snapshot_of_events_that_are_gone_is_not_used(
         # What is in a backup, or in another process's memory, may be stored again.
         await client.write_message(taken.stream_name, NewMessage(taken.type, taken.data))
         again = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
-        assert await again.load("1") == Loaded(Account("", 54, 3), 2)
+        assert await again.load("1") == LoadedEntity(Account("", 54, 3), 2)
 
 
 async def test_nothing_is_lost_and_the_state_stays_what_it_was(
@@ -110,5 +110,5 @@ async def test_nothing_is_lost_and_the_state_stays_what_it_was(
             old = replicated.primary
             await run_blocking(replicated.fail_over)
             assert (await accounts.transact("1", Deposit(10))).version == n
-            assert await accounts.load("1") == Loaded(Account("", 10 * (n + 1), n + 1), n)
+            assert await accounts.load("1") == LoadedEntity(Account("", 10 * (n + 1), n + 1), n)
             await run_blocking(replicated.rejoin, old)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from messagedb import AsyncClient, AsyncEntityStore
-from messagedb.entities import Loaded
+from messagedb.entities import LoadedEntity
 from tests._async.accounts import DECIDER, Account, Deposit, Withdraw, Withdrawn
 from tests.support.background_async import Background, eventually
 from tests.support.replication import Cluster
@@ -47,4 +47,4 @@ async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
         await call.outcome()
         new = replicated.fail_over()
         assert len(stored(new.url("store"), f"{category}-1")) == 3
-        assert await others.load("1") == Loaded(Account("", 0, 3), 2)
+        assert await others.load("1") == LoadedEntity(Account("", 0, 3), 2)

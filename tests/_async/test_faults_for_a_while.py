@@ -96,7 +96,7 @@ async def test_a_server_that_is_read_only_for_a_while_is_away(
             for call in calls:
                 with pytest.raises(StoreUnavailableError, match="takes no writes now") as caught:
                     await call()
-                assert caught.value.can_come_back
+                assert caught.value.is_transient
                 assert isinstance(caught.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
         finally:
             be_read_only(server, "off")
@@ -152,10 +152,10 @@ async def test_a_consumer_passes_over_nothing_while_the_server_is_read_only(
         async def copy(message: Message[Any], context: AsyncContext) -> None:
             calls.append(context.attempt)
             number: int = message.data["n"]
-            await context.store.write_message(
+            await context.client.write_message(
                 f"{category}Copied-1",
                 NewMessage("Copied", {"n": number}),
-                id=context.message_id("copy"),
+                id=context.derive_id("copy"),
             )
 
         async with consumer.running():
@@ -215,7 +215,7 @@ async def test_a_server_near_the_end_of_its_transaction_ids_is_away(category: st
                 with pytest.raises(StoreUnavailableError, match="old transaction ids") as caught:
                     await call()
                 assert isinstance(caught.value.__cause__, psycopg.errors.ProgramLimitExceeded)
-                assert caught.value.can_come_back
+                assert caught.value.is_transient
             assert await client.get_stream_messages(stream) == []
     finally:
         server.close()

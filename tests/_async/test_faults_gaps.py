@@ -82,7 +82,7 @@ async def positions_of(client: AsyncClient, categories: list[str]) -> list[int]:
 
 def is_held(consumer: AsyncAllConsumer, held: list[int]) -> bool:
     """Note whether the consumer is held back now; tell whether it ever was."""
-    if status_of(consumer).held_by:
+    if status_of(consumer).blocked_by:
         held.append(1)
     return bool(held)
 
@@ -111,8 +111,8 @@ async def test_eight_writers_that_commit_out_of_order(
             for writer in writers:
                 assert await writer.result() > 0
             for consumer in consumers:
-                await consumer.when_caught_up(timeout=10.0)
-                assert status_of(consumer).held_by == ()
+                await consumer.wait_until_caught_up(timeout=10.0)
+                assert status_of(consumer).blocked_by == ()
             for chosen, positions in zip((some, everything), seen, strict=True):
                 expected = await positions_of(client, chosen)
                 of_these = set(expected)
@@ -141,15 +141,15 @@ async def test_the_status_names_who_holds_it_back(
             tx = await slow.begin()
             await tx.write_message(f"{categories[0]}-1", NewMessage("Slow"))
             await client.write_message(f"{categories[1]}-1", NewMessage("Quick"))
-            await eventually(lambda: status_of(consumer).held_by)
-            (writer,) = status_of(consumer).held_by
+            await eventually(lambda: status_of(consumer).blocked_by)
+            (writer,) = status_of(consumer).blocked_by
             assert writer.application_name == f"{category}Slow"
             assert writer.pid == tx.connection.info.backend_pid
             assert writer.state == "idle in transaction"
             assert writer.since is not None
             assert seen == before
             await (tx.commit() if commits else tx.rollback())
-            await consumer.when_caught_up(timeout=5.0)
+            await consumer.wait_until_caught_up(timeout=5.0)
             assert len(seen) == len(before) + 1 + commits
-            assert status_of(consumer).held_by == ()
+            assert status_of(consumer).blocked_by == ()
     assert seen == await positions_of(client, categories)

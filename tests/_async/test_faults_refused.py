@@ -119,7 +119,7 @@ async def test_certificates_that_are_wrong(
     error = await why(tls.tcp(user, **given))
     assert text in str(error)
     assert advice in str(error)
-    assert not error.can_come_back
+    assert not error.is_transient
 
 
 async def test_certificates_that_are_right(tls: TLSServer, certificates: Certificates) -> None:
@@ -141,7 +141,7 @@ async def test_tls_is_asked_for_and_the_server_has_it_off(tls: TLSServer) -> Non
         tls.set_tls(True)
     assert "does not support SSL" in str(error)
     assert "set ssl = on" in str(error)
-    assert not error.can_come_back
+    assert not error.is_transient
 
 
 async def test_the_server_has_no_connection_left(tls: TLSServer) -> None:
@@ -156,7 +156,7 @@ async def test_the_server_has_no_connection_left(tls: TLSServer) -> None:
             conn.close()
     assert "raise max_connections" in str(error)
     assert "user and password" not in str(error)
-    assert error.can_come_back
+    assert error.is_transient
 
 
 async def test_each_of_several_hosts_says_what_it_said(tls: TLSServer) -> None:
@@ -166,7 +166,7 @@ async def test_each_of_several_hosts_says_what_it_said(tls: TLSServer) -> None:
     error = await why(url)
     assert "host '127.0.0.1' port 1: Connection refused; host '127.0.0.1' port" in str(error)
     assert "pg_hba.conf rejects" in str(error)
-    assert error.can_come_back
+    assert error.is_transient
 
 
 @pytest.fixture(scope="module")

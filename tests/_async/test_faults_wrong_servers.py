@@ -235,7 +235,7 @@ async def refuses_writes(client: AsyncClient) -> None:
     for call in calls:
         outcome: Any = await Background(call).outcome(20.0)
         assert type(outcome.error) is StoreUnavailableError, outcome
-        assert outcome.error.can_come_back
+        assert outcome.error.is_transient
         assert outcome.seconds < SOON
         assert "Connect to the primary" in str(outcome.error)
         assert "Nothing was written" in str(outcome.error)

@@ -59,7 +59,7 @@ class Reading:
 
 async def reading(client: AsyncClient, *categories: str, **options: Any) -> Reading:
     """Begin behind all that is there."""
-    head = await client.store_head()
+    head = await client.get_store_head()
     assert head is not None
     return Reading(AsyncAllFeed(client, categories or None, **options), head + 1)
 
@@ -85,7 +85,7 @@ async def test_a_category_is_read_by_what_was_looked_at(client: AsyncClient, cat
     for number in range(6):
         await client.write_message(f"{category}-{number}", NewMessage(f"T{number % 2}"))
     everything = await client.get_category_messages(category)
-    feed: AsyncFeed = AsyncCategoryFeed(client, category, 2, message_types=["T1"])
+    feed: AsyncFeed = AsyncCategoryFeed(client, category, 2, types=["T1"])
     consumer = Reading(feed, 1)
     assert await consumer.read() == ["T1"]
     assert consumer.position == everything[1].global_position + 1
@@ -209,7 +209,7 @@ async def test_pages_types_and_conditions(client: AsyncClient, category: str) ->
         f"{category}A",
         f"{category}B",
         batch_size=2,
-        message_types=["T0", "T2"],
+        types=["T0", "T2"],
         condition="data->>'n' <> '6'",
     )
     start = consumer.position
@@ -315,10 +315,14 @@ async def test_a_standby_is_refused(primary: OwnServer, category: str) -> None:
     standby = OwnServer(standby_of=primary)
     try:
         async with AsyncClient(standby.url()) as client:
-            for call in (client.writers, client.scan_all, lambda: AsyncAllFeed(client).read(1)):
+            for call in (
+                client.list_open_write_transactions,
+                client.scan_all,
+                lambda: AsyncAllFeed(client).read(1),
+            ):
                 with pytest.raises(IncompatibleServerError, match="standby"):
                     await call()
             assert (await client.scan_category(category)).count == 0
-            assert await client.store_head() is not None
+            assert await client.get_store_head() is not None
     finally:
         standby.close()

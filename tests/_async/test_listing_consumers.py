@@ -14,10 +14,10 @@ from messagedb import (
     AsyncAllConsumer,
     AsyncClient,
     AsyncConsumer,
+    ConsumerInfo,
     IncompatibleServerError,
     Message,
     NewMessage,
-    StoredConsumer,
     TablePositionStore,
     list_consumers_async,
     resize_group_async,
@@ -55,7 +55,7 @@ async def test_a_role_that_may_read_messages_but_not_our_schema(
         with psycopg.connect(owner) as conn:
             conn.execute("revoke usage on schema messagedb from message_store")
         (found,) = await list_consumers_async(client)
-        assert (found.identifier, found.position, found.kept_in) == ("mail", head, "stream")
+        assert (found.identifier, found.position, found.position_store) == ("mail", head, "stream")
         in_table = AsyncConsumer(
             client, category, identifier="other", position_store=TablePositionStore()
         )
@@ -70,9 +70,9 @@ async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: 
     consumer = quiet(AsyncConsumer(client, category, identifier="mail"))
     await consumer.run(until="caught_up")
     (found,) = await list_consumers_async(client, category)
-    assert found == StoredConsumer(
+    assert found == ConsumerInfo(
         name=f"{category}:position-mail",
-        kept_in="stream",
+        position_store="stream",
         category=category,
         identifier="mail",
         group_member=None,
@@ -97,7 +97,7 @@ async def test_who_runs_holds_its_lease(client: AsyncClient, category: str) -> N
     consumer = quiet(AsyncConsumer(client, category, identifier="mail"))
     await consumer.run(until="caught_up")
     async with consumer.running():
-        await consumer.when_caught_up(timeout=10)
+        await consumer.wait_until_caught_up(timeout=10)
         (found,) = await list_consumers_async(client, category)
         assert found.is_running
         async with client.transaction() as tx:
@@ -123,7 +123,9 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
     await client.write_message(f"{commands}-1", NewMessage("Do"))
     await quiet(AsyncConsumer(client, commands, identifier="x-y")).run(until="caught_up")
     found = await list_consumers_async(client, category)
-    assert [(c.name, c.kept_in, c.identifier, c.group_member, c.group_size) for c in found] == [
+    assert [
+        (c.name, c.position_store, c.identifier, c.group_member, c.group_size) for c in found
+    ] == [
         (f"{category}:position", "stream", None, None, None),
         (f"{category}:position-group+0+2", "stream", "group", 0, 2),
         (f"{category}:position-group+1+2", "stream", "group", 1, 2),
@@ -156,7 +158,7 @@ async def test_of_several_categories(client: AsyncClient, category: str) -> None
     (found,) = [
         each for each in await list_consumers_async(client) if each.identifier == identifier
     ]
-    assert (found.category, found.kept_in) == (None, "stream")
+    assert (found.category, found.position_store) == (None, "stream")
 
 
 async def test_what_is_parked_counts_once(client: AsyncClient, category: str) -> None:
@@ -170,10 +172,10 @@ async def test_what_is_parked_counts_once(client: AsyncClient, category: str) ->
     await consumer.run(until="caught_up")
     parked = await consumer.list_parked()
     assert len(parked) == 3
-    assert (await list_consumers_async(client, category))[0].parked == 3
+    assert (await list_consumers_async(client, category))[0].parked_count == 3
     for _ in range(2):
         await consumer.discard_parked(parked[:2])
-    assert (await list_consumers_async(client, category))[0].parked == 1
+    assert (await list_consumers_async(client, category))[0].parked_count == 1
 
 
 async def test_other_categories_with_such_a_word_are_none(

@@ -39,9 +39,9 @@ async def test_every_way_of_writing_takes_metadata(client: AsyncClient, category
     await client.write_message(stream, NewMessage("A"), metadata=own)
     await client.write_messages(stream, [NewMessage("A", None, own)])
     read = [message async for message in client.read_stream(stream)]
-    assert [Metadata.of(message) for message in read] == [own] * 3
+    assert [Metadata.from_message(message) for message in read] == [own] * 3
     assert all(message.metadata == own.to_dict() for message in read)
-    assert [Metadata.of(message).identifier for message in read] == [
+    assert [Metadata.from_message(message).identifier for message in read] == [
         f"{stream}/{position}" for position in range(3)
     ]
 
@@ -65,14 +65,14 @@ async def test_a_workflow_through_handlers(store_url: str, category: str) -> Non
 
         @consumer.handler
         async def withdraw(command: Withdraw, context: AsyncContext) -> None:
-            id = account.id_of(context.message.stream_name)
-            await context.store.write_message(
+            id = account.parse_id(context.message.stream_name)
+            await context.client.write_message(
                 account.stream_name(id),
                 Withdrawn(command.account_id),
                 metadata=context.following(),
             )
-            stream_name, metadata = context.following().reply()
-            await context.store.write_message(
+            stream_name, metadata = context.following().take_reply()
+            await context.client.write_message(
                 stream_name, NewMessage("Noted", None, metadata.with_properties(own="x"))
             )
 
@@ -93,14 +93,14 @@ async def test_a_workflow_through_handlers(store_url: str, category: str) -> Non
         assert command is not None
         assert event is not None
         assert reply is not None
-        followed = Metadata.of(event)
-        assert followed.follows(command)
-        assert followed.causation_message_identifier == Metadata.of(command).identifier
-        assert followed.correlated(transfer.name)
-        assert followed.traceparent == Metadata.of(reply).traceparent == PARENT
+        followed = Metadata.from_message(event)
+        assert followed.is_following(command)
+        assert followed.causation_message_identifier == Metadata.from_message(command).identifier
+        assert followed.is_correlated_with(transfer.name)
+        assert followed.traceparent == Metadata.from_message(reply).traceparent == PARENT
         assert followed.local_properties == {}
-        assert Metadata.of(reply).reply_stream_name is None
-        assert Metadata.of(reply).properties == {"traceparent": PARENT, "own": "x"}
+        assert Metadata.from_message(reply).reply_stream_name is None
+        assert Metadata.from_message(reply).properties == {"traceparent": PARENT, "own": "x"}
 
         by_correlation: list[Message[Any]] = [
             message async for message in client.read_category(category, correlation=transfer.name)

@@ -100,7 +100,7 @@ def sums(client: AsyncClient, category: str, version: int = 1, **options: Any) -
     @model.handler("Noted")
     async def add(message: Message[Any], context: AsyncContext) -> None:
         values = [message.stream_name.rpartition("-")[2], message.data["n"]]
-        await context.transaction.connection.execute(model.sql(text), values)
+        await context.transaction.connection.execute(model.format_sql(text), values)
 
     return model
 
@@ -116,10 +116,10 @@ async def test_a_model_is_made_and_caught_up(
 ) -> None:
     await note(client, category, {"a": 1, "b": 2})
     model = sums(client, category)
-    assert await model.current_version() is None
+    assert await model.get_current_version() is None
     assert await model.rebuild()
     assert place.rows() == [("a", 1), ("b", 2)]
-    assert await model.current_version() == 1
+    assert await model.get_current_version() == 1
     await note(client, category, {"a": 10})
     assert await model.rebuild()
     assert place.rows() == [("a", 11), ("b", 2)]
@@ -151,7 +151,7 @@ async def test_it_runs_until_it_is_stopped(
     await run.result()
     async with model.running():
         await note(client, category, {"a": 2})
-        await model.consumer.when_caught_up(timeout=5)
+        await model.consumer.wait_until_caught_up(timeout=5)
         assert place.rows() == [("a", 3)]
 
 
@@ -188,7 +188,7 @@ async def test_the_next_version_is_filled_beside_the_old_one_and_readers_see_no_
             await eventually(lambda: len(seen) > 20)
             second = sums(others, category, 2, position_store=store)
             assert await second.rebuild()
-            assert await second.current_version() == 2
+            assert await second.get_current_version() == 2
             count = len(seen)
             async with second.running():
                 await eventually(lambda: len(seen) > count + 20)
@@ -216,9 +216,11 @@ async def test_an_old_version_does_not_come_back_by_itself(
     assert not await first.rebuild()
     assert place.rows() == [(1, "a", 1)]
     assert place.rows("sums_v1") == [("a", 3)]
-    assert await first.rebuild(go_back=True)
+    assert await first.rebuild(allow_downgrade=True)
     assert place.rows() == [("a", 3)]
-    assert [(v.version, v.is_current, v.table, v.category) for v in await first.versions()] == [
+    assert [
+        (v.version, v.is_current, v.table, v.category) for v in await first.list_versions()
+    ] == [
         (1, True, first.table, category),
         (2, False, second.table, category),
     ]
@@ -234,7 +236,7 @@ async def test_a_version_is_dropped_unless_it_is_shown_or_kept_up(
         await second.drop_version(1)
     await second.rebuild()
     async with first.running():
-        await first.consumer.when_caught_up(timeout=5)
+        await first.consumer.wait_until_caught_up(timeout=5)
         with pytest.raises(PositionConflictError, match="kept up"):
             await second.drop_version(1)
     place.do(f"CREATE VIEW {place.schema}.mine AS SELECT * FROM {place.schema}.sums_v1")
@@ -244,9 +246,9 @@ async def test_a_version_is_dropped_unless_it_is_shown_or_kept_up(
     assert await second.drop_version(1)
     assert not await second.drop_version(1)
     assert place.relations() == {"sums", "sums_v2"}
-    assert [each.version for each in await second.versions()] == [2]
+    assert [each.version for each in await second.list_versions()] == [2]
     # It begins anew.
-    assert await first.rebuild(go_back=True)
+    assert await first.rebuild(allow_downgrade=True)
     assert place.rows() == [("a", 1), ("b", 1)]
 
 
@@ -405,8 +407,8 @@ async def test_two_stores_of_a_database_share_no_model(
             model = sums(second, category, version, schema="models")
             with pytest.raises(ValidationError, match="another store of this database"):
                 await model.rebuild()
-            assert await model.current_version() is None
-            assert await model.versions() == []
+            assert await model.get_current_version() is None
+            assert await model.list_versions() == []
             with pytest.raises(ValidationError, match="another store of this database"):
                 await model.drop_version(1)
         assert await sums(first, category, schema="tenant_a_models").rebuild()
@@ -457,7 +459,7 @@ async def test_it_is_stopped_while_it_waits_to_be_shown(
         await eventually(place.is_waited_for)
         await second.stop()
         assert not await run.result()
-    assert await second.current_version() == 1
+    assert await second.get_current_version() == 1
 
 
 async def test_a_view_on_the_view_keeps_it_from_being_swapped(
@@ -535,7 +537,7 @@ async def test_a_message_that_fails_counts_once_when_it_is_handled_again(
     with pytest.raises(HandlerError, match="after the effect"):
         await model.rebuild()
     assert place.rows("sums_v1") == [("a", 1)]
-    assert await model.current_version() is None
+    assert await model.get_current_version() is None
     troubles.clear()
     assert await model.rebuild()
     assert place.rows() == [("a", 1), ("b", 2), ("c", 3)]

@@ -101,18 +101,14 @@ async def test_group_members_share_the_streams(client: AsyncClient, category: st
     await client.write_message(category, NewMessage("NoId"))
     whole = [m for m in await client.get_category_messages(category) if m.type != "NoId"]
     shares = [
-        await client.get_category_messages(
-            category, consumer_group_member=member, consumer_group_size=3
-        )
+        await client.get_category_messages(category, group_member=member, group_size=3)
         for member in range(3)
     ]
     assert sum(len(share) for share in shares) == 22
     for member, share in enumerate(shares):
         mine = [m for m in whole if streams.group_member(m.stream_name, 3) == member]
         assert share == mine
-        paged = client.read_category(
-            category, batch_size=2, consumer_group_member=member, consumer_group_size=3
-        )
+        paged = client.read_category(category, batch_size=2, group_member=member, group_size=3)
         assert [m async for m in paged] == mine
 
 

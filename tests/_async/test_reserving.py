@@ -47,7 +47,7 @@ async def test_the_first_command_has_the_key(client: AsyncClient, category: str)
     assert [await reserve_async(client, each, key) for each in (second, first)] == [False, True]
     copy, done = await client.get_stream_messages(key)
     assert (copy.type, copy.data, done.type) == ("Deposit", first.data, "Done")
-    assert Metadata.of(copy).follows(first)
+    assert Metadata.from_message(copy).is_following(first)
     assert copy.id != first.id
 
 
@@ -65,7 +65,7 @@ async def test_what_is_reserved_is_copied_as_it_is_stored(store_url: str, catego
             assert await reserve_async(client, command, key)
         (copy,) = await client.get_stream_messages(key)
         assert copy.data == {"number": 5}
-        assert Metadata.of(copy).schema_version == "1"
+        assert Metadata.from_message(copy).schema_version == "1"
         assert registry.decode(copy) == Deposit(5)
 
 
@@ -140,14 +140,14 @@ async def test_the_same_command_sent_twice_has_one_effect(
     @handing.handler("Deposit")
     async def deposit(command: Message[Any], context: AsyncContext) -> None:
         stream = f"{keys}-{command.data['key']}"
-        answers.append(await reserve_async(context.store, command, stream))
+        answers.append(await reserve_async(context.client, command, stream))
 
     doing = AsyncConsumer(client, keys, identifier="doing")
 
     @doing.handler("Deposit")
     async def do(command: Message[Any], context: AsyncContext) -> None:
-        event = NewMessage("Deposited", command.data, id=context.message_id("event"))
-        await context.store.write_message(effects, event)
+        event = NewMessage("Deposited", command.data, id=context.derive_id("event"))
+        await context.client.write_message(effects, event)
 
     key = str(uuid4())
     for _ in range(2):

@@ -17,7 +17,7 @@ from messagedb import (
     HandlerError,
     Message,
     ValidationError,
-    run_all_async,
+    run_consumers_async,
 )
 from messagedb._concurrency.backend_async import Event
 from tests._async.consuming import noting, saved, write
@@ -39,7 +39,7 @@ async def test_each_handles_what_was_there_and_all_return(
 ) -> None:
     first = AsyncConsumer(client, f"{category}A")
     second = AsyncConsumer(client, f"{category}B", concurrency=2)
-    head = await client.store_head()
+    head = await client.get_store_head()
     assert head is not None
     third = AsyncAllConsumer(
         client, [f"{category}A", f"{category}B"], identifier=category, start=head + 1
@@ -54,7 +54,7 @@ async def test_each_handles_what_was_there_and_all_return(
     await write(client, f"{category}A-1", 0, 3)
     await write(client, f"{category}B-1", 10, 2)
     before = signal.getsignal(signal.SIGTERM)
-    await run_all_async(first, second, third, until="caught_up")
+    await run_consumers_async(first, second, third, until="caught_up")
     assert signal.getsignal(signal.SIGTERM) is before
     assert seen == ([0, 1, 2], [10, 11])
     assert of_third == [f"{category}A-1"] * 3 + [f"{category}B-1"] * 2
@@ -76,7 +76,7 @@ async def test_one_that_fails_stops_the_others_and_its_error_is_raised(
 
     (first, _) = await write(client, f"{category}A-1", 0, 2)
     await write(client, f"{category}B-1", 0, 1)
-    run = Background(run_all_async, good, bad, signals=False)
+    run = Background(run_consumers_async, good, bad, signals=False)
     await eventually(lambda: bad.status().state == "failed")
     await eventually(lambda: good.status().state == "stopping")
     assert not run.ended
@@ -109,7 +109,7 @@ async def test_the_first_error_is_raised_and_others_are_logged(
 
     await write(client, f"{category}A-1", 0, 1)
     await write(client, f"{category}B-1", 0, 1)
-    run = Background(run_all_async, *consumers, signals=False)
+    run = Background(run_consumers_async, *consumers, signals=False)
     await eventually(lambda: consumers[0].status().state == "failed")
     await eventually(lambda: consumers[1].status().state == "stopping")
     begun.set()
@@ -121,11 +121,11 @@ async def test_the_first_error_is_raised_and_others_are_logged(
 async def test_it_returns_when_each_was_stopped(client: AsyncClient, category: str) -> None:
     consumers = [AsyncConsumer(client, f"{category}{letter}") for letter in "AB"]
     seen = [noting(consumer) for consumer in consumers]
-    run = Background(run_all_async, *consumers, signals=False)
+    run = Background(run_consumers_async, *consumers, signals=False)
     await eventually(lambda: consumers[1].status().state == "caught up")
     await consumers[0].stop()
     await write(client, f"{category}B-1", 0, 1)
-    await consumers[1].when_processed(f"{category}B-1", 0, timeout=10)
+    await consumers[1].wait_until_processed(f"{category}B-1", 0, timeout=10)
     assert not run.ended
     await consumers[1].stop()
     await run.result()
@@ -148,11 +148,11 @@ async def test_what_cannot_be_run_together_is_refused(client: AsyncClient, categ
     for consumers, options, text in wrong:
         for signals in (True, False):
             with pytest.raises(ValidationError, match=text):
-                await run_all_async(*consumers, signals=signals, **options)
+                await run_consumers_async(*consumers, signals=signals, **options)
             assert good.status().state == "stopped"
     assert seen == []
     assert await client.stream_version(good.name) == NO_STREAM
-    await run_all_async(good, until="caught_up")
+    await run_consumers_async(good, until="caught_up")
     assert seen == [0]
 
 
@@ -165,9 +165,9 @@ async def test_one_that_runs_already_is_refused_and_goes_on(
     noting(other)
     async with running.running():
         with pytest.raises(ValidationError, match="it runs already"):
-            await run_all_async(other, running, signals=False)
+            await run_consumers_async(other, running, signals=False)
         await write(client, f"{category}A-1", 0, 1)
-        await running.when_processed(f"{category}A-1", 0, timeout=10)
+        await running.wait_until_processed(f"{category}A-1", 0, timeout=10)
     assert seen == [0]
     assert other.status().state == "stopped"
 
@@ -178,7 +178,7 @@ async def test_one_that_cannot_begin_stops_the_others(client: AsyncClient, categ
     noting(good)
     noting(bad)
     for consumers in ((good, bad), (bad, good)):
-        run = Background(run_all_async, *consumers, signals=False)
+        run = Background(run_consumers_async, *consumers, signals=False)
         assert "no_such_column" in str((await run.outcome()).error)
         assert good.status().state == "stopped"
         assert bad.status().state == "failed"
@@ -188,5 +188,5 @@ async def test_two_of_one_name_run_one_after_the_other(client: AsyncClient, cate
     twins = [AsyncConsumer(client, category, lease_timeout=0.3) for _ in range(2)]
     seen = [noting(consumer) for consumer in twins]
     await write(client, f"{category}-1", 0, 3)
-    await run_all_async(*twins, until="caught_up")
+    await run_consumers_async(*twins, until="caught_up")
     assert sorted(seen) == [[], [0, 1, 2]]

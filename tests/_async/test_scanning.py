@@ -70,13 +70,13 @@ def belongs(message: Message[Any], member: int, size: int, without_id: bool) -> 
     return without_id if found is None else found == member
 
 
-WITH_AND_WITHOUT: list[dict[str, Any]] = [{}, {"message_types": ["A"]}]
+WITH_AND_WITHOUT: list[dict[str, Any]] = [{}, {"types": ["A"]}]
 
 Wanted = Callable[[Message[Any]], bool]
 FILTERS: dict[str, tuple[dict[str, Any], Wanted]] = {
     "none": ({}, lambda _: True),
-    "types": ({"message_types": TYPES[1:4]}, lambda message: message.type in TYPES[1:4]),
-    "no type": ({"message_types": []}, lambda _: False),
+    "types": ({"types": TYPES[1:4]}, lambda message: message.type in TYPES[1:4]),
+    "no type": ({"types": []}, lambda _: False),
     "correlation": ({"correlation": "origin"}, lambda message: correlated(message, "origin")),
     "condition": (
         {"condition": "messages.data->>'n' = '3' OR type = 'A'"},
@@ -87,23 +87,23 @@ FILTERS: dict[str, tuple[dict[str, Any], Wanted]] = {
         lambda m: streams.cardinal_id(m.stream_name) == "1" and m.metadata is not None,
     ),
     "only member": (
-        {"consumer_group_member": 0, "consumer_group_size": 1},
+        {"group_member": 0, "group_size": 1},
         lambda message: belongs(message, 0, 1, without_id=False),
     ),
     "member": (
-        {"consumer_group_member": 1, "consumer_group_size": 3},
+        {"group_member": 1, "group_size": 3},
         lambda message: belongs(message, 1, 3, without_id=False),
     ),
     "member with streams without id": (
-        {"consumer_group_member": 2, "consumer_group_size": 3, "streams_without_id": True},
+        {"group_member": 2, "group_size": 3, "streams_without_id": True},
         lambda message: belongs(message, 2, 3, without_id=True),
     ),
     "all of them": (
         {
-            "consumer_group_member": 0,
-            "consumer_group_size": 2,
+            "group_member": 0,
+            "group_size": 2,
             "streams_without_id": True,
-            "message_types": TYPES[:4],
+            "types": TYPES[:4],
             "correlation": "origin",
             "condition": "data->>'n' <> '4'",
         },
@@ -144,8 +144,8 @@ async def test_members_share_all_streams(way: AsyncClient, category: str) -> Non
     shares = [
         await way.scan_category(
             category,
-            consumer_group_member=member,
-            consumer_group_size=4,
+            group_member=member,
+            group_size=4,
             streams_without_id=member == 2,
         )
         for member in range(4)
@@ -158,7 +158,7 @@ async def test_a_category_without_messages(way: AsyncClient, category: str) -> N
     for options in WITH_AND_WITHOUT:
         scan = await way.scan_category(category, position=5, **options)
         assert (scan.messages, scan.position, scan.count, scan.is_full) == ([], 4, 0, False)
-    lag = await way.lag([category], 0)
+    lag = await way.get_lag([category], 0)
     assert (lag.messages, lag.is_exact, lag.oldest) == (0, True, None)
 
 
@@ -176,16 +176,16 @@ async def test_what_a_scan_refuses(client: AsyncClient, category: str) -> None:
         {"batch_size": 0},
         {"batch_size": -1},
         {"position": "1"},
-        {"consumer_group_member": 1},
-        {"consumer_group_member": 2, "consumer_group_size": 2},
+        {"group_member": 1},
+        {"group_member": 2, "group_size": 2},
         {"correlation": "a-1"},
-        {"message_types": "A"},
+        {"types": "A"},
         {"condition": " "},
     ]
     for options in refused:
         with pytest.raises(ValidationError):
             await client.scan_category(category, **options)
-    refused = [{"categories": "a"}, {"categories": ["a-1"]}, {"message_types": [1]}]
+    refused = [{"categories": "a"}, {"categories": ["a-1"]}, {"types": [1]}]
     for options in refused:
         with pytest.raises(ValidationError):
             await client.scan_all(**options)
@@ -235,7 +235,7 @@ async def test_a_page_of_the_store_shows_its_gaps(
     filters: list[tuple[dict[str, Any], list[int]]] = [
         ({"categories": [category]}, [start, start + 3]),
         ({"categories": [f"{category}Other", "none"]}, [head]),
-        ({"message_types": ["A"]}, [start, head]),
+        ({"types": ["A"]}, [start, head]),
         ({"condition": "type = 'B'"}, [start + 3]),
         ({"categories": []}, []),
     ]
@@ -249,31 +249,31 @@ async def test_a_page_of_the_store_shows_its_gaps(
 
 async def test_heads_and_lags(client: AsyncClient, category: str) -> None:
     other = f"{category}Other"
-    assert await client.category_head(category) == 0
+    assert await client.get_category_head(category) == 0
     for number in range(5):
         await client.write_message(f"{category}-{number}", NewMessage("A"))
         await client.write_message(f"{other}-{number}", NewMessage("A"))
     mine = await client.get_category_messages(category)
     theirs = await client.get_category_messages(other)
-    assert await client.category_head(category) == mine[-1].global_position
-    assert await client.store_head() == theirs[-1].global_position
-    lag = await client.lag([category], mine[1].global_position)
+    assert await client.get_category_head(category) == mine[-1].global_position
+    assert await client.get_store_head() == theirs[-1].global_position
+    lag = await client.get_lag([category], mine[1].global_position)
     assert (lag.head, lag.messages, lag.is_exact) == (mine[-1].global_position, 3, True)
     assert lag.oldest is not None
     assert lag.oldest == mine[2].time
     assert lag.now.tzinfo is UTC
     assert timedelta(0) <= lag.now - lag.oldest < timedelta(minutes=1)
     assert abs(lag.now - datetime.now(UTC)) < timedelta(minutes=1)
-    lag = await client.lag([category], 0, limit=5)
+    lag = await client.get_lag([category], 0, limit=5)
     assert (lag.messages, lag.is_exact) == (5, False)
-    lag = await client.lag([category, other, "none"], mine[2].global_position)
+    lag = await client.get_lag([category, other, "none"], mine[2].global_position)
     assert (lag.head, lag.messages) == (theirs[-1].global_position, 5)
     assert lag.oldest == theirs[2].time
-    lag = await client.lag([category, other], 0, limit=7)
+    lag = await client.get_lag([category, other], 0, limit=7)
     assert (lag.messages, lag.is_exact, lag.oldest) == (7, False, mine[0].time)
-    lag = await client.lag(None, mine[2].global_position)
+    lag = await client.get_lag(None, mine[2].global_position)
     assert (lag.head, lag.messages) == (theirs[-1].global_position, 5)
-    lag = await client.lag([category], 2**63 - 1)
+    lag = await client.get_lag([category], 2**63 - 1)
     assert (lag.messages, lag.oldest) == (0, None)
 
 
@@ -284,14 +284,18 @@ async def test_what_a_role_without_the_table_may_know(
         for number in range(3):
             await client.write_message(f"{category}-{number}", NewMessage("A"))
         messages = await client.get_category_messages(category)
-        assert await client.category_head(category) is None
-        assert await client.store_head() is None
-        lag = await client.lag([category, "none"], messages[0].global_position)
+        assert await client.get_category_head(category) is None
+        assert await client.get_store_head() is None
+        lag = await client.get_lag([category, "none"], messages[0].global_position)
         assert (lag.head, lag.messages, lag.is_exact) == (None, 2, True)
         assert lag.oldest == messages[1].time
-        assert (await client.lag([category], 2**63 - 1)).messages == 0
-        assert (await client.lag([category], 0, limit=2)).is_exact is False
-        for call in (client.scan_all, client.writers, lambda: client.lag(None, 0)):
+        assert (await client.get_lag([category], 2**63 - 1)).messages == 0
+        assert (await client.get_lag([category], 0, limit=2)).is_exact is False
+        for call in (
+            client.scan_all,
+            client.list_open_write_transactions,
+            lambda: client.get_lag(None, 0),
+        ):
             with pytest.raises(IncompatibleServerError, match="may not read"):
                 await call()
 
@@ -304,15 +308,15 @@ async def test_any_name_of_a_schema(new_database: NewDatabase, category: str, sc
     assert install(url, schema=schema)
     async with AsyncClient(url, schema=schema) as client:
         await client.write_message(f"{category}-1", NewMessage("A"))
-        scan = await client.scan_category(category, message_types=["A"], condition="true")
+        scan = await client.scan_category(category, types=["A"], condition="true")
         assert (scan.count, len(scan.messages)) == (1, 1)
         assert (await client.scan_all(condition="type = 'A'")).count == 1
-        assert await client.category_head(category) == 1
-        assert await client.store_head() == 1
-        assert (await client.lag([category], 0)).messages == 1
+        assert await client.get_category_head(category) == 1
+        assert await client.get_store_head() == 1
+        assert (await client.get_lag([category], 0)).messages == 1
         async with client.transaction() as tx:
-            assert await client.writers() == []
+            assert await client.list_open_write_transactions() == []
             await tx.write_message(f"{category}-1", NewMessage("A"))
-            (writer,) = await client.writers()
+            (writer,) = await client.list_open_write_transactions()
         assert writer.pid is not None
-        assert await client.writers() == []
+        assert await client.list_open_write_transactions() == []

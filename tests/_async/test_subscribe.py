@@ -13,7 +13,7 @@ from messagedb import (
     Message,
     MessageDBError,
     NewMessage,
-    Scan,
+    ScannedPage,
     StoreUnavailableError,
     ValidationError,
     streams,
@@ -31,7 +31,7 @@ class Looking(AsyncClient):
 
     looks = 0
 
-    async def scan_category(self, category: str, **options: Any) -> Scan:
+    async def scan_category(self, category: str, **options: Any) -> ScannedPage:
         """Look at a page, and count that."""
         scan = await super().scan_category(category, **options)
         self.looks += 1
@@ -99,12 +99,12 @@ async def test_the_filters(looking: Looking, category: str) -> None:
         )
     await looking.write_message(category, NewMessage("A", {"n": 12}))
     of_member = [n for n in range(12) if streams.group_member(f"{category}-{n % 4}", 2) == 0]
-    group: dict[str, Any] = {"consumer_group_member": 0, "consumer_group_size": 2}
+    group: dict[str, Any] = {"group_member": 0, "group_size": 2}
     chosen: list[tuple[dict[str, Any], list[int]]] = [
-        ({"message_types": ["B"]}, list(range(1, 12, 2))),
+        ({"types": ["B"]}, list(range(1, 12, 2))),
         ({"condition": "(data->>'n')::int > 9"}, [10, 11, 12]),
         ({"correlation": f"{category}X"}, list(range(12))),
-        ({"correlation": f"{category}X", "message_types": ["A"]}, list(range(0, 12, 2))),
+        ({"correlation": f"{category}X", "types": ["A"]}, list(range(0, 12, 2))),
         (group, of_member),
         (group | {"streams_without_id": True}, [*of_member, 12]),
     ]
@@ -119,7 +119,7 @@ async def test_pages_without_a_match_are_gone_through_at_once(
     await looking.write_messages(f"{category}-1", numbered(0, 40))
     await looking.write_message(f"{category}-1", NewMessage("Rare", {"n": 40}))
     subscription = looking.subscribe(
-        category, batch_size=2, message_types=["Rare"], poll_interval=60, idle_poll_interval=60
+        category, batch_size=2, types=["Rare"], poll_interval=60, idle_poll_interval=60
     )
     assert await Background(take, subscription, 1).result(10) == [40]
     assert looking.looks == 21
@@ -172,8 +172,8 @@ async def test_errors_come_from_the_loop(looking: Looking, category: str) -> Non
         ({"start": None}, ValidationError, "start must be"),
         ({"batch_size": 0}, ValidationError, "batch_size"),
         ({"poll_interval": 0}, ValidationError, "poll_interval"),
-        ({"message_types": []}, ValidationError, "message_types"),
-        ({"consumer_group_member": 1}, ValidationError, "group"),
+        ({"types": []}, ValidationError, "types"),
+        ({"group_member": 1}, ValidationError, "group"),
         ({"condition": "no_such_column"}, MessageDBError, "no_such_column"),
     ]
     for options, kind, text in wrong:

@@ -97,7 +97,7 @@ async def test_one_trace_through_two_consumers(seen: Seen, store_url: str, categ
         @first.handler("Asked")
         async def answer(message: Message[Any], context: AsyncContext) -> None:
             metadata = context.following()
-            await context.store.write_message(
+            await context.client.write_message(
                 f"{category}Next-1", NewMessage("Answered", None, metadata)
             )
 
@@ -125,7 +125,7 @@ async def test_one_trace_through_two_consumers(seen: Seen, store_url: str, categ
     assert two.parent.span_id == one.context.span_id
     assert (two.kind, (two.attributes or {})["messagedb.attempt"]) == (SpanKind.CONSUMER, 1)
     # What following() copied is replaced: the cause in the trace is the handler's span.
-    traceparent = Metadata.of(answered[0]).traceparent
+    traceparent = Metadata.from_message(answered[0]).traceparent
     assert traceparent is not None
     assert traceparent.startswith(f"00-{trace_id:032x}-{one.context.span_id:016x}-")
     assert {
@@ -183,4 +183,4 @@ async def test_a_trace_of_the_users_own_is_kept(seen: Seen, store_url: str, cate
     ]
     assert set(added.metadata or {}) == {"properties"}
     assert (added.metadata or {})["properties"]["a"] == 1
-    assert Metadata.of(added).traceparent is not None
+    assert Metadata.from_message(added).traceparent is not None

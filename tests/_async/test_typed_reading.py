@@ -137,7 +137,7 @@ async def test_the_version_is_written_and_read(store_url: str, category: str) ->
             {"a": 1, "schemaVersion": "2"},
             {"b": 2, "schemaVersion": "2"},
         ]
-        assert Metadata.of(page[1]).schema_version == "2"
+        assert Metadata.from_message(page[1]).schema_version == "2"
         assert page[0].data == {"accountId": "7", "amount": 5}
         assert [registry.decode(message) for message in page] == [event] * 5
         with pytest.raises(ValidationError, match="metadata has the schemaVersion '1'"):

@@ -228,7 +228,7 @@ async def test_a_bound_connection_reads_what_the_functions_read(
     group = category_read["group"]
     arguments = {name: value for name, value in category_read.items() if name != "group"}
     if group is not None:
-        arguments |= {"consumer_group_member": group[0], "consumer_group_size": group[1]}
+        arguments |= {"group_member": group[0], "group_size": group[1]}
     first = (await client.get_category_messages(category, batch_size=1))[0].global_position
     arguments["position"] += first
     async with await AsyncConnection.connect(store_url) as conn:

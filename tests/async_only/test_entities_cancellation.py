@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from messagedb import AsyncClient, AsyncEntityStore
-from messagedb.entities import Loaded
+from messagedb.entities import LoadedEntity
 from tests._async.accounts import DECIDER, Account, Deposit, Withdraw
 from tests.support.background_async import eventually
 from tests.support.outcome import is_whole
@@ -39,7 +39,7 @@ async def test_a_command_that_was_cancelled_and_comes_again_counts_once(
             repeated += done.is_repeated
             assert done.positions == (1 + 2 * key, 2 + 2 * key)
             assert done.entity.balance == 2 * (KEYS - key - 1)
-        assert await accounts.load("1") == Loaded(Account("", 0, 1 + 2 * KEYS), 2 * KEYS)
+        assert await accounts.load("1") == LoadedEntity(Account("", 0, 1 + 2 * KEYS), 2 * KEYS)
         print(f"{cancelled} cancelled, {repeated} of {KEYS} answered before")
         assert cancelled > 0
         await eventually(lambda: is_whole(client))

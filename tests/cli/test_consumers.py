@@ -77,7 +77,11 @@ def test_status_while_it_lags_catches_up_and_dies(
     running = start("consume", f"{HERE}:copying")
     row = until(command, category, running=True, lag_messages=0)
     assert row["consumer"] == f"{category}:position-copying"
-    assert (row["category"], row["identifier"], row["kept_in"]) == (category, "copying", "stream")
+    assert (row["category"], row["identifier"], row["position_store"]) == (
+        category,
+        "copying",
+        "stream",
+    )
     running.kill()
     running.communicate(timeout=20)
     row = until(command, category, running=False)
@@ -157,7 +161,7 @@ def test_positions_are_moved(
     done = command("position", "reset", *consumer, str(head), "-y")
     assert done.rows[0]["position"] == head - 1
     assert command("position", "reset", *consumer, "end", "-y").rows[0]["position"] == head
-    assert command("position", "reset", *consumer, "--table").rows[0]["kept_in"] == "table"
+    assert command("position", "reset", *consumer, "--table").rows[0]["position_store"] == "table"
     member = command("position", "set", *consumer, "0", "--member", "1", "--size", "2")
     assert member.rows[0]["consumer"] == f"{category}:position-copying+1+2"
     wrong = command("position", "reset", *consumer, "somewhere", "-y")

@@ -44,4 +44,4 @@ def test_the_commands_of_a_page_run(page: Path, open_folder: Path) -> None:
         assert "Traceback" not in done.stderr
         assert str(store) in done.stderr  # it says which store it is
         with Client(server.url) as client:
-            assert client.store_head()
+            assert client.get_store_head()

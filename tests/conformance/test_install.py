@@ -128,7 +128,7 @@ def test_a_schema_that_is_there_and_empty(new_database: NewDatabase) -> None:
 def test_the_script_is_the_same_installation(new_database: NewDatabase) -> None:
     url = new_database(install=False)
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(schema.script().encode())
+        conn.execute(schema.build_script().encode())
     assert schema.install(url) is False
     by_hand, by_us = snapshot(url), snapshot(new_database())
     assert [row[2:] for row in by_hand[0]] == [row[2:] for row in by_us[0]]
@@ -138,7 +138,7 @@ def test_the_script_is_the_same_installation(new_database: NewDatabase) -> None:
 def test_the_script_for_a_second_one_beside_it(new_database: NewDatabase) -> None:
     url = new_database()
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(schema.script(schema="other").encode())
+        conn.execute(schema.build_script(schema="other").encode())
     assert schema.install(url, schema="other") is False
 
 

@@ -27,7 +27,7 @@ def rebuild(url: str, category: str, version: int) -> bool:
         @model.handler("Noted")
         def note(message: Message[Any], context: Context) -> None:
             conn = context.transaction.connection
-            conn.execute(model.sql(NOTE), [message.data["n"]])
+            conn.execute(model.format_sql(NOTE), [message.data["n"]])
             if message.data["n"] == LAST:
                 conn.execute(PASS_GATE, [GATE, GATE])
 
@@ -44,7 +44,7 @@ async def rebuild_async(url: str, category: str, version: int) -> bool:
         @model.handler("Noted")
         async def note(message: Message[Any], context: AsyncContext) -> None:
             conn = context.transaction.connection
-            await conn.execute(model.sql(NOTE), [message.data["n"]])
+            await conn.execute(model.format_sql(NOTE), [message.data["n"]])
             if message.data["n"] == LAST:
                 await conn.execute(PASS_GATE, [GATE, GATE])
 

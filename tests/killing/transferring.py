@@ -11,7 +11,7 @@ import msgspec
 
 from examples.funds_transfer import components_async, components_sync
 from examples.funds_transfer.messages import registry
-from messagedb import AsyncClient, Client, run_all, run_all_async
+from messagedb import AsyncClient, Client, run_consumers, run_consumers_async
 
 if TYPE_CHECKING:
     from messagedb._operations.requests import Write
@@ -82,7 +82,7 @@ async def run_async(order: Order) -> None:
             consumers = components_async.account_component(client)
         else:
             consumers = components_async.funds_transfer_component(client)
-        await run_all_async(*consumers)
+        await run_consumers_async(*consumers)
 
 
 def run_sync(order: Order) -> None:
@@ -93,7 +93,7 @@ def run_sync(order: Order) -> None:
             consumers = components_sync.account_component(client)
         else:
             consumers = components_sync.funds_transfer_component(client)
-        run_all(*consumers)
+        run_consumers(*consumers)
 
 
 def main(order: Order, log: str) -> None:

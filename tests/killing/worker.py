@@ -22,8 +22,8 @@ from messagedb import (
     Consumer,
     Context,
     Message,
-    run_all,
-    run_all_async,
+    run_consumers,
+    run_consumers_async,
 )
 from messagedb.consumers import Park, Stop, StreamPositionStore, TablePositionStore
 
@@ -148,7 +148,7 @@ async def run_async(order: Order) -> None:
         elif order.beside is None:
             await consumers[0].run(signals=True, stop_timeout=order.stop_timeout)
         else:
-            await run_all_async(*consumers, stop_timeout=order.stop_timeout)
+            await run_consumers_async(*consumers, stop_timeout=order.stop_timeout)
 
 
 def _handle_async(
@@ -183,7 +183,7 @@ def run_sync(order: Order) -> None:
         elif order.beside is None:
             consumers[0].run(signals=True, stop_timeout=order.stop_timeout)
         else:
-            run_all(*consumers, stop_timeout=order.stop_timeout)
+            run_consumers(*consumers, stop_timeout=order.stop_timeout)
 
 
 def _handle_sync(consumer: Consumer, order: Order, conn: psycopg.Connection[Any]) -> None:

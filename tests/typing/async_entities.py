@@ -12,11 +12,11 @@ from messagedb import (
     AsyncContext,
     AsyncEntityStore,
     Decider,
-    Loaded,
+    LoadedEntity,
     Projection,
-    Snapshots,
-    Transacted,
-    applies,
+    SnapshotPolicy,
+    TransactResult,
+    apply,
 )
 from messagedb.testing import AsyncEntityScenario, Given, Outcome, given
 
@@ -65,25 +65,25 @@ class Accounts(Projection[Account]):
     def initial(self) -> Account:
         return Account()
 
-    @applies
+    @apply
     def moved(self, account: Account, event: Deposited | Withdrawn) -> Account:
         return evolve(account, event)
 
 
 async def use(client: AsyncClient) -> None:
     accounts = AsyncEntityStore(
-        client, "account", decider=DECIDER, snapshots=Snapshots(Account, interval=100)
+        client, "account", decider=DECIDER, snapshots=SnapshotPolicy(Account, every_events=100)
     )
     assert_type(accounts, AsyncEntityStore[Account, Deposit | Withdraw])
     assert_type(await accounts.get("1"), Account | None)
-    assert_type(await accounts.load("1", version=3), Loaded[Account])
+    assert_type(await accounts.load("1", version=3), LoadedEntity[Account])
     assert_type((await accounts.load("1")).entity, Account)
     assert_type((await accounts.load("1")).version, int)
     assert_type(await accounts.exists("1"), bool)
 
-    assert_type(await accounts.transact("1", Deposit(5)), Transacted[Account])
+    assert_type(await accounts.transact("1", Deposit(5)), TransactResult[Account])
     assert_type((await accounts.transact("1", Withdraw(5))).entity, Account)
-    assert_type(await accounts.transact("1", Deposit(5), id="key"), Transacted[Account])
+    assert_type(await accounts.transact("1", Deposit(5), id="key"), TransactResult[Account])
     await accounts.transact("1", Deposit(5), id=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await accounts.transact("1", Deposited(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     await accounts.transact(1, Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -98,15 +98,17 @@ async def use(client: AsyncClient) -> None:
 async def handle(
     command: Deposit, context: AsyncContext, accounts: AsyncEntityStore[Account, Deposit | Withdraw]
 ) -> None:
-    bound = accounts.bind(context.store)
+    bound = accounts.bind(context.client)
     assert_type(bound, AsyncEntityStore[Account, Deposit | Withdraw])
-    assert_type(await bound.transact("1", command, following=context.message), Transacted[Account])
+    assert_type(
+        await bound.transact("1", command, following=context.message), TransactResult[Account]
+    )
 
 
 async def project(client: AsyncClient) -> None:
     accounts = AsyncEntityStore(client, "account", projection=Accounts())
     assert_type(accounts, AsyncEntityStore[Account, Never])
-    assert_type(await accounts.load("1"), Loaded[Account])
+    assert_type(await accounts.load("1"), LoadedEntity[Account])
     await accounts.transact("1", Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     texts = AsyncEntityStore(client, "account", projection=Projection.of(str, evolve_text))
     assert_type(await texts.get("1"), str | None)

@@ -12,11 +12,11 @@ from messagedb import (
     Context,
     Decider,
     EntityStore,
-    Loaded,
+    LoadedEntity,
     Projection,
-    Snapshots,
-    Transacted,
-    applies,
+    SnapshotPolicy,
+    TransactResult,
+    apply,
 )
 from messagedb.testing import EntityScenario, Given, Outcome, given
 
@@ -65,25 +65,25 @@ class Accounts(Projection[Account]):
     def initial(self) -> Account:
         return Account()
 
-    @applies
+    @apply
     def moved(self, account: Account, event: Deposited | Withdrawn) -> Account:
         return evolve(account, event)
 
 
 def use(client: Client) -> None:
     accounts = EntityStore(
-        client, "account", decider=DECIDER, snapshots=Snapshots(Account, interval=100)
+        client, "account", decider=DECIDER, snapshots=SnapshotPolicy(Account, every_events=100)
     )
     assert_type(accounts, EntityStore[Account, Deposit | Withdraw])
     assert_type(accounts.get("1"), Account | None)
-    assert_type(accounts.load("1", version=3), Loaded[Account])
+    assert_type(accounts.load("1", version=3), LoadedEntity[Account])
     assert_type(accounts.load("1").entity, Account)
     assert_type(accounts.load("1").version, int)
     assert_type(accounts.exists("1"), bool)
 
-    assert_type(accounts.transact("1", Deposit(5)), Transacted[Account])
+    assert_type(accounts.transact("1", Deposit(5)), TransactResult[Account])
     assert_type(accounts.transact("1", Withdraw(5)).entity, Account)
-    assert_type(accounts.transact("1", Deposit(5), id="key"), Transacted[Account])
+    assert_type(accounts.transact("1", Deposit(5), id="key"), TransactResult[Account])
     accounts.transact("1", Deposit(5), id=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     accounts.transact("1", Deposited(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     accounts.transact(1, Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -98,15 +98,15 @@ def use(client: Client) -> None:
 def handle(
     command: Deposit, context: Context, accounts: EntityStore[Account, Deposit | Withdraw]
 ) -> None:
-    bound = accounts.bind(context.store)
+    bound = accounts.bind(context.client)
     assert_type(bound, EntityStore[Account, Deposit | Withdraw])
-    assert_type(bound.transact("1", command, following=context.message), Transacted[Account])
+    assert_type(bound.transact("1", command, following=context.message), TransactResult[Account])
 
 
 def project(client: Client) -> None:
     accounts = EntityStore(client, "account", projection=Accounts())
     assert_type(accounts, EntityStore[Account, Never])
-    assert_type(accounts.load("1"), Loaded[Account])
+    assert_type(accounts.load("1"), LoadedEntity[Account])
     accounts.transact("1", Deposit(5))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     texts = EntityStore(client, "account", projection=Projection.of(str, evolve_text))
     assert_type(texts.get("1"), str | None)

@@ -45,7 +45,7 @@ def write_typed(url: str) -> None:
     client.write_message("account-1", {"amount": 5})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert_type(registry.encode(Opened("Ada")), NewMessage)
     assert_type(registry.add(Deposited), type[Deposited])
-    assert_type(registry.type_of(Deposited), str)
+    assert_type(registry.get_type(Deposited), str)
     for name, cls in registry:
         assert_type(name, str)
         assert_type(cls, type[Any])

@@ -50,7 +50,7 @@ def register() -> None:
     assert_type(registry.add(Deposited, version=2), type[Deposited])
     assert_type(registry.add(Ordered, codec=codec), type[Ordered])
     assert_type(registry.check(), None)
-    assert_type(registry.names_of(Deposited), tuple[str, ...])
+    assert_type(registry.get_type_names(Deposited), tuple[str, ...])
     registry.upcaster("Deposited", deposited_2, from_version=1)
     registry.upcaster("Deposited", forgetful, from_version=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     registry.upcaster("Deposited", deposited_2)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue]

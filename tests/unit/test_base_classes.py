@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
+from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._entities.projection import Applier
 from messagedb._messages.annotations import names_around
@@ -153,11 +153,11 @@ def test_the_nearest_method_of_a_projection_applies_an_event() -> None:
         def initial(self) -> str:
             return ""
 
-        @applies
+        @apply
         def event(self, state: str, event: AccountEvent) -> str:
             return f"{state} base {event.n}"
 
-        @applies
+        @apply
         def moved(self, state: str, event: Moved) -> str:
             return f"{state} moved {event.n}"
 
@@ -171,11 +171,11 @@ def test_two_methods_for_one_base_class_are_refused() -> None:
         def initial(self) -> int:
             return 0
 
-        @applies
+        @apply
         def one(self, state: int, event: Named) -> int:
             return state
 
-        @applies
+        @apply
         def two(self, state: int, event: Named) -> int:
             return state
 

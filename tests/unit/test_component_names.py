@@ -103,8 +103,8 @@ def test_what_has_no_snapshot_stream(entity: Any, id: Any, specifier: str | None
 )
 def test_ids_out_of_names(stream: str, id: str, ids: list[str]) -> None:
     assert stream in ACCOUNT
-    assert ACCOUNT.id_of(stream) == id
-    assert ACCOUNT.ids_of(stream) == ids
+    assert ACCOUNT.parse_id(stream) == id
+    assert ACCOUNT.parse_ids(stream) == ids
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_ids_out_of_names(stream: str, id: str, ids: list[str]) -> None:
 )
 def test_streams_that_are_not_of_the_category(stream: str) -> None:
     assert stream not in ACCOUNT
-    for ask in (ACCOUNT.id_of, ACCOUNT.ids_of):
+    for ask in (ACCOUNT.parse_id, ACCOUNT.parse_ids):
         with pytest.raises(ValueError, match="'account-<id>' or 'account:command-<id>'"):
             ask(stream)
     assert None not in ACCOUNT
@@ -138,5 +138,5 @@ def test_equal_by_name() -> None:
 def test_the_ids_of_a_composed_name_come_back(ids: list[str]) -> None:
     for name in (ACCOUNT.stream_name(*ids), ACCOUNT.command_stream_name(*ids)):
         assert name in ACCOUNT
-        assert ACCOUNT.ids_of(name) == ids
-        assert ACCOUNT.id_of(name) == streams.id(name)
+        assert ACCOUNT.parse_ids(name) == ids
+        assert ACCOUNT.parse_id(name) == streams.id(name)

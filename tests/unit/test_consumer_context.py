@@ -18,8 +18,8 @@ def context(seed: str = "account:position-x", attempt: int = 1) -> BaseContext[N
 
 
 def test_an_id_is_the_same_in_every_attempt_and_release() -> None:
-    made = context().message_id("mail")
-    assert made == context(attempt=2).message_id("mail")
+    made = context().derive_id("mail")
+    assert made == context(attempt=2).derive_id("mail")
     assert made.version == 5
     # Stored in databases: it may never change.
     assert made == UUID("efd25e7d-dd4f-5093-bc90-479a3a20301e")
@@ -28,10 +28,10 @@ def test_an_id_is_the_same_in_every_attempt_and_release() -> None:
 def test_another_name_message_or_consumer_gives_another_id() -> None:
     other = BaseContext(make_message("account-1", "Deposited"), 1, None, "account:position-x")
     ids = {
-        context().message_id("mail"),
-        context().message_id("payment"),
-        context("account:position-y").message_id("mail"),
-        other.message_id("mail"),
+        context().derive_id("mail"),
+        context().derive_id("payment"),
+        context("account:position-y").derive_id("mail"),
+        other.derive_id("mail"),
     }
     assert len(ids) == 4
 

@@ -115,7 +115,7 @@ def test_what_on_error_may_answer() -> None:
 
 def test_which_errors_say_that_the_store_is_away() -> None:
     closed = StoreUnavailableError("closed")
-    closed.can_come_back = False
+    closed.is_transient = False
     unknown = OutcomeUnknownError("account-1", (), None, "lost")
     for error, away in (
         (StoreUnavailableError("away"), True),

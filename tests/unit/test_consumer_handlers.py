@@ -101,7 +101,7 @@ def test_a_class_keeps_the_name_that_it_is_registered_under() -> None:
     add(handlers, either)
     assert set(handlers.compiled(())[0]) == {"account.deposited", "Closed"}
     assert hand(handlers, "account.deposited", {"amount": 5}) == Deposited(5)
-    assert registry.class_of("Closed") is Closed
+    assert registry.get_class("Closed") is Closed
 
 
 def union(given: Union[Deposited, Closed]) -> Any:  # noqa: UP007

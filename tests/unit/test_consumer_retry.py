@@ -15,17 +15,17 @@ from messagedb.consumers import NO_RETRY
 
 def test_each_wait_is_longer_up_to_a_limit() -> None:
     policy = RetryPolicy(max_attempts=6, delay=1, multiplier=3, max_delay=20, jitter=False)
-    assert [policy.wait(attempt) for attempt in range(1, 8)] == [1, 3, 9, 20, 20, None, None]
-    assert policy.backoff(1000) == 20
+    assert [policy.get_delay(attempt) for attempt in range(1, 8)] == [1, 3, 9, 20, 20, None, None]
+    assert policy.get_backoff(1000) == 20
 
 
 def test_one_attempt_is_no_retry() -> None:
-    assert NO_RETRY.wait(1) is None
+    assert NO_RETRY.get_delay(1) is None
     assert RetryPolicy(max_attempts=1) == RetryPolicy(max_attempts=1, delay=0.1)
 
 
 def test_the_default() -> None:
-    waits = [RetryPolicy(jitter=False).wait(attempt) for attempt in range(1, 6)]
+    waits = [RetryPolicy(jitter=False).get_delay(attempt) for attempt in range(1, 6)]
     assert waits == [0.1, 0.2, 0.4, 0.8, None]
 
 
@@ -39,18 +39,18 @@ def test_jitter_takes_at_most_half_and_nothing_overflows(
     delay: float, multiplier: float, max_delay: float, failures: int
 ) -> None:
     options: dict[str, Any] = {"delay": delay, "multiplier": multiplier, "max_delay": max_delay}
-    whole = RetryPolicy(jitter=False, **options).backoff(failures)
-    drawn = RetryPolicy(**options).backoff(failures)
+    whole = RetryPolicy(jitter=False, **options).get_backoff(failures)
+    drawn = RetryPolicy(**options).get_backoff(failures)
     assert 0 < whole <= max_delay
     assert whole / 2 * 0.999 <= drawn <= whole
 
 
 def test_waits_are_drawn() -> None:
-    assert len({RetryPolicy(delay=1).backoff(1) for _ in range(20)}) > 1
+    assert len({RetryPolicy(delay=1).get_backoff(1) for _ in range(20)}) > 1
 
 
 def test_while_the_store_is_away_the_waits_have_a_limit_and_their_number_none() -> None:
-    assert all(0.05 <= WHILE_AWAY.backoff(n) <= 5 for n in (1, 2, 10, 10**6))
+    assert all(0.05 <= WHILE_AWAY.get_backoff(n) <= 5 for n in (1, 2, 10, 10**6))
 
 
 @pytest.mark.parametrize(

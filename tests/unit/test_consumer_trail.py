@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from messagedb._operations.scan_results import Scan
+from messagedb._operations.scan_results import ScannedPage
 from messagedb._subscriptions.read_trail import Mark, Trail, last_common
 from messagedb.testing import make_message
 
 
-def page(first: int, count: int, history: int = 1) -> Scan:
+def page(first: int, count: int, history: int = 1) -> ScannedPage:
     """Give a page of so many messages, whose ids are their positions."""
     positions = range(first, first + count)
     messages = [make_message("a-1", "Tested", position=n, global_position=n) for n in positions]
     ids = [str(n) for n in positions]
-    return Scan(messages, positions[-1], count, False, ids[-1], ids, history)
+    return ScannedPage(messages, positions[-1], count, False, ids[-1], ids, history)
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

@@ -30,7 +30,7 @@ def message(name: str) -> Message[Any]:
 
 
 def of(name: str) -> Metadata:
-    return Metadata.of(message(name))
+    return Metadata.from_message(message(name))
 
 
 def fields(metadata: Metadata) -> dict[str, Any]:
@@ -72,17 +72,17 @@ def test_an_event_follows_a_command_as_in_ruby() -> None:
 
 
 def test_a_reply_as_in_ruby() -> None:
-    stream_name, metadata = Metadata.following(message("command")).reply()
+    stream_name, metadata = Metadata.following(message("command")).take_reply()
     assert stream_name == ROWS["reply"]["stream_name"]
     assert metadata.to_dict() == ROWS["reply"]["metadata"]
     with pytest.raises(ValidationError, match="no reply_stream_name"):
-        metadata.reply()
+        metadata.take_reply()
 
 
 @pytest.mark.parametrize(("name", "previous", "follows"), VECTORS["follows"])
 def test_which_follows_which(name: str, previous: str, follows: bool) -> None:
-    assert of(name).follows(message(previous)) is follows
-    assert of(name).follows(of(previous)) is follows
+    assert of(name).is_following(message(previous)) is follows
+    assert of(name).is_following(of(previous)) is follows
 
 
 def test_identifiers() -> None:
@@ -102,12 +102,12 @@ def test_identifiers() -> None:
     ],
 )
 def test_correlated(correlation: str | None, name: str, correlated: bool) -> None:
-    assert Metadata(correlation_stream_name=correlation).correlated(name) is correlated
+    assert Metadata(correlation_stream_name=correlation).is_correlated_with(name) is correlated
 
 
 def test_difference_the_name_of_a_correlation_is_not_changed() -> None:
     """In Ruby ``ruby_vec_transfer`` is taken as ``rubyVecTransfer``."""
-    assert not of("event").correlated("ruby_vec_transfer")
+    assert not of("event").is_correlated_with("ruby_vec_transfer")
 
 
 def test_follow_onto_metadata_that_has_values() -> None:
@@ -128,12 +128,12 @@ def test_follow_of_metadata_without_a_source() -> None:
     case = VECTORS["follow_of_unwritten"]
     after = Metadata.following(Metadata())
     assert fields(after) == case["after"]
-    assert after.follows(Metadata()) is case["follows"]
+    assert after.is_following(Metadata()) is case["follows"]
 
 
 def test_correlate() -> None:
     name, after = VECTORS["correlate"]
-    assert fields(Metadata().correlate(name)) == after
+    assert fields(Metadata().with_correlation(name)) == after
 
 
 @pytest.mark.parametrize("stored", RUBY["refused"])
@@ -143,23 +143,23 @@ def test_what_stops_ruby_is_an_error_with_the_key(stored: dict[str, Any]) -> Non
     with pytest.raises(
         MessageDecodeError, match=f"message 3 in stream 'account-1'.*its {key} must"
     ):
-        Metadata.of(read)
+        Metadata.from_message(read)
 
 
 @pytest.mark.parametrize("stored", RUBY["as_nothing"])
 def test_what_ruby_reads_as_nothing(stored: dict[str, Any]) -> None:
-    assert Metadata.of(make_message("account-1", "T", None, stored)) == Metadata()
+    assert Metadata.from_message(make_message("account-1", "T", None, stored)) == Metadata()
 
 
 @pytest.mark.parametrize(("key", "field"), RUBY["aliases"].items())
 def test_difference_aliases_of_ruby_are_keys_without_a_meaning(key: str, field: str) -> None:
-    read = Metadata.of(make_message("account-1", "T", None, {key: "x-1"}))
+    read = Metadata.from_message(make_message("account-1", "T", None, {key: "x-1"}))
     assert getattr(read, field) is None
     assert read.extra == {key: "x-1"}
 
 
 def test_difference_keys_in_snake_case_have_no_meaning() -> None:
     stored = {"correlation_stream_name": "x-1"}
-    read = Metadata.of(make_message("account-1", "T", None, stored))
+    read = Metadata.from_message(make_message("account-1", "T", None, stored))
     assert read.correlation_stream_name is None
     assert read.to_dict() == stored

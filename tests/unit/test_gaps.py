@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messagedb._operations.scan_results import AllScan, Scan, Writer
+from messagedb._operations.scan_results import OpenWriteTransaction, ScannedPage, ScannedStorePage
 from messagedb._subscriptions.gap_tracker import Gaps
 from messagedb.testing import make_message
 
@@ -65,14 +65,14 @@ class Store:
         for transaction in self.writing:
             transaction.name = f"-1/{self.begun + id(transaction)}"
 
-    def scan(self, position: int) -> AllScan:
+    def scan(self, position: int) -> ScannedStorePage:
         self.scans += 1
         page = sorted(found for found in self.visible if found >= position)[:PAGE]
         before = [position - 1, *page]
         gaps = [(a + 1, b - 1) for a, b in zip(before, page, strict=False) if a + 1 < b]
         messages = [make_message("a-1", "A", global_position=found) for found in page]
         last = page[-1] if page else position - 1
-        return AllScan(
+        return ScannedStorePage(
             messages,
             last,
             len(page),
@@ -81,9 +81,9 @@ class Store:
             head=max(self.visible, default=0),
         )
 
-    def writers(self) -> list[Writer]:
+    def writers(self) -> list[OpenWriteTransaction]:
         self.listings += 1
-        return [Writer(transaction.name) for transaction in self.writing]
+        return [OpenWriteTransaction(transaction.name) for transaction in self.writing]
 
 
 class Reader:
@@ -95,7 +95,7 @@ class Reader:
         self.position = 1
         self.seen: list[int] = []
 
-    def read(self) -> Scan:
+    def read(self) -> ScannedPage:
         scan = self._page()
         assert scan.position >= self.position - 1
         assert all(message.global_position <= scan.position for message in scan.messages)
@@ -107,7 +107,7 @@ class Reader:
     def between(self) -> None:
         """Nothing happens meanwhile."""
 
-    def _page(self) -> Scan:
+    def _page(self) -> ScannedPage:
         gaps, position = self.gaps, self.position
         if gaps.is_waiting_at(position):
             self.between()
@@ -136,7 +136,7 @@ def test_an_open_gap_holds_back_what_is_behind_it() -> None:
     assert reader.seen == [1]
     assert [writer.transaction for writer in reader.gaps.held_by] == [slow.name]
     for _ in range(3):
-        assert reader.read() == Scan([], 1, 0, is_full=False)
+        assert reader.read() == ScannedPage([], 1, 0, is_full=False)
     assert store.scans == 1
     assert (reader.gaps.is_held, len(reader.gaps.held_by)) == (True, 1)
     store.commit(slow)
@@ -274,16 +274,16 @@ def test_a_store_that_was_set_back_is_looked_at_anew() -> None:
 def test_a_gap_that_is_settled_in_part() -> None:
     gaps = Gaps()
     messages = [make_message("a-1", "A", global_position=position) for position in (2, 5)]
-    first = AllScan(messages, 5, 2, False, gaps=[(1, 1), (3, 4)], head=5)
+    first = ScannedStorePage(messages, 5, 2, False, gaps=[(1, 1), (3, 4)], head=5)
     assert gaps.needs_writers(first)
     assert gaps.list_writers(first, [])
     assert gaps.before(first, 1) is first
-    later = AllScan(
+    later = ScannedStorePage(
         [make_message("a-1", "A", global_position=9)], 9, 1, False, gaps=[(4, 8)], head=9
     )
     assert gaps.needs_writers(later)
-    assert not gaps.list_writers(later, [Writer("3/1")])
-    assert gaps.before(later, 4) == Scan([], 5, 0, is_full=False)
+    assert not gaps.list_writers(later, [OpenWriteTransaction("3/1")])
+    assert gaps.before(later, 4) == ScannedPage([], 5, 0, is_full=False)
 
 
 ACTIONS = ("begin", "draw", "draw", "draw", "show", "commit", "commit", "roll back", "prepare")

@@ -9,7 +9,7 @@ import pytest
 
 from messagedb import Message, MessageDecodeError, NewMessage, ValidationError
 from messagedb._messages.metadata import Metadata
-from messagedb.idempotency import already_handled, reservation
+from messagedb.idempotency import is_already_handled, reservation
 from messagedb.testing import make_message
 
 ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")
@@ -27,19 +27,19 @@ def command(**changes: Any) -> Message[Any]:
 def test_a_command_at_or_before_the_sequence_was_handled(
     sequence: int | None, expected: bool
 ) -> None:
-    assert already_handled(sequence, command()) is expected
+    assert is_already_handled(sequence, command()) is expected
 
 
 @pytest.mark.parametrize("sequence", ["11", 11.0, True])
 def test_a_sequence_of_another_kind_is_refused(sequence: Any) -> None:
     with pytest.raises(ValidationError, match="Nothing was sent"):
-        already_handled(sequence, command())
+        is_already_handled(sequence, command())
 
 
 def test_what_is_no_message_that_was_read_is_refused() -> None:
     new: Any = NewMessage("Deposit")
     with pytest.raises(ValidationError, match=r"context\.message"):
-        already_handled(1, new)
+        is_already_handled(1, new)
     with pytest.raises(ValidationError, match=r"context\.message"):
         reservation(new, "key-1")
     name: Any = None

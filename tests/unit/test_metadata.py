@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from messagedb import Message, MessageDecodeError, MessageRegistry, NewMessage, ValidationError
 from messagedb._consumers.context import BaseContext
-from messagedb._messages.field_copying import copied
+from messagedb._messages.field_copying import copy_fields
 from messagedb._messages.metadata import Metadata
 from messagedb.testing import make_message
 
@@ -44,7 +44,7 @@ def metadata(draw: st.DrawFn) -> Metadata:
 def test_what_is_written_is_what_is_read(written: Metadata) -> None:
     stored = make_message("account-1", "T", None, written)
     assert stored.metadata == (written.to_dict() or None)
-    read = Metadata.of(stored)
+    read = Metadata.from_message(stored)
     assert read == written
     assert read.extra == written.extra
     assert (read.stream_name, read.position, read.global_position) == ("account-1", 0, 1)
@@ -55,11 +55,11 @@ def test_what_is_written_is_what_is_read(written: Metadata) -> None:
 def test_what_follows_follows(own: Metadata, before: Metadata) -> None:
     previous = make_message("account-1", "T", None, before, position=2, global_position=7)
     after = own.follow(previous)
-    assert after.follows(previous)
+    assert after.is_following(previous)
     assert after.properties == {**own.properties, **before.properties}
     assert (after.local_properties, after.extra) == (own.local_properties, own.extra)
     assert after.schema_version == own.schema_version
-    assert not Metadata.following(after).follows(after)  # not written yet
+    assert not Metadata.following(after).is_following(after)  # not written yet
 
 
 def test_metadata_with_nothing_in_it_is_sql_null() -> None:
@@ -97,14 +97,14 @@ def test_what_is_not_json_is_refused_with_its_path() -> None:
 @pytest.mark.parametrize("given", [None, {}, "x", NewMessage("T"), Metadata()])
 def test_metadata_comes_of_a_read_message(given: Any) -> None:
     with pytest.raises(ValidationError, match="of a Message as it was read, not of"):
-        Metadata.of(given)
+        Metadata.from_message(given)
 
 
 def test_metadata_that_is_no_object() -> None:
     stored = Message("x", "a-1", "T", 0, 1, None, "[1]", 0)
     with pytest.raises(MessageDecodeError, match="metadata of message 0"):
-        Metadata.of(stored)
-    assert Metadata.of(Message("x", "a-1", "T", 0, 1, None, "null", 0)) == Metadata()
+        Metadata.from_message(stored)
+    assert Metadata.from_message(Message("x", "a-1", "T", 0, 1, None, "null", 0)) == Metadata()
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_what_does_not_follow(differing: dict[str, Any]) -> None:
         "a-1", "T", None, Metadata(correlation_stream_name="c-1", reply_stream_name="r-1")
     )
     after = Metadata.following(previous)
-    assert after.follows(previous)
-    assert after.with_properties(x=1).follows(previous)
-    assert not msgspec.structs.replace(after, **differing).follows(previous)
+    assert after.is_following(previous)
+    assert after.with_properties(x=1).is_following(previous)
+    assert not msgspec.structs.replace(after, **differing).is_following(previous)
 
 
 def test_correlation_and_reply_that_the_previous_message_lacks_are_not_compared() -> None:
@@ -134,7 +134,7 @@ def test_correlation_and_reply_that_the_previous_message_lacks_are_not_compared(
     after = msgspec.structs.replace(
         Metadata.following(previous), correlation_stream_name="c-1", reply_stream_name="r-1"
     )
-    assert after.follows(previous)
+    assert after.is_following(previous)
 
 
 def test_properties() -> None:
@@ -189,7 +189,7 @@ def test_trace_context_is_handed_on() -> None:
 
 def test_trace_context_at_the_top_level_is_read() -> None:
     foreign = {"traceparent": PARENT, "tracestate": "v=1"}
-    read = Metadata.of(make_message("a-1", "T", None, foreign))
+    read = Metadata.from_message(make_message("a-1", "T", None, foreign))
     assert (read.traceparent, read.tracestate) == (PARENT, "v=1")
     both = read.with_trace(OTHER)
     assert (both.traceparent, both.tracestate) == (OTHER, None)
@@ -252,13 +252,13 @@ def test_a_registry_takes_metadata() -> None:
 
 
 def test_fields_are_copied() -> None:
-    event = copied(Withdrawn, COMMAND, sequence=7)
+    event = copy_fields(Withdrawn, COMMAND, sequence=7)
     assert event == Withdrawn("123", 5, 7)
-    assert copied(Withdraw, event, exclude=["sequence"]) == COMMAND
-    assert copied(Noted, COMMAND, include=["account_id"]) == Noted("123")
-    assert copied(Noted, event, exclude=["amount", "sequence"]) == Noted("123")
-    assert copied(Withdrawn, COMMAND, amount=9) == Withdrawn("123", 9)
-    renamed = copied(
+    assert copy_fields(Withdraw, event, exclude=["sequence"]) == COMMAND
+    assert copy_fields(Noted, COMMAND, include=["account_id"]) == Noted("123")
+    assert copy_fields(Noted, event, exclude=["amount", "sequence"]) == Noted("123")
+    assert copy_fields(Withdrawn, COMMAND, amount=9) == Withdrawn("123", 9)
+    renamed = copy_fields(
         Withdrawn,
         COMMAND,
         include=["amount"],
@@ -285,12 +285,12 @@ def test_fields_are_copied() -> None:
 )
 def test_what_cannot_be_copied(cls: Any, options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
-        copied(cls, COMMAND, **options)
+        copy_fields(cls, COMMAND, **options)
 
 
 def test_a_source_that_has_no_fields() -> None:
     with pytest.raises(ValidationError, match="the source must be a msgspec Struct"):
-        copied(Noted, {"account_id": "1"})
+        copy_fields(Noted, {"account_id": "1"})
 
 
 def test_a_context_gives_the_metadata_of_its_message() -> None:
@@ -298,5 +298,5 @@ def test_a_context_gives_the_metadata_of_its_message() -> None:
     context = BaseContext(stored, 1, None, "x")
     assert context.metadata.correlation_stream_name == "c-1"
     assert context.metadata.identifier == "a-1/4"
-    assert context.following().follows(stored)
+    assert context.following().is_following(stored)
     assert context.following() == Metadata.following(stored)

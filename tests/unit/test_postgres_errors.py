@@ -140,13 +140,13 @@ def test_a_connection_that_was_not_made() -> None:
         'cannot connect to host db: FATAL:  database "b" does not exist. '
         "Check the names of database and role in the connection string. Nothing was sent."
     )
-    assert not error.can_come_back
+    assert not error.is_transient
     away = error_mapping.cannot_connect(psycopg.OperationalError("connection refused"), "host db")
     assert "that the server runs" in str(away)
-    assert away.can_come_back
+    assert away.is_transient
     no_name = error_mapping.cannot_connect(UnicodeError("label too long"), "host db")
     assert "none that can be looked up" in str(no_name)
-    assert not no_name.can_come_back
+    assert not no_name.is_transient
 
 
 def test_texts_are_never_empty() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
+from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
 from messagedb._entities.projection import Applier
 from messagedb._entities.state_copy import is_immutable
 from messagedb.testing import make_message
@@ -26,11 +26,11 @@ class Total(Projection[int]):
     def initial(self) -> int:
         return 0
 
-    @applies
+    @apply
     def added(self, total: int, event: Added) -> int:
         return total + event.number
 
-    @applies
+    @apply
     def removed(self, total: int, event: Removed) -> int:
         return total - event.number
 
@@ -54,7 +54,7 @@ def test_methods_take_the_events_of_their_annotations() -> None:
 
 def test_a_subclass_has_the_methods_of_its_base_and_may_give_others() -> None:
     class Doubled(Total):
-        @applies
+        @apply
         def added(self, total: int, event: Added) -> int:
             return total + 2 * event.number
 
@@ -66,7 +66,7 @@ def test_a_method_that_hides_a_marked_one_is_marked_too() -> None:
         def added(self, total: int, event: Added) -> int:
             return total + 2 * event.number
 
-    with pytest.raises(ValidationError, match="with @applies: mark it as well"):
+    with pytest.raises(ValidationError, match="with @apply: mark it as well"):
         applied(Doubled(), Added(5))
 
 
@@ -79,7 +79,7 @@ def test_classes_that_only_a_function_knows() -> None:
         def initial(self) -> str:
             return ""
 
-        @applies
+        @apply
         def noted(self, notes: str, event: Noted) -> str:
             return notes + event.text
 
@@ -152,7 +152,7 @@ def test_what_is_no_projection() -> None:
 
 def test_an_event_has_one_method() -> None:
     class Twice(Total):
-        @applies
+        @apply
         def again(self, total: int, event: Added) -> int:
             return total
 
@@ -211,4 +211,4 @@ def test_decisions_of_every_form() -> None:
         ((each for each in (one, two)), [one, two]),
     ]
     for given, events in forms:
-        assert decider.events(given, 0) == events
+        assert decider.decide_events(given, 0) == events

@@ -12,7 +12,7 @@ AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 
 def of(text: str) -> tuple[str, str, bool]:
     found = refusal(psycopg.OperationalError(text))
-    return found.said, found.advice, found.can_come_back
+    return found.said, found.advice, found.is_transient
 
 
 @pytest.mark.parametrize(

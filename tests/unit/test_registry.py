@@ -138,10 +138,10 @@ def test_a_class_has_its_name_or_another() -> None:
     registry = MessageRegistry()
     assert registry.add(Deposited) is Deposited
     assert registry.add(Opened, type="AccountOpened") is Opened
-    assert registry.type_of(Deposited) == registry.type_of(Deposited(1)) == "Deposited"
-    assert registry.type_of(Opened("Ada")) == "AccountOpened"
-    assert registry.class_of("AccountOpened") is Opened
-    assert registry.class_of("Opened") is None
+    assert registry.get_type(Deposited) == registry.get_type(Deposited(1)) == "Deposited"
+    assert registry.get_type(Opened("Ada")) == "AccountOpened"
+    assert registry.get_class("AccountOpened") is Opened
+    assert registry.get_class("Opened") is None
     assert Deposited in registry
     assert Item not in registry
     assert "Deposited" not in registry
@@ -162,8 +162,8 @@ def test_it_decorates() -> None:
     class Received:
         sender: str
 
-    assert registry.type_of(Sent("Ada")) == "Sent"
-    assert registry.type_of(Received("Ada")) == "MessageReceived"
+    assert registry.get_type(Sent("Ada")) == "Sent"
+    assert registry.get_type(Received("Ada")) == "MessageReceived"
 
 
 def test_a_class_again_under_its_name_does_nothing(registry: MessageRegistry) -> None:
@@ -178,9 +178,9 @@ def test_a_subclass_is_a_class_of_its_own(registry: MessageRegistry) -> None:
         pass
 
     with pytest.raises(ValidationError, match=r"Rewarded is not a registered .*add\(Rewarded\)"):
-        registry.type_of(Rewarded(1))
+        registry.get_type(Rewarded(1))
     registry.add(Rewarded)
-    assert registry.type_of(Rewarded(1)) == "Rewarded"
+    assert registry.get_type(Rewarded(1)) == "Rewarded"
 
 
 def test_a_taken_name_and_a_second_name_are_refused(registry: MessageRegistry) -> None:
@@ -189,7 +189,7 @@ def test_a_taken_name_and_a_second_name_are_refused(registry: MessageRegistry) -
     with pytest.raises(ValidationError, match=r"\.Opened is registered as 'Opened' .* 'Begun'"):
         registry.add(Opened, type="Begun")
     assert Item not in registry
-    assert registry.class_of("Begun") is None
+    assert registry.get_class("Begun") is None
 
 
 @dataclasses.dataclass

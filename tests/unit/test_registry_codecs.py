@@ -290,9 +290,9 @@ def test_an_alias_is_read_and_never_written() -> None:
     registry.add(Deposited, aliases=("MoneyDeposited", "Deposit", "Deposit"))
     for name in ("Deposited", "MoneyDeposited", "Deposit"):
         assert registry.decode(stored(name, '{"amount": 5}')) == Deposited(5)
-        assert registry.class_of(name) is Deposited
-    assert registry.encode(Deposited(5)).type == registry.type_of(Deposited) == "Deposited"
-    assert registry.names_of(Deposited) == ("Deposited", "MoneyDeposited", "Deposit")
+        assert registry.get_class(name) is Deposited
+    assert registry.encode(Deposited(5)).type == registry.get_type(Deposited) == "Deposited"
+    assert registry.get_type_names(Deposited) == ("Deposited", "MoneyDeposited", "Deposit")
     assert list(registry) == [("Deposited", Deposited)]
     assert (len(registry), repr(registry)) == (1, "<MessageRegistry of Deposited>")
 
@@ -313,7 +313,7 @@ def test_aliases_that_clash_are_refused() -> None:
     with pytest.raises(ValidationError, match="type of a message must not be empty"):
         registry.add(other, aliases=[""])
     assert len(registry) == 1
-    assert registry.class_of("New") is None
+    assert registry.get_class("New") is None
 
 
 def test_a_class_again_with_something_else_is_refused() -> None:
@@ -330,7 +330,7 @@ def test_a_class_again_with_something_else_is_refused() -> None:
     for change in changes:
         with pytest.raises(ValidationError, match=f"with {next(iter(change))}=.* register it once"):
             registry.add(Point, **change)
-    assert registry.names_of(Point) == ("Point", "Spot")
+    assert registry.get_type_names(Point) == ("Point", "Spot")
 
 
 def test_a_registry_pickles() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from messagedb._operations import scan_requests
-from messagedb._operations.scan_results import Lag, Writer
+from messagedb._operations.scan_results import Lag, OpenWriteTransaction
 from messagedb._sql.scans import scan_statements
 from messagedb._sql.statements import statements
 from messagedb.errors import IncompatibleServerError, ValidationError
@@ -24,10 +24,10 @@ def category(**options: Any) -> scan_requests.CategoryScan:
         "position": 5,
         "size": 2,
         "correlation": None,
-        "consumer_group_member": None,
-        "consumer_group_size": None,
+        "group_member": None,
+        "group_size": None,
         "streams_without_id": False,
-        "message_types": None,
+        "types": None,
         "condition": None,
     }
     return scan_requests.category(SQL, READS, **(given | options))
@@ -46,9 +46,9 @@ def test_without_filters_a_scan_is_the_plain_page() -> None:
     "filters",
     [
         {"correlation": "b"},
-        {"consumer_group_member": 0, "consumer_group_size": 1},
-        {"message_types": []},
-        {"message_types": ["A"]},
+        {"group_member": 0, "group_size": 1},
+        {"types": []},
+        {"types": ["A"]},
         {"condition": "true"},
     ],
 )
@@ -69,13 +69,13 @@ def test_with_filters_the_last_row_tells_what_was_looked_at(filters: dict[str, A
 def test_texts_become_an_array_that_postgresql_reads() -> None:
     types = ["A", 'say "hi"', "back\\slash", "a,b", "{}", "NULL", "", "é", "A"]
     wanted = r'{"A","say \"hi\"","back\\slash","a,b","{}","NULL","","é"}'
-    assert category(message_types=iter(types)).read.query.params[-1] == wanted
+    assert category(types=iter(types)).read.query.params[-1] == wanted
 
 
 @pytest.mark.parametrize("types", ["A", b"A", 5, [5], [None], ["a\0"]])
 def test_message_types_that_are_none(types: Any) -> None:
     with pytest.raises(ValidationError, match="type"):
-        category(message_types=types)
+        category(types=types)
 
 
 def test_a_page_has_a_size() -> None:
@@ -111,7 +111,7 @@ def test_the_rows_of_a_page_of_the_store() -> None:
 def test_writers_are_named_once_each() -> None:
     row = (False, 1, "3/7", 50, "app", "me", 1_000_000, "active", None)
     since = datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC)
-    wanted = Writer("3/7", 50, "app", "me", since, "active")
+    wanted = OpenWriteTransaction("3/7", 50, "app", "me", since, "active")
     assert scan_requests.writers_of([row, row]) == [wanted]
     assert scan_requests.writers_of([(False, None, *[None] * 7)]) == []
     with pytest.raises(IncompatibleServerError, match="CACHE"):

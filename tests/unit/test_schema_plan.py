@@ -156,7 +156,7 @@ def test_the_schema_is_quoted_wherever_it_stands() -> None:
 
 
 def test_the_script_is_one_transaction() -> None:
-    text = schema.script(schema="store")
+    text = schema.build_script(schema="store")
     assert text.index("BEGIN;") < text.index("CREATE ROLE") < text.index('"store".messages')
     assert text.index('"store".messages') < text.index("messagedb.positions")
     assert text.endswith("COMMIT;\n")
@@ -169,7 +169,7 @@ def test_the_script_is_one_transaction() -> None:
 )
 def test_a_name_that_cannot_be_a_schema(name: Any) -> None:
     with pytest.raises(ValidationError, match="schema must"):
-        schema.script(schema=name)
+        schema.build_script(schema=name)
 
 
 def test_connecting_takes_a_limited_time() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import typing_extensions
 
-from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, applies
+from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._messages.annotations import names_around
 from messagedb._messages.unions import members_of
@@ -45,7 +45,7 @@ NAMES: dict[str, Any] = {
     **vars(typing),
     **{cls.__name__: cls for cls in (Opened, Deposited, Closed, Note, Message)},
     "Projection": Projection,
-    "applies": applies,
+    "applies": apply,
     "Some": Some,
     "Bound": Bound,
     "__name__": __name__,
@@ -131,7 +131,7 @@ def test_a_decider_and_a_projection_take_each_class_of_the_union(
 
     source = f"""class Sums(Projection):
     def initial(self): return 0
-    @applies
+    @apply
     def moved(self, state, event: {annotation}): return state + event.n"""
     assert given(made(source, future)["Sums"](), *events).state() == total
 

@@ -140,7 +140,7 @@ class AsyncLifetime(AsyncOperations):
                 closed = StoreUnavailableError(
                     "the client is closed: make a new one. Nothing was sent."
                 )
-                closed.can_come_back = False
+                closed.is_transient = False
                 raise closed
             if self._source is None:
                 self._settings.registry.check()
@@ -153,7 +153,7 @@ class AsyncLifetime(AsyncOperations):
                 "the pool was lent to the client before the fork, and is the parent's: make a "
                 "client with a pool of this process. Nothing was sent."
             )
-            forked.can_come_back = False
+            forked.is_transient = False
             raise forked
         if self._borrowed is not None:
             return await open_borrowed(self._borrowed, self._profile)

@@ -29,8 +29,8 @@ class AsyncAllConsumer(AsyncConsumerBase):
     order than that of their global positions: one that a slow transaction has written may appear
     behind others. This consumer waits for it: it hands over what is before the first gap, sees
     which transactions write to the table of messages, and goes on when they have ended.
-    ``status().held_by`` names them. A transaction that stays open after a write, in any category,
-    holds it back for as long.
+    ``status().blocked_by`` names them. A transaction that stays open after a write, in any
+    category, holds it back for as long.
 
     It reads by global position, other categories' messages included, which are passed over. It
     needs the table of messages and the primary server; and its own position records are messages of
@@ -51,7 +51,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
         transactional: whether each message is handled in a transaction, with its position.
         transaction_timeout: seconds for such a transaction.
         condition: SQL about ``messages``, put into the query as it is.
-        message_types: only messages of these types.
+        types: only messages of these types.
         concurrency: how many handlers at once, of different streams.
         retry: how often a failing handler is called again.
         on_error: what then.
@@ -80,7 +80,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
         transactional: bool = False,
         transaction_timeout: float = 30.0,
         condition: str | None = None,
-        message_types: Iterable[str] | None = None,
+        types: Iterable[str] | None = None,
         concurrency: int = 1,
         retry: RetryPolicy | None = None,
         on_error: AsyncOnError = "stop",
@@ -107,7 +107,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
             streams_without_id=None,
             correlation=None,
             condition=condition,
-            message_types=names_of("message_types", message_types),
+            types=names_of("types", types),
             concurrency=concurrency,
             retry=RetryPolicy() if retry is None else retry,
             on_error=on_error,
@@ -124,7 +124,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
             self._client,
             settings.categories,
             settings.batch_size,
-            message_types=settings.message_types,
+            types=settings.types,
             condition=settings.condition,
         )
 

@@ -32,8 +32,8 @@ class AsyncConsumer(AsyncConsumerBase):
       position are handled again: ``position_update_interval`` of them, and those that were handled
       while the last save was under way; never more than four pages of ``batch_size`` besides.
     - **Exactly once inside this database** with ``transactional=True``: what a handler writes with
-      ``context.store`` and the position are one transaction.
-    - Elsewhere, **once by id**: ``context.message_id(name)`` is the same in every attempt.
+      ``context.client`` and the position are one transaction.
+    - Elsewhere, **once by id**: ``context.derive_id(name)`` is the same in every attempt.
     - **In order** within each stream, also with ``concurrency``; within the category without it.
 
     A failing handler is called again as ``retry`` says; then ``on_error`` decides. By default the
@@ -55,7 +55,7 @@ class AsyncConsumer(AsyncConsumerBase):
 
         @consumer.handler
         async def deposited(event: Deposited, context: AsyncContext) -> None:
-            await context.store.write_message("statement-1", NewMessage("Added"))
+            await context.client.write_message("statement-1", NewMessage("Added"))
 
         await consumer.run(signals=True)
 
@@ -84,7 +84,7 @@ class AsyncConsumer(AsyncConsumerBase):
         correlation: only messages whose metadata's ``correlationStreamName`` is in this category.
         condition: SQL about ``messages``, put into the query as it is: never made of input from
             outside. Only what it is true for is handed over.
-        message_types: only messages of these types.
+        types: only messages of these types.
         concurrency: how many handlers at once, of different streams; at most ``batch_size``.
         retry: how often a failing handler is called again.
         on_error: what then: ``"stop"``; ``"park"`` the message and go on; ``"skip"`` it; or a
@@ -122,7 +122,7 @@ class AsyncConsumer(AsyncConsumerBase):
         streams_without_id: int | None = None,
         correlation: str | None = None,
         condition: str | None = None,
-        message_types: Iterable[str] | None = None,
+        types: Iterable[str] | None = None,
         concurrency: int = 1,
         retry: RetryPolicy | None = None,
         on_error: AsyncOnError = "stop",
@@ -149,7 +149,7 @@ class AsyncConsumer(AsyncConsumerBase):
             streams_without_id=streams_without_id,
             correlation=correlation,
             condition=condition,
-            message_types=names_of("message_types", message_types),
+            types=names_of("types", types),
             concurrency=concurrency,
             retry=RetryPolicy() if retry is None else retry,
             on_error=on_error,
@@ -168,10 +168,10 @@ class AsyncConsumer(AsyncConsumerBase):
             self._category,
             settings.batch_size,
             correlation=settings.correlation,
-            consumer_group_member=settings.group_member,
-            consumer_group_size=settings.group_size,
+            group_member=settings.group_member,
+            group_size=settings.group_size,
             streams_without_id=settings.gets_streams_without_id,
-            message_types=settings.message_types,
+            types=settings.types,
             condition=settings.condition,
         )
 

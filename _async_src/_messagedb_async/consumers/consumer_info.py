@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from messagedb._consumers.consumer_info import (
-    StoredConsumer,
+    ConsumerInfo,
     holders,
     measured,
     of_record,
@@ -28,7 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 async def list_consumers_async(
     client: AsyncClientCore, category: str | None = None
-) -> list[StoredConsumer]:
+) -> list[ConsumerInfo]:
     """List the consumers that have stored a position in a store, whether or not they run now.
 
     They are found by their streams of positions, also those of Eventide's consumers, and by the
@@ -59,7 +59,7 @@ async def list_consumers_async(
     return [await _measured(client, each, schema) for each in wanted]
 
 
-async def _stored(transaction: AsyncTransaction, schema: str) -> list[StoredConsumer]:
+async def _stored(transaction: AsyncTransaction, schema: str) -> list[ConsumerInfo]:
     pids = holders(await run_in(transaction, sql.LEASE_HOLDERS, ()))
     records = await run_in(transaction, _text(sql.LAST_RECORDS, schema), ())
     found = [of_record(row, pids, schema) for row in records]
@@ -72,11 +72,9 @@ async def _stored(transaction: AsyncTransaction, schema: str) -> list[StoredCons
     return found
 
 
-async def _measured(
-    client: AsyncClientCore, consumer: StoredConsumer, schema: str
-) -> StoredConsumer:
+async def _measured(client: AsyncClientCore, consumer: ConsumerInfo, schema: str) -> ConsumerInfo:
     categories = None if consumer.category is None else (consumer.category,)
-    lag = await client.lag(categories, consumer.position or 0)
+    lag = await client.get_lag(categories, consumer.position or 0)
     async with client.transaction(read_only=True) as transaction:
         rows: list[tuple[Any, ...]] = await run_in(
             transaction, _text(sql.COUNT_PARKED, schema), (consumer.parked_stream,)

@@ -300,7 +300,7 @@ class Course:
                 if not is_passing(error):
                     raise
                 failures += 1
-                delay = WHILE_AWAY.backoff(failures)
+                delay = WHILE_AWAY.get_backoff(failures)
                 self._run.went_away(error, delay)
                 await self._run.pause(delay)
             else:

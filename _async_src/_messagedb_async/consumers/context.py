@@ -30,8 +30,8 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
         Raises:
             ValidationError: the consumer is not transactional. Nothing was sent.
         """
-        if isinstance(self.store, AsyncTransaction):
-            return self.store
+        if isinstance(self.client, AsyncTransaction):
+            return self.client
         raise ValidationError(
             "the consumer has no transaction: give it transactional=True, or begin one of your own "
             "with the client. Nothing was sent."

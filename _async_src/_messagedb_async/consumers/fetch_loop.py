@@ -28,7 +28,7 @@ from .worker_pool import AsyncWorkers
 if TYPE_CHECKING:
     from messagedb._consumers.handler_registry import Invoke
     from messagedb._consumers.settings import ConsumerSettings
-    from messagedb._operations.scan_results import Scan
+    from messagedb._operations.scan_results import ScannedPage
 
     from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
@@ -68,7 +68,7 @@ class AsyncLoop:
         self._listener = listener
         self._polling = Polling(settings.poll_interval, settings.idle_poll_interval)
         self._workers: AsyncWorkers | None = None
-        self._ahead: Task[Scan | None] | None = None
+        self._ahead: Task[ScannedPage | None] | None = None
 
     async def go(self, until: int | None, *, to_end: bool) -> None:
         """Go on until the run is to stop.
@@ -123,7 +123,7 @@ class AsyncLoop:
             raise
         await self._end()
 
-    async def _read(self, position: int) -> Scan | None:
+    async def _read(self, position: int) -> ScannedPage | None:
         """Read a page: the one that was asked for ahead, if it was. None when the store is away."""
         failures = 0
         ahead, self._ahead = self._ahead, None
@@ -138,7 +138,7 @@ class AsyncLoop:
                     raise
                 ahead = None
                 failures += 1
-                delay = WHILE_AWAY.backoff(failures)
+                delay = WHILE_AWAY.get_backoff(failures)
                 self._run.went_away(error, delay)
                 if not await self._run.pause(delay):
                     return None
@@ -151,11 +151,11 @@ class AsyncLoop:
                     await measure(self._run, self._client, self._feed)
                 return scan
 
-    async def _look(self, position: int) -> Scan | None:
+    async def _look(self, position: int) -> ScannedPage | None:
         """Read a page when there is a place for it; None when the run is to stop."""
         return await when_free(self._run, self._client, lambda: self._feed.read(position))
 
-    async def _hand_over(self, scan: Scan) -> None:
+    async def _hand_over(self, scan: ScannedPage) -> None:
         run, saver = self._run, self._saver
         others = scan.count - len(scan.messages)
         if self._workers is not None:

@@ -56,9 +56,9 @@ async def resize_group_async(
 
     Another size gives streams to other members. All new members begin after the least position of
     the old ones, so that nothing is skipped; what the other old members have handled after it is
-    handled again, at most ``repeated`` messages. To have none of them again, let each old member
-    run to the end first, with ``run(until="caught_up")`` and no more writes to the category: then
-    all positions are equal.
+    handled again, at most ``max_redelivered`` messages. To have none of them again, let each old
+    member run to the end first, with ``run(until="caught_up")`` and no more writes to the category:
+    then all positions are equal.
 
     It is one transaction: afterwards the old members refuse to run (``PositionConflictError``), and
     the new ones begin where it says. The order of work: stop the members, call this, start the
@@ -180,8 +180,8 @@ async def _told(
     repeated = 0
     if furthest > start:
         # In this order: what is written in between makes it more, not less.
-        behind = await client.lag([category], furthest, limit=_COUNTED)
-        lag = await client.lag([category], start, limit=_COUNTED)
+        behind = await client.get_lag([category], furthest, limit=_COUNTED)
+        lag = await client.get_lag([category], start, limit=_COUNTED)
         # Where not all could be counted: as if all positions were the category's.
         repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
     return GroupResize(tuple(positions), start, repeated, is_done)

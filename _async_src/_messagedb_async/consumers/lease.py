@@ -159,7 +159,7 @@ async def take(run: AsyncRun, lease: AsyncLease) -> bool:
             if not is_store_away(error):
                 raise
             failures += 1
-            delay = WHILE_AWAY.backoff(failures)
+            delay = WHILE_AWAY.get_backoff(failures)
             run.went_away(error, delay)
             await run.pause(delay)
             continue
@@ -209,7 +209,7 @@ async def _renew(run: AsyncRun, lease: AsyncLease) -> bool:
                 run.fail(error)
                 return False
             failures, until = failures + 1, None
-            await run.ended.wait(WHILE_AWAY.backoff(failures))
+            await run.ended.wait(WHILE_AWAY.get_backoff(failures))
             continue
         # It may be our own lost session that holds it, for as long as the server lets that be.
         until = until or monotonic() + lease.timeout

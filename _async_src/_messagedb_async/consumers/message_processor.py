@@ -287,7 +287,7 @@ class AsyncHandling:
                 if not is_passing(error):
                     raise
                 away += 1
-                delay = WHILE_AWAY.backoff(away)
+                delay = WHILE_AWAY.get_backoff(away)
                 self._run.went_away(error, delay)
                 if not await self._run.pause(delay):
                     return False

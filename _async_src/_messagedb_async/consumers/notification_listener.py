@@ -112,7 +112,7 @@ class AsyncListener:
                         await conn.close()
                 while not run.ended.is_set():
                     failures += 1
-                    await run.ended.wait(WHILE_AWAY.backoff(failures))
+                    await run.ended.wait(WHILE_AWAY.get_backoff(failures))
                     if run.ended.is_set():
                         return
                     try:

@@ -96,7 +96,7 @@ class AsyncParkedMessages:
                     message.type,
                     1,
                     reason_of(error),
-                    was_parked=True,
+                    is_replay=True,
                 ) from error
         return count
 

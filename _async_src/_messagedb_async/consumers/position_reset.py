@@ -34,14 +34,14 @@ class AsyncResetting(ABC):
     @abstractmethod
     def _feed(self) -> AsyncFeed: ...
 
-    async def reset_position(self, to: Literal["beginning", "end"] | int) -> int:
+    async def reset_position(self, start: Literal["beginning", "end"] | int) -> int:
         """Store another position, for the next time that the consumer runs.
 
         Backward, everything after it is handled again; forward, what is in between never is.
 
         Args:
-            to: ``"beginning"``; ``"end"``, so that only what is written from now on is handled; or
-                the global position of the next message to handle. For a consumer of several
+            start: ``"beginning"``; ``"end"``, so that only what is written from now on is handled;
+                or the global position of the next message to handle. For a consumer of several
                 categories the end is before what open transactions have written, so that it waits
                 for their end, up to ``command_timeout``; what others had written meanwhile is
                 handled, too.
@@ -57,7 +57,7 @@ class AsyncResetting(ABC):
         """
         if self._run is not None and not self._run.finished.is_set():
             raise runs_elsewhere(self._settings.position_name)
-        position = await self._position_of(to)
+        position = await self._position_of(start)
         lease = AsyncLease(self._client, self._settings.position_name, 60.0)
         try:
             if not await lease.acquire():
@@ -71,10 +71,10 @@ class AsyncResetting(ABC):
             await lease.release()
         return position
 
-    async def _position_of(self, to: object) -> int:
-        if to == "beginning":
+    async def _position_of(self, start: object) -> int:
+        if start == "beginning":
             return 0
-        if to == "end":
+        if start == "end":
             settings = self._client._profile.settings  # pyright: ignore[reportPrivateUsage]
             feed, limit = self._feed(), monotonic() + settings.command_timeout
 
@@ -95,9 +95,9 @@ class AsyncResetting(ABC):
                     "messages. Nothing was changed. Give a position."
                 )
             return head
-        if isinstance(to, int) and not isinstance(to, bool) and 1 <= to < 2**63:
-            return int(to) - 1
+        if isinstance(start, int) and not isinstance(start, bool) and 1 <= start < 2**63:
+            return int(start) - 1
         raise ValidationError(
             "a position is reset to 'beginning', 'end', or the global position of the next message "
-            f"to handle, from 1, not to {to!r}. Nothing was sent."
+            f"to handle, from 1, not to {start!r}. Nothing was sent."
         )

@@ -93,7 +93,7 @@ class AsyncSaver:
         run = self._run
         failures = 0
         while not run.ended.is_set():
-            await self._kick.wait(WHILE_AWAY.backoff(failures) if failures else self._seconds)
+            await self._kick.wait(WHILE_AWAY.get_backoff(failures) if failures else self._seconds)
             self._kick.clear()
             if run.ended.is_set():
                 return

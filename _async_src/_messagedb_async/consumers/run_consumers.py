@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .run_state import AsyncRun
 
 
-async def run_all_async(
+async def run_consumers_async(
     *consumers: AsyncConsumerBase,
     until: Literal["caught_up"] | None = None,
     signals: bool = True,
@@ -43,7 +43,7 @@ async def run_all_async(
             or ``signals`` outside of the main thread. None of them was begun, and nothing was sent.
     """
     if not consumers or len({id(each) for each in consumers}) < len(consumers):
-        raise ValidationError("run_all takes consumers, each of them once. Nothing was sent.")
+        raise ValidationError("run_consumers takes consumers, each of them once. Nothing was sent.")
     check_seconds("stop_timeout", stop_timeout)
     host = _Host(consumers, until, stop_timeout)
     if not signals:

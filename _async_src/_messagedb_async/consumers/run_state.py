@@ -34,7 +34,7 @@ class AsyncRun:
         begun: set when it has its place, and reads.
         ended: set when nothing more is handed over, and all that goes on beside it is to end.
         finished: set when it is over, and has given everything up.
-        in_hand: the message that a handler has now, one of them if there are several.
+        current_message: the message that a handler has now, one of them if there are several.
         attempt: which attempt it is, if that is not the first.
         waiters: who waits for which position.
         trail: what was looked at lately.

@@ -38,7 +38,7 @@ class AsyncWatching(ABC):
         """The stream of its positions, or the key of its row in the table."""
         return self._settings.position_name
 
-    async def when_caught_up(self, *, timeout: float | None = None) -> None:
+    async def wait_until_caught_up(self, *, timeout: float | None = None) -> None:
         """Wait until everything is handled that is in the store now: for tests.
 
         Args:
@@ -64,11 +64,11 @@ class AsyncWatching(ABC):
         if head is None:
             raise ValidationError(
                 "the role may not read the table of messages, so that its last position is not "
-                "known: wait for a message with when_processed()"
+                "known: wait for a message with wait_until_processed()"
             )
         await self._when(head, _left(until))
 
-    async def when_processed(
+    async def wait_until_processed(
         self, stream_name: str, position: int, *, timeout: float | None = None
     ) -> None:
         """Wait until a message is handled, as one that was just written: for tests.
@@ -80,7 +80,7 @@ class AsyncWatching(ABC):
 
         Raises:
             TimeoutError: it is not, in that time; or there is no such message.
-            MessageDBError: as ``when_caught_up`` raises it.
+            MessageDBError: as ``wait_until_caught_up`` raises it.
         """
         until = None if timeout is None else monotonic() + timeout
         run = self._expect_run()
@@ -125,11 +125,11 @@ class AsyncWatching(ABC):
             lag_messages=(lag.messages if is_behind else 0) if lag else None,
             lag_seconds=seconds,
             measured_at=run.lag_time if run else None,
-            handled=counts.handled,
-            parked=counts.parked,
-            skipped=counts.skipped,
-            in_hand=in_hand,
-            held_by=held or ((reason,) if reason else ()),
+            handled_count=counts.handled,
+            parked_count=counts.parked,
+            skipped_count=counts.skipped,
+            current_message=in_hand,
+            blocked_by=held or ((reason,) if reason else ()),
             last_error=counts.last_error,
         )
 

@@ -10,7 +10,7 @@ from messagedb.streams.reserved import is_bookkeeping
 
 if TYPE_CHECKING:
     from messagedb._consumers.handler_registry import Invoke
-    from messagedb._operations.scan_results import Scan
+    from messagedb._operations.scan_results import ScannedPage
 
     from .message_processor import AsyncHandling
     from .position_saver import AsyncSaver
@@ -60,7 +60,7 @@ class AsyncWorkers:
             while not (self._window.has_room or self._run.is_stopping):
                 await self._changed.wait()
 
-    async def take(self, scan: Scan) -> None:
+    async def take(self, scan: ScannedPage) -> None:
         """Take the messages of a page."""
         async with self._changed:
             if not self._run.is_stopping:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-class AsyncEditing(Generic[S]):
+class AsyncEntityEdit(Generic[S]):
     """An entity that events are added to: see ``edit()`` of the entity store.
 
     Attributes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from messagedb._entities.projection import Applier
-    from messagedb._entities.snapshots import Snapshots
+    from messagedb._entities.snapshots import SnapshotPolicy
     from messagedb._messages.message import Message
 
     from ..operations.operations import AsyncOperations
@@ -46,7 +46,7 @@ class AsyncLoader(Generic[S]):
         category: str,
         applier: Applier[S],
         cache: EntityCache[S],
-        snapshots: Snapshots[S] | None,
+        snapshots: SnapshotPolicy[S] | None,
         batch_size: int,
         stores_snapshots: bool,
     ) -> None:
@@ -216,7 +216,7 @@ class AsyncLoader(Generic[S]):
             stream_name, position, size
         )
 
-    async def _stored(self, snapshots: Snapshots[S], id: str, entry: Entry[S]) -> Entry[S]:
+    async def _stored(self, snapshots: SnapshotPolicy[S], id: str, entry: Entry[S]) -> Entry[S]:
         """Store a snapshot if one is due. The entity is as good without it."""
         if not snapshots.is_due(entry.version, entry.snapshot_version):
             return entry
@@ -230,7 +230,7 @@ class AsyncLoader(Generic[S]):
                 "the snapshot of %s could not be stored; that is tried again after %s more events: "
                 "%s",
                 self.stream_name(id),
-                snapshots.interval,
+                snapshots.every_events,
                 error,
             )
         return msgspec.structs.replace(entry, snapshot_version=entry.version)

@@ -13,7 +13,7 @@ from messagedb._entities.cache import EntityCache
 from messagedb._entities.causation import cause_of, key_of
 from messagedb._entities.decider import Decider
 from messagedb._entities.projection import Applier, Projection, projection_of
-from messagedb._entities.results import Loaded, Transacted
+from messagedb._entities.results import LoadedEntity, TransactResult
 from messagedb._entities.validation import check_attempts, check_moment, check_options, check_store
 from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
 from messagedb._transactions.options import retry_delay
@@ -21,7 +21,7 @@ from messagedb.expected_version import NO_STREAM
 
 from ..operations.operations import AsyncOperations
 from .appender import Appended, AsyncAppender
-from .edit_session import AsyncEditing
+from .edit_session import AsyncEntityEdit
 from .loader import AsyncLoader
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from messagedb._entities.snapshots import Snapshots
+    from messagedb._entities.snapshots import SnapshotPolicy
     from messagedb._messages.message import Message
     from messagedb._messages.registry import MessageRegistry
 
@@ -71,7 +71,7 @@ class AsyncEntityStore(Generic[S, C]):
         category: str,
         *,
         decider: Decider[S, C, Any],
-        snapshots: Snapshots[S] | None = None,
+        snapshots: SnapshotPolicy[S] | None = None,
         cache_size: int = 1000,
         batch_size: int = 1000,
         read_only: bool = False,
@@ -84,7 +84,7 @@ class AsyncEntityStore(Generic[S, C]):
         category: str,
         *,
         projection: Projection[T],
-        snapshots: Snapshots[T] | None = None,
+        snapshots: SnapshotPolicy[T] | None = None,
         cache_size: int = 1000,
         batch_size: int = 1000,
         read_only: bool = False,
@@ -97,7 +97,7 @@ class AsyncEntityStore(Generic[S, C]):
         *,
         decider: Decider[Any, Any, Any] | None = None,
         projection: Projection[Any] | None = None,
-        snapshots: Snapshots[Any] | None = None,
+        snapshots: SnapshotPolicy[Any] | None = None,
         cache_size: int = 1000,
         batch_size: int = 1000,
         read_only: bool = False,
@@ -159,7 +159,7 @@ class AsyncEntityStore(Generic[S, C]):
         transaction; after the rollback of a savepoint bind again.
 
         Args:
-            store: such as a transaction, or ``context.store`` of a consumer's handler.
+            store: such as a transaction, or ``context.client`` of a consumer's handler.
         """
         check_store(store, AsyncOperations)
         bound = copy(self)
@@ -185,7 +185,7 @@ class AsyncEntityStore(Generic[S, C]):
 
     async def load(
         self, id: str | UUID, *, version: int | None = None, time: datetime | None = None
-    ) -> Loaded[S]:
+    ) -> LoadedEntity[S]:
         """Give an entity with its version: the initial state and ``NO_STREAM`` without events.
 
         One round trip where nothing is new, or nothing was there; with a snapshot two at most, up
@@ -213,7 +213,7 @@ class AsyncEntityStore(Generic[S, C]):
             entry = await self._loader.as_of_version(key, version)
         else:
             entry = await self._loader.current(key)
-        return Loaded(self._applier.own(entry.entity), entry.version)
+        return LoadedEntity(self._applier.own(entry.entity), entry.version)
 
     async def exists(self, id: str | UUID) -> bool:
         """Tell whether an entity has any event, in one round trip and without reading them."""
@@ -236,7 +236,7 @@ class AsyncEntityStore(Generic[S, C]):
         following: Message[Any] | None = None,
         name: str = "",
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
-    ) -> Transacted[S]:
+    ) -> TransactResult[S]:
         """Load an entity, decide, and append what was decided, if nobody wrote in between.
 
         If somebody did, the new events are read, and it is decided again. The lock of the category
@@ -294,7 +294,7 @@ class AsyncEntityStore(Generic[S, C]):
                 return _transacted(before, attempt)
             attempt += 1
             try:
-                events = self._decider.events(command, self._applier.own(entry.entity))
+                events = self._decider.decide_events(command, self._applier.own(entry.entity))
             except Exception:
                 before = None if cause.key else await self._appender.before(entity, cause)
                 if before is None:
@@ -302,7 +302,7 @@ class AsyncEntityStore(Generic[S, C]):
                 return _transacted(before, attempt)
             if not events:
                 state = self._applier.own(entry.entity)
-                return Transacted(state, entry.version, attempts=attempt)
+                return TransactResult(state, entry.version, attempts=attempt)
             try:
                 appended = await self._appender.append(entity, entry, events, cause)
             except (WrongExpectedVersionError, LostHistoryError) as error:
@@ -320,7 +320,7 @@ class AsyncEntityStore(Generic[S, C]):
         following: Message[Any] | None = None,
         name: str = "",
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
-    ) -> AsyncEditing[S]:
+    ) -> AsyncEntityEdit[S]:
         """Load an entity, and append what happens to it in a block, if nobody wrote in between.
 
         Example::
@@ -348,7 +348,7 @@ class AsyncEntityStore(Generic[S, C]):
         key = self._key(id)
         self._check_writable()
         cause = cause_of(following, name, metadata)
-        return AsyncEditing(self._loader, self._appender, self._applier, key, cause)
+        return AsyncEntityEdit(self._loader, self._appender, self._applier, key, cause)
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -362,8 +362,8 @@ class AsyncEntityStore(Generic[S, C]):
         return str(id)
 
 
-def _transacted(appended: Appended[S], attempts: int) -> Transacted[S]:
-    return Transacted(
+def _transacted(appended: Appended[S], attempts: int) -> TransactResult[S]:
+    return TransactResult(
         appended.state,
         appended.version,
         appended.events,

@@ -145,7 +145,7 @@ class AsyncSource:
             f"no connection could be made in {seconds}; the last attempt said: {last.said}. "
             f"{last.advice} Nothing was sent."
         )
-        late.can_come_back = last.can_come_back
+        late.is_transient = last.is_transient
         return late
 
 

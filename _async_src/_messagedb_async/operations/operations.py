@@ -233,8 +233,8 @@ class AsyncOperations(ABC):
         position: int = 1,
         batch_size: int | None = None,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         condition: str | None = None,
     ) -> list[Message[Any]]:
         """Give one page of a category, in the order of global position.
@@ -251,8 +251,8 @@ class AsyncOperations(ABC):
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
-            consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
-            consumer_group_size: the number of members, from 1 to 32767.
+            group_member: only streams of this member, from 0 to size - 1; needs the size.
+            group_size: the number of members, from 1 to 32767.
             condition: SQL, put into the server's query as it is: never made of input from outside.
         """
         read = requests.read_category(
@@ -261,8 +261,8 @@ class AsyncOperations(ABC):
             position,
             self._batch_size(batch_size),
             correlation,
-            consumer_group_member,
-            consumer_group_size,
+            group_member,
+            group_size,
             condition,
         )
         if self._profile.settings.hooks:
@@ -371,8 +371,8 @@ class AsyncOperations(ABC):
         position: int = 1,
         batch_size: int | None = None,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         condition: str | None = None,
         types: None = None,
     ) -> AsyncIterator[Message[Any]]: ...
@@ -385,8 +385,8 @@ class AsyncOperations(ABC):
         position: int = 1,
         batch_size: int | None = None,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         condition: str | None = None,
         types: MessageTypes[T],
     ) -> AsyncIterator[Message[T]]: ...
@@ -398,8 +398,8 @@ class AsyncOperations(ABC):
         position: int = 1,
         batch_size: int | None = None,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         condition: str | None = None,
         types: MessageTypes[Any] | None = None,
     ) -> AsyncIterator[Message[Any]]:
@@ -412,8 +412,8 @@ class AsyncOperations(ABC):
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
-            consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
-            consumer_group_size: the number of members, from 1 to 32767.
+            group_member: only streams of this member, from 0 to size - 1; needs the size.
+            group_size: the number of members, from 1 to 32767.
             condition: SQL, put into the server's query as it is: never made of input from outside.
             types: made by ``registry.types(…)``: give only messages of these types, each with an
                 instance as its ``data``. Messages of other types are read and passed over.
@@ -426,8 +426,8 @@ class AsyncOperations(ABC):
                 position=position,
                 batch_size=size,
                 correlation=correlation,
-                consumer_group_member=consumer_group_member,
-                consumer_group_size=consumer_group_size,
+                group_member=group_member,
+                group_size=group_size,
                 condition=condition,
             )
             for message in typed(page, types):

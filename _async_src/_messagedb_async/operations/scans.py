@@ -8,7 +8,7 @@ import msgspec
 
 from messagedb import hooks
 from messagedb._operations import scan_requests
-from messagedb._operations.scan_results import Scan
+from messagedb._operations.scan_results import ScannedPage
 from messagedb._sql.scans import scan_statements
 
 from .operations import AsyncOperations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from messagedb._operations.requests import Read
-    from messagedb._operations.scan_results import AllScan, Lag, Writer
+    from messagedb._operations.scan_results import Lag, OpenWriteTransaction, ScannedStorePage
     from messagedb._sql.scans import ScanStatements
 
-S = TypeVar("S", bound=Scan)
+S = TypeVar("S", bound=ScannedPage)
 
 
 class AsyncScans(AsyncOperations):
@@ -33,13 +33,13 @@ class AsyncScans(AsyncOperations):
         position: int = 1,
         batch_size: int | None = None,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         streams_without_id: bool = False,
-        message_types: Iterable[str] | None = None,
+        types: Iterable[str] | None = None,
         condition: str | None = None,
         look_at: int | None = None,
-    ) -> Scan:
+    ) -> ScannedPage:
         """Look at one page of a category, and give those of its messages that match.
 
         Unlike ``get_category_messages``, which reads on until a page of matching messages is full,
@@ -54,11 +54,11 @@ class AsyncScans(AsyncOperations):
                 ``default_batch_size``, or 1000 where that is without limit.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
-            consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
-            consumer_group_size: the number of members, from 1 to 32767.
+            group_member: only streams of this member, from 0 to size - 1; needs the size.
+            group_size: the number of members, from 1 to 32767.
             streams_without_id: whether that member gets the streams without an id, too, which
                 belong to no member.
-            message_types: only messages of these types.
+            types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
             look_at: a global position of the category, of which the scan's ``found_id`` then tells
@@ -71,10 +71,10 @@ class AsyncScans(AsyncOperations):
             position,
             self._scan_size(batch_size),
             correlation,
-            consumer_group_member,
-            consumer_group_size,
+            group_member,
+            group_size,
             streams_without_id,
-            message_types,
+            types,
             condition,
         )
         return self._seen(await self._scanned(scan, look_at, category))
@@ -85,22 +85,22 @@ class AsyncScans(AsyncOperations):
         position: int = 1,
         batch_size: int | None = None,
         categories: Iterable[str] | None = None,
-        message_types: Iterable[str] | None = None,
+        types: Iterable[str] | None = None,
         condition: str | None = None,
         look_at: int | None = None,
-    ) -> AllScan:
+    ) -> ScannedStorePage:
         """Look at one page of the whole store, give what matches, and the gaps in it.
 
         Across categories messages do not appear in the order of their global positions. Whoever
-        goes on behind a gap may miss a message that is yet to appear there: see ``writers``. A
-        consumer of several categories uses both.
+        goes on behind a gap may miss a message that is yet to appear there: see
+        ``list_open_write_transactions``. A consumer of several categories uses both.
 
         Args:
             position: the global position to start at, from 1, inclusive.
             batch_size: how many messages to look at, from 1; None for the client's
                 ``default_batch_size``, or 1000 where that is without limit.
             categories: only messages of these categories. Those of all others are looked at, too.
-            message_types: only messages of these types.
+            types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
             look_at: a global position, of which the scan's ``found_id`` then tells which message is
@@ -111,13 +111,11 @@ class AsyncScans(AsyncOperations):
                 a standby.
         """
         size = self._scan_size(batch_size)
-        scan = scan_requests.store(
-            self._scan_sql(), position, size, categories, message_types, condition
-        )
+        scan = scan_requests.store(self._scan_sql(), position, size, categories, types, condition)
         await self._check_readable("the whole store")
         return self._seen(await self._scanned(scan, look_at, None))
 
-    async def writers(self) -> list[Writer]:
+    async def list_open_write_transactions(self) -> list[OpenWriteTransaction]:
         """Give the transactions that may have written messages which cannot be seen yet.
 
         That is who holds the lock of a writer on the table of messages (or of one who updates or
@@ -133,7 +131,7 @@ class AsyncScans(AsyncOperations):
         await self._check_readable("who is writing")
         return scan_requests.writers_of(await self._read(scan_requests.writers(self._scan_sql())))
 
-    async def category_head(self, category: str) -> int | None:
+    async def get_category_head(self, category: str) -> int | None:
         """Give the global position of a category's last message, 0 where it has none.
 
         None where the role may not read the table of messages.
@@ -143,7 +141,7 @@ class AsyncScans(AsyncOperations):
         """
         return await self._head(scan_requests.category_head(self._scan_sql(), category))
 
-    async def store_head(self) -> int | None:
+    async def get_store_head(self) -> int | None:
         """Give the global position of the store's last message, 0 where it has none.
 
         None where the role may not read the table of messages.
@@ -176,7 +174,7 @@ class AsyncScans(AsyncOperations):
         first: int | None = rows[0][0]
         return first
 
-    async def lag(
+    async def get_lag(
         self, categories: Iterable[str] | None, position: int, *, limit: int = 100_000
     ) -> Lag:
         """Tell what follows a global position, at one moment. Counting is bounded by the limit.

@@ -98,7 +98,7 @@ class AsyncReadModel:
         transaction_timeout: seconds for the transaction of a message.
         correlation: only messages of such workflows.
         condition: SQL, never made of input from outside.
-        message_types: only messages of these types.
+        types: only messages of these types.
         retry: how often a failing handler is called again.
         on_error: what then. What is skipped or parked is missing in the table.
         middleware: functions around each call of a handler.
@@ -126,7 +126,7 @@ class AsyncReadModel:
         transaction_timeout: float = 30.0,
         correlation: str | None = None,
         condition: str | None = None,
-        message_types: Iterable[str] | None = None,
+        types: Iterable[str] | None = None,
         retry: RetryPolicy | None = None,
         on_error: AsyncOnError = "stop",
         middleware: Iterable[AsyncMiddleware[Any]] = (),
@@ -152,7 +152,7 @@ class AsyncReadModel:
             transaction_timeout=transaction_timeout,
             correlation=correlation,
             condition=condition,
-            message_types=message_types,
+            types=types,
             retry=retry,
             on_error=on_error,
             middleware=(self._fill, *middleware),
@@ -191,12 +191,12 @@ class AsyncReadModel:
         """
         return self._consumer
 
-    def sql(self, text: str) -> bytes:
+    def format_sql(self, text: str) -> bytes:
         """Give a statement for psycopg, with this version's table where it says ``{table}``."""
         return in_place(text, self.table)
 
     async def rebuild(
-        self, *, go_back: bool = False, signals: bool = False, stop_timeout: float = 10.0
+        self, *, allow_downgrade: bool = False, signals: bool = False, stop_timeout: float = 10.0
     ) -> bool:
         """Fill this version's table up to the head, and let the view show it.
 
@@ -206,7 +206,7 @@ class AsyncReadModel:
         readers that hold the view in a transaction.
 
         Args:
-            go_back: whether this version is shown in the place of a later one, too.
+            allow_downgrade: whether this version is shown in the place of a later one, too.
             signals: as for ``run()``.
             stop_timeout: seconds that a handler has to finish.
 
@@ -216,7 +216,7 @@ class AsyncReadModel:
         Raises:
             MessageDBError: as ``run()`` raises it.
         """
-        return await self._go(_Showing(False, go_back, stop_timeout), signals)
+        return await self._go(_Showing(False, allow_downgrade, stop_timeout), signals)
 
     async def run(self, *, signals: bool = False, stop_timeout: float = 10.0) -> None:
         """Rebuild, and then keep the table up until it is stopped.
@@ -284,11 +284,11 @@ class AsyncReadModel:
             self._showing.halt.set()
         await self._consumer.stop(timeout=timeout)
 
-    async def versions(self) -> list[ReadModelVersion]:
+    async def list_versions(self) -> list[ReadModelVersion]:
         """List the versions whose tables are there, from the first on."""
         return (await self._tables.find()).versions()
 
-    async def current_version(self) -> int | None:
+    async def get_current_version(self) -> int | None:
         """Give the version that readers see; None if there is no view yet."""
         return (await self._tables.find()).current
 
@@ -376,9 +376,9 @@ class AsyncReadModel:
 
     async def _show_once(self, go_back: bool) -> bool:
         consumer = self._consumer
-        await consumer.when_caught_up()
+        await consumer.wait_until_caught_up()
         return await self._tables.show(
-            self._mark, lambda: consumer.when_caught_up(timeout=_LONGEST_CATCH_UP), go_back
+            self._mark, lambda: consumer.wait_until_caught_up(timeout=_LONGEST_CATCH_UP), go_back
         )
 
     async def _persist(self, showing: _Showing, function: AsyncCall[R]) -> R | None:
@@ -392,7 +392,7 @@ class AsyncReadModel:
                 if not has_waited and not is_passing(error):
                     raise
                 failures += 1
-                delay = WHILE_AWAY.backoff(failures)
+                delay = WHILE_AWAY.get_backoff(failures)
                 if not showing.halt.is_set():
                     log.warning("%s: again in %.1f s: %s", self.table, delay, reason_of(error))
             await showing.halt.wait(delay)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from messagedb._concurrency.callables import AsyncWork
-    from messagedb._operations.scan_results import Lag, Scan, Writer
+    from messagedb._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage
 
     from ..operations.scans import AsyncScans
     from .feeds import AsyncFeed
@@ -40,7 +40,7 @@ class AsyncCheckedFeed:
         self._name = name
 
     @property
-    def held_by(self) -> list[Writer]:
+    def held_by(self) -> list[OpenWriteTransaction]:
         """The transactions that hold back what comes next, by the last read."""
         return self._feed.held_by
 
@@ -49,7 +49,7 @@ class AsyncCheckedFeed:
         """Whether the last read held something back, which may be free any moment."""
         return self._feed.wants_soon
 
-    async def read(self, position: int, look_at: int | None = None) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Look at the page from a global position on.
 
         Raises:
@@ -96,4 +96,4 @@ async def lost(
         remembered: ids that were looked at, with their positions.
     """
     common = last_common(remembered, await find_by_id(client, remembered))
-    return lost_history(name, mark, found_id, common, await client.store_head())
+    return lost_history(name, mark, found_id, common, await client.get_store_head())

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from messagedb._concurrency.callables import AsyncWork
-    from messagedb._operations.scan_results import AllScan, Lag, Scan, Writer
+    from messagedb._operations.scan_results import (
+        Lag,
+        OpenWriteTransaction,
+        ScannedPage,
+        ScannedStorePage,
+    )
 
     from ..operations.scans import AsyncScans
 
@@ -26,7 +31,7 @@ class AsyncFeed(Protocol):
     """The messages that a consumer gets, page by page. One page is read at a time."""
 
     @property
-    def held_by(self) -> list[Writer]:
+    def held_by(self) -> list[OpenWriteTransaction]:
         """The transactions that hold back what comes next, by the last read."""
         ...
 
@@ -35,7 +40,7 @@ class AsyncFeed(Protocol):
         """Whether the last read held something back, which may be free any moment."""
         ...
 
-    async def read(self, position: int, look_at: int | None = None) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Look at the page from a global position on. The next is from ``scan.position + 1`` on.
 
         It does not wait for messages, nor for other transactions.
@@ -76,24 +81,24 @@ class AsyncCategoryFeed:
         batch_size: int | None = None,
         *,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         streams_without_id: bool = False,
-        message_types: Sequence[str] | None = None,
+        types: Sequence[str] | None = None,
         condition: str | None = None,
     ) -> None:
         self._client = client
         self._category = category
         self._batch_size = batch_size
         self._correlation = correlation
-        self._member = consumer_group_member
-        self._size = consumer_group_size
+        self._group_member = group_member
+        self._group_size = group_size
         self._streams_without_id = streams_without_id
-        self._message_types = message_types
+        self._types = types
         self._condition = condition
 
     @property
-    def held_by(self) -> list[Writer]:
+    def held_by(self) -> list[OpenWriteTransaction]:
         """Nobody, ever."""
         return []
 
@@ -102,24 +107,24 @@ class AsyncCategoryFeed:
         """Nothing is held back, ever."""
         return False
 
-    async def read(self, position: int, look_at: int | None = None) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Look at the page from a global position on."""
         return await self._client.scan_category(
             self._category,
             position=position,
             batch_size=self._batch_size,
             correlation=self._correlation,
-            consumer_group_member=self._member,
-            consumer_group_size=self._size,
+            group_member=self._group_member,
+            group_size=self._group_size,
             streams_without_id=self._streams_without_id,
-            message_types=self._message_types,
+            types=self._types,
             condition=self._condition,
             look_at=look_at,
         )
 
     async def head(self) -> int | None:
         """Give the category's last global position."""
-        return await self._client.category_head(self._category)
+        return await self._client.get_category_head(self._category)
 
     async def end(self, pause: AsyncWork[float, bool]) -> int | None:
         """Give the same: who writes to the category has its lock, and a later position."""
@@ -127,7 +132,7 @@ class AsyncCategoryFeed:
 
     async def lag(self, position: int) -> Lag:
         """Tell what of the category follows a position."""
-        return await self._client.lag([self._category], position)
+        return await self._client.get_lag([self._category], position)
 
 
 class AsyncAllFeed:
@@ -143,19 +148,19 @@ class AsyncAllFeed:
         categories: Sequence[str] | None = None,
         batch_size: int | None = None,
         *,
-        message_types: Sequence[str] | None = None,
+        types: Sequence[str] | None = None,
         condition: str | None = None,
     ) -> None:
         self._client = client
         self._categories = categories
         self._batch_size = batch_size
-        self._message_types = message_types
+        self._types = types
         self._condition = condition
         self._gaps = Gaps()
         self._end: End | None = None
 
     @property
-    def held_by(self) -> list[Writer]:
+    def held_by(self) -> list[OpenWriteTransaction]:
         """The transactions whose end is waited for."""
         return self._gaps.held_by
 
@@ -164,7 +169,7 @@ class AsyncAllFeed:
         """Whether a gap was in the way of the last page."""
         return self._gaps.is_held
 
-    async def read(self, position: int, look_at: int | None = None) -> Scan:
+    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Look at the page from a global position on, and give what is before the first gap in it.
 
         Raises:
@@ -173,12 +178,14 @@ class AsyncAllFeed:
         """
         gaps = self._gaps
         is_waiting = look_at is None and gaps.is_waiting_at(position)
-        if is_waiting and not gaps.look(await self._client.writers()):
+        if is_waiting and not gaps.look(await self._client.list_open_write_transactions()):
             return gaps.nothing(position)
         scan = await self._scan(position, look_at)
         gaps.forget_unless_of(scan.history)
         # Only who is asked for after the scan proves anything.
-        if gaps.needs_writers(scan) and gaps.list_writers(scan, await self._client.writers()):
+        if gaps.needs_writers(scan) and gaps.list_writers(
+            scan, await self._client.list_open_write_transactions()
+        ):
             scan = await self._scan(position, look_at)
             gaps.forget_unless_of(scan.history)
         found = gaps.before(scan, position)
@@ -195,7 +202,7 @@ class AsyncAllFeed:
 
     async def head(self) -> int | None:
         """Give the last global position of the whole store: other categories are passed by, too."""
-        return await self._client.store_head()
+        return await self._client.get_store_head()
 
     async def end(self, pause: AsyncWork[float, bool]) -> int | None:
         """Give the position before all that open transactions had written, when they have ended.
@@ -208,13 +215,13 @@ class AsyncAllFeed:
         if self._end is None:
             heads = await client._heads(self._categories)  # pyright: ignore[reportPrivateUsage]
             end = End(*heads)
-            gaps.held_by = await client.writers()
+            gaps.held_by = await client.list_open_write_transactions()
             self._end = end
         end = self._end
         while gaps.held_by:
             if not await pause(_LOOK):
                 return None
-            gaps.look(await client.writers())
+            gaps.look(await client.list_open_write_transactions())
         names = self._categories
         if names is None:
             names = list((await client._heads())[0])  # pyright: ignore[reportPrivateUsage]
@@ -224,14 +231,14 @@ class AsyncAllFeed:
 
     async def lag(self, position: int) -> Lag:
         """Tell what of the categories follows a position."""
-        return await self._client.lag(self._categories, position)
+        return await self._client.get_lag(self._categories, position)
 
-    async def _scan(self, position: int, look_at: int | None) -> AllScan:
+    async def _scan(self, position: int, look_at: int | None) -> ScannedStorePage:
         return await self._client.scan_all(
             position=position,
             batch_size=self._batch_size,
             categories=self._categories,
-            message_types=self._message_types,
+            types=self._types,
             condition=self._condition,
             look_at=look_at,
         )

@@ -61,16 +61,16 @@ async def subscription(
                 begins = False
             scan = await checked.read(position + 1)
         except LostHistoryError as error:
-            if not continues or error.common is None:
+            if not continues or error.common_position is None:
                 raise
             log.warning("subscription to %s: %s", name, error)
-            position, begins = error.common, True
+            position, begins = error.common_position, True
             continue
         except MessageDBError as error:
             if not is_passing(error):
                 raise
             failures += 1
-            delay = WHILE_AWAY.backoff(failures)
+            delay = WHILE_AWAY.get_backoff(failures)
             if failures == 1:
                 log.warning("subscription to %s: the store is away: %s", name, text_of(error))
             await sleep(delay)

@@ -32,10 +32,10 @@ class AsyncSubscriptions(AsyncScans):
         poll_interval: float = 0.1,
         idle_poll_interval: float = 1.0,
         correlation: str | None = None,
-        consumer_group_member: int | None = None,
-        consumer_group_size: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
         streams_without_id: bool = False,
-        message_types: Iterable[str] | None = None,
+        types: Iterable[str] | None = None,
         condition: str | None = None,
         on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> AsyncIterator[Message[Any]]:
@@ -60,10 +60,10 @@ class AsyncSubscriptions(AsyncScans):
             idle_poll_interval: what that grows to after a hundred such looks.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
-            consumer_group_member: only streams of this member, from 0 to size - 1; needs the size.
-            consumer_group_size: the number of members, from 1 to 32767.
+            group_member: only streams of this member, from 0 to size - 1; needs the size.
+            group_size: the number of members, from 1 to 32767.
             streams_without_id: whether that member gets the streams without an id, too.
-            message_types: only messages of these types.
+            types: only messages of these types.
             condition: SQL over ``messages``, put into the query as it is: never made of input from
                 outside.
             on_lost_history: what to do when the store has lost messages that were given, as after a
@@ -87,16 +87,16 @@ class AsyncSubscriptions(AsyncScans):
             category,
             self._scan_size(batch_size),
             correlation=correlation,
-            consumer_group_member=consumer_group_member,
-            consumer_group_size=consumer_group_size,
+            group_member=group_member,
+            group_size=group_size,
             streams_without_id=streams_without_id,
-            message_types=names_of("message_types", message_types),
+            types=names_of("types", types),
             condition=condition,
         )
         if start == "beginning":
             position = 0
         elif start == "end":
-            head = await self.category_head(category)
+            head = await self.get_category_head(category)
             if head is None:
                 raise IncompatibleServerError(
                     "start='end' needs the last position, and the role may not read the table of "

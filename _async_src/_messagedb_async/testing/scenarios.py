@@ -125,7 +125,7 @@ class AsyncConsumerScenario:
         """Write messages and have them handled. A handler's error is kept for ``then_raises``."""
         self._error = None
         await self._client.write_messages(stream_name, messages)
-        self._head = await self._client.store_head() or 0
+        self._head = await self._client.get_store_head() or 0
         try:
             await self._consumer.run(until="caught_up")
         except HandlerError as error:

@@ -19,26 +19,28 @@ class Refusal(msgspec.Struct, frozen=True):
     Attributes:
         said: what was said, in one line: by one server, or by each of several.
         advice: what to do.
-        can_come_back: whether the same attempt may succeed later, with nothing changed here or in
+        is_transient: whether the same attempt may succeed later, with nothing changed here or in
             the server's configuration.
     """
 
     said: str
     advice: str
-    can_come_back: bool
+    is_transient: bool
 
 
 class _Cause(msgspec.Struct, frozen=True):
     text: str
     advice: str
-    passes: bool
+    is_transient: bool
 
 
-def _cause(text: str, advice: str, *, passes: bool = False) -> _Cause:
-    return _Cause(text, advice, passes)
+def _cause(text: str, advice: str, *, is_transient: bool = False) -> _Cause:
+    return _Cause(text, advice, is_transient)
 
 
-_UNKNOWN: Final = _cause("", "Check that the server runs, and its host and port.", passes=True)
+_UNKNOWN: Final = _cause(
+    "", "Check that the server runs, and its host and port.", is_transient=True
+)
 
 # The first that is found in the text counts. Texts of libpq and of the server in English.
 _CAUSES: Final = (
@@ -46,20 +48,20 @@ _CAUSES: Final = (
         "too many clients already|too many connections for|remaining connection slots",
         "The server has no connection left: wait for one, lower max_size of its clients, or raise "
         "max_connections, or the CONNECTION LIMIT of the role or database.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "database system is (starting up|shutting down|in recovery mode|not yet accepting|"
         "not accepting)|is not currently accepting connections|Hot standby mode is disabled",
         "The server is there, and does not take connections now: wait until it does; its log says "
         "what it is doing.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "(server|session|database) is (not )?(read-only|in hot standby mode)",
         "The server is not what target_session_attrs asks for: name one that is, or take another "
         "target_session_attrs. After a failover it may become so by itself.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "does not support SSL, but SSL was required",
@@ -101,7 +103,7 @@ _CAUSES: Final = (
         "invalid response to SSL negotiation|expected authentication request|"
         "unsupported frontend protocol",
         "What answers there is no PostgreSQL server: check host and port.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "protocols? (available|version)|unsupported protocol|no shared cipher|handshake failure|"
@@ -113,7 +115,7 @@ _CAUSES: Final = (
         "SSL error|SSL SYSCALL",
         "TLS with the server could not be set up: look into the server's log, and check "
         "sslnegotiation and what is in between.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "channel binding required|authentication method requirement",
@@ -123,7 +125,7 @@ _CAUSES: Final = (
     _cause(
         "(LDAP|RADIUS|PAM|BSD|GSSAPI|SSPI) authentication failed",
         "Check user and password, and that the service answers that the server asks about them.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "password|authentication failed|pg_hba",
@@ -144,23 +146,23 @@ _CAUSES: Final = (
     _cause(
         "accepting connections on that socket",
         "Check that the server runs, and its socket's folder (host) and port.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "timeout expired",
         "Nothing answered in time: check host and port, and firewalls in between.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "resolve host|translate host name",
         "Check the host's name, and that names are looked up.",
-        passes=True,
+        is_transient=True,
     ),
     _cause(
         "closed the connection unexpectedly",
         "What is there ended the connection before it was made: look into the server's log, or "
         "that of the pooler or proxy in between.",
-        passes=True,
+        is_transient=True,
     ),
     _cause("^invalid .* value", "Correct that part of the connection string."),
 )
@@ -182,7 +184,7 @@ def refusal(error: psycopg.Error) -> Refusal:
     primary = error.diag.message_primary
     found = [("", primary)] if primary is not None else _attempts(str(error).strip())
     if not found:
-        return Refusal(type(error).__name__, _UNKNOWN.advice, _UNKNOWN.passes)
+        return Refusal(type(error).__name__, _UNKNOWN.advice, _UNKNOWN.is_transient)
     by_reason = {_PLACE.sub("", text): (where, text) for where, text in found}
     causes = {text: _cause_of(text) for _, text in by_reason.values()}
     if len(by_reason) == 1:
@@ -192,7 +194,7 @@ def refusal(error: psycopg.Error) -> Refusal:
             f"{where}: {reason}" if where else reason for reason, (where, _) in by_reason.items()
         )
     advice = " ".join(dict.fromkeys(cause.advice for cause in causes.values()))
-    return Refusal(said, advice, any(cause.passes for cause in causes.values()))
+    return Refusal(said, advice, any(cause.is_transient for cause in causes.values()))
 
 
 def _attempts(text: str) -> list[tuple[str, str]]:

@@ -203,13 +203,13 @@ def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnav
             f"cannot connect to {where}: the host's name is none that can be looked up ({error}). "
             "Check it. Nothing was sent."
         )
-        unavailable.can_come_back = False
+        unavailable.is_transient = False
         return unavailable
     found = refusal(error)
     unavailable = StoreUnavailableError(
         f"cannot connect to {where}: {found.said}. {found.advice} Nothing was sent."
     )
-    unavailable.can_come_back = found.can_come_back
+    unavailable.is_transient = found.is_transient
     return unavailable
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .._operations.scan_results import Lag
 
-__all__ = ["StoredConsumer"]
+__all__ = ["ConsumerInfo"]
 
 ALL: Final = "all"
 """What stands in the names of a consumer of several categories, where one's category would."""
@@ -27,12 +27,12 @@ ALL: Final = "all"
 _MEMBER: Final = re.compile(r"(.*)\+([0-9]+)\+([0-9]+)", re.S).fullmatch
 
 
-class StoredConsumer(msgspec.Struct, frozen=True, kw_only=True):
+class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A consumer as the store knows it, whichever process runs it, if any does.
 
     Attributes:
         name: the stream of its positions, or the key of its row in the table.
-        kept_in: whether its position is in a ``stream`` or in the ``table``.
+        position_store: whether its position is in a ``stream`` or in the ``table``.
         category: what it reads; None for a consumer of several categories.
         identifier: its own, without the group's member and size; None where it has none.
         group_member: its number in its group, from 0; None where it is in none.
@@ -47,12 +47,12 @@ class StoredConsumer(msgspec.Struct, frozen=True, kw_only=True):
             counted: before filters, and of all members of a group.
         lag_seconds: how long the first of them has waited, by the server's clock; None where none
             follows.
-        parked: how many messages it has put aside, in all members of its group.
+        parked_count: how many messages it has put aside, in all members of its group.
         problem: why its position cannot be told; None where it can.
     """
 
     name: str
-    kept_in: Literal["stream", "table"]
+    position_store: Literal["stream", "table"]
     category: str | None
     identifier: str | None
     group_member: int | None
@@ -63,7 +63,7 @@ class StoredConsumer(msgspec.Struct, frozen=True, kw_only=True):
     head: int | None = None
     lag_messages: int = 0
     lag_seconds: float | None = None
-    parked: int = 0
+    parked_count: int = 0
     problem: str | None = None
 
     @property
@@ -79,7 +79,7 @@ class StoredConsumer(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_record(
     row: tuple[Any, ...], pids: Mapping[tuple[int, int], int], schema: str
-) -> StoredConsumer:
+) -> ConsumerInfo:
     """The consumer whose last record a row is, of the columns of messages."""
     (record,) = messages([row], decimals=False)
     position: int | None = None
@@ -106,7 +106,7 @@ def of_table_row(
     resized_to: int | None,
     pids: Mapping[tuple[int, int], int],
     schema: str,
-) -> StoredConsumer:
+) -> ConsumerInfo:
     """The consumer of a row of the table of positions."""
     problem = None if resized_to is None else f"its group was given another size, {resized_to}"
     return _of_name(
@@ -119,11 +119,11 @@ def holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], int]:
     return {(_signed(first), _signed(second)): pid for first, second, pid in rows}
 
 
-def measured(consumer: StoredConsumer, lag: Lag, parked: int) -> StoredConsumer:
+def measured(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerInfo:
     """The consumer with what follows its position, and what it has parked."""
     waited = None if lag.oldest is None else max((lag.now - lag.oldest).total_seconds(), 0.0)
     return msgspec.structs.replace(
-        consumer, head=lag.head, lag_messages=lag.messages, lag_seconds=waited, parked=parked
+        consumer, head=lag.head, lag_messages=lag.messages, lag_seconds=waited, parked_count=parked
     )
 
 
@@ -150,12 +150,12 @@ def _of_name(
     position: int | None,
     saved_at: datetime,
     problem: str | None,
-) -> StoredConsumer:
+) -> ConsumerInfo:
     category, identifier = parts_of(name)
     member = _MEMBER(identifier or "")
-    return StoredConsumer(
+    return ConsumerInfo(
         name=name,
-        kept_in=kept_in,
+        position_store=kept_in,
         category=category,
         identifier=member[1] if member else identifier,
         group_member=int(member[2]) if member else None,

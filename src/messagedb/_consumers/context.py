@@ -21,12 +21,12 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
     Attributes:
         message: the message, as it is stored.
         attempt: how often the handler is called with it, from 1.
-        store: where to write: the transaction of a transactional consumer, else the client.
+        client: where to write: the transaction of a transactional consumer, else the client.
     """
 
     message: Message[Any]
     attempt: int
-    store: S
+    client: S
     _seed: str
 
     @property
@@ -37,7 +37,7 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
             MessageDecodeError: a value in it is not of its kind; ``message.metadata`` gives it as
                 it is stored.
         """
-        return Metadata.of(self.message)
+        return Metadata.from_message(self.message)
 
     def following(self) -> Metadata:
         """Give the metadata for what the handler writes because of this message.
@@ -50,7 +50,7 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         """
         return Metadata.following(self.message)
 
-    def message_id(self, name: str) -> UUID:
+    def derive_id(self, name: str) -> UUID:
         """Give the id for something that is made of this message: the same in every attempt.
 
         A message that the handler writes under it is stored once, however often the handler runs,

@@ -56,7 +56,7 @@ def decide(
         away: whether the problem is that the store, or its connection, was away.
     """
     if away:
-        return Again(WHILE_AWAY.backoff(failures_of_store + 1), counts=False)
+        return Again(WHILE_AWAY.get_backoff(failures_of_store + 1), counts=False)
     if isinstance(problem, Park | Skip | Stop):
         return final(problem)
     if isinstance(problem, WrongResult):
@@ -65,7 +65,7 @@ def decide(
     if isinstance(problem, MessageDecodeError):
         # It will read the same the next time.
         return Ask()
-    wait = policy.wait(attempt)
+    wait = policy.get_delay(attempt)
     if wait is None:
         return Ask()
     if isinstance(problem, Retry) and problem.delay is not None:
@@ -90,7 +90,7 @@ def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again 
     if isinstance(answer, Park | Skip | Stop):
         return final(answer)
     if isinstance(answer, Retry):
-        delay = policy.backoff(attempt) if answer.delay is None else answer.delay
+        delay = policy.get_backoff(attempt) if answer.delay is None else answer.delay
         return Again(delay, counts=True)
     if answer == "stop":
         return Settle("stop", "")

@@ -71,12 +71,12 @@ class GroupResize(msgspec.Struct, frozen=True):
     Attributes:
         old_positions: the position of each member of the old size, 0 for none.
         start: where each member of the new size begins: after the least of them.
-        repeated: how many messages will be handled again: those after ``start`` that an old member
-            has handled. At most: each of them by the member that has its stream now.
-        is_done: whether it was done, or only looked at.
+        max_redelivered: how many messages will be handled again: those after ``start`` that an old
+            member has handled. At most: each of them by the member that has its stream now.
+        is_applied: whether it was done, or only looked at.
     """
 
     old_positions: tuple[int, ...]
     start: int
-    repeated: int
-    is_done: bool
+    max_redelivered: int
+    is_applied: bool

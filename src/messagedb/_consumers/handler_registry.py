@@ -71,7 +71,7 @@ class Handlers:
             return
         add_missing(self._registry, classes)
         invoke = _decoded(function, takes_context, self._registry.decode)
-        names_of, registry = self._registry.names_of, self._registry
+        names_of, registry = self._registry.get_type_names, self._registry
         bases = [cls for cls in classes if cls not in registry]
         types = [name for cls in classes if cls in registry for name in names_of(cls)]
         self._put([*types, *bases], function, invoke)
@@ -93,7 +93,7 @@ class Handlers:
         for _, cls in self._registry:  # those that were registered after the handler, too
             base = nearest(cls, self._by_class)
             if base is not None:
-                for name in self._registry.names_of(cls):
+                for name in self._registry.get_type_names(cls):
                     by_type.setdefault(name, wrap(self._by_class[base]))
         return by_type, catch_all
 

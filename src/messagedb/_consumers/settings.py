@@ -52,7 +52,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     streams_without_id: int | None
     correlation: str | None
     condition: str | None
-    message_types: tuple[str, ...] | None
+    types: tuple[str, ...] | None
     concurrency: int
     retry: RetryPolicy
     on_error: str | Callable[..., Any]
@@ -140,7 +140,7 @@ def check_settings(settings: ConsumerSettings) -> None:
     if settings.correlation is not None:
         validation.check_category(settings.correlation, "correlation")
     validation.check_condition(settings.condition)
-    for type_name in settings.message_types or ():
+    for type_name in settings.types or ():
         validation.check_type(type_name)
     for name in ("transactional", "notify"):
         if getattr(settings, name) not in (True, False):

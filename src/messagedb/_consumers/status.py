@@ -41,12 +41,13 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
             are counted before filters.
         lag_seconds: how long the oldest of them has waited, by the server's clock, and since.
         measured_at: when head and lag were looked at last, by the clock of this machine.
-        handled: how many messages its handlers have done with since it was made.
-        parked: how many it has parked since then.
-        skipped: how many it has skipped since then.
-        in_hand: the stream and position of a message that a handler has now, and its attempt.
-        held_by: what it waits for: the processes whose transactions have not ended, for a consumer
-            of several categories; or the reason that it does not go on.
+        handled_count: how many messages its handlers have done with since it was made.
+        parked_count: how many it has parked since then.
+        skipped_count: how many it has skipped since then.
+        current_message: the stream and position of a message that a handler has now, and its
+            attempt.
+        blocked_by: what it waits for: the processes whose transactions have not ended, for a
+            consumer of several categories; or the reason that it does not go on.
         last_error: the last error in one line, also of one that was got over.
     """
 
@@ -58,9 +59,9 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag_messages: int | None
     lag_seconds: float | None
     measured_at: datetime | None
-    handled: int
-    parked: int
-    skipped: int
-    in_hand: tuple[str, int, int] | None
-    held_by: tuple[Any, ...]
+    handled_count: int
+    parked_count: int
+    skipped_count: int
+    current_message: tuple[str, int, int] | None
+    blocked_by: tuple[Any, ...]
     last_error: str | None

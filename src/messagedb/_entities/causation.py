@@ -157,7 +157,7 @@ def _names_of(command: object, registry: MessageRegistry) -> tuple[str, ...]:
     if isinstance(command, Message | NewMessage):
         return (cast("NewMessage", command).type,)
     cls = type(command)
-    return registry.names_of(cls) if cls in registry else (cls.__name__,)
+    return registry.get_type_names(cls) if cls in registry else (cls.__name__,)
 
 
 def _is_text(value: Any) -> bool:

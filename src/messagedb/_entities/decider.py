@@ -93,7 +93,7 @@ class Decider(Generic[S, C, E]):
         classes: list[type[Any]] | None = getattr(self, "_classes", None)
         return classes
 
-    def events(self, command: C, state: S) -> list[E]:
+    def decide_events(self, command: C, state: S) -> list[E]:
         """Give what ``decide`` says, as a list."""
         return events_of(self.decide(command, state))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._messages.registry import MessageRegistry
     from .decider import Decider
 
-__all__ = ["Projection", "applies"]
+__all__ = ["Projection", "apply"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -28,7 +28,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _MARK = "_messagedb_applies"
 
 
-def applies(method: F) -> F:
+def apply(method: F) -> F:
     """Let a method of a Projection take the events that its second parameter is annotated with."""
     names = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
     setattr(method, _MARK, (classes_now(method, 2, "method", names),))
@@ -44,7 +44,7 @@ class Projection(Generic[S]):
             def initial(self) -> Account:
                 return Account()
 
-            @applies
+            @apply
             def deposited(self, account: Account, event: Deposited) -> Account:
                 return msgspec.structs.replace(account, balance=account.balance + event.amount)
 
@@ -103,7 +103,7 @@ class Projection(Generic[S]):
             elif any(hasattr(vars(cls).get(name), _MARK) for cls in type(self).__mro__):
                 raise ValidationError(
                     f"{type(self).__qualname__}.{name} takes the place of a method that is marked "
-                    "with @applies: mark it as well, or give it another name"
+                    "with @apply: mark it as well, or give it another name"
                 )
 
 
@@ -169,7 +169,7 @@ class Applier(Generic[S]):
                     self._by_type[name] = function
         if not names:
             raise ValidationError(
-                f"{type(projection).__qualname__} takes no event: mark its methods with @applies"
+                f"{type(projection).__qualname__} takes no event: mark its methods with @apply"
             )
         # Then None that a method gives is a state, and does not mean that one was changed in place.
         self._none_is_state = projection.initial() is None
@@ -188,7 +188,9 @@ class Applier(Generic[S]):
             classes = annotated_classes(function, parameters[1], "method", None)
         registry = self._registry
         add_missing(registry, classes)
-        types = [name for cls in classes if cls in registry for name in registry.names_of(cls)]
+        types = [
+            name for cls in classes if cls in registry for name in registry.get_type_names(cls)
+        ]
         return [*types, *classes] or [None]
 
     def initial(self) -> S:
@@ -238,13 +240,13 @@ class Applier(Generic[S]):
                         f"no method of the projection takes {message.type!r}, and it is strict: "
                         "the entity could not be loaded any more. Nothing was sent."
                     )
-            elif self._registry.class_of(message.type) is None:
+            elif self._registry.get_class(message.type) is None:
                 raw = True
         return raw
 
     def _of_base(self, type: str) -> Callable[[S, Any], Any] | None:
         """What takes events of a type that has no method of its own: a base's, or that for all."""
-        cls = self._registry.class_of(type)
+        cls = self._registry.get_class(type)
         base = None if cls is None else nearest(cls, self._by_class)
         if base is None:
             return self._catch_all

@@ -8,12 +8,12 @@ import msgspec
 
 from ..expected_version import NO_STREAM
 
-__all__ = ["Loaded", "Transacted"]
+__all__ = ["LoadedEntity", "TransactResult"]
 
 S = TypeVar("S")
 
 
-class Loaded(msgspec.Struct, Generic[S], frozen=True):
+class LoadedEntity(msgspec.Struct, Generic[S], frozen=True):
     """An entity at a version.
 
     Attributes:
@@ -31,7 +31,7 @@ class Loaded(msgspec.Struct, Generic[S], frozen=True):
         return self.version != NO_STREAM
 
 
-class Transacted(Loaded[S], Generic[S], frozen=True):
+class TransactResult(LoadedEntity[S], Generic[S], frozen=True):
     """What a command has made of an entity.
 
     Attributes:

@@ -22,7 +22,7 @@ from .equality import is_same
 if TYPE_CHECKING:
     from .._messages.message import Message
 
-__all__ = ["Snapshots"]
+__all__ = ["SnapshotPolicy"]
 
 S = TypeVar("S")
 
@@ -32,7 +32,7 @@ _STREAM = "streamName"
 _EVENT = "lastEventId"
 
 
-class Snapshots(Generic[S]):
+class SnapshotPolicy(Generic[S]):
     """How the state of entities is stored now and then, so that not all events need be read.
 
     In stream ``<entityClass><specifier>:snapshot-<id>``, messages of type ``Recorded`` with
@@ -48,7 +48,7 @@ class Snapshots(Generic[S]):
     Args:
         entity: the class of the state: a msgspec Struct or a dataclass, or any with *encode* and
             *decode*. Its name is that of the stream.
-        interval: after how many new events a snapshot is stored.
+        every_events: after how many new events a snapshot is stored.
         specifier: a text after the name of the class, such as ``"V2"``.
         encode: makes a JSON object (a dict) of a state, where msgspec cannot.
         decode: makes a state of such an object.
@@ -61,15 +61,15 @@ class Snapshots(Generic[S]):
         self,
         entity: type[S],
         *,
-        interval: int,
+        every_events: int,
         specifier: str | None = None,
         encode: Callable[[S], Mapping[str, Any]] | None = None,
         decode: Callable[[dict[str, Any]], S] | None = None,
     ) -> None:
-        check_integer("interval", interval, least=1)
+        check_integer("interval", every_events, least=1)
         if (encode is None) != (decode is None):
             raise ValidationError("give both encode and decode, or neither")
-        self.interval = interval
+        self.every_events = every_events
         self._entity = entity
         self._specifier = specifier
         self._encode = encode
@@ -85,7 +85,7 @@ class Snapshots(Generic[S]):
 
     def is_due(self, version: int, snapshot_version: int) -> bool:
         """Whether an entity at a version is to be stored, where the last snapshot is of another."""
-        return version - snapshot_version >= self.interval
+        return version - snapshot_version >= self.every_events
 
     def message_of(
         self, entry: Entry[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool

@@ -10,12 +10,12 @@ import msgspec
 
 from .._errors import ValidationError
 
-__all__ = ["copied"]
+__all__ = ["copy_fields"]
 
 C = TypeVar("C")
 
 
-def copied(
+def copy_fields(
     cls: type[C],
     source: Any,
     *,

@@ -224,31 +224,33 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         }
 
     @overload
-    def decode(self, by: Class[D], /) -> D: ...
+    def decode(self, cls_or_types: Class[D], /) -> D: ...
 
     @overload
-    def decode(self, by: Decodes[D], /) -> D: ...
+    def decode(self, cls_or_types: Decodes[D], /) -> D: ...
 
-    def decode(self, by: Any, /) -> Any:
+    def decode(self, cls_or_types: Any, /) -> Any:
         """Give the data as an instance of a class. Decoded anew each time.
 
         Args:
-            by: a msgspec Struct or a dataclass, as which the data is read whatever the message type
-                is, and whatever version it is of; a MessageTypes, made by ``registry.types(…)``; or
-                a MessageRegistry, which gives this message itself if it does not know the type.
+            cls_or_types: a msgspec Struct or a dataclass, as which the data is read whatever the
+                message type is, and whatever version it is of; a MessageTypes, made by
+                ``registry.types(…)``; or a MessageRegistry, which gives this message itself if it
+                does not know the type.
 
         Raises:
             MessageDecodeError: the data does not fit the class, or the message is none of the
                 types.
             ValidationError: the class is neither a Struct nor a dataclass.
         """
-        if isinstance(by, type):
-            return decode_data(self, codec_of(cast("Any", by)))
-        if not callable(getattr(by, "decode", None)):
+        if isinstance(cls_or_types, type):
+            return decode_data(self, codec_of(cast("Any", cls_or_types)))
+        if not callable(getattr(cls_or_types, "decode", None)):
             raise ValidationError(
-                f"decode() takes a class, registry.types(…) or a registry, not {type(by).__name__}"
+                "decode() takes a class, registry.types(…) or a registry, not "
+                f"{type(cls_or_types).__name__}"
             )
-        return by.decode(self)
+        return cls_or_types.decode(self)
 
     def _decode(self, field: str, text: str | None) -> Any:
         if text is None:

@@ -84,7 +84,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             )
 
     @staticmethod
-    def of(message: Message[Any]) -> Metadata:
+    def from_message(message: Message[Any]) -> Metadata:
         """Give the metadata of a message that was read, with its stream, positions and time.
 
         Values that are ``null`` are read as None; properties that are ``null`` or ``false``, as
@@ -166,7 +166,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             properties=self.properties | before.properties,
         )
 
-    def follows(self, previous: Message[Any] | Metadata) -> bool:
+    def is_following(self, previous: Message[Any] | Metadata) -> bool:
         """Tell whether the message of this metadata followed another.
 
         Its causation is the other message, and its correlation and reply are the other's, where the
@@ -198,7 +198,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """``stream/position`` of the message that this one follows; None if there is none."""
         return _identifier(self.causation_message_stream_name, self.causation_message_position)
 
-    def correlate(self, stream_name: str) -> Metadata:
+    def with_correlation(self, stream_name: str) -> Metadata:
         """Give this metadata with a stream as the correlation, such as the workflow's own.
 
         Raises:
@@ -206,14 +206,14 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """
         return _replaced(self, correlation_stream_name=stream_name)
 
-    def correlated(self, name: str) -> bool:
+    def is_correlated_with(self, name: str) -> bool:
         """Tell whether the correlation is this stream, or a stream of this category."""
         correlation = self.correlation_stream_name
         if correlation is None:
             return False
         return name == (correlation if "-" in name else correlation.partition("-")[0])
 
-    def reply(self) -> tuple[str, Metadata]:
+    def take_reply(self) -> tuple[str, Metadata]:
         """Give the stream to answer to, and this metadata without it, to write the answer with.
 
         Raises:
@@ -318,7 +318,7 @@ def encode_metadata(value: Any, *, decimals: bool = False) -> str | None:
 
 
 def _as_metadata(previous: Message[Any] | Metadata) -> Metadata:
-    return previous if isinstance(previous, Metadata) else Metadata.of(previous)
+    return previous if isinstance(previous, Metadata) else Metadata.from_message(previous)
 
 
 def _replaced(metadata: Metadata, **fields: Any) -> Metadata:

@@ -161,7 +161,7 @@ class MessageRegistry:
             refuse_change(known, name, version, others, codec)
             return cls
         for taken in (name, *others):
-            holder = self.class_of(taken)
+            holder = self.get_class(taken)
             if holder is not None:
                 raise ValidationError(
                     f"the message type {taken!r} is that of {named(holder)} and cannot be that of "
@@ -237,15 +237,15 @@ class MessageRegistry:
             found += findings_of_message(message, index)
         return found
 
-    def type_of(self, message: DataInstance | type[Any]) -> str:
+    def get_type(self, message: DataInstance | type[Any]) -> str:
         """Give the message type of a registered class, or of an instance of one.
 
         Raises:
             ValidationError: the class is not registered.
         """
-        return self.names_of(message)[0]
+        return self.get_type_names(message)[0]
 
-    def names_of(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
+    def get_type_names(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
         """Give all message types that are read as a registered class: its own, then its aliases.
 
         Raises:
@@ -260,7 +260,7 @@ class MessageRegistry:
             )
         return entry.names
 
-    def class_of(self, type: str) -> type[Any] | None:
+    def get_class(self, type: str) -> type[Any] | None:
         """Give the class that a message type is read as, None for a type that is not known."""
         entry = self._by_name.get(type)
         return None if entry is None else entry.cls
@@ -328,9 +328,9 @@ class MessageRegistry:
         """Give the names of a class, if it is registered, and of those below it."""
         subclasses = below(self, cls)
         if cls in self or not subclasses:
-            yield from self.names_of(cls)
+            yield from self.get_type_names(cls)
         for one in subclasses:
-            yield from self.names_of(one)
+            yield from self.get_type_names(one)
 
     def __contains__(self, cls: object) -> bool:
         return isinstance(cls, type) and cls in self._by_class
@@ -365,7 +365,7 @@ class MessageRegistry:
         Raises:
             ValidationError: the class is not registered, or the id is not a UUID.
         """
-        name = self.type_of(message)
+        name = self.get_type(message)
         if id is None:
             return NewMessage(name, message, metadata)
         return NewMessage(name, message, metadata, id)

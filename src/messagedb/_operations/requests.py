@@ -97,8 +97,8 @@ def read_category(
     position: int,
     batch_size: int,
     correlation: str | None,
-    consumer_group_member: int | None,
-    consumer_group_size: int | None,
+    group_member: int | None,
+    group_size: int | None,
     condition: str | None,
 ) -> Read:
     """A page of a category."""
@@ -107,15 +107,15 @@ def read_category(
     validation.check_batch_size(batch_size)
     if correlation is not None:
         validation.check_category(correlation, "correlation")
-    validation.check_group(consumer_group_member, consumer_group_size)
+    validation.check_group(group_member, group_size)
     validation.check_condition(condition)
     params = (
         category,
         position,
         batch_size,
         correlation,
-        consumer_group_member,
-        consumer_group_size,
+        group_member,
+        group_size,
     )
     return Read(
         Statement(sql.get_category_messages, (*params, condition)),

@@ -13,7 +13,7 @@ from .._sql.statements import Statement, array_literal, with_condition
 from . import requests, validation
 from .requests import Read
 from .rows import messages as messages_of
-from .scan_results import AllScan, Lag, Scan, Writer
+from .scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._sql.statements import Statements
 
 Rows = list[tuple[Any, ...]]
-S_co = TypeVar("S_co", bound=Scan, covariant=True)
+S_co = TypeVar("S_co", bound=ScannedPage, covariant=True)
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _UNLIMITED: Final = 1000
@@ -52,7 +52,7 @@ class CategoryScan(msgspec.Struct, frozen=True):
     size: int
     filters: bool
 
-    def scan(self, rows: Rows, decimals: bool) -> Scan:
+    def scan(self, rows: Rows, decimals: bool) -> ScannedPage:
         """What the rows say."""
         if self.filters:
             last_id, count, last = rows.pop()[2:5]
@@ -64,7 +64,7 @@ class CategoryScan(msgspec.Struct, frozen=True):
         position = self.position - 1 if last is None else last
         ids = [row[0] for row in rows]
         full = count >= self.size
-        return Scan(messages_of(rows, decimals), position, count, full, last_id, ids)
+        return ScannedPage(messages_of(rows, decimals), position, count, full, last_id, ids)
 
 
 class StoreScan(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class StoreScan(msgspec.Struct, frozen=True):
     position: int
     size: int
 
-    def scan(self, rows: Rows, decimals: bool) -> AllScan:
+    def scan(self, rows: Rows, decimals: bool) -> ScannedStorePage:
         """What the rows say.
 
         Raises:
@@ -87,7 +87,7 @@ class StoreScan(msgspec.Struct, frozen=True):
         while rows and rows[-1][0] is None:
             gaps.append(rows.pop()[3:5])
         gaps.reverse()
-        return AllScan(
+        return ScannedStorePage(
             messages_of(rows, decimals),
             self.position - 1 if last is None else last,
             count,
@@ -120,16 +120,16 @@ def category(
     position: int,
     size: int,
     correlation: str | None,
-    consumer_group_member: int | None,
-    consumer_group_size: int | None,
+    group_member: int | None,
+    group_size: int | None,
     streams_without_id: bool,
-    message_types: Iterable[str] | None,
+    types: Iterable[str] | None,
     condition: str | None,
 ) -> CategoryScan:
     """A page of a category, whatever is in it, and what of it matches."""
-    group = (correlation, consumer_group_member, consumer_group_size)
+    group = (correlation, group_member, group_size)
     page = requests.read_category(reads, category, position, size, *group, condition)
-    types = _array("message_types", message_types, validation.check_type)
+    types = _array("types", types, validation.check_type)
     if group != (None, None, None) or types is not None or condition is not None:
         without_id = 1 if streams_without_id else 0
         params = (category, position, size, *group, without_id, types)
@@ -148,7 +148,7 @@ def store(
     position: int,
     size: int,
     categories: Iterable[str] | None,
-    message_types: Iterable[str] | None,
+    types: Iterable[str] | None,
     condition: str | None,
 ) -> StoreScan:
     """A page of the whole store, whatever is in it, and what of it matches."""
@@ -156,7 +156,7 @@ def store(
     validation.check_condition(condition)
     # There is nothing before 1, and so no gap.
     start = max(position, 1)
-    types = _array("message_types", message_types, validation.check_type)
+    types = _array("types", types, validation.check_type)
     text = with_condition(sql.store_scan, condition)
     params = (start, size, _categories(categories), types)
     return StoreScan(_query(text, *params, has_sql=condition is not None), start, size)
@@ -263,7 +263,7 @@ def writers(sql: ScanStatements) -> Read:
     return _query(sql.writers, sql.table)
 
 
-def writers_of(rows: Rows) -> list[Writer]:
+def writers_of(rows: Rows) -> list[OpenWriteTransaction]:
     """The transactions that the rows name, each once.
 
     Raises:
@@ -277,10 +277,10 @@ def writers_of(rows: Rows) -> list[Writer]:
             "(CACHE): a session can write to an earlier one at any time later, and nothing tells "
             "whether it will. Nothing was changed. ALTER SEQUENCE … CACHE 1, as Message DB has it."
         )
-    found: dict[str, Writer] = {}
+    found: dict[str, OpenWriteTransaction] = {}
     for _, _, transaction, pid, application_name, user, since, state, gid in rows:
         if transaction is not None:
-            found[transaction] = Writer(
+            found[transaction] = OpenWriteTransaction(
                 transaction, pid, application_name, user, utc(since), state, gid
             )
     return list(found.values())

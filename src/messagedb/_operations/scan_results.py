@@ -9,10 +9,10 @@ import msgspec
 
 from .._messages.message import Message
 
-__all__ = ["AllScan", "Lag", "Scan", "Writer"]
+__all__ = ["Lag", "OpenWriteTransaction", "ScannedPage", "ScannedStorePage"]
 
 
-class Scan(msgspec.Struct, frozen=True):
+class ScannedPage(msgspec.Struct, frozen=True):
     """One page that was looked at, and what of it matched.
 
     Attributes:
@@ -38,7 +38,7 @@ class Scan(msgspec.Struct, frozen=True):
     found_id: str | None = None
 
 
-class AllScan(Scan, frozen=True, kw_only=True):
+class ScannedStorePage(ScannedPage, frozen=True, kw_only=True):
     """One page of the whole store that was looked at.
 
     Attributes:
@@ -71,7 +71,7 @@ class Lag(msgspec.Struct, frozen=True):
     now: datetime
 
 
-class Writer(msgspec.Struct, frozen=True):
+class OpenWriteTransaction(msgspec.Struct, frozen=True):
     """A transaction that has written messages, or is about to, and has not ended.
 
     Attributes:

@@ -89,17 +89,16 @@ def check_group(member: Any, size: Any) -> None:
         return
     if member is None or size is None:
         raise ValidationError(
-            "consumer_group_member and consumer_group_size must be given together "
+            "group_member and group_size must be given together "
             f"(member: {member!r}, size: {size!r})"
         )
-    check_int64("consumer_group_size", size)
-    check_int64("consumer_group_member", member)
+    check_int64("group_size", size)
+    check_int64("group_member", member)
     if not 1 <= size <= 32767:
-        raise ValidationError(f"consumer_group_size must be between 1 and 32767, not {size}")
+        raise ValidationError(f"group_size must be between 1 and 32767, not {size}")
     if not 0 <= member < size:
         raise ValidationError(
-            f"consumer_group_member must be between 0 and {size - 1} for a group of {size}, not "
-            f"{member}"
+            f"group_member must be between 0 and {size - 1} for a group of {size}, not {member}"
         )
 
 

@@ -106,7 +106,7 @@ def with_role(facts: Facts, texts: list[str]) -> list[str]:
     return [text_of(_ROLE_FILE, OWN_SCHEMA), *texts]
 
 
-def script(*, schema: str = "message_store") -> str:
+def build_script(*, schema: str = "message_store") -> str:
     """Return the SQL that `install` runs, as one script for ``psql``, in one transaction.
 
     For a database whose administrator runs SQL by hand. It looks at nothing first: in a database

@@ -9,7 +9,7 @@ from ..errors import OutcomeUnknownError
 def is_store_away(problem: BaseException) -> bool:
     """Whether an error says that the store is away for now, and not that something is wrong."""
     if isinstance(problem, StoreUnavailableError):
-        return problem.can_come_back
+        return problem.is_transient
     return isinstance(problem, OutcomeUnknownError)
 
 

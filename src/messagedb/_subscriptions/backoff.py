@@ -51,13 +51,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         ):
             raise ValidationError(f"multiplier must be a number from 1 to 100, not {factor!r}")
 
-    def wait(self, attempt: int) -> float | None:
+    def get_delay(self, attempt: int) -> float | None:
         """The seconds to wait after attempt *attempt* (from 1), None when it was the last one."""
         if attempt >= self.max_attempts:
             return None
-        return self.backoff(attempt)
+        return self.get_backoff(attempt)
 
-    def backoff(self, failures: int) -> float:
+    def get_backoff(self, failures: int) -> float:
         """The seconds to wait after so many failures in a row, whatever their number."""
         try:
             longest = min(self.delay * float(self.multiplier) ** (failures - 1), self.max_delay)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .._operations.scan_results import Scan
+from .._operations.scan_results import ScannedPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._operations.scan_results import AllScan, Writer
+    from .._operations.scan_results import OpenWriteTransaction, ScannedStorePage
 
 # The virtual id of a prepared transaction that was there when the server started. Before that it
 # had another one, under which it may be waited for.
@@ -34,12 +34,12 @@ class Gaps:
         return gaps.before(scan, position)
 
     Attributes:
-        held_by: the transactions whose end is waited for.
+        blocked_by: the transactions whose end is waited for.
         is_held: whether a gap was in the way of the last page.
     """
 
     def __init__(self) -> None:
-        self.held_by: list[Writer] = []
+        self.held_by: list[OpenWriteTransaction] = []
         self.is_held = False
         # Up to here nothing can appear any more.
         self._final = 0
@@ -52,7 +52,7 @@ class Gaps:
         """Whether the gap at this position can only be settled when a transaction has ended."""
         return bool(self.held_by) and position == self._held_at
 
-    def look(self, writers: Iterable[Writer]) -> bool:
+    def look(self, writers: Iterable[OpenWriteTransaction]) -> bool:
         """Take note of who is writing now.
 
         Returns:
@@ -67,9 +67,9 @@ class Gaps:
         self._settle()
         return not before.issubset(writer.transaction for writer in self.held_by)
 
-    def nothing(self, position: int) -> Scan:
+    def nothing(self, position: int) -> ScannedPage:
         """The answer to a read whose gap has not changed."""
-        return Scan([], position - 1, 0, is_full=False, history=self._history)
+        return ScannedPage([], position - 1, 0, is_full=False, history=self._history)
 
     def forget_unless_of(self, history: int) -> None:
         """Forget what was seen on a server with another history: transactions are others there.
@@ -82,7 +82,7 @@ class Gaps:
             self._final = self._end = self._held_at = 0
             self.held_by = []
 
-    def needs_writers(self, scan: AllScan) -> bool:
+    def needs_writers(self, scan: ScannedStorePage) -> bool:
         """Whether the scan has a gap of which nobody knows whose end settles it."""
         if scan.head < self._final:
             # Not the store that it was: restored, or messages were deleted.
@@ -91,7 +91,7 @@ class Gaps:
         start = self._first_unsettled(scan)
         return start is not None and (start > self._end or not self.held_by)
 
-    def list_writers(self, scan: AllScan, writers: Iterable[Writer]) -> bool:
+    def list_writers(self, scan: ScannedStorePage, writers: Iterable[OpenWriteTransaction]) -> bool:
         """Wait for those who were writing when the scan was over.
 
         Args:
@@ -107,7 +107,7 @@ class Gaps:
         self._settle()
         return not self.held_by
 
-    def before(self, scan: AllScan, position: int) -> Scan:
+    def before(self, scan: ScannedStorePage, position: int) -> ScannedPage:
         """What of a scan from a position on may be handed over."""
         start = self._first_unsettled(scan)
         self.is_held = start is not None
@@ -121,7 +121,7 @@ class Gaps:
         ids = scan.ids[: len(messages)]
         # Filters may have taken out the last one that was looked at.
         is_last = bool(messages) and messages[-1].global_position == start - 1
-        return Scan(
+        return ScannedPage(
             messages,
             start - 1,
             start - begin - missing,
@@ -132,7 +132,7 @@ class Gaps:
             found_id=scan.found_id,
         )
 
-    def _first_unsettled(self, scan: AllScan) -> int | None:
+    def _first_unsettled(self, scan: ScannedStorePage) -> int | None:
         for first, last in scan.gaps:
             if last > self._final:
                 return max(first, self._final + 1)

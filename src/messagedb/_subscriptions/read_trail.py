@@ -13,7 +13,7 @@ from .._errors import LostHistoryError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .._operations.scan_results import Scan
+    from .._operations.scan_results import ScannedPage
 
 _PAGES: Final = 8
 _MARKS: Final = 2000
@@ -69,7 +69,7 @@ class Trail:
         if mark is not None:
             self._remember(_Page([], [], mark, mark.history))
 
-    def note(self, scan: Scan) -> None:
+    def note(self, scan: ScannedPage) -> None:
         """Take note of a page that was read in the same store as those before."""
         last = None
         if scan.last_id is not None:

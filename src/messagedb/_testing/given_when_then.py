@@ -81,7 +81,7 @@ class Given(Generic[S, C]):
             raise TypeError("a projection decides nothing: give a decider")
         state = self.state()
         try:
-            events = tuple(self._decider.events(command, self._applier.own(state)))
+            events = tuple(self._decider.decide_events(command, self._applier.own(state)))
         except Exception as error:
             return Outcome((), state, error)
         return Outcome(events, self._after(state, events), None)

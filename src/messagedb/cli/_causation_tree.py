@@ -44,7 +44,7 @@ def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
     known = {(cause.stream_name, cause.position): root}
     for message in followers:
         try:
-            metadata = Metadata.of(message)
+            metadata = Metadata.from_message(message)
         except MessageDecodeError:
             continue  # not by the conventions, so it names no cause
         of = known.get(

@@ -10,8 +10,8 @@ import typer
 from messagedb import (
     Client,
     Consumer,
+    ConsumerInfo,
     ParkedMessage,
-    StoredConsumer,
     StreamPositionStore,
     TablePositionStore,
     ValidationError,
@@ -210,7 +210,7 @@ def _find(
     member: int | None,
     size: int | None,
     table: bool,
-) -> StoredConsumer:
+) -> ConsumerInfo:
     kept_in = "table" if table else "stream"
     found = _stored(client, category, identifier, member, size, kept_in)
     if found is None:
@@ -229,10 +229,10 @@ def _stored(
     member: int | None,
     size: int | None,
     kept_in: str,
-) -> StoredConsumer | None:
+) -> ConsumerInfo | None:
     wanted = (identifier, member, size, kept_in)
     for each in list_consumers(client, category):
-        if (each.identifier, each.group_member, each.group_size, each.kept_in) == wanted:
+        if (each.identifier, each.group_member, each.group_size, each.position_store) == wanted:
             return each
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from messagedb import ParkedMessage, StoredConsumer
+from messagedb import ConsumerInfo, ParkedMessage
 
 COLUMNS = ("consumer", "position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """Columns of consumers on a terminal."""
@@ -14,7 +14,7 @@ PARKED_COLUMNS = ("id", "message", "type", "reason")
 """Columns of parked messages on a terminal."""
 
 
-def row_of(consumer: StoredConsumer) -> dict[str, Any]:
+def row_of(consumer: ConsumerInfo) -> dict[str, Any]:
     """Return a consumer as a row; a table shows the columns of it in ``COLUMNS``."""
     return {
         "consumer": consumer.name,
@@ -22,21 +22,21 @@ def row_of(consumer: StoredConsumer) -> dict[str, Any]:
         "identifier": consumer.identifier,
         "group_member": consumer.group_member,
         "group_size": consumer.group_size,
-        "kept_in": consumer.kept_in,
+        "position_store": consumer.position_store,
         "position": consumer.position,
         "head": consumer.head,
         "lag_messages": consumer.lag_messages,
         "lag_seconds": None if consumer.lag_seconds is None else round(consumer.lag_seconds, 3),
         "running": consumer.is_running,
         "pid": consumer.pid,
-        "parked": consumer.parked,
+        "parked": consumer.parked_count,
         "saved_at": consumer.saved_at,
         "problem": consumer.problem,
     }
 
 
 def behind(
-    consumers: Iterable[StoredConsumer], messages: int | None, seconds: float | None
+    consumers: Iterable[ConsumerInfo], messages: int | None, seconds: float | None
 ) -> list[str]:
     """Return a sentence for each consumer that lags by more than the limits; empty if none does."""
     found: list[str] = []

@@ -74,15 +74,15 @@ def range_of(client: Client, name: str | None, first: int | None) -> Range:
     column = column_of(name)
     if name is not None and column == "position":
         return Range(name, column, first or 0, client.stream_version(name))
-    head = client.store_head()
+    head = client.get_store_head()
     if head is None:
         raise IncompatibleServerError(
             "the role may not read the table of messages, which export needs: use another role."
             " Nothing was written."
         )
     end = time.monotonic() + _WAIT_SECONDS
-    writers = set(client.writers())
-    while writers := writers & set(client.writers()):
+    writers = set(client.list_open_write_transactions())
+    while writers := writers & set(client.list_open_write_transactions()):
         if time.monotonic() > end:
             raise StoreUnavailableError(
                 f"{len(writers)} transactions have been writing messages for more than a minute:"

@@ -20,8 +20,8 @@ from messagedb import (
     Consumer,
     ParkedMessage,
     ValidationError,
-    run_all,
-    run_all_async,
+    run_consumers,
+    run_consumers_async,
 )
 
 from ._store import Store
@@ -136,7 +136,7 @@ class _SyncRunning(Running):
         self._consumers = consumers
 
     def run(self, until: Until, stop_timeout: float) -> None:
-        run_all(*self._consumers, until=until, stop_timeout=stop_timeout)
+        run_consumers(*self._consumers, until=until, stop_timeout=stop_timeout)
 
     def replay(self, ids: list[UUID] | None) -> Rows:
         parked = [each.list_parked() for each in self._consumers]
@@ -164,7 +164,7 @@ class _AsyncRunning(Running):
     def run(self, until: Until, stop_timeout: float) -> None:
         async def main() -> None:
             async with self._made() as consumers:
-                await run_all_async(*consumers, until=until, stop_timeout=stop_timeout)
+                await run_consumers_async(*consumers, until=until, stop_timeout=stop_timeout)
 
         _run_loop(main)
 

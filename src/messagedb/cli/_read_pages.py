@@ -23,7 +23,7 @@ def first_position(given: str | None, name: str, client: Client) -> int:
     if given is None or given == "beginning":
         return 1 if is_category else 0
     if given == "end":
-        head = client.category_head(name) if is_category else client.stream_version(name)
+        head = client.get_category_head(name) if is_category else client.stream_version(name)
         if head is None:
             raise ValidationError(
                 "the role may not read the table of messages, so the end of a category is not"
@@ -78,7 +78,7 @@ def _category_pages(
             position=position,
             batch_size=batch_size,
             correlation=correlation,
-            message_types=types or None,
+            types=types or None,
         )
         yield scan.messages
         if not scan.is_full:
@@ -103,7 +103,7 @@ def followed(
             batch_size=batch_size,
             poll_interval=POLL_SECONDS,
             correlation=correlation,
-            message_types=types or None,
+            types=types or None,
         ):
             yield [message]
         return

@@ -35,7 +35,7 @@ def install(
     """
     store: Store = ctx.obj
     if script:
-        print(schema.script(schema=store.schema), end="")
+        print(schema.build_script(schema=store.schema), end="")
         return
     with store.owner_url() as url:
         installed = schema.install(url, schema=store.schema)

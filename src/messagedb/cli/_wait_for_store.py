@@ -29,7 +29,7 @@ def wait_for(client: Client, output: Output) -> None:
             try:
                 client.open()
             except StoreUnavailableError as error:
-                if not error.can_come_back:
+                if not error.is_transient:
                     raise
                 if telling.failures == 0:
                     stack.enter_context(backend_sync.on_signals(lambda _: halt.set()))
@@ -49,7 +49,7 @@ async def wait_for_async(client: AsyncClient, output: Output) -> None:
             try:
                 await client.open()
             except StoreUnavailableError as error:
-                if not error.can_come_back:
+                if not error.is_transient:
                     raise
                 if telling.failures == 0:
                     stack.enter_context(backend_async.on_signals(lambda _: halt.set()))
@@ -79,7 +79,7 @@ class _Telling:
         if said != self._said:
             self._said = said
             self._output.note(f"messagedb: waiting for the store, which is unavailable: {said}")
-        return WHILE_AWAY.backoff(self.failures)
+        return WHILE_AWAY.get_backoff(self.failures)
 
     def opened(self) -> None:
         """Print that the wait is over."""

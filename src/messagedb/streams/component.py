@@ -20,7 +20,7 @@ class Category:
 
     It is used as given: Eventide writes names in camelCase, and `camel` makes one of
     ``"some_category"``. Two with the same name are equal. ``"account-1" in category`` tells whether
-    `id_of` gives the id of that stream: for streams of the category and of its command category.
+    `parse_id` gives the id of that stream: for streams of the category and of its command category.
 
     Args:
         name: such as ``"account"``, without ``-``; may have types: ``"account:special"``.
@@ -103,7 +103,7 @@ class Category:
         name = base_category(self._name) if entity is None else entity
         return snapshot_stream_name(name, id, specifier)
 
-    def id_of(self, stream_name: str) -> str:
+    def parse_id(self, stream_name: str) -> str:
         """Give the id in the name of an entity's stream, or of the stream of its commands.
 
         A compound id is given whole.
@@ -120,13 +120,13 @@ class Category:
             )
         return found
 
-    def ids_of(self, stream_name: str) -> list[str]:
+    def parse_ids(self, stream_name: str) -> list[str]:
         """Give the ids in the name of such a stream, in order.
 
         Raises:
-            ValueError: as `id_of`.
+            ValueError: as `parse_id`.
         """
-        self.id_of(stream_name)
+        self.parse_id(stream_name)
         return ids(stream_name)
 
     def __contains__(self, stream_name: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from messagedb import Client, run_all
+from messagedb import Client, run_consumers
 
 from ...consumers import counting
 
@@ -24,4 +24,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the consumers."""
         with Client(settings.MESSAGEDB_URL) as client:
-            run_all(counting(client), until="caught_up" if options["until_caught_up"] else None)
+            run_consumers(
+                counting(client), until="caught_up" if options["until_caught_up"] else None
+            )
