@@ -59,6 +59,7 @@ class AsyncRun:
         self.attempt = 1
         self.is_away = False
         self.starved: str | None = None
+        self._warned: set[str | None] = set()
         self.wake = Event()
         self.begun = Event()
         self.ended = Event()
@@ -170,7 +171,9 @@ class AsyncRun:
         self.counts.last_error = reason_of(error)
         size = error.max_size if isinstance(error, PoolTimeoutError) else None
         starved = None if size is None else f"no connection of the pool is free (max_size={size})"
-        if not self.is_away or starved != self.starved:
+        if starved not in self._warned:
+            # A network that stalls is told by both, one after the other: each is told once.
+            self._warned.add(starved)
             log.warning(
                 "%s: %s, and is tried again in %.1f s and then on: %s",
                 self.name,
@@ -187,6 +190,7 @@ class AsyncRun:
         if self.is_away:
             was = "a connection is free" if self.starved else "the store is there"
             self.is_away, self.starved = False, None
+            self._warned.clear()
             log.info("%s: %s again", self.name, was)
             if not self.is_stopping:
                 self.state = "running"
