@@ -277,13 +277,13 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
                             assert isinstance(outcome.error, TransactionTimeoutError), outcome
                             assert waiting_for_locks(database_url, category) == 0
                         else:
-                            # The COMMIT was sent in time, and nothing but the limit of commands
-                            # ends it: before the client gives up or just after.
+                            # The COMMIT was sent in time, and the transaction's limit ends with
+                            # that: the server gives it up by the limit of commands, or goes on.
                             unknown = OutcomeUnknownError, StoreUnavailableError
                             assert isinstance(outcome.error, unknown), outcome
-                            await eventually(lambda: waiting_for_locks(database_url, category) == 0)
+                        may_come = isinstance(outcome.error, OutcomeUnknownError)
                 if end == "out of time":
-                    assert ids(store_url, place) == []
+                    assert may_come or ids(store_url, place) == []
                 else:
                     if end == "committed in time":
                         await commit.result()

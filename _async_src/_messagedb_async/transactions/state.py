@@ -162,6 +162,9 @@ class AsyncTransactionState:
         await check_ready(conn)
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
+            if self.is_out_of_time():
+                # The limit on the server's side came first, and its error was swallowed.
+                raise self.timed_out()
             raise TransactionAbortedError(transactions.FAILED_BEFORE)
         if status == TransactionStatus.IDLE:
             self.end = "ended by a statement on its connection"
