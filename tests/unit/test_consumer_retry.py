@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import RetryPolicy, ValidationError
-from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 from messagedb.consumers import NO_RETRY
 
 
@@ -50,7 +50,7 @@ def test_waits_are_drawn() -> None:
 
 
 def test_while_the_store_is_away_the_waits_have_a_limit_and_their_number_none() -> None:
-    assert all(0.05 <= WHILE_AWAY.get_backoff(n) <= 5 for n in (1, 2, 10, 10**6))
+    assert all(0.05 <= RECONNECT_BACKOFF.get_backoff(n) <= 5 for n in (1, 2, 10, 10**6))
 
 
 @pytest.mark.parametrize(

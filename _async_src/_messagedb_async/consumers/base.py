@@ -1,46 +1,43 @@
-"""What the consumers of one category and of several have in common: to run, stop, wait and tell."""
+"""The operations that the consumers of one category and of several have in common."""
 
 from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from messagedb._argument_checks import check_seconds
-from messagedb._concurrency.backend_async import (
-    CANCELLED,
-    Interruptible,
-    Task,
-    is_of_this_half,
-    on_signals,
-)
-from messagedb._concurrency.signals import end_process
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._concurrency.backend_async import Task, is_of_this_half, on_signals
+from messagedb._consumers.counters import Counters
 from messagedb._consumers.handler_registry import Handlers
+from messagedb._consumers.position_records import runs_elsewhere
 from messagedb._consumers.settings import check_settings
-from messagedb._errors import MessageDBError, ValidationError
+from messagedb._consumers.status import build_status
+from messagedb._errors import ValidationError
 from messagedb._messages.annotations import names_around
-from messagedb._subscriptions.log_texts import text_of
 
 from ..client_core.core import AsyncClientCore
-from .consumer_run import Course
+from .consumer_run import AsyncConsumerRun
 from .parked_messages import AsyncParkedMessages
-from .position_reset import AsyncResetting
-from .run_state import AsyncRun, Counts, log
-from .status import AsyncWatching
+from .position_reset import reset_position
+from .run_waits import wait_until_caught_up, wait_until_processed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from typing import Self
 
     from messagedb._consumers.callables import AsyncResult, MessageGiven
+    from messagedb._consumers.parked_messages import ParkedMessage
     from messagedb._consumers.settings import ConsumerSettings
+    from messagedb._consumers.status import ConsumerStatus
     from messagedb._messages.annotations import Names
     from messagedb._messages.registry import MessageRegistry
 
     from ..client_core.core import AsyncClientCore
+    from ..subscriptions.feeds import AsyncFeed
     from .context import AsyncContext, AsyncNamedHandler
 
 F = TypeVar("F", bound="AsyncNamedHandler")
@@ -48,7 +45,7 @@ M = TypeVar("M", bound="MessageGiven")
 R = TypeVar("R", bound="AsyncResult")
 
 
-class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC):
+class AsyncConsumerBase(ABC):
     """A consumer, of whatever it reads."""
 
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
@@ -57,7 +54,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             _check_kind("middleware", function)
         given = cast("object", client)
         if not isinstance(given, AsyncClientCore):
-            wanted, other = AsyncClientCore.__name__, type(given).__name__
+            wanted, other = AsyncClientCore.__name__.removesuffix("Core"), type(given).__name__
             raise ValidationError(
                 f"a consumer of this kind takes a {wanted}, not {other}: the other kind goes to "
                 "the other kind of consumer. Nothing was sent."
@@ -66,19 +63,24 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         self._settings = settings
         self._registry: MessageRegistry = client.registry
         self._handlers = Handlers(self._registry)
-        self._counts = Counts()
-        self._run: AsyncRun | None = None
-        self._course: Course | None = None
-        self._main: Interruptible[None] = Interruptible()
-        # What is to be said of a handler that did not finish in time.
-        self._unfinished = ""
+        self._parked = AsyncParkedMessages(client, settings)
+        self._counters = Counters()
+        self._run: AsyncConsumerRun | None = None
 
     def __repr__(self) -> str:
         """Name the consumer and its state."""
         return f"<{type(self).__name__} {self.name!r} ({self.status().state})>"
 
     @abstractmethod
+    def _feed(self) -> AsyncFeed: ...
+
+    @abstractmethod
     def _wants(self, category: str) -> bool: ...
+
+    @property
+    def name(self) -> str:
+        """The stream of its positions, or the key of its row in the table."""
+        return self._settings.position_name
 
     @property
     def client(self) -> AsyncClientCore:
@@ -134,7 +136,7 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
         return add
 
     def _add(self, function: Any, names: tuple[str, ...], around: Names) -> None:
-        if self._run is not None and not self._run.finished.is_set():
+        if self._is_running():
             raise ValidationError(
                 f"{self.name}: it runs already, and would not see another handler: add it before"
             )
@@ -176,15 +178,15 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             ValidationError: it runs already, or has no handler. Nothing was sent.
         """
         check_seconds("stop_timeout", stop_timeout)
-        run = self._begin(until)
+        run = self._start_run(until)
         if not signals:
-            await self._run_once(run, until)
+            await run.execute()
             return
         try:
-            with on_signals(lambda number: Task(self._stop_by_signal, stop_timeout, number)):
-                await self._run_once(run, until)
+            with on_signals(lambda number: Task(run.stop_by_signal, stop_timeout, number)):
+                await run.execute()
         except ValueError as error:
-            if run.finished.is_set():
+            if run.state.signals.finished.is_set():
                 raise
             self._run = None
             raise ValidationError(
@@ -204,15 +206,15 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
             TimeoutError: a handler did not finish in time.
         """
         check_seconds("stop_timeout", stop_timeout)
-        run = self._begin(None)
-        task = Task(self._run_aside, run)
+        run = self._start_run(None)
+        task = Task(run.execute_in_background)
         try:
             yield self
         finally:
             await self.stop(timeout=stop_timeout)
         await task.result()
-        if run.was_exited is not None:
-            raise run.was_exited
+        if run.exit is not None:
+            raise run.exit
 
     async def stop(self, *, timeout: float = 10.0) -> None:
         """Let the handler in hand finish, store the position, and end. Does nothing if it ended.
@@ -228,101 +230,142 @@ class AsyncConsumerBase(AsyncWatching, AsyncParkedMessages, AsyncResetting, ABC)
                 again the next time.
         """
         check_seconds("timeout", timeout)
-        run, main = self._run, self._main
-        if run is None:
-            return
-        run.stop()
-        if await run.finished.wait(timeout):
-            return
-        message = run.in_hand
-        self._unfinished = text = _unfinished(self.name, message, timeout)
-        if main.interrupt():
-            await run.finished.wait(timeout)
-        elif self._course is not None:
-            await self._course.save()
-        raise TimeoutError(text)
+        if self._run is not None:
+            await self._run.stop(timeout)
 
-    def _begin(self, until: Any) -> AsyncRun:
+    def _start_run(self, until: Any) -> AsyncConsumerRun:
+        """Return a run that is to be executed; no other one is started before it has finished."""
         if until not in (None, "caught_up"):
             raise ValidationError(f"until must be 'caught_up' or left out, not {until!r}")
-        if self._run is not None and not self._run.finished.is_set():
+        if self._is_running():
             raise ValidationError(f"{self.name}: it runs already. Nothing was sent.")
         if not self._handlers:
             raise ValidationError(
                 f"{self.name}: it has no handler, so that every message would be passed over. "
                 "Decorate one with @consumer.handler. Nothing was sent."
             )
-        self._run = AsyncRun(self.name, self._counts)
-        self._main = Interruptible()
-        self._course = None
+        self._run = AsyncConsumerRun(
+            self._client,
+            self._settings,
+            self._counters,
+            self._feed(),
+            self._handlers.compiled(self._settings.middleware),
+            self._wants,
+            until,
+        )
         return self._run
 
-    async def _run_once(self, run: AsyncRun, until: str | None) -> None:
-        main = self._main
-        by_type, catch_all = self._handlers.compiled(self._settings.middleware)
-        self._course = course = Course(
-            run, self._client, self._settings, self._feed(), by_type, catch_all, self._wants
-        )
-        try:
-            await main.run(lambda: _unless_exited(run, course, until))
-            if run.was_exited is not None:
-                raise run.was_exited
-            if main.was_interrupted:
-                raise TimeoutError(self._unfinished)
-        except Exception as error:
-            run.state = "failed"
-            run.failure = run.failure or error
-            self._counts.last_error = reason_of(error)
-            if isinstance(error, MessageDBError | TimeoutError):
-                log.error("%s: it has stopped: %s", self.name, text_of(error))
-            raise
-        except BaseException as error:
-            if error is run.was_exited:
-                run.state = "failed"
-                log.error("%s: it has ended: %s", self.name, reason_of(error))
-            raise
-        else:
-            run.state = "stopped"
-        finally:
-            if run.state not in ("failed", "stopped"):
-                run.state = "stopped"
-            run.in_hand = None
-            run.end()
-            run.finished.set()
+    def _is_running(self) -> bool:
+        return self._run is not None and not self._run.state.signals.finished.is_set()
 
-    async def _run_aside(self, run: AsyncRun) -> None:
-        """Run beside others, whom what is no ``Exception`` would end with it."""
-        try:
-            await self._run_once(run, None)
-        except BaseException as error:
-            if error is not run.was_exited:
-                raise
+    def status(self) -> ConsumerStatus:
+        """Return where it is. Nothing is asked of the server, so that it answers immediately."""
+        snapshot = None if self._run is None else self._run.snapshot()
+        return build_status(self.name, snapshot, self._counters, datetime.now(UTC))
 
-    async def _stop_by_signal(self, timeout: float, number: int) -> None:
-        if not await self._stop_for(timeout, number):
-            end_process(number)
+    async def wait_until_caught_up(self, *, timeout: float | None = None) -> None:
+        """Wait until everything is handled that is in the store now: for tests.
 
-    async def _stop_for(self, timeout: float, number: int | None) -> bool:
-        """Stop because of a signal, or of another consumer that failed; tell whether it could."""
-        log.info("%s: it is to stop%s", self.name, f", by signal {number}" if number else "")
-        try:
-            await self.stop(timeout=timeout)
-        except TimeoutError as error:
-            if not self._main.was_interrupted:
-                # Nothing but its end ends a thread.
-                log.critical("%s%s", error, " The process is ended." if number else "")
-                return False
-        return True
+        Args:
+            timeout: seconds to wait at most; None for no limit.
 
+        Raises:
+            TimeoutError: it is not, in that time.
+            MessageDBError: the run ended before, with this error; ``ValidationError`` if it was
+                stopped or never began.
+        """
+        state = self._require_run().state
+        await wait_until_caught_up(state, self._feed(), self._settings.poll_interval, timeout)
 
-async def _unless_exited(run: AsyncRun, course: Course, until: str | None) -> None:
-    """Run it, and keep what is no ``Exception``: raised here, it may never reach who runs it."""
-    try:
-        await course.go(until)
-    except (Exception, CANCELLED):
-        raise
-    except BaseException as error:
-        run.was_exited = error
+    async def wait_until_processed(
+        self, stream_name: str, position: int, *, timeout: float | None = None
+    ) -> None:
+        """Wait until a message is handled, as one that was just written: for tests.
+
+        Args:
+            stream_name: its stream.
+            position: its position there, as the write gave it.
+            timeout: seconds to wait at most; None for no limit.
+
+        Raises:
+            TimeoutError: it is not, in that time; or there is no such message.
+            MessageDBError: as ``wait_until_caught_up`` raises it.
+        """
+        state, interval = self._require_run().state, self._settings.poll_interval
+        await wait_until_processed(state, self._client, stream_name, position, interval, timeout)
+
+    def _require_run(self) -> AsyncConsumerRun:
+        if self._run is None:
+            raise ValidationError(f"{self.name}: it does not run: there is nothing to wait for")
+        return self._run
+
+    async def reset_position(self, start: Literal["beginning", "end"] | int) -> int:
+        """Store another position, for the next time that the consumer runs.
+
+        Backward, everything after it is handled again; forward, what is in between never is.
+
+        Args:
+            start: ``"beginning"``; ``"end"``, so that only what is written from now on is handled;
+                or the global position of the next message to handle. For a consumer of several
+                categories the end is before what open transactions have written, so that it waits
+                for their end, up to ``command_timeout``; what others had written meanwhile is
+                handled, too.
+
+        Returns:
+            The position that is stored now: that of the last message that counts as handled.
+
+        Raises:
+            PositionConflictError: a consumer with this identifier runs. Nothing was changed.
+            IncompatibleServerError: ``"end"`` is not known to the role. Nothing was changed.
+            TimeoutError: a transaction that was open did not end. Nothing was changed.
+            ValidationError: it is no position. Nothing was sent.
+        """
+        if self._is_running():
+            raise runs_elsewhere(self.name)
+        return await reset_position(self._client, self._settings, self._feed(), start)
+
+    async def list_parked(self) -> list[ParkedMessage]:
+        """List the messages that are parked, in the order of parking.
+
+        They are read from a stream of the store, ``account:parked-<identifier>``, whole.
+        """
+        return await self._parked.list_all()
+
+    async def discard_parked(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
+        """Take parked messages off the list without handling them. Doing it twice is doing it once.
+
+        Args:
+            parked: which of them.
+
+        Returns:
+            How many were on the list.
+        """
+        return await self._parked.discard(parked)
+
+    async def replay_parked(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None = None
+    ) -> int:
+        """Let the handlers here have parked messages once more, and take those off that they did.
+
+        Each is handled once, without the retry policy. With ``transactional`` the effects and the
+        note that it was replayed are one transaction; otherwise a crash in between leaves it on the
+        list. The consumer may run meanwhile, here or elsewhere: its position is not touched. The
+        handlers see an old message again: those of its stream that came later were handled before.
+
+        Args:
+            parked: which of them; None for all. What is not on the list any more is left out.
+
+        Returns:
+            How many were handled.
+
+        Raises:
+            HandlerError: a handler failed, with its error as the cause, or gave an outcome or
+                anything else but None. The message stays parked, and those after it, too.
+            ValidationError: a message has no handler here, or is not in the store any more. It
+                stays parked.
+        """
+        handlers = self._handlers.compiled(self._settings.middleware)
+        return await self._parked.replay(parked, handlers)
 
 
 def _check_kind(what: str, function: Any) -> None:
@@ -337,17 +380,3 @@ def _check_kind(what: str, function: Any) -> None:
 
 async def _probe() -> None:
     """One of this half's kind."""
-
-
-def _unfinished(name: str, message: Any, timeout: float) -> str:
-    limit = f"within {timeout:g} s"
-    if message is None:
-        return (
-            f"{name}: it did not end {limit} after the stop. What is handled and not stored is "
-            "handled again when the consumer runs again."
-        )
-    what = f"the handler of message {message.position} of stream {message.stream_name!r}"
-    return (
-        f"{name}: {what} did not finish {limit} after the stop. The position is stored before its "
-        "message, which is handled again when the consumer runs again."
-    )

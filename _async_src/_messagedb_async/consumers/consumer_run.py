@@ -1,350 +1,353 @@
-"""The course of one run: it gets its place, goes on until it is to stop, and gives all of it up."""
+"""One run of a consumer: prepare, deliver messages until it is to stop, release everything."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from messagedb._concurrency.backend_async import CANCELLED, Task
-from messagedb._connection.server_info import check_not_proxied
+from messagedb._concurrency.backend_async import CANCELLED, Interruptible, Task
+from messagedb._concurrency.signals import end_process
+from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.position_stores import StreamPositionStore
-from messagedb._errors import (
-    IncompatibleServerError,
-    LostHistoryError,
-    MessageDBError,
-    PositionConflictError,
-)
+from messagedb._consumers.status import RunSnapshot
+from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb._subscriptions.log_texts import text_of
 
-from ..subscriptions.checked_feed import AsyncCheckedFeed, lost
-from ..subscriptions.marks import look_back
-from .fetch_loop import AsyncLoop
-from .history_check import check_stored
+from ..subscriptions.checked_feed import AsyncCheckedFeed
+from .fetch_loop import AsyncFetchLoop
 from .lag_monitor import keep_measuring, measure
-from .lease import AsyncLease, keep, take
-from .message_processor import AsyncHandling
+from .lease import AsyncLease, acquire_lease, renew_lease
+from .message_processor import AsyncMessageProcessor
 from .notification_listener import AsyncListener
-from .position_saver import AsyncSaver
+from .position_saver import AsyncPositionSaver
 from .position_stores import AsyncStreamPositions, AsyncTablePositions
-from .run_state import log
-from .side_task import when_free
+from .run_state import AsyncRunState, log
+from .start_position import AsyncStartPosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from messagedb._concurrency.callables import AsyncCall
-    from messagedb._consumers.handler_registry import Invoke
-    from messagedb._consumers.position_records import StoredPosition
+    from messagedb._consumers.counters import Counters
+    from messagedb._consumers.handler_registry import Dispatch
     from messagedb._consumers.settings import ConsumerSettings
-    from messagedb._subscriptions.read_trail import Mark
 
     from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
     from .position_stores import AsyncPositions
-    from .run_state import AsyncRun
 
 R = TypeVar("R")
 
+# How often head and lag are measured without a lease, whose renewals they otherwise go with.
+_MEASURE_SECONDS = 3.0
 
-# How often head and lag are measured where there is no lease whose signs of life they go with.
-_MEASURE = 3.0
 
+class AsyncConsumerRun:
+    """One run of a consumer from its start to its end.
 
-class Course:
-    """One run of a consumer from its beginning to its end."""
+    Args:
+        client: where to read, and to write.
+        settings: the consumer's.
+        counters: what it has done before.
+        feed: its messages.
+        dispatch: its handlers.
+        wants: returns True for the categories whose notifications wake it.
+        until: ``"caught_up"`` to end when everything is handled that is there now.
+
+    Attributes:
+        state: what its parts share.
+        exit: an error that is no ``Exception`` and has ended it.
+    """
 
     def __init__(
         self,
-        run: AsyncRun,
         client: AsyncClientCore,
         settings: ConsumerSettings,
+        counters: Counters,
         feed: AsyncFeed,
-        handlers: dict[str, Invoke],
-        catch_all: Invoke | None,
+        dispatch: Dispatch,
         wants: Callable[[str], bool],
+        until: str | None,
     ) -> None:
-        self._run = run
+        self.state = state = AsyncRunState(settings.position_name, counters)
+        self.exit: BaseException | None = None
         self._client = client
         self._settings = settings
-        self._feed = AsyncCheckedFeed(feed, client, run.trail, run.name)
-        self._handlers = handlers
-        self._catch_all = catch_all
+        self._dispatch = dispatch
         self._wants = wants
-        self._positions = positions_of(client, settings)
-        self._saver = AsyncSaver(
-            run,
-            client,
-            self._positions,
-            self._check,
-            settings.position_update_interval,
-            settings.looking_interval,
-            settings.position_update_seconds,
+        self._stops_at_end = until is not None
+        self._feed = AsyncCheckedFeed(feed, client, state.progress.trail, state.name)
+        self._positions = open_position_store(client, settings)
+        self._start = AsyncStartPosition(state, client, settings, self._feed, self._positions)
+        self._saver = AsyncPositionSaver(
+            state, client, settings, self._positions, self._start.check
         )
         self._lease: AsyncLease | None = None
-        self._tasks: list[Task[None]] = []
+        self._listener: AsyncListener | None = None
+        self._target: int | None = None
+        self._side_tasks: list[Task[None]] = []
+        self._call: Interruptible[None] = Interruptible()
+        # Why a stop interrupts the handler.
+        self._interruption = ""
 
-    @property
-    def stored(self) -> int | None:
-        """The position that is stored, as far as is known."""
-        return self._positions.stored
-
-    @property
-    def held_by(self) -> list[Any]:
-        """What it waits for."""
-        return list(self._feed.held_by)
-
-    async def go(self, until: str | None) -> None:
-        """Run it.
+    async def execute(self) -> None:
+        """Deliver messages until the run is to stop; then store the position.
 
         Raises:
-            MessageDBError: it could not begin, or go on.
+            BaseException: what ended the run, as ``run()`` of a consumer raises it.
         """
-        run = self._run
+        state = self.state
         try:
-            await self._go(until)
+            await self._call.run(self._run_stages)
+            if self._call.was_interrupted:
+                raise TimeoutError(self._interruption)
         except CANCELLED:
             raise
         except BaseException as error:
-            run.fail(error)
+            self._note_failure(error)
             raise
         finally:
-            run.stop()
+            if state.phase.state != "failed":
+                state.phase.stop("stopped")
+            state.progress.current_message = None
+            state.notify_ended()
+            state.signals.finished.set()
+
+    async def execute_in_background(self) -> None:
+        """Execute it, and keep an error that is no ``Exception``: a task must not raise it."""
+        try:
+            await self.execute()
+        except BaseException as error:
+            if error is not self.exit:
+                raise
+
+    async def _run_stages(self) -> None:
+        """Prepare, deliver messages, release everything."""
+        signals = self.state.signals
+        try:
+            goes_on = await self._prepare()
+            while goes_on:
+                goes_on = False
+                try:
+                    await self._build_loop().run(
+                        self._target, to_end=self._stops_at_end and self._target is None
+                    )
+                except LostHistoryError as error:
+                    if self._settings.on_lost_history == "stop" or signals.is_stopping:
+                        raise
+                    goes_on = await self._go_back(error)
+        except CANCELLED:
+            raise
+        except BaseException as error:
+            signals.fail(error)
+            raise
+        finally:
+            signals.stop()
             try:
-                await self._save_last()
+                await self._save_final_position()
             finally:
-                await self._give_up()
-        if run.failure is not None:
-            raise run.failure
+                await self._release_all()
+        if signals.failure is not None:
+            raise signals.failure
 
-    async def save(self) -> None:
-        """Store the position of what is done, if that can be done at once."""
-        # The handler that goes on stores its own in its transaction, and may just have done so:
-        # this one would be the earlier.
-        if not self._settings.transactional:
-            await self._save_last()
+    async def _prepare(self) -> bool:
+        """Acquire the lease, find the start position, start what goes on beside the loop.
 
-    async def _go(self, until: str | None) -> None:
-        run, settings = self._run, self._settings
+        Returns:
+            False if the run is to stop instead.
+        """
+        state, settings, client = self.state, self._settings, self._client
         if settings.lease_timeout is not None:
-            self._lease = AsyncLease(self._client, settings.position_name, settings.lease_timeout)
-            if not await take(run, self._lease):
-                return
-            # At once: finding its place may take longer than the lease lasts without.
-            self._tasks.append(Task(keep, run, self._lease))
-        if not await self._when_there(self._find_place):
-            return
-        target: int | None = None
-        if until is not None:
-            target = await self._when_there(self._feed.head)
-        listener = await self._listen()
-        if run.is_stopping:
-            return
-        interval = _MEASURE if self._lease is None else self._lease.interval
-        self._tasks.append(Task(keep_measuring, run, self._client, self._feed, interval))
+            self._lease = AsyncLease(client, settings.position_name, settings.lease_timeout)
+            if not await acquire_lease(state, self._lease):
+                return False
+            # Now: finding the position may take longer than the lease lasts without a renewal.
+            self._side_tasks.append(Task(renew_lease, state, self._lease))
+        if not await self._retry(self._find_start):
+            return False
+        if self._stops_at_end:
+            self._target = await self._retry(self._feed.head)
+        if settings.notify:
+            await self._listen()
+        if state.signals.is_stopping:
+            return False
+        interval = _MEASURE_SECONDS if self._lease is None else self._lease.interval
+        self._side_tasks.append(Task(keep_measuring, state, client, self._feed, interval))
         if not settings.transactional:
-            # There each position is stored by the loop: two saves at once would be in conflict.
-            self._tasks.append(Task(self._saver.keep))
-        while True:
-            loop = AsyncLoop(
-                run,
-                self._client,
-                settings,
-                self._feed,
-                AsyncHandling(run, self._client, settings, self._positions),
-                self._saver,
-                self._handlers,
-                self._catch_all,
-                listener,
-            )
-            try:
-                await loop.go(target, to_end=until is not None and target is None)
-            except LostHistoryError as error:
-                if settings.on_lost_history == "stop" or run.is_stopping:
-                    raise
-                if not await self._when_there(self._begin_again_after(error)):
-                    return
-            else:
-                return
+            # There each position is stored by the loop: two simultaneous saves would conflict.
+            self._side_tasks.append(Task(self._saver.run))
+        return True
 
-    def _begin_again_after(self, error: LostHistoryError) -> AsyncCall[bool]:
-        async def begin_again() -> bool:
-            return await self._saver.begin_again(find)
+    async def _find_start(self) -> bool:
+        if not await self._start.find():
+            return False
+        await measure(self.state, self._client, self._feed)
+        return True
+
+    async def _listen(self) -> None:
+        state = self.state
+        self._listener = AsyncListener(state.name, state.signals, self._client, self._wants)
+        conn = await self._retry(self._listener.connect)
+        if conn is not None:
+            self._side_tasks.append(Task(self._listener.run, conn))
+
+    def _build_loop(self) -> AsyncFetchLoop:
+        processor = AsyncMessageProcessor(
+            self.state, self._client, self._settings, self._positions, self._dispatch
+        )
+        return AsyncFetchLoop(
+            self.state,
+            self._client,
+            self._settings,
+            self._feed,
+            processor,
+            self._saver,
+            self._listener,
+        )
+
+    async def _go_back(self, error: LostHistoryError) -> bool:
+        """Go to the last stored position that the store has; False if the run is to stop."""
 
         async def find() -> bool:
-            return await self._find_common_place(error)
+            return await self._saver.call_between_saves(lambda: self._start.find_common(error))
 
-        return begin_again
+        return bool(await self._retry(find))
 
-    async def _find_common_place(self, error: LostHistoryError) -> bool:
-        """Find the last stored position that is one of the store as it is now, and go there.
-
-        What is stored is what the store has kept of this consumer, and of its effects there.
-
-        Raises:
-            LostHistoryError: there is none.
-        """
-        run, positions = self._run, self._positions
-        await positions.load()
-        record = positions.record
-        candidates = [] if record is None else [record, *await positions.earlier()]
-        found: StoredPosition | None = None
-        mark: Mark | None = None
-        for candidate in candidates:
-            try:
-                mark = await check_stored(
-                    self._client, run.name, self._settings.category, candidate
-                )
-            except LostHistoryError:
-                continue
-            found = candidate
-            break
-        if found is None and (record is not None or self._settings.start == "end"):
-            raise error
-        position = 0 if found is None else found.position
-        log.warning("%s: it begins again behind position %d: %s", run.name, position, error)
-        run.trail.begin_at(mark)
-        run.position = position
-        return True
-
-    async def _check(self, mark: Mark | None) -> None:
-        """See that a message is still what it was, if the history of the server has changed.
-
-        Raises:
-            LostHistoryError: it is not.
-        """
-        client, run = self._client, self._run
-        histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
-        if run.trail.lost is not None:
-            raise run.trail.lost
-        if mark is None or mark.history == histories.latest:
-            return
-        there = await look_back(client, mark.position, self._settings.category)
-        found = there.id if there is not None and there.position == mark.position else None
-        if found != mark.id:
-            run.trail.lost = await lost(client, run.name, mark, found, run.trail.marks())
-            raise run.trail.lost
-
-    async def _find_place(self) -> bool:
-        """Find out where to begin; False when the run is to stop."""
-        run, end = self._run, 0
-        if self._settings.start == "end":
-            found = await self._feed.end(run.pause)
-            if run.is_stopping:
-                return False
-            if found is None:
-                raise IncompatibleServerError(
-                    "start='end' needs the last position, and the role may not read the table of "
-                    "messages. Nothing was changed. Give a position."
-                )
-            end = found
-        if await when_free(run, self._client, lambda: self._find_position(end)) is None:
-            return False
-        await measure(self._run, self._client, self._feed)
-        return True
-
-    async def _find_position(self, end: int) -> bool:
-        settings, run, positions = self._settings, self._run, self._positions
-        start = settings.start
-        if settings.transactional:
-            server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
-            check_not_proxied(server, "transactional=True")
-        await positions.load()
-        stored = positions.stored or 0
-        if start == "stored":
-            try:
-                run.trail.begin_at(
-                    await check_stored(self._client, run.name, settings.category, positions.record)
-                )
-            except LostHistoryError as error:
-                if settings.on_lost_history == "stop":
-                    raise
-                await self._find_common_place(error)
-                stored = run.position or 0
-            position = stored
-        elif start == "beginning":
-            position = 0
-        elif start == "end":
-            position = end
-        else:
-            position = max(start - 1, 0)
-        if position > stored > 0:
-            log.warning(
-                "%s: start=%r passes over everything after the stored position %d, up to %d",
-                run.name,
-                start,
-                stored,
-                position,
-            )
-        if start != "stored":
-            run.trail.begin_at(await look_back(self._client, position, settings.category))
-        run.reach(position)
-        return True
-
-    async def _listen(self) -> AsyncListener | None:
-        if not self._settings.notify:
+    async def _retry(self, call: AsyncCall[R]) -> R | None:
+        """Call a function while the store is unavailable; None if the run is to stop."""
+        if self.state.signals.is_stopping:
             return None
-        listener = AsyncListener(self._run, self._client, self._wants)
-        conn = await self._when_there(listener.begin)
-        if conn is not None:
-            self._tasks.append(Task(listener.keep, conn))
-        return listener
+        return await self.state.retry_while_unavailable(call)
 
-    async def _when_there(self, function: AsyncCall[R]) -> R | None:
-        """Call a function, again while the store is away; None when the run is to stop."""
-        failures = 0
-        while not self._run.is_stopping:
-            try:
-                value = await function()
-            except MessageDBError as error:
-                if not is_passing(error):
-                    raise
-                failures += 1
-                delay = WHILE_AWAY.get_backoff(failures)
-                self._run.went_away(error, delay)
-                await self._run.pause(delay)
-            else:
-                self._run.came_back()
-                return value
-        return None
-
-    async def _save_last(self) -> None:
-        run = self._run
-        if isinstance(run.failure, PositionConflictError) or not run.begun.is_set():
+    async def _save_final_position(self) -> None:
+        state, positions = self.state, self._positions
+        failure = state.signals.failure
+        if isinstance(failure, PositionConflictError) or not state.signals.started.is_set():
             return
-        if isinstance(run.failure, LostHistoryError) or run.trail.lost is not None:
+        if isinstance(failure, LostHistoryError) or state.progress.trail.lost is not None:
             return
-        doubted = self._positions.doubted
+        doubted = positions.doubted
         try:
             # A COMMIT in doubt has stored the position, if it came.
-            if doubted is None or not await self._positions.is_stored(doubted):
+            if doubted is None or not await positions.is_stored(doubted):
                 await self._saver.save()
         except MessageDBError as error:
-            if run.failure is None and not is_passing(error):
-                run.failure = error
+            if state.signals.failure is None and not is_passing(error):
+                state.signals.failure = error
             log.warning(
                 "%s: the last position could not be stored, so that what was handled after %s is "
                 "handled again: %s",
-                run.name,
-                self._positions.stored,
+                state.name,
+                positions.stored,
                 text_of(error),
             )
 
-    async def _give_up(self) -> None:
-        self._run.end()
+    async def _release_all(self) -> None:
+        self.state.notify_ended()
         self._saver.end()
         try:
-            for task in self._tasks:
+            for task in self._side_tasks:
                 await task.end()
         finally:
             if self._lease is not None:
                 await self._lease.release()
 
+    def _note_failure(self, error: BaseException) -> None:
+        state = self.state
+        state.phase.stop("failed")
+        if not isinstance(error, Exception):
+            self.exit = error
+            log.error("%s: it has ended: %s", state.name, reason_of(error))
+            return
+        state.signals.failure = state.signals.failure or error
+        state.counters.last_error = reason_of(error)
+        if isinstance(error, MessageDBError | TimeoutError):
+            log.error("%s: it has stopped: %s", state.name, text_of(error))
 
-def positions_of(client: AsyncClientCore, settings: ConsumerSettings) -> AsyncPositions:
-    """Where a consumer's position is stored."""
+    async def stop(self, timeout: float) -> None:
+        """Let the current handler finish, store the position, and end.
+
+        Raises:
+            TimeoutError: the handler did not finish in time.
+        """
+        signals = self.state.signals
+        signals.stop()
+        if await signals.finished.wait(timeout):
+            return
+        message = self.state.progress.current_message
+        self._interruption = text = _interruption_text(self.state.name, message, timeout)
+        if self._call.interrupt():
+            await signals.finished.wait(timeout)
+        elif not self._settings.transactional:
+            # A transactional handler that goes on stores its own, and may just have done so: this
+            # one would be the earlier.
+            await self._save_final_position()
+        raise TimeoutError(text)
+
+    async def stop_by_signal(self, timeout: float, number: int) -> None:
+        """Stop because of a signal; end the process if a handler cannot be stopped."""
+        if not await self.try_to_stop(timeout, number):
+            end_process(number)
+
+    async def try_to_stop(self, timeout: float, number: int | None) -> bool:
+        """Stop because of a signal, or of another consumer that failed.
+
+        Returns:
+            False if a handler goes on that cannot be interrupted.
+        """
+        name = self.state.name
+        log.info("%s: it is to stop%s", name, f", by signal {number}" if number else "")
+        try:
+            await self.stop(timeout)
+        except TimeoutError as error:
+            if not self._call.was_interrupted:
+                # Nothing but its end ends a thread.
+                log.critical("%s%s", error, " The process is ended." if number else "")
+                return False
+        return True
+
+    def cancel(self) -> None:
+        """End it before it is executed."""
+        self.state.phase.stop("stopped")
+        self.state.notify_ended()
+        self.state.signals.finished.set()
+
+    def snapshot(self) -> RunSnapshot:
+        """Return what is known of the run now, without a question to the server."""
+        progress, availability = self.state.progress, self.state.availability
+        message = progress.current_message
+        reason = availability.pool_is_exhausted or self.state.phase.reason
+        return RunSnapshot(
+            state=self.state.phase.state,
+            position=progress.position,
+            stored_position=self._positions.stored,
+            lag=progress.lag,
+            measured_at=progress.measured_at,
+            current_message=None
+            if message is None
+            else (message.stream_name, message.position, progress.attempt),
+            waits_for=tuple(self._feed.held_by) or ((reason,) if reason else ()),
+        )
+
+
+def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> AsyncPositions:
+    """Return where a consumer's position is stored."""
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):
         return AsyncStreamPositions(client, name)
     schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
     return AsyncTablePositions(client, name, schema, settings.category)
+
+
+def _interruption_text(name: str, message: Any, timeout: float) -> str:
+    limit = f"within {timeout:g} s"
+    if message is None:
+        return (
+            f"{name}: it did not end {limit} after the stop. What is handled and not stored is "
+            "handled again when the consumer runs again."
+        )
+    what = f"the handler of message {message.position} of stream {message.stream_name!r}"
+    return (
+        f"{name}: {what} did not finish {limit} after the stop. The position is stored before its "
+        "message, which is handled again when the consumer runs again."
+    )

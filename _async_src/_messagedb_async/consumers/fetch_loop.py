@@ -1,4 +1,4 @@
-"""The loop of a consumer: read a page, hand its messages over one by one, and look again."""
+"""The loop of a consumer: read a page, deliver its messages one by one, and read again."""
 
 from __future__ import annotations
 
@@ -6,230 +6,198 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency.backend_async import (
-    CANCELLED,
-    READS_AHEAD,
-    Task,
-    checkpoint,
-    is_interrupted,
-)
-from messagedb._consumers.failure_policy import cancelled, problem_of
+from messagedb._concurrency.backend_async import READS_AHEAD, Task, checkpoint
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb._subscriptions.poll_interval import Polling
 from messagedb.streams.reserved import is_bookkeeping
 
-from .context import AsyncContext
 from .lag_monitor import measure
 from .side_task import when_free
-from .worker_pool import AsyncWorkers
+from .worker_pool import AsyncWorkerPool
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Invoke
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._operations.scan_results import ScannedPage
 
     from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
-    from .message_processor import AsyncHandling
+    from .message_processor import AsyncMessageProcessor
     from .notification_listener import AsyncListener
-    from .position_saver import AsyncSaver
-    from .run_state import AsyncRun
+    from .position_saver import AsyncPositionSaver
+    from .run_state import AsyncRunState
 
 
 # So many pages are handled at most whose last position is not stored.
 _PAGES = 4
 
 
-class AsyncLoop:
-    """Reads and hands over until the run is to stop, or everything up to a position is done."""
+class AsyncFetchLoop:
+    """Reads and delivers until the run is to stop, or everything up to a position is done.
+
+    Args:
+        state: the run's.
+        client: whose connections it takes.
+        settings: the consumer's.
+        feed: the messages.
+        processor: calls the handlers.
+        saver: stores the position.
+        listener: wakes it when messages are written; None where it polls only.
+    """
 
     def __init__(
         self,
-        run: AsyncRun,
+        state: AsyncRunState,
         client: AsyncClientCore,
         settings: ConsumerSettings,
         feed: AsyncFeed,
-        handling: AsyncHandling,
-        saver: AsyncSaver,
-        handlers: dict[str, Invoke],
-        catch_all: Invoke | None,
+        processor: AsyncMessageProcessor,
+        saver: AsyncPositionSaver,
         listener: AsyncListener | None,
     ) -> None:
-        self._run = run
+        self._state = state
         self._client = client
         self._settings = settings
         self._feed = feed
-        self._handling = handling
+        self._processor = processor
         self._saver = saver
-        self._handlers = handlers
-        self._catch_all = catch_all
         self._listener = listener
         self._polling = Polling(settings.poll_interval, settings.idle_poll_interval)
-        self._workers: AsyncWorkers | None = None
+        self._workers: AsyncWorkerPool | None = None
         self._ahead: Task[ScannedPage | None] | None = None
 
-    async def go(self, until: int | None, *, to_end: bool) -> None:
-        """Go on until the run is to stop.
+    async def run(self, until: int | None, *, to_end: bool) -> None:
+        """Read and deliver until the run is to stop.
 
         Args:
             until: or everything up to this global position is done.
-            to_end: or a look has found nothing more.
+            to_end: or a read has found nothing more.
         """
-        run, settings = self._run, self._settings
-        assert run.position is not None
-        run.state = "running"
-        if settings.concurrency > 1:
-            self._workers = AsyncWorkers(
-                run,
-                self._handling,
-                self._saver,
-                self._handlers,
-                self._catch_all,
-                settings.concurrency,
-                settings.batch_size,
+        signals, progress = self._state.signals, self._state.progress
+        assert progress.position is not None
+        self._state.phase.enter("running")
+        if self._settings.concurrency > 1:
+            self._workers = AsyncWorkerPool(
+                self._state, self._processor, self._saver, self._settings
             )
-        run.begun.set()
-        position = run.position
-        # A page of those is handled before that is looked at; and workers have two in hand.
+        signals.started.set()
+        position = progress.position
+        # Handled, and perhaps not stored: one page is handled before the saver is asked, and
+        # workers have two besides.
         pages = deque([position], maxlen=_PAGES - (1 if self._workers is None else 3))
         try:
-            while not run.is_stopping and (until is None or run.position < until):
+            while not signals.is_stopping and (until is None or progress.position < until):
                 if self._workers is not None:
-                    await self._workers.until_room()
-                begin = monotonic()
-                run.wake.clear()
-                scan = await self._read(position + 1)
+                    await self._workers.wait_for_capacity()
+                started_at = monotonic()
+                signals.wake.clear()
+                scan = await self._fetch(position + 1)
                 if scan is None:
                     continue
                 if scan.position > position:
-                    await self._hand_over(scan)
-                    position = max(position, scan.position)
-                    await self._hold(pages[0])
-                    pages.append(run.position)
+                    await self._dispatch_page(scan)
+                    position = scan.position
+                    await self._apply_backpressure(pages[0])
+                    pages.append(progress.position)
                     self._polling.found()
-                if not scan.is_full and not scan.messages and not run.is_stopping:
-                    if self._workers is not None and (to_end or until is not None):
-                        await self._workers.until_empty()
-                    if to_end or (until is not None and run.position >= until):
-                        break
-                    await self._idle(monotonic() - begin)
+                if scan.is_full or scan.messages or signals.is_stopping:
+                    continue
+                if await self._is_done(until, to_end=to_end):
+                    break
+                await self._wait_for_messages(monotonic() - started_at)
         except Exception:
             await self._end()
             raise
         except BaseException:
-            await self._abandon()
+            await self._cancel()
             raise
         await self._end()
 
-    async def _read(self, position: int) -> ScannedPage | None:
-        """Read a page: the one that was asked for ahead, if it was. None when the store is away."""
-        failures = 0
-        ahead, self._ahead = self._ahead, None
-        while True:
+    async def _fetch(self, position: int) -> ScannedPage | None:
+        """Read a page, perhaps the one that was read ahead; None if the run is to stop."""
+        failed_before = False
+
+        async def read() -> ScannedPage | None:
+            nonlocal failed_before
+            ahead, self._ahead = self._ahead, None
             try:
                 if ahead is not None:
-                    scan = await ahead.result()
-                else:
-                    scan = await self._look(position)
-            except MessageDBError as error:
-                if not is_passing(error):
-                    raise
-                ahead = None
-                failures += 1
-                delay = WHILE_AWAY.get_backoff(failures)
-                self._run.went_away(error, delay)
-                if not await self._run.pause(delay):
-                    return None
-            else:
-                if scan is None:
-                    return None
-                self._run.came_back()
-                if failures:
-                    # It may be another server now, which lacks what the first one had.
-                    await measure(self._run, self._client, self._feed)
-                return scan
+                    return await ahead.result()
+                return await self._read(position)
+            except MessageDBError:
+                failed_before = True
+                raise
 
-    async def _look(self, position: int) -> ScannedPage | None:
-        """Read a page when there is a place for it; None when the run is to stop."""
-        return await when_free(self._run, self._client, lambda: self._feed.read(position))
+        scan = await self._state.retry_while_unavailable(read)
+        if failed_before and scan is not None:
+            # It may be another server now, which lacks what the first one had.
+            await measure(self._state, self._client, self._feed)
+        return scan
 
-    async def _hand_over(self, scan: ScannedPage) -> None:
-        run, saver = self._run, self._saver
+    async def _read(self, position: int) -> ScannedPage | None:
+        """Read a page when a connection may be taken for it; None if the run is to stop."""
+        return await when_free(self._state.signals, self._client, lambda: self._feed.read(position))
+
+    async def _dispatch_page(self, scan: ScannedPage) -> None:
+        """Deliver the messages of a page, or pass them to the workers."""
+        progress, saver = self._state.progress, self._saver
         others = scan.count - len(scan.messages)
         if self._workers is not None:
             saver.count += others
-            await self._workers.take(scan)
+            await self._workers.add_page(scan)
             return
         if scan.is_full and READS_AHEAD:
             # While these are handled, the server looks for the next ones.
-            self._ahead = Task(self._look, scan.position + 1)
+            self._ahead = Task(self._read, scan.position + 1)
             await checkpoint()
-        if await self._handle(scan.messages):
+        if await self._deliver(scan.messages):
             saver.count += others
-            run.reach(max(scan.position, run.position or 0))
+            progress.advance_to(max(scan.position, progress.position or 0))
 
-    async def _handle(self, messages: list[Any]) -> bool:
-        """Handle messages one after the other; tell whether all of them are done."""
-        run, saver, client, seed = self._run, self._saver, self._client, self._settings.seed
-        get, catch_all, settle = self._handlers.get, self._catch_all, self._handling.settle
-        transactional, counts = self._settings.transactional, run.counts
+    async def _deliver(self, messages: list[Any]) -> bool:
+        """Deliver messages one after the other; return True if all of them are done."""
+        signals, progress, saver = self._state.signals, self._state.progress, self._saver
+        find, others = self._processor.handlers.get, self._processor.catch_all
+        call, retry = self._processor.call, self._processor.retry_until_final
         is_worth_a_save = self._settings.category is not None or any(
             not is_bookkeeping(message.stream_name) for message in messages
         )
-        done, due = 0, saver.kick_at - saver.count
+        done, due = 0, saver.next_save_at - saver.count
         try:
             for message in messages:
-                if run.must_look and not await run.may_go_on():
+                if signals.must_check and not await signals.may_continue():
                     return False
-                invoke = get(message.type, catch_all)
+                invoke = find(message.type, others)
                 if invoke is not None:
-                    run.in_hand = message
-                    if transactional:
-                        if not await self._handling.handle(message, invoke):
-                            return False
-                    else:
-                        # The same as handle(), without its calls: a handler that does nothing
-                        # costs less than they do.
-                        problem: Exception | None = None
-                        try:
-                            result = await invoke(AsyncContext(message, 1, client, seed))
-                        except CANCELLED as error:
-                            if is_interrupted():
-                                raise
-                            problem = cancelled(error)
-                        except Exception as error:
-                            problem = error
-                        else:
-                            if result is not None:
-                                problem = problem_of(result)
-                        if problem is None:
-                            counts.handled += 1
-                        elif not await settle(message, invoke, problem):
-                            return False
-                # As reach() does it.
-                run.position = message.global_position
-                if run.waiters:
-                    run.tell_waiters()
+                    progress.current_message = message
+                    problem = await call(message, 1, invoke)
+                    if problem is not None and not await retry(message, invoke, problem):
+                        return False
+                # As advance_to() does it, without its call.
+                progress.position = message.global_position
+                if progress.waiters:
+                    progress.notify_waiters()
                 if is_worth_a_save:
-                    saver.is_due_in_time = True
+                    saver.has_handled_message = True
                 done += 1
                 if done >= due:
                     saver.count += done
-                    saver.kick()
-                    done, due = 0, saver.kick_at - saver.count
-                    if transactional:
-                        await self._save()
-                    await checkpoint()
+                    await self._request_save()
+                    done, due = 0, saver.next_save_at - saver.count
         finally:
             saver.count += done
-        run.in_hand = None
+        progress.current_message = None
         return True
 
-    async def _hold(self, position: int) -> None:
+    async def _request_save(self) -> None:
+        self._saver.request_save()
+        if self._settings.transactional:
+            await self._save()
+        await checkpoint()
+
+    async def _apply_backpressure(self, position: int) -> None:
         """Before another page: see that not too much would be handled again after a crash."""
-        if self._saver.is_behind(position):
+        if self._saver.lags_behind(position):
             await self._save()
 
     async def _save(self) -> None:
@@ -238,26 +206,36 @@ class AsyncLoop:
         except MessageDBError as error:
             if not is_passing(error):
                 raise
-            # The next read will find it away, too, and wait.
+            # The next read will find the store unavailable, too, and wait.
 
-    async def _idle(self, took: float) -> None:
-        run, feed = self._run, self._feed
-        if run.state == "running":
-            run.state = "caught up"
-        if self._settings.transactional:
-            if self._saver.is_due or self._saver.is_due_in_time:
-                await self._save()
-        elif self._saver.is_due:
-            self._saver.kick()
-        listens = self._listener is not None and self._listener.is_listening
-        await run.wake.wait(self._polling.wait(took, notified=listens, soon=feed.wants_soon))
-        if run.state == "caught up":
-            run.state = "running"
-
-    async def _abandon(self) -> None:
-        self._run.stop()
+    async def _is_done(self, until: int | None, *, to_end: bool) -> bool:
+        """After a read that has found nothing: return True if everything is done that was asked."""
+        if until is None and not to_end:
+            return False
         if self._workers is not None:
-            await self._workers.abandon()
+            await self._workers.join()
+        return to_end or (until is not None and (self._state.progress.position or 0) >= until)
+
+    async def _wait_for_messages(self, took: float) -> None:
+        """Wait until it is time for the next read, or something wakes the run."""
+        phase, saver = self._state.phase, self._saver
+        if phase.state == "running":
+            phase.enter("caught up")
+        if self._settings.transactional:
+            if saver.is_due or saver.has_handled_message:
+                await self._save()
+        elif saver.is_due:
+            saver.request_save()
+        listens = self._listener is not None and self._listener.is_listening
+        seconds = self._polling.wait(took, notified=listens, soon=self._feed.wants_soon)
+        await self._state.signals.wake.wait(seconds)
+        if phase.state == "caught up":
+            phase.enter("running")
+
+    async def _cancel(self) -> None:
+        self._state.signals.stop()
+        if self._workers is not None:
+            await self._workers.cancel()
         await self._end()
 
     async def _end(self) -> None:

@@ -15,44 +15,43 @@ from .side_task import if_free
 if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
-    from .run_state import AsyncRun
+    from .run_state import AsyncRunState
 
 
 async def keep_measuring(
-    run: AsyncRun, client: AsyncClientCore, feed: AsyncFeed, interval: float
+    state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed, interval: float
 ) -> None:
     """Measure every few seconds until the run is over."""
-    while not run.ended.is_set():
-        await run.ended.wait(interval)
-        if not run.ended.is_set():
-            await measure(run, client, feed)
+    while await state.signals.pause_until_ended(interval):
+        await measure(state, client, feed)
 
 
-async def measure(run: AsyncRun, client: AsyncClientCore, feed: AsyncFeed) -> None:
+async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed) -> None:
     """Measure how far behind the run is."""
-    position = run.position
-    if position is None or run.is_away:
+    progress = state.progress
+    position = progress.position
+    if position is None or state.availability.is_unavailable:
         return
     try:
         lag = await if_free(client, lambda: feed.lag(position))
         if lag is None:
             return
-        run.measured(lag)
-        if lag.head is not None and lag.head < (run.position or 0):
-            await check_given(run, client)
+        progress.note_lag(lag)
+        if lag.head is not None and lag.head < (progress.position or 0):
+            await check_given(state, client)
     except Exception as error:
         if not (isinstance(error, MessageDBError) and is_passing(error)):
-            log.warning("%s: the lag cannot be measured: %s", run.name, text_of(error))
+            log.warning("%s: the lag cannot be measured: %s", state.name, text_of(error))
 
 
-async def check_given(run: AsyncRun, client: AsyncClientCore) -> None:
+async def check_given(state: AsyncRunState, client: AsyncClientCore) -> None:
     """Let the run find that the store went back, if positions up to its own are to be given again.
 
     After a restore new messages come at positions that were handled already, as those of others.
     Where the newest messages were only erased, the sequence is where it was.
     """
-    position = run.position
+    position = state.progress.position
     head, given = await last_positions(client)
     if position is not None and given is not None and given < position:
-        run.trail.lost = LostHistoryError(run.name, position, None, None, None, head)
-        run.wake.set()
+        state.progress.trail.lost = LostHistoryError(state.name, position, None, None, None, head)
+        state.signals.wake.set()

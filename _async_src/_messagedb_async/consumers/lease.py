@@ -16,17 +16,17 @@ from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
 from messagedb._subscriptions.availability import is_store_away
-from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb._subscriptions.log_texts import text_of
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from ..client_core.core import AsyncClientCore
-    from .run_state import AsyncRun
+    from .run_state import AsyncRunState
 
 
 # How long a server that says nothing is waited for when the lease is given up.
@@ -73,7 +73,7 @@ class AsyncLease:
             await cursor.execute(BEGIN, prepare=False)
             rows = await execute(cursor, Statement(sql.HOLD_LEASE, (*self._keys, milliseconds)))
             if rows[0][3]:
-                await self._let_go()
+                await self._heartbeat()
                 return True
             await cursor.execute(ROLLBACK, prepare=False)
         except psycopg.Error as error:
@@ -84,7 +84,7 @@ class AsyncLease:
             raise
         return False
 
-    async def keep(self) -> None:
+    async def renew(self) -> None:
         """Show a sign of life.
 
         Raises:
@@ -100,7 +100,7 @@ class AsyncLease:
             )
         try:
             self._limit(conn)
-            await self._let_go()
+            await self._heartbeat()
         except psycopg.Error as error:
             await self.release()
             raise translate(error, NOTHING_READ) from error
@@ -112,7 +112,7 @@ class AsyncLease:
         histories = self._client._profile.histories  # pyright: ignore[reportPrivateUsage]
         return histories.latest_known not in (0, conn.history_number)
 
-    async def _let_go(self) -> None:
+    async def _heartbeat(self) -> None:
         """Show a sign of life, and let the snapshot go that the last statement may hold.
 
         By the simple protocol: the result of another one stays open to the next, with its snapshot,
@@ -143,78 +143,80 @@ class AsyncLease:
             conn.deadline = monotonic() + self.timeout
 
 
-async def take(run: AsyncRun, lease: AsyncLease) -> bool:
-    """Wait until the lease is free and hold it; tell whether it is held, or the run is to stop."""
-    failures = 0
-    told = False
-    while not run.is_stopping:
-        try:
-            if await lease.acquire():
-                run.came_back()
-                run.reason = None
-                if not run.is_stopping:
-                    run.state = "starting"
-                return True
-        except MessageDBError as error:
-            if not is_store_away(error):
-                raise
-            failures += 1
-            delay = WHILE_AWAY.get_backoff(failures)
-            run.went_away(error, delay)
-            await run.pause(delay)
-            continue
-        failures = 0
-        run.came_back()
-        run.state = "waiting"
-        run.reason = "another consumer with this identifier runs"
-        if not told:
-            told = True
-            log.info("%s: waiting, another consumer with this identifier runs", run.name)
-        await run.pause(min(1.0, lease.interval))
+async def acquire_lease(state: AsyncRunState, lease: AsyncLease) -> bool:
+    """Wait until the lease is free, and acquire it; return False if the run is to stop."""
+    signals, phase = state.signals, state.phase
+    logged = False
+    while not signals.is_stopping:
+        is_held = await retry_while_unavailable(
+            lease.acquire,
+            pause=signals.pause,
+            on_failure=state.availability.mark_unavailable,
+            is_transient=is_store_away,
+        )
+        if is_held is None:
+            return False
+        state.availability.mark_available()
+        if is_held:
+            phase.resume("starting")
+            return True
+        phase.wait("another consumer with this identifier runs")
+        if not logged:
+            logged = True
+            log.info("%s: waiting, another consumer with this identifier runs", state.name)
+        await signals.pause(min(1.0, lease.interval))
     return False
 
 
-async def keep(run: AsyncRun, lease: AsyncLease) -> None:
-    """Show signs of life until the run is over: nothing else, which might keep it waiting."""
+async def renew_lease(state: AsyncRunState, lease: AsyncLease) -> None:
+    """Renew it until the run has ended: nothing else, which might keep it waiting."""
     try:
-        while not run.ended.is_set():
-            await run.ended.wait(lease.interval)
-            if run.ended.is_set() or not await _renew(run, lease):
+        while await state.signals.pause_until_ended(lease.interval):
+            if not await _renew_or_acquire(state, lease):
                 return
     except Exception as error:
-        # Without signs of life another one would take over from a consumer that goes on.
-        run.fail(error)
+        # Without renewals another one would take over from a consumer that goes on.
+        state.signals.fail(error)
 
 
-async def _renew(run: AsyncRun, lease: AsyncLease) -> bool:
-    """Show a sign of life; where the lease was lost, get it again; tell whether it is held."""
+async def _renew_or_acquire(state: AsyncRunState, lease: AsyncLease) -> bool:
+    """Renew it; acquire it again if it was lost; return True if it is held."""
     try:
-        await lease.keep()
+        await lease.renew()
     except MessageDBError as error:
         reason = first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
-        log.warning("%s: the lease was lost, and is taken again: %s", run.name, text_of(error))
+        log.warning("%s: the lease was lost, and is taken again: %s", state.name, text_of(error))
     else:
         return True
-    run.close_gate("the lease was lost")
-    failures = 0
+    state.signals.pause_messages("the lease was lost")
+    return await _acquire_again(state, lease, reason)
+
+
+async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -> bool:
+    signals = state.signals
     until: float | None = None
-    while not run.ended.is_set():
-        try:
-            if await lease.acquire():
-                log.info("%s: the lease is held again", run.name)
-                run.open_gate()
-                return True
-        except MessageDBError as error:
-            if not is_store_away(error):
-                run.fail(error)
-                return False
-            failures, until = failures + 1, None
-            await run.ended.wait(WHILE_AWAY.get_backoff(failures))
-            continue
+
+    def wait_longer(error: Exception, seconds: float) -> None:
+        nonlocal until
+        until = None
+
+    while not signals.ended.is_set():
+        is_held = await retry_while_unavailable(
+            lease.acquire,
+            pause=signals.pause_until_ended,
+            on_failure=wait_longer,
+            is_transient=is_store_away,
+        )
+        if is_held is None:
+            break
+        if is_held:
+            log.info("%s: the lease is held again", state.name)
+            signals.resume_messages()
+            return True
         # It may be our own lost session that holds it, for as long as the server lets that be.
         until = until or monotonic() + lease.timeout
         if monotonic() >= until:
-            run.fail(lease_lost(run.name, reason))
+            signals.fail(lease_lost(state.name, reason))
             return False
-        await run.ended.wait(min(0.2, lease.interval))
+        await signals.pause_until_ended(min(0.2, lease.interval))
     return False

@@ -15,10 +15,11 @@ from messagedb._schema.notify_trigger import channel_of
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement, quoted
 from messagedb._subscriptions.availability import is_store_away
-from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 from messagedb._subscriptions.log_texts import text_of
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from ..client_core.core import AsyncClientCore
-    from .run_state import AsyncRun
+    from .run_state import AsyncSignals
 
 # How long a look for notifications lasts: then it sees whether the run is over, and now and then
 # whether the connection is alive.
@@ -39,7 +40,8 @@ class AsyncListener:
     """Wakes a run when messages are written that it may want.
 
     Args:
-        run: the run.
+        name: the consumer's, for logs.
+        signals: the run's.
         client: whose server it listens to.
         wants: whether a category is one of the run's.
 
@@ -48,14 +50,19 @@ class AsyncListener:
     """
 
     def __init__(
-        self, run: AsyncRun, client: AsyncClientCore, wants: Callable[[str], bool]
+        self,
+        name: str,
+        signals: AsyncSignals,
+        client: AsyncClientCore,
+        wants: Callable[[str], bool],
     ) -> None:
         self.is_listening = False
-        self._run = run
+        self._name = name
+        self._signals = signals
         self._client = client
         self._wants = wants
 
-    async def begin(self) -> AsyncConnection[Any]:
+    async def connect(self) -> AsyncConnection[Any]:
         """Connect and listen.
 
         Raises:
@@ -92,53 +99,55 @@ class AsyncListener:
             raise
         return conn
 
-    async def keep(self, conn: AsyncConnection[Any]) -> None:
-        """Listen until the run is over, on other connections when this one is lost."""
-        run, failures = self._run, 0
+    async def run(self, conn: AsyncConnection[Any]) -> None:
+        """Listen until the run has ended, on other connections when this one is lost."""
+        signals, current = self._signals, conn
         try:
-            while not run.ended.is_set():
-                try:
-                    self.is_listening = True
-                    # What was written before it listened.
-                    run.wake.set()
-                    await self._listen(conn)
-                except Exception as error:
-                    log.warning(
-                        "%s: notifications do not come, it polls: %s", run.name, text_of(error)
-                    )
-                finally:
-                    self.is_listening = False
-                    with suppress(psycopg.Error, OSError):
-                        await conn.close()
-                while not run.ended.is_set():
-                    failures += 1
-                    await run.ended.wait(WHILE_AWAY.get_backoff(failures))
-                    if run.ended.is_set():
-                        return
-                    try:
-                        conn = await self.begin()
-                    except MessageDBError as error:
-                        if not is_store_away(error):
-                            log.warning(
-                                "%s: it cannot listen, and polls: %s", run.name, text_of(error)
-                            )
-                    else:
-                        log.info("%s: notifications come again", run.name)
-                        failures = 0
-                        break
+            while not signals.ended.is_set():
+                await self._listen_once(current)
+                if not await signals.pause_until_ended(RECONNECT_BACKOFF.get_backoff(1)):
+                    return
+                again = await retry_while_unavailable(
+                    self.connect,
+                    pause=signals.pause_until_ended,
+                    on_failure=self._note_failure,
+                    is_transient=lambda error: isinstance(error, MessageDBError),
+                )
+                if again is None:
+                    return
+                current = again
+                log.info("%s: notifications come again", self._name)
         finally:
+            with suppress(psycopg.Error, OSError):
+                await current.close()
+
+    async def _listen_once(self, conn: AsyncConnection[Any]) -> None:
+        """Listen until the run has ended or the connection is lost, and close it."""
+        try:
+            self.is_listening = True
+            # What was written before it listened.
+            self._signals.wake.set()
+            await self._listen(conn)
+        except Exception as error:
+            log.warning("%s: notifications do not come, it polls: %s", self._name, text_of(error))
+        finally:
+            self.is_listening = False
             with suppress(psycopg.Error, OSError):
                 await conn.close()
 
+    def _note_failure(self, error: Exception, seconds: float) -> None:
+        if not is_store_away(error):
+            log.warning("%s: it cannot listen, and polls: %s", self._name, text_of(error))
+
     async def _listen(self, conn: AsyncConnection[Any]) -> None:
-        run = self._run
+        signals = self._signals
         alive = monotonic()
-        while not run.ended.is_set():
+        while not signals.ended.is_set():
             if isinstance(conn, AsyncStoreConnection):
                 conn.deadline = float("inf")
             async for notification in conn.notifies(timeout=_LOOK, stop_after=1):
                 if not notification.payload or self._wants(notification.payload):
-                    run.wake.set()
+                    signals.wake.set()
             if monotonic() - alive > _ALIVE:
                 # A peer that has vanished says nothing, either.
                 self._limit(conn)

@@ -15,7 +15,7 @@ from .context import AsyncContext
 from .parking import discard, list_parked, message_of
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Handlers, Invoke
+    from messagedb._consumers.handler_registry import Dispatch, Invoke
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -25,55 +25,40 @@ if TYPE_CHECKING:
 class AsyncParkedMessages:
     """The parked messages of a consumer, which all members of its group have in common."""
 
-    _client: AsyncClientCore
-    _settings: ConsumerSettings
-    _handlers: Handlers
+    def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
+        self._client = client
+        self._settings = settings
 
-    async def list_parked(self) -> list[ParkedMessage]:
-        """List the messages that are parked, in the order of parking.
-
-        They are read from a stream of the store, ``account:parked-<identifier>``, whole.
-        """
+    async def list_all(self) -> list[ParkedMessage]:
+        """List the messages that are parked, in the order of parking."""
         return await list_parked(self._client, self._settings.parked_stream)
 
-    async def discard_parked(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
-        """Take parked messages off the list without handling them. Doing it twice is doing it once.
-
-        Args:
-            parked: which of them.
-
-        Returns:
-            How many were on the list.
-        """
+    async def discard(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
+        """Remove parked messages from the list without handling them; return how many."""
         chosen = await self._still_parked(parked)
         for each in chosen:
             await discard(self._client, self._settings.parked_stream, each)
         return len(chosen)
 
-    async def replay_parked(
-        self, parked: ParkedMessage | Iterable[ParkedMessage] | None = None
+    async def replay(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None, handlers: Dispatch
     ) -> int:
-        """Let the handlers here have parked messages once more, and take those off that they did.
-
-        Each is handled once, without the retry policy. With ``transactional`` the effects and the
-        note that it was replayed are one transaction; otherwise a crash in between leaves it on the
-        list. The consumer may run meanwhile, here or elsewhere: its position is not touched. The
-        handlers see an old message again: those of its stream that came later were handled before.
+        """Let handlers handle parked messages once more, and remove the handled ones.
 
         Args:
-            parked: which of them; None for all. What is not on the list any more is left out.
+            parked: which of them; None for all.
+            handlers: those to call.
 
         Returns:
             How many were handled.
 
         Raises:
-            HandlerError: a handler failed, with its error as the cause, or gave an outcome or
-                anything else but None. The message stays parked, and those after it, too.
-            ValidationError: a message has no handler here, or is not in the store any more. It
-                stays parked.
+            HandlerError: a handler failed. The message stays parked, and those after it, too.
+            ValidationError: a message has no handler, or is not in the store any more. It stays
+                parked.
         """
         chosen = await self._still_parked(parked)
-        by_type, catch_all = self._handlers.compiled(self._settings.middleware)
+        by_type, catch_all = handlers
         count = 0
         for each in chosen:
             message = await message_of(self._client, each)
@@ -103,7 +88,7 @@ class AsyncParkedMessages:
     async def _still_parked(
         self, parked: ParkedMessage | Iterable[ParkedMessage] | None
     ) -> list[ParkedMessage]:
-        current = await self.list_parked()
+        current = await self.list_all()
         if parked is None:
             return current
         ids = {each.id for each in current}

@@ -9,162 +9,165 @@ from messagedb._concurrency.backend_async import Event, Lock
 from messagedb._consumers.failure_texts import reason_of
 from messagedb._errors import LostHistoryError, MessageDBError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.backoff import WHILE_AWAY
 from messagedb._subscriptions.log_texts import text_of
 
+from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 from .side_task import soon
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncCall, AsyncWork
+    from messagedb._consumers.settings import ConsumerSettings
     from messagedb._subscriptions.read_trail import Mark
 
     from ..client_core.core import AsyncClientCore
     from .position_stores import AsyncPositions
-    from .run_state import AsyncRun
+    from .run_state import AsyncRunState
 
 
 R = TypeVar("R")
 
 # Handlers that take microseconds would have the store do nothing but save.
-_PAUSE = 0.01
+_MIN_SAVE_INTERVAL = 0.01
 
 
-class AsyncSaver:
+class AsyncPositionSaver:
     """Stores the position of a run beside it: one save at a time, each of the newest position.
 
     Args:
-        run: the run.
+        state: the run's.
         client: whose connections it takes.
+        settings: the consumer's, which say how often.
         positions: where to.
-        check: sees, before a save, that the message of a mark is still what it was.
-        interval: after how many messages.
-        looking_interval: the same where no message was handed over that is worth a save.
-        seconds: after which time, if a message was handed over since.
+        check: checks, before a save, that the message of a mark is still what it was.
 
     Attributes:
-        count: how many messages were looked at since the run began.
-        kick_at: the count at which ``kick`` is to be called.
-        is_due_in_time: whether a message was handed over that is worth a save by itself.
+        count: how many messages were examined since the run started.
+        next_save_at: the count at which ``request_save`` is to be called.
+        has_handled_message: whether a message was delivered that is worth a save by itself.
     """
 
     def __init__(
         self,
-        run: AsyncRun,
+        state: AsyncRunState,
         client: AsyncClientCore,
+        settings: ConsumerSettings,
         positions: AsyncPositions,
         check: AsyncWork[Mark | None, None],
-        interval: int,
-        looking_interval: int,
-        seconds: float,
     ) -> None:
+        self._interval = settings.position_update_interval
+        self._scan_interval = settings.looking_interval
+        self._seconds = settings.position_update_seconds
         self.count = 0
-        self.kick_at = interval
-        self.is_due_in_time = False
-        self._run = run
+        self.next_save_at = self._interval
+        self.has_handled_message = False
+        self._state = state
         self._client = client
         self._positions = positions
         self._check = check
-        self._interval = interval
-        self._looking_interval = looking_interval
-        self._seconds = seconds
-        self._counted = 0
-        self._kick = Event()
-        self._last_kick = 0.0
+        self._saved_count = 0
+        self._requested = Event()
+        self._last_request = 0.0
         self._lock = Lock()
         self._is_failing = False
 
     @property
     def is_due(self) -> bool:
-        """Whether so many messages were looked at that a save is wanted."""
-        interval = self._interval if self.is_due_in_time else self._looking_interval
-        return self.count - self._counted >= interval
+        """Whether so many messages were examined that a save is wanted."""
+        interval = self._interval if self.has_handled_message else self._scan_interval
+        return self.count - self._saved_count >= interval
 
-    def kick(self) -> None:
+    def request_save(self) -> None:
         """Let the newest position be stored now, or soon after the last one was."""
-        self.kick_at = self.count + self._interval
+        self.next_save_at = self.count + self._interval
         now = monotonic()
-        if now - self._last_kick >= _PAUSE:
-            self._last_kick = now
-            self._kick.set()
+        if now - self._last_request >= _MIN_SAVE_INTERVAL:
+            self._last_request = now
+            self._requested.set()
 
-    async def keep(self) -> None:
-        """Store positions until the run is over."""
-        run = self._run
-        failures = 0
-        while not run.ended.is_set():
-            await self._kick.wait(WHILE_AWAY.get_backoff(failures) if failures else self._seconds)
-            self._kick.clear()
-            if run.ended.is_set():
-                return
-            if not (self.is_due or self.is_due_in_time):
-                continue
-            try:
-                await self.save()
-                failures = 0
-            except MessageDBError as error:
-                if isinstance(error, LostHistoryError):
-                    # The loop finds it before it reads on, and knows what is to be done.
-                    run.trail.lost = error
-                    run.wake.set()
-                    continue
-                if not is_passing(error):
-                    run.fail(error)
-                    return
-                # The loop itself tells that the store is away.
-                failures += 1
-            except BaseException as error:
-                if not run.is_stopping:
-                    run.fail(error)
-                raise
+    async def run(self) -> None:
+        """Store positions until the run has ended."""
+        signals = self._state.signals
+        try:
+            while await self._wait_for_request(self._seconds):
+                if self.is_due or self.has_handled_message:
+                    await retry_while_unavailable(
+                        self._save_if_due,
+                        pause=self._wait_for_request,
+                        # The loop itself reports that the store is unavailable.
+                        on_failure=lambda error, seconds: None,
+                    )
+        except MessageDBError as error:
+            signals.fail(error)
+        except BaseException as error:
+            if not signals.is_stopping:
+                signals.fail(error)
+            raise
+
+    async def _wait_for_request(self, seconds: float) -> bool:
+        """Wait for a request to save, at most so long; False if the run has ended."""
+        await self._requested.wait(seconds)
+        self._requested.clear()
+        return not self._state.signals.ended.is_set()
+
+    async def _save_if_due(self) -> None:
+        if not (self.is_due or self.has_handled_message):
+            return
+        try:
+            await self.save()
+        except LostHistoryError as error:
+            # The loop finds it before it reads on, and knows what to do.
+            self._state.progress.trail.lost = error
+            self._state.signals.wake.set()
 
     async def save(self) -> None:
         """Store the newest position, if it is not stored.
 
         Raises:
             PositionConflictError: another consumer has stored one since.
-            LostHistoryError: what was looked at, or stored, is not in the store any more.
+            LostHistoryError: what was examined, or stored, is not in the store any more.
             MessageDBError: it could not be stored.
         """
+        progress = self._state.progress
         async with self._lock:
             # First, so that a message that is done meanwhile is worth the next save.
-            self.is_due_in_time = False
-            position, count = self._run.position, self.count
+            self.has_handled_message = False
+            position, count = progress.position, self.count
             stored = self._positions.stored
             if position is None or position == stored or (position == 0 and stored is None):
                 return
-            mark = self._run.trail.mark_of(position)
+            mark = progress.trail.mark_of(position)
             await self._check(mark)
             try:
                 await soon(self._client, lambda: self._positions.save(position, mark))
             except MessageDBError as error:
-                self.is_due_in_time = True
-                self._failed(error)
+                self.has_handled_message = True
+                self._note_failure(error)
                 raise
-            self._counted = count
+            self._saved_count = count
             if self._is_failing:
                 self._is_failing = False
-                log.info("%s: the position can be stored again", self._run.name)
+                log.info("%s: the position can be stored again", self._state.name)
 
-    def _failed(self, error: MessageDBError) -> None:
-        """Tell once that nothing is stored: reads may go on meanwhile, as of a read-only server."""
+    def _note_failure(self, error: MessageDBError) -> None:
+        """Log once that nothing is stored: reads may go on meanwhile, as of a read-only server."""
         if is_passing(error):
-            self._run.counts.last_error = reason_of(error)
+            self._state.counters.last_error = reason_of(error)
             if not self._is_failing:
                 self._is_failing = True
                 text = "%s: the position cannot be stored now, and is tried again: %s"
-                log.warning(text, self._run.name, text_of(error))
+                log.warning(text, self._state.name, text_of(error))
 
-    async def begin_again(self, find: AsyncCall[R]) -> R:
-        """Call what finds another place to begin at, while no position is stored."""
+    async def call_between_saves(self, function: AsyncCall[R]) -> R:
+        """Call a function while no position is stored, as one that goes to another position."""
         async with self._lock:
-            return await find()
+            return await function()
 
-    def is_behind(self, position: int) -> bool:
-        """Whether a save is due that should have stored this earlier position by now."""
+    def lags_behind(self, position: int) -> bool:
+        """Return True if a save is due that should have stored this earlier position by now."""
         stored = self._positions.stored
         return self.is_due and (stored is None or stored < position)
 
     def end(self) -> None:
-        """Let the task or thread of it go."""
-        self._kick.set()
+        """Let the task or thread of it end."""
+        self._requested.set()

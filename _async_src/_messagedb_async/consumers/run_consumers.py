@@ -14,7 +14,7 @@ from .run_state import log
 
 if TYPE_CHECKING:
     from .base import AsyncConsumerBase
-    from .run_state import AsyncRun
+    from .consumer_run import AsyncConsumerRun
 
 
 async def run_consumers_async(
@@ -73,6 +73,7 @@ class _Host:
         self._consumers = consumers
         self._until: Literal["caught_up"] | None = until
         self._stop_timeout = stop_timeout
+        self._runs: list[AsyncConsumerRun] = []
         self._first: BaseException | None = None
         self._stopping: Task[None] | None = None
         self.was_entered = False
@@ -80,8 +81,8 @@ class _Host:
     async def run(self) -> None:
         """Run them all, and raise the first error."""
         self.was_entered = True
-        runs = self._begin()
-        tasks = [Task(self._run_one, *each) for each in zip(self._consumers, runs, strict=True)]
+        self._runs = self._start_runs()
+        tasks = [Task(self._execute, run) for run in self._runs]
         try:
             for task in tasks:
                 await task.wait()
@@ -93,17 +94,15 @@ class _Host:
         if self._first is not None:
             raise self._first
 
-    def _begin(self) -> list[AsyncRun]:
-        """Begin every run before any goes on: who fails at once finds all of them to stop."""
-        runs: list[AsyncRun] = []
+    def _start_runs(self) -> list[AsyncConsumerRun]:
+        """Start every run before any is executed: one that fails finds all of them to stop."""
+        runs: list[AsyncConsumerRun] = []
         try:
             for consumer in self._consumers:
-                runs.append(consumer._begin(self._until))  # pyright: ignore[reportPrivateUsage]
+                runs.append(consumer._start_run(self._until))  # pyright: ignore[reportPrivateUsage]
         except BaseException:
             for run in runs:
-                run.state = "stopped"
-                run.end()
-                run.finished.set()
+                run.cancel()
             raise
         return runs
 
@@ -113,28 +112,21 @@ class _Host:
         # Also if they are to stop already, as one has failed: this one ends the process in time.
         self._stopping = Task(self._stop_all, number)
 
-    async def _run_one(self, consumer: AsyncConsumerBase, run: AsyncRun) -> None:
+    async def _execute(self, run: AsyncConsumerRun) -> None:
         try:
-            await consumer._run_once(run, self._until)  # pyright: ignore[reportPrivateUsage]
+            await run.execute()
         except BaseException as error:
             if self._first is None:
                 self._first = error
             else:
-                log.error("%s: it has stopped, too: %s", consumer.name, text_of(error))
+                log.error("%s: it has stopped, too: %s", run.state.name, text_of(error))
             if self._stopping is None:
                 self._stopping = Task(self._stop_all, None)
             if isinstance(error, CANCELLED):
                 raise
 
     async def _stop_all(self, number: int | None) -> None:
-        stops = [
-            Task(
-                consumer._stop_for,  # pyright: ignore[reportPrivateUsage]
-                self._stop_timeout,
-                number,
-            )
-            for consumer in self._consumers
-        ]
+        stops = [Task(run.try_to_stop, self._stop_timeout, number) for run in self._runs]
         ended = [await stop.result() for stop in stops]
         # Not before the positions of all of them are stored.
         if number and not all(ended):

@@ -1,152 +1,164 @@
-"""One run of a consumer: whether it is to stop, how far it is, and who waits for that."""
+"""The state that the parts of one run share: signals, progress, and whether the store answers."""
 
 from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import Event
 from messagedb._consumers.failure_texts import reason_of
-from messagedb._errors import PoolTimeoutError
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._consumers.run_phase import RunPhase, StoreAvailability
 from messagedb._subscriptions.read_trail import Trail
 
+from ..subscriptions.retry import retry_while_unavailable
+
 if TYPE_CHECKING:
-    from messagedb._consumers.status import State
+    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._consumers.counters import Counters
     from messagedb._messages.message import Message
     from messagedb._operations.scan_results import Lag
+
+R = TypeVar("R")
 
 log = logging.getLogger("messagedb.consumer")
 
 
-class AsyncRun:
-    """What the parts of a running consumer share.
+class AsyncSignals:
+    """Whether a run goes on: what stops, pauses and wakes its parts.
 
     Attributes:
-        name: the consumer's, for texts.
-        is_stopping: whether no other message is to be begun.
-        must_look: whether to ask ``may_go_on`` before the next message.
-        failure: why it cannot go on.
-        was_exited: what ended it that is no ``Exception``, to be raised where it was called.
-        position: the global position up to which everything is done.
-        wake: set when there may be something to look for.
-        begun: set when it has its place, and reads.
-        ended: set when nothing more is handed over, and all that goes on beside it is to end.
-        finished: set when it is over, and has given everything up.
-        current_message: the message that a handler has now, one of them if there are several.
-        attempt: which attempt it is, if that is not the first.
-        waiters: who waits for which position.
-        trail: what was looked at lately.
-        is_away: whether the last thing that was asked of the store failed because it was away, or
-            no connection of the pool free.
-        starved: the latter, in words.
+        is_stopping: whether no other message is to be started.
+        must_check: whether to ask ``may_continue`` before the next message.
+        failure: the first error that stops the run.
+        wake: set when there may be messages to read.
+        started: set when the run has its start position, and reads.
+        ended: set when no other message is delivered: all tasks beside the loop are to end.
+        finished: set when the run is over and has released everything.
     """
 
-    def __init__(self, name: str, counts: Counts) -> None:
-        self.name = name
-        self.counts = counts
+    def __init__(self, phase: RunPhase, counters: Counters) -> None:
         self.is_stopping = False
-        self.must_look = False
+        self.must_check = False
         self.failure: BaseException | None = None
-        self.was_exited: BaseException | None = None
-        self.position: int | None = None
-        self.lag: Lag | None = None
-        self.lag_time: datetime | None = None
-        self.state: State = "starting"
-        self.reason: str | None = None
-        self.in_hand: Message[Any] | None = None
-        self.attempt = 1
-        self.is_away = False
-        self.starved: str | None = None
-        self._warned: set[str | None] = set()
         self.wake = Event()
-        self.begun = Event()
+        self.started = Event()
         self.ended = Event()
         self.finished = Event()
-        self._halt = Event()
-        self._gate = Event()
-        self._gate.set()
-        self.waiters: list[tuple[int, Event]] = []
-        self.trail = Trail()
+        self._phase = phase
+        self._counters = counters
+        self._stopped = Event()
+        self._resumed = Event()
+        self._resumed.set()
 
     def stop(self) -> None:
-        """Begin no other message."""
+        """Start no other message."""
         if not self.is_stopping:
-            self.is_stopping = self.must_look = True
-            if self.failure is None:
-                self.state = "stopping"
-        self._halt.set()
-        self._gate.set()
+            self.is_stopping = self.must_check = True
+            self._phase.stop("stopping" if self.failure is None else "failed")
+        self._stopped.set()
+        self._resumed.set()
         self.wake.set()
 
     def fail(self, error: BaseException) -> None:
         """Stop because of an error, the first of which is raised in the end."""
         if self.failure is None:
             self.failure = error
-            self.state = "failed"
-            self.counts.last_error = reason_of(error)
+            self._phase.stop("failed")
+            self._counters.last_error = reason_of(error)
         self.stop()
 
-    def close_gate(self, reason: str) -> None:
-        """Begin no other message until the gate is opened."""
+    def pause_messages(self, reason: str) -> None:
+        """Start no other message until ``resume_messages``."""
         if not self.is_stopping:
-            self.must_look = True
-            self.reason, self.state = reason, "waiting"
-            self._gate.clear()
+            self.must_check = True
+            self._phase.wait(reason)
+            self._resumed.clear()
             # Another thread may have stopped it in between.
             if self._is_stopped():
-                self._gate.set()
+                self._resumed.set()
 
-    def open_gate(self) -> None:
-        """Let messages be begun again."""
+    def resume_messages(self) -> None:
+        """Let messages be started again."""
         if not self.is_stopping:
-            self.reason, self.state = None, "running"
-            self.must_look = False
+            self._phase.resume("running")
+            self.must_check = False
             if self._is_stopped():
-                self.must_look = True
-        self._gate.set()
+                self.must_check = True
+        self._resumed.set()
 
     def _is_stopped(self) -> bool:
-        """The same as the attribute, of which mypy believes that no thread changes it."""
+        """Return the attribute, of which mypy believes that no thread changes it."""
         return self.is_stopping
 
-    async def may_go_on(self) -> bool:
-        """Wait at the gate; tell whether the next message may be begun."""
-        await self._gate.wait()
+    async def may_continue(self) -> bool:
+        """Wait while messages are paused; return True if the next one may be started."""
+        await self._resumed.wait()
         return not self.is_stopping
 
     async def pause(self, seconds: float) -> bool:
-        """Wait unless it is to stop; tell whether it goes on."""
-        await self._halt.wait(seconds)
+        """Wait unless the run is to stop; return True if it goes on."""
+        await self._stopped.wait(seconds)
         return not self.is_stopping
 
-    def reach(self, position: int) -> None:
-        """Take note that everything up to here is done."""
+    async def pause_until_ended(self, seconds: float) -> bool:
+        """Wait, also while the run stops, but not after it has ended; return True if it has not."""
+        return not await self.ended.wait(seconds)
+
+
+class AsyncProgress:
+    """How far a run is, and who waits for that.
+
+    Attributes:
+        position: the global position up to which everything is done.
+        current_message: the message that a handler has now, one of them if there are several.
+        attempt: its attempt.
+        lag: the last measurement of the head and of the messages behind.
+        measured_at: the time of that.
+        waiters: the positions that are waited for, each with its event.
+        trail: the pages that were read lately.
+    """
+
+    def __init__(self, signals: AsyncSignals) -> None:
+        self.position: int | None = None
+        self.current_message: Message[Any] | None = None
+        self.attempt = 1
+        self.lag: Lag | None = None
+        self.measured_at: datetime | None = None
+        self.waiters: list[tuple[int, Event]] = []
+        self.trail = Trail()
+        self._signals = signals
+
+    def advance_to(self, position: int) -> None:
+        """Note that everything up to here is done."""
         self.position = position
         if self.waiters:
-            self.tell_waiters()
+            self.notify_waiters()
 
-    def tell_waiters(self) -> None:
-        """Tell those who wait for no more than what is done."""
+    def notify_waiters(self) -> None:
+        """Wake those who wait for no more than what is done; all of them when the run has ended."""
+        has_ended = self._signals.ended.is_set()
         for position, event in list(self.waiters):
-            if self._has_reached(position):
+            if has_ended or self._has_reached(position):
                 event.set()
 
     async def wait_for(self, position: int, timeout: float | None) -> bool:
-        """Wait until everything up to a position is done, or the run is over; tell whether it is.
+        """Wait until everything up to a position is done, or the run has ended.
 
         Args:
             position: the global position.
             timeout: seconds to wait at most.
+
+        Returns:
+            Whether everything up to the position is done.
         """
         if self._has_reached(position):
             return True
         waiter = (position, Event())
         self.waiters.append(waiter)
         try:
-            self.wake.set()
-            if not self._has_reached(position) and not self.ended.is_set():
+            self._signals.wake.set()
+            if not self._has_reached(position) and not self._signals.ended.is_set():
                 await waiter[1].wait(timeout)
         finally:
             self.waiters.remove(waiter)
@@ -155,52 +167,50 @@ class AsyncRun:
     def _has_reached(self, position: int) -> bool:
         return self.position is not None and self.position >= position
 
-    def end(self) -> None:
-        """Take note that it is over, and tell everybody who waits."""
-        self.ended.set()
-        self.begun.set()
-        for _, event in list(self.waiters):
-            event.set()
+    def finish_message(self) -> None:
+        """Note that no handler has a message that is worth reporting."""
+        self.current_message, self.attempt = None, 1
 
-    def measured(self, lag: Lag) -> None:
-        """Take note of what the server said of the head and of the messages behind."""
-        self.lag, self.lag_time = lag, datetime.now(UTC)
-
-    def went_away(self, error: BaseException, seconds: float) -> None:
-        """Tell once that the store is away, or no connection free, and that it is tried again."""
-        self.counts.last_error = reason_of(error)
-        size = error.max_size if isinstance(error, PoolTimeoutError) else None
-        starved = None if size is None else f"no connection of the pool is free (max_size={size})"
-        if starved not in self._warned:
-            # A network that stalls is told by both, one after the other: each is told once.
-            self._warned.add(starved)
-            log.warning(
-                "%s: %s, and is tried again in %.1f s and then on: %s",
-                self.name,
-                starved or "the store is away",
-                seconds,
-                text_of(error),
-            )
-        self.is_away, self.starved = True, starved
-        if not self.is_stopping:
-            self.state = "waiting" if starved else "reconnecting"
-
-    def came_back(self) -> None:
-        """Tell that the store is there again."""
-        if self.is_away:
-            was = "a connection is free" if self.starved else "the store is there"
-            self.is_away, self.starved = False, None
-            self._warned.clear()
-            log.info("%s: %s again", self.name, was)
-            if not self.is_stopping:
-                self.state = "running"
+    def note_lag(self, lag: Lag) -> None:
+        """Note what the server said of the head and of the messages behind."""
+        self.lag, self.measured_at = lag, datetime.now(UTC)
 
 
-class Counts:
-    """What a consumer has done since it was made."""
+class AsyncRunState:
+    """The shared state of one run, by topic.
 
-    def __init__(self) -> None:
-        self.handled = 0
-        self.parked = 0
-        self.skipped = 0
-        self.last_error: str | None = None
+    Attributes:
+        name: the consumer's, for logs and errors.
+        counters: what the consumer has done since it was made.
+        phase: what the run does now, for ``status()``.
+        signals: whether it goes on.
+        progress: how far it is.
+        availability: whether the store answers.
+    """
+
+    def __init__(self, name: str, counters: Counters) -> None:
+        self.name = name
+        self.counters = counters
+        self.phase = RunPhase()
+        self.signals = AsyncSignals(self.phase, counters)
+        self.progress = AsyncProgress(self.signals)
+        self.availability = StoreAvailability(name, self.phase, counters, log)
+
+    def notify_ended(self) -> None:
+        """Note that no other message is delivered, and wake all who wait."""
+        self.signals.ended.set()
+        self.signals.started.set()
+        self.progress.notify_waiters()
+
+    async def retry_while_unavailable(self, call: AsyncCall[R]) -> R | None:
+        """Call a function, again while the store is unavailable; None when the run is to stop."""
+
+        async def attempt() -> R:
+            value = await call()
+            if value is not None:
+                self.availability.mark_available()
+            return value
+
+        return await retry_while_unavailable(
+            attempt, pause=self.signals.pause, on_failure=self.availability.mark_unavailable
+        )

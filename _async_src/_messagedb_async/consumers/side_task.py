@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncCall
 
     from ..client_core.core import AsyncClientCore
-    from .run_state import AsyncRun
+    from .run_state import AsyncSignals
 
 R = TypeVar("R")
 
@@ -18,11 +18,13 @@ _LOOK = 1.0
 _LONGEST = 5.0
 
 
-async def when_free(run: AsyncRun, client: AsyncClientCore, function: AsyncCall[R]) -> R | None:
+async def when_free(
+    signals: AsyncSignals, client: AsyncClientCore, function: AsyncCall[R]
+) -> R | None:
     """Call a function when there is a place; None when the run is to stop."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
     while not await places.take(_LOOK):
-        if run.is_stopping:
+        if signals.is_stopping:
             return None
     try:
         return await function()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
-    from .run_state import AsyncRun
+    from .run_state import AsyncRunState
 
 # Longer than a server takes that is merely busy.
 _ANSWER = 5.0
@@ -33,7 +33,7 @@ Standing: TypeAlias = Literal["counts", "passed", "away"]
 
 
 async def standing_of(
-    run: AsyncRun,
+    state: AsyncRunState,
     client: AsyncClientCore,
     problem: Exception,
     may_be_away: bool,
@@ -45,7 +45,7 @@ async def standing_of(
     count, either, and the next one does.
 
     Args:
-        run: the run.
+        state: the run's.
         client: whose store it is.
         problem: what the handler raised.
         may_be_away: whether that is of a kind that a store which is away causes.
@@ -56,9 +56,9 @@ async def standing_of(
     """
     if not may_be_away:
         return "counts"
-    if run.is_stopping or not await _answers(client, problem):
+    if state.signals.is_stopping or not await _answers(client, problem):
         return "away"
-    run.came_back()
+    state.availability.mark_available()
     return "passed" if may_have_been_away and may_have_passed(problem) else "counts"
 
 

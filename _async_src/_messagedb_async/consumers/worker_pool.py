@@ -9,87 +9,80 @@ from messagedb._consumers.in_flight_window import Window
 from messagedb.streams.reserved import is_bookkeeping
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Invoke
+    from messagedb._consumers.settings import ConsumerSettings
     from messagedb._operations.scan_results import ScannedPage
 
-    from .message_processor import AsyncHandling
-    from .position_saver import AsyncSaver
-    from .run_state import AsyncRun
+    from .message_processor import AsyncMessageProcessor
+    from .position_saver import AsyncPositionSaver
+    from .run_state import AsyncRunState
 
 
-class AsyncWorkers:
-    """Handles messages with several handlers at once.
+class AsyncWorkerPool:
+    """Handles messages with several handlers simultaneously.
 
     Args:
-        run: the run.
-        handling: how one message is handled.
+        state: the run's.
+        processor: calls the handlers.
         saver: where done messages are counted.
-        handlers: by type of message.
-        catch_all: for the other types, if any.
-        concurrency: how many handlers at once.
-        capacity: from how many messages in hand on no more are taken.
+        settings: the consumer's, which say how many handlers, and how many messages at most.
     """
 
     def __init__(
         self,
-        run: AsyncRun,
-        handling: AsyncHandling,
-        saver: AsyncSaver,
-        handlers: dict[str, Invoke],
-        catch_all: Invoke | None,
-        concurrency: int,
-        capacity: int,
+        state: AsyncRunState,
+        processor: AsyncMessageProcessor,
+        saver: AsyncPositionSaver,
+        settings: ConsumerSettings,
     ) -> None:
-        assert run.position is not None
-        self._run = run
-        self._handling = handling
+        assert state.progress.position is not None
+        self._signals = state.signals
+        self._progress = state.progress
+        self._processor = processor
         self._saver = saver
-        self._handlers = handlers
-        self._catch_all = catch_all
-        self._window = Window(run.position, capacity)
+        self._window = Window(state.progress.position, settings.batch_size)
         self._changed = Condition()
         self._is_ending = False
-        self._tasks = [Task(self._work) for _ in range(concurrency)]
+        self._tasks = [Task(self._work) for _ in range(settings.concurrency)]
 
-    async def until_room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until there is room for another page, or the run is to stop.
 
         Before the page is read: one that waits for room would be in memory, too.
         """
         async with self._changed:
-            while not (self._window.has_room or self._run.is_stopping):
+            while not (self._window.has_room or self._signals.is_stopping):
                 await self._changed.wait()
 
-    async def take(self, scan: ScannedPage) -> None:
-        """Take the messages of a page."""
+    async def add_page(self, scan: ScannedPage) -> None:
+        """Add the messages of a page."""
         async with self._changed:
-            if not self._run.is_stopping:
+            if not self._signals.is_stopping:
                 self._window.add(scan.messages, scan.position)
-                self._run.reach(self._window.position)
+                self._progress.advance_to(self._window.position)
                 self._changed.notify_all()
 
-    async def until_empty(self) -> None:
-        """Wait until all that was taken is done, or the run is to stop."""
+    async def join(self) -> None:
+        """Wait until all messages are done, or the run is to stop."""
         async with self._changed:
-            while not (self._window.is_empty or self._run.is_stopping):
+            while not (self._window.is_empty or self._signals.is_stopping):
                 await self._changed.wait()
 
     async def end(self) -> None:
-        """Begin no other message, and wait until those in hand are done."""
+        """Start no other message, and wait until the started ones are done."""
         async with self._changed:
             self._is_ending = True
             self._changed.notify_all()
         for task in self._tasks:
             await task.wait()
 
-    async def abandon(self) -> None:
+    async def cancel(self) -> None:
         """End the handlers where they are, if that can be done."""
         for task in self._tasks:
             await task.end()
 
-    async def _next(self) -> Any:
+    async def _next_message(self) -> Any:
         async with self._changed:
-            while not (self._is_ending or self._run.is_stopping):
+            while not (self._is_ending or self._signals.is_stopping):
                 message = self._window.take()
                 if message is not None:
                     return message
@@ -97,32 +90,40 @@ class AsyncWorkers:
             return None
 
     async def _work(self) -> None:
-        run = self._run
+        signals, progress, saver, processor = (
+            self._signals,
+            self._progress,
+            self._saver,
+            self._processor,
+        )
         try:
-            while (message := await self._next()) is not None:
-                if run.must_look and not await run.may_go_on():
+            while (message := await self._next_message()) is not None:
+                if signals.must_check and not await signals.may_continue():
                     break
-                invoke = self._handlers.get(message.type, self._catch_all)
+                invoke = processor.handlers.get(message.type, processor.catch_all)
                 if invoke is not None:
-                    run.in_hand = message
-                    if not await self._handling.handle(message, invoke):
+                    progress.current_message = message
+                    problem = await processor.call(message, 1, invoke)
+                    if problem is not None and not await processor.retry_until_final(
+                        message, invoke, problem
+                    ):
                         break
                 async with self._changed:
-                    run.reach(self._window.finish(message))
-                    self._saver.count += 1
+                    progress.advance_to(self._window.finish(message))
+                    saver.count += 1
                     if not is_bookkeeping(message.stream_name):
-                        self._saver.is_due_in_time = True
+                        saver.has_handled_message = True
                     self._changed.notify_all()
-                if self._saver.count >= self._saver.kick_at:
-                    self._saver.kick()
+                if saver.count >= saver.next_save_at:
+                    saver.request_save()
         except CANCELLED as error:
             # One that is interrupted when the run ends is no failure.
-            if not run.is_stopping:
-                run.fail(error)
+            if not signals.is_stopping:
+                signals.fail(error)
             raise
         except BaseException as error:
             # Also SystemExit, which the run raises where it was called.
-            run.fail(error)
+            signals.fail(error)
         finally:
             async with self._changed:
                 self._changed.notify_all()

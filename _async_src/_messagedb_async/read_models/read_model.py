@@ -10,7 +10,7 @@ from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
 from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
-from messagedb._errors import MessageDBError, TransactionTimeoutError, ValidationError
+from messagedb._errors import TransactionTimeoutError, ValidationError
 from messagedb._read_models.naming import (
     check_names,
     check_position_store,
@@ -21,9 +21,10 @@ from messagedb._read_models.naming import (
     made_mark,
 )
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.backoff import WHILE_AWAY, RetryPolicy
+from messagedb._subscriptions.backoff import RetryPolicy
 
 from ..consumers.consumer import AsyncConsumer
+from ..subscriptions.retry import retry_while_unavailable
 from .tables import AsyncModelTables
 
 if TYPE_CHECKING:
@@ -351,7 +352,9 @@ class AsyncReadModel:
         return await call_next(context)
 
     async def _create(self, showing: _Showing) -> bool | None:
-        return await self._persist(showing, lambda: self._tables.create(self._mark, self._texts))
+        return await self._retry_transient(
+            showing, lambda: self._tables.create(self._mark, self._texts)
+        )
 
     async def _show(self, showing: _Showing) -> None:
         """Show this version when it has caught up, beside the consumer; stop that if it is to."""
@@ -360,7 +363,9 @@ class AsyncReadModel:
             if await showing.over.wait(0.01):
                 return
         try:
-            is_shown = await self._persist(showing, lambda: self._show_once(showing.go_back))
+            is_shown = await self._retry_transient(
+                showing, lambda: self._show_once(showing.go_back)
+            )
             showing.is_shown = bool(is_shown)
             if is_shown is False:
                 log.info("%s: the view shows a later version, and goes on to", self.table)
@@ -381,22 +386,26 @@ class AsyncReadModel:
             self._mark, lambda: consumer.wait_until_caught_up(timeout=_LONGEST_CATCH_UP), go_back
         )
 
-    async def _persist(self, showing: _Showing, function: AsyncCall[R]) -> R | None:
-        """Call a function, again while it fails for reasons that pass; None if it is to stop."""
-        failures = 0
-        while not showing.halt.is_set():
-            try:
-                return await function()
-            except (MessageDBError, TimeoutError) as error:
-                has_waited = isinstance(error, TransactionTimeoutError | TimeoutError)
-                if not has_waited and not is_passing(error):
-                    raise
-                failures += 1
-                delay = WHILE_AWAY.get_backoff(failures)
-                if not showing.halt.is_set():
-                    log.warning("%s: again in %.1f s: %s", self.table, delay, reason_of(error))
-            await showing.halt.wait(delay)
-        return None
+    async def _retry_transient(self, showing: _Showing, call: AsyncCall[R]) -> R | None:
+        """Call a function, again after transient errors; None if it is to stop."""
+
+        async def pause(seconds: float) -> bool:
+            return not await showing.halt.wait(seconds)
+
+        def note_failure(error: Exception, seconds: float) -> None:
+            if not showing.halt.is_set():
+                log.warning("%s: again in %.1f s: %s", self.table, seconds, reason_of(error))
+
+        if showing.halt.is_set():
+            return None
+        return await retry_while_unavailable(
+            call, pause=pause, on_failure=note_failure, is_transient=_is_transient
+        )
+
+
+def _is_transient(error: Exception) -> bool:
+    """Return True if the store was unavailable, or readers of the view were waited for."""
+    return isinstance(error, TransactionTimeoutError | TimeoutError) or is_passing(error)
 
 
 class _Showing:

@@ -7,23 +7,24 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import sleep
-from messagedb._errors import LostHistoryError, MessageDBError
-from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.log_texts import text_of
 from messagedb._subscriptions.poll_interval import Polling
 from messagedb._subscriptions.read_trail import Trail
 
 from .checked_feed import AsyncCheckedFeed
 from .marks import look_back
+from .retry import retry_while_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from messagedb._messages.message import Message
+    from messagedb._operations.scan_results import ScannedPage
 
     from ..operations.scans import AsyncScans
     from .feeds import AsyncFeed
+
 
 log = logging.getLogger("messagedb.subscription")
 
@@ -49,39 +50,61 @@ async def subscription(
     Raises:
         LostHistoryError: the store has, and it does not.
     """
-    failures = 0
     trail = Trail()
     checked = AsyncCheckedFeed(feed, client, trail, name)
-    begins = True
+    starts = True
+
+    async def read() -> ScannedPage:
+        nonlocal starts
+        if starts:
+            trail.begin_at(await look_back(client, position, name) if position else None)
+            starts = False
+        return await checked.read(position + 1)
+
+    availability = _Availability(name)
     while True:
-        begin = monotonic()
+        started_at = monotonic()
         try:
-            if begins:
-                trail.begin_at(await look_back(client, position, name) if position else None)
-                begins = False
-            scan = await checked.read(position + 1)
+            scan = await retry_while_unavailable(
+                read, pause=_pause, on_failure=availability.note_failure
+            )
         except LostHistoryError as error:
             if not continues or error.common_position is None:
                 raise
             log.warning("subscription to %s: %s", name, error)
-            position, begins = error.common_position, True
+            position, starts = error.common_position, True
             continue
-        except MessageDBError as error:
-            if not is_passing(error):
-                raise
-            failures += 1
-            delay = WHILE_AWAY.get_backoff(failures)
-            if failures == 1:
-                log.warning("subscription to %s: the store is away: %s", name, text_of(error))
-            await sleep(delay)
-            continue
-        if failures:
-            log.info("subscription to %s: the store is there again", name)
-            failures = 0
+        assert scan is not None
+        availability.note_success()
         for message in scan.messages:
             yield message
         if scan.position > position:
             position = scan.position
             polling.found()
         elif not scan.is_full:
-            await sleep(polling.wait(monotonic() - begin, soon=feed.wants_soon))
+            await sleep(polling.wait(monotonic() - started_at, soon=feed.wants_soon))
+
+
+async def _pause(seconds: float) -> bool:
+    await sleep(seconds)
+    return True
+
+
+class _Availability:
+    """Whether the store answered the subscription last time. Each change is logged once."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._is_unavailable = False
+
+    def note_failure(self, error: Exception, seconds: float) -> None:
+        """Note that a read failed."""
+        if not self._is_unavailable:
+            self._is_unavailable = True
+            log.warning("subscription to %s: the store is away: %s", self._name, text_of(error))
+
+    def note_success(self) -> None:
+        """Note that a read succeeded."""
+        if self._is_unavailable:
+            self._is_unavailable = False
+            log.info("subscription to %s: the store is there again", self._name)

@@ -196,19 +196,33 @@ class Interruptible(Generic[R]):
     """A call that another task may end by cancelling it, without cancelling its caller."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Future[R] | None = None
+        self._task: asyncio.Future[R | None] | None = None
+        self._exit: BaseException | None = None
         self.was_interrupted = False
 
     async def run(self, function: Callable[[], Awaitable[R]]) -> R | None:
-        """Call a function; give None if it was interrupted."""
-        self._task = asyncio.ensure_future(function())
+        """Call a function and return its result; None if it was interrupted."""
+        self._task = asyncio.ensure_future(self._keep_exit(function))
         try:
-            return await self._task
+            result = await self._task
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self.was_interrupted and not (task is not None and task.cancelling()):
                 return None
             raise
+        if self._exit is not None:
+            raise self._exit
+        return result
+
+    async def _keep_exit(self, function: Callable[[], Awaitable[R]]) -> R | None:
+        """Call a function, and keep a SystemExit: raised in a task, it would end the loop."""
+        try:
+            return await function()
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            self._exit = error
+            return None
 
     def interrupt(self) -> bool:
         """Interrupt it; tell whether that can be done."""

@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 
 from .._errors import MessageDecodeError, ValidationError
-from .._subscriptions.backoff import WHILE_AWAY, RetryPolicy
+from .._subscriptions.backoff import RECONNECT_BACKOFF, RetryPolicy
 from .._subscriptions.log_texts import shown
 from .handler_outcomes import HandlerOutcome, Park, Retry, Skip, Stop
 
@@ -56,7 +56,7 @@ def decide(
         away: whether the problem is that the store, or its connection, was away.
     """
     if away:
-        return Again(WHILE_AWAY.get_backoff(failures_of_store + 1), counts=False)
+        return Again(RECONNECT_BACKOFF.get_backoff(failures_of_store + 1), counts=False)
     if isinstance(problem, Park | Skip | Stop):
         return final(problem)
     if isinstance(problem, WrongResult):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._errors import ValidationError
 from .._messages.annotations import annotated_classes, name_of
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Invoke = Callable[[Any], Any]
 """Calls a handler with a context; in the async half its result is awaited."""
+
+
+class Dispatch(NamedTuple):
+    """Handlers by message type, and that of all other types, if there is one."""
+
+    by_type: dict[str, Invoke]
+    catch_all: Invoke | None
 
 
 class Handlers:
@@ -77,9 +84,7 @@ class Handlers:
         self._put([*types, *bases], function, invoke)
         self._by_class.update(dict.fromkeys(classes, invoke))
 
-    def compiled(
-        self, middleware: Iterable[Callable[..., Any]]
-    ) -> tuple[dict[str, Invoke], Invoke | None]:
+    def compiled(self, middleware: Iterable[Callable[..., Any]]) -> Dispatch:
         """The handlers by type and the one for the rest, with the middleware around each."""
         around = tuple(middleware)
 
@@ -95,7 +100,7 @@ class Handlers:
             if base is not None:
                 for name in self._registry.get_type_names(cls):
                     by_type.setdefault(name, wrap(self._by_class[base]))
-        return by_type, catch_all
+        return Dispatch(by_type, catch_all)
 
     def _put(
         self, names: Iterable[str | type[Any]], function: Callable[..., Any], invoke: Invoke

@@ -9,6 +9,9 @@ import msgspec
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .._operations.scan_results import Lag
+    from .counters import Counters
+
 __all__ = ["ConsumerStatus", "State"]
 
 State: TypeAlias = Literal[
@@ -65,3 +68,69 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     current_message: tuple[str, int, int] | None
     blocked_by: tuple[Any, ...]
     last_error: str | None
+
+
+class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a consumer at one moment.
+
+    Attributes:
+        state: its phase.
+        position: the global position up to which everything is done.
+        stored_position: the part of it that is stored.
+        lag: the last measurement of the head and of the messages behind.
+        measured_at: the time of that.
+        current_message: stream and position of a message that a handler has now, and its attempt.
+        waits_for: the transactions or the reason for which it does not go on.
+    """
+
+    state: State
+    position: int | None
+    stored_position: int | None
+    lag: Lag | None
+    measured_at: datetime | None
+    current_message: tuple[str, int, int] | None
+    waits_for: tuple[Any, ...]
+
+
+_NO_RUN = RunSnapshot(
+    state="stopped",
+    position=None,
+    stored_position=None,
+    lag=None,
+    measured_at=None,
+    current_message=None,
+    waits_for=(),
+)
+
+
+def build_status(
+    name: str, run: RunSnapshot | None, counters: Counters, now: datetime
+) -> ConsumerStatus:
+    """Build the status of a consumer from its run; None for one that never ran."""
+    run = run or _NO_RUN
+    lag = run.lag
+    is_behind = lag is not None and (run.position or 0) < (lag.head or 0)
+    return ConsumerStatus(
+        name=name,
+        state=run.state,
+        position=run.position,
+        stored_position=run.stored_position,
+        head=lag.head if lag else None,
+        lag_messages=(lag.messages if is_behind else 0) if lag else None,
+        lag_seconds=_lag_seconds(run, now) if is_behind else 0.0 if lag else None,
+        measured_at=run.measured_at,
+        handled_count=counters.handled,
+        parked_count=counters.parked,
+        skipped_count=counters.skipped,
+        current_message=run.current_message,
+        blocked_by=run.waits_for,
+        last_error=counters.last_error,
+    )
+
+
+def _lag_seconds(run: RunSnapshot, now: datetime) -> float:
+    """Return how long the oldest message has waited, by the server's clock, and since."""
+    lag = run.lag
+    if lag is None or lag.oldest is None or run.measured_at is None:
+        return 0.0
+    return (lag.now - lag.oldest + (now - run.measured_at)).total_seconds()

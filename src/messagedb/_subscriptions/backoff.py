@@ -69,5 +69,5 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 NO_RETRY = RetryPolicy(max_attempts=1)
 """A handler that failed is not called again."""
 
-WHILE_AWAY = RetryPolicy(max_attempts=1, delay=0.1, multiplier=2.0, max_delay=5.0)
+RECONNECT_BACKOFF = RetryPolicy(max_attempts=1, delay=0.1, multiplier=2.0, max_delay=5.0)
 """The waits between attempts to reach a store that is away; their number has no limit."""

@@ -10,7 +10,7 @@ import typer
 
 from messagedb import AsyncClient, Client, StoreUnavailableError
 from messagedb._concurrency import backend_async, backend_sync
-from messagedb._subscriptions.backoff import WHILE_AWAY
+from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 
 from ._exit import ExitCode
 from ._output import Output, printable
@@ -79,7 +79,7 @@ class _Telling:
         if said != self._said:
             self._said = said
             self._output.note(f"messagedb: waiting for the store, which is unavailable: {said}")
-        return WHILE_AWAY.get_backoff(self.failures)
+        return RECONNECT_BACKOFF.get_backoff(self.failures)
 
     def opened(self) -> None:
         """Print that the wait is over."""

@@ -1,0 +1,92 @@
+"""One attempt to handle a message: the call of its handler, with the client to write with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
+from messagedb._consumers.failure_policy import cancelled, problem_of
+
+from .context import AsyncContext
+from .parking import park
+
+if TYPE_CHECKING:
+    from messagedb._consumers.counters import Counters
+    from messagedb._consumers.handler_registry import Invoke
+    from messagedb._consumers.settings import ConsumerSettings
+    from messagedb._messages.message import Message
+
+    from ..client_core.core import AsyncClientCore
+
+Origin: TypeAlias = Literal["handler", "store", "consumer"]
+"""Of a problem: the handler's code, its statement that the store made fail, or our own statement
+around the handler."""
+
+
+class AsyncHandlerCaller(Protocol):
+    """Calls handlers, and parks messages that they could not handle."""
+
+    async def call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+        """Call the handler once, and count the message if it is handled.
+
+        Returns:
+            None if the message is handled; otherwise what the handler raised, or the outcome that
+            it returned.
+
+        Raises:
+            MessageDBError: the consumer cannot go on.
+        """
+        ...
+
+    async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
+        """Park a message: once, however often this is called.
+
+        Raises:
+            MessageDBError: it may not be parked.
+        """
+        ...
+
+    def origin_of(self, problem: Exception) -> Origin:
+        """Return the origin of the last call's problem."""
+        ...
+
+
+class AsyncPlainCaller:
+    """Calls handlers that write with the client, each write by itself.
+
+    Args:
+        client: that one.
+        settings: the consumer's.
+        counters: where handled messages are counted.
+    """
+
+    def __init__(
+        self, client: AsyncClientCore, settings: ConsumerSettings, counters: Counters
+    ) -> None:
+        self._client = client
+        self._counters = counters
+        self._parked_stream = settings.parked_stream
+        self._seed = settings.seed
+
+    async def call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+        """Call the handler once."""
+        try:
+            result = await invoke(AsyncContext(message, attempt, self._client, self._seed))
+        except CANCELLED as error:
+            if is_interrupted():
+                raise
+            return cancelled(error)
+        except Exception as error:
+            return error
+        if result is not None and (problem := problem_of(result)) is not None:
+            return problem
+        self._counters.handled += 1
+        return None
+
+    async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
+        """Park a message."""
+        await park(self._client, self._parked_stream, self._seed, message, reason, attempt)
+
+    def origin_of(self, problem: Exception) -> Origin:
+        """Return that all problems are the handler's."""
+        return "handler"

@@ -1,0 +1,158 @@
+"""Where a run starts, and where it starts again after the store has lost messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from messagedb._connection.server_info import check_not_proxied
+from messagedb._errors import IncompatibleServerError, LostHistoryError
+
+from ..subscriptions.checked_feed import lost
+from ..subscriptions.marks import look_back
+from .history_check import check_stored
+from .run_state import log
+from .side_task import when_free
+
+if TYPE_CHECKING:
+    from messagedb._consumers.position_records import StoredPosition
+    from messagedb._consumers.settings import ConsumerSettings
+    from messagedb._subscriptions.read_trail import Mark
+
+    from ..client_core.core import AsyncClientCore
+    from ..subscriptions.checked_feed import AsyncCheckedFeed
+    from .position_stores import AsyncPositions
+    from .run_state import AsyncRunState
+
+
+class AsyncStartPosition:
+    """Finds the position at which a run starts, and checks that the store still has it.
+
+    Args:
+        state: the run's.
+        client: whose store it is.
+        settings: the consumer's.
+        feed: the messages of the consumer.
+        positions: where its position is stored.
+    """
+
+    def __init__(
+        self,
+        state: AsyncRunState,
+        client: AsyncClientCore,
+        settings: ConsumerSettings,
+        feed: AsyncCheckedFeed,
+        positions: AsyncPositions,
+    ) -> None:
+        self._state = state
+        self._client = client
+        self._settings = settings
+        self._feed = feed
+        self._positions = positions
+
+    async def find(self) -> bool:
+        """Find the position, and let the run's progress be there.
+
+        Returns:
+            False if the run is to stop instead.
+
+        Raises:
+            IncompatibleServerError: the end of the store is not known to the role.
+            LostHistoryError: the stored position is not one of this store.
+            PositionConflictError: the group has another size now.
+        """
+        signals, end = self._state.signals, 0
+        if self._settings.start == "end":
+            found = await self._feed.end(signals.pause)
+            if signals.is_stopping:
+                return False
+            if found is None:
+                raise IncompatibleServerError(
+                    "start='end' needs the last position, and the role may not read the table of "
+                    "messages. Nothing was changed. Give a position."
+                )
+            end = found
+        return bool(await when_free(signals, self._client, lambda: self._find(end)))
+
+    async def _find(self, end: int) -> bool:
+        settings, progress, positions = self._settings, self._state.progress, self._positions
+        if settings.transactional:
+            server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
+            check_not_proxied(server, "transactional=True")
+        await positions.load()
+        stored = positions.stored or 0
+        start = settings.start
+        if start == "stored":
+            progress.advance_to(await self._resume_after(stored))
+            return True
+        position = 0 if start == "beginning" else end if start == "end" else max(start - 1, 0)
+        if position > stored > 0:
+            log.warning(
+                "%s: start=%r passes over everything after the stored position %d, up to %d",
+                self._state.name,
+                start,
+                stored,
+                position,
+            )
+        progress.trail.begin_at(await look_back(self._client, position, settings.category))
+        progress.advance_to(position)
+        return True
+
+    async def _resume_after(self, stored: int) -> int:
+        """Return the stored position, or an earlier one that the store still has."""
+        name, progress, settings = self._state.name, self._state.progress, self._settings
+        try:
+            mark = await check_stored(self._client, name, settings.category, self._positions.record)
+        except LostHistoryError as error:
+            if settings.on_lost_history == "stop":
+                raise
+            await self.find_common(error)
+            return progress.position or 0
+        progress.trail.begin_at(mark)
+        return stored
+
+    async def find_common(self, error: LostHistoryError) -> bool:
+        """Go to the last stored position that is one of the store as it is now.
+
+        That is what the store has kept of this consumer, and of its effects there.
+
+        Raises:
+            LostHistoryError: there is none.
+        """
+        name, progress, positions = self._state.name, self._state.progress, self._positions
+        await positions.load()
+        record = positions.record
+        candidates = [] if record is None else [record, *await positions.earlier()]
+        found: StoredPosition | None = None
+        mark: Mark | None = None
+        for candidate in candidates:
+            try:
+                mark = await check_stored(self._client, name, self._settings.category, candidate)
+            except LostHistoryError:
+                continue
+            found = candidate
+            break
+        if found is None and (record is not None or self._settings.start == "end"):
+            raise error
+        position = 0 if found is None else found.position
+        log.warning("%s: it begins again behind position %d: %s", name, position, error)
+        progress.trail.begin_at(mark)
+        progress.position = position
+        return True
+
+    async def check(self, mark: Mark | None) -> None:
+        """Check that a message is still what it was, if the history of the server has changed.
+
+        Raises:
+            LostHistoryError: it is not.
+        """
+        client, trail = self._client, self._state.progress.trail
+        histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        if trail.lost is not None:
+            raise trail.lost
+        if mark is None or mark.history == histories.latest:
+            return
+        there = await look_back(client, mark.position, self._settings.category)
+        found = there.id if there is not None and there.position == mark.position else None
+        if found != mark.id:
+            trail.lost = await lost(client, self._state.name, mark, found, trail.marks())
+            raise trail.lost

@@ -1,0 +1,171 @@
+"""One attempt of a transactional consumer: the handler, its writes and the position in one go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
+from messagedb._consumers.failure_policy import cancelled, problem_of
+from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
+from messagedb._subscriptions.availability import is_store_away
+from messagedb.errors import OutcomeUnknownError
+
+from .context import AsyncContext
+from .history_check import check_message
+from .parking import park
+from .store_probe import is_of_store
+
+if TYPE_CHECKING:
+    from messagedb._consumers.handler_registry import Invoke
+    from messagedb._consumers.settings import ConsumerSettings
+    from messagedb._messages.message import Message
+
+    from ..client_core.core import AsyncClientCore
+    from ..transactions.transaction import AsyncTransaction
+    from .handler_caller import Origin
+    from .position_stores import AsyncPositions, Ticket
+    from .run_state import AsyncRunState
+
+
+class AsyncTransactionalCaller:
+    """Calls handlers in transactions, which store the position, too.
+
+    Args:
+        state: the run's.
+        client: whose transactions.
+        settings: the consumer's.
+        positions: where the position is stored.
+    """
+
+    def __init__(
+        self,
+        state: AsyncRunState,
+        client: AsyncClientCore,
+        settings: ConsumerSettings,
+        positions: AsyncPositions,
+    ) -> None:
+        self._state = state
+        self._client = client
+        self._settings = settings
+        self._positions = positions
+        self._seed = settings.seed
+        # Of the last call: the problem of a statement of our own, around the handler; and that of
+        # a handler's statement which failed because of the store.
+        self._own_problem: Exception | None = None
+        self._store_problem: Exception | None = None
+
+    async def call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+        """Call the handler once, and store the position with its effects.
+
+        Raises:
+            PositionConflictError: another consumer has stored its position.
+            LostHistoryError: the message, or the position, is not in the store any more.
+        """
+        self._own_problem = self._store_problem = None
+        problem = await self._call(message, attempt, invoke)
+        if problem is None:
+            self._own_problem = self._store_problem = None
+            self._state.counters.handled += 1
+        return problem
+
+    async def _call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+        ticket: Ticket | None = None
+        transaction: AsyncTransaction | None = None
+        name, trail = self._state.name, self._state.progress.trail
+        positions, position = self._positions, message.global_position
+        if positions.doubted is not None and positions.doubted.position != position:
+            # That message was parked or skipped since.
+            positions.doubted = None
+        problem: Exception
+        is_in_handler = False
+        try:
+            await positions.settle_lost()
+            async with self._client.transaction(
+                timeout=self._settings.transaction_timeout
+            ) as transaction:
+                mark = trail.mark_of(position)
+                if mark is not None and mark.position == position:
+                    await check_message(transaction, name, mark, self._settings.category, trail)
+                is_in_handler = True
+                result = await invoke(AsyncContext(message, attempt, transaction, self._seed))
+                is_in_handler = False
+                if result is not None and (said := problem_of(result)) is not None:
+                    raise said
+                ticket = await positions.save_in(transaction, position, mark)
+        except PositionConflictError as error:
+            return await self._check_after_conflict(error)
+        except LostHistoryError:
+            raise
+        except CANCELLED as error:
+            if is_interrupted():
+                raise
+            problem = cancelled(error)
+        except OutcomeUnknownError as error:
+            if ticket is not None:
+                positions.doubted = ticket
+            problem = error
+        except psycopg.Error as error:
+            if is_of_store(error, transaction):
+                self._store_problem = error
+            problem = error
+        except Exception as error:
+            problem = error
+        else:
+            positions.settle(ticket)
+            return None
+        if not is_in_handler:
+            self._own_problem = problem
+        return await self._none_if_committed(problem)
+
+    async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
+        """Park a message in the transaction of its position."""
+        stream, positions = self._settings.parked_stream, self._positions
+        ticket: Ticket | None = None
+        try:
+            await positions.settle_lost()
+            async with self._client.transaction() as transaction:
+                await park(transaction, stream, self._seed, message, reason, attempt)
+                position = message.global_position
+                mark = self._state.progress.trail.mark_of(position)
+                ticket = await positions.save_in(transaction, position, mark)
+        except PositionConflictError as error:
+            if await self._check_after_conflict(error) is not None:
+                raise
+        except OutcomeUnknownError as error:
+            if ticket is not None:
+                positions.doubted = ticket
+            if await self._none_if_committed(error) is not None:
+                raise
+        else:
+            positions.settle(ticket)
+
+    def origin_of(self, problem: Exception) -> Origin:
+        """Return the origin of the last call's problem."""
+        if problem is self._own_problem:
+            return "consumer"
+        return "store" if problem is self._store_problem else "handler"
+
+    async def _check_after_conflict(self, error: PositionConflictError) -> Exception | None:
+        problem = await self._none_if_committed(error)
+        if problem is error:
+            raise error
+        return problem
+
+    async def _none_if_committed(self, problem: Exception) -> Exception | None:
+        """Return the problem; None if a COMMIT that was not answered has come after all.
+
+        Where neither is known, the problem is that the store is unavailable.
+        """
+        doubted = self._positions.doubted
+        if doubted is None:
+            return problem
+        try:
+            is_stored = await self._positions.is_stored(doubted)
+        except MessageDBError as error:
+            if is_store_away(error):
+                self._own_problem = error
+                return error
+            raise
+        return None if is_stored else problem

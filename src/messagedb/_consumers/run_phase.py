@@ -1,0 +1,100 @@
+"""What a run does now, and whether its store answers: for the status and the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._errors import PoolTimeoutError
+from .._subscriptions.log_texts import text_of
+from .failure_texts import reason_of
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from .counters import Counters
+    from .status import State
+
+
+class RunPhase:
+    """The phase of a run. Once the run is to stop, only ``stop`` changes it.
+
+    Attributes:
+        state: the phase, as ``ConsumerStatus.state`` reports it.
+        reason: why the run waits, if it does.
+    """
+
+    def __init__(self) -> None:
+        self.state: State = "starting"
+        self.reason: str | None = None
+        self._is_stopping = False
+
+    def enter(self, state: State) -> None:
+        """Change the phase, unless the run is to stop."""
+        if not self._is_stopping:
+            self.state = state
+
+    def wait(self, reason: str) -> None:
+        """Change to waiting, for a reason that lasts until ``resume``."""
+        self.enter("waiting")
+        self.reason = reason
+
+    def resume(self, state: State) -> None:
+        """Change to a phase without a reason to wait."""
+        self.enter(state)
+        self.reason = None
+
+    def stop(self, state: State) -> None:
+        """Change to one of the last phases: stopping, stopped, failed."""
+        self._is_stopping = True
+        self.state = state
+
+
+class StoreAvailability:
+    """Whether the store answered a run last time. Each change is logged once.
+
+    Attributes:
+        is_unavailable: whether the last operation failed because the store was unavailable or no
+            connection of the pool was free.
+        pool_is_exhausted: the latter, in words.
+    """
+
+    def __init__(self, name: str, phase: RunPhase, counters: Counters, log: Logger) -> None:
+        self.is_unavailable = False
+        self.pool_is_exhausted: str | None = None
+        self._warned: set[str | None] = set()
+        self._name = name
+        self._phase = phase
+        self._counters = counters
+        self._log = log
+
+    def mark_unavailable(self, error: BaseException, seconds: float) -> None:
+        """Note that an operation failed, and log each cause once until one succeeds.
+
+        Args:
+            error: its error.
+            seconds: until the next attempt.
+        """
+        self._counters.last_error = reason_of(error)
+        size = error.max_size if isinstance(error, PoolTimeoutError) else None
+        starved = None if size is None else f"no connection of the pool is free (max_size={size})"
+        if starved not in self._warned:
+            # A network that stalls is reported by both, one after the other: each is logged once.
+            self._warned.add(starved)
+            self._log.warning(
+                "%s: %s, and is tried again in %.1f s and then on: %s",
+                self._name,
+                starved or "the store is away",
+                seconds,
+                text_of(error),
+            )
+        self.is_unavailable, self.pool_is_exhausted = True, starved
+        self._phase.enter("waiting" if starved else "reconnecting")
+
+    def mark_available(self) -> None:
+        """Note that an operation succeeded."""
+        if self.is_unavailable:
+            was = "a connection is free" if self.pool_is_exhausted else "the store is there"
+            self.is_unavailable, self.pool_is_exhausted = False, None
+            self._warned.clear()
+            self._log.info("%s: %s again", self._name, was)
+            self._phase.enter("running")
