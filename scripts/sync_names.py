@@ -27,7 +27,7 @@ PACKAGE_NAMES = {
     "AsyncAttempt": "Attempt",
     "AsyncBorrowedSource": "BorrowedSource",
     "AsyncBoundClient": "BoundClient",
-    "AsyncCall": "Call",
+    "AsyncThunk": "Thunk",
     "AsyncCategoryFeed": "CategoryFeed",
     "AsyncCheckedFeed": "CheckedFeed",
     "AsyncClient": "Client",
@@ -65,7 +65,7 @@ PACKAGE_NAMES = {
     "AsyncPositions": "Positions",
     "AsyncProgress": "Progress",
     "AsyncReadModel": "ReadModel",
-    "AsyncResult": "Result",
+    "AsyncHandlerResult": "HandlerResult",
     "AsyncRunState": "RunState",
     "AsyncScans": "Scans",
     "AsyncSession": "Session",
@@ -83,7 +83,7 @@ PACKAGE_NAMES = {
     "AsyncTransactionState": "TransactionState",
     "AsyncTransactionalCaller": "TransactionalCaller",
     "AsyncWaitingCommits": "WaitingCommits",
-    "AsyncWork": "Work",
+    "AsyncUnaryFunction": "UnaryFunction",
     "AsyncWorkerPool": "WorkerPool",
     "install_async": "install",
     "list_consumers_async": "list_consumers",
@@ -108,6 +108,7 @@ PACKAGE_NAMES = {
 
 # Used in the tests only.
 TEST_NAMES: dict[str, str] = {
+    "AsyncCall": "Call",
     "AsyncClientCursor": "ClientCursor",
     "AsyncExitStack": "ExitStack",
     "AsyncStore": "Store",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from messagedb._connection.conninfo import concealed
 from messagedb._connection.settings import Settings
 from messagedb._messages.registry import MessageRegistry
-from messagedb.hooks import Hooks, checked
+from messagedb.hooks import Hooks, validate_hooks
 
 from .client_core.core import AsyncClientCore
 
@@ -91,6 +91,6 @@ class AsyncClient(AsyncClientCore):
             default_batch_size=default_batch_size,
             decimals=decimals,
             registry=MessageRegistry() if registry is None else registry,
-            hooks=checked(hooks),
+            hooks=validate_hooks(hooks),
         )
         super().__init__(settings, pool)

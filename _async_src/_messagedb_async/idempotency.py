@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from messagedb._errors import WrongExpectedVersionError
 from messagedb._operations import requests
 from messagedb.expected_version import NO_STREAM
-from messagedb.idempotency import reservation
+from messagedb.idempotency import build_reservation
 
 if TYPE_CHECKING:
     from messagedb._messages.message import Message
@@ -58,10 +58,10 @@ async def reserve_async(store: AsyncOperations, command: Message[Any], stream_na
     try:
         if told.hooks:
             # They get data as the client reads it.
-            copy = reservation(command, stream_name, decimals=told.decimals)
+            copy = build_reservation(command, stream_name, decimals=told.decimals)
             await store.write_message(stream_name, copy, expected_version=NO_STREAM)
         else:
-            copy = reservation(command, stream_name, decimals=True)
+            copy = build_reservation(command, stream_name, decimals=True)
             write = requests.write_one(
                 stream_name, copy, None, None, NO_STREAM, True, told.registry
             )

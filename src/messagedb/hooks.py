@@ -47,7 +47,7 @@ class Hooks:
     they must not wait. What they raise goes to the caller.
 
     The library's own notes (the streams of positions and of parked messages) are none of theirs.
-    Consumers and scans read without ``around``, and give what they read to ``after_read``.
+    Consumers and scans read without ``enter_around``, and give what they read to ``after_read``.
     """
 
     def before_write(
@@ -87,7 +87,7 @@ class Hooks:
         return nullcontext(operation)
 
 
-def checked(given: Any) -> tuple[Hooks, ...]:
+def validate_hooks(given: Any) -> tuple[Hooks, ...]:
     """The hooks that a client was given.
 
     Raises:
@@ -105,7 +105,7 @@ def checked(given: Any) -> tuple[Hooks, ...]:
     return hooks
 
 
-def to_write(
+def apply_before_write(
     hooks: Sequence[Hooks], stream_name: str, messages: Sequence[NewMessage]
 ) -> Sequence[NewMessage]:
     """What the hooks make of the messages of a write: the same object where they change nothing.
@@ -124,7 +124,7 @@ def to_write(
     return made
 
 
-def read(hooks: Sequence[Hooks], messages: list[Message[Any]]) -> list[Message[Any]]:
+def apply_after_read(hooks: Sequence[Hooks], messages: list[Message[Any]]) -> list[Message[Any]]:
     """What the hooks make of the messages of a read.
 
     Raises:
@@ -146,7 +146,7 @@ def read(hooks: Sequence[Hooks], messages: list[Message[Any]]) -> list[Message[A
 
 
 @contextmanager
-def around(hooks: Sequence[Hooks], operation: Operation) -> Generator[Operation]:
+def enter_around(hooks: Sequence[Hooks], operation: Operation) -> Generator[Operation]:
     """Enter what the hooks put around an operation, the first one's outermost."""
     with ExitStack() as stack:
         for hook in hooks:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from ._consumers.context import derived_id
+from ._consumers.context import derive_id
 from ._errors import ValidationError
 from ._messages.message import Message, NewMessage
 from ._messages.metadata import Metadata
@@ -44,7 +44,9 @@ def is_already_handled(sequence: int | None, command: Message[Any]) -> bool:
     return sequence is not None and sequence >= command.global_position
 
 
-def reservation(command: Message[Any], stream_name: str, *, decimals: bool = False) -> NewMessage:
+def build_reservation(
+    command: Message[Any], stream_name: str, *, decimals: bool = False
+) -> NewMessage:
     """The copy of a command that is to be the first message of a stream.
 
     Its id is made of the command's and of the stream, so that the same command has one copy there.
@@ -66,7 +68,7 @@ def reservation(command: Message[Any], stream_name: str, *, decimals: bool = Fal
     metadata = msgspec.structs.replace(
         Metadata.following(stored), schema_version=Metadata.from_message(stored).schema_version
     )
-    id = derived_id("reservation", str(command.id), stream_name)
+    id = derive_id("reservation", str(command.id), stream_name)
     return NewMessage(command.type, stored.data, metadata, id)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from ._consumers.status import ConsumerStatus
 from ._messages.message import Message, NewMessage
 from ._messages.metadata import Metadata
-from ._messages.trace_context import TRACEPARENT, TRACESTATE, trace_of
+from ._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
 from .errors import MessageDecodeError
 from .hooks import Hooks, Operation
 from .streams import category
@@ -266,7 +266,7 @@ def _with_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
         places = _places(fields)
         if len(places) == 1 and fields.get("properties"):
             return message  # properties of another kind than the conventions'
-        if not _is_of(trace_of(*places)[0], carrier):
+        if not _is_of(find_trace_context(*places)[0], carrier):
             return message
         properties = {**(places[0] if len(places) > 1 else {}), **carrier}
         return msgspec.structs.replace(message, metadata={**fields, "properties": properties})
@@ -297,7 +297,7 @@ def _context_of(message: Message[Any]) -> Context | None:
         metadata = message.metadata or {}
     except MessageDecodeError:
         return None
-    parent, state = trace_of(*_places(metadata))
+    parent, state = find_trace_context(*_places(metadata))
     if parent is None:
         return None
     carrier = {TRACEPARENT: parent} if state is None else {TRACEPARENT: parent, TRACESTATE: state}

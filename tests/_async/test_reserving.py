@@ -21,7 +21,7 @@ from messagedb import (
     ValidationError,
     reserve_async,
 )
-from messagedb.idempotency import reservation
+from messagedb.idempotency import build_reservation
 from tests._async.consuming import stream_of
 from tests.support.background_async import Background
 
@@ -121,7 +121,7 @@ async def test_only_the_conflict_of_versions_is_swallowed(
     [command] = await commands(client, category, 1)
     key = f"{category}Key-k"
     await client.write_message(
-        f"{category}Else-1", NewMessage("X", id=reservation(command, key).id)
+        f"{category}Else-1", NewMessage("X", id=build_reservation(command, key).id)
     )
     with pytest.raises(DuplicateMessageError):
         await reserve_async(client, command, key)

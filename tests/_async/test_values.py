@@ -23,7 +23,7 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
-from messagedb._messages.jsonb_size import least_size
+from messagedb._messages.jsonb_size import compute_min_size
 from messagedb._operations import batch_plan
 from tests.support import json_values
 
@@ -307,4 +307,4 @@ async def test_the_size_that_is_counted_is_never_more_than_the_servers(
     text = msgspec.json.encode(value).decode()
     cursor = await conn.execute("select pg_column_size(%s::jsonb)", [text])
     rows = await cursor.fetchall()
-    assert least_size(text, 10**9) <= rows[0][0]
+    assert compute_min_size(text, 10**9) <= rows[0][0]

@@ -12,7 +12,7 @@ import pytest
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._entities.projection import Applier
-from messagedb._messages.annotations import names_around
+from messagedb._messages.annotations import capture_namespace
 from messagedb.testing import given, make_message
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def registry_of(*classes: type[Any]) -> MessageRegistry:
 
 
 def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
-    handlers.add(function, names, names_around(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+    handlers.add(function, names, capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
 class Call:

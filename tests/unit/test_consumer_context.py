@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messagedb._consumers.context import BaseContext, derived_id
+from messagedb._consumers.context import BaseContext, derive_id
 from messagedb.testing import make_message
 
 MESSAGE = make_message("account-1", "Deposited", id="00000000-0000-4000-8000-000000000001")
@@ -40,6 +40,6 @@ def test_another_name_message_or_consumer_gives_another_id() -> None:
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1, max_size=4)
 )
 def test_where_texts_are_parted_matters(parts: list[str]) -> None:
-    joined = derived_id("".join(parts))
-    assert (derived_id(*parts) == joined) is (len(parts) == 1)
-    assert derived_id(*parts) == derived_id(*parts)
+    joined = derive_id("".join(parts))
+    assert (derive_id(*parts) == joined) is (len(parts) == 1)
+    assert derive_id(*parts) == derive_id(*parts)

@@ -12,7 +12,7 @@ import pytest
 
 from messagedb import Context, Message, MessageRegistry, ValidationError
 from messagedb._consumers.handler_registry import Handlers
-from messagedb._messages.annotations import names_around
+from messagedb._messages.annotations import capture_namespace
 from messagedb.testing import make_message
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def handlers() -> Handlers:
 
 
 def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
-    around = names_around(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    around = capture_namespace(sys._getframe())  # pyright: ignore[reportPrivateUsage]
     handlers.add(function, names, around)
 
 
@@ -159,7 +159,7 @@ def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> Non
     def handle(given: Local) -> Any:
         return given
 
-    around = names_around(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    around = capture_namespace(sys._getframe())  # pyright: ignore[reportPrivateUsage]
     handlers.add(handle, (), around)
     assert hand(handlers, "Local", {"a": 1}) == Local(1)
 
@@ -171,7 +171,7 @@ def test_an_annotation_means_the_names_of_its_own_module(handlers: Handlers) -> 
     elsewhere: dict[str, Any] = {"__name__": "elsewhere"}
     exec("def handle(given: Local) -> None: ...", elsewhere)
     with pytest.raises(ValidationError, match="'Local' of handler handle cannot be resolved"):
-        handlers.add(elsewhere["handle"], (), names_around(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+        handlers.add(elsewhere["handle"], (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
     assert Local() == Local(0)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from messagedb import Message, MessageDecodeError, NewMessage, ValidationError
 from messagedb._messages.metadata import Metadata
-from messagedb.idempotency import is_already_handled, reservation
+from messagedb.idempotency import build_reservation, is_already_handled
 from messagedb.testing import make_message
 
 ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")
@@ -41,10 +41,10 @@ def test_what_is_no_message_that_was_read_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"context\.message"):
         is_already_handled(1, new)
     with pytest.raises(ValidationError, match=r"context\.message"):
-        reservation(new, "key-1")
+        build_reservation(new, "key-1")
     name: Any = None
     with pytest.raises(ValidationError, match="a text"):
-        reservation(command(), name)
+        build_reservation(command(), name)
 
 
 def test_the_copy_follows_the_command() -> None:
@@ -55,7 +55,7 @@ def test_the_copy_follows_the_command() -> None:
         properties={"trace": "x"},
         local_properties={"mine": 1},
     )
-    copy = reservation(command(metadata=metadata), "key-1")
+    copy = build_reservation(command(metadata=metadata), "key-1")
     assert (copy.type, copy.data) == ("Deposit", {"amount": 5})
     assert copy.metadata == Metadata(
         causation_message_stream_name="account:command-1",
@@ -69,12 +69,12 @@ def test_the_copy_follows_the_command() -> None:
 
 
 def test_the_id_is_of_the_command_and_the_stream() -> None:
-    copy = reservation(command(), "key-1")
-    assert copy.id == reservation(command(global_position=12), "key-1").id
+    copy = build_reservation(command(), "key-1")
+    assert copy.id == build_reservation(command(global_position=12), "key-1").id
     assert copy.id.version == 5
     others = {
-        reservation(command(), "key-2").id,
-        reservation(command(id=UUID(int=7)), "key-1").id,
+        build_reservation(command(), "key-2").id,
+        build_reservation(command(id=UUID(int=7)), "key-1").id,
         ID,
     }
     assert copy.id not in others
@@ -83,4 +83,4 @@ def test_the_id_is_of_the_command_and_the_stream() -> None:
 
 def test_a_command_whose_metadata_cannot_be_read_is_not_copied() -> None:
     with pytest.raises(MessageDecodeError, match="schemaVersion"):
-        reservation(command(metadata={"schemaVersion": 2}), "key-1")
+        build_reservation(command(metadata={"schemaVersion": 2}), "key-1")

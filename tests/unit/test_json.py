@@ -81,7 +81,7 @@ def nested(levels: int, leaf: Any = None) -> dict[str, Any]:
 
 
 def encode(value: Any, **options: Any) -> str:
-    text = encode_object(value, what="data", **options)
+    text = encode_object(value, label="data", **options)
     assert text is not None
     return text
 
@@ -147,8 +147,8 @@ def test_refuses_what_would_change_and_accepts_all_else(value: Any) -> None:
 
 
 def test_none_is_null_and_an_empty_object_is_one() -> None:
-    assert encode_object(None, what="data") is None
-    assert encode_object(None, what="data", decimals=True) is None
+    assert encode_object(None, label="data") is None
+    assert encode_object(None, label="data", decimals=True) is None
     assert encode({}) == "{}"
     assert encode({}, decimals=True) == "{}"
 
@@ -278,7 +278,7 @@ def test_some_values_read_back_as_plain_json(value: Any, read: dict[str, Any]) -
 )
 def test_refuses_by_path_and_says_what_to_do(value: Any, start: str, cure: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        encode_object(value, what="data")
+        encode_object(value, label="data")
     text = str(caught.value)
     assert text.startswith(start)
     assert cure in text
@@ -300,7 +300,7 @@ def test_refuses_by_path_and_says_what_to_do(value: Any, start: str, cure: str) 
 )
 def test_refuses_the_same_when_decimals_are_numbers(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"^metadata.*Nothing was sent"):
-        encode_object(value, what="metadata", decimals=True)
+        encode_object(value, label="metadata", decimals=True)
 
 
 def test_refuses_a_cycle_as_too_deep() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from messagedb import NewMessage, ValidationError
-from messagedb._messages.jsonb_size import LARGEST, check_size, least_size
+from messagedb._messages.jsonb_size import MAX_JSONB_BYTES, check_size, compute_min_size
 from messagedb._messages.registry import MessageRegistry
 from messagedb._operations.requests import write_one
 from messagedb.expected_version import ANY
@@ -29,7 +29,7 @@ LIMIT = 1_000
 )
 def test_what_is_too_large_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"^data is larger than PostgreSQL takes.*Nothing"):
-        check_size(json.dumps(value, ensure_ascii=False), "data", largest=LIMIT)
+        check_size(json.dumps(value, ensure_ascii=False), "data", max_bytes=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_what_is_too_large_is_refused(value: Any) -> None:
 )
 def test_what_is_shorter_as_jsonb_is_left_to_the_server(value: Any) -> None:
     text = None if value is None else json.dumps(value)
-    check_size(text, "data", largest=LIMIT)
+    check_size(text, "data", max_bytes=LIMIT)
 
 
 def test_it_counts_no_further_than_it_has_to() -> None:
-    assert 10 < least_size(json.dumps([["x"] * 1_000] * 1_000), 10) < 1_000_000
+    assert 10 < compute_min_size(json.dumps([["x"] * 1_000] * 1_000), 10) < 1_000_000
 
 
 def test_a_message_of_more_than_256_mb_is_refused_before_it_is_sent() -> None:
-    large = NewMessage("Large", {"text": "x" * (LARGEST + 1)})
+    large = NewMessage("Large", {"text": "x" * (MAX_JSONB_BYTES + 1)})
     with pytest.raises(ValidationError, match="bytes of JSON, and jsonb holds 268,435,455"):
         write_one("a-1", large, None, None, ANY, False, MessageRegistry())

@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from messagedb import Message, MessageDecodeError, MessageRegistry
-from messagedb._messages.message_types import MessageTypes, check_types, typed
+from messagedb._messages.message_types import MessageTypes, check_types, select_types
 from messagedb.errors import ValidationError
 
 registry = MessageRegistry()
@@ -43,7 +43,7 @@ def stored(type: str, data: str | None = '{"amount": 5}') -> Message[Any]:
 
 
 def typed_one(type: str, data: str | None = '{"amount": 5}') -> Message[Deposited | Withdrawn]:
-    [message] = typed([stored(type, data)], TYPES)
+    [message] = select_types([stored(type, data)], TYPES)
     return message
 
 
@@ -130,8 +130,8 @@ def test_a_typed_message_has_an_instance_as_its_data() -> None:
 
 def test_other_types_are_passed_over_and_without_types_nothing_changes() -> None:
     page = [stored("Closed"), stored("Paid"), stored("Unheard"), stored("Withdrawn")]
-    assert [message.data for message in typed(page, TYPES)] == [Deposited(5), Withdrawn(5)]
-    assert typed(page, None) is page
+    assert [message.data for message in select_types(page, TYPES)] == [Deposited(5), Withdrawn(5)]
+    assert select_types(page, None) is page
 
 
 def test_a_typed_message_copies_pickles_and_compares() -> None:
@@ -141,7 +141,7 @@ def test_a_typed_message_copies_pickles_and_compares() -> None:
         assert hash(again) == hash(message)
         assert again.data == Deposited(5)
     assert message != stored("Deposited")
-    [other] = typed([stored("Deposited")], registry.types(Deposited))
+    [other] = select_types([stored("Deposited")], registry.types(Deposited))
     assert other != message
     with pytest.raises(AttributeError):
         message.type = "Other"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]

@@ -12,8 +12,8 @@ import typing_extensions
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
 from messagedb._consumers.handler_registry import Handlers
-from messagedb._messages.annotations import names_around
-from messagedb._messages.unions import members_of
+from messagedb._messages.annotations import capture_namespace
+from messagedb._messages.unions import get_union_members
 from messagedb.testing import given
 
 
@@ -112,7 +112,7 @@ def test_a_handler_gets_each_class_of_the_union(
 ) -> None:
     handlers = Handlers(MessageRegistry())
     handle = made(f"def handle(event: {annotation}): return event", future)["handle"]
-    handlers.add(handle, (), names_around(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+    handlers.add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
     assert set(handlers.compiled(())[0]) == {cls.__name__ for cls in classes}
 
 
@@ -141,7 +141,7 @@ def test_types_are_each_class_of_the_union(annotation: str, classes: tuple[type[
     registry = MessageRegistry()
     for cls in classes:
         registry.add(cls)
-    union = members_of(eval(annotation, dict(NAMES)), NAMES)
+    union = get_union_members(eval(annotation, dict(NAMES)), NAMES)
     assert registry.types(*union).classes == classes
     if "'Opened'" not in annotation and annotation not in ("Generic[Opened]", "Generic[Alias]"):
         assert registry.types(eval(annotation, dict(NAMES))).classes == classes
@@ -155,13 +155,13 @@ def test_none_is_no_message_at_any_depth(annotation: str, future: bool) -> None:
     handlers = Handlers(MessageRegistry())
     handle = made(f"def handle(event: {annotation}): return event", future)["handle"]
     with pytest.raises(ValidationError, match="'NoneType'> of handler handle is no class of"):
-        handlers.add(handle, (), names_around(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+        handlers.add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
 def test_an_alias_with_message_in_it_is_mixed() -> None:
     handle = made("def handle(event: Union[Alias, Annotated[Message, 1]]): ...", False)["handle"]
     with pytest.raises(ValidationError, match="mixes Message with classes of messages"):
-        Handlers(MessageRegistry()).add(handle, (), names_around(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+        Handlers(MessageRegistry()).add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
 def test_what_is_no_class_is_no_type() -> None:

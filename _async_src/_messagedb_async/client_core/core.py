@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg import IsolationLevel
 
-    from messagedb._concurrency.callables import AsyncWork
+    from messagedb._concurrency.callables import AsyncUnaryFunction
 
 R = TypeVar("R")
 
@@ -130,7 +130,7 @@ class AsyncClientCore(AsyncSubscriptions, AsyncPooledOperations):
 
     async def run_transaction(
         self,
-        function: AsyncWork[AsyncTransaction, R],
+        function: AsyncUnaryFunction[AsyncTransaction, R],
         *,
         max_attempts: int = 5,
         retry_version_conflicts: bool = False,

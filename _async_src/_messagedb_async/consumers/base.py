@@ -17,7 +17,7 @@ from messagedb._consumers.position_records import runs_elsewhere
 from messagedb._consumers.settings import check_settings
 from messagedb._consumers.status import build_status
 from messagedb._errors import ValidationError
-from messagedb._messages.annotations import names_around
+from messagedb._messages.annotations import capture_namespace
 
 from ..client_core.core import AsyncClientCore
 from .consumer_run import AsyncConsumerRun
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
     from typing import Self
 
-    from messagedb._consumers.callables import AsyncResult, MessageGiven
+    from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
     from messagedb._consumers.parked_messages import ParkedMessage
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._consumers.status import ConsumerStatus
-    from messagedb._messages.annotations import Names
+    from messagedb._messages.annotations import Namespace
     from messagedb._messages.registry import MessageRegistry
 
     from ..client_core.core import AsyncClientCore
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from .context import AsyncContext, AsyncNamedHandler
 
 F = TypeVar("F", bound="AsyncNamedHandler")
-M = TypeVar("M", bound="MessageGiven")
-R = TypeVar("R", bound="AsyncResult")
+M = TypeVar("M", bound="HandledMessage")
+R = TypeVar("R", bound="AsyncHandlerResult")
 
 
 class AsyncConsumerBase(ABC):
@@ -124,7 +124,7 @@ class AsyncConsumerBase(ABC):
             ValidationError: the function is of the other kind, its annotation says nothing, or a
                 type has a handler already.
         """
-        around = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+        around = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
         if len(arguments) == 1 and not isinstance(arguments[0], str):
             self._add(arguments[0], (), around)
             return arguments[0]
@@ -135,7 +135,7 @@ class AsyncConsumerBase(ABC):
 
         return add
 
-    def _add(self, function: Any, names: tuple[str, ...], around: Names) -> None:
+    def _add(self, function: Any, names: tuple[str, ...], around: Namespace) -> None:
         if self._is_running():
             raise ValidationError(
                 f"{self.name}: it runs already, and would not see another handler: add it before"

@@ -27,7 +27,7 @@ from .start_position import AsyncStartPosition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncThunk
     from messagedb._consumers.counters import Counters
     from messagedb._consumers.handler_registry import Dispatch
     from messagedb._consumers.settings import ConsumerSettings
@@ -213,7 +213,7 @@ class AsyncConsumerRun:
 
         return bool(await self._retry(find))
 
-    async def _retry(self, call: AsyncCall[R]) -> R | None:
+    async def _retry(self, call: AsyncThunk[R]) -> R | None:
         """Call a function while the store is unavailable; None if the run is to stop."""
         if self.state.signals.is_stopping:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from messagedb._consumers.callables import AsyncResult
+from messagedb._consumers.callables import AsyncHandlerResult
 from messagedb._consumers.context import BaseContext
 from messagedb._errors import ValidationError
 from messagedb._messages.message import Message
@@ -39,6 +39,7 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
 
 
 AsyncNamedHandler: TypeAlias = (
-    Callable[[Message[Any], AsyncContext], AsyncResult] | Callable[[Message[Any]], AsyncResult]
+    Callable[[Message[Any], AsyncContext], AsyncHandlerResult]
+    | Callable[[Message[Any]], AsyncHandlerResult]
 )
 """Handles messages by their types: a coroutine function of the message and perhaps the context."""

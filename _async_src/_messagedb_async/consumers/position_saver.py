@@ -16,7 +16,7 @@ from .run_state import log
 from .side_task import soon
 
 if TYPE_CHECKING:
-    from messagedb._concurrency.callables import AsyncCall, AsyncWork
+    from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._subscriptions.read_trail import Mark
 
@@ -53,7 +53,7 @@ class AsyncPositionSaver:
         client: AsyncClientCore,
         settings: ConsumerSettings,
         positions: AsyncPositions,
-        check: AsyncWork[Mark | None, None],
+        check: AsyncUnaryFunction[Mark | None, None],
     ) -> None:
         self._interval = settings.position_update_interval
         self._scan_interval = settings.looking_interval
@@ -158,7 +158,7 @@ class AsyncPositionSaver:
                 text = "%s: the position cannot be stored now, and is tried again: %s"
                 log.warning(text, self._state.name, text_of(error))
 
-    async def call_between_saves(self, function: AsyncCall[R]) -> R:
+    async def call_between_saves(self, function: AsyncThunk[R]) -> R:
         """Call a function while no position is stored, as one that goes to another position."""
         async with self._lock:
             return await function()

@@ -14,7 +14,7 @@ from messagedb._subscriptions.read_trail import Trail
 from ..subscriptions.retry import retry_while_unavailable
 
 if TYPE_CHECKING:
-    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncThunk
     from messagedb._consumers.counters import Counters
     from messagedb._messages.message import Message
     from messagedb._operations.scan_results import Lag
@@ -202,7 +202,7 @@ class AsyncRunState:
         self.signals.started.set()
         self.progress.notify_waiters()
 
-    async def retry_while_unavailable(self, call: AsyncCall[R]) -> R | None:
+    async def retry_while_unavailable(self, call: AsyncThunk[R]) -> R | None:
         """Call a function, again while the store is unavailable; None when the run is to stop."""
 
         async def attempt() -> R:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncThunk
 
     from ..client_core.core import AsyncClientCore
     from .run_state import AsyncSignals
@@ -19,7 +19,7 @@ _LONGEST = 5.0
 
 
 async def when_free(
-    signals: AsyncSignals, client: AsyncClientCore, function: AsyncCall[R]
+    signals: AsyncSignals, client: AsyncClientCore, function: AsyncThunk[R]
 ) -> R | None:
     """Call a function when there is a place; None when the run is to stop."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
@@ -32,7 +32,7 @@ async def when_free(
         places.give_back()
 
 
-async def if_free(client: AsyncClientCore, function: AsyncCall[R]) -> R | None:
+async def if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
     """Call a function if there is a place soon; None if not."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
     if not await places.take(_LOOK):
@@ -43,7 +43,7 @@ async def if_free(client: AsyncClientCore, function: AsyncCall[R]) -> R | None:
         places.give_back()
 
 
-async def soon(client: AsyncClientCore, function: AsyncCall[R]) -> R:
+async def soon(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
     """Call a function when there is a place, or after some seconds without."""
     places = client._upkeep  # pyright: ignore[reportPrivateUsage]
     has_place = await places.take(_LONGEST)

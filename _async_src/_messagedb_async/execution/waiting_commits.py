@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncThunk
     from messagedb._connection.session_config import Profile
 
 # How often it is looked whether they have been answered, at first and then on, and whether the
@@ -61,7 +61,7 @@ class AsyncWaitingCommits:
         self,
         pool: AsyncConnectionPool[Any],
         profile: Profile,
-        connect: AsyncCall[AsyncConnection[Any]],
+        connect: AsyncThunk[AsyncConnection[Any]],
     ) -> None:
         self._pool = pool
         self._profile = profile

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from messagedb import hooks
 from messagedb._errors import IncompatibleServerError
-from messagedb._messages.message_types import check_types, typed
+from messagedb._messages.message_types import check_types, select_types
 from messagedb._operations import requests
 from messagedb._operations.rows import messages as messages_of
 from messagedb._operations.validation import LAST_POSITION, check_page_size
@@ -197,10 +197,10 @@ class AsyncOperations(ABC):
             (rows,), history = await self._read_in_history(read)
             return messages_of(rows, told.decimals), history
         operation = Operation("get_stream_messages", stream_name)
-        with hooks.around(told.hooks, operation) as operation:
+        with hooks.enter_around(told.hooks, operation) as operation:
             (rows,), history = await self._read_in_history(read)
             operation.messages = messages_of(rows, told.decimals)
-            return hooks.read(told.hooks, operation.messages), history
+            return hooks.apply_after_read(told.hooks, operation.messages), history
 
     async def get_stream_messages(
         self,
@@ -357,7 +357,7 @@ class AsyncOperations(ABC):
             page = await self.get_stream_messages(
                 stream_name, position=position, batch_size=size, condition=condition
             )
-            for message in typed(page, types):
+            for message in select_types(page, types):
                 yield message
             if size == -1 or len(page) < size or page[-1].position == LAST_POSITION:
                 return
@@ -430,7 +430,7 @@ class AsyncOperations(ABC):
                 group_size=group_size,
                 condition=condition,
             )
-            for message in typed(page, types):
+            for message in select_types(page, types):
                 yield message
             if size == -1 or len(page) < size or page[-1].global_position == LAST_POSITION:
                 return
@@ -440,7 +440,7 @@ class AsyncOperations(ABC):
         told = self._profile.settings
         if is_own(write.stream_name):
             return await self._write(write)
-        made = hooks.to_write(told.hooks, write.stream_name, write.messages)
+        made = hooks.apply_before_write(told.hooks, write.stream_name, write.messages)
         if made is not write.messages:
             write = requests.write_many(
                 write.stream_name,
@@ -451,7 +451,7 @@ class AsyncOperations(ABC):
                 is_whole=write.is_whole,
                 basis=write.basis,
             )
-        with hooks.around(told.hooks, Operation(name, write.stream_name, write.messages)):
+        with hooks.enter_around(told.hooks, Operation(name, write.stream_name, write.messages)):
             return await self._write(write)
 
     async def _read_with_hooks(
@@ -460,10 +460,10 @@ class AsyncOperations(ABC):
         told = self._profile.settings
         if is_own(target):
             return messages_of(await self._read(read), told.decimals)
-        with hooks.around(told.hooks, Operation(name, target)) as operation:
+        with hooks.enter_around(told.hooks, Operation(name, target)) as operation:
             found = messages_of(await self._read(read), told.decimals)
             operation.messages = found
-            return hooks.read(told.hooks, found)
+            return hooks.apply_after_read(told.hooks, found)
 
     def _batch_size(self, batch_size: int | None) -> int:
         return self._profile.settings.default_batch_size if batch_size is None else batch_size

@@ -219,7 +219,7 @@ class AsyncScans(AsyncOperations):
         given = self._profile.settings.hooks
         if not given or not scan.messages:
             return scan
-        return msgspec.structs.replace(scan, messages=hooks.read(given, scan.messages))
+        return msgspec.structs.replace(scan, messages=hooks.apply_after_read(given, scan.messages))
 
     async def _head(self, read: Read) -> int | None:
         if not (await self._server_facts()).table_readable:

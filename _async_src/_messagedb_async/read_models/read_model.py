@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from typing import Self
 
-    from messagedb._concurrency.callables import AsyncCall, AsyncWork
+    from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
     from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
     from messagedb._read_models.naming import ReadModelVersion
 
@@ -341,7 +341,9 @@ class AsyncReadModel:
             raise showing.failure
         return showing.is_shown
 
-    async def _fill(self, context: AsyncContext, call_next: AsyncWork[AsyncContext, Any]) -> Any:
+    async def _fill(
+        self, context: AsyncContext, call_next: AsyncUnaryFunction[AsyncContext, Any]
+    ) -> Any:
         """Fill a table that nobody sees yet without waiting for the disk.
 
         What a crash of the server takes away then, it takes away with its position. The commit of
@@ -386,7 +388,7 @@ class AsyncReadModel:
             self._mark, lambda: consumer.wait_until_caught_up(timeout=_LONGEST_CATCH_UP), go_back
         )
 
-    async def _retry_transient(self, showing: _Showing, call: AsyncCall[R]) -> R | None:
+    async def _retry_transient(self, showing: _Showing, call: AsyncThunk[R]) -> R | None:
         """Call a function, again after transient errors; None if it is to stop."""
 
         async def pause(seconds: float) -> bool:

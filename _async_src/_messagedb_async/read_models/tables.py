@@ -18,7 +18,7 @@ from ..connection.connection import AsyncStoreCursor, execute
 from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePositions
 
 if TYPE_CHECKING:
-    from messagedb._concurrency.callables import AsyncCall
+    from messagedb._concurrency.callables import AsyncThunk
     from messagedb._errors import MessageDBError
     from messagedb._read_models.catalog import Found
     from messagedb._read_models.naming import Mark, ModelNames
@@ -94,7 +94,7 @@ class AsyncModelTables:
                 await positions.save_in(transaction, 0)
         return True
 
-    async def show(self, mark: Mark, catch_up: AsyncCall[None], go_back: bool) -> bool:
+    async def show(self, mark: Mark, catch_up: AsyncThunk[None], go_back: bool) -> bool:
         """Let the view show a version, unless a later one is shown; tell whether it does.
 
         Readers wait for the view from the moment that the old one is dropped. Only then is what

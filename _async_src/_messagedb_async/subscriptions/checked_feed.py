@@ -12,7 +12,7 @@ from .marks import find_by_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from messagedb._concurrency.callables import AsyncWork
+    from messagedb._concurrency.callables import AsyncUnaryFunction
     from messagedb._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage
 
     from ..operations.scans import AsyncScans
@@ -74,7 +74,7 @@ class AsyncCheckedFeed:
         """Give the last position that it would look at now, 0 for none; None if nobody can tell."""
         return await self._feed.head()
 
-    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Give the position to go on from with what cannot be seen yet, and with nothing else."""
         return await self._feed.end(pause)
 

@@ -12,7 +12,7 @@ from messagedb._subscriptions.gap_tracker import Gaps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from messagedb._concurrency.callables import AsyncWork
+    from messagedb._concurrency.callables import AsyncUnaryFunction
     from messagedb._operations.scan_results import (
         Lag,
         OpenWriteTransaction,
@@ -55,7 +55,7 @@ class AsyncFeed(Protocol):
         """Give the last position that it would look at now, 0 for none; None if nobody can tell."""
         ...
 
-    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Give the position to go on from with what cannot be seen yet, and with nothing else.
 
         Args:
@@ -126,7 +126,7 @@ class AsyncCategoryFeed:
         """Give the category's last global position."""
         return await self._client.get_category_head(self._category)
 
-    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Give the same: who writes to the category has its lock, and a later position."""
         return await self.head()
 
@@ -204,7 +204,7 @@ class AsyncAllFeed:
         """Give the last global position of the whole store: other categories are passed by, too."""
         return await self._client.get_store_head()
 
-    async def end(self, pause: AsyncWork[float, bool]) -> int | None:
+    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Give the position before all that open transactions had written, when they have ended.
 
         What was there before is passed over from then on, also where it is behind that position.

@@ -10,15 +10,15 @@ from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from messagedb._concurrency.callables import AsyncCall, AsyncWork
+    from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
 
 R = TypeVar("R")
 
 
 async def retry_while_unavailable(
-    call: AsyncCall[R],
+    call: AsyncThunk[R],
     *,
-    pause: AsyncWork[float, bool],
+    pause: AsyncUnaryFunction[float, bool],
     on_failure: Callable[[Exception, float], object],
     is_transient: Callable[[Exception], bool] = is_passing,
 ) -> R | None:

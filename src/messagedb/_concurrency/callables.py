@@ -8,10 +8,10 @@ from typing import Any, TypeAlias, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-AsyncWork: TypeAlias = Callable[[T], Awaitable[R]]
+AsyncUnaryFunction: TypeAlias = Callable[[T], Awaitable[R]]
 """What is done with a T, in a coroutine function."""
 
-Work: TypeAlias = Callable[[T], R]
+UnaryFunction: TypeAlias = Callable[[T], R]
 """What is done with a T, in a function."""
 
 AsyncAttempt: TypeAlias = Callable[[T, Any], Awaitable[R]]
@@ -20,8 +20,8 @@ AsyncAttempt: TypeAlias = Callable[[T, Any], Awaitable[R]]
 Attempt: TypeAlias = Callable[[T, Any], R]
 """What is done with a T on a connection, in a function."""
 
-AsyncCall: TypeAlias = Callable[[], Awaitable[R]]
+AsyncThunk: TypeAlias = Callable[[], Awaitable[R]]
 """A coroutine function without arguments."""
 
-Call: TypeAlias = Callable[[], R]
+Thunk: TypeAlias = Callable[[], R]
 """A function without arguments."""

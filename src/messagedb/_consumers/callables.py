@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MessageGiven: TypeAlias = "DataInstance | Message[Any]"
+HandledMessage: TypeAlias = "DataInstance | Message[Any]"
 """What a handler is given: an instance of a class of messages, or the message itself."""
 
-AsyncResult: TypeAlias = "Awaitable[HandlerOutcome | None]"
+AsyncHandlerResult: TypeAlias = "Awaitable[HandlerOutcome | None]"
 """What a handler of messages gives: a coroutine's, of an outcome or of nothing."""
 
-Result: TypeAlias = "HandlerOutcome | None"
+HandlerResult: TypeAlias = "HandlerOutcome | None"
 """What a handler of messages gives: an outcome or nothing."""
 
 AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaitable[Any]]

@@ -63,9 +63,9 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         Returns:
             A UUID version 5 of the consumer, the message's id and the name.
         """
-        return derived_id(self._seed, str(self.message.id), name)
+        return derive_id(self._seed, str(self.message.id), name)
 
 
-def derived_id(*parts: str) -> UUID:
+def derive_id(*parts: str) -> UUID:
     """A UUID version 5 of some texts: the same for the same ones."""
     return uuid5(_NAMESPACE, "\0".join(parts))

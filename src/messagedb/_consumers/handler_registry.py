@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._errors import ValidationError
-from .._messages.annotations import annotated_classes, name_of
+from .._messages.annotations import get_qualified_name, resolve_annotated_classes
 from .._messages.message import Message
-from .._messages.registry import add_missing, nearest
+from .._messages.registry import add_missing, find_nearest_class
 from .._operations import validation
 from .context import BaseContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._messages.annotations import Names
+    from .._messages.annotations import Namespace
     from .._messages.registry import MessageRegistry
 
 Invoke = Callable[[Any], Any]
@@ -49,7 +49,7 @@ class Handlers:
         """How many types and base classes have a handler, the one for all others counted as one."""
         return len(self._names)
 
-    def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Names) -> None:
+    def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Namespace) -> None:
         """Add a handler: by names, or by the annotation of its first parameter.
 
         A handler of a class also gets the classes that the registry has below it, unless one of
@@ -74,7 +74,7 @@ class Handlers:
             if self._catch_all is not None:
                 raise _twice("the messages without a handler", self._names[None], function)
             self._catch_all = _raw(function, takes_context)
-            self._names[None] = name_of(function)
+            self._names[None] = get_qualified_name(function)
             return
         add_missing(self._registry, classes)
         invoke = _decoded(function, takes_context, self._registry.decode)
@@ -96,7 +96,7 @@ class Handlers:
         catch_all = None if self._catch_all is None else wrap(self._catch_all)
         by_type = {name: wrap(invoke) for name, invoke in self._by_type.items()}
         for _, cls in self._registry:  # those that were registered after the handler, too
-            base = nearest(cls, self._by_class)
+            base = find_nearest_class(cls, self._by_class)
             if base is not None:
                 for name in self._registry.get_type_names(cls):
                     by_type.setdefault(name, wrap(self._by_class[base]))
@@ -109,9 +109,9 @@ class Handlers:
         for name in given:
             if name in self._names or given.count(name) > 1:
                 what = f"type {name!r}" if isinstance(name, str) else f"class {name.__qualname__}"
-                raise _twice(what, self._names.get(name, name_of(function)), function)
+                raise _twice(what, self._names.get(name, get_qualified_name(function)), function)
         for name in given:
-            self._names[name] = name_of(function)
+            self._names[name] = get_qualified_name(function)
             if isinstance(name, str):
                 self._by_type[name] = invoke
 
@@ -141,14 +141,15 @@ def _takes_context(function: Callable[..., Any]) -> bool:
         raise ValidationError(f"a handler must be a function, not {given!r}")
     if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
         raise ValidationError(
-            f"handler {name_of(function)} is a generator, which nobody would run: take the yield "
-            "out"
+            f"handler {get_qualified_name(function)} is a generator, which nobody would run: take "
+            "the yield out"
         )
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise ValidationError(
-            f"the parameters of handler {name_of(function)} cannot be known: give a function"
+            f"the parameters of handler {get_qualified_name(function)} cannot be known: give a "
+            "function"
         ) from None
     positional = [
         parameter
@@ -160,26 +161,26 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     keywords = any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
     if keywords or len(needed) > 2 or not (positional or takes_any):
         raise ValidationError(
-            f"handler {name_of(function)} must take the message, and the context if it wants it: "
-            f"not {inspect.signature(function)}"
+            f"handler {get_qualified_name(function)} must take the message, and the context if it "
+            f"wants it: not {inspect.signature(function)}"
         )
     return takes_any or len(positional) > 1
 
 
-def _classes(function: Callable[..., Any], around: Names) -> list[type[Any]]:
+def _classes(function: Callable[..., Any], around: Namespace) -> list[type[Any]]:
     """The classes that the first parameter's annotation names; none for any Message."""
     parameter = next(iter(inspect.signature(function).parameters.values()))
-    classes = annotated_classes(function, parameter, "handler", around)
+    classes = resolve_annotated_classes(function, parameter, "handler", around)
     if any(issubclass(cls, BaseContext) for cls in classes):
         raise ValidationError(
-            f"the first parameter of handler {name_of(function)} is annotated as the context: "
-            "the message comes first, then the context"
+            f"the first parameter of handler {get_qualified_name(function)} is annotated as the "
+            "context: the message comes first, then the context"
         )
     return classes
 
 
 def _twice(what: str, first: str, second: Callable[..., Any]) -> ValidationError:
     return ValidationError(
-        f"{what} has a handler already, {first}: {name_of(second)} would be a second one. Call "
-        "both from one handler, or make a second consumer with another identifier"
+        f"{what} has a handler already, {first}: {get_qualified_name(second)} would be a second "
+        "one. Call both from one handler, or make a second consumer with another identifier"
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from .._messages.message import Message, NewMessage
-from .context import derived_id
+from .context import derive_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,13 +71,13 @@ def record_of(
         "reason": reason,
         "attempts": attempts,
     }
-    return NewMessage(PARKED, data, id=derived_id("parked", seed, str(message.id), str(times)))
+    return NewMessage(PARKED, data, id=derive_id("parked", seed, str(message.id), str(times)))
 
 
 def end_of(parked: ParkedMessage, type_name: str) -> NewMessage:
     """What is written when a parked message was replayed or discarded."""
     data = {"parkedId": str(parked.id), "globalPosition": parked.global_position}
-    return NewMessage(type_name, data, id=derived_id("ended", str(parked.id)))
+    return NewMessage(type_name, data, id=derive_id("ended", str(parked.id)))
 
 
 def still_parked(records: Iterable[Message[Any]]) -> list[ParkedMessage]:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from .._argument_checks import is_storable
-from .._consumers.context import derived_id
+from .._consumers.context import derive_id
 from .._errors import ValidationError
 from .._messages.json_objects import decode_object
 from .._messages.message import Message, NewMessage
@@ -52,9 +52,9 @@ class Cause(msgspec.Struct, frozen=True):
     def event_id(self, stream_name: str, index: int) -> UUID:
         """The id of an event: the same each time."""
         if self.key is not None:
-            return derived_id("key", self.key.text, stream_name, self.name, str(index))
+            return derive_id("key", self.key.text, stream_name, self.name, str(index))
         assert self.following is not None
-        return derived_id("event", str(self.following.id), stream_name, self.name, str(index))
+        return derive_id("event", str(self.following.id), stream_name, self.name, str(index))
 
     def count(self, messages: Iterable[Message[Any]], stream_name: str) -> int:
         """How many messages at the beginning are events of it, from its first one on."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
-from .._messages.annotations import classes_now, names_around
+from .._messages.annotations import capture_namespace, try_resolve_classes
 
 __all__ = ["Decider"]
 
@@ -84,13 +84,15 @@ class Decider(Generic[S, C, E]):
 
     def __post_init__(self) -> None:
         # Two frames up is where it is made, and where the classes of events can be local.
-        names = names_around(sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
-        object.__setattr__(self, "_classes", classes_now(self.evolve, 1, "method", names))
+        names = capture_namespace(sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
+        object.__setattr__(
+            self, "_iter_classes", try_resolve_classes(self.evolve, 1, "method", names)
+        )
 
     @property
     def event_classes(self) -> list[type[Any]] | None:
         """The classes that ``evolve`` is annotated with; None if they were not known yet."""
-        classes: list[type[Any]] | None = getattr(self, "_classes", None)
+        classes: list[type[Any]] | None = getattr(self, "_iter_classes", None)
         return classes
 
     def decide_events(self, command: C, state: S) -> list[E]:

@@ -7,8 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._errors import ValidationError
-from .._messages.annotations import annotated_classes, classes_now, name_of, names_around
-from .._messages.registry import add_missing, nearest
+from .._messages.annotations import (
+    capture_namespace,
+    get_qualified_name,
+    resolve_annotated_classes,
+    try_resolve_classes,
+)
+from .._messages.registry import add_missing, find_nearest_class
 from .state_copy import copy_of, is_immutable
 
 if TYPE_CHECKING:
@@ -30,8 +35,8 @@ _MARK = "_messagedb_applies"
 
 def apply(method: F) -> F:
     """Let a method of a Projection take the events that its second parameter is annotated with."""
-    names = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
-    setattr(method, _MARK, (classes_now(method, 2, "method", names),))
+    names = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+    setattr(method, _MARK, (try_resolve_classes(method, 2, "method", names),))
     return method
 
 
@@ -91,8 +96,8 @@ class Projection(Generic[S]):
         Raises:
             ValidationError: a function was not given, or its annotation says nothing.
         """
-        names = names_around(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
-        return _Evolving(initial, evolve, strict, classes_now(evolve, 1, "method", names))
+        names = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+        return _Evolving(initial, evolve, strict, try_resolve_classes(evolve, 1, "method", names))
 
     def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
         """The functions of a state and an event, with the classes of events that are known."""
@@ -158,9 +163,9 @@ class Applier(Generic[S]):
                     what = name.__qualname__ if isinstance(name, type) else repr(name)
                     raise ValidationError(
                         f"{'every event' if name is None else what} has a method already, "
-                        f"{names[name]}: {name_of(function)} would be a second one"
+                        f"{names[name]}: {get_qualified_name(function)} would be a second one"
                     )
-                names[name] = name_of(function)
+                names[name] = get_qualified_name(function)
                 if name is None:
                     self._catch_all = function
                 elif isinstance(name, type):
@@ -180,12 +185,12 @@ class Applier(Generic[S]):
         parameters = list(inspect.signature(function).parameters.values())
         if len(parameters) != 2 or inspect.iscoroutinefunction(function):
             raise ValidationError(
-                f"{name_of(function)} must be a plain function of the state and the event, not "
-                f"{'async ' * inspect.iscoroutinefunction(function)}"
+                f"{get_qualified_name(function)} must be a plain function of the state and the "
+                f"event, not {'async ' * inspect.iscoroutinefunction(function)}"
                 f"{inspect.signature(function)}"
             )
         if classes is None:
-            classes = annotated_classes(function, parameters[1], "method", None)
+            classes = resolve_annotated_classes(function, parameters[1], "method", None)
         registry = self._registry
         add_missing(registry, classes)
         types = [
@@ -220,7 +225,7 @@ class Applier(Generic[S]):
                 state = self._next(function, state, event)
             except Exception as error:
                 error.add_note(
-                    f"while {name_of(function)} was given {message.type!r} at position "
+                    f"while {get_qualified_name(function)} was given {message.type!r} at position "
                     f"{message.position} of stream {message.stream_name!r}"
                 )
                 raise
@@ -247,7 +252,7 @@ class Applier(Generic[S]):
     def _of_base(self, type: str) -> Callable[[S, Any], Any] | None:
         """What takes events of a type that has no method of its own: a base's, or that for all."""
         cls = self._registry.get_class(type)
-        base = None if cls is None else nearest(cls, self._by_class)
+        base = None if cls is None else find_nearest_class(cls, self._by_class)
         if base is None:
             return self._catch_all
         self._by_type[type] = function = self._by_class[base]
@@ -261,8 +266,8 @@ class Applier(Generic[S]):
             return cast("S", None)
         if is_immutable(state):
             raise ValidationError(
-                f"{name_of(function)} gave None, and the state is one that cannot be changed in "
-                "place: return the new state, or the one that it was given"
+                f"{get_qualified_name(function)} gave None, and the state is one that cannot be "
+                "changed in place: return the new state, or the one that it was given"
             )
         return state
 

@@ -115,7 +115,7 @@ class SnapshotPolicy(Generic[S]):
                 f"the state of class {type(state).__qualname__} is no JSON object and cannot be "
                 "stored as a snapshot: give encode and decode. Nothing was sent."
             )
-        text = encode_object(encoded, what="entityData", decimals=decimals) or "{}"
+        text = encode_object(encoded, label="entityData", decimals=decimals) or "{}"
         if not is_same(self._decoded(decode_object(text, decimals=decimals)), state):
             raise ValidationError(
                 f"the state would not be the same when {type(state).__qualname__} is read back "

@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
 from .._errors import ValidationError
 from .message import Message
-from .unions import members_of
+from .unions import get_union_members
 
 if TYPE_CHECKING:
     import types
     from collections.abc import Callable, Mapping
 
 
-class Names(NamedTuple):
+class Namespace(NamedTuple):
     """The names that can be used where a function is given: of its module, and local ones."""
 
     module: Mapping[str, Any]
     local: Mapping[str, Any]
 
 
-def names_around(frame: types.FrameType) -> Names:
+def capture_namespace(frame: types.FrameType) -> Namespace:
     """The names in a frame, and in the one around it where that is of the same module."""
     outer = frame.f_back
     if outer is None or outer.f_globals is not frame.f_globals:
-        return Names(frame.f_globals, frame.f_locals)
-    return Names(frame.f_globals, {**outer.f_locals, **frame.f_locals})
+        return Namespace(frame.f_globals, frame.f_locals)
+    return Namespace(frame.f_globals, {**outer.f_locals, **frame.f_locals})
 
 
-def classes_now(
-    function: Callable[..., Any], index: int, what: str, names: Names
+def try_resolve_classes(
+    function: Callable[..., Any], index: int, label: str, namespace: Namespace
 ) -> list[type[Any]] | None:
     """The classes that a parameter's annotation names; None for what is not defined yet, if ever.
 
@@ -38,62 +38,65 @@ def classes_now(
     """
     try:
         parameter = list(inspect.signature(function).parameters.values())[index]
-        return annotated_classes(function, parameter, what, names)
+        return resolve_annotated_classes(function, parameter, label, namespace)
     except (ValidationError, TypeError, ValueError, IndexError):
         return None
 
 
-def annotated_classes(
-    function: Callable[..., Any], parameter: inspect.Parameter, what: str, names: Names | None
+def resolve_annotated_classes(
+    function: Callable[..., Any],
+    parameter: inspect.Parameter,
+    label: str,
+    namespace: Namespace | None,
 ) -> list[type[Any]]:
     """The classes that a parameter's annotation names; none for any Message.
 
     Args:
         function: whose parameter it is.
         parameter: what to look at.
-        what: what to call the function in an error, such as ``handler``.
-        names: those where it is given: they count if it is of the same module, as the local ones of
-            another would be others than it means.
+        label: what to call the function in an error, such as ``handler``.
+        namespace: those where it is given: they count if it is of the same module, as the local
+            ones of another would be others than it means.
 
     Raises:
         ValidationError: the annotation cannot be resolved, or names something else.
     """
     if parameter.annotation is parameter.empty:
         return []
-    name = name_of(function)
+    name = get_qualified_name(function)
     annotation: Any = parameter.annotation
     try:
-        members = members_of(annotation, _scope(function, names))
+        members = get_union_members(annotation, _build_scope(function, namespace))
     except Exception as error:
         raise ValidationError(
-            f"the annotation {annotation!r} of {what} {name} cannot be resolved "
-            f"({error}): define or import the class before the {what}, and not only for type "
-            "checkers" + ("; or give the handler the name of the type" * (what == "handler"))
+            f"the annotation {annotation!r} of {label} {name} cannot be resolved "
+            f"({error}): define or import the class before the {label}, and not only for type "
+            "checkers" + ("; or give the handler the name of the type" * (label == "handler"))
         ) from None
     if any(_is_message(member) for member in members):
         if len(members) > 1:
             raise ValidationError(
-                f"the annotation of {what} {name} mixes Message with classes of messages: make "
-                f"two {what}s"
+                f"the annotation of {label} {name} mixes Message with classes of messages: make "
+                f"two {label}s"
             )
         return []
     for member in members:
         if not isinstance(member, type) or member.__module__ == "builtins":
             raise ValidationError(
-                f"the annotation {member!r} of {what} {name} is no class of messages: "
+                f"the annotation {member!r} of {label} {name} is no class of messages: "
                 "annotate a Struct or dataclass, or Message for every type"
             )
     return members
 
 
-def _scope(function: Any, names: Names | None) -> dict[str, Any]:
+def _build_scope(function: Any, namespace: Namespace | None) -> dict[str, Any]:
     target: Any = inspect.unwrap(function)
     if not hasattr(target, "__globals__"):
         target = getattr(target, "func", type(target).__call__)  # a partial, or another object
     module: Mapping[str, Any] = getattr(target, "__globals__", {})
     scope = dict(module)
-    if names is not None and names.module is module:
-        scope.update(names.local)
+    if namespace is not None and namespace.module is module:
+        scope.update(namespace.local)
     scope.update((one.__name__, one) for one in getattr(target, "__type_params__", ()))
     variables = getattr(getattr(target, "__code__", None), "co_freevars", ())
     for name, cell in zip(variables, getattr(target, "__closure__", None) or (), strict=False):
@@ -104,7 +107,7 @@ def _scope(function: Any, names: Names | None) -> dict[str, Any]:
     return scope
 
 
-def name_of(function: Any) -> str:
+def get_qualified_name(function: Any) -> str:
     """What to call a function of the user's in an error."""
     return str(getattr(function, "__qualname__", None) or repr(function))
 

@@ -14,8 +14,8 @@ import msgspec
 
 from .._errors import ValidationError
 from .class_fields import decode_with_ruby_times, has_floats
-from .decode_errors import misfit
-from .json_objects import decode_object, encode_object, is_text_of
+from .decode_errors import describe_decode_error
+from .json_objects import decode_object, encode_object, is_encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,11 +54,11 @@ class Codec(ABC):
             Exception: as of ``decode``.
         """
 
-    def settled(self, read: Any, text: str, decimals: bool) -> str:
+    def build_stored_json(self, read: Any, text: str, decimals: bool) -> str:
         """The text to be stored of an instance that was read back from its text, and is equal."""
         return text
 
-    def refuse_unfaithful(self, written: Any, text: str, decimals: bool) -> str:
+    def check_round_trip(self, written: Any, text: str, decimals: bool) -> str:
         """Raise for an instance that its text does not give back; give the text to be stored.
 
         Raises:
@@ -67,26 +67,27 @@ class Codec(ABC):
         try:
             read = self.decode(text, decimals)
         except Exception as error:
-            field, reason = misfit(error)
+            field, reason = describe_decode_error(error)
             raise ValidationError(
                 f"{field} does not fit {self.cls.__qualname__} and could not be read back as one: "
                 f"{reason}. Give each field a value of its type, or annotate it as what it holds. "
                 "Nothing was sent."
             ) from error
         if read == written:
-            return self.settled(read, text, decimals)
-        for path, was, comes in self._unlike(written, read):
+            return self.build_stored_json(read, text, decimals)
+        for path, was, comes in self._iter_differences(written, read):
             raise ValidationError(
-                f"{path} {_would_be(was, comes)}: give it a value of its annotated type, or "
-                f"annotate it in {self.cls.__qualname__} as what it holds. Nothing was sent."
+                f"{path} {_describe_difference(was, comes)}: give it a value of its annotated "
+                f"type, or annotate it in {self.cls.__qualname__} as what it holds. Nothing was "
+                "sent."
             )
-        return self.settled(read, text, decimals)
+        return self.build_stored_json(read, text, decimals)
 
-    def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
-        return _differences(written, read, "data")
+    def _iter_differences(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
+        return _iter_value_differences(written, read, "data")
 
 
-class FieldsCodec(Codec):
+class StructCodec(Codec):
     """Reads a Struct or a dataclass straight from the text, without a dict between."""
 
     def __init__(self, cls: type[Any]) -> None:
@@ -96,7 +97,7 @@ class FieldsCodec(Codec):
         self._has_floats: bool | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[Any]]]:
-        return codec_of, (self.cls,)
+        return get_codec, (self.cls,)
 
     def prepare(self) -> None:
         """Make the decoder, unless an annotation names what is defined later only.
@@ -105,7 +106,7 @@ class FieldsCodec(Codec):
             ValidationError: an annotation is one that msgspec cannot read.
         """
         try:
-            self._made(decimals=False)
+            self._build_decoder(decimals=False)
         except (NameError, AttributeError):
             pass  # as in a class that names itself; what never comes to be fails at the first write
         except (TypeError, ValueError) as error:
@@ -115,12 +116,12 @@ class FieldsCodec(Codec):
             ) from error
 
     def encode(self, instance: Any, decimals: bool) -> str:
-        return cast("str", encode_object(instance, what="data", decimals=decimals))
+        return cast("str", encode_object(instance, label="data", decimals=decimals))
 
     def decode(self, text: str | None, decimals: bool) -> Any:
         decode = self._decode_decimals if decimals else self._decode
         if decode is None:
-            decode = self._made(decimals)
+            decode = self._build_decoder(decimals)
         if text is None:
             return decode("{}")
         try:
@@ -133,7 +134,7 @@ class FieldsCodec(Codec):
             return msgspec.convert(tree, self.cls, str_keys=True)
         except msgspec.ValidationError as error:
             try:
-                text = encode_object(tree, what="data", decimals=True)
+                text = encode_object(tree, label="data", decimals=True)
             except ValidationError:
                 raise error from None
             return decode_with_ruby_times(
@@ -145,14 +146,14 @@ class FieldsCodec(Codec):
 
     def settled(self, read: Any, text: str, decimals: bool) -> str:
         # An integer in a field of floats was read as a float, and is stored as one.
-        if not self._is_of_floats() or is_text_of(read, text):
+        if not self._has_float_fields() or is_encoding_of(read, text):
             return text
         return self.encode(read, decimals)
 
-    def encode_loosely(self, instance: Any, decimals: bool) -> str:
+    def encode_unchecked(self, instance: Any, decimals: bool) -> str:
         """The JSON of an instance that need not fit its class, nor be read as one."""
         text = self.encode(instance, decimals)
-        if not self._is_of_floats():
+        if not self._has_float_fields():
             return text
         try:
             read = self.decode(text, decimals)
@@ -160,12 +161,12 @@ class FieldsCodec(Codec):
         except Exception:
             return text
 
-    def _is_of_floats(self) -> bool:
+    def _has_float_fields(self) -> bool:
         if self._has_floats is None:
             self._has_floats = has_floats(self.cls)
         return self._has_floats
 
-    def _made(self, decimals: bool) -> Callable[[str], Any]:
+    def _build_decoder(self, decimals: bool) -> Callable[[str], Any]:
         # Of a field that says what it holds, the hook is not asked.
         decode = msgspec.json.Decoder(self.cls, float_hook=Decimal if decimals else None).decode
         if decimals:
@@ -175,27 +176,28 @@ class FieldsCodec(Codec):
         return decode
 
 
-class GivenCodec(Codec):
+class CustomCodec(Codec):
     """Hands the data of a class to a codec that the user gave."""
 
     def __init__(self, cls: type[Any], codec: MessageCodec) -> None:
         super().__init__(cls)
-        self.given = codec
+        self.codec = codec
 
     def encode(self, instance: Any, decimals: bool) -> str:
-        name = type(self.given).__qualname__
+        name = type(self.codec).__qualname__
         try:
-            data: Any = self.given.encode(instance)
+            data: Any = self.codec.encode(instance)
         except Exception as error:
             raise ValidationError(
-                f"data could not be encoded by {name}: {misfit(error)[1]}. Nothing was sent."
+                f"data could not be encoded by {name}: {describe_decode_error(error)[1]}. Nothing "
+                "was sent."
             ) from error
         if not isinstance(data, Mapping):
             raise ValidationError(
                 f"data was encoded by {name} as {type(data).__name__}: its encode() must give a "
                 "mapping. Nothing was sent."
             )
-        return cast("str", encode_object(data, what="data", decimals=decimals))
+        return cast("str", encode_object(data, label="data", decimals=decimals))
 
     def decode(self, text: str | None, decimals: bool) -> Any:
         given = "{}" if text is None else text
@@ -209,10 +211,10 @@ class GivenCodec(Codec):
     def convert(self, tree: dict[str, Any]) -> Any:
         if type(tree) is not dict:
             raise TypeError(f"Expected an object, got {type(cast('object', tree)).__name__}")
-        instance = self.given.decode(self.cls, tree)
+        instance = self.codec.decode(self.cls, tree)
         if not isinstance(instance, self.cls):
             raise TypeError(
-                f"{type(self.given).__qualname__} decoded it as {type(instance).__name__}"
+                f"{type(self.codec).__qualname__} decoded it as {type(instance).__name__}"
             )
         return instance
 
@@ -226,7 +228,7 @@ class GivenCodec(Codec):
 
 
 @functools.cache
-def codec_of(cls: type[Any]) -> FieldsCodec:
+def get_codec(cls: type[Any]) -> StructCodec:
     """The one codec of a Struct or a dataclass.
 
     Raises:
@@ -234,7 +236,7 @@ def codec_of(cls: type[Any]) -> FieldsCodec:
             msgspec does not read.
     """
     _check_fields(cls)
-    codec = FieldsCodec(cls)
+    codec = StructCodec(cls)
     codec.prepare()
     return codec
 
@@ -243,71 +245,73 @@ def _check_fields(cls: type[Any]) -> None:
     if issubclass(cls, msgspec.Struct):
         if cls.__struct_config__.array_like:
             raise ValidationError(
-                f"{named(cls)} is array_like, and the data of a message is a JSON object: leave "
-                "array_like out"
+                f"{get_class_name(cls)} is array_like, and the data of a message is a JSON object: "
+                "leave array_like out"
             )
     # A subclass of a dataclass has its fields, but not those that it only annotates.
     elif not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
         raise ValidationError(
-            f"{named(cls)} is neither a msgspec Struct nor a dataclass: make it one of them (as a "
-            "decorator, @registry.add stands above @dataclass), or register it with a codec, such "
-            "as codec=PydanticCodec()"
+            f"{get_class_name(cls)} is neither a msgspec Struct nor a dataclass: make it one of "
+            "them (as a decorator, @registry.add stands above @dataclass), or register it with a "
+            "codec, such as codec=PydanticCodec()"
         )
 
 
-def named(cls: type[Any]) -> str:
+def get_class_name(cls: type[Any]) -> str:
     """What to call a class in an error."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _would_be(was: Any, comes: Any) -> str:
-    old, new = type(was).__name__, type(comes).__name__
+def _describe_difference(original: Any, decoded: Any) -> str:
+    old, new = type(original).__name__, type(decoded).__name__
     if old == new:
         return f"would read back as another {old} than it is"
     return f"is of type {old} and would read back as {new}"
 
 
-def _differences(was: Any, comes: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def _iter_value_differences(
+    original: Any, decoded: Any, path: str
+) -> Iterator[tuple[str, Any, Any]]:
     """Where two values differ, also where classes compare by identity."""
-    if was == comes:
+    if original == decoded:
         return
-    kind: Any = was.__class__
-    new: Any = comes.__class__
-    if kind is float and new is Decimal and was == float(comes):
+    kind: Any = original.__class__
+    new: Any = decoded.__class__
+    if kind is float and new is Decimal and original == float(decoded):
         return  # of a field without a type: with decimals=True such floats are read as Decimals
     if issubclass(kind, datetime) and new is datetime:
-        if not _is_one_moment(was, comes):
-            yield path, was, comes
-    elif issubclass(kind, Mapping) and new is dict and was.keys() == comes.keys():
-        for key in was:
-            yield from _differences(was[key], comes[key], f"{path}[{key!r:.60}]")
+        if not _is_same_moment(original, decoded):
+            yield path, original, decoded
+    elif issubclass(kind, Mapping) and new is dict and original.keys() == decoded.keys():
+        for key in original:
+            yield from _iter_value_differences(original[key], decoded[key], f"{path}[{key!r:.60}]")
     elif kind is not new:
-        yield path, was, comes
-    elif kind in (list, tuple) and len(was) == len(comes):
-        for index, child in enumerate(was):
-            yield from _differences(child, comes[index], f"{path}[{index}]")
-    elif names := _field_names(was):
+        yield path, original, decoded
+    elif kind in (list, tuple) and len(original) == len(decoded):
+        for index, child in enumerate(original):
+            yield from _iter_value_differences(child, decoded[index], f"{path}[{index}]")
+    elif names := _get_field_names(original):
         for name in names:
-            yield from _differences(
-                getattr(was, name, msgspec.UNSET),
-                getattr(comes, name, msgspec.UNSET),
+            yield from _iter_value_differences(
+                getattr(original, name, msgspec.UNSET),
+                getattr(decoded, name, msgspec.UNSET),
                 f"{path}.{name}",
             )
     else:
-        yield path, was, comes
+        yield path, original, decoded
 
 
-def _is_one_moment(was: datetime, comes: datetime) -> bool:
+def _is_same_moment(original: datetime, decoded: datetime) -> bool:
     # Between zones, a time that an hour's change skips or repeats is unequal to all others.
-    if was.utcoffset() is None or comes.utcoffset() is None:
+    if original.utcoffset() is None or decoded.utcoffset() is None:
         return False
     try:
-        return was.astimezone(UTC) == comes.astimezone(UTC)
+        return original.astimezone(UTC) == decoded.astimezone(UTC)
     except OverflowError:
         return False
 
 
-def _field_names(value: Any) -> tuple[str, ...]:
+def _get_field_names(value: Any) -> tuple[str, ...]:
     if isinstance(value, msgspec.Struct):
         return value.__struct_fields__
     if dataclasses.is_dataclass(value):

@@ -15,19 +15,21 @@ _RUBY_TIME: Final = re.compile(
 )
 """A text as Ruby's Time#to_s gives it, which is no key."""
 
-_MOST: Final = 200
+_MAX_RUBY_TIMES: Final = 200
 """Texts of that form that are tried one by one."""
 
 
 def has_floats(cls: type[Any]) -> bool:
     """Whether a field of a class is one of floats, at any depth."""
     try:
-        return any(isinstance(each, inspect.FloatType) for each in types_in(inspect.type_info(cls)))
+        return any(
+            isinstance(each, inspect.FloatType) for each in iter_types(inspect.type_info(cls))
+        )
     except (TypeError, NameError, AttributeError):
         return False
 
 
-def types_in(info: Any) -> Iterator[inspect.Type]:
+def iter_types(info: Any) -> Iterator[inspect.Type]:
     """All types that are in one, itself first, each once."""
     seen: set[int] = set()
     kept: list[Any] = [info]  # what is made here must not give its id to another
@@ -37,10 +39,10 @@ def types_in(info: Any) -> Iterator[inspect.Type]:
         seen.add(id(each))
         if isinstance(each, inspect.Type):
             yield each
-        kept.extend(_inside(each))
+        kept.extend(_iter_inner_types(each))
 
 
-def _inside(info: Any) -> Iterator[Any]:
+def _iter_inner_types(info: Any) -> Iterator[Any]:
     if isinstance(info, inspect.Field):
         yield info.type
     elif isinstance(info, inspect.Type):
@@ -63,20 +65,20 @@ def decode_with_ruby_times(text: str, decode: Callable[[str], Any]) -> Any:
         Exception: it does not fit like this, either.
     """
     found = list(_RUBY_TIME.finditer(text))
-    if not found or len(found) > _MOST:
+    if not found or len(found) > _MAX_RUBY_TIMES:
         return decode(text)
     changed = {match.start() for match in found}
-    value = decode(_with_times(text, found, changed))
+    value = decode(_replace_ruby_times(text, found, changed))
     for match in found:
         try:
-            value = decode(_with_times(text, found, changed - {match.start()}))
+            value = decode(_replace_ruby_times(text, found, changed - {match.start()}))
         except Exception:
             continue
         changed.discard(match.start())
     return value
 
 
-def _with_times(text: str, found: list[re.Match[str]], changed: set[int]) -> str:
+def _replace_ruby_times(text: str, found: list[re.Match[str]], changed: set[int]) -> str:
     parts: list[str] = []
     end = 0
     for match in found:

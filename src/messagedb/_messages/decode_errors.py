@@ -11,7 +11,7 @@ _PATH = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 
 
-def misfit(error: Exception) -> tuple[str, str]:
+def describe_decode_error(error: Exception) -> tuple[str, str]:
     """The field of the data that an error is about, such as ``data.items[0].price``, and why.
 
     Of pydantic's error neither the values nor the many lines: data may be secret.
@@ -20,7 +20,7 @@ def misfit(error: Exception) -> tuple[str, str]:
     if callable(details):
         try:
             found: Any = details(include_url=False, include_input=False, include_context=False)
-            fields = ["data" + "".join(_step(step) for step in one["loc"]) for one in found]
+            fields = ["data" + "".join(_format_step(step) for step in one["loc"]) for one in found]
             reasons = [f"{field}: {one['msg']}" for field, one in zip(fields, found, strict=True)]
             return fields[0], "; ".join(reasons)
         except (TypeError, KeyError, IndexError):
@@ -36,5 +36,5 @@ def misfit(error: Exception) -> tuple[str, str]:
     return field, text
 
 
-def _step(step: object) -> str:
+def _format_step(step: object) -> str:
     return f"[{step}]" if isinstance(step, int) else f".{step}"

@@ -10,15 +10,15 @@ from msgspec import inspect
 
 from .._errors import MessageDecodeError
 from ..streams.casing import camel, underscore
-from .class_fields import types_in
+from .class_fields import iter_types
 from .metadata import Metadata
-from .metadata_fields import OBJECT, STORED, problem_of
+from .metadata_fields import OBJECT, STORED, describe_type_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .message import Message, NewMessage
-    from .registry_entry import Registered
+    from .registry_entry import RegistryEntry
 
 _TYPE: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _STOPPING: Final = {
@@ -27,24 +27,24 @@ _STOPPING: Final = {
 }
 
 
-def findings_of_classes(entries: Iterable[Registered]) -> list[str]:
+def find_class_problems(entries: Iterable[RegistryEntry]) -> list[str]:
     """What is found in the classes of a registry."""
     found: list[str] = []
     folded: dict[str, str] = {}
     for entry in entries:
         for name in entry.names:
-            found += _of_type(name)
+            found += _iter_type_problems(name)
             other = folded.setdefault(name.replace("_", "").lower(), name)
             if other != name:
                 found.append(
                     f"{name} and {other} are one name for Ruby: a handler of the one stops at a "
                     "message of the other: rename one of them"
                 )
-        found += _of_fields(entry)
+        found += _iter_field_problems(entry)
     return found
 
 
-def findings_of_message(message: NewMessage | Message[Any], index: int) -> list[str]:
+def find_message_problems(message: NewMessage | Message[Any], index: int) -> list[str]:
     """What is found in a message that is to be written, or was read."""
     what = f"messages[{index}] ({message.type})"
     try:
@@ -53,15 +53,15 @@ def findings_of_message(message: NewMessage | Message[Any], index: int) -> list[
         return [f"{what}: {error}"]
     if isinstance(metadata, Metadata):
         metadata = metadata.to_dict()
-    found = [*_of_type(message.type)]
+    found = [*_iter_type_problems(message.type)]
     if isinstance(data, Mapping):
-        found += _of_keys(message.type, list(cast("Mapping[str, Any]", data)))
+        found += _iter_key_problems(message.type, list(cast("Mapping[str, Any]", data)))
     elif isinstance(data, list | str | int | float):
         found.append(f"{what}: its data is no JSON object, and stops Ruby at the whole batch")
     if isinstance(metadata, Mapping):
         for _, name, kind in STORED:
             value: Any = metadata.get(name)
-            problem = None if value is None else problem_of(value, kind)
+            problem = None if value is None else describe_type_error(value, kind)
             if problem and not (kind is OBJECT and value is False):
                 found.append(f"{what}: {name} in its metadata {problem}, or Ruby stops")
         for name in ("originStreamName", "origin", "causationSequence"):
@@ -73,7 +73,7 @@ def findings_of_message(message: NewMessage | Message[Any], index: int) -> list[
     return found
 
 
-def _of_type(name: str) -> Iterator[str]:
+def _iter_type_problems(name: str) -> Iterator[str]:
     if not _TYPE.fullmatch(name):
         pascal = camel(re.sub(r"\W+", "_", name))
         yield (
@@ -83,7 +83,7 @@ def _of_type(name: str) -> Iterator[str]:
         )
 
 
-def _of_keys(name: str, keys: list[str]) -> Iterator[str]:
+def _iter_key_problems(name: str, keys: list[str]) -> Iterator[str]:
     folded: dict[str, str] = {}
     for key in keys:
         if key in _STOPPING:
@@ -98,13 +98,13 @@ def _of_keys(name: str, keys: list[str]) -> Iterator[str]:
             )
 
 
-def _of_fields(entry: Registered) -> Iterator[str]:
+def _iter_field_problems(entry: RegistryEntry) -> Iterator[str]:
     cls, name = entry.cls, entry.name
     fields: Any = getattr(cls, "model_fields", None)
     if isinstance(fields, Mapping):  # a model of pydantic
         named: Mapping[str, Any] = cast("Any", fields)
         keys = [str(field.serialization_alias or key) for key, field in named.items()]
-        yield from _of_keys(name, keys)
+        yield from _iter_key_problems(name, keys)
         return
     try:
         info: Any = inspect.type_info(cls)
@@ -112,9 +112,9 @@ def _of_fields(entry: Registered) -> Iterator[str]:
         return  # of a codec, which alone knows its keys
     if not isinstance(info, inspect.StructType | inspect.DataclassType):
         return
-    yield from _of_keys(name, [field.encode_name for field in info.fields])
+    yield from _iter_key_problems(name, [field.encode_name for field in info.fields])
     for field in info.fields:
-        inside = list(types_in(field.type))
+        inside = list(iter_types(field.type))
         if any(isinstance(each, inspect.DictType) for each in inside):
             yield (
                 f"{name}.{field.encode_name}: Ruby changes the keys of a mapping as it does those "
@@ -126,6 +126,6 @@ def _of_fields(entry: Registered) -> Iterator[str]:
                 lossy = [one.encode_name for one in each.fields]
                 yield from (
                     text
-                    for text in _of_keys(path, lossy)
+                    for text in _iter_key_problems(path, lossy)
                     if not text.startswith((f"{path}.id:", f"{path}.metadata:"))
                 )

@@ -41,23 +41,23 @@ def copy_fields(
         ValidationError: a named field is not there, two would be the same, the class refuses the
             values or lacks one, or something is no Struct and no dataclass.
     """
-    of_class = _fields(cls, "the class")
-    of_source = _fields(type(source), "the source")
+    target_fields = _get_field_names(cls, "the class")
+    source_fields = _get_field_names(type(source), "the source")
     renamed = dict(rename or {})
-    excluded = set(_names(exclude))
-    wanted = of_source if include is None else _names(include)
+    excluded = set(_as_name_tuple(exclude))
+    wanted = source_fields if include is None else _as_name_tuple(include)
     for name in (*wanted, *excluded, *renamed):
-        if name not in of_source:
+        if name not in source_fields:
             raise ValidationError(
                 f"{type(source).__name__} has no field {name!r} to copy: it has "
-                f"{', '.join(of_source) or 'none'}"
+                f"{', '.join(source_fields) or 'none'}"
             )
     fields: dict[str, Any] = {}
     for name in wanted:
         if name in excluded:
             continue
         target = renamed.get(name, name)
-        if target not in of_class:
+        if target not in target_fields:
             raise ValidationError(
                 f"{cls.__name__} has no field {target!r} for that of {type(source).__name__}: name "
                 f"it in exclude, give its name there in rename, or add it to {cls.__name__}"
@@ -74,16 +74,16 @@ def copy_fields(
         raise ValidationError(f"{cls.__name__} could not be made: {error}") from error
 
 
-def _names(given: Iterable[str]) -> tuple[str, ...]:
+def _as_name_tuple(given: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         raise ValidationError(f"give the names of fields in a list, not as the text {given!r}")
     return tuple(given)
 
 
-def _fields(cls: Any, what: str) -> tuple[str, ...]:
+def _get_field_names(cls: Any, label: str) -> tuple[str, ...]:
     if isinstance(cls, type) and issubclass(cast("type[Any]", cls), msgspec.Struct):
         return cast("type[msgspec.Struct]", cls).__struct_fields__
     if dataclasses.is_dataclass(cast("Any", cls)):
         return tuple(field.name for field in dataclasses.fields(cls) if field.init)
     name = getattr(cls, "__name__", "a value")
-    raise ValidationError(f"{what} must be a msgspec Struct or a dataclass, not {name}")
+    raise ValidationError(f"{label} must be a msgspec Struct or a dataclass, not {name}")

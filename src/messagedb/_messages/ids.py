@@ -47,17 +47,17 @@ def uuid7() -> UUID:
         now = time_ns() // 1_000_000
         if now > _milliseconds:
             _milliseconds = now
-            _prefix = _start(now)
+            _prefix = _build_first_prefix(now)
         else:
             _prefix += 1
             if (
                 not _prefix & _LOW_COUNTER
             ):  # the counter is used up: borrow from the next millisecond
                 _milliseconds += 1
-                _prefix = _start(_milliseconds)
+                _prefix = _build_first_prefix(_milliseconds)
         tail = next(_random, None)
         if tail is None:
-            _random = _draw()
+            _random = _refill_random()
             tail = next(_random)
         value = _prefix << 32 | tail
     uuid: UUID = _new(UUID)
@@ -66,17 +66,17 @@ def uuid7() -> UUID:
     return uuid
 
 
-def _draw() -> Iterator[int]:
+def _refill_random() -> Iterator[int]:
     return iter(_BLOCK.unpack(os.urandom(_BLOCK.size)))
 
 
-def _start(milliseconds: int) -> int:
+def _build_first_prefix(milliseconds: int) -> int:
     """The upper 96 bits of a millisecond's first id: its counter has half of its range to go."""
     global _random
     low = next(_random, None)
     high = next(_random, None)
     if low is None or high is None:
-        _random = _draw()
+        _random = _refill_random()
         low, high = next(_random), next(_random)
     return milliseconds << 48 | _VERSION | (high & 0xFFF) << 32 | _VARIANT | low >> 3
 

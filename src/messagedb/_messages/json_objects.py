@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from .._errors import ValidationError
-from .json_validation import MAX_DEPTH, refuse_unfaithful
+from .json_validation import MAX_DEPTH, check_round_trip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def encode_object(value: Any, *, what: str, decimals: bool = False) -> str | None:
+def encode_object(value: Any, *, label: str, decimals: bool = False) -> str | None:
     """Return data or metadata as the text of a JSON object, or None (SQL NULL) for None.
 
     The value is a mapping with text keys, a msgspec Struct or a dataclass, of mappings, lists,
@@ -27,7 +27,7 @@ def encode_object(value: Any, *, what: str, decimals: bool = False) -> str | Non
 
     Args:
         value: the data or metadata.
-        what: what to call the value in an error: ``data`` or ``metadata``.
+        label: what to call the value in an error: ``data`` or ``metadata``.
         decimals: write each Decimal as a JSON number with all of its digits, to be read with
             ``decimals=True``; floats are then read as Decimals too. Otherwise Decimals are refused.
 
@@ -38,21 +38,21 @@ def encode_object(value: Any, *, what: str, decimals: bool = False) -> str | Non
     if value is None:
         return None
     if decimals:
-        return _encode_with_decimals(value, what)
+        return _encode_with_decimals(value, label)
     try:
         encoded = _encode(value)
         tree = _decode(encoded)
         faithful = tree == value
     except _ENCODING_ERRORS as error:
-        refuse_unfaithful(value, what)
-        raise _not_json(what, error) from error
+        check_round_trip(value, label)
+        raise _not_json_error(label, error) from error
     text = encoded.decode()
-    if not faithful or _doubtful(text, tree):
-        refuse_unfaithful(value, what)
-    return _finish(text, what)
+    if not faithful or _needs_full_check(text, tree):
+        check_round_trip(value, label)
+    return _build_object_json(text, label)
 
 
-def is_text_of(value: Any, text: str) -> bool:
+def is_encoding_of(value: Any, text: str) -> bool:
     """Whether a text is just what a value is encoded as; False also where it cannot be told."""
     try:
         return bool(_encode(value).decode() == text)
@@ -83,14 +83,14 @@ def decode_object(text: str, *, decimals: bool = False) -> Any:
         raise ValueError("it is nested too deep to be decoded") from error
 
 
-def _plain_mapping(value: Any) -> dict[Any, Any]:
+def _enc_hook(value: Any) -> dict[Any, Any]:
     """What msgspec calls for each value whose type it does not know."""
     if isinstance(value, Mapping):
         return dict(cast("Any", value))
     raise TypeError(f"type {type(value).__name__} has no form in JSON")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain_mapping).encode
+_encode = msgspec.json.Encoder(enc_hook=_enc_hook).encode
 _decode = msgspec.json.Decoder[Any]().decode
 _decode_decimals = msgspec.json.Decoder[Any](float_hook=Decimal).decode
 
@@ -104,57 +104,59 @@ _find_exponent = re.compile(r"e[0-9]{2,3}[,}\]]").search
 _sub_exponents = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([0-9])(?:\.([0-9]+))?e([0-9]+)').sub
 
 
-def _write_out(match: re.Match[str]) -> str:
+def _expand_exponent(match: re.Match[str]) -> str:
     first, fraction, exponent = match.groups("")
     if not first:
         return match[0]
     return (first + fraction).ljust(int(exponent) + 1, "0") + ".0"
 
 
-def _finish(text: str, what: str) -> str:
+def _build_object_json(text: str, label: str) -> str:
     if text[0] != "{":
         raise ValidationError(
-            f"{what} must be a mapping, a Struct or a dataclass, so that it is a JSON object: "
-            f"put the value under a key, or give None for no {what}. Nothing was sent."
+            f"{label} must be a mapping, a Struct or a dataclass, so that it is a JSON object: "
+            f"put the value under a key, or give None for no {label}. Nothing was sent."
         )
-    return _sub_exponents(_write_out, text) if _find_exponent(text) else text
+    return _sub_exponents(_expand_exponent, text) if _find_exponent(text) else text
 
 
-def _doubtful(text: str, tree: Any) -> bool:
+def _needs_full_check(text: str, tree: Any) -> bool:
     """Whether there may be what reads back here but is not for the server, or for all readers."""
     if "\\" in text and "\\u0000" in text:
         return True
     return (
         len(text) > 2 * MAX_DEPTH
         and text.count("{") + text.count("[") > MAX_DEPTH
-        and _deeper_than_allowed(tree)
+        and _is_too_deep(tree)
     )
 
 
-def _deeper_than_allowed(tree: Any) -> bool:
+def _is_too_deep(tree: Any) -> bool:
     level: list[Any] = [tree]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node) if type(child) in _CONTAINERS]
+        level = [
+            child for node in level for child in _iter_children(node) if type(child) in _CONTAINERS
+        ]
         if not level:
             return False
     return True
 
 
-def _children(node: Any) -> Iterable[Any]:
+def _iter_children(node: Any) -> Iterable[Any]:
     return node if node.__class__ is list else node.values()
 
 
 _CONTAINERS: Final = frozenset({dict, list})
 
 
-def _encode_with_decimals(value: Any, what: str) -> str:
-    refuse_unfaithful(value, what, decimals=True)
+def _encode_with_decimals(value: Any, label: str) -> str:
+    check_round_trip(value, label, decimals=True)
     try:
-        plain = msgspec.to_builtins(value, builtin_types=(Decimal,), enc_hook=_plain_mapping)
+        plain = msgspec.to_builtins(value, builtin_types=(Decimal,), enc_hook=_enc_hook)
         text = _encode(_with_raw_decimals(plain)).decode()
     except _ENCODING_ERRORS as error:
-        raise _not_json(what, error) from error
-    return _finish(text, what)
+        raise _not_json_error(label, error) from error
+    return _build_object_json(text, label)
 
 
 def _with_raw_decimals(plain: Any) -> Any:
@@ -170,5 +172,5 @@ def _with_raw_decimals(plain: Any) -> Any:
     return plain
 
 
-def _not_json(what: str, error: Exception) -> ValidationError:
-    return ValidationError(f"{what} cannot be written as JSON: {error}. Nothing was sent.")
+def _not_json_error(label: str, error: Exception) -> ValidationError:
+    return ValidationError(f"{label} cannot be written as JSON: {error}. Nothing was sent.")

@@ -24,8 +24,8 @@ MAX_DEPTH: Final = 100
 # The limit of Python for integers as text. msgspec, which reads them, counts the sign as a digit.
 _MAX_DIGITS: Final = 4300
 # By pow(), as mypy 1.18 and 1.19 compute ** of constants, and crash on a number of this length.
-_TOO_HIGH: Final = pow(10, _MAX_DIGITS)
-_TOO_LOW: Final = -pow(10, _MAX_DIGITS - 1)
+_INT_UPPER_LIMIT: Final = pow(10, _MAX_DIGITS)
+_INT_LOWER_LIMIT: Final = -pow(10, _MAX_DIGITS - 1)
 _NUMERIC_DIGITS: Final = 131072  # of PostgreSQL's numeric, before the point
 _NUMERIC_SCALE: Final = 16383  # and after it
 
@@ -33,40 +33,40 @@ _NUMERIC_SCALE: Final = 16383  # and after it
 # call the value. Its text is made for an error only.
 _Path = tuple[Any, Any]
 
-_AS_TEXT: Final = (datetime, date, time, timedelta, UUID)
+_ENCODED_AS_STRINGS: Final = (datetime, date, time, timedelta, UUID)
 _BYTES: Final = (bytes, bytearray, memoryview)
 
 
-def refuse_unfaithful(value: Any, what: str, *, decimals: bool = False) -> None:
+def check_round_trip(value: Any, label: str, *, decimals: bool = False) -> None:
     """Raise for the first value in the tree that would not read back as it is; return if all would.
 
     Args:
         value: the data or metadata.
-        what: what to call it.
+        label: what to call it.
         decimals: whether Decimals are numbers; they are refused otherwise.
 
     Raises:
         ValidationError: naming the path, what is wrong there and what to do. Nothing was sent.
     """
-    _check(value, (None, what), 1, decimals)
+    _check(value, (None, label), 1, decimals)
 
 
 def _check(value: Any, path: _Path, depth: int, decimals: bool) -> None:
     kind = value.__class__
     if kind is str:
-        _check_text(value, path)
+        _check_string(value, path)
     elif value is None or kind is bool:
         return
     elif kind is int:
-        if not _TOO_LOW < value < _TOO_HIGH:
-            _refuse(
+        if not _INT_LOWER_LIMIT < value < _INT_UPPER_LIMIT:
+            _raise_invalid(
                 path,
                 f"is an integer of more than {_MAX_DIGITS} digits and sign, too long to be read",
                 "write a text",
             )
     elif kind is float:
         if not isfinite(value):
-            _refuse(
+            _raise_invalid(
                 path,
                 f"is {value!r}, which JSON does not have",
                 "write None or a text, or leave it out",
@@ -81,7 +81,7 @@ def _check(value: Any, path: _Path, depth: int, decimals: bool) -> None:
         _check(value.value, path, depth, decimals)
     elif kind is Decimal:
         _check_decimal(value, path, decimals)
-    elif not isinstance(value, _AS_TEXT):
+    elif not isinstance(value, _ENCODED_AS_STRINGS):
         _check_fields(value, path, depth, decimals)
 
 
@@ -89,13 +89,13 @@ def _check_mapping(mapping: Mapping[Any, Any], path: _Path, depth: int, decimals
     _check_depth(path, depth)
     for key, child in mapping.items():
         if not isinstance(key, str):
-            _refuse(
+            _raise_invalid(
                 path,
-                f"is a mapping with the key {_short(repr(key))} of type {type(key).__name__}, "
+                f"is a mapping with the key {_truncate(repr(key))} of type {type(key).__name__}, "
                 "and a JSON object has text keys only",
                 "write str(key), and convert it back when reading",
             )
-        _check_text(key, (path, key), "is a key that holds")
+        _check_string(key, (path, key), "is a key that holds")
         _check(child, (path, key), depth + 1, decimals)
 
 
@@ -106,25 +106,25 @@ def _check_fields(value: Any, path: _Path, depth: int, decimals: bool) -> None:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = tuple(field.name for field in dataclasses.fields(value))
     elif isinstance(value, _BYTES):
-        _refuse(
+        _raise_invalid(
             path,
             f"is {kind.__name__}, which JSON does not have",
             "write a text, such as value.hex()",
         )
     elif isinstance(value, set | frozenset):
-        _refuse(
+        _raise_invalid(
             path,
             f"is a {kind.__name__}, which would read back as a list",
             "write a list, such as sorted(value)",
         )
     elif kind is msgspec.Raw:
-        _refuse(
+        _raise_invalid(
             path,
             "is a msgspec.Raw, which cannot be checked",
             "write the value, such as msgspec.json.decode(raw)",
         )
     else:
-        _refuse(
+        _raise_invalid(
             path,
             f"is of type {kind.__module__}.{kind.__qualname__}, which has no form in JSON",
             "convert it to a text, number, list or dict",
@@ -136,14 +136,14 @@ def _check_fields(value: Any, path: _Path, depth: int, decimals: bool) -> None:
             _check(child, (path, name), depth + 1, decimals)
 
 
-def _check_text(text: str, path: _Path, where: str = "holds") -> None:
+def _check_string(text: str, path: _Path, where: str = "holds") -> None:
     if "\0" in text:
-        _refuse(path, f"{where} a NUL character, which PostgreSQL cannot store", "remove it")
+        _raise_invalid(path, f"{where} a NUL character, which PostgreSQL cannot store", "remove it")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            _refuse(
+            _raise_invalid(
                 path,
                 f"{where} a lone surrogate, which is not Unicode text",
                 "remove it, or decode the text with the encoding that it is in",
@@ -152,13 +152,13 @@ def _check_text(text: str, path: _Path, where: str = "holds") -> None:
 
 def _check_decimal(value: Decimal, path: _Path, decimals: bool) -> None:
     if not decimals:
-        _refuse(
+        _raise_invalid(
             path,
             "is a Decimal, which would read back as a float or a text",
             "write str(value), or give decimals=True to the client to write and read such numbers",
         )
     if not value.is_finite():
-        _refuse(
+        _raise_invalid(
             path,
             f"is a Decimal {value}, which JSON does not have",
             "write None or a text, or leave it out",
@@ -166,7 +166,7 @@ def _check_decimal(value: Decimal, path: _Path, decimals: bool) -> None:
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)  # every finite one's is
     if exponent < -_NUMERIC_SCALE or (value and value.adjusted() >= _NUMERIC_DIGITS):
-        _refuse(
+        _raise_invalid(
             path,
             f"is a Decimal of more than {_NUMERIC_DIGITS} digits before the point or "
             f"{_NUMERIC_SCALE} after it, which PostgreSQL cannot store",
@@ -176,18 +176,18 @@ def _check_decimal(value: Decimal, path: _Path, decimals: bool) -> None:
 
 def _check_depth(path: _Path, depth: int) -> None:
     if depth > MAX_DEPTH:
-        _refuse(
+        _raise_invalid(
             path,
             f"is nested more than {MAX_DEPTH} levels deep",
             "write a flatter value, or part of it as a text",
         )
 
 
-def _refuse(path: _Path, problem: str, cure: str) -> NoReturn:
-    raise ValidationError(f"{_path_text(path)} {problem}: {cure}. Nothing was sent.")
+def _raise_invalid(path: _Path, problem: str, remedy: str) -> NoReturn:
+    raise ValidationError(f"{_format_path(path)} {problem}: {remedy}. Nothing was sent.")
 
 
-def _path_text(path: _Path) -> str:
+def _format_path(path: _Path) -> str:
     steps: list[str] = []
     parent: Any
     parent, step = path
@@ -198,7 +198,7 @@ def _path_text(path: _Path) -> str:
             steps.append(
                 f".{step}"
                 if step.isascii() and step.isidentifier()
-                else f"[{_short(repr(str(step)))}]"
+                else f"[{_truncate(repr(str(step)))}]"
             )
         parent, step = parent
     steps.append(str(step))
@@ -208,5 +208,5 @@ def _path_text(path: _Path) -> str:
     return "".join(steps)
 
 
-def _short(text: str) -> str:
+def _truncate(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"

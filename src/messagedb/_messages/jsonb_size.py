@@ -8,22 +8,22 @@ import msgspec
 
 from .._errors import ValidationError
 
-LARGEST: Final = 0x0FFFFFFF
+MAX_JSONB_BYTES: Final = 0x0FFFFFFF
 """Bytes of a jsonb value: what its offsets can hold."""
 
 # A message of the protocol between client and server is smaller than 1 GB.
-_LARGEST_TEXT: Final = 1_000_000_000
+_MAX_JSON_BYTES: Final = 1_000_000_000
 
 # Bytes of one character of UTF-8 at most.
-_WIDEST: Final = 4
+_MAX_CHARACTER_BYTES: Final = 4
 # A number is stored with its own header, each member of a container with an entry.
-_NUMBER: Final = 6
-_ENTRY: Final = 4
+_NUMBER_BYTES: Final = 6
+_ENTRY_BYTES: Final = 4
 
 _decode = msgspec.json.Decoder[Any](float_hook=float).decode
 
 
-def check_size(text: str | None, what: str, *, largest: int = LARGEST) -> None:
+def check_size(text: str | None, label: str, *, max_bytes: int = MAX_JSONB_BYTES) -> None:
     """Refuse a JSON text that PostgreSQL would refuse for its size, before it is sent.
 
     Escapes are shorter as jsonb, so that a text may be longer than what it becomes; what only the
@@ -31,25 +31,25 @@ def check_size(text: str | None, what: str, *, largest: int = LARGEST) -> None:
 
     Args:
         text: JSON.
-        what: what to call it in an error.
-        largest: bytes of jsonb.
+        label: what to call it in an error.
+        max_bytes: bytes of jsonb.
 
     Raises:
         ValidationError: it is too large. Nothing was sent.
     """
-    if text is None or len(text) * _WIDEST <= largest:
+    if text is None or len(text) * _MAX_CHARACTER_BYTES <= max_bytes:
         return
     size = len(text) if text.isascii() else len(text.encode())
-    if size <= largest:
+    if size <= max_bytes:
         return
-    if size > _LARGEST_TEXT or least_size(text, largest) > largest:
+    if size > _MAX_JSON_BYTES or compute_min_size(text, max_bytes) > max_bytes:
         raise ValidationError(
-            f"{what} is larger than PostgreSQL takes: {size:,} bytes of JSON, and jsonb holds "
-            f"{largest:,}. Nothing was sent. Keep it elsewhere, and write where it is."
+            f"{label} is larger than PostgreSQL takes: {size:,} bytes of JSON, and jsonb holds "
+            f"{max_bytes:,}. Nothing was sent. Keep it elsewhere, and write where it is."
         )
 
 
-def least_size(text: str, enough: int) -> int:
+def compute_min_size(text: str, enough: int) -> int:
     """The bytes that a JSON text takes as jsonb at least; counted until it is more than enough."""
     total = 0
     left: list[Any] = [_decode(text)]
@@ -58,17 +58,17 @@ def least_size(text: str, enough: int) -> int:
         kind = value.__class__
         if kind is dict:
             members = cast("dict[str, Any]", value)
-            total += _ENTRY * (1 + 2 * len(members)) + sum(map(_length, members))
+            total += _ENTRY_BYTES * (1 + 2 * len(members)) + sum(map(_count_bytes, members))
             left.extend(members.values())
         elif kind is list:
-            total += _ENTRY * (1 + len(value))
+            total += _ENTRY_BYTES * (1 + len(value))
             left.extend(value)
         elif kind is str:
-            total += _length(value)
+            total += _count_bytes(value)
         elif kind is int or kind is float:
-            total += _NUMBER
+            total += _NUMBER_BYTES
     return total
 
 
-def _length(text: str) -> int:
+def _count_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())

@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 
 from .._errors import MessageDecodeError, ValidationError
-from .class_codecs import Codec, codec_of
-from .decode_errors import misfit
+from .class_codecs import Codec, get_codec
+from .decode_errors import describe_decode_error
 from .ids import uuid7
 from .json_objects import decode_object
 
@@ -37,7 +37,7 @@ EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
 MICROSECOND: Final = timedelta(microseconds=1)
 
 
-class Decodes(Protocol[D_co]):
+class SupportsDecode(Protocol[D_co]):
     """What makes an instance of a message: a MessageTypes or a MessageRegistry."""
 
     def decode(self, message: Message[Any], /) -> D_co:
@@ -82,9 +82,9 @@ class NewMessage(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         name: Any = self.type
         if name.__class__ is not str or not name or "\0" in name or not name.isascii():
-            msgspec.structs.force_setattr(self, "type", _type_name(name))
+            msgspec.structs.force_setattr(self, "type", _get_type_name(name))
         if self.id.__class__ is not UUID:
-            msgspec.structs.force_setattr(self, "id", _uuid(self.id))
+            msgspec.structs.force_setattr(self, "id", _parse_uuid(self.id))
         data: Any = self.data
         if data.__class__ is not dict and isinstance(data, (NewMessage, Message)):
             kind = "Message" if isinstance(data, Message) else "NewMessage"
@@ -140,7 +140,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     """Microseconds since the first moment of 2000, UTC."""
     _decimals: bool = False
     # Through it a message holds a registry, which holds no message: no cycle for gc=False to miss.
-    _types: Decodes[Any] | None = None
+    _types: SupportsDecode[Any] | None = None
     _not_encoded: Any = _NOT_ENCODED
 
     @property
@@ -227,7 +227,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     def decode(self, cls_or_types: Class[D], /) -> D: ...
 
     @overload
-    def decode(self, cls_or_types: Decodes[D], /) -> D: ...
+    def decode(self, cls_or_types: SupportsDecode[D], /) -> D: ...
 
     def decode(self, cls_or_types: Any, /) -> Any:
         """Give the data as an instance of a class. Decoded anew each time.
@@ -244,7 +244,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             ValidationError: the class is neither a Struct nor a dataclass.
         """
         if isinstance(cls_or_types, type):
-            return decode_data(self, codec_of(cast("Any", cls_or_types)))
+            return decode_data(self, get_codec(cast("Any", cls_or_types)))
         if not callable(getattr(cls_or_types, "decode", None)):
             raise ValidationError(
                 "decode() takes a class, registry.types(…) or a registry, not "
@@ -287,12 +287,12 @@ def decode_data(message: Message[Any], codec: Codec) -> Any:
     try:
         return codec.decode(message._data, message._decimals)
     except Exception as error:
-        raise misfit_error(message, codec.cls, error) from error
+        raise mismatch_error(message, codec.cls, error) from error
 
 
-def misfit_error(message: Message[Any], cls: type[Any], error: Exception) -> MessageDecodeError:
+def mismatch_error(message: Message[Any], cls: type[Any], error: Exception) -> MessageDecodeError:
     """Return the error of data that does not fit a class."""
-    field, reason = misfit(error)
+    field, reason = describe_decode_error(error)
     return message.decode_error(field, f"it does not fit {cls.__qualname__} ({reason})")
 
 
@@ -301,7 +301,7 @@ def misfit_error(message: Message[Any], cls: type[Any], error: Exception) -> Mes
 _UUID_TEXT: Final = re.compile(r"(\{)?(?:[0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}(?(1)\})")
 
 
-def _uuid(value: Any) -> UUID:
+def _parse_uuid(value: Any) -> UUID:
     if isinstance(value, UUID):
         return UUID(int=value.int)
     if isinstance(value, str) and _UUID_TEXT.fullmatch(value):
@@ -313,7 +313,7 @@ def _uuid(value: Any) -> UUID:
     )
 
 
-def _type_name(value: Any) -> str:
+def _get_type_name(value: Any) -> str:
     if not isinstance(value, str):
         problem = f"must be text, not {type(value).__name__}: give a name such as 'Deposited'"
     elif not value:

@@ -8,7 +8,7 @@ import msgspec
 
 from .._errors import ValidationError
 from .message import Message
-from .unions import members_of
+from .unions import get_union_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +40,7 @@ class MessageTypes(Generic[T_co]):
         classes: Iterable[type[T_co]],
     ) -> None:
         self._decode = decode
-        self.classes: tuple[type[Any], ...] = tuple(_classes(classes))
+        self.classes: tuple[type[Any], ...] = tuple(_iter_classes(classes))
         if not self.classes:
             raise ValidationError("registry.types() takes at least one class")
         self.names = tuple(dict.fromkeys(name for cls in self.classes for name in names(cls)))
@@ -79,7 +79,7 @@ class MessageTypes(Generic[T_co]):
         return f"<{type(self).__name__} of {', '.join(self.names)}>"
 
 
-def _classes(given: Iterable[Any]) -> Iterator[type[Any]]:
+def _iter_classes(given: Iterable[Any]) -> Iterator[type[Any]]:
     """The classes of what was given, each once.
 
     Raises:
@@ -88,7 +88,7 @@ def _classes(given: Iterable[Any]) -> Iterator[type[Any]]:
     found: list[Any] = []
     for one in given:
         try:
-            members = members_of(one)
+            members = get_union_members(one)
         except Exception as error:
             raise ValidationError(
                 f"registry.types() was given {one!r}, which cannot be resolved ({error})"
@@ -115,7 +115,7 @@ def check_types(types: object) -> None:
         )
 
 
-def typed(page: list[Message[Any]], types: MessageTypes[T] | None) -> Iterable[Message[T]]:
+def select_types(page: list[Message[Any]], types: MessageTypes[T] | None) -> Iterable[Message[T]]:
     """Those messages of a page that are of the types, with instances as their data."""
     if types is None:
         return page

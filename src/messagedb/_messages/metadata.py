@@ -10,8 +10,16 @@ import msgspec
 
 from .._errors import ValidationError
 from .json_objects import encode_object
-from .metadata_fields import KINDS, OBJECT, STORED, STORED_NAMES, merged, problem_of, without
-from .trace_context import TRACEPARENT, TRACESTATE, check_trace, trace_of
+from .metadata_fields import (
+    FIELD_TYPES,
+    OBJECT,
+    STORED,
+    STORED_NAMES,
+    describe_type_error,
+    drop_properties,
+    merge_properties,
+)
+from .trace_context import TRACEPARENT, TRACESTATE, check_trace_context, find_trace_context
 
 if TYPE_CHECKING:
     from .message import Message
@@ -67,11 +75,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     time: datetime | None = None
 
     def __post_init__(self) -> None:
-        for field, kind in KINDS:
+        for field, kind in FIELD_TYPES:
             value = getattr(self, field)
             if value is None and kind is not OBJECT:
                 continue
-            problem = problem_of(value, kind)
+            problem = describe_type_error(value, kind)
             if problem:
                 raise ValidationError(f"{field} of a Metadata {problem}. Nothing was sent.")
             if kind is OBJECT:  # a copy: what is frozen is not to change with its maker's dict
@@ -107,7 +115,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             value = extra.pop(name, None)
             if value is None or (kind is OBJECT and value is False):
                 continue
-            problem = problem_of(value, kind)
+            problem = describe_type_error(value, kind)
             if problem:
                 raise message.decode_error(
                     "metadata",
@@ -191,12 +199,14 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def identifier(self) -> str | None:
         """``stream/position`` of the message itself; None if this was not read with one."""
-        return _identifier(self.stream_name, self.position)
+        return _format_identifier(self.stream_name, self.position)
 
     @property
     def causation_message_identifier(self) -> str | None:
         """``stream/position`` of the message that this one follows; None if there is none."""
-        return _identifier(self.causation_message_stream_name, self.causation_message_position)
+        return _format_identifier(
+            self.causation_message_stream_name, self.causation_message_position
+        )
 
     def with_correlation(self, stream_name: str) -> Metadata:
         """Give this metadata with a stream as the correlation, such as the workflow's own.
@@ -204,7 +214,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             ValidationError: not a text.
         """
-        return _replaced(self, correlation_stream_name=stream_name)
+        return _replace(self, correlation_stream_name=stream_name)
 
     def is_correlated_with(self, name: str) -> bool:
         """Tell whether the correlation is this stream, or a stream of this category."""
@@ -236,11 +246,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             ValidationError: not a mapping with text keys.
         """
-        return _replaced(self, properties=merged(self.properties, properties, more))
+        return _replace(self, properties=merge_properties(self.properties, properties, more))
 
     def without_properties(self, *names: str) -> Metadata:
         """Give this metadata without some properties, whether it has them or not."""
-        return _replaced(self, properties=without(self.properties, names))
+        return _replace(self, properties=drop_properties(self.properties, names))
 
     def with_local_properties(
         self, properties: Mapping[str, Any] | None = None, /, **more: Any
@@ -250,11 +260,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             ValidationError: not a mapping with text keys.
         """
-        return _replaced(self, local_properties=merged(self.local_properties, properties, more))
+        return _replace(
+            self, local_properties=merge_properties(self.local_properties, properties, more)
+        )
 
     def without_local_properties(self, *names: str) -> Metadata:
         """Give this metadata without some local properties, whether it has them or not."""
-        return _replaced(self, local_properties=without(self.local_properties, names))
+        return _replace(self, local_properties=drop_properties(self.local_properties, names))
 
     def with_trace(self, traceparent: str, tracestate: str | None = None) -> Metadata:
         """Give this metadata with a W3C trace context, in the properties, which `follow` hands on.
@@ -266,10 +278,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             ValidationError: they are not of the form.
         """
-        check_trace(traceparent, tracestate)
-        rest = without(self.properties, (TRACEPARENT, TRACESTATE))
+        check_trace_context(traceparent, tracestate)
+        rest = drop_properties(self.properties, (TRACEPARENT, TRACESTATE))
         state = {} if tracestate is None else {TRACESTATE: tracestate}
-        return _replaced(self, properties={**rest, TRACEPARENT: traceparent, **state})
+        return _replace(self, properties={**rest, TRACEPARENT: traceparent, **state})
 
     @property
     def traceparent(self) -> str | None:
@@ -277,12 +289,12 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
         Only that of the properties is handed on by `follow`.
         """
-        return trace_of(self.properties, self.extra)[0]
+        return find_trace_context(self.properties, self.extra)[0]
 
     @property
     def tracestate(self) -> str | None:
         """The W3C tracestate that is beside the traceparent, or None."""
-        return trace_of(self.properties, self.extra)[1]
+        return find_trace_context(self.properties, self.extra)[1]
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Metadata) else NotImplemented
@@ -314,16 +326,16 @@ def encode_metadata(value: Any, *, decimals: bool = False) -> str | None:
     """
     if isinstance(value, Metadata):
         value = value.to_dict() or None
-    return encode_object(value, what="metadata", decimals=decimals)
+    return encode_object(value, label="metadata", decimals=decimals)
 
 
 def _as_metadata(previous: Message[Any] | Metadata) -> Metadata:
     return previous if isinstance(previous, Metadata) else Metadata.from_message(previous)
 
 
-def _replaced(metadata: Metadata, **fields: Any) -> Metadata:
+def _replace(metadata: Metadata, **fields: Any) -> Metadata:
     return msgspec.structs.replace(metadata, **fields)
 
 
-def _identifier(stream_name: str | None, position: int | None) -> str | None:
+def _format_identifier(stream_name: str | None, position: int | None) -> str | None:
     return None if stream_name is None or position is None else f"{stream_name}/{position}"

@@ -7,33 +7,33 @@ from typing import Any, Final, cast
 
 from .._errors import ValidationError
 
-TEXT: Final = "a text"
+STRING: Final = "a text"
 INTEGER: Final = "an integer"
 OBJECT: Final = "an object"
 
 # Field, its name in JSON, and what it must be, as Eventide has them: values of another kind stop a
 # Ruby consumer.
 STORED: Final = (
-    ("causation_message_stream_name", "causationMessageStreamName", TEXT),
+    ("causation_message_stream_name", "causationMessageStreamName", STRING),
     ("causation_message_position", "causationMessagePosition", INTEGER),
     ("causation_message_global_position", "causationMessageGlobalPosition", INTEGER),
-    ("correlation_stream_name", "correlationStreamName", TEXT),
-    ("reply_stream_name", "replyStreamName", TEXT),
-    ("schema_version", "schemaVersion", TEXT),
+    ("correlation_stream_name", "correlationStreamName", STRING),
+    ("reply_stream_name", "replyStreamName", STRING),
+    ("schema_version", "schemaVersion", STRING),
     ("properties", "properties", OBJECT),
     ("local_properties", "localProperties", OBJECT),
 )
 STORED_NAMES: Final = frozenset(name for _, name, _ in STORED)
-KINDS: Final = (
+FIELD_TYPES: Final = (
     *((field, kind) for field, _, kind in STORED),
     ("extra", OBJECT),
-    ("stream_name", TEXT),
+    ("stream_name", STRING),
     ("position", INTEGER),
     ("global_position", INTEGER),
 )
 
 
-def problem_of(value: Any, kind: str) -> str | None:
+def describe_type_error(value: Any, kind: str) -> str | None:
     """Say what a value must be, if it is not: with a value of an object not in it."""
     if kind is OBJECT:
         if not isinstance(value, Mapping):
@@ -41,23 +41,23 @@ def problem_of(value: Any, kind: str) -> str | None:
         keys: list[Any] = list(cast("Any", value))
         wrong = [key for key in keys if not isinstance(key, str)]
         return f"must have text keys, not {wrong[0]!r:.60}" if wrong else None
-    right = isinstance(value, str if kind is TEXT else int) and not isinstance(value, bool)
+    right = isinstance(value, str if kind is STRING else int) and not isinstance(value, bool)
     return None if right else f"must be {kind}, not {value!r:.60}"
 
 
-def merged(own: dict[str, Any], given: Any, more: dict[str, Any]) -> dict[str, Any]:
+def merge_properties(own: dict[str, Any], given: Any, more: dict[str, Any]) -> dict[str, Any]:
     """Properties with others set.
 
     Raises:
         ValidationError: what is given is no mapping with text keys.
     """
-    problem = None if given is None else problem_of(given, OBJECT)
+    problem = None if given is None else describe_type_error(given, OBJECT)
     if problem:
         raise ValidationError(f"the properties of a Metadata {problem}. Nothing was sent.")
     return {**own, **(given or {}), **more}
 
 
-def without(own: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def drop_properties(own: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Properties without some, whether they are there or not."""
     left_out = set(names)
     return {name: value for name, value in own.items() if name not in left_out}

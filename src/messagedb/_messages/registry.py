@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
 import msgspec
 
 from .._errors import ValidationError
-from .class_codecs import GivenCodec, codec_of, named
-from .eventide_check import findings_of_classes, findings_of_message
-from .message import Message, NewMessage, decode_data, misfit_error
+from .class_codecs import CustomCodec, get_class_name, get_codec
+from .eventide_check import find_class_problems, find_message_problems
+from .message import Message, NewMessage, decode_data, mismatch_error
 from .message_types import MessageTypes
-from .registry_entry import Registered, aliases_of, refuse_change
+from .registry_entry import RegistryEntry, check_same_registration, validate_aliases
 from .schema_version import check_version
 from .upcasters import Upcaster, Upcasters
 
@@ -92,8 +92,8 @@ class MessageRegistry:
     """
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Registered] = {}
-        self._by_class: dict[type[Any], Registered] = {}
+        self._by_name: dict[str, RegistryEntry] = {}
+        self._by_class: dict[type[Any], RegistryEntry] = {}
         self._upcasters = Upcasters()
 
     @overload
@@ -154,21 +154,21 @@ class MessageRegistry:
         _check_class(cls)
         name = NewMessage(cls.__name__ if type is None else type).type
         if version is not None:
-            check_version(version, f"the version of {named(cls)}")
-        others = aliases_of(name, aliases)
+            check_version(version, f"the version of {get_class_name(cls)}")
+        others = validate_aliases(name, aliases)
         known = self._by_class.get(cls)
         if known is not None:
-            refuse_change(known, name, version, others, codec)
+            check_same_registration(known, name, version, others, codec)
             return cls
         for taken in (name, *others):
             holder = self.get_class(taken)
             if holder is not None:
                 raise ValidationError(
-                    f"the message type {taken!r} is that of {named(holder)} and cannot be that of "
-                    f"{named(cls)} as well: give one of them another with type="
+                    f"the message type {taken!r} is that of {get_class_name(holder)} and cannot be "
+                    f"that of {get_class_name(cls)} as well: give one of them another with type="
                 )
-        made = codec_of(cls) if codec is None else GivenCodec(cls, codec)
-        entry = Registered(cls, name, others, version, made)
+        made = get_codec(cls) if codec is None else CustomCodec(cls, codec)
+        entry = RegistryEntry(cls, name, others, version, made)
         self._by_class[cls] = entry
         self._by_name.update(dict.fromkeys(entry.names, entry))
         return cls
@@ -213,7 +213,7 @@ class MessageRegistry:
             ValidationError: it names each upcaster that is missing, or that is none of any class's
                 older versions.
         """
-        problems = list(self._upcasters.problems(self._by_class.values()))
+        problems = list(self._upcasters.iter_problems(self._by_class.values()))
         if problems:
             raise ValidationError(
                 f"the registry cannot read every version: {'; '.join(problems)}. Nothing was sent."
@@ -232,9 +232,9 @@ class MessageRegistry:
         Returns:
             A sentence for each finding, with what to do.
         """
-        found = findings_of_classes(self._by_class.values())
+        found = find_class_problems(self._by_class.values())
         for index, message in enumerate(messages):
-            found += findings_of_message(message, index)
+            found += find_message_problems(message, index)
         return found
 
     def get_type(self, message: DataInstance | type[Any]) -> str:
@@ -255,7 +255,7 @@ class MessageRegistry:
         entry = self._by_class.get(cls)
         if entry is None:
             raise ValidationError(
-                f"{named(cls)} is not a registered message type: add it with "
+                f"{get_class_name(cls)} is not a registered message type: add it with "
                 f"registry.add({cls.__name__}), to the registry that the client was given"
             )
         return entry.names
@@ -326,7 +326,7 @@ class MessageRegistry:
 
     def _names_below(self, cls: type[Any]) -> Iterator[str]:
         """Give the names of a class, if it is registered, and of those below it."""
-        subclasses = below(self, cls)
+        subclasses = find_subclasses(self, cls)
         if cls in self or not subclasses:
             yield from self.get_type_names(cls)
         for one in subclasses:
@@ -391,15 +391,15 @@ class MessageRegistry:
         try:
             return entry.codec.convert(data)
         except Exception as error:
-            raise misfit_error(message, entry.cls, error) from error
+            raise mismatch_error(message, entry.cls, error) from error
 
 
-def below(registry: MessageRegistry, cls: type[Any]) -> list[type[Any]]:
+def find_subclasses(registry: MessageRegistry, cls: type[Any]) -> list[type[Any]]:
     """The classes of a registry that are a class's subclasses, itself left out."""
     return [one for _, one in registry if one is not cls and cls in one.__mro__]
 
 
-def registered(registry: MessageRegistry, instance: object) -> Registered | None:
+def get_entry(registry: MessageRegistry, instance: object) -> RegistryEntry | None:
     """What a registry knows of the class of an instance."""
     return registry._by_class.get(type(instance))  # pyright: ignore[reportPrivateUsage]
 
@@ -411,11 +411,11 @@ def add_missing(registry: MessageRegistry, classes: Iterable[type[Any]]) -> None
         ValidationError: one cannot be registered.
     """
     for cls in classes:
-        if cls not in registry and not below(registry, cls):
+        if cls not in registry and not find_subclasses(registry, cls):
             registry.add(cls)
 
 
-def nearest(cls: type[Any], among: Container[type[Any]]) -> type[Any] | None:
+def find_nearest_class(cls: type[Any], among: Container[type[Any]]) -> type[Any] | None:
     """The class itself or the first of its bases that is among some; None for none."""
     return next((base for base in cls.__mro__ if base in among), None)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ValidationError
-from .class_codecs import FieldsCodec, GivenCodec, named
+from .class_codecs import CustomCodec, StructCodec, get_class_name
 from .message import NewMessage
-from .schema_version import with_version
+from .schema_version import set_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .codecs import MessageCodec
 
 
-class Registered:
+class RegistryEntry:
     """What a registry knows of a class."""
 
     __slots__ = ("aliases", "cls", "codec", "name", "version")
@@ -47,11 +47,11 @@ class Registered:
             ValidationError: with the path of what reading by the type would not give back. Nothing
                 was sent.
         """
-        if message.type not in self.names and isinstance(self.codec, FieldsCodec):
-            return self.codec.encode_loosely(message.data, decimals)
+        if message.type not in self.names and isinstance(self.codec, StructCodec):
+            return self.codec.encode_unchecked(message.data, decimals)
         text = self.codec.encode(message.data, decimals)
         if message.type in self.names:
-            return self.codec.refuse_unfaithful(message.data, text, decimals)
+            return self.codec.check_round_trip(message.data, text, decimals)
         return text
 
     def metadata(self, message: NewMessage, text: str | None) -> str | None:
@@ -62,10 +62,10 @@ class Registered:
         """
         if self.version is None or message.type not in self.names:
             return text
-        return with_version(text, self.version)
+        return set_version(text, self.version)
 
 
-def aliases_of(name: str, given: Iterable[str]) -> tuple[str, ...]:
+def validate_aliases(name: str, given: Iterable[str]) -> tuple[str, ...]:
     """The older type names of a class, checked.
 
     Raises:
@@ -79,8 +79,8 @@ def aliases_of(name: str, given: Iterable[str]) -> tuple[str, ...]:
     return aliases
 
 
-def refuse_change(
-    known: Registered,
+def check_same_registration(
+    known: RegistryEntry,
     name: str,
     version: int | None,
     aliases: tuple[str, ...],
@@ -91,13 +91,13 @@ def refuse_change(
     Raises:
         ValidationError: it was there with another name, version, codec or other aliases.
     """
-    what = f"{named(known.cls)} is registered as {known.name!r}"
+    what = f"{get_class_name(known.cls)} is registered as {known.name!r}"
     if name != known.name:
         raise ValidationError(
             f"{what} and cannot be {name!r} as well: one class is one message type. Make a "
             "subclass for the other"
         )
-    there = known.codec.given if isinstance(known.codec, GivenCodec) else None
+    there = known.codec.codec if isinstance(known.codec, CustomCodec) else None
     for label, old, new in (
         ("version", known.version, version),
         ("aliases", known.aliases, aliases or None),

@@ -11,40 +11,40 @@ from .._argument_checks import check_integer
 from .._errors import ValidationError
 
 
-class _Marked(msgspec.Struct):
+class _VersionOnly(msgspec.Struct):
     """Metadata, of which only the version is looked at."""
 
     version: Any = msgspec.field(default=None, name="schemaVersion")
 
 
-_marked = msgspec.json.Decoder(_Marked | None).decode
+_decode_version = msgspec.json.Decoder(_VersionOnly | None).decode
 _is_version = re.compile(r"[1-9][0-9]{0,17}").fullmatch
-_SMALL = {str(version): version for version in range(1, 1000)}
+_CACHE = {str(version): version for version in range(1, 1000)}
 
 
-def check_version(value: Any, what: str) -> int:
+def check_version(value: Any, label: str) -> int:
     """A version that a user gave.
 
     Raises:
         ValidationError: it is no integer from 1.
     """
-    check_integer(what, value, least=1, most=10**18 - 1)
+    check_integer(label, value, least=1, most=10**18 - 1)
     version: int = value
     return version
 
 
-def stored_version(metadata: str | None) -> int:
+def get_stored_version(metadata: str | None) -> int:
     """The version that stored metadata says; 1 where it says none.
 
     Raises:
         ValueError: it is not an object, or says what is no version.
     """
-    marked = None if metadata is None else _marked(metadata)
+    marked = None if metadata is None else _decode_version(metadata)
     value = None if marked is None else marked.version
     if value is None:
         return 1
     if value.__class__ is str:
-        if (small := _SMALL.get(value)) is not None:
+        if (small := _CACHE.get(value)) is not None:
             return small
         if _is_version(value):
             return int(value)
@@ -53,14 +53,14 @@ def stored_version(metadata: str | None) -> int:
     raise ValueError(f"{value!r:.60} is not a version: it must be the text of an integer from 1")
 
 
-def with_version(metadata: str | None, version: int) -> str:
+def set_version(metadata: str | None, version: int) -> str:
     """The JSON of metadata with a version, as a text: a number would stop a Ruby consumer.
 
     Raises:
         ValidationError: it says another version already. Nothing was sent.
     """
     mark = f'"schemaVersion":"{version}"'
-    marked = None if metadata is None else _marked(metadata)
+    marked = None if metadata is None else _decode_version(metadata)
     if metadata is None or marked is None or metadata == "{}":
         return f"{{{mark}}}"
     if marked.version is None:

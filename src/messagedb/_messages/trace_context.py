@@ -26,7 +26,7 @@ def is_traceparent(value: object) -> bool:
     return match is not None and (match[1] != "00" or match[2] is None)
 
 
-def check_trace(traceparent: Any, tracestate: Any) -> None:
+def check_trace_context(traceparent: Any, tracestate: Any) -> None:
     """Raise for what is no trace context.
 
     Raises:
@@ -46,12 +46,12 @@ def check_trace(traceparent: Any, tracestate: Any) -> None:
         )
 
 
-def trace_of(*places: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def find_trace_context(*mappings: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Give the traceparent and tracestate of the first place that has a traceparent.
 
     One without the right form is passed over; the state is never one of another place.
     """
-    for place in places:
+    for place in mappings:
         parent = place.get(TRACEPARENT)
         if is_traceparent(parent):
             state = place.get(TRACESTATE)

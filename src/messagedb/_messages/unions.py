@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-def members_of(annotation: Any, scope: Mapping[str, Any] | None = None) -> list[Any]:
+def get_union_members(annotation: Any, scope: Mapping[str, Any] | None = None) -> list[Any]:
     """The members of an annotation, in their order and each once; itself where it is no union.
 
     Args:
@@ -30,7 +30,7 @@ def members_of(annotation: Any, scope: Mapping[str, Any] | None = None) -> list[
     Raises:
         Exception: a text or an alias cannot be resolved, for whatever reason Python gives.
     """
-    found = _members(annotation, scope or {}, {}, ())
+    found = _iter_members(annotation, scope or {}, {}, ())
     unique: list[Any] = []
     for member in found:
         if member not in unique:  # not every one can be hashed
@@ -38,23 +38,23 @@ def members_of(annotation: Any, scope: Mapping[str, Any] | None = None) -> list[
     return unique
 
 
-def _members(
+def _iter_members(
     annotation: Any,
     scope: Mapping[str, Any],
     given: Mapping[Any, Any],
     inside: tuple[Any, ...],
 ) -> Iterator[Any]:
     if isinstance(annotation, str | ForwardRef):
-        annotation = _resolved(annotation, scope)
+        annotation = _resolve(annotation, scope)
     if isinstance(annotation, type) and get_origin(annotation) is None:
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
-            yield from _members(member, scope, given, inside)
+            yield from _iter_members(member, scope, given, inside)
     elif get_origin(annotation) is Annotated:
-        yield from _members(get_args(annotation)[0], scope, given, inside)
+        yield from _iter_members(get_args(annotation)[0], scope, given, inside)
     elif isinstance(annotation, TypeVar):
-        yield from _of_variable(annotation, scope, given, inside)
+        yield from _iter_variable_members(annotation, scope, given, inside)
     elif (value := getattr(annotation, "__value__", None)) is not None:
         # A "type" statement, from Python 3.12 on, or the TypeAliasType of typing_extensions; one
         # with arguments passes on what its alias has.
@@ -64,27 +64,27 @@ def _members(
         arguments = [(argument, given) for argument in get_args(annotation)]
         own = dict(zip(variables, arguments, strict=False))
         around = getattr(sys.modules.get(getattr(annotation, "__module__", "")), "__dict__", {})
-        yield from _members(value, {**around, **scope}, own, (*inside, annotation))
+        yield from _iter_members(value, {**around, **scope}, own, (*inside, annotation))
     else:
         yield annotation
 
 
-def _of_variable(
+def _iter_variable_members(
     variable: TypeVar, scope: Mapping[str, Any], given: Mapping[Any, Any], inside: tuple[Any, ...]
 ) -> Iterator[Any]:
     """What a type variable stands for: what its alias was given, else its constraints or bound."""
     if variable in given:
         argument, around = given[variable]
-        yield from _members(argument, scope, around, inside)
+        yield from _iter_members(argument, scope, around, inside)
     elif variable.__constraints__:
         for member in variable.__constraints__:
-            yield from _members(member, scope, given, inside)
+            yield from _iter_members(member, scope, given, inside)
     elif variable.__bound__ is not None:
-        yield from _members(variable.__bound__, scope, given, inside)
+        yield from _iter_members(variable.__bound__, scope, given, inside)
     else:
         yield variable
 
 
-def _resolved(annotation: str | ForwardRef, scope: Mapping[str, Any]) -> Any:
+def _resolve(annotation: str | ForwardRef, scope: Mapping[str, Any]) -> Any:
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     return typing.get_type_hints(holder, dict(scope), include_extras=True)["it"]

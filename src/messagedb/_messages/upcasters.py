@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from .._errors import MessageDecodeError, ValidationError
-from .annotations import name_of
-from .class_codecs import named
+from .annotations import get_qualified_name
+from .class_codecs import get_class_name
 from .json_objects import decode_object
-from .schema_version import check_version, stored_version
+from .schema_version import check_version, get_stored_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .message import Message
-    from .registry_entry import Registered
+    from .registry_entry import RegistryEntry
 
 Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 """Makes data of the next version of data of one."""
@@ -46,11 +46,11 @@ class Upcasters:
             )
         there = self._given.get(key, {}).get(from_version)
         if there is not None and there is not function:
-            raise _twice(there, function, from_version, _shown(key))
+            raise _duplicate_upcaster_error(there, function, from_version, _describe_key(key))
         self._given.setdefault(key, {})[from_version] = function
         self._steps.clear()
 
-    def steps(self, entry: Registered) -> dict[int, Upcaster]:
+    def upcasters_by_version(self, entry: RegistryEntry) -> dict[int, Upcaster]:
         """The upcasters of a class, by the version that they take.
 
         Raises:
@@ -61,27 +61,29 @@ class Upcasters:
         for key in keys:
             for version, function in self._given.get(key, {}).items():
                 if steps.setdefault(version, function) is not function:
-                    raise _twice(steps[version], function, version, repr(entry.name))
+                    raise _duplicate_upcaster_error(
+                        steps[version], function, version, repr(entry.name)
+                    )
         return steps
 
-    def problems(self, entries: Iterable[Registered]) -> Iterator[str]:
+    def iter_problems(self, entries: Iterable[RegistryEntry]) -> Iterator[str]:
         """What of older versions could not be read, and which upcasters are of no use."""
         known: set[str | type[Any]] = set()
         for entry in entries:
             known.update((entry.cls, *entry.names))
             try:
-                yield from _problems(entry, self.steps(entry))
+                yield from _iter_entry_problems(entry, self.upcasters_by_version(entry))
             except ValidationError as error:
                 yield str(error)
         for key, steps in self._given.items():
             if key not in known:
                 for function in steps.values():
                     yield (
-                        f"{name_of(function)} is an upcaster of {_shown(key)}, which is not "
-                        "registered"
+                        f"{get_qualified_name(function)} is an upcaster of {_describe_key(key)}, "
+                        "which is not registered"
                     )
 
-    def upcast(self, entry: Registered, message: Message[Any]) -> dict[str, Any] | None:
+    def upcast(self, entry: RegistryEntry, message: Message[Any]) -> dict[str, Any] | None:
         """The data of a message of an older version than its class's, brought to that one.
 
         None for a message of the class's own version, whose data is read as it is.
@@ -92,13 +94,13 @@ class Upcasters:
         """
         wanted = entry.version or 1
         try:
-            there = stored_version(message._metadata)  # pyright: ignore[reportPrivateUsage]
+            there = get_stored_version(message._metadata)  # pyright: ignore[reportPrivateUsage]
         except ValueError as error:
-            raise _undecodable(message, f"{error}", "metadata.schemaVersion") from error
+            raise _decode_error(message, f"{error}", "metadata.schemaVersion") from error
         if there == wanted:
             return None
         if there > wanted:
-            raise _undecodable(
+            raise _decode_error(
                 message,
                 f"it is of version {there}, and {entry.cls.__qualname__} is known here up to "
                 f"version {wanted}: upgrade this service first, then those that write",
@@ -109,70 +111,78 @@ class Upcasters:
                 decimals=message._decimals,  # pyright: ignore[reportPrivateUsage]
             )
         except ValueError as error:
-            raise _undecodable(message, str(error)) from error
+            raise _decode_error(message, str(error)) from error
         if type(data) is not dict:
-            raise _undecodable(message, "it is not a JSON object, which upcasters take")
+            raise _decode_error(message, "it is not a JSON object, which upcasters take")
         steps = self._steps.get(entry.cls)
         if steps is None:
             try:
-                steps = self._steps[entry.cls] = self.steps(entry)
+                steps = self._steps[entry.cls] = self.upcasters_by_version(entry)
             except ValidationError as error:
-                raise _undecodable(message, f"its upcasters cannot be told: {error}") from error
+                raise _decode_error(message, f"its upcasters cannot be told: {error}") from error
         for version in range(there, wanted):
             if version not in steps:
-                raise _undecodable(
+                raise _decode_error(
                     message,
-                    f"it is of version {there}, and there is {_gap(entry, version)}: register one "
-                    "with registry.upcaster()",
+                    f"it is of version {there}, and there is "
+                    f"{_missing_upcaster_text(entry, version)}: register one with "
+                    "registry.upcaster()",
                 )
-            data = _stepped(steps[version], version, data, message)
+            data = _apply_upcaster(steps[version], version, data, message)
         return cast("dict[str, Any]", data)
 
 
-def _stepped(step: Upcaster, version: int, data: Any, message: Message[Any]) -> dict[str, Any]:
-    name = f"the upcaster {name_of(step)} from version {version}"
+def _apply_upcaster(
+    step: Upcaster, version: int, data: Any, message: Message[Any]
+) -> dict[str, Any]:
+    name = f"the upcaster {get_qualified_name(step)} from version {version}"
     try:
         given: Any = step(data)
     except Exception as error:
         reason = f"{name} raised {type(error).__name__}: {error}"
-        raise _undecodable(message, reason) from error
+        raise _decode_error(message, reason) from error
     if type(given) is not dict:
-        raise _undecodable(
+        raise _decode_error(
             message, f"{name} gave {type(given).__name__}: it must return the changed dict"
         )
     return cast("dict[str, Any]", given)
 
 
-def _problems(entry: Registered, steps: dict[int, Upcaster]) -> Iterator[str]:
+def _iter_entry_problems(entry: RegistryEntry, steps: dict[int, Upcaster]) -> Iterator[str]:
     if entry.version is None:
         for function in steps.values():
-            yield f"{name_of(function)} is an upcaster of {entry.name!r}, which has no version"
+            yield (
+                f"{get_qualified_name(function)} is an upcaster of {entry.name!r}, which has no "
+                "version"
+            )
         return
     for version in range(1, entry.version):
         if version not in steps:
-            yield _gap(entry, version)
+            yield _missing_upcaster_text(entry, version)
     for version, function in sorted(steps.items()):
         if version >= entry.version:
             yield (
-                f"{name_of(function)} is an upcaster from version {version} of {entry.name!r}, "
-                f"which is at version {entry.version}"
+                f"{get_qualified_name(function)} is an upcaster from version {version} of "
+                f"{entry.name!r}, which is at version {entry.version}"
             )
 
 
-def _gap(entry: Registered, version: int) -> str:
+def _missing_upcaster_text(entry: RegistryEntry, version: int) -> str:
     return f"no upcaster from version {version} to {version + 1} of {entry.name!r}"
 
 
-def _twice(first: Upcaster, second: Upcaster, version: int, what: str) -> ValidationError:
+def _duplicate_upcaster_error(
+    first: Upcaster, second: Upcaster, version: int, label: str
+) -> ValidationError:
     return ValidationError(
-        f"{what} has an upcaster from version {version} already, {name_of(first)}: "
-        f"{name_of(second)} would be a second one. Leave one of them out"
+        f"{label} has an upcaster from version {version} already, {get_qualified_name(first)}: "
+        f"{get_qualified_name(second)} would be a second one. Leave one of them out"
     )
 
 
-def _shown(key: str | type[Any]) -> str:
-    return repr(key) if isinstance(key, str) else named(key)
+def _describe_key(key: str | type[Any]) -> str:
+    return repr(key) if isinstance(key, str) else get_class_name(key)
 
 
-def _undecodable(message: Message[Any], reason: str, field: str = "data") -> MessageDecodeError:
+def _decode_error(message: Message[Any], reason: str, field: str = "data") -> MessageDecodeError:
     return message.decode_error(field, reason)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .._errors import ValidationError
-from .._messages.class_codecs import codec_of
+from .._messages.class_codecs import get_codec
 from .._messages.json_objects import encode_object
 from .._messages.jsonb_size import check_size
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import encode_metadata
-from .._messages.registry import MessageRegistry, registered
+from .._messages.registry import MessageRegistry, get_entry
 from .._sql.statements import Statement, Statements, with_condition
 from . import validation
 
@@ -240,7 +240,7 @@ def _encode(
     given: Any = message.data
     data: str | None = None
     metadata: str | None = None
-    kind = None if given.__class__ is dict else registered(registry, given)
+    kind = None if given.__class__ is dict else get_entry(registry, given)
     try:
         if kind is not None:
             data = kind.encode(message, decimals)
@@ -263,10 +263,10 @@ def _encode_unregistered(given: Any, decimals: bool) -> str | None:
     cls: type[Any] = given.__class__
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         try:
-            return codec_of(cls).encode_loosely(given, decimals)
+            return get_codec(cls).encode_unchecked(given, decimals)
         except ValidationError:
             pass  # of a class that could not be read: written as what it holds
-    return encode_object(given, what="data", decimals=decimals)
+    return encode_object(given, label="data", decimals=decimals)
 
 
 def call_of_write(sql: Statements, write: Write, index: int, expected: int | None) -> Statement:

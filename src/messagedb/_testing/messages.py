@@ -60,7 +60,7 @@ def make_message(
         new.type,
         position,
         global_position,
-        encode_object(new.data, what="data"),
+        encode_object(new.data, label="data"),
         encode_metadata(new.metadata),
         (time - EPOCH) // MICROSECOND,
     )
