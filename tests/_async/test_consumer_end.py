@@ -42,7 +42,7 @@ class Looking(AsyncClient):
 
     looks = 0
 
-    async def writers(self) -> list[OpenWriteTransaction]:
+    async def list_open_write_transactions(self) -> list[OpenWriteTransaction]:
         """Say who is writing, and count that."""
         self.looks += 1
         return await super().list_open_write_transactions()
