@@ -25,9 +25,13 @@ def check_integer(name: str, value: Any, *, least: int, most: int = MAX_INT64) -
         ValidationError: it is not. Nothing was sent.
     """
     if not is_integer(value) or value < least:
-        raise ValidationError(f"{name} must be an integer of at least {least}, not {value!r:.60}")
+        raise ValidationError(
+            f"{name} must be an integer of at least {least}, not {value!r:.60}. Nothing was sent."
+        )
     if value > most:
-        raise ValidationError(f"{name} must be an integer of at most {most}, not {value!r:.60}")
+        raise ValidationError(
+            f"{name} must be an integer of at most {most}, not {value!r:.60}. Nothing was sent."
+        )
 
 
 def check_int64(name: str, value: Any) -> None:
@@ -36,7 +40,7 @@ def check_int64(name: str, value: Any) -> None:
     Raises:
         ValidationError: it is not. Nothing was sent.
     """
-    if not is_integer(value):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise ValidationError(f"{name} must be an integer, not {value!r}")
     if not -MAX_INT64 - 1 <= value <= MAX_INT64:
         raise ValidationError(f"{name} must fit in 64 bits, {value} does not")

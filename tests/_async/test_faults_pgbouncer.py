@@ -79,8 +79,9 @@ async def test_every_operation(
             for _ in range(3):
                 result = await CASES[name].call(pooled, category)
                 assert result == await CASES[name].call(client, category), name
-        session = type(vars(pooled)["_source"].session).__name__
-        assert session.endswith("OwnSession" if pooler is False else "LocalSession")
+        executor = vars(pooled)["_provider"].executor_class.__name__
+        wanted = "AutocommitExecutor" if pooler is False else "TransactionPerCallExecutor"
+        assert executor.endswith(wanted)
         await eventually(lambda: is_whole(pooled))
 
 

@@ -22,7 +22,7 @@ from messagedb._connection.settings import Settings, check_settings
 from messagedb._errors import StoreUnavailableError, ValidationError
 from messagedb._sql.statements import statements
 
-from ..execution.connection_providers import AsyncSource, open_borrowed, open_own
+from ..execution.connection_providers import AsyncConnectionProvider, open_borrowed, open_own
 from ..operations.operations import AsyncOperations
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class AsyncLifetime(AsyncOperations):
         # First, as a report of an error that is raised here may show it.
         self._settings = settings
         self._borrowed = pool
-        self._source: AsyncSource | None = None
+        self._provider: AsyncConnectionProvider | None = None
         self._closed = False
         check_settings(settings)
         lent = cast("object", pool)
@@ -65,7 +65,7 @@ class AsyncLifetime(AsyncOperations):
 
     def __repr__(self) -> str:
         """Name the server, never a password."""
-        state = "closed" if self._closed else "open" if self._source else "not opened"
+        state = "closed" if self._closed else "open" if self._provider else "not opened"
         if self._borrowed is not None:
             place = f"pool {getattr(self._borrowed, 'name', None)!r}"
         else:
@@ -107,14 +107,14 @@ class AsyncLifetime(AsyncOperations):
         """
         async with self._opening:
             self._closed = True
-            source, self._source = self._source, None
+            provider, self._provider = self._provider, None
             server, self._embedded = self._embedded, None
             try:
                 # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
-                if source is not None and source.is_at_home():
-                    await source.waiting.end()
+                if provider is not None and provider.belongs_to_current_loop():
+                    await provider.waiting.end()
                     if self._borrowed is None:
-                        await source.pool.close()
+                        await provider.pool.close()
             finally:
                 if server is not None:
                     await run_blocking(server.stop)
@@ -130,10 +130,10 @@ class AsyncLifetime(AsyncOperations):
         """
         return await (await self._opened()).connect()
 
-    async def _opened(self) -> AsyncSource:
-        source = self._source
-        if source is not None:
-            return source
+    async def _opened(self) -> AsyncConnectionProvider:
+        provider = self._provider
+        if provider is not None:
+            return provider
         here()
         async with self._opening:
             if self._closed:
@@ -142,12 +142,12 @@ class AsyncLifetime(AsyncOperations):
                 )
                 closed.is_transient = False
                 raise closed
-            if self._source is None:
+            if self._provider is None:
                 self._settings.registry.check()
-                self._source = await self._open_source()
-            return self._source
+                self._provider = await self._open_provider()
+            return self._provider
 
-    async def _open_source(self) -> AsyncSource:
+    async def _open_provider(self) -> AsyncConnectionProvider:
         if self._lent_before_fork:
             forked = StoreUnavailableError(
                 "the pool was lent to the client before the fork, and is the parent's: make a "
@@ -166,21 +166,21 @@ class AsyncLifetime(AsyncOperations):
             lambda: embedded.start(folder or None), embedded.EmbeddedServer.stop
         )
         try:
-            source = await open_own(server.url, self._profile)
+            provider = await open_own(server.url, self._profile)
         except BaseException:
             server.stop()
             raise
         self._embedded = server
-        return source
+        return provider
 
     async def _server_facts(self) -> Server:
-        return (await self._opened()).server
+        return (await self._opened()).dialect.server
 
     async def _end_pool(self) -> None:
         """End the pool with the process: without the lock, which a thread may hold for ever."""
-        source = self._source
-        if source is not None and self._borrowed is None and source.is_at_home():
-            await source.pool.close(timeout=_END_SECONDS)
+        provider = self._provider
+        if provider is not None and self._borrowed is None and provider.belongs_to_current_loop():
+            await provider.pool.close(timeout=_END_SECONDS)
 
     def _places_of_upkeep(self) -> Places:
         """Places for what consumers ask for beside their handlers: half of the pool at a time.
@@ -193,12 +193,12 @@ class AsyncLifetime(AsyncOperations):
 
     def _after_fork(self) -> None:
         """In the child: leave the parent's connections alone; the next operation opens others."""
-        _inherited.append((self._source, self._embedded, self._borrowed))
+        _inherited.append((self._provider, self._embedded, self._borrowed))
         # Nothing can be done with a pool that was lent before: its sockets are the parent's.
         self._lent_before_fork = self._borrowed is not None
         if self._embedded is not None:
             self._inherited_url = self._embedded.url
-        self._source = None
+        self._provider = None
         self._embedded = None
         self._opening = Lock()
         self._upkeep = self._places_of_upkeep()

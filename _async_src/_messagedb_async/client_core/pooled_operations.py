@@ -26,11 +26,11 @@ from ..transactions.state import AsyncTransactionState
 from .lifecycle import AsyncLifetime
 
 if TYPE_CHECKING:
-    from messagedb._concurrency.callables import AsyncAttempt
+    from messagedb._concurrency.callables import AsyncUnaryFunction
     from messagedb._operations import requests
     from messagedb._transactions.options import TransactionOptions
 
-    from ..execution.connection_providers import AsyncSource
+    from ..execution.executors import AsyncPoolExecutor
 
 R = TypeVar("R")
 
@@ -39,8 +39,8 @@ class AsyncPooledOperations(AsyncLifetime):
     """The operations of a client, each of them on any connection of its pool."""
 
     async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]:
-        async def attempt(source: AsyncSource, conn: Any) -> list[tuple[Any, ...]]:
-            return await source.session.read(conn, read)
+        async def attempt(executor: AsyncPoolExecutor) -> list[tuple[Any, ...]]:
+            return await executor.read(read)
 
         return await self._reading(read, attempt)
 
@@ -49,58 +49,62 @@ class AsyncPooledOperations(AsyncLifetime):
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
         """Give the rows of reads on one connection, and the number of its server's history."""
 
-        async def attempt(
-            source: AsyncSource, conn: Any
-        ) -> tuple[list[list[tuple[Any, ...]]], int]:
-            return await source.session.read_in_history(conn, reads)
+        async def attempt(executor: AsyncPoolExecutor) -> tuple[list[list[tuple[Any, ...]]], int]:
+            return await executor.read_in_history(reads)
 
         return await self._reading(reads[-1], attempt)
 
-    async def _reading(self, read: requests.Read, attempt: AsyncAttempt[AsyncSource, R]) -> R:
+    async def _reading(
+        self, read: requests.Read, attempt: AsyncUnaryFunction[AsyncPoolExecutor, R]
+    ) -> R:
         """Read on a connection of the pool, and again on another one if that was lost."""
-        source = self._source or await self._opened()
+        provider = self._provider or await self._opened()
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
         rollbacks = 0
         while True:
-            conn = await source.acquire(deadline)
+            executor = await provider.acquire(deadline)
             try:
-                return await attempt(source, conn)
+                return await attempt(executor)
             except psycopg.Error as error:
                 if is_others_fault(error) and time_is_left(deadline):
                     rollbacks += 1
                 else:
                     rollbacks, attempts = 0, attempts - 1
-                    if not (attempts and is_lost(error, conn.closed) and time_is_left(deadline)):
+                    if not (
+                        attempts
+                        and is_lost(error, executor.connection.closed)
+                        and time_is_left(deadline)
+                    ):
                         has_condition = read.has_condition or read.has_sql
                         raise translate(error, NOTHING_READ, has_condition=has_condition) from error
             except BaseException as error:
                 if is_from_outside(error):
-                    break_off(conn)
+                    break_off(executor.connection)
                 raise
             finally:
-                await source.release(conn)
+                await provider.release(executor)
             if rollbacks:
                 await sleep(pause(rollbacks))
 
     async def _write(self, write: requests.Write) -> list[int]:
-        source = self._source or await self._opened()
+        provider = self._provider or await self._opened()
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
         lost: psycopg.Error | None = None
         rollbacks = 0
         while True:
             try:
-                conn = await source.acquire(deadline)
+                executor = await provider.acquire(deadline)
             except StoreUnavailableError as error:
                 if lost is None:
                     raise
                 raise _unknown(write, lost) from error
-            source.begin_write(conn)
+            executor.expect_commit()
             try:
-                return await source.session.write(conn, write)
+                return await executor.write(write)
             except psycopg.Error as error:
-                if is_lost(error, conn.closed):
+                if is_lost(error, executor.connection.closed):
                     rollbacks, attempts = 0, attempts - 1
                     lost = error
                     if not (attempts and time_is_left(deadline)):
@@ -108,7 +112,7 @@ class AsyncPooledOperations(AsyncLifetime):
                 elif is_others_fault(error) and time_is_left(deadline):
                     rollbacks += 1
                 else:
-                    source.note(conn, error)
+                    executor.note_refusal(error)
                     refusal = write_results.refused(write, error, self._settings.command_timeout)
                     if lost is None or write_results.decides(write, refusal):
                         raise refusal from error
@@ -119,20 +123,21 @@ class AsyncPooledOperations(AsyncLifetime):
                 raise _unknown(write, lost) from error
             except BaseException as error:
                 if is_from_outside(error):
-                    break_off(conn)
+                    break_off(executor.connection)
                 raise
             finally:
-                await source.release(conn)
+                await provider.release(executor)
             if rollbacks:
                 await sleep(pause(rollbacks))
 
     async def _begin(self, options: TransactionOptions) -> AsyncTransactionState:
-        source = self._source or await self._opened()
-        check_not_proxied(source.server, "a transaction")
+        provider = self._provider or await self._opened()
+        check_not_proxied(provider.dialect.server, "a transaction")
         deadline = self._profile.deadline()
         attempts = self._settings.max_size + 1
         while True:
-            state = AsyncTransactionState(source, await source.acquire(deadline), options)
+            executor = await provider.acquire_joined(deadline)
+            state = AsyncTransactionState(provider, executor, options)
             try:
                 await state.begin()
             except psycopg.Error as error:

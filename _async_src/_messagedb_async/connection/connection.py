@@ -20,7 +20,7 @@ from messagedb._connection.commit_notices import CommitNotices
 from messagedb._connection.connect_errors import refusal
 from messagedb._connection.error_mapping import CommandTimeout, NotReplicated
 from messagedb._connection.history import UNKNOWN_HISTORY, ServerHistory, history_from_row
-from messagedb._connection.psycopg_internals import WaitTimeout, is_in_pipeline
+from messagedb._connection.psycopg_internals import WaitTimeout, current_pipeline
 from messagedb._connection.session_config import Profile
 
 from .interruptions import break_off, hidden_in, is_from_outside
@@ -170,7 +170,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         text, params = profile.set_up()
         cursor = AsyncStoreCursor(self)
         await cursor.execute(text, params, prepare=False)
-        if profile.reads_history and not is_in_pipeline(self):
+        if profile.reads_history and current_pipeline(self) is None:
             rows = await cursor.fetchall()
             self.history = history_from_row(rows[0][-3:])
         if not self.history_number:
@@ -316,7 +316,7 @@ def is_clean(conn: AsyncConnection[Any]) -> bool:
     return (
         pgconn.transaction_status == TransactionStatus.IDLE
         and pgconn.pipeline_status == PipelineStatus.OFF
-        and not is_in_pipeline(conn)
+        and current_pipeline(conn) is None
     )
 
 

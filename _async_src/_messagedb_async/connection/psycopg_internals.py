@@ -11,8 +11,8 @@ from psycopg import AsyncPipeline, waiting
 from psycopg.pq import ConnStatus
 
 from messagedb._connection.psycopg_internals import (
+    current_pipeline,
     execute_query,
-    is_in_pipeline,
     send_queued,
     set_pipeline,
 )
@@ -97,7 +97,7 @@ async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
 
     A task that is cancelled while psycopg enters a pipeline would leave the connection in it.
     """
-    if is_in_pipeline(conn):
+    if current_pipeline(conn) is not None:
         async with conn.pipeline() as given:
             yield given
         return
@@ -106,7 +106,7 @@ async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
         async with conn.pipeline() as ours:
             yield ours
     finally:
-        if is_in_pipeline(conn):
+        if current_pipeline(conn) is not None:
             set_pipeline(conn, None)
             # Nothing was sent yet: unless the connection is dead, this does not fail.
             with suppress(psycopg.OperationalError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from messagedb._errors import WrongExpectedVersionError
 from messagedb._messages.message import NewMessage
 from messagedb._operations import requests
+from messagedb._operations.dialect import lookup_page
 from messagedb._operations.validation import LAST_POSITION
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> in
         return rows[0][1] if rows and rows[0][0] == stream_name else None
     position = 0
     while True:
-        page = requests.page_of_functions(sql, stream_name, position)
+        page = lookup_page(sql, stream_name, position)
         rows = await store._read(requests.Read(page.call, page.call))  # pyright: ignore[reportPrivateUsage]
         for row in rows:
             if row[0] == str(id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -16,46 +17,48 @@ from messagedb._concurrency.backend_async import here
 from messagedb._concurrency.pooling_async import give_back
 from messagedb._connection import server_info
 from messagedb._connection.conninfo import where
-from messagedb._connection.error_mapping import NOTHING_READ, cannot_connect, translate
+from messagedb._connection.error_mapping import cannot_connect, translate
 from messagedb._connection.settings import ANSWER_GRACE
 from messagedb._errors import PoolTimeoutError, StoreUnavailableError, ValidationError
-from messagedb._sql.statements import INSPECT, Statement
+from messagedb._operations.dialect import Dialect
 
-from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, is_clean
+from ..connection.connection import AsyncStoreConnection, is_clean
+from ..connection.inspection import inspect
 from ..connection.pool import AsyncStorePool, connect_beside
-from ..connection.position_sequence import look
-from .executors import AsyncLocalSession, AsyncOwnSession, AsyncPoolSession
+from .executors import AsyncAutocommitExecutor, AsyncTransactionPerCallExecutor
+from .joined_executor import AsyncJoinedExecutor
 from .waiting_commits import AsyncWaitingCommits
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from messagedb._connection.server_info import Server
     from messagedb._connection.session_config import Profile
 
+    from .executors import AsyncExecutor, AsyncPoolExecutor
 
-class AsyncSource:
+
+class AsyncConnectionProvider(ABC):
     """An open pool, what is known of the server behind it, and how operations run on it.
 
     Attributes:
+        pool: the pool.
+        profile: the client's settings, and what is known of its connections.
+        dialect: what the server takes.
+        executor_class: how operations outside of transactions run.
         waiting: the connections of the pool whose commit was not answered in time.
     """
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[Any],
-        profile: Profile,
-        server: Server,
-        session: AsyncPoolSession,
-    ) -> None:
+    dialect: Dialect
+    executor_class: type[AsyncPoolExecutor] = AsyncTransactionPerCallExecutor
+    _closed_text: str
+
+    def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile) -> None:
         self.pool = pool
         self.profile = profile
-        self.server = server
-        self.session = session
         self.waiting = AsyncWaitingCommits(pool, profile, self.connect)
         self._home = here()
 
-    async def acquire(self, deadline: float) -> Any:
+    async def acquire(self, deadline: float) -> AsyncPoolExecutor:
         """Take a connection for an operation that must end by the deadline.
 
         Raises:
@@ -63,44 +66,48 @@ class AsyncSource:
             PoolTimeoutError: none became free in time. Nothing was sent.
             StoreUnavailableError: the pool is closed. Nothing was sent.
         """
-        if not self.is_at_home():
+        return self.executor_class(self.dialect, await self._acquire_connection(deadline))
+
+    async def acquire_joined(self, deadline: float) -> AsyncJoinedExecutor:
+        """Take a connection for a transaction. The errors are those of ``acquire``."""
+        return AsyncJoinedExecutor(self.dialect, await self._acquire_connection(deadline))
+
+    @abstractmethod
+    async def _acquire_connection(self, deadline: float) -> Any: ...
+
+    async def _get_connection(self, deadline: float) -> Any:
+        if here() is not self._home:
             raise ValidationError(
                 "the client was opened in another event loop, which its connections belong to: "
                 "make a client in each. Nothing was sent."
             )
-        if self.waiting.count:
-            self.waiting.go_on()
+        waiting = self.waiting
+        if waiting.connections:
+            waiting.go_on()
         timeout = min(self.pool.timeout, deadline - ANSWER_GRACE - monotonic())
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
-            if self.waiting.count >= self.pool.max_size:
-                raise self._all_waiting() from error
-            raise self._none_free(timeout) from error
+            if len(waiting.connections) >= self.pool.max_size:
+                raise self._all_waiting_error() from error
+            raise self._none_free_error(timeout) from error
         except TooManyRequests as error:
             raise PoolTimeoutError(f"{error}. Nothing was sent.") from error
         except PoolClosed as error:
             raise StoreUnavailableError(
-                f"{self._why_closed} ({error}). Nothing was sent."
+                f"{self._closed_text} ({error}). Nothing was sent."
             ) from error
         except (psycopg.Error, UnicodeError) as error:
             # A pool that connects while it is asked, or checks its connections.
             raise cannot_connect(error, "the pool's server") from error
 
-    _why_closed = "the client was closed in between: make a new one"
-
-    def is_at_home(self) -> bool:
-        """Whether this is where the pool was opened, and can be used."""
+    def belongs_to_current_loop(self) -> bool:
+        """Return whether this is where the pool was opened, and can be used."""
         return here() is self._home
 
-    def limit(self, conn: Any, deadline: float) -> None:
-        """Give a connection that was taken another deadline. One that is not ours has none."""
-
-    def note(self, conn: Any, error: psycopg.Error) -> None:
-        """Take note of what the server refused on a connection that was taken."""
-
-    async def set_up_again(self, conn: Any) -> None:
-        """Undo what a user may have set on a connection. One that is not ours is its owner's."""
+    @abstractmethod
+    async def reset_session(self, executor: AsyncExecutor) -> None:
+        """Undo what a user may have set on a connection of ours."""
 
     async def connect(self) -> AsyncConnection[Any]:
         """Make a connection like those of the pool, which is not the pool's.
@@ -113,16 +120,17 @@ class AsyncSource:
         except (psycopg.Error, UnicodeError) as error:
             raise cannot_connect(error, "the store") from error
 
-    def begin_write(self, conn: Any) -> None:
-        """Take note that a commit may run on a connection. The wait of one not ours is not ours."""
+    async def release(self, executor: AsyncExecutor) -> None:
+        """Give the connection of an executor back."""
+        await self._release_connection(executor.connection)
 
-    async def release(self, conn: Any) -> None:
+    async def _release_connection(self, conn: Any) -> None:
         """Give a connection back; close it first unless it can serve another operation."""
         if not is_clean(conn):
             await conn.close()
         await give_back(self.pool, conn)
 
-    def _all_waiting(self) -> StoreUnavailableError:
+    def _all_waiting_error(self) -> StoreUnavailableError:
         return StoreUnavailableError(
             f"commits are waiting for a synchronous standby: all {self.pool.max_size} connections "
             "of the pool are taken by commits that the server has not answered. Nothing was sent. "
@@ -130,7 +138,7 @@ class AsyncSource:
             "synchronous_standby_names; then the connections are free again by themselves."
         )
 
-    def _none_free(self, timeout: float) -> PoolTimeoutError:
+    def _none_free_error(self, timeout: float) -> PoolTimeoutError:
         seconds = f"{max(timeout, 0.0):.1f} s"
         last = self.profile.last_error
         if last is None:
@@ -149,30 +157,26 @@ class AsyncSource:
         return late
 
 
-class AsyncOwnSource(AsyncSource):
+class AsyncOwnPoolProvider(AsyncConnectionProvider):
     """The client's own pool: its connections have deadlines, and are set up when made."""
 
-    async def acquire(self, deadline: float) -> Any:
-        """Take a connection, and give it the operation's deadline."""
-        conn = await super().acquire(deadline)
+    _closed_text = "the client was closed in between: make a new one"
+    _drained_at = -math.inf
+
+    def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile, dialect: Dialect) -> None:
+        super().__init__(pool, profile)
+        self.dialect = dialect
+        if profile.session_settings:
+            self.executor_class = AsyncAutocommitExecutor
+
+    async def _acquire_connection(self, deadline: float) -> Any:
+        conn = await self._get_connection(deadline)
         conn.deadline = deadline
         return conn
 
-    def limit(self, conn: Any, deadline: float) -> None:
-        """Give a connection that was taken another deadline."""
-        conn.deadline = deadline
-
-    def begin_write(self, conn: Any) -> None:
-        """Take note that a commit may run on a connection: its deadline does not end that."""
-        conn.may_commit = True
-
-    def note(self, conn: Any, error: psycopg.Error) -> None:
-        """Take note that a server takes no writes: it may have been the primary before."""
-        if error.sqlstate == "25006":
-            conn.is_outdated = True
-
-    async def set_up_again(self, conn: Any) -> None:
+    async def reset_session(self, executor: AsyncExecutor) -> None:
         """Undo what a user has set on a connection, or close it."""
+        conn = executor.connection
         try:
             await conn.set_up_again(self.profile)
         except psycopg.Error:
@@ -182,13 +186,14 @@ class AsyncOwnSource(AsyncSource):
             await conn.close()
             raise
 
-    async def release(self, conn: Any) -> None:
+    async def release(self, executor: AsyncExecutor) -> None:
         """Give a connection back without its deadline, or keep it while a commit may wait.
 
         When the server was silent on it, the pool's others are made anew: the way to the server may
         be gone for them, too, and each would cost an operation as much time to find that out. The
         same when it took no writes: what connects anew finds the primary.
         """
+        conn = executor.connection
         if conn.is_outdated:
             await conn.close()
         if conn.is_waiting and not conn.closed:
@@ -196,31 +201,46 @@ class AsyncOwnSource(AsyncSource):
         else:
             conn.deadline = math.inf
             conn.may_commit = False
-            await super().release(conn)
-        if (conn.fell_silent or conn.is_outdated) and conn.made_at > self._made_anew_at:
-            self._made_anew_at = monotonic()
+            await self._release_connection(conn)
+        if (conn.fell_silent or conn.is_outdated) and conn.made_at > self._drained_at:
+            self._drained_at = monotonic()
             await self.pool.drain()
 
-    _made_anew_at = -math.inf
 
-
-class AsyncBorrowedSource(AsyncSource):
+class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
     """A pool that somebody else opened, and will close."""
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[Any],
-        profile: Profile,
-        server: Server,
-        session: AsyncPoolSession,
-    ) -> None:
-        super().__init__(pool, profile, server, session)
+    _closed_text = "the pool that the client was given is not open: open it first"
+
+    def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile) -> None:
+        super().__init__(pool, profile)
         # The connections in use whose autocommit mode is off as their owner has it.
         self._without_autocommit: WeakSet[AsyncConnection[Any]] = WeakSet()
 
-    async def acquire(self, deadline: float) -> Any:
+    async def open(self) -> None:
+        """Look at the server on a connection of the pool.
+
+        Raises:
+            StoreUnavailableError: the pool is not open, or gave no connection in time. Nothing was
+                sent.
+            IncompatibleServerError: the server cannot be used; the text says why.
+        """
+        profile = self.profile
+        conn = await self._acquire_connection(profile.deadline())
+        try:
+            server = await inspect(conn, profile)
+        finally:
+            await self._release_connection(conn)
+        server_info.check_server(server, profile.settings.schema)
+        profile.reads_history = server.knows_history
+        self.dialect = Dialect(profile, server)
+
+    async def reset_session(self, executor: AsyncExecutor) -> None:
+        """Leave it as it is: the connection is its owner's."""
+
+    async def _acquire_connection(self, deadline: float) -> Any:
         """Take a connection, and have it begin no transaction by itself."""
-        conn = await super().acquire(deadline)
+        conn = await self._get_connection(deadline)
         try:
             server_info.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
             if conn.pgconn.transaction_status != TransactionStatus.IDLE:
@@ -230,25 +250,23 @@ class AsyncBorrowedSource(AsyncSource):
                 await conn.set_autocommit(True)
                 self._without_autocommit.add(conn)
         except psycopg.Error as error:
-            await super().release(conn)
+            await super()._release_connection(conn)
             raise translate(error, "Nothing was sent.") from error
         except BaseException:
-            await super().release(conn)
+            await super()._release_connection(conn)
             raise
         return conn
 
-    _why_closed = "the pool that the client was given is not open: open it first"
-
-    async def release(self, conn: Any) -> None:
+    async def _release_connection(self, conn: Any) -> None:
         """Give a connection back as it was."""
         if conn in self._without_autocommit:
             self._without_autocommit.discard(conn)
             if is_clean(conn):
                 await conn.set_autocommit(False)
-        await super().release(conn)
+        await super()._release_connection(conn)
 
 
-async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
+async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
     """Look at the server on a connection that is made for it, then open a pool of the client's own.
 
     Raises:
@@ -284,11 +302,12 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncSource:
         open=False,
     )
     await pool.open()
-    kind = AsyncOwnSession if profile.session_settings else AsyncLocalSession
-    return AsyncOwnSource(pool, profile, server, kind(profile, server))
+    return AsyncOwnPoolProvider(pool, profile, Dialect(profile, server))
 
 
-async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> AsyncSource:
+async def open_borrowed(
+    pool: AsyncConnectionPool[Any], profile: Profile
+) -> AsyncConnectionProvider:
     """Look at the server on a connection of a borrowed pool.
 
     Raises:
@@ -297,32 +316,6 @@ async def open_borrowed(pool: AsyncConnectionPool[Any], profile: Profile) -> Asy
         IncompatibleServerError: the server cannot be used; the text says why.
     """
     server_info.check_libpq()
-    unknown: Any = None
-    source = AsyncBorrowedSource(pool, profile, unknown, unknown)
-    conn = await source.acquire(profile.deadline())
-    try:
-        source.server = await inspect(conn, profile)
-    finally:
-        await source.release(conn)
-    server_info.check_server(source.server, profile.settings.schema)
-    profile.reads_history = source.server.knows_history
-    source.session = AsyncLocalSession(profile, source.server)
-    return source
-
-
-async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
-    """Ask the server what it is. Reads catalogs only, and where it may the last global position.
-
-    Raises:
-        MessageDBError: the question failed.
-    """
-    statement = Statement(INSPECT, (profile.settings.schema,))
-    try:
-        text, params = statement
-        cursor = AsyncStoreCursor(conn)
-        await cursor.execute(text, params, binary=True, prepare=False)
-        server = server_info.server_from_row((await cursor.fetchall())[0])
-        await look(conn, profile, server)
-        return server
-    except psycopg.Error as error:
-        raise translate(error, NOTHING_READ) from error
+    provider = AsyncBorrowedPoolProvider(pool, profile)
+    await provider.open()
+    return provider

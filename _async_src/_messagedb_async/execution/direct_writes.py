@@ -9,14 +9,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from messagedb._connection.position_sequence import is_taken
-from messagedb._connection.psycopg_internals import copy_end, is_in_pipeline
+from messagedb._connection.psycopg_internals import copy_end, current_pipeline
 from messagedb._operations import batch_plan, write_results
 from messagedb._operations.validation import meets
 from messagedb._sql.statements import Statement, array_literal
 
 from ..connection.connection import AsyncStoreCursor
 from ..connection.interruptions import break_off, is_from_outside
-from .write_scopes import give_up, run, run_for, undo
+from .write_scopes import abandon_scope, execute_all, execute_pipelined, rollback_scope
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from messagedb._operations.requests import EncodedMessage, Write
     from messagedb._sql.statements import Statements
 
-    from .write_scopes import Frame
+    from .write_scopes import WriteScope
 
 # How often a write starts again after losing against a session that did not take the lock.
 _ATTEMPTS = 3
 
 
-async def write_directly(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+async def insert_batch(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
 ) -> list[int]:
     """Write all messages of a batch or none, and give their positions.
 
@@ -39,50 +39,52 @@ async def write_directly(
     one round trip, or with COPY in four. Any other is taken back and looked at: two more.
     """
     try:
-        version = await _insert_unseen(conn, sql, write, frame)
+        version = await _insert_optimistically(conn, sql, write, scope)
     except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported) as error:
         # An id is stored already; or there is no COPY into this table, which has row security.
-        await undo(conn, frame)
+        await rollback_scope(conn, scope)
         _check_position(write, error)
         version = None
     except BaseException:
-        await give_up(conn, frame)
+        await abandon_scope(conn, scope)
         raise
     if version is None:
-        return await _look_and_insert(conn, sql, write, frame)
+        return await _insert_missing(conn, sql, write, scope)
     return list(range(version + 1, version + 1 + len(write.encoded)))
 
 
-async def _insert_unseen(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+async def _insert_optimistically(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
 ) -> int | None:
     """Insert, and give the version that the stream had; None where nothing was inserted.
 
     Raises:
         ValidationError: the transaction's isolation level does not allow writes.
     """
-    lock = frame.lock(write.stream_name)
+    lock = scope.lock(write.stream_name)
     if len(write.encoded) < batch_plan.COPY_FROM:
         arrays = batch_plan.chunks(write.encoded)
         if len(arrays) == 1:
             insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))
-            begin, end = ((), ()) if frame.implicit else (frame.begin, frame.end)
-            rows = await run_for(conn, (*begin, lock), insert, end)
+            begin, end = ((), ()) if scope.is_autocommit else (scope.enter, scope.leave)
+            rows = await execute_pipelined(conn, (*begin, lock), insert, end)
             found, is_written = rows[0]
             return int(found) if is_written else None
     look = Statement(sql.look_at_stream, (write.stream_name,))
     version: int
-    version, isolation = (await run_for(conn, (*frame.begin, lock), look))[0]
+    version, isolation = (await execute_pipelined(conn, (*scope.enter, lock), look))[0]
     write_results.check_isolation(isolation)
     if not meets(write.expected, version):
-        await undo(conn, frame)
+        await rollback_scope(conn, scope)
         return None
-    if not is_in_pipeline(conn):
+    if current_pipeline(conn) is None:
         await _copy(conn, sql, write, version)
-        await run(conn, frame.end)
+        await execute_all(conn, scope.leave)
     else:
         # In a pipeline of the caller's there is no COPY.
-        await run(conn, (*_inserts(sql, write.stream_name, write.encoded, version), *frame.end))
+        await execute_all(
+            conn, (*_inserts(sql, write.stream_name, write.encoded, version), *scope.leave)
+        )
     return version
 
 
@@ -106,7 +108,7 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
             break_off(conn)
         if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
-                await conn.wait(copy_end(conn.pgconn, b"given up"))
+                await conn.wait(copy_end(conn.pgconn, b"aborted by the client"))
         # As it leaves the COPY, psycopg raises over what it is left for.
         if outside is None or error is outside:
             raise
@@ -114,27 +116,27 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
         raise outside
 
 
-async def _look_and_insert(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame
+async def _insert_missing(
+    conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
 ) -> list[int]:
     """Look which ids are stored, decide, and insert the others."""
     ids = array_literal(message.id for message in write.encoded)
-    before = (*frame.begin, frame.lock(write.stream_name))
+    before = (*scope.enter, scope.lock(write.stream_name))
     look = Statement(sql.find_messages, (write.stream_name, ids))
     conflict: psycopg.Error | None = None
     for _ in range(_ATTEMPTS):
         try:
-            version, found = write_results.looked(await run_for(conn, before, look))
+            version, found = write_results.looked(await execute_pipelined(conn, before, look))
             plan = batch_plan.plan(write, version, found)
             inserts = _inserts(sql, write.stream_name, plan.missing, version)
-            await run(conn, (*inserts, *frame.end))
+            await execute_all(conn, (*inserts, *scope.leave))
         except psycopg.errors.UniqueViolation as error:
             # A session that holds another lock, or none, stored one of the ids since the look.
             conflict = error
-            await undo(conn, frame)
+            await rollback_scope(conn, scope)
             _check_position(write, error)
         except BaseException:
-            await give_up(conn, frame)
+            await abandon_scope(conn, scope)
             raise
         else:
             return plan.positions

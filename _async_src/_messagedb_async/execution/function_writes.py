@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import psycopg
 
-from messagedb._operations import requests, write_results
+from messagedb._operations import write_results
 from messagedb._operations.validation import meets
-from messagedb._sql.history import WAIT_FOR_STANDBY
 from messagedb._sql.statements import Statement
 
-from ..connection.connection import AsyncStoreCursor, execute
-from .write_scopes import Frame, give_up, run, run_for, undo
+from .message_lookup import locate
+from .write_scopes import WriteScope, abandon_scope, execute_all, execute_pipelined, rollback_scope
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
+    from messagedb._operations.dialect import Dialect
     from messagedb._operations.requests import Write
-    from messagedb._sql.statements import Statements
 
-_MESSAGE_FRAME = Frame(
+_MESSAGE_SAVEPOINT = WriteScope(
     (Statement(b"SAVEPOINT _messagedb_message", ()),),
     (Statement(b"RELEASE SAVEPOINT _messagedb_message", ()),),
     (
@@ -32,25 +30,25 @@ _MESSAGE_FRAME = Frame(
 
 
 async def write_by_functions(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, frame: Frame, finder: Finder
+    conn: AsyncConnection[Any], dialect: Dialect, write: Write, scope: WriteScope
 ) -> list[int]:
     """Write a batch by calls of write_message alone, each behind a savepoint of its own.
 
     For a role that may not insert into the table, and for a database that has only the functions.
     """
-    begin = (*frame.begin, Statement(sql.acquire_lock, (write.stream_name,)))
-    look = Statement(sql.version_and_isolation, (write.stream_name,))
+    begin = (*scope.enter, Statement(dialect.sql.acquire_lock, (write.stream_name,)))
+    look = dialect.version_and_isolation(write)
     try:
-        found, isolation = (await run_for(conn, begin, look))[0]
+        found, isolation = (await execute_pipelined(conn, begin, look))[0]
         write_results.check_isolation(isolation)
         version: int = found
         positions: list[int] = []
         for index in range(len(write.encoded)):
             place = None
             if meets(write_results.expected_at(write.expected, index), version):
-                place = await _call_write_message(conn, sql, write, index, version, finder)
+                place = await _call_write_message(conn, dialect, write, index, version)
             else:
-                place = await finder.find(conn, write, index)
+                place = await locate(conn, dialect, write, index)
                 if place is None:
                     raise write_results.wrong_version(write, index, found)
             position = write_results.position_of(write, write.encoded[index].id, place)
@@ -59,61 +57,30 @@ async def write_by_functions(
                 # Some of its messages were stored before, and others were not.
                 raise write_results.wrong_version(write, 0, found)
             version = max(version, position)
-        await run(conn, frame.end)
+        await execute_all(conn, scope.leave)
     except BaseException:
-        await give_up(conn, frame)
+        await abandon_scope(conn, scope)
         raise
     return positions
 
 
 async def _call_write_message(
     conn: AsyncConnection[Any],
-    sql: Statements,
+    dialect: Dialect,
     write: Write,
     index: int,
     version: int,
-    finder: Finder,
 ) -> tuple[str, int]:
-    call = requests.call_of_write(sql, write, index, version)
+    call = dialect.write_message(write, index, version)
     try:
-        rows = await run_for(conn, _MESSAGE_FRAME.begin, call)
+        rows = await execute_pipelined(conn, _MESSAGE_SAVEPOINT.enter, call)
     except psycopg.Error as error:
         if not write_results.is_conflict(error):
             raise
-        await undo(conn, _MESSAGE_FRAME)
-        place = await finder.find(conn, write, index)
+        await rollback_scope(conn, _MESSAGE_SAVEPOINT)
+        place = await locate(conn, dialect, write, index)
         if place is None:
-            raise write_results.lost_to(write, error, index, finder.table_readable) from error
+            raise write_results.lost_to(write, error, index, dialect.table_readable) from error
         return place
-    await run(conn, _MESSAGE_FRAME.end)
+    await execute_all(conn, _MESSAGE_SAVEPOINT.leave)
     return write.stream_name, rows[0][0]
-
-
-class Finder(msgspec.Struct, frozen=True):
-    """Looks for a message id: in the table, or where that cannot be read in its stream."""
-
-    sql: Statements
-    table_readable: bool
-
-    async def find(
-        self, conn: AsyncConnection[Any], write: Write, index: int
-    ) -> tuple[str, int] | None:
-        """The stream and position of message *index* of a write, None where it is not stored.
-
-        Without the table only its own stream can be looked at, page by page.
-        """
-        id = write.encoded[index].id
-        if self.table_readable:
-            rows = await execute(AsyncStoreCursor(conn), Statement(self.sql.find_message, (id,)))
-            return (rows[0][0], rows[0][1]) if rows else None
-        position = 0
-        while True:
-            page = requests.page_of_functions(self.sql, write.stream_name, position)
-            rows = await execute(AsyncStoreCursor(conn), page.call)
-            for row in rows:
-                if row[0] == id and row[1] == write.stream_name:
-                    await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
-                    return row[1], row[3]
-            if len(rows) < page.size:
-                return None
-            position = rows[-1][page.column] + 1

@@ -55,6 +55,9 @@ class AsyncWaitingCommits:
     So a connection is let go when the server has answered, when it is broken, or when the server,
     asked on a connection made for that, is not at work on it: then it was the network that was
     silent.
+
+    Attributes:
+        connections: those that have a place of the pool each.
     """
 
     def __init__(
@@ -66,20 +69,15 @@ class AsyncWaitingCommits:
         self._pool = pool
         self._profile = profile
         self._connect = connect
-        self._conns: list[AsyncConnection[Any]] = []
+        self.connections: list[AsyncConnection[Any]] = []
         self._task: Task[None] | None = None
         self._halt = Event()
         self._guard = threading.Lock()
         self._pause = _FIRST_LOOK
 
-    @property
-    def count(self) -> int:
-        """How many places of the pool are taken by them."""
-        return len(self._conns)
-
     def keep(self, conn: AsyncConnection[Any]) -> None:
         """Take a connection that was not answered, instead of giving it back to the pool."""
-        self._conns.append(conn)
+        self.connections.append(conn)
         self._pause = _FIRST_LOOK
         self.go_on()
 
@@ -95,20 +93,20 @@ class AsyncWaitingCommits:
         task = self._task
         if task is not None:
             await task.end()
-        for conn in list(self._conns):
+        for conn in list(self.connections):
             await self._let_go(conn)
 
     async def _watch(self) -> None:
         next_question = 0.0
         while True:
             with self._guard:
-                if not self._conns or self._halt.is_set():
+                if not self.connections or self._halt.is_set():
                     self._task = None
                     return
-            for conn in list(self._conns):
+            for conn in list(self.connections):
                 if conn.closed or has_answered(conn.pgconn):
                     await self._let_go(conn)
-            if self._conns and monotonic() >= next_question:
+            if self.connections and monotonic() >= next_question:
                 await self._let_idle_go()
                 next_question = monotonic() + _ASK
             await self._halt.wait(self._pause)
@@ -116,7 +114,7 @@ class AsyncWaitingCommits:
 
     async def _let_idle_go(self) -> None:
         """Ask the server which of them it is at work on, and let the others go."""
-        asked = list(self._conns)
+        asked = list(self.connections)
         try:
             at_work = await self._at_work(asked)
         except (MessageDBError, psycopg.Error):
@@ -162,9 +160,9 @@ class AsyncWaitingCommits:
     async def _let_go(self, conn: AsyncConnection[Any]) -> None:
         """Close a connection, and give its place back."""
         with self._guard:
-            if conn not in self._conns:
+            if conn not in self.connections:
                 return
-            self._conns.remove(conn)
+            self.connections.remove(conn)
         with suppress(psycopg.Error):
             await conn.close()
         if isinstance(conn, AsyncStoreConnection):

@@ -1,4 +1,4 @@
-"""What writes under a category's lock share: the statements around them, and taking them back."""
+"""The statements around a write under a category's lock, and how it is rolled back."""
 
 from __future__ import annotations
 
@@ -21,37 +21,44 @@ if TYPE_CHECKING:
     from messagedb._sql.statements import Statement
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """The statements that begin a write, end it, and take it back (none: a rollback of all)."""
+class WriteScope(msgspec.Struct, frozen=True):
+    """The statements around a write.
 
-    begin: tuple[Statement, ...]
-    end: tuple[Statement, ...]
-    undo: tuple[Statement, ...] = ()
-    implicit: bool = False
-    """Whether one round trip is a transaction by itself, and needs no statement to begin or end."""
-    marks: bool = False
-    """Whether the lock outlives the write, and so is marked for the writes that follow."""
+    Attributes:
+        enter: those before it.
+        leave: those after it.
+        rollback: those that take it back; none for a rollback of the whole transaction.
+        is_autocommit: whether one round trip is a transaction by itself, and needs no statement
+            before or after it.
+        records_lock: whether the lock outlives the write, and so is recorded for those that follow.
+    """
+
+    enter: tuple[Statement, ...]
+    leave: tuple[Statement, ...]
+    rollback: tuple[Statement, ...] = ()
+    is_autocommit: bool = False
+    records_lock: bool = False
 
     def lock(self, stream_name: str) -> Statement:
-        """The statement that takes the lock of a stream's category."""
+        """Return the statement that takes the lock of a stream's category."""
         lock = lock_of(stream_name)
-        return lock.take_and_mark() if self.marks else lock.take()
+        return lock.take_and_mark() if self.records_lock else lock.take()
 
 
-async def run(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:
+async def execute_all(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:
     """Execute statements in one round trip. Their rows are not looked at."""
     async with pipeline(conn):
         for text, params in statements:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
 
 
-async def run_for(
+async def execute_pipelined(
     conn: AsyncConnection[Any],
     before: tuple[Statement, ...],
     wanted: Statement,
     after: tuple[Statement, ...] = (),
 ) -> list[TupleRow]:
-    """Execute statements in one round trip, and give the rows of the wanted one.
+    """Execute statements in one round trip, and return the rows of the wanted one.
 
     On a connection of ours it is prepared at its first use, which costs no round trip of its own
     here; on another never: what psycopg prepares at a later use it takes for prepared also when a
@@ -67,22 +74,22 @@ async def run_for(
     return await cursor.fetchall()
 
 
-async def give_up(conn: AsyncConnection[Any], frame: Frame) -> None:
-    """Take back what the frame began, and raise nothing of the server's over the error at hand."""
+async def abandon_scope(conn: AsyncConnection[Any], scope: WriteScope) -> None:
+    """Roll a scope back, and raise nothing of the server's over the error that is being raised."""
     with contextlib.suppress(psycopg.Error):
-        await undo(conn, frame)
+        await rollback_scope(conn, scope)
 
 
-async def undo(conn: AsyncConnection[Any], frame: Frame) -> None:
-    """Take back what the frame began, if the server has not ended it by ending the session."""
+async def rollback_scope(conn: AsyncConnection[Any], scope: WriteScope) -> None:
+    """Roll a scope back, if the server has not ended it by ending the session."""
     if conn.pgconn.transaction_status not in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
         return
-    if not frame.undo:
+    if not scope.rollback:
         await conn.rollback()
     # One by one: at a ROLLBACK psycopg forgets what it has prepared, and tells the server so after
     # the statement that follows, which must not be one that it prepares.
     # A task that was cancelled may have no savepoint yet, or none any more: then its transaction is
     # aborted, and the cancellation goes on.
     with contextlib.suppress(psycopg.errors.InvalidSavepointSpecification):
-        for statement in frame.undo:
-            await run(conn, (statement,))
+        for statement in scope.rollback:
+            await execute_all(conn, (statement,))

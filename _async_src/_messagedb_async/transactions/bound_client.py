@@ -6,33 +6,40 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._connection import server_info
 from messagedb._connection.error_mapping import (
     NOTHING_READ,
     NOTHING_WRITTEN,
-    TRANSACTION_ABORTED,
     first_line,
     is_lost,
     is_others_fault,
     translate,
 )
 from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
-from messagedb._connection.psycopg_internals import is_in_pipeline
+from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._connection.server_info import check_not_proxied
 from messagedb._connection.settings import time_is_left
-from messagedb._errors import StoreUnavailableError, TransactionAbortedError, ValidationError
+from messagedb._errors import StoreUnavailableError
 from messagedb._operations import requests
+from messagedb._operations.dialect import Dialect
 from messagedb._sql.statements import HISTORY_AND_PID, Statement
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import begun_before_fork, pause
 from messagedb.errors import OutcomeUnknownError
 
+from ..connection.inspection import (
+    check_ready,
+    inspect,
+    is_read_only_by_choice,
+    state_note,
+    transaction_aborted_error,
+)
 from ..connection.interruptions import break_off, is_from_outside
-from ..execution.connection_providers import inspect
-from ..execution.executors import AsyncJoinedSession, AsyncLocalSession
+from ..execution.executors import AsyncTransactionPerCallExecutor
+from ..execution.joined_executor import AsyncJoinedExecutor
 from ..operations.operations import AsyncOperations
 
 if TYPE_CHECKING:
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
     from messagedb._connection.session_config import Profile
     from messagedb._operations.requests import Read, Write
 
-    from ..execution.executors import AsyncSession
+    from ..execution.executors import AsyncExecutor
 
 
 class AsyncBoundClient(AsyncOperations):
@@ -75,8 +82,8 @@ class AsyncBoundClient(AsyncOperations):
         self._process = os.getpid()
         self._server: Server | None = None
         self._history_number: int | None = None
-        self._joined: AsyncJoinedSession | None = None
-        self._local: AsyncLocalSession | None = None
+        self._joined: AsyncJoinedExecutor | None = None
+        self._per_call: AsyncTransactionPerCallExecutor | None = None
 
     def __repr__(self) -> str:
         """Name the connection."""
@@ -94,14 +101,14 @@ class AsyncBoundClient(AsyncOperations):
     async def _read(self, read: Read) -> list[tuple[Any, ...]]:
         deadline, rollbacks = self._profile.deadline(), 0
         while True:
-            session = await self._session()
+            executor = await self._executor()
             try:
-                return await session.read(self._conn, read)
+                return await executor.read(read)
             except psycopg.Error as error:
-                if not self._may_repeat(session, error, deadline):
+                if not self._may_repeat(executor, error, deadline):
                     raise translate(
                         error,
-                        consequence(self._conn, NOTHING_READ),
+                        state_note(self._conn, NOTHING_READ),
                         has_condition=read.has_condition,
                     ) from error
             except BaseException as error:
@@ -130,19 +137,19 @@ class AsyncBoundClient(AsyncOperations):
     async def _write(self, write: Write) -> list[int]:
         deadline, rollbacks = self._profile.deadline(), 0
         while True:
-            session = await self._session()
+            executor = await self._executor()
             try:
-                return await session.write(self._conn, write)
+                return await executor.write(write)
             except psycopg.Error as error:
-                if session is self._local and is_lost(error, self._conn.closed):
+                if executor is self._per_call and is_lost(error, self._conn.closed):
                     raise OutcomeUnknownError(
                         write.stream_name, write.messages, write.expected_version, first_line(error)
                     ) from error
-                if not self._may_repeat(session, error, deadline):
+                if not self._may_repeat(executor, error, deadline):
                     raise translate(
                         error,
-                        consequence(self._conn, NOTHING_WRITTEN),
-                        is_read_only_by_choice=session is self._joined
+                        state_note(self._conn, NOTHING_WRITTEN),
+                        is_read_only_by_choice=executor is self._joined
                         and is_read_only_by_choice(self._conn),
                     ) from error
             except BaseException as error:
@@ -156,34 +163,36 @@ class AsyncBoundClient(AsyncOperations):
 
         In a pipeline of the caller's it is the caller's to end that.
         """
-        if is_from_outside(error) and not is_in_pipeline(self._conn):
+        if is_from_outside(error) and current_pipeline(self._conn) is None:
             break_off(self._conn)
 
-    def _may_repeat(self, session: AsyncSession, error: psycopg.Error, deadline: float) -> bool:
+    def _may_repeat(self, executor: AsyncExecutor, error: psycopg.Error, deadline: float) -> bool:
         """Whether nothing but the operation was rolled back, and because of others."""
         return (
-            session is self._local
+            executor is self._per_call
             and not self._conn.closed
             and is_others_fault(error)
             and time_is_left(deadline)
         )
 
-    async def _session(self) -> AsyncSession:
+    async def _executor(self) -> AsyncExecutor:
         conn = self._conn
         server = await self._server_facts()
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
-            raise already_aborted()
+            raise transaction_aborted_error()
         if status == TransactionStatus.IDLE:
             if conn.autocommit:
-                if self._local is None:
-                    self._local = AsyncLocalSession(self._profile, server)
-                return self._local
+                if self._per_call is None:
+                    self._per_call = AsyncTransactionPerCallExecutor(
+                        Dialect(self._profile, server), conn
+                    )
+                return self._per_call
             if self._joined is not None:
-                self._joined.forget()
+                self._joined.forget_locks()
         check_not_proxied(server, "operations in a transaction")
         if self._joined is None:
-            self._joined = AsyncJoinedSession(self._profile, server, conn)
+            self._joined = AsyncJoinedExecutor(Dialect(self._profile, server), conn)
         return self._joined
 
     async def _server_facts(self) -> Server:
@@ -197,7 +206,7 @@ class AsyncBoundClient(AsyncOperations):
         await check_ready(conn)
         if self._server is None:
             if conn.pgconn.transaction_status == TransactionStatus.INERROR:
-                raise already_aborted()
+                raise transaction_aborted_error()
             info = conn.info
             key = (info.host, info.port, info.dbname, info.user)
             server = self._known.get(key)
@@ -207,50 +216,3 @@ class AsyncBoundClient(AsyncOperations):
                 self._known[key] = server
             self._server = server
         return self._server
-
-
-async def check_ready(conn: AsyncConnection[Any]) -> None:
-    """Settle what the caller has queued on a connection, and see that it can take an operation.
-
-    Raises:
-        ValidationError: it is in a COPY or a stream(). Nothing was sent.
-        IncompatibleServerError: it would change texts on their way. Nothing was sent.
-    """
-    server_info.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
-    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-        # Only after what the caller has queued was answered is it known what the transaction
-        # is. An error of that is the caller's own, and raised as it is.
-        async with conn.pipeline() as pipeline:
-            await pipeline.sync()
-    elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
-        raise ValidationError(
-            "the connection is in a COPY or a stream(): end that first. Nothing was sent."
-        )
-
-
-def consequence(conn: AsyncConnection[Any], otherwise: str) -> str:
-    """What an error of an operation in the caller's transaction leaves true."""
-    if conn.closed:
-        return "The connection is closed: what was not committed on it is rolled back."
-    if conn.pgconn.transaction_status == TransactionStatus.INERROR:
-        return TRANSACTION_ABORTED
-    return otherwise
-
-
-def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
-    """Whether a transaction that takes no writes was begun so, on a server that does take them.
-
-    The server tells each change of what new transactions are; behind some poolers it does not.
-    """
-    told = conn.pgconn.parameter_status
-    return conn.read_only is True or (
-        told(b"default_transaction_read_only") == b"off" and told(b"in_hot_standby") == b"off"
-    )
-
-
-def already_aborted() -> TransactionAbortedError:
-    """The error for an operation in a transaction that has failed already."""
-    return TransactionAbortedError(
-        "the transaction on this connection has failed before. Nothing was sent. Roll it back "
-        "(to a savepoint, or all of it) and run it again."
-    )

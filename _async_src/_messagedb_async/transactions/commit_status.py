@@ -23,13 +23,13 @@ from ..connection.connection import AsyncStoreCursor, execute, watching_commits
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..execution.connection_providers import AsyncSource
+    from ..execution.connection_providers import AsyncConnectionProvider
 
 # How often it is asked, in seconds.
 _POLL = 0.02
 
 
-async def fate_of(source: AsyncSource, proof: CommitProof) -> str:
+async def fate_of(provider: AsyncConnectionProvider, proof: CommitProof) -> str:
     """Ask, within the time of a command, whether a transaction was committed or rolled back.
 
     While the server does not know yet, because it has not seen the end of the connection or is
@@ -37,34 +37,35 @@ async def fate_of(source: AsyncSource, proof: CommitProof) -> str:
     another commit, behind it, has got there.
 
     Args:
-        source: where to ask.
+        provider: where to ask.
         proof: what the transaction is known by.
 
     Returns:
         How the transaction ended, in the words of ``_transactions``.
     """
-    deadline = source.profile.deadline()
+    deadline = provider.profile.deadline()
     end = IN_PROGRESS
     while end == IN_PROGRESS and monotonic() < deadline - ANSWER_GRACE:
-        end = await _ask(source, proof, deadline)
+        end = await _ask(provider, proof, deadline)
         if end == IN_PROGRESS:
             await sleep(_POLL)
     return UNKNOWN if end == IN_PROGRESS else end
 
 
-async def _ask(source: AsyncSource, proof: CommitProof, deadline: float) -> str:
+async def _ask(provider: AsyncConnectionProvider, proof: CommitProof, deadline: float) -> str:
     try:
-        conn = await source.acquire(deadline)
+        executor = await provider.acquire(deadline)
     except StoreUnavailableError:
         return UNKNOWN
+    conn = executor.connection
     # A connection of a borrowed pool has no deadline of its own.
     watch = Watch(deadline)
     try:
         watch.start(conn.pgconn.socket, canceller(conn.pgconn))
-        end = await _question(source, proof, conn)
+        end = await _question(provider, proof, conn)
         if end == COMMITTED:
             watch.stop()
-            source.begin_write(conn)
+            executor.expect_commit()
             async with watching_commits(conn):
                 await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
         return end
@@ -83,14 +84,14 @@ async def _ask(source: AsyncSource, proof: CommitProof, deadline: float) -> str:
         watch.stop()
         if watch.is_over:
             await conn.close()
-        await source.release(conn)
+        await provider.release(executor)
 
 
-async def _question(source: AsyncSource, proof: CommitProof, conn: Any) -> str:
+async def _question(provider: AsyncConnectionProvider, proof: CommitProof, conn: Any) -> str:
     text = transaction_fate(
-        source.profile.sql,
-        table_readable=source.server.table_readable,
-        history_readable=source.profile.reads_history,
+        provider.profile.sql,
+        table_readable=provider.dialect.table_readable,
+        history_readable=provider.profile.reads_history,
     )
     params = (proof.transaction_id, proof.backend_pid, proof.message_id)
     row = (await execute(AsyncStoreCursor(conn), Statement(text, params)))[0]

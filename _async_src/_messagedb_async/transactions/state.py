@@ -27,10 +27,9 @@ from ..connection.connection import (
     commit,
     execute,
 )
+from ..connection.inspection import check_ready, is_read_only_by_choice, state_note
 from ..connection.interruptions import is_from_outside
-from ..execution.executors import AsyncJoinedSession
-from ..execution.write_scopes import run
-from .bound_client import check_ready, consequence, is_read_only_by_choice
+from ..execution.write_scopes import execute_all
 from .commit_status import fate_of
 
 if TYPE_CHECKING:
@@ -39,28 +38,33 @@ if TYPE_CHECKING:
     from messagedb._errors import MessageDBError
     from messagedb._transactions.options import TransactionOptions
 
-    from ..execution.connection_providers import AsyncSource
+    from ..execution.connection_providers import AsyncConnectionProvider
+    from ..execution.joined_executor import AsyncJoinedExecutor
 
 
 class AsyncTransactionState:
     """One transaction: its connection, its time, and what has become of it.
 
     Attributes:
-        source: the pool that the connection is of.
+        provider: the pool that the connection is of.
+        executor: how its reads and writes run.
         conn: the connection.
         options: what the transaction was asked to be.
-        session: how its reads and writes run.
         is_lent: whether the user has had the connection, and may have set something there.
         end: what has become of the transaction, in words for a text; None while it goes on.
     """
 
     def __init__(
-        self, source: AsyncSource, conn: AsyncConnection[Any], options: TransactionOptions
+        self,
+        provider: AsyncConnectionProvider,
+        executor: AsyncJoinedExecutor,
+        options: TransactionOptions,
     ) -> None:
-        self.source = source
+        conn: AsyncConnection[Any] = executor.connection
+        self.provider = provider
+        self.executor = executor
         self.conn = conn
         self.options = options
-        self.session = AsyncJoinedSession(source.profile, source.server, conn)
         self.is_lent = False
         self.end: str | None = None
         self._is_given_back = False
@@ -90,7 +94,7 @@ class AsyncTransactionState:
     @property
     def history_number(self) -> int:
         """The number that the client has given to the history of its server."""
-        conn, profile = self.conn, self.source.profile
+        conn, profile = self.conn, self.provider.profile
         if profile.session_settings and isinstance(conn, AsyncStoreConnection):
             return conn.history_number
         return profile.number_of(self._history)
@@ -102,14 +106,17 @@ class AsyncTransactionState:
             psycopg.Error: it failed. The connection was given back.
             OSError: there is no descriptor left to watch it by. The same.
         """
-        source, locks, pgconn = self.source, self.options.locks, self.conn.pgconn
-        profile, conn = source.profile, self.conn
+        provider, locks, pgconn = self.provider, self.options.locks, self.conn.pgconn
+        profile, conn = provider.profile, self.conn
         # A connection of ours knows its server's history; behind a pooler it may change any time.
         asks_history = profile.reads_history
         if profile.session_settings and isinstance(conn, AsyncStoreConnection):
             self._history, asks_history = conn.history, False
         text = transactions.begin_text(
-            self.options, profile.settings, source.server.version, asks_history=asks_history
+            self.options,
+            profile.settings,
+            provider.dialect.server.version,
+            asks_history=asks_history,
         )
         cursor = AsyncStoreCursor(conn)
         self._limit_operation()
@@ -124,7 +131,7 @@ class AsyncTransactionState:
                 if asks_history:
                     self._history = history_from_row(answers[0])
                 if locks:
-                    self.session.has_taken(locks, int(answers[-1][1]))
+                    self.executor.record_locks(locks, int(answers[-1][1]))
         except BaseException:
             await self.roll_back()
             raise
@@ -174,11 +181,11 @@ class AsyncTransactionState:
 
     def _limit_operation(self) -> None:
         """Let what comes take the time of a command, and not more than the transaction has."""
-        self.source.limit(self.conn, min(self.source.profile.deadline(), self._limit))
+        self.executor.set_deadline(min(self.provider.profile.deadline(), self._limit))
 
     def end_operation(self) -> None:
         """Let what the user does on the connection take the rest of the transaction's time."""
-        self.source.limit(self.conn, self._limit)
+        self.executor.set_deadline(self._limit)
 
     def interrupted_by(self, error: BaseException) -> None:
         """Roll back, by closing the connection, after an exception that came into an operation.
@@ -205,10 +212,10 @@ class AsyncTransactionState:
             savepoint: its name.
             written: how many messages the transaction had written when it began.
         """
-        self.session.forget()
+        self.executor.forget_locks()
         if self.is_of_parent:
             return
-        del self.session.written[written:]
+        del self.executor.written[written:]
         if self.end is None and not self._watch.is_over and not self.conn.closed:
             self._limit_operation()
             # An error says that the connection is lost: the transaction's end will tell it, too.
@@ -218,7 +225,7 @@ class AsyncTransactionState:
                     f"ROLLBACK TO SAVEPOINT {savepoint}",
                     f"RELEASE SAVEPOINT {savepoint}",
                 ):
-                    await run(self.conn, (Statement(text.encode(), ()),))
+                    await execute_all(self.conn, (Statement(text.encode(), ()),))
             self.end_operation()
 
     async def commit(self) -> None:
@@ -280,12 +287,12 @@ class AsyncTransactionState:
         if is_lost(error, self.conn.closed):
             return transactions.connection_lost(first_line(error))
         # Behind a pooler it may be another server than the one that told what it is.
-        by_choice = self.source.profile.session_settings and is_read_only_by_choice(self.conn)
+        by_choice = self.provider.profile.session_settings and is_read_only_by_choice(self.conn)
         if not by_choice:
-            self.source.note(self.conn, error)
+            self.executor.note_refusal(error)
         return translate(
             error,
-            consequence(self.conn, otherwise),
+            state_note(self.conn, otherwise),
             has_condition=has_condition,
             is_read_only_by_choice=by_choice,
         )
@@ -300,7 +307,7 @@ class AsyncTransactionState:
         self.end = UNKNOWN
         try:
             # The server gives nothing up by itself, whose word would be waited for.
-            answer = await commit(conn, self.source.profile.deadline() - ANSWER_GRACE)
+            answer = await commit(conn, self.provider.profile.deadline() - ANSWER_GRACE)
         except psycopg.Error as error:
             if is_lost(error, conn.closed):
                 await self._find_out(error, proof)
@@ -317,24 +324,24 @@ class AsyncTransactionState:
 
         It is asked before the COMMIT, whose answer may be lost.
         """
-        conn, session = self.conn, self.session
+        conn, executor = self.conn, self.executor
         if self.options.read_only:
             return None
-        if session.transaction_id is None or (session.message_id and session.xmin is None):
-            sql, id = self.source.profile.sql, session.message_id
+        if executor.transaction_id is None or (executor.message_id and executor.xmin is None):
+            sql, id = self.provider.profile.sql, executor.message_id
             look = Statement(TRANSACTION_ID, ())
-            if id is not None and self.source.server.table_readable:
+            if id is not None and self.provider.dialect.table_readable:
                 look = Statement(sql.transaction_of_message, (id,))
             try:
                 rows = await execute(AsyncStoreCursor(conn), look)
             except psycopg.Error as error:
                 raise self.explained(error, "The transaction is rolled back.") from error
-            session.transaction_id, session.xmin = rows[0]
-        if session.transaction_id is None:
+            executor.transaction_id, executor.xmin = rows[0]
+        if executor.transaction_id is None:
             return None
-        pid = conn.pgconn.backend_pid if self.source.profile.session_settings else 0
+        pid = conn.pgconn.backend_pid if self.provider.profile.session_settings else 0
         return CommitProof(
-            session.transaction_id, self._history, pid, session.message_id, session.xmin
+            executor.transaction_id, self._history, pid, executor.message_id, executor.xmin
         )
 
     async def _find_out(self, error: psycopg.Error, proof: CommitProof | None) -> None:
@@ -344,12 +351,12 @@ class AsyncTransactionState:
         await self._give_back()
         reason = first_line(error)
         # One without an id has changed nothing, so that nothing can have been committed.
-        fate = ROLLED_BACK if proof is None else await fate_of(self.source, proof)
+        fate = ROLLED_BACK if proof is None else await fate_of(self.provider, proof)
         self.end = fate
         if fate == UNKNOWN:
             assert proof is not None
             raise OutcomeUnknownError(
-                None, (), None, reason, proof.transaction_id, tuple(self.session.written)
+                None, (), None, reason, proof.transaction_id, tuple(self.executor.written)
             ) from error
         if fate == ROLLED_BACK:
             if is_late:
@@ -365,16 +372,16 @@ class AsyncTransactionState:
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = False
         if self._has_unanswered_commit():
-            self.source.waiting.keep(conn)
+            self.provider.waiting.keep(conn)
             return
         try:
             if self._watch.is_over:
                 await conn.close()
             elif self.is_lent:
                 self._limit_operation()
-                await self.source.set_up_again(conn)
+                await self.provider.reset_session(self.executor)
         finally:
-            await self.source.release(conn)
+            await self.provider.release(self.executor)
 
     def _has_unanswered_commit(self) -> bool:
         """Whether the server may still be at work on the COMMIT, which nothing ends."""

@@ -14,8 +14,8 @@ from messagedb._operations import write_results
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import COMMITTED
 
+from ..connection.inspection import check_ready
 from ..operations.operations import AsyncOperations
-from .bound_client import check_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,7 +49,7 @@ class AsyncTransaction(AsyncOperations):
 
     def __init__(self, state: AsyncTransactionState) -> None:
         self._state = state
-        self._profile = state.source.profile
+        self._profile = state.provider.profile
         self._depth = 0
 
     def __repr__(self) -> str:
@@ -131,7 +131,7 @@ class AsyncTransaction(AsyncOperations):
         await state.check_ready()
         self._depth += 1
         name = f"_messagedb_{self._depth}"
-        written = len(state.session.written)
+        written = len(state.executor.written)
         try:
             await state.command(f"SAVEPOINT {name}")
             try:
@@ -158,13 +158,13 @@ class AsyncTransaction(AsyncOperations):
         await state.command(f"RELEASE SAVEPOINT {savepoint}")
 
     async def _server_facts(self) -> Server:
-        return self._state.source.server
+        return self._state.provider.dialect.server
 
     async def _read(self, read: Read) -> list[tuple[Any, ...]]:
         state = self._state
         await state.check_ready()
         try:
-            return await state.session.read(state.conn, read)
+            return await state.executor.read(read)
         except psycopg.Error as error:
             raise state.explained(error, NOTHING_READ, has_condition=read.has_condition) from error
         except BaseException as error:
@@ -181,7 +181,7 @@ class AsyncTransaction(AsyncOperations):
         await state.check_ready()
         transactions.check_fit_for_writes(state.options)
         try:
-            return await state.session.write(state.conn, write)
+            return await state.executor.write(write)
         except psycopg.Error as error:
             if error.sqlstate == "57014" and not state.is_out_of_time(error):
                 limit = self._profile.settings.command_timeout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -13,12 +13,6 @@ AsyncUnaryFunction: TypeAlias = Callable[[T], Awaitable[R]]
 
 UnaryFunction: TypeAlias = Callable[[T], R]
 """What is done with a T, in a function."""
-
-AsyncAttempt: TypeAlias = Callable[[T, Any], Awaitable[R]]
-"""What is done with a T on a connection, in a coroutine function."""
-
-Attempt: TypeAlias = Callable[[T, Any], R]
-"""What is done with a T on a connection, in a function."""
 
 AsyncThunk: TypeAlias = Callable[[], Awaitable[R]]
 """A coroutine function without arguments."""

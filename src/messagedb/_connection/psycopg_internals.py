@@ -6,12 +6,13 @@ and ``_concurrency/pooling_*``. A test for each name fails when psycopg changes 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Protocol
 
 from psycopg import errors, generators
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
+    from collections.abc import Callable, Sized
 
 # pyright: reportPrivateUsage=false
 
@@ -21,6 +22,9 @@ WaitTimeout = errors._WaitTimeout
 copy_end = generators.copy_end
 execute_query = generators.execute
 send_queued = generators.send
+
+current_pipeline: Callable[[Any], StorePipeline | None] = attrgetter("_pipeline")
+"""Return the pipeline that psycopg has for a connection, which may not have begun yet, or None."""
 
 
 class StorePipeline(Protocol):
@@ -35,11 +39,6 @@ class StorePipeline(Protocol):
     command_queue: Sized
 
 
-def is_in_pipeline(conn: Any) -> bool:
-    """Return whether psycopg has a pipeline for a connection, which may not have begun yet."""
-    return conn._pipeline is not None
-
-
 def set_pipeline(conn: Any, pipeline: object) -> None:
     """Make psycopg use this pipeline at the next ``conn.pipeline()``; None for one of its own."""
     conn._pipeline = pipeline
@@ -47,5 +46,5 @@ def set_pipeline(conn: Any, pipeline: object) -> None:
 
 def has_sent_everything(conn: Any) -> bool:
     """Return whether what ends the pipeline of a connection was sent, as far as is known."""
-    pipeline = cast("StorePipeline | None", conn._pipeline)
+    pipeline = current_pipeline(conn)
     return pipeline is None or (pipeline.is_ending and not pipeline.command_queue)

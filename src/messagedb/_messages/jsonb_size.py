@@ -20,6 +20,9 @@ _MAX_CHARACTER_BYTES: Final = 4
 _NUMBER_BYTES: Final = 6
 _ENTRY_BYTES: Final = 4
 
+SURELY_FITS: Final = MAX_JSONB_BYTES // _MAX_CHARACTER_BYTES
+"""Characters of a JSON text that is no larger as jsonb than PostgreSQL takes."""
+
 _decode = msgspec.json.Decoder[Any](float_hook=float).decode
 
 

@@ -10,7 +10,7 @@ import msgspec
 from .._errors import ValidationError
 from .._messages.class_codecs import get_codec
 from .._messages.json_objects import encode_object
-from .._messages.jsonb_size import check_size
+from .._messages.jsonb_size import SURELY_FITS, check_size
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import encode_metadata
 from .._messages.registry import MessageRegistry, get_entry
@@ -250,8 +250,10 @@ def _encode(
             metadata = encode_metadata(message.metadata, decimals=decimals)
         if kind is not None:
             metadata = kind.metadata(message, metadata)
-        check_size(data, "data")
-        check_size(metadata, "metadata")
+        if data is not None and len(data) > SURELY_FITS:
+            check_size(data, "data")
+        if metadata is not None and len(metadata) > SURELY_FITS:
+            check_size(metadata, "metadata")
     except ValidationError as error:
         if index is None:
             raise
@@ -267,30 +269,3 @@ def _encode_unregistered(given: Any, decimals: bool) -> str | None:
         except ValidationError:
             pass  # of a class that could not be read: written as what it holds
     return encode_object(given, label="data", decimals=decimals)
-
-
-def call_of_write(sql: Statements, write: Write, index: int, expected: int | None) -> Statement:
-    """The call of the server's function for message *index* of a write."""
-    message = write.encoded[index]
-    return Statement(
-        sql.write_message,
-        (message.id, write.stream_name, message.type, message.data, message.metadata, expected),
-    )
-
-
-class Page(msgspec.Struct, frozen=True):
-    """A page of a stream by the functions alone: the call, its size, and what to go on from."""
-
-    call: Statement
-    size: int
-    column: int
-
-
-def page_of_functions(sql: Statements, stream_name: str, position: int) -> Page:
-    """A page of any stream: one without an id is read as the category that it is in."""
-    size = 1000
-    if "-" in stream_name:
-        params: tuple[Any, ...] = (stream_name, position, size, None)
-        return Page(Statement(sql.get_stream_messages, params), size, 3)
-    params = (stream_name, position, size, None, None, None, None)
-    return Page(Statement(sql.get_category_messages, params), size, 4)

@@ -20,7 +20,8 @@ LAST_POSITION: Final = MAX_INT64
 
 def check_stream_name(stream_name: Any) -> None:
     """Refuse what cannot be a stream to write. A category can: Eventide writes to them."""
-    check_string("stream_name", stream_name)
+    if not isinstance(stream_name, str) or "\0" in stream_name or not stream_name.isascii():
+        check_string("stream_name", stream_name)
     if not stream_name:
         raise ValidationError(
             "stream_name must not be empty: give 'category-id', such as 'account-123'"

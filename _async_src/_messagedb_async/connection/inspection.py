@@ -1,0 +1,87 @@
+"""Looking at a connection: its server, its state, and what an error on it leaves true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import PipelineStatus, TransactionStatus
+
+from messagedb._connection import server_info
+from messagedb._connection.error_mapping import NOTHING_READ, TRANSACTION_ABORTED, translate
+from messagedb._errors import TransactionAbortedError, ValidationError
+from messagedb._sql.statements import INSPECT, Statement
+
+from .connection import AsyncStoreCursor
+from .position_sequence import look
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._connection.server_info import Server
+    from messagedb._connection.session_config import Profile
+
+
+async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
+    """Ask the server what it is. Reads catalogs only, and where it may the last global position.
+
+    Raises:
+        MessageDBError: the question failed.
+    """
+    statement = Statement(INSPECT, (profile.settings.schema,))
+    try:
+        text, params = statement
+        cursor = AsyncStoreCursor(conn)
+        await cursor.execute(text, params, binary=True, prepare=False)
+        server = server_info.server_from_row((await cursor.fetchall())[0])
+        await look(conn, profile, server)
+        return server
+    except psycopg.Error as error:
+        raise translate(error, NOTHING_READ) from error
+
+
+async def check_ready(conn: AsyncConnection[Any]) -> None:
+    """Settle what the caller has queued on a connection, and see that it can take an operation.
+
+    Raises:
+        ValidationError: it is in a COPY or a stream(). Nothing was sent.
+        IncompatibleServerError: it would change texts on their way. Nothing was sent.
+    """
+    server_info.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
+    if conn.pgconn.pipeline_status != PipelineStatus.OFF:
+        # Only after what the caller has queued was answered is it known what the transaction
+        # is. An error of that is the caller's own, and raised as it is.
+        async with conn.pipeline() as pipeline:
+            await pipeline.sync()
+    elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        raise ValidationError(
+            "the connection is in a COPY or a stream(): end that first. Nothing was sent."
+        )
+
+
+def state_note(conn: AsyncConnection[Any], otherwise: str) -> str:
+    """Return what an error of an operation in the caller's transaction leaves true."""
+    if conn.closed:
+        return "The connection is closed: what was not committed on it is rolled back."
+    if conn.pgconn.transaction_status == TransactionStatus.INERROR:
+        return TRANSACTION_ABORTED
+    return otherwise
+
+
+def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
+    """Return whether a transaction takes no writes by choice, on a server that does take them.
+
+    The server tells each change of what new transactions are; behind some poolers it does not.
+    """
+    told = conn.pgconn.parameter_status
+    return conn.read_only is True or (
+        told(b"default_transaction_read_only") == b"off" and told(b"in_hot_standby") == b"off"
+    )
+
+
+def transaction_aborted_error() -> TransactionAbortedError:
+    """Return the error for an operation in a transaction that has failed already."""
+    return TransactionAbortedError(
+        "the transaction on this connection has failed before. Nothing was sent. Roll it back "
+        "(to a savepoint, or all of it) and run it again."
+    )

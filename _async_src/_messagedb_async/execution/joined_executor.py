@@ -1,0 +1,153 @@
+"""How operations run in a transaction that goes on: the caller's, or one of a client's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb._operations import write_results
+from messagedb._operations.category_locks import lock_of
+from messagedb._sql.statements import (
+    RELEASE_SAVEPOINT,
+    ROLLBACK_TO_SAVEPOINT,
+    SAVEPOINT,
+    SEARCH_PATH,
+    SET_SEARCH_PATH,
+    Statement,
+)
+
+from ..connection.connection import AsyncStoreCursor, execute
+from .direct_writes import insert_batch
+from .executors import AsyncExecutor
+from .function_writes import write_by_functions
+from .write_scopes import WriteScope, execute_all, execute_pipelined
+
+if TYPE_CHECKING:
+    from psycopg.rows import TupleRow
+
+    from messagedb._operations.category_locks import CategoryLock
+    from messagedb._operations.dialect import Dialect
+    from messagedb._operations.requests import Read, Write
+
+_SAVEPOINT = Statement(SAVEPOINT, ())
+_RELEASE = Statement(RELEASE_SAVEPOINT, ())
+_BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), _RELEASE)
+_DIRECT = WriteScope((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT, records_lock=True)
+
+# So many messages of a transaction are named where its outcome is not known.
+_MOST_NAMED = 1000
+
+
+class AsyncJoinedExecutor(AsyncExecutor):
+    """In a transaction that goes on: what is set is set back, and no outcome of a write aborts it.
+
+    Attributes:
+        transaction_id: PostgreSQL's id of the transaction, once a single message was written.
+        message_id: the id of a message that was written and not taken back, None for none.
+        xmin: the transaction that this message's row is of, as far as is known: this one, or that
+            of a savepoint.
+        written: stream and id of the messages that were written, the first thousand.
+    """
+
+    transaction_id: int | None = None
+    message_id: str | None = None
+    xmin: int | None = None
+
+    def __init__(self, dialect: Dialect, connection: Any) -> None:
+        super().__init__(dialect, connection)
+        # Kept, because making one costs as much as a tenth of a write.
+        self._write_cursor = AsyncStoreCursor(connection)
+        self._search_path = Statement(SET_SEARCH_PATH, (dialect.profile.search_path,))
+        # The locks that the transaction probably holds. The server is asked each time.
+        self._held_locks: set[int] = set()
+        self.written: list[tuple[str, str]] = []
+
+    def record_locks(self, locks: tuple[CategoryLock, ...], transaction_id: int) -> None:
+        """Take note of locks that the transaction has taken and recorded at its beginning."""
+        self._held_locks.update(lock.key for lock in locks)
+        self.transaction_id = transaction_id
+
+    def forget_locks(self) -> None:
+        """Take note that the transaction has ended, or a part of it was rolled back."""
+        self._held_locks.clear()
+        self.message_id = self.xmin = None
+
+    async def read(self, read: Read) -> list[TupleRow]:
+        """Give the rows of a read: of the table, which needs no setting; else of the functions."""
+        conn, dialect = self.connection, self.dialect
+        if dialect.table_readable and not read.has_condition:
+            return await execute(AsyncStoreCursor(conn), read.query)
+        statement = dialect.read_without_settings(read)
+        before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
+        rows = await execute_pipelined(conn, (self._search_path,), statement)
+        await execute_all(conn, (_restore_search_path(before),))
+        return rows
+
+    async def _write(self, write: Write) -> list[int]:
+        """Write under the category's lock, which the transaction then holds to its end."""
+        if not self.dialect.inserts_directly:
+            return await self._write_by_functions(write)
+        if len(write.encoded) == 1:
+            return await self._write_one(write)
+        positions = await insert_batch(self.connection, self.dialect.sql, write, _DIRECT)
+        self._held_locks.add(lock_of(write.stream_name).key)
+        self._note(write, None)
+        return positions
+
+    async def _write_by_functions(self, write: Write) -> list[int]:
+        conn = self.connection
+        before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
+        scope = WriteScope(
+            (_SAVEPOINT, self._search_path),
+            (_restore_search_path(before), _RELEASE),
+            _BACK_TO_SAVEPOINT,
+        )
+        positions = await write_by_functions(conn, self.dialect, write, scope)
+        self._note(write, None)
+        return positions
+
+    async def _write_one(self, write: Write) -> list[int]:
+        """Write one message: in one statement, and behind the lock if that is not held yet."""
+        conn, sql, stream_name = self.connection, self.dialect.sql, write.stream_name
+        lock = lock_of(stream_name)
+        (message,) = write.encoded
+        insert = Statement(
+            sql.write_under_lock,
+            (
+                message.id,
+                stream_name,
+                message.type,
+                message.data,
+                message.metadata,
+                write.expected,
+                lock.mark,
+            ),
+        )
+        rows: list[TupleRow] = []
+        if lock.key in self._held_locks:
+            rows = await execute(self._write_cursor, insert)
+        if not rows:
+            rows = await execute_pipelined(conn, (lock.take_and_mark(),), insert)
+            self._held_locks.add(lock.key)
+        if rows:
+            position, self.transaction_id, xmin = rows[0]
+            self._note(write, xmin)
+            return [position]
+        look = Statement(sql.look_at_write, (message.id, stream_name))
+        position = write_results.unwritten(write, (await execute(self._write_cursor, look))[0])
+        if position is not None:
+            return [position]
+        # It met what it did not see: behind a savepoint the server may say what that is.
+        return await insert_batch(conn, sql, write, _DIRECT)
+
+    def _note(self, write: Write, xmin: int | None) -> None:
+        """Keep what is to prove the transaction: a message whose row is known, if there is one."""
+        if xmin is not None or self.xmin is None:
+            self.message_id, self.xmin = write.encoded[-1].id, xmin
+        room = _MOST_NAMED - len(self.written)
+        if room > 0:
+            self.written += [(write.stream_name, each.id) for each in write.encoded[:room]]
+
+
+def _restore_search_path(rows: list[TupleRow]) -> Statement:
+    """Return the statement that sets the search_path back to what it was."""
+    return Statement(SET_SEARCH_PATH, (rows[0][0],))

@@ -1,0 +1,42 @@
+"""Looking for a message id: in the table, or where that cannot be read in its stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb._operations.dialect import lookup_page
+from messagedb._sql.history import WAIT_FOR_STANDBY
+from messagedb._sql.statements import Statement
+
+from ..connection.connection import AsyncStoreCursor, execute
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from messagedb._operations.dialect import Dialect
+    from messagedb._operations.requests import Write
+
+
+async def locate(
+    conn: AsyncConnection[Any], dialect: Dialect, write: Write, index: int
+) -> tuple[str, int] | None:
+    """Give the stream and position of message *index* of a write, None where it is not stored.
+
+    Without the table only its own stream can be looked at, page by page.
+    """
+    id = write.encoded[index].id
+    if dialect.table_readable:
+        look = Statement(dialect.sql.find_message, (id,))
+        rows = await execute(AsyncStoreCursor(conn), look)
+        return (rows[0][0], rows[0][1]) if rows else None
+    position = 0
+    while True:
+        page = lookup_page(dialect.sql, write.stream_name, position)
+        rows = await execute(AsyncStoreCursor(conn), page.call)
+        for row in rows:
+            if row[0] == id and row[1] == write.stream_name:
+                await execute(AsyncStoreCursor(conn), Statement(WAIT_FOR_STANDBY, ()))
+                return row[1], row[3]
+        if len(rows) < page.size:
+            return None
+        position = rows[-1][page.column] + 1

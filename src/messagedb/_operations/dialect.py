@@ -1,0 +1,118 @@
+"""What the server behind a connection takes: found once, at opening, with the statements for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .._connection.server_info import check_not_proxied
+from .._errors import IncompatibleServerError
+from .._sql.statements import Statement
+from .requests import Read, read_stream
+
+if TYPE_CHECKING:
+    from .._connection.server_info import Server
+    from .._connection.session_config import Profile
+    from .._sql.statements import Statements
+    from .requests import Write
+
+_LOOKUP_SIZE = 1000
+
+
+class LookupPage(msgspec.Struct, frozen=True):
+    """A page of a stream by the functions alone: the call, its size, and what to go on from."""
+
+    call: Statement
+    size: int
+    column: int
+
+
+class Dialect:
+    """The statements that a server and a role take, for the requests of one client.
+
+    Attributes:
+        profile: the client's settings, and what is known of its connections.
+        sql: the statements, for the client's schema.
+        schema: the schema of Message DB.
+        server: what the server has told of itself.
+        sequence: that of the global positions, and whether it is behind its table.
+        is_proxied: whether the functions send their calls on to another database.
+        table_readable: whether the role may read the table of messages.
+        transaction_setup: the statement that sets a transaction up on a connection that is not.
+        inserts_directly: whether writes in a transaction insert into the table, under the lock of
+            the functions.
+    """
+
+    def __init__(self, profile: Profile, server: Server) -> None:
+        self.profile = profile
+        self.sql = profile.sql
+        self.schema = profile.settings.schema
+        self.server = server
+        self.sequence = server.sequence
+        self.is_proxied = server.is_proxied
+        self.table_readable = server.table_readable
+        self.transaction_setup = profile.set_up_transaction()
+        wanted = profile.settings.direct_writes
+        able = server.table_readable and server.table_writable
+        self.inserts_directly = able if wanted is None else wanted and able
+
+    def check_write(self, write: Write) -> None:
+        """Refuse several messages where the functions send each call on by itself.
+
+        Raises:
+            IncompatibleServerError: the server is such a one. Nothing was written.
+        """
+        if self.is_proxied and len(write.encoded) > 1:
+            check_not_proxied(self.server, "several messages that are written all or none")
+
+    def write_message(self, write: Write, index: int, expected: int | None) -> Statement:
+        """Return the call of the server's function for message *index* of a write."""
+        message = write.encoded[index]
+        return Statement(
+            self.sql.write_message,
+            (message.id, write.stream_name, message.type, message.data, message.metadata, expected),
+        )
+
+    def prefers_table(self, read: Read) -> bool:
+        """Return whether a read is better done as a query of the table."""
+        return read.prefers_query and self.table_readable
+
+    def read_without_settings(self, read: Read) -> Statement:
+        """Return the statement of a read that leaves the session's settings alone.
+
+        Setting ``message_store.sql_condition`` for a transaction would leave a session that never
+        had it at the empty value, which the server takes for "on". With a condition the table is
+        asked the same question instead.
+
+        Raises:
+            IncompatibleServerError: with a condition, where the role may not read the table.
+                Nothing was sent.
+        """
+        if not read.has_condition:
+            return read.query if self.prefers_table(read) else read.call
+        if not self.table_readable:
+            raise IncompatibleServerError(
+                "a read with an SQL condition on a connection that is not the client's own asks "
+                "the table of messages, and the role may not read that. Nothing was changed. Read "
+                "through the client's own pool, or without a condition."
+            )
+        return read.query
+
+    def read_basis(self, write: Write) -> Read:
+        """Return the read of the message that a write was decided upon."""
+        assert write.expected is not None
+        return read_stream(self.sql, write.stream_name, max(write.expected, 0), 1, None)
+
+    def version_and_isolation(self, write: Write) -> Statement:
+        """Return the question for the version of a write's stream, and the isolation level."""
+        return Statement(self.sql.version_and_isolation, (write.stream_name,))
+
+
+def lookup_page(sql: Statements, stream_name: str, position: int) -> LookupPage:
+    """Return a page of any stream: one without an id is read as the category that it is in."""
+    if "-" in stream_name:
+        params: tuple[Any, ...] = (stream_name, position, _LOOKUP_SIZE, None)
+        return LookupPage(Statement(sql.get_stream_messages, params), _LOOKUP_SIZE, 3)
+    params = (stream_name, position, _LOOKUP_SIZE, None, None, None, None)
+    return LookupPage(Statement(sql.get_category_messages, params), _LOOKUP_SIZE, 4)
