@@ -24,7 +24,9 @@ PATHS: Final = (
     "CONTRIBUTING.md",
     "docs",
     "scripts/check_words.py",
+    "src/messagedb/_entities",
     "src/messagedb/cli",
+    "src/messagedb/entities.py",
 )
 """Folders and files that are clean, and have to stay so."""
 

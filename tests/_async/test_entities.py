@@ -272,7 +272,7 @@ async def test_what_else_is_refused(client: AsyncClient, category: str) -> None:
         with pytest.raises(ValidationError, match="category"):
             AsyncEntityStore(client, given, decider=DECIDER)  # type: ignore[arg-type]
     accounts = AsyncEntityStore(client, category, decider=DECIDER)
-    with pytest.raises(ValidationError, match="of the same kind"):
+    with pytest.raises(ValidationError, match="of its own variant"):
         accounts.bind(5)  # type: ignore[arg-type]
     for id in ("", None, 5, "a\0b"):
         with pytest.raises(ValidationError):
@@ -306,7 +306,7 @@ async def test_a_state_that_a_method_forgot_to_return(client: AsyncClient, categ
 async def test_a_client_of_the_other_kind(store_url: str, category: str) -> None:
     kinds: list[Any] = [getattr(messagedb, f"{prefix}Client") for prefix in ("", "Async")]
     (other,) = [kind for kind in kinds if kind is not AsyncClient]
-    with pytest.raises(ValidationError, match="of the same kind"):
+    with pytest.raises(ValidationError, match="of its own variant"):
         AsyncEntityStore(other(store_url), category, decider=DECIDER)
 
 

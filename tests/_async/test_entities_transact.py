@@ -511,9 +511,9 @@ async def test_what_is_followed_and_the_name_are_checked(
     command = await command_of(client, category)
     name: Any
     for name in (5, None, "a\0b", "\ud800"):
-        with pytest.raises(ValidationError, match="name must be a text"):
+        with pytest.raises(ValidationError, match="name must be a string"):
             await accounts.transact("1", Deposit(1), following=command, name=name)
-        with pytest.raises(ValidationError, match="name must be a text"):
+        with pytest.raises(ValidationError, match="name must be a string"):
             accounts.edit("1", following=command, name=name)
     following: Any
     for following in (5, NewMessage("Deposit"), command.id):

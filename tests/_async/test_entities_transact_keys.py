@@ -155,7 +155,7 @@ async def test_another_command_under_a_key_is_refused(client: AsyncClient, categ
     accounts = AsyncEntityStore(client, category, decider=DECIDER)
     await accounts.transact("1", Deposit(4), id="k")
     with pytest.raises(
-        ValidationError, match=r"'k' is that of a command of class 'Deposit'.*'With"
+        ValidationError, match=r"'k' was used for a command of class 'Deposit'.*'With"
     ):
         await accounts.transact("1", Withdraw(4), id="k")
     assert await client.stream_version(f"{category}-1") == 0

@@ -179,7 +179,7 @@ def test_two_methods_for_one_base_class_are_refused() -> None:
         def two(self, state: int, event: Named) -> int:
             return state
 
-    with pytest.raises(ValidationError, match="Named has a method already"):
+    with pytest.raises(ValidationError, match="Named already has a method"):
         Applier(Twice(), registry_of(Renamed))
 
 

@@ -99,7 +99,7 @@ def test_none_is_a_state_where_it_is_the_initial_one() -> None:
 
     assert applied(Projection.of(nothing, evolve)) is None
     assert applied(Projection.of(nothing, evolve), Added(5)) == 5
-    with pytest.raises(ValidationError, match="evolve gave None"):
+    with pytest.raises(ValidationError, match="evolve returned None"):
         applied(Projection.of(int, evolve), Added(5), Removed(5))
     assert applied(Projection.of(nothing, evolve), Added(5), Removed(5), Added(6)) == 6
 
@@ -144,7 +144,7 @@ def test_what_is_no_projection() -> None:
         Projection.of(int, 5)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="initial must be a function"):
         Projection.of(5, number)  # type: ignore[arg-type]
-    with pytest.raises(ValidationError, match="takes no event"):
+    with pytest.raises(ValidationError, match="has no method for events"):
         Applier(Projection[int](), MessageRegistry())
     with pytest.raises(NotImplementedError, match="initial"):
         Projection[int]().initial()
@@ -156,7 +156,7 @@ def test_an_event_has_one_method() -> None:
         def again(self, total: int, event: Added) -> int:
             return total
 
-    with pytest.raises(ValidationError, match="has a method already"):
+    with pytest.raises(ValidationError, match="already has a method"):
         Applier(Twice(), MessageRegistry())
 
 

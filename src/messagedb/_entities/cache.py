@@ -1,4 +1,4 @@
-"""The entities that a store has in memory: the least recently used go first."""
+"""Cache of the entities of a store. It evicts the least recently used entities."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ S = TypeVar("S")
 
 
 class Entry(msgspec.Struct, Generic[S], frozen=True, gc=False):
-    """An entity at a version. Nobody changes what it holds."""
+    """An entity at a version. It is shared and must not be changed."""
 
     entity: S
     version: int
-    """The position of the last event in it, ``NO_STREAM`` for none."""
+    """The position of the entity's last event, ``NO_STREAM`` if it has no events."""
     snapshot_version: int = NO_STREAM
-    """The version of the newest snapshot that is known of."""
+    """The version of the newest known snapshot."""
     last_id: UUID | None = None
-    """The id of the last event in it; None for none, and where it is not known."""
+    """The id of the entity's last event; None if it has no events or the id is not known."""
     history: int = 0
-    """The number of the history that its events were read in; 0 where it is not known."""
+    """The number of the history that the events were read in; 0 if it is not known."""
 
 
 class EntityCache(Generic[S]):
-    """Entries by id, up to a number of them. Threads may share it.
+    """Entries by id, with a maximum size. Threads may share a cache.
 
     Args:
-        size: how many; 0 for none at all.
-        under: read where there is none of one's own, and never written.
+        size: the maximum number of entries; 0 stores nothing.
+        under: a cache to read entries from that this one does not have; it is never modified.
     """
 
     def __init__(self, size: int, under: EntityCache[S] | None = None) -> None:
@@ -47,11 +47,11 @@ class EntityCache(Generic[S]):
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """How many entities it has."""
+        """Return the number of entities in this cache."""
         return len(self._entries)
 
     def get(self, id: str) -> Entry[S] | None:
-        """The newest entry of an entity, None where there is none."""
+        """Return the newest entry of an entity, None if there is none."""
         with self._lock:
             entry = self._entries.get(id)
             if entry is not None:
@@ -63,13 +63,13 @@ class EntityCache(Generic[S]):
 
     @property
     def times_forgotten(self) -> int:
-        """How often something was dropped: asked before an entry is read that is to be kept."""
+        """The number of calls of ``forget`` so far. Read it before you read an entry to ``put``."""
         return self._times_forgotten
 
     def put(self, id: str, entry: Entry[S], times_forgotten: int) -> None:
-        """Keep an entry, unless a newer one is there, or it was read before something was dropped.
+        """Store an entry, unless a newer one is stored or ``forget`` was called since the read.
 
-        What is read while messages are deleted may hold some of them.
+        State that was read while messages were being deleted may contain some of them.
         """
         with self._lock:
             if times_forgotten != self._times_forgotten:
@@ -83,7 +83,7 @@ class EntityCache(Generic[S]):
                 self._entries.popitem(last=False)
 
     def forget(self, id: str | None = None) -> None:
-        """Drop the entry of an entity, or all."""
+        """Remove the entry of an entity, or all entries."""
         with self._lock:
             self._times_forgotten += 1
             if id is None:

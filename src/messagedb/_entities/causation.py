@@ -1,4 +1,4 @@
-"""What events are written because of: it gives them their ids, so that it is answered once."""
+"""Causes of events. The events' ids are derived from the cause, so repeated writes are found."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _CALL: Final = "call"
 
 
 class Key(msgspec.Struct, frozen=True):
-    """The key of a command, and what is recorded with the first event that it leads to."""
+    """The key of a command, and the facts that are recorded with the first event of the command."""
 
     text: str
     names: tuple[str, ...]
-    """What the command's class is called, and was called before."""
+    """The type name of the command's class, followed by its earlier names."""
     call: str
-    """Of one call alone: tells its events from those of another call with the same key."""
+    """Unique per call: distinguishes its events from those of another call with the same key."""
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What events are written because of, and with."""
+    """Causing message or key of the events to write, with their name and metadata."""
 
     following: Message[Any] | None
     name: str
@@ -46,18 +46,18 @@ class Cause(msgspec.Struct, frozen=True):
 
     @property
     def gives_ids(self) -> bool:
-        """Whether the events have ids that are the same each time."""
+        """True if the events' ids are derived, and so the same each time."""
         return self.following is not None or self.key is not None
 
     def event_id(self, stream_name: str, index: int) -> UUID:
-        """The id of an event: the same each time."""
+        """Derive the id of an event. It is the same each time."""
         if self.key is not None:
             return derive_id("key", self.key.text, stream_name, self.name, str(index))
         assert self.following is not None
         return derive_id("event", str(self.following.id), stream_name, self.name, str(index))
 
     def count(self, messages: Iterable[Message[Any]], stream_name: str) -> int:
-        """How many messages at the beginning are events of it, from its first one on."""
+        """Count the messages at the beginning that are the events of this cause, in order."""
         number = 0
         for message in messages:
             if message.id != self.event_id(stream_name, number):
@@ -66,10 +66,10 @@ class Cause(msgspec.Struct, frozen=True):
         return number
 
     def recorded(self, metadata: Any, *, decimals: bool) -> Any:
-        """The metadata of the first event, with what is recorded there of a key.
+        """Return the metadata of the first event, with the record of the key added.
 
         Raises:
-            ValidationError: there is no place in it. Nothing was sent.
+            ValidationError: the metadata has no place for the record. Nothing was sent.
         """
         if self.key is None:
             return metadata
@@ -83,30 +83,31 @@ class Cause(msgspec.Struct, frozen=True):
         local: Any = stored.get(_LOCAL) or {}
         if not isinstance(local, dict):
             raise ValidationError(
-                f"with id= the first event's metadata records the command's class in {_LOCAL}, and "
-                f"what is given as that is no object, but {type(local).__name__}. Nothing was sent."
+                f"with id= the command's class is recorded in {_LOCAL} of the first event's "
+                f"metadata. {_LOCAL} must be an object, not {type(local).__name__}. Nothing was "
+                "sent."
             )
         return {**stored, _LOCAL: {**cast("dict[str, Any]", local), _RECORD: record}}
 
     def is_other(self, first: Message[Any]) -> bool:
-        """Whether the first event is known to be of another call with the same key."""
+        """Return True if the first event is known to be of another call with the same key."""
         call = _recorded(first).get(_CALL)
         return self.key is not None and isinstance(call, str) and call != self.key.call
 
     def check(self, first: Message[Any]) -> None:
-        """Refuse a key whose first event, as it is stored, answered a command of another class.
+        """Raise if the stored first event of the key is the result of a command of another class.
 
         Raises:
-            ValidationError: it did. Nothing was written.
+            ValidationError: the key was used for another class. Nothing was written.
         """
         name = _recorded(first).get(_COMMAND)
         if self.key is None or not isinstance(name, str) or name in self.key.names:
             return
         raise ValidationError(
-            f"the key {self.key.text!r:.80} is that of a command of class {name!r}, whose first "
-            f"event is at position {first.position} of stream {first.stream_name!r}, and this "
-            f"command is of class {self.key.names[0]!r}: a key is for one command. Nothing was "
-            "written. Give each command a key of its own."
+            f"the key {self.key.text!r:.80} was used for a command of class {name!r}, whose first "
+            f"event is at position {first.position} of stream {first.stream_name!r}. It cannot be "
+            f"used for a command of class {self.key.names[0]!r}. Nothing was written. Give each "
+            "command its own key."
         )
 
 
@@ -116,10 +117,11 @@ def cause_of(
     metadata: Mapping[str, Any] | msgspec.Struct | None,
     key: Key | None = None,
 ) -> Cause:
-    """What events are written because of, checked.
+    """Check the arguments and return the cause of events.
 
     Raises:
-        ValidationError: the message is none, or the name is no text. Nothing was sent.
+        ValidationError: ``following`` is not a Message, or the name is not a storable string.
+            Nothing was sent.
     """
     given: Any = following
     if given is not None and not isinstance(given, Message):
@@ -129,25 +131,24 @@ def cause_of(
         )
     if not _is_text(name):
         raise ValidationError(
-            f"name must be a text, without NUL and lone surrogates, not {name!r:.80}. Nothing was "
+            f"name must be a string without NUL and lone surrogates, not {name!r:.80}. Nothing was "
             "sent."
         )
     return Cause(following, name, metadata, key)
 
 
 def key_of(id: Any, command: Any, registry: MessageRegistry) -> Key | None:
-    """The key of a command, None for a command without.
+    """Return the key of a command, None for a command without a key.
 
     Raises:
-        ValidationError: it is neither a text nor a UUID, or a text that is empty or no Unicode.
-            Nothing was sent.
+        ValidationError: the id is neither a non-empty Unicode string nor a UUID. Nothing was sent.
     """
     if id is None:
         return None
     text = str(id) if isinstance(id, UUID) else id
     if not text or not _is_text(text):
         raise ValidationError(
-            f"id must be the key of the command, a text that is not empty (without NUL and lone "
+            f"id must be the key of the command, a string that is not empty (without NUL and lone "
             f"surrogates) or a UUID, not {id!r:.80}. Nothing was sent."
         )
     return Key(text, _names_of(command, registry), uuid4().hex)
@@ -165,7 +166,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _recorded(message: Message[Any]) -> dict[str, Any]:
-    """What the first event of a key has recorded, as far as anything is."""
+    """Return the record of the key in the first event's metadata, empty if there is none."""
     found: Any = message.metadata
     for name in (_LOCAL, _RECORD):
         found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""What becomes of a command: the events that a state answers it with."""
+"""Deciders: functions that decide which events follow from a command and a state."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     E_contra = TypeVar("E_contra", contravariant=True)
 
     class Evolve(Protocol[S, D_contra, E_contra]):
-        """Takes all events, and so those that are decided: for type checkers two signatures of one.
+        """The type of ``evolve``, with two signatures for type checkers.
 
-        By the first they check that it takes what ``decide`` gives; from the second they infer the
-        events of the decider, which may be more than that.
+        With the first one they check that ``evolve`` accepts all results of ``decide``. From the
+        second one they infer the decider's events, which may be more than that.
         """
 
         @overload
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decider(Generic[S, C, E]):
-    """Decides what happens, and says what that makes of the state: three plain functions.
+    """Three plain functions: they decide which events happen, and derive the state from events.
 
     Attributes:
-        initial: gives the state of an entity without events: the class itself, often.
-        decide: takes the command and the state, and gives what happens: an event, several in a list
-            or tuple or by ``yield``, or None or an empty list for nothing. What it raises is the
-            answer to a command that is refused; nothing is written then. It may be called again
-            with a newer state, so it does nothing else.
-        evolve: takes the state and an event, and gives the new state; as in ``Projection.of``.
+        initial: returns the state of an entity without events; often the class itself.
+        decide: takes the command and the state, and returns an event, several events (a list or
+            tuple, or yielded by a generator), or None or an empty list for no event. To refuse a
+            command it raises; then nothing is written. It may be called again with a newer state,
+            so it must have no side effects.
+        evolve: takes the state and an event, and returns the new state, as in ``Projection.of``.
     """
 
     initial: Callable[[], S]
     decide: Callable[[C, S], E | Sequence[E] | Iterator[E] | None]
     evolve: Callable[[S, E], S | None]
 
-    if TYPE_CHECKING:  # in three forms, as mypy does not infer the events from the union of all
+    if TYPE_CHECKING:  # Three forms, because mypy does not infer the events from a union of them.
 
         @overload
         def __init__(
@@ -83,7 +83,7 @@ class Decider(Generic[S, C, E]):
         def __init__(self, *, initial: Any, decide: Any, evolve: Any) -> None: ...
 
     def __post_init__(self) -> None:
-        # Two frames up is where it is made, and where the classes of events can be local.
+        # Two frames up the decider is created: the classes of its events may be local there.
         names = capture_namespace(sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
         object.__setattr__(
             self, "_iter_classes", try_resolve_classes(self.evolve, 1, "method", names)
@@ -96,12 +96,12 @@ class Decider(Generic[S, C, E]):
         return classes
 
     def decide_events(self, command: C, state: S) -> list[E]:
-        """Give what ``decide`` says, as a list."""
+        """Return the result of ``decide`` as a list."""
         return events_of(self.decide(command, state))
 
 
 def events_of(decided: Any) -> list[Any]:
-    """The events of what a decision gave: one, several or none."""
+    """Return the events of a decision as a list: one, several or none."""
     if decided is None:
         return []
     if isinstance(decided, (Sequence, Iterator)):

@@ -1,4 +1,4 @@
-"""Whether two states are the same to whoever uses them, which ``==`` alone does not tell."""
+"""Equality of two states that is stricter than ``==``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 
 def is_same(first: object, second: object) -> bool:
-    """Whether two values are of the same classes all the way down, and hold the same.
+    """Return True if two values have the same classes at all levels, and equal contents.
 
-    A defaultdict is no dict, a tuple no list, and 1 is not 1.0; what a class leaves out of its
-    comparison is compared, too. The order of keys is not: the server stores JSON with one of its
-    own.
+    A defaultdict differs from a dict, a tuple from a list, and 1 from 1.0. Fields that a class
+    excludes from its comparison are compared, too. The order of keys does not count: the server
+    stores the keys of JSON in another order.
     """
     kind: type[Any] = type(first)
     if kind is not type(second):

@@ -1,4 +1,4 @@
-"""The messages that a decision makes, and how they are stored."""
+"""New messages for the events of a decision, and the form in which they are stored."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def new_messages(
     *,
     decimals: bool = False,
 ) -> list[NewMessage]:
-    """The messages to be written of some events.
+    """Return the messages to write for some events.
 
     Args:
-        registry: knows the classes of events.
+        registry: the registry of the events' classes.
         events: instances of registered classes, or NewMessages.
-        stream_name: where they are written.
-        cause: gives them metadata, and ids that are the same each time.
-        decimals: whether the client writes Decimals.
+        stream_name: the stream to write to.
+        cause: the source of the events' metadata and of their derived ids.
+        decimals: True if the client writes Decimals.
 
     Raises:
         ValidationError: an event is something else. Nothing was sent.
@@ -63,17 +63,17 @@ def as_stored(
     first: int,
     decimals: bool,
 ) -> list[Message[Any]]:
-    """New messages as they are read back once they are stored, but for where in the store and when.
+    """Return new messages as they would be read back, except for global position and time.
 
     Args:
-        registry: knows the classes of events.
-        messages: what is to be written.
-        stream_name: where to.
+        registry: the registry of the events' classes.
+        messages: the messages to write.
+        stream_name: the stream to write to.
         first: the position of the first one.
-        decimals: whether the client reads fractions as Decimals.
+        decimals: True if the client reads fractions as Decimals.
 
     Raises:
-        ValidationError: one of them is refused. Nothing was sent.
+        ValidationError: one of the messages is invalid. Nothing was sent.
     """
     encoded = write_many(stream_name, messages, ANY, decimals, registry).encoded
     return [

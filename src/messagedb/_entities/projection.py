@@ -1,4 +1,4 @@
-"""State from events: which function takes an event, and how it is called."""
+"""Projections: they derive the state of an entity from its events."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _MARK = "_messagedb_applies"
 
 
 def apply(method: F) -> F:
-    """Let a method of a Projection take the events that its second parameter is annotated with."""
+    """Register a method of a Projection for the events in its second parameter's annotation."""
     names = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
     setattr(method, _MARK, (try_resolve_classes(method, 2, "method", names),))
     return method
 
 
 class Projection(Generic[S]):
-    """Makes the state of an entity of its events, one after the other.
+    """Derives the state of an entity from its events, one after the other.
 
     Either a class with a method for each event, or for several (``Deposited | Withdrawn``)::
 
@@ -53,67 +53,68 @@ class Projection(Generic[S]):
             def deposited(self, account: Account, event: Deposited) -> Account:
                 return msgspec.structs.replace(account, balance=account.balance + event.amount)
 
-    or ``Projection.of(Account, evolve)`` with one function of the state and the event, whose
-    annotation says which events it takes.
+    or ``Projection.of(Account, evolve)`` with one function of the state and the event. The
+    annotation of its second parameter says which events it takes.
 
-    A state is immutable (a frozen Struct or dataclass, a tuple, a number, a text, None), and the
-    method gives the new one; or it may be changed in place, and the method gives None or another
-    object. (Where the initial state is None, None is always a state.) What may be changed is copied
-    (``copy``) before it is, so that an error midway changes nothing that anybody else has. A frozen
-    state has to be replaced as a whole: what it holds is not copied.
+    The state may be immutable (a frozen Struct or dataclass, a tuple, a number, a string, None).
+    Then the method returns the new state. Or the state is mutable: the method changes it in place
+    and returns None, or returns another object. (If the initial state is None, a returned None is
+    always a state.) A mutable state is copied (``copy``) before it is changed, so an error midway
+    does not affect other users of the state. A frozen state must be replaced as a whole, because
+    the objects in it are not copied.
 
-    A class that the client's registry does not have is added under its own name. Events of other
-    types are passed over, and count for the version; with ``strict = True`` in the class they are
-    an error.
+    A class that the client's registry does not have is added under the class's name. Events of
+    other types are skipped, and count for the version; with ``strict = True`` in the class they
+    are an error.
     """
 
     strict: bool = False
-    """Whether an event without a method is a ``MessageDecodeError``."""
+    """Raise ``MessageDecodeError`` for an event without a method, instead of skipping it."""
 
     def initial(self) -> S:
-        """Give the state of an entity that has no event yet."""
+        """Return the state of an entity without events."""
         raise NotImplementedError(
-            f"{type(self).__qualname__} does not say what the initial state is: define initial()"
+            f"{type(self).__qualname__} has no initial state: define initial()"
         )
 
     def copy(self, state: S) -> S:
-        """Give a copy of a state that may be changed: ``copy.deepcopy``, unless overridden."""
+        """Return a copy of a mutable state: ``copy.deepcopy``, unless overridden."""
         return copy_of(state)
 
     @staticmethod
     def of(
         initial: Callable[[], T], evolve: Callable[[T, E], T | None], *, strict: bool = False
     ) -> Projection[T]:
-        """Make a projection of a function.
+        """Return a projection that uses a function.
 
         Args:
-            initial: gives the state of an entity without events: the class itself, often.
-            evolve: takes the state and an event, an instance of one of the classes that its second
-                parameter is annotated with. Not annotated, or with Any, it takes every event: those
-                of registered classes as such, others as a ``Message``.
-            strict: whether an event of another type is an error, instead of being passed over.
+            initial: returns the state of an entity without events; often the class itself.
+            evolve: takes the state and an event, an instance of one of the classes in the
+                annotation of its second parameter. Without an annotation, or with Any, it takes
+                every event: instances of registered classes, and all others as a ``Message``.
+            strict: raise an error for an event of another type, instead of skipping it.
 
         Raises:
-            ValidationError: a function was not given, or its annotation says nothing.
+            ValidationError: an argument is not a function, or an annotation is invalid.
         """
         names = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
         return _Evolving(initial, evolve, strict, try_resolve_classes(evolve, 1, "method", names))
 
     def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
-        """The functions of a state and an event, with the classes of events that are known."""
+        """Return the functions of a state and an event, with their events' known classes."""
         for name in dir(type(self)):
             mark = getattr(getattr(type(self), name, None), _MARK, None)
             if mark is not None:
                 yield getattr(self, name), mark[0]
             elif any(hasattr(vars(cls).get(name), _MARK) for cls in type(self).__mro__):
                 raise ValidationError(
-                    f"{type(self).__qualname__}.{name} takes the place of a method that is marked "
-                    "with @apply: mark it as well, or give it another name"
+                    f"{type(self).__qualname__}.{name} overrides a method that is marked with "
+                    "@apply: mark it as well, or give it another name"
                 )
 
 
 class _Evolving(Projection[S]):
-    """A projection of a function."""
+    """A projection that uses a function."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class _Evolving(Projection[S]):
 
 
 def projection_of(decider: Decider[S, Any, Any]) -> Projection[S]:
-    """The projection of a decider's function."""
+    """Return the projection that uses a decider's function."""
     return _Evolving(decider.initial, decider.evolve, False, decider.event_classes)
 
 
@@ -147,7 +148,7 @@ class Applier(Generic[S]):
     """A projection with the classes of a registry.
 
     Raises:
-        ValidationError: a method's annotation says nothing, or an event has two methods.
+        ValidationError: a method's annotation is invalid, or an event has two methods.
     """
 
     def __init__(self, projection: Projection[S], registry: MessageRegistry) -> None:
@@ -162,7 +163,7 @@ class Applier(Generic[S]):
                 if name in names:
                     what = name.__qualname__ if isinstance(name, type) else repr(name)
                     raise ValidationError(
-                        f"{'every event' if name is None else what} has a method already, "
+                        f"{'every event' if name is None else what} already has a method, "
                         f"{names[name]}: {get_qualified_name(function)} would be a second one"
                     )
                 names[name] = get_qualified_name(function)
@@ -174,9 +175,10 @@ class Applier(Generic[S]):
                     self._by_type[name] = function
         if not names:
             raise ValidationError(
-                f"{type(projection).__qualname__} takes no event: mark its methods with @apply"
+                f"{type(projection).__qualname__} has no method for events: mark its methods with "
+                "@apply"
             )
-        # Then None that a method gives is a state, and does not mean that one was changed in place.
+        # Then a returned None is a state, and does not mean that a state was changed in place.
         self._none_is_state = projection.initial() is None
 
     def _types(
@@ -199,20 +201,20 @@ class Applier(Generic[S]):
         return [*types, *classes] or [None]
 
     def initial(self) -> S:
-        """The state of an entity without events."""
+        """Return the state of an entity without events."""
         return self.own(self._projection.initial())
 
     def own(self, state: S) -> S:
-        """A state that the one who asked may change: a copy, unless it cannot be changed."""
+        """Return a state that the caller may change: a copy, unless the state is immutable."""
         return state if is_immutable(state) else self._projection.copy(state)
 
     def apply(self, state: S, messages: Iterable[Message[Any]]) -> S:
-        """The state after some messages. The given one must be the caller's own: see ``own``.
+        """Return the state after some messages. The given state must be the caller's: see ``own``.
 
         Raises:
-            MessageDecodeError: a message does not fit its class, or has no method where that is
-                strict.
-            Exception: what a method raised, with a note that names the message.
+            MessageDecodeError: a message does not fit its class, or has no method and the
+                projection is strict.
+            Exception: an error from a method, with a note that names the message.
         """
         find, decode = self._by_type.get, self._registry.decode
         for message in messages:
@@ -232,10 +234,10 @@ class Applier(Generic[S]):
         return state
 
     def takes_raw(self, messages: Iterable[NewMessage]) -> bool:
-        """Whether a method is given one of new messages as a ``Message``, with its positions.
+        """Return True if a method takes one of the new messages as a ``Message``, with positions.
 
         Raises:
-            ValidationError: a message has no method where that is strict. Nothing was sent.
+            ValidationError: a message has no method and the projection is strict. Nothing was sent.
         """
         raw = False
         for message in messages:
@@ -250,7 +252,7 @@ class Applier(Generic[S]):
         return raw
 
     def _of_base(self, type: str) -> Callable[[S, Any], Any] | None:
-        """What takes events of a type that has no method of its own: a base's, or that for all."""
+        """Return the function for a type without a separate method: of a base class, or for all."""
         cls = self._registry.get_class(type)
         base = None if cls is None else find_nearest_class(cls, self._by_class)
         if base is None:
@@ -266,8 +268,8 @@ class Applier(Generic[S]):
             return cast("S", None)
         if is_immutable(state):
             raise ValidationError(
-                f"{get_qualified_name(function)} gave None, and the state is one that cannot be "
-                "changed in place: return the new state, or the one that it was given"
+                f"{get_qualified_name(function)} returned None, but the state is "
+                "immutable. Return the new state, or the state that was passed in"
             )
         return state
 

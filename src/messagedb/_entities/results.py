@@ -1,4 +1,4 @@
-"""What loading an entity, and handling a command, give."""
+"""Results of loading an entity and of handling a command."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class LoadedEntity(msgspec.Struct, Generic[S], frozen=True):
     """An entity at a version.
 
     Attributes:
-        entity: its state: yours to change, if it can be changed.
-        version: the position of the last event in it, ``NO_STREAM`` (-1) where it has none: the
-            ``expected_version`` of a write that rests on it.
+        entity: its state. You may change it, if it is mutable.
+        version: the position of its last event, ``NO_STREAM`` (-1) if it has no events. Use it as
+            ``expected_version`` of a write that depends on this state.
     """
 
     entity: S
@@ -27,24 +27,24 @@ class LoadedEntity(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def exists(self) -> bool:
-        """Whether it has any event."""
+        """True if it has any event."""
         return self.version != NO_STREAM
 
 
 class TransactResult(LoadedEntity[S], Generic[S], frozen=True):
-    """What a command has made of an entity.
+    """The result of a command that an entity handled.
 
     Attributes:
         entity: its state after the events.
-        version: the position of the last event.
-        events: what is stored, in that order; empty for nothing. What a hook's ``before_write``
-            does to new ones is seen by the next load, unless they were read back.
-        positions: of those events, in the entity's stream.
-        attempts: how often it was decided: each further time after a conflict; 0 where the key was
-            found.
-        is_repeated: whether the message that it follows, or the key, was answered before: nothing
-            was written, and events and positions are those of then; with a key so are entity and
-            version, else they are the newest.
+        version: the position of its last event.
+        events: the events of the command as they are stored, in order; empty for no events. If a
+            hook's ``before_write`` changes new events, the next load sees the changes; these
+            events show them only if they were read back.
+        positions: their positions in the entity's stream.
+        attempts: the number of decisions: one more after each conflict; 0 if the key was found.
+        is_repeated: True if the message that it follows, or the key, was handled before. Then
+            nothing was written, and events and positions are those of the earlier call. With a
+            key, entity and version are of that call, too; otherwise they are the newest.
     """
 
     events: tuple[Any, ...] = ()

@@ -1,4 +1,4 @@
-"""Snapshots of entities, in the form of the Eventide toolkit."""
+"""Snapshots of entities, in the format of the Eventide toolkit."""
 
 from __future__ import annotations
 
@@ -27,34 +27,35 @@ __all__ = ["SnapshotPolicy"]
 S = TypeVar("S")
 
 _RECORDED = "Recorded"
-# Keys of ours, which Eventide passes over.
+# Our keys, which Eventide ignores.
 _STREAM = "streamName"
 _EVENT = "lastEventId"
 
 
 class SnapshotPolicy(Generic[S]):
-    """How the state of entities is stored now and then, so that not all events need be read.
+    """Stores the state of entities at intervals, so that loading need not read all events.
 
-    In stream ``<entityClass><specifier>:snapshot-<id>``, messages of type ``Recorded`` with
-    ``{"entityData": {…}, "entityVersion": n, "time": "…"}``, and the stream and the last id of the
-    events: a Ruby service can use them, and the other way round. (For that the state's keys have to
-    be camelCase: ``rename="camel"``.) Only the last one of a stream is looked at, so older ones may
-    be deleted at any time, and all of them, too: they can be made again of the events.
+    Snapshots are in stream ``<entityClass><specifier>:snapshot-<id>``, as messages of type
+    ``Recorded`` with ``{"entityData": {…}, "entityVersion": n, "time": "…"}``, and the stream and
+    the last id of the events. A Ruby service with Eventide can use them, and vice versa. (For that
+    the state's keys must be camelCase: ``rename="camel"``.) Only the last message of a stream is
+    read, so older ones may be deleted at any time. All of them may be deleted, too: they can be
+    rebuilt from the events.
 
-    When the class of the state changes so that an older snapshot would be read as something wrong,
-    give another *specifier*; also where entities of two categories have one class. One that does
-    not fit the class any more is passed over, and all events are read.
+    When the class of the state changes so that older snapshots would be decoded to a wrong state,
+    use another *specifier*; also if entities of two categories have the same class. A snapshot
+    that does not fit the class any more is ignored, and all events are read.
 
     Args:
-        entity: the class of the state: a msgspec Struct or a dataclass, or any with *encode* and
-            *decode*. Its name is that of the stream.
-        every_events: after how many new events a snapshot is stored.
-        specifier: a text after the name of the class, such as ``"V2"``.
-        encode: makes a JSON object (a dict) of a state, where msgspec cannot.
-        decode: makes a state of such an object.
+        entity: the class of the state: a msgspec Struct or a dataclass, or any class with *encode*
+            and *decode*. The name of the stream is derived from its name.
+        every_events: the number of new events after which a snapshot is stored.
+        specifier: a string that follows the name of the class, such as ``"V2"``.
+        encode: converts a state to a JSON object (a dict), if msgspec cannot.
+        decode: converts such an object to a state.
 
     Raises:
-        ValidationError: the interval is not at least 1, or the name cannot be a stream's.
+        ValidationError: the interval is less than 1, or the stream name would be invalid.
     """
 
     def __init__(
@@ -80,26 +81,26 @@ class SnapshotPolicy(Generic[S]):
             raise ValidationError(str(error)) from error
 
     def stream_name(self, id: str) -> str:
-        """Give the stream that the snapshots of an entity are in."""
+        """Return the stream of the snapshots of an entity."""
         return snapshot_stream_name(self._entity, id, specifier=self._specifier)
 
     def is_due(self, version: int, snapshot_version: int) -> bool:
-        """Whether an entity at a version is to be stored, where the last snapshot is of another."""
+        """Return True if an entity at a version needs a new snapshot."""
         return version - snapshot_version >= self.every_events
 
     def message_of(
         self, entry: Entry[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool
     ) -> NewMessage:
-        """Make the message that stores a state.
+        """Return the message that stores a state.
 
         Args:
             entry: the state, and its version.
-            copy: gives a copy of a state, which *encode* may change.
+            copy: returns a copy of a state, which *encode* may change.
             entity_stream: the stream of its events.
-            decimals: whether the client reads fractions as Decimals.
+            decimals: True if the client reads fractions as Decimals.
 
         Raises:
-            ValidationError: the state cannot be stored, or would not be read back as the same.
+            ValidationError: the state cannot be stored, or would not be equal when it is read back.
                 Nothing was sent.
         """
         state = entry.entity
@@ -107,20 +108,20 @@ class SnapshotPolicy(Generic[S]):
             encoded: Any = self._encoded(state if self._encode is None else copy(state))
         except TypeError as error:
             raise ValidationError(
-                f"the state cannot be stored as a snapshot ({error}): make it a Struct or a "
-                "dataclass of what JSON can hold, or give encode and decode. Nothing was sent."
+                f"the state cannot be stored as a snapshot ({error}). Nothing was sent. Make it a "
+                "Struct or a dataclass of types that JSON can hold, or give encode and decode."
             ) from error
         if not isinstance(encoded, dict):
             raise ValidationError(
-                f"the state of class {type(state).__qualname__} is no JSON object and cannot be "
-                "stored as a snapshot: give encode and decode. Nothing was sent."
+                f"the state of class {type(state).__qualname__} is not a JSON object and cannot be "
+                "stored as a snapshot. Nothing was sent. Give encode and decode."
             )
         text = encode_object(encoded, label="entityData", decimals=decimals) or "{}"
         if not is_same(self._decoded(decode_object(text, decimals=decimals)), state):
             raise ValidationError(
-                f"the state would not be the same when {type(state).__qualname__} is read back "
-                "from a snapshot: annotate each field as what it holds, or give encode and decode. "
-                "Nothing was sent."
+                f"the state of class {type(state).__qualname__} would not be equal after it is "
+                "read back from a snapshot. Nothing was sent. Annotate each field with the type of "
+                "its values, or give encode and decode."
             )
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         data: dict[str, Any] = {
@@ -134,12 +135,12 @@ class SnapshotPolicy(Generic[S]):
         return NewMessage(_RECORDED, data)
 
     def entry_of(self, message: Message[Any], entity_stream: str) -> Entry[S]:
-        """Give the state of the last message of a stream of snapshots.
+        """Decode the last message of a stream of snapshots.
 
-        Its type, metadata and unknown keys are not looked at. (Facts 2.5, 7.1.)
+        Its type, metadata and unknown keys are ignored, as Eventide does.
 
         Raises:
-            MessageDecodeError: it is no snapshot, not one of the class, or of another stream.
+            MessageDecodeError: the message is not a snapshot of this class and stream.
         """
         data: Any = message.data
         values = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
@@ -150,11 +151,11 @@ class SnapshotPolicy(Generic[S]):
         if values.get(_STREAM, entity_stream) != entity_stream:
             raise message.decode_error(
                 "data",
-                f"it is of stream {values[_STREAM]!r} and not of {entity_stream!r}: entities of "
-                "two categories have one class, give their snapshots each a specifier",
+                f"it is of stream {values[_STREAM]!r} and not of {entity_stream!r}: if entities "
+                "of two categories have the same class, give each category's snapshots a specifier",
             )
         if not isinstance(encoded, dict):
-            raise message.decode_error("data", "its entityData is no object")
+            raise message.decode_error("data", "its entityData is not an object")
         try:
             state = self._decoded(cast("dict[str, Any]", encoded))
         except Exception as error:

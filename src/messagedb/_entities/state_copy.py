@@ -1,4 +1,4 @@
-"""Which states can be shared, and copies of those that cannot."""
+"""Immutability of states, and copies of mutable ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _known: dict[type[Any], bool] = {}
 
 
 def is_immutable(value: object) -> bool:
-    """Whether a value cannot be changed, as its class says; what it holds is not looked at."""
+    """Return True if the class of a value makes it immutable; its contents are not examined."""
     cls = type(value)
     known = _known.get(cls)
     if known is None:
@@ -41,5 +41,5 @@ def _is_frozen(cls: type[Any]) -> bool:
 
 
 def copy_of(value: T) -> T:
-    """A deep copy."""
+    """Return a deep copy."""
     return copy.deepcopy(value)

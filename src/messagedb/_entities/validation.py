@@ -1,4 +1,4 @@
-"""Checks of what entity stores are given."""
+"""Checks of the arguments of entity stores."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .projection import Projection
 
 
 def check_store(store: Any, wanted: type[Any]) -> None:
-    """Refuse what does not have the operations of this half."""
+    """Raise unless the store has the operations of this variant."""
     if not isinstance(store, wanted):
         raise ValidationError(
-            f"an entity store of this kind takes a client or a transaction of the same kind, not "
-            f"{type(store).__name__}. Nothing was sent."
+            f"an entity store needs a client or a transaction of its own variant (sync or async), "
+            f"not {type(store).__name__}. Nothing was sent."
         )
 
 
 def check_options(category: Any, decider: Any, projection: Any, batch_size: Any) -> None:
-    """Refuse a category that is none, and other than one decider or projection."""
+    """Raise if the category or the batch size is invalid, or not exactly one of both is given."""
     validation.check_category(category)
     validation.check_batch_size(batch_size)
     if batch_size < 1:
-        raise ValidationError(f"batch_size must be a number of events from 1 on, not {batch_size}")
+        raise ValidationError(f"batch_size must be at least 1, not {batch_size}")
     if (decider is None) == (projection is None):
         raise ValidationError("give either a decider or a projection. Nothing was sent.")
     for what, given, cls in (("decider", decider, Decider), ("projection", projection, Projection)):
@@ -38,19 +38,19 @@ def check_options(category: Any, decider: Any, projection: Any, batch_size: Any)
             raise ValidationError(f"{what} must be {article}, not {given!r}. Nothing was sent.")
     if decider is not None and inspect.iscoroutinefunction(decider.decide):
         raise ValidationError(
-            "decide must be a plain function, and not async: it may be called several times, and "
-            "does nothing else than decide. Read what it needs before, and give it in the command. "
-            "Nothing was sent."
+            "decide must be a plain function, not an async one: it may be called several times and "
+            "must have no side effects. Nothing was sent. Read what it needs before, and pass "
+            "that in the command."
         )
 
 
 def check_attempts(max_attempts: Any) -> None:
-    """Refuse what is no number of attempts."""
+    """Raise if this is not a number of attempts."""
     check_integer("max_attempts", max_attempts, least=1)
 
 
 def check_moment(version: Any, time: Any) -> None:
-    """Refuse both a version and a time, and what is none."""
+    """Raise if both a version and a time are given, or one that is invalid."""
     if version is not None:
         validation.check_position(version)
         if version < 0:
@@ -62,23 +62,23 @@ def check_moment(version: Any, time: Any) -> None:
             raise ValidationError(f"time must be a datetime, not {time!r}. Nothing was sent.")
         if time.utcoffset() is None:
             raise ValidationError(
-                f"time has no time zone: give time.replace(tzinfo=UTC) if {time} is meant in UTC. "
-                "Nothing was sent."
+                f"time has no time zone. Nothing was sent. Use time.replace(tzinfo=UTC) if {time} "
+                "is in UTC."
             )
 
 
 def entity_stream(category: str, id: Any) -> str:
-    """The stream of an entity, whose id may be a compound one."""
+    """Return the stream of an entity. Its id may be a compound id."""
     if isinstance(id, UUID):
         id = str(id)
     if not isinstance(id, str) or not id:
         raise ValidationError(
-            f"the id of an entity must be a text or a UUID, not {id!r}. Nothing was sent."
+            f"the id of an entity must be a string or a UUID, not {id!r}. Nothing was sent."
         )
     if category_of(id) == category and "-" in id:
         raise ValidationError(
-            f"{id!r} is the name of a stream of {category!r}, and this takes the part after the "
-            f"first '-': give {id.partition('-')[2]!r}. Nothing was sent."
+            f"{id!r} is the name of a stream of {category!r}, not the id of an entity. Nothing was "
+            f"sent. Pass the part after the first '-': {id.partition('-')[2]!r}."
         )
     name = f"{category}-{id}"
     validation.check_stream_name(name)
