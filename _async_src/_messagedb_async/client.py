@@ -10,11 +10,17 @@ from messagedb._messages.registry import MessageRegistry
 from messagedb.hooks import Hooks, validate_hooks
 
 from .client_core.core import AsyncClientCore
+from .consumers.consumer_info import list_consumers
+from .consumers.group_resize import resize_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from psycopg_pool import AsyncConnectionPool
+
+    from messagedb._consumers.consumer_info import ConsumerInfo
+    from messagedb._consumers.group_membership import GroupResize
+    from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
 
 
 class AsyncClient(AsyncClientCore):
@@ -94,3 +100,74 @@ class AsyncClient(AsyncClientCore):
             hooks=validate_hooks(hooks),
         )
         super().__init__(settings, pool)
+
+    async def list_consumers(self, category: str | None = None) -> list[ConsumerInfo]:
+        """List the consumers that have stored a position in a store, whether or not they run now.
+
+        They are found by their streams of positions, also those of Eventide's consumers, and by the
+        rows of ``messagedb.positions``. Not found are those that have stored nothing yet, and those
+        whose stream has another name of its own. Each is asked for by itself, so that two of them
+        are not of the same moment.
+
+        It reads all records of positions in streams, of which there is one for each time that a
+        consumer has stored its own; nothing is locked.
+
+        Args:
+                category: only consumers of this one; None for all.
+
+        Raises:
+            IncompatibleServerError: the role may not read the table of messages.
+            StoreUnavailableError: the store is away.
+            ValidationError: the category is none. Nothing was sent.
+        """
+        return await list_consumers(self, category)
+
+    async def resize_consumer_group(
+        self,
+        category: str,
+        *,
+        identifier: str,
+        old_size: int,
+        new_size: int,
+        position_store: StreamPositionStore | TablePositionStore | None = None,
+        dry_run: bool = False,
+    ) -> GroupResize:
+        """Give a consumer group another number of members, while none of them runs.
+
+        Another size gives streams to other members. All new members begin after the least position
+        of the old ones, so that nothing is skipped; what the other old members have handled after
+        it is handled again, at most ``max_redelivered`` messages. To have none of them again, let
+        each old member run to the end first, with ``run(until="caught_up")`` and no more writes to
+        the category: then all positions are equal.
+
+        It is one transaction: afterwards the old members refuse to run (``PositionConflictError``),
+        and the new ones begin where it says. The order of work: stop the members, call this, start
+        the members of the new size. A size that the group had before may be given again. Called
+        again after it was done, also by a process that was killed before it knew, it changes
+        nothing and tells the same; the new members may run by then.
+
+        Args:
+            category: the category of the group.
+            identifier: the identifier of the group.
+            old_size: how many members there are.
+            new_size: how many there are to be.
+            position_store: where the positions are, as the consumers were told; not one with a name
+                of its own.
+            dry_run: only look at what it would do.
+
+        Raises:
+            PositionConflictError: a member runs, of the old size or the new one; or a new member
+                has a position already, and the group was not given this size. Nothing was changed.
+            ValidationError: an argument is refused. Nothing was sent.
+            MessageDBError: the store is away or refused. Nothing was changed, but for
+                ``OutcomeUnknownError``: call it again.
+        """
+        return await resize_group(
+            self,
+            category,
+            identifier=identifier,
+            old_size=old_size,
+            new_size=new_size,
+            position_store=position_store,
+            dry_run=dry_run,
+        )

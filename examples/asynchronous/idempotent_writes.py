@@ -9,7 +9,6 @@ from messagedb import (
     DuplicateMessageError,
     Message,
     NewMessage,
-    reserve_async,
 )
 
 
@@ -45,4 +44,4 @@ async def main(address: str) -> None:
             await client.write_message("account:command-1", command)
         for command_read in await client.get_stream_messages("account:command-1"):
             key = f"accountTransaction-{command_read.data['key']}"
-            print("reserved:", await reserve_async(client, command_read, key))
+            print("reserved:", await client.reserve_command(command_read, key))

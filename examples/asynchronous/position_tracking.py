@@ -9,7 +9,6 @@ from messagedb import (
     NewMessage,
     StreamPositionStore,
     TablePositionStore,
-    list_consumers_async,
 )
 
 
@@ -47,5 +46,5 @@ async def main(address: str) -> None:
             await new_consumer().run(until="caught_up")
             print("seen after a reset:", seen)
 
-        for found in await list_consumers_async(client):
+        for found in await client.list_consumers():
             print(found.name, "in the", found.position_store, "is behind by", found.lag_messages)

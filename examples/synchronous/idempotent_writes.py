@@ -9,7 +9,6 @@ from messagedb import (
     DuplicateMessageError,
     Message,
     NewMessage,
-    reserve,
 )
 
 
@@ -45,4 +44,4 @@ def main(address: str) -> None:
             client.write_message("account:command-1", command)
         for command_read in client.get_stream_messages("account:command-1"):
             key = f"accountTransaction-{command_read.data['key']}"
-            print("reserved:", reserve(client, command_read, key))
+            print("reserved:", client.reserve_command(command_read, key))

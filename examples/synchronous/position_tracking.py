@@ -9,7 +9,6 @@ from messagedb import (
     NewMessage,
     StreamPositionStore,
     TablePositionStore,
-    list_consumers,
 )
 
 
@@ -47,5 +46,5 @@ def main(address: str) -> None:
             new_consumer().run(until="caught_up")
             print("seen after a reset:", seen)
 
-        for found in list_consumers(client):
+        for found in client.list_consumers():
             print(found.name, "in the", found.position_store, "is behind by", found.lag_messages)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from _messagedb_async.client import AsyncClient
 from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.consumer import AsyncConsumer
-from _messagedb_async.consumers.consumer_info import list_consumers_async
 from _messagedb_async.consumers.context import AsyncContext
-from _messagedb_async.consumers.group_resize import resize_group_async
 from _messagedb_async.consumers.run_consumers import run_consumers_async
 from _messagedb_async.entities.store import AsyncEntityStore
-from _messagedb_async.idempotency import reserve_async
 from _messagedb_async.read_models.read_model import AsyncReadModel
 from _messagedb_async.transactions.bound_client import AsyncBoundClient
 from _messagedb_async.transactions.transaction import AsyncTransaction
@@ -26,12 +23,9 @@ from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, Sc
 from ._sync.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
-from ._sync.consumers.consumer_info import list_consumers
 from ._sync.consumers.context import Context
-from ._sync.consumers.group_resize import resize_group
 from ._sync.consumers.run_consumers import run_consumers
 from ._sync.entities.store import EntityStore
-from ._sync.idempotency import reserve
 from ._sync.read_models.read_model import ReadModel
 from ._sync.transactions.bound_client import BoundClient
 from ._sync.transactions.transaction import Transaction
@@ -157,12 +151,6 @@ __all__ = [
     "errors",
     "group_member_from_env",
     "is_already_handled",
-    "list_consumers",
-    "list_consumers_async",
-    "reserve",
-    "reserve_async",
-    "resize_group",
-    "resize_group_async",
     "run_consumers",
     "run_consumers_async",
     "schema",

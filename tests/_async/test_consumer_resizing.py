@@ -18,7 +18,6 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
     ValidationError,
-    resize_group_async,
 )
 from tests._async.consuming import noting, numbered
 from tests.support.backend import make_url
@@ -82,8 +81,7 @@ class Group:
 
     async def resize(self, old: int, new: int, **options: Any) -> GroupResize:
         """Give it another size."""
-        return await resize_group_async(
-            self.client,
+        return await self.client.resize_consumer_group(
             self.category,
             identifier="group",
             old_size=old,
@@ -301,8 +299,7 @@ async def test_wrong_arguments_are_refused(
             await group.resize(old, new)
     for own in (StreamPositionStore("mine-1"), TablePositionStore("mine")):
         with pytest.raises(ValidationError, match="reset_position"):
-            await resize_group_async(
-                client,
+            await client.resize_consumer_group(
                 category,
                 identifier="group",
                 old_size=1,
@@ -310,4 +307,4 @@ async def test_wrong_arguments_are_refused(
                 position_store=own,
             )
     with pytest.raises(ValidationError, match="identifier"):
-        await resize_group_async(client, category, identifier="", old_size=1, new_size=2)
+        await client.resize_consumer_group(category, identifier="", old_size=1, new_size=2)

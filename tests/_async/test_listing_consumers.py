@@ -19,8 +19,6 @@ from messagedb import (
     Message,
     NewMessage,
     TablePositionStore,
-    list_consumers_async,
-    resize_group_async,
 )
 from tests.support.backend import make_url
 from tests.support.store import functions_only
@@ -54,7 +52,7 @@ async def test_a_role_that_may_read_messages_but_not_our_schema(
         await quiet(AsyncConsumer(client, category, identifier="mail")).run(until="caught_up")
         with psycopg.connect(owner) as conn:
             conn.execute("revoke usage on schema messagedb from message_store")
-        (found,) = await list_consumers_async(client)
+        (found,) = await client.list_consumers()
         assert (found.identifier, found.position, found.position_store) == ("mail", head, "stream")
         in_table = AsyncConsumer(
             client, category, identifier="other", position_store=TablePositionStore()
@@ -64,12 +62,12 @@ async def test_a_role_that_may_read_messages_but_not_our_schema(
 
 
 async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: str) -> None:
-    assert await list_consumers_async(client, category) == []
+    assert await client.list_consumers(category) == []
     head = await write(client, category, 3)
-    assert await list_consumers_async(client, category) == []  # it has stored nothing yet
+    assert await client.list_consumers(category) == []  # it has stored nothing yet
     consumer = quiet(AsyncConsumer(client, category, identifier="mail"))
     await consumer.run(until="caught_up")
-    (found,) = await list_consumers_async(client, category)
+    (found,) = await client.list_consumers(category)
     assert found == ConsumerInfo(
         name=f"{category}:position-mail",
         position_store="stream",
@@ -85,7 +83,7 @@ async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: 
     assert found.saved_at is not None
     assert abs((datetime.now(UTC) - found.saved_at).total_seconds()) < 600
     later = await write(client, category, 2)
-    (found,) = await list_consumers_async(client, category)
+    (found,) = await client.list_consumers(category)
     assert (found.position, found.lag_messages, found.is_running) == (head, 2, False)
     assert found.head == later
     assert found.lag_seconds is not None
@@ -98,14 +96,14 @@ async def test_who_runs_holds_its_lease(client: AsyncClient, category: str) -> N
     await consumer.run(until="caught_up")
     async with consumer.running():
         await consumer.wait_until_caught_up(timeout=10)
-        (found,) = await list_consumers_async(client, category)
+        (found,) = await client.list_consumers(category)
         assert found.is_running
         async with client.transaction() as tx:
             cursor = await tx.connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [found.pid]
             )
             assert await cursor.fetchone() == (1,)
-    (found,) = await list_consumers_async(client, category)
+    (found,) = await client.list_consumers(category)
     assert not found.is_running
 
 
@@ -122,7 +120,7 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
         await quiet(AsyncConsumer(client, category, **options)).run(until="caught_up")
     await client.write_message(f"{commands}-1", NewMessage("Do"))
     await quiet(AsyncConsumer(client, commands, identifier="x-y")).run(until="caught_up")
-    found = await list_consumers_async(client, category)
+    found = await client.list_consumers(category)
     assert [
         (c.name, c.position_store, c.identifier, c.group_member, c.group_size) for c in found
     ] == [
@@ -132,12 +130,12 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
         (f"{category}:position-row", "table", "row", None, None),
     ]
     assert {c.position for c in found} == {head}
-    (other,) = await list_consumers_async(client, commands)
+    (other,) = await client.list_consumers(commands)
     assert (other.name, other.identifier) == (f"{commands}+position-x-y", "x-y")
-    everything = await list_consumers_async(client)
+    everything = await client.list_consumers()
     assert {c.name for c in found} | {other.name} <= {c.name for c in everything}
-    await resize_group_async(client, category, identifier="group", old_size=2, new_size=3)
-    found = await list_consumers_async(client, category)
+    await client.resize_consumer_group(category, identifier="group", old_size=2, new_size=3)
+    found = await client.list_consumers(category)
     given_up = [c for c in found if c.group_size == 2]
     assert [(c.position, "another size, 3" in str(c.problem)) for c in given_up] == [
         (None, True),
@@ -155,9 +153,7 @@ async def test_of_several_categories(client: AsyncClient, category: str) -> None
         return None
 
     await consumer.run(until="caught_up")
-    (found,) = [
-        each for each in await list_consumers_async(client) if each.identifier == identifier
-    ]
+    (found,) = [each for each in await client.list_consumers() if each.identifier == identifier]
     assert (found.category, found.position_store) == (None, "stream")
 
 
@@ -172,10 +168,10 @@ async def test_what_is_parked_counts_once(client: AsyncClient, category: str) ->
     await consumer.run(until="caught_up")
     parked = await consumer.list_parked()
     assert len(parked) == 3
-    assert (await list_consumers_async(client, category))[0].parked_count == 3
+    assert (await client.list_consumers(category))[0].parked_count == 3
     for _ in range(2):
         await consumer.discard_parked(parked[:2])
-    assert (await list_consumers_async(client, category))[0].parked_count == 1
+    assert (await client.list_consumers(category))[0].parked_count == 1
 
 
 async def test_other_categories_with_such_a_word_are_none(
@@ -185,13 +181,13 @@ async def test_other_categories_with_such_a_word_are_none(
     for name in names:
         await client.write_message(name, NewMessage("Recorded", {"position": 1}))
     await client.write_message(f"{category}:a+position+b-1", NewMessage("Recorded"))
-    found = [each.name for each in await list_consumers_async(client)]
+    found = [each.name for each in await client.list_consumers()]
     assert [name for name in found if name.startswith(category)] == [f"{category}:a+position+b-1"]
 
 
 async def test_what_is_no_position_is_said(client: AsyncClient, category: str) -> None:
     await client.write_message(f"{category}:position-odd", NewMessage("Surprise", {"position": 1}))
-    (found,) = await list_consumers_async(client, category)
+    (found,) = await client.list_consumers(category)
     assert found.position is None
     assert "'Surprise'" in str(found.problem)
 
@@ -201,4 +197,4 @@ async def test_a_role_that_sees_no_table(new_database: Callable[..., str]) -> No
     functions_only(url)
     async with AsyncClient(make_url(url, user="message_store"), max_size=1) as client:
         with pytest.raises(IncompatibleServerError, match="the list of consumers"):
-            await list_consumers_async(client)
+            await client.list_consumers()

@@ -19,9 +19,8 @@ from messagedb import (
     Metadata,
     NewMessage,
     ValidationError,
-    reserve_async,
 )
-from messagedb.idempotency import build_reservation
+from messagedb._operations.reservation import build_reservation
 from tests._async.consuming import stream_of
 from tests.support.background_async import Background
 
@@ -41,10 +40,10 @@ async def commands(client: AsyncClient, category: str, count: int) -> list[Messa
 async def test_the_first_command_has_the_key(client: AsyncClient, category: str) -> None:
     first, second = await commands(client, category, 2)
     key = f"{category}Key-k"
-    assert [await reserve_async(client, each, key) for each in (first, second)] == [True, False]
-    assert [await reserve_async(client, each, key) for each in (second, first)] == [False, True]
+    assert [await client.reserve_command(each, key) for each in (first, second)] == [True, False]
+    assert [await client.reserve_command(each, key) for each in (second, first)] == [False, True]
     await client.write_message(key, NewMessage("Done"))
-    assert [await reserve_async(client, each, key) for each in (second, first)] == [False, True]
+    assert [await client.reserve_command(each, key) for each in (second, first)] == [False, True]
     copy, done = await client.get_stream_messages(key)
     assert (copy.type, copy.data, done.type) == ("Deposit", first.data, "Done")
     assert Metadata.from_message(copy).is_following(first)
@@ -62,7 +61,7 @@ async def test_what_is_reserved_is_copied_as_it_is_stored(store_url: str, catego
         )
         async for command in client.read_stream(stream, types=registry.types(Deposit)):
             assert command.data == Deposit(5)
-            assert await reserve_async(client, command, key)
+            assert await client.reserve_command(command, key)
         (copy,) = await client.get_stream_messages(key)
         assert copy.data == {"number": 5}
         assert Metadata.from_message(copy).schema_version == "1"
@@ -75,12 +74,12 @@ async def test_in_a_transaction_the_reservation_goes_with_it(
     first, second = await commands(client, category, 2)
     key = f"{category}Key-k"
     transaction = await client.begin()
-    assert await reserve_async(transaction, first, key)
-    assert not await reserve_async(transaction, second, key)
+    assert await transaction.reserve_command(first, key)
+    assert not await transaction.reserve_command(second, key)
     await transaction.rollback()
     async with client.transaction() as transaction:
-        assert await reserve_async(transaction, second, key)
-        assert not await reserve_async(transaction, first, key)
+        assert await transaction.reserve_command(second, key)
+        assert not await transaction.reserve_command(first, key)
         # It is not aborted.
         await transaction.write_message(f"{category}Other-1", NewMessage("Other"))
     assert [m.data["n"] for m in await client.get_stream_messages(key)] == [1]
@@ -99,8 +98,8 @@ async def test_on_a_connection_of_the_users(
     key = f"{category}Key-k"
     async with AsyncClient(store_url, direct_writes=direct) as other:
         bound = other.bind(conn)
-        assert await reserve_async(bound, first, key)
-        assert not await reserve_async(bound, second, key)
+        assert await bound.reserve_command(first, key)
+        assert not await bound.reserve_command(second, key)
         await conn.commit()
     assert len(await client.get_stream_messages(key)) == 1
 
@@ -108,7 +107,7 @@ async def test_on_a_connection_of_the_users(
 async def test_many_race_for_one_key(client: AsyncClient, category: str) -> None:
     given = await commands(client, category, 8)
     key = f"{category}Key-k"
-    races = [Background(reserve_async, client, each, key) for each in given]
+    races = [Background(client.reserve_command, each, key) for each in given]
     won = [await race.result() for race in races]
     assert sum(won) == 1
     [copy] = await client.get_stream_messages(key)
@@ -124,9 +123,9 @@ async def test_only_the_conflict_of_versions_is_swallowed(
         f"{category}Else-1", NewMessage("X", id=build_reservation(command, key).id)
     )
     with pytest.raises(DuplicateMessageError):
-        await reserve_async(client, command, key)
+        await client.reserve_command(command, key)
     with pytest.raises(ValidationError):
-        await reserve_async(client, command, "")
+        await client.reserve_command(command, "")
     assert await client.get_stream_messages(key) == []
 
 
@@ -140,7 +139,7 @@ async def test_the_same_command_sent_twice_has_one_effect(
     @handing.handler("Deposit")
     async def deposit(command: Message[Any], context: AsyncContext) -> None:
         stream = f"{keys}-{command.data['key']}"
-        answers.append(await reserve_async(context.client, command, stream))
+        answers.append(await context.client.reserve_command(command, stream))
 
     doing = AsyncConsumer(client, keys, identifier="doing")
 
@@ -171,7 +170,7 @@ async def test_the_copy_keeps_every_digit(store_url: str, category: str, decimal
         )
         async with AsyncClient(store_url, decimals=decimals) as client:
             [command] = await client.get_stream_messages(command_stream)
-            assert await reserve_async(client, command, key)
+            assert await client.reserve_command(command, key)
         cursor = await conn.execute(
             "select a.data::text = b.data::text, b.metadata->>'properties'"
             " from message_store.messages a, message_store.messages b"

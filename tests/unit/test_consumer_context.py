@@ -7,7 +7,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messagedb._consumers.context import BaseContext, derive_id
+from messagedb._consumers.context import BaseContext
+from messagedb._messages.ids import derive_id
 from messagedb.testing import make_message
 
 MESSAGE = make_message("account-1", "Deposited", id="00000000-0000-4000-8000-000000000001")

@@ -9,7 +9,8 @@ import pytest
 
 from messagedb import Message, MessageDecodeError, NewMessage, ValidationError
 from messagedb._messages.metadata import Metadata
-from messagedb.idempotency import build_reservation, is_already_handled
+from messagedb._operations.reservation import build_reservation
+from messagedb.idempotency import is_already_handled
 from messagedb.testing import make_message
 
 ID = UUID("5f3c6c1c-1111-4222-8333-944455556666")

@@ -26,28 +26,8 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def list_consumers_async(
-    client: AsyncClientCore, category: str | None = None
-) -> list[ConsumerInfo]:
-    """List the consumers that have stored a position in a store, whether or not they run now.
-
-    They are found by their streams of positions, also those of Eventide's consumers, and by the
-    rows of ``messagedb.positions``. Not found are those that have stored nothing yet, and those
-    whose stream has another name of its own. Each is asked for by itself, so that two of them are
-    not of the same moment.
-
-    It reads all records of positions in streams, of which there is one for each time that a
-    consumer has stored its own; nothing is locked.
-
-    Args:
-        client: whose store it is.
-        category: only consumers of this one; None for all.
-
-    Raises:
-        IncompatibleServerError: the role may not read the table of messages.
-        StoreUnavailableError: the store is away.
-        ValidationError: the category is none. Nothing was sent.
-    """
+async def list_consumers(client: AsyncClientCore, category: str | None) -> list[ConsumerInfo]:
+    """List the consumers of a store: see ``AsyncClient.list_consumers()``."""
     if category is not None:
         validation.check_category(category)
     facts = await client._server_facts()  # pyright: ignore[reportPrivateUsage]

@@ -42,47 +42,17 @@ _LEASE = 60.0
 _COUNTED = 1_000_000
 
 
-async def resize_group_async(
+async def resize_group(
     client: AsyncClientCore,
     category: str,
     *,
     identifier: str,
     old_size: int,
     new_size: int,
-    position_store: StreamPositionStore | TablePositionStore | None = None,
-    dry_run: bool = False,
+    position_store: StreamPositionStore | TablePositionStore | None,
+    dry_run: bool,
 ) -> GroupResize:
-    """Give a consumer group another number of members, while none of them runs.
-
-    Another size gives streams to other members. All new members begin after the least position of
-    the old ones, so that nothing is skipped; what the other old members have handled after it is
-    handled again, at most ``max_redelivered`` messages. To have none of them again, let each old
-    member run to the end first, with ``run(until="caught_up")`` and no more writes to the category:
-    then all positions are equal.
-
-    It is one transaction: afterwards the old members refuse to run (``PositionConflictError``), and
-    the new ones begin where it says. The order of work: stop the members, call this, start the
-    members of the new size. A size that the group had before may be given again. Called again after
-    it was done, also by a process that was killed before it knew, it changes nothing and tells the
-    same; the new members may run by then.
-
-    Args:
-        client: whose store it is.
-        category: the category of the group.
-        identifier: the identifier of the group.
-        old_size: how many members there are.
-        new_size: how many there are to be.
-        position_store: where the positions are, as the consumers were told; not one with a name of
-            its own.
-        dry_run: only look at what it would do.
-
-    Raises:
-        PositionConflictError: a member runs, of the old size or the new one; or a new member has a
-            position already, and the group was not given this size. Nothing was changed.
-        ValidationError: an argument is refused. Nothing was sent.
-        MessageDBError: the store is away or refused. Nothing was changed, but for
-            ``OutcomeUnknownError``: call it again.
-    """
+    """Change the size of a consumer group: see ``AsyncClient.resize_consumer_group()``."""
     store = StreamPositionStore() if position_store is None else position_store
     validation.check_category(category)
     check_identifier(identifier, True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
+from .._messages.ids import derive_id
 from .._messages.message import Message
 from .._messages.metadata import Metadata
 
 S = TypeVar("S")
-
-_NAMESPACE = UUID("6f1d6d3e-1f0e-5b5e-9a55-0f7f2c1b7c11")
 
 
 class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
@@ -64,8 +63,3 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
             A UUID version 5 of the consumer, the message's id and the name.
         """
         return derive_id(self._seed, str(self.message.id), name)
-
-
-def derive_id(*parts: str) -> UUID:
-    """A UUID version 5 of some texts: the same for the same ones."""
-    return uuid5(_NAMESPACE, "\0".join(parts))

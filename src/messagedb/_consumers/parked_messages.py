@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from .._messages.ids import derive_id
 from .._messages.message import Message, NewMessage
-from .context import derive_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import msgspec
 
 from .._argument_checks import is_storable
-from .._consumers.context import derive_id
 from .._errors import ValidationError
+from .._messages.ids import derive_id
 from .._messages.json_objects import decode_object
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata, encode_metadata

@@ -7,10 +7,12 @@ import struct
 import threading
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID, SafeUUID
+from uuid import UUID, SafeUUID, uuid5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NAMESPACE: Final = UUID("6f1d6d3e-1f0e-5b5e-9a55-0f7f2c1b7c11")
 
 # From the top: 48 bits of milliseconds, version, 12 + 30 bits of counter around the variant, 32
 # random bits. The upper 96 bits are kept as one number that only grows.
@@ -91,3 +93,8 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def derive_id(*parts: str) -> UUID:
+    """Return a UUID version 5 of some strings: the same for the same ones."""
+    return uuid5(_NAMESPACE, "\0".join(parts))

@@ -15,7 +15,6 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
     ValidationError,
-    list_consumers,
 )
 
 from ._consumer_rows import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
@@ -103,7 +102,7 @@ def status(
     """
     store: Store = ctx.obj
     with store.client(max_size=1) as client:
-        found = list_consumers(client, category)
+        found = client.list_consumers(category)
     store.output.rows(COLUMNS, map(row_of, found))
     for each in found:
         if each.problem is not None:
@@ -231,7 +230,7 @@ def _stored(
     kept_in: str,
 ) -> ConsumerInfo | None:
     wanted = (identifier, member, size, kept_in)
-    for each in list_consumers(client, category):
+    for each in client.list_consumers(category):
         if (each.identifier, each.group_member, each.group_size, each.position_store) == wanted:
             return each
     return None
