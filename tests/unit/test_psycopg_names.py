@@ -93,7 +93,7 @@ def test_the_error_of_a_wait_that_is_over_is_an_error_of_psycopg() -> None:
 
 
 def test_no_other_file_uses_them() -> None:
-    names = "|".join([*PIPELINE_GENERATORS, *PIPELINE_FUNCTIONS, "_pipeline", "_WaitTimeout"])
+    names = "|".join([*PIPELINE_GENERATORS, "_enqueue_sync", "_pipeline", "_WaitTimeout"])
     private = re.compile(
         rf"\b(self|\w*conn|pipeline|errors)\.({names})\b"
         r"|psycopg import .*\b(generators|waiting)\b|psycopg\.(generators|waiting)"
