@@ -47,7 +47,7 @@ class Hooks:
     they must not wait. What they raise goes to the caller.
 
     The library's own notes (the streams of positions and of parked messages) are none of theirs.
-    Consumers and scans read without ``enter_around``, and give what they read to ``after_read``.
+    Consumers and scans read without ``around``, and give what they read to ``after_read``.
     """
 
     def before_write(

@@ -99,7 +99,9 @@ class OpenTelemetry(Hooks):
         )
         self._consumers: list[_Consumer] = []
         for name, unit, what, read in _GAUGES:
-            meter.create_observable_gauge(name, [self._callback(read)], unit=unit, description=what)
+            meter.create_observable_gauge(
+                name, [self._make_callback(read)], unit=unit, description=what
+            )
 
     def before_write(
         self, stream_name: str, messages: Sequence[NewMessage]
@@ -109,14 +111,14 @@ class OpenTelemetry(Hooks):
             return messages
         carrier: dict[str, str] = {}
         _PROPAGATOR.inject(carrier)
-        return [_with_trace(message, carrier) for message in messages]
+        return [_add_trace(message, carrier) for message in messages]
 
     @contextmanager
     def around(self, operation: Operation) -> Generator[None]:
         """Make a span of the operation, and measure it."""
         word, kind = _OPERATION[operation.name]
         destination = category(operation.stream_or_category)
-        labels = _labels(word, kind, destination)
+        labels = _build_labels(word, kind, destination)
         is_write = kind == "send"
         details: dict[str, Any] = {**labels, "messagedb.operation": operation.name}
         if operation.stream_or_category != destination:
@@ -127,9 +129,9 @@ class OpenTelemetry(Hooks):
                 details["messaging.message.id"] = str(operation.messages[0].id)
         span_kind = SpanKind.PRODUCER if is_write else SpanKind.CLIENT
         begun = perf_counter()
-        with self._started(f"{word} {destination}", span_kind, details) as span:
+        with self._start_span(f"{word} {destination}", span_kind, details) as span:
             try:
-                with _failure_told(span, labels):
+                with _record_failure(span, labels):
                     yield
             finally:
                 count = len(operation.messages)
@@ -142,14 +144,14 @@ class OpenTelemetry(Hooks):
 
     def middleware(self, context: Any, call_next: Callable[[Any], Any]) -> Any:
         """Go around each call of a handler of a Consumer: ``middleware=[telemetry.middleware]``."""
-        with self._handling(context):
+        with self._trace_handler(context):
             return call_next(context)
 
     async def middleware_async(
         self, context: Any, call_next: Callable[[Any], Awaitable[Any]]
     ) -> Any:
         """Go around each call of a handler of an AsyncConsumer."""
-        with self._handling(context):
+        with self._trace_handler(context):
             return await call_next(context)
 
     def observe(self, *consumers: _Consumer) -> None:
@@ -164,10 +166,10 @@ class OpenTelemetry(Hooks):
         self._consumers.extend(consumers)
 
     @contextmanager
-    def _handling(self, context: _Context) -> Generator[None]:
+    def _trace_handler(self, context: _Context) -> Generator[None]:
         message = context.message
         destination = category(message.stream_name)
-        labels = _labels("handle", "process", destination)
+        labels = _build_labels("handle", "process", destination)
         details: dict[str, Any] = {
             **labels,
             "messaging.message.id": str(message.id),
@@ -177,16 +179,16 @@ class OpenTelemetry(Hooks):
             "messagedb.attempt": context.attempt,
         }
         begun = perf_counter()
-        name, context_of = f"handle {destination}", _context_of(message)
-        with self._started(name, SpanKind.CONSUMER, details, context_of) as span:
+        name, context_of = f"handle {destination}", _extract_context(message)
+        with self._start_span(name, SpanKind.CONSUMER, details, context_of) as span:
             try:
-                with _failure_told(span, labels):
+                with _record_failure(span, labels):
                     yield
             finally:
                 self._processing.record(perf_counter() - begun, labels)
                 self._consumed.add(1, labels)
 
-    def _started(
+    def _start_span(
         self, name: str, kind: SpanKind, details: dict[str, Any], context: Context | None = None
     ) -> AbstractContextManager[Span]:
         return self._tracer.start_as_current_span(
@@ -198,7 +200,7 @@ class OpenTelemetry(Hooks):
             set_status_on_exception=False,
         )
 
-    def _callback(
+    def _make_callback(
         self, read: Callable[[ConsumerStatus], float | None]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:
@@ -234,7 +236,7 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[ConsumerStatus], float | None]], .
 
 
 @contextmanager
-def _failure_told(span: Span, labels: dict[str, Any]) -> Generator[None]:
+def _record_failure(span: Span, labels: dict[str, Any]) -> Generator[None]:
     """Put the class of an error, and no more of it, into a span and its metrics' labels."""
     try:
         yield
@@ -245,7 +247,7 @@ def _failure_told(span: Span, labels: dict[str, Any]) -> Generator[None]:
         raise
 
 
-def _labels(word: str, kind: str, destination: str) -> dict[str, Any]:
+def _build_labels(word: str, kind: str, destination: str) -> dict[str, Any]:
     return {
         "messaging.system": _NAME,
         "messaging.operation.name": word,
@@ -254,7 +256,7 @@ def _labels(word: str, kind: str, destination: str) -> dict[str, Any]:
     }
 
 
-def _with_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
+def _add_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
     """The message with the current trace, unless it is part of another one already."""
     given: Any = message.metadata
     if given is None:
@@ -263,27 +265,27 @@ def _with_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
         metadata = given
     elif isinstance(given, Mapping):
         fields = cast("Mapping[str, Any]", given)
-        places = _places(fields)
+        places = _list_candidate_mappings(fields)
         if len(places) == 1 and fields.get("properties"):
             return message  # properties of another kind than the conventions'
-        if not _is_of(find_trace_context(*places)[0], carrier):
+        if not _is_same_trace(find_trace_context(*places)[0], carrier):
             return message
         properties = {**(places[0] if len(places) > 1 else {}), **carrier}
         return msgspec.structs.replace(message, metadata={**fields, "properties": properties})
     else:
         return message
-    if not _is_of(metadata.traceparent, carrier):
+    if not _is_same_trace(metadata.traceparent, carrier):
         return message
     traced = metadata.with_trace(carrier[TRACEPARENT], carrier.get(TRACESTATE))
     return msgspec.structs.replace(message, metadata=traced)
 
 
-def _is_of(traceparent: str | None, carrier: Mapping[str, str]) -> bool:
+def _is_same_trace(traceparent: str | None, carrier: Mapping[str, str]) -> bool:
     """Whether a message has no trace, or that of the carrier."""
     return traceparent is None or traceparent.split("-")[1] == carrier[TRACEPARENT].split("-")[1]
 
 
-def _places(metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def _list_candidate_mappings(metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Where in metadata a trace may be: in its properties, if it has them, or at its top."""
     properties: Any = metadata.get("properties")
     if isinstance(properties, Mapping):
@@ -291,13 +293,13 @@ def _places(metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return (metadata,)
 
 
-def _context_of(message: Message[Any]) -> Context | None:
+def _extract_context(message: Message[Any]) -> Context | None:
     """The trace that a message is of; None where it is of none that can be told."""
     try:
         metadata = message.metadata or {}
     except MessageDecodeError:
         return None
-    parent, state = find_trace_context(*_places(metadata))
+    parent, state = find_trace_context(*_list_candidate_mappings(metadata))
     if parent is None:
         return None
     carrier = {TRACEPARENT: parent} if state is None else {TRACEPARENT: parent, TRACESTATE: state}

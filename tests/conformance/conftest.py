@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from psycopg import Connection, sql
 
-from messagedb._schema.notify_trigger import channel_of
+from messagedb._schema.notify_trigger import get_channel
 from tests.conformance.calls import TABLES, Databases, Pair
 from tests.support import genuine
 
-CHANNEL = channel_of("message_store")
+CHANNEL = get_channel("message_store")
 NewDatabase = Callable[..., str]
 
 

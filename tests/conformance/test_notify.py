@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 
 from messagedb import Client, NewMessage, schema
-from messagedb._schema.notify_trigger import channel_of
+from messagedb._schema.notify_trigger import get_channel
 from tests.conformance.calls import query
 
 Heard = Callable[[], list[str]]
@@ -140,10 +140,10 @@ def test_another_store_of_the_database_is_told_on_its_own_channel(
         assert schema.install_notify(url, schema=each)
     with psycopg.connect(url, autocommit=True) as conn:
         for each in ("message_store", store):
-            conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel_of(each))))
+            conn.execute(sql.SQL("listen {}").format(sql.Identifier(get_channel(each))))
         with Client(url, schema=store) as client:
             client.write_message("theirs-1", NewMessage("A"))
         with Client(url) as client:
             client.write_message("ours-1", NewMessage("A"))
         heard = [(told.channel, told.payload) for told in conn.notifies(timeout=10, stop_after=2)]
-    assert heard == [(channel_of(store), "theirs"), ("messagedb", "ours")]
+    assert heard == [(get_channel(store), "theirs"), ("messagedb", "ours")]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from messagedb._schema import notify_trigger
-from messagedb._schema.inspection import Facts
+from messagedb._schema.inspection import DatabaseInfo
 from messagedb.errors import (
     IncompatibleServerError,
     RetryableError,
@@ -17,7 +17,7 @@ from messagedb.errors import (
     StoreUnavailableError,
 )
 
-FACTS = Facts(
+FACTS = DatabaseInfo(
     server_version=180000,
     encoding="UTF8",
     in_recovery=False,
@@ -30,19 +30,19 @@ FACTS = Facts(
     may_create=True,
     has_messages=True,
     functions=[],
-    may_create_own=True,
-    own_tables=["positions", "schema_version"],
-    own_version=1,
+    may_create_messagedb=True,
+    messagedb_tables=["positions", "schema_version"],
+    schema_version=1,
 )
-FOUND = notify_trigger.NotifyFacts(
+FOUND = notify_trigger.NotifyInfo(
     has_table=True,
     owner="boss",
     is_owner=True,
     has_trigger=False,
     trigger_is_ours=False,
     has_function=False,
-    function_can_go=False,
-    may_use_own=True,
+    is_function_unused=False,
+    may_use_messagedb=True,
     may_create_function=True,
 )
 NO_OWN: dict[str, Any] = {"own_tables": [], "own_version": None}
@@ -50,13 +50,13 @@ NO_OWN: dict[str, Any] = {"own_tables": [], "own_version": None}
 
 def steps(found: dict[str, Any], **facts: Any) -> list[str]:
     changed = msgspec.structs.replace(FACTS, **facts)
-    return notify_trigger.install_notify_steps(
+    return notify_trigger.plan_install_notify(
         changed, msgspec.structs.replace(FOUND, **found), 'a"b'
     )
 
 
 def removal(**found: Any) -> list[str]:
-    return notify_trigger.remove_notify_steps(FACTS, msgspec.structs.replace(FOUND, **found), 'a"b')
+    return notify_trigger.plan_remove_notify(FACTS, msgspec.structs.replace(FOUND, **found), 'a"b')
 
 
 def words(texts: list[str]) -> list[str]:
@@ -98,7 +98,7 @@ def test_what_is_missing_is_made() -> None:
         ({}, {"read_only": True}, "default_transaction_read_only = off"),
         ({"may_create_function": False}, {"may_create_own": False}, "owner of schema 'messagedb'"),
         (
-            {"may_use_own": False, "may_create_function": False, "has_function": True},
+            {"may_use_messagedb": False, "may_create_function": False, "has_function": True},
             {"may_create_own": False},
             "owner of schema 'messagedb'",
         ),
@@ -145,7 +145,7 @@ def test_taking_it_away() -> None:
 def test_what_becomes_of_an_error(
     error: psycopg.Error, lost: bool, kind: type[Exception], text: str
 ) -> None:
-    found = notify_trigger.notify_unsuccessful(error, lost)
+    found = notify_trigger.notify_error(error, lost)
     assert isinstance(found, kind)
     assert text in str(found)
 
@@ -161,5 +161,5 @@ def test_what_becomes_of_an_error(
     ],
 )
 def test_each_store_of_a_database_has_a_channel(schema: str, channel: str) -> None:
-    assert notify_trigger.channel_of(schema) == channel
+    assert notify_trigger.get_channel(schema) == channel
     assert len(channel.encode()) <= 63

@@ -10,7 +10,7 @@ import pytest
 
 import messagedb._schema.install_plan as plan
 from messagedb import schema
-from messagedb._schema.inspection import Facts, with_own_version
+from messagedb._schema.inspection import DatabaseInfo, add_schema_version
 from messagedb.errors import (
     IncompatibleServerError,
     RetryableError,
@@ -19,7 +19,7 @@ from messagedb.errors import (
     ValidationError,
 )
 
-EMPTY = Facts(
+EMPTY = DatabaseInfo(
     server_version=180000,
     encoding="UTF8",
     in_recovery=False,
@@ -32,21 +32,21 @@ EMPTY = Facts(
     may_create=True,
     has_messages=False,
     functions=[],
-    may_create_own=True,
-    own_tables=[],
+    may_create_messagedb=True,
+    messagedb_tables=[],
 )
 # Our schema whole, in its version of today.
 OWN = {"own_tables": ["positions", "schema_version"], "own_version": 1}
 FUNCTIONS = ["category", "get_category_messages", "get_stream_messages", "write_message", "more"]
 
 
-def facts(**changes: Any) -> Facts:
+def facts(**changes: Any) -> DatabaseInfo:
     return msgspec.structs.replace(EMPTY, **changes)
 
 
 def test_an_empty_database_gets_everything() -> None:
-    steps = plan.steps(EMPTY, "message_store")
-    texts = steps.texts
+    steps = plan.plan_install(EMPTY, "message_store")
+    texts = steps.statements
     assert steps.installs
     assert "CREATE ROLE" in texts[0]
     assert texts[1].strip() == 'CREATE SCHEMA IF NOT EXISTS "message_store";'
@@ -57,7 +57,7 @@ def test_an_empty_database_gets_everything() -> None:
 
 def test_what_is_there_is_not_made() -> None:
     found = facts(role_exists=True, schema_exists=True, may_create_role=False, **OWN)
-    texts = plan.steps(found, "s").texts
+    texts = plan.plan_install(found, "s").statements
     assert "CREATE ROLE" not in "".join(texts)
     assert "CREATE SCHEMA" not in "".join(texts)
     assert 'CREATE TABLE "s".messages' in texts[0]
@@ -77,13 +77,13 @@ def test_what_is_there_is_not_made() -> None:
 )
 def test_a_message_db_that_is_there_is_left_alone(changes: dict[str, Any]) -> None:
     found = facts(functions=FUNCTIONS, schema_exists=True, role_exists=True, **changes)
-    steps = plan.steps(found, "s")
+    steps = plan.plan_install(found, "s")
     assert not steps.installs
     # Beside it, where that can be, our own schema and nothing else.
-    assert len(steps.texts) == (not found.in_recovery)
-    assert all("messagedb.positions" in text for text in steps.texts)
-    assert '"s"' not in "".join(steps.texts)
-    assert plan.steps(msgspec.structs.replace(found, **OWN), "s").texts == []
+    assert len(steps.statements) == (not found.in_recovery)
+    assert all("messagedb.positions" in text for text in steps.statements)
+    assert '"s"' not in "".join(steps.statements)
+    assert plan.plan_install(msgspec.structs.replace(found, **OWN), "s").statements == []
 
 
 @pytest.mark.parametrize(
@@ -99,33 +99,33 @@ def test_a_message_db_that_is_there_is_left_alone(changes: dict[str, Any]) -> No
 )
 def test_our_schema_is_left_out_beside_a_message_db(changes: dict[str, Any]) -> None:
     found = facts(**({"functions": FUNCTIONS, "role_exists": True} | changes))
-    assert plan.steps(found, "s") == plan.Steps([], installs=False)
+    assert plan.plan_install(found, "s") == plan.InstallPlan([], installs=False)
 
 
 def test_a_role_that_is_missing_is_made_first() -> None:
-    texts = plan.steps(facts(functions=FUNCTIONS, schema_exists=True), "s").texts
+    texts = plan.plan_install(facts(functions=FUNCTIONS, schema_exists=True), "s").statements
     assert "CREATE ROLE" in texts[0]
     assert "messagedb.positions" in texts[1]
 
 
 def test_message_db_is_installed_where_our_schema_cannot_be() -> None:
-    steps = plan.steps(facts(schema_exists=True, may_create_own=False), "s")
+    steps = plan.plan_install(facts(schema_exists=True, may_create_own=False), "s")
     assert steps.installs
-    assert "messagedb.positions" not in "".join(steps.texts)
+    assert "messagedb.positions" not in "".join(steps.statements)
 
 
 @pytest.mark.parametrize("table", ["positions", "schema_version"])
 def test_a_schema_of_our_name_that_is_not_ours(table: str) -> None:
     for functions in ([], FUNCTIONS):
         with pytest.raises(IncompatibleServerError, match=rf"{table}.*Rename") as caught:
-            plan.steps(facts(functions=functions, own_tables=[table]), "s")
+            plan.plan_install(facts(functions=functions, own_tables=[table]), "s")
         assert str(caught.value).endswith("Nothing was installed.")
 
 
 def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
     tables = facts(functions=FUNCTIONS, role_exists=True, own_tables=OWN["own_tables"])
-    assert len(plan.steps(with_own_version(tables, (0,)), "s").texts) == 1
-    assert plan.steps(with_own_version(tables, (1,)), "s").texts == []
+    assert len(plan.plan_install(add_schema_version(tables, (0,)), "s").statements) == 1
+    assert plan.plan_install(add_schema_version(tables, (1,)), "s").statements == []
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
 )
 def test_a_database_that_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(IncompatibleServerError, match=words) as caught:
-        plan.steps(facts(**changes), "s")
+        plan.plan_install(facts(**changes), "s")
     assert str(caught.value).endswith("Nothing was installed.")
 
 
 def test_the_schema_is_quoted_wherever_it_stands() -> None:
-    text = "".join(plan.steps(EMPTY, 'it\'s "odd" @schema@').texts)
+    text = "".join(plan.plan_install(EMPTY, 'it\'s "odd" @schema@').statements)
     assert '"it\'s ""odd"" @schema@".messages' in text
     assert '"it\'\'s ""odd"" @schema@".messages' in text
     assert "@schema_text@" not in text
@@ -195,6 +195,6 @@ def test_what_is_no_connection_string(conninfo: Any) -> None:
 def test_what_becomes_of_an_error(
     error: psycopg.Error, lost: bool, kind: type[Exception], words: str
 ) -> None:
-    found = plan.unsuccessful(error, lost)
+    found = plan.install_error(error, lost)
     assert isinstance(found, kind)
     assert words in str(found)

@@ -11,7 +11,7 @@ import psycopg
 from messagedb._connection.error_mapping import NOTHING_READ, translate
 from messagedb._connection.settings import ANSWER_GRACE
 from messagedb._errors import IncompatibleServerError, MessageDBError
-from messagedb._schema.notify_trigger import channel_of
+from messagedb._schema.notify_trigger import get_channel
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement, quoted
 from messagedb._subscriptions.availability import is_store_away
@@ -89,7 +89,7 @@ class AsyncListener:
                     "changed. Add it as the table's owner, or leave notify out: the consumer polls "
                     "then."
                 )
-            listen = f"LISTEN {quoted(channel_of(schema))}"
+            listen = f"LISTEN {quoted(get_channel(schema))}"
             await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
         except psycopg.Error as error:
             await conn.close()

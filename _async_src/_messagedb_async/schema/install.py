@@ -11,8 +11,13 @@ from psycopg.rows import tuple_row
 import messagedb._schema.install_plan as plan
 from messagedb._connection.conninfo import where
 from messagedb._connection.error_mapping import cannot_connect, is_lost
-from messagedb._schema.inspection import INSPECT, Facts, facts_from_row, with_own_version
-from messagedb._schema.messagedb_schema import OWN_VERSION, is_asked_for
+from messagedb._schema.inspection import (
+    INSPECT,
+    DatabaseInfo,
+    add_schema_version,
+    parse_database_info,
+)
+from messagedb._schema.messagedb_schema import SELECT_SCHEMA_VERSION, is_version_readable
 
 
 async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
@@ -58,7 +63,7 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
     try:
         return await _install(conn, schema)
     except psycopg.Error as error:
-        raise plan.unsuccessful(error, is_lost(error, conn.closed)) from error
+        raise plan.install_error(error, is_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
@@ -92,22 +97,22 @@ async def run(conn: AsyncConnection[Any], texts: list[str]) -> None:
         await conn.execute(text.encode())
 
 
-async def facts_of(conn: AsyncConnection[Any], schema: str) -> Facts:
+async def facts_of(conn: AsyncConnection[Any], schema: str) -> DatabaseInfo:
     """Ask what is there, our schema's version too where it matters."""
     cursor = await conn.execute(INSPECT, [schema])
-    facts = facts_from_row((await cursor.fetchall())[0])
-    if not is_asked_for(facts):
+    facts = parse_database_info((await cursor.fetchall())[0])
+    if not is_version_readable(facts):
         return facts
-    cursor = await conn.execute(OWN_VERSION)
-    return with_own_version(facts, (await cursor.fetchall())[0])
+    cursor = await conn.execute(SELECT_SCHEMA_VERSION)
+    return add_schema_version(facts, (await cursor.fetchall())[0])
 
 
 async def _install(conn: AsyncConnection[Any], schema: str) -> bool:
     # Looked at twice: most calls find it done, and wait for nobody.
-    if not plan.steps(await facts_of(conn, schema), schema).texts:
+    if not plan.plan_install(await facts_of(conn, schema), schema).statements:
         return False
     async with conn.transaction():
         await begin(conn)
-        steps = plan.steps(await facts_of(conn, schema), schema)
-        await run(conn, steps.texts)
+        steps = plan.plan_install(await facts_of(conn, schema), schema)
+        await run(conn, steps.statements)
     return steps.installs

@@ -10,19 +10,19 @@ from psycopg import AsyncConnection
 
 import messagedb._schema.install_plan as plan
 from messagedb._connection.error_mapping import is_lost
-from messagedb._schema.inspection import Facts
+from messagedb._schema.inspection import DatabaseInfo
 from messagedb._schema.notify_trigger import (
     INSPECT_NOTIFY,
-    NotifyFacts,
-    install_notify_steps,
-    notify_facts_from_row,
-    notify_unsuccessful,
-    remove_notify_steps,
+    NotifyInfo,
+    notify_error,
+    parse_notify_info,
+    plan_install_notify,
+    plan_remove_notify,
 )
 
 from .install import begin, connect, facts_of, run
 
-Decide = Callable[[Facts, NotifyFacts, str], list[str]]
+Decide = Callable[[DatabaseInfo, NotifyInfo, str], list[str]]
 
 
 async def install_notify_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
@@ -62,7 +62,7 @@ async def install_notify_async(conninfo: str = "", *, schema: str = "message_sto
             seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
     """
-    return await _change(conninfo, schema, install_notify_steps)
+    return await _change(conninfo, schema, plan_install_notify)
 
 
 async def remove_notify_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
@@ -92,7 +92,7 @@ async def remove_notify_async(conninfo: str = "", *, schema: str = "message_stor
             seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
     """
-    return await _change(conninfo, schema, remove_notify_steps)
+    return await _change(conninfo, schema, plan_remove_notify)
 
 
 async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
@@ -109,7 +109,7 @@ async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
             await run(conn, texts)
         return bool(texts)
     except psycopg.Error as error:
-        raise notify_unsuccessful(error, is_lost(error, conn.closed)) from error
+        raise notify_error(error, is_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
@@ -117,4 +117,4 @@ async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
 async def _steps(conn: AsyncConnection[Any], schema: str, decide: Decide) -> list[str]:
     facts = await facts_of(conn, schema)
     cursor = await conn.execute(INSPECT_NOTIFY, [schema])
-    return decide(facts, notify_facts_from_row((await cursor.fetchall())[0]), schema)
+    return decide(facts, parse_notify_info((await cursor.fetchall())[0]), schema)

@@ -9,21 +9,21 @@ from psycopg import AsyncConnection
 
 import messagedb._schema.install_plan as plan
 from messagedb._connection.error_mapping import is_lost
-from messagedb._schema.inspection import Facts
+from messagedb._schema.inspection import DatabaseInfo
 from messagedb._schema.notify_trigger import (
     INSPECT_NOTIFY,
-    notify_facts_from_row,
-    remove_notify_steps,
+    parse_notify_info,
+    plan_remove_notify,
 )
 from messagedb._schema.revisions import (
     INSPECT_REVISION,
     Revision,
-    any_message,
-    change_unsuccessful,
-    lock_table,
-    revision_from_row,
-    uninstall_steps,
-    upgrade_steps,
+    build_has_messages,
+    build_lock_table,
+    change_error,
+    parse_revision,
+    plan_uninstall,
+    plan_upgrade,
 )
 
 from .install import begin, connect, facts_of, run
@@ -61,15 +61,15 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:
-        if not upgrade_steps(*await _found(conn, schema), schema):
+        if not plan_upgrade(*await _found(conn, schema), schema):
             return False
         async with conn.transaction():
             await begin(conn)
-            texts = upgrade_steps(*await _found(conn, schema), schema)
+            texts = plan_upgrade(*await _found(conn, schema), schema)
             await run(conn, texts)
         return bool(texts)
     except psycopg.Error as error:
-        raise change_unsuccessful(error, is_lost(error, conn.closed)) from error
+        raise change_error(error, is_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
@@ -119,24 +119,24 @@ async def uninstall_async(
             has_messages = False
             notify: list[str] = []
             if found.number is not None and found.is_owner:
-                await conn.execute(lock_table(schema).encode())
-                cursor = await conn.execute(any_message(schema).encode())
+                await conn.execute(build_lock_table(schema).encode())
+                cursor = await conn.execute(build_has_messages(schema).encode())
                 has_messages = bool((await cursor.fetchall())[0][0])
                 cursor = await conn.execute(INSPECT_NOTIFY, [schema])
-                trigger = notify_facts_from_row((await cursor.fetchall())[0])
-                notify = remove_notify_steps(facts, trigger, schema)
-            texts = uninstall_steps(
+                trigger = parse_notify_info((await cursor.fetchall())[0])
+                notify = plan_remove_notify(facts, trigger, schema)
+            texts = plan_uninstall(
                 facts, found, schema, has_messages=has_messages, drop_messages=drop_messages
             )
             await run(conn, [*notify, *texts])
         return bool(texts)
     except psycopg.Error as error:
-        raise change_unsuccessful(error, is_lost(error, conn.closed)) from error
+        raise change_error(error, is_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
 
-async def _found(conn: AsyncConnection[Any], schema: str) -> tuple[Facts, Revision]:
+async def _found(conn: AsyncConnection[Any], schema: str) -> tuple[DatabaseInfo, Revision]:
     facts = await facts_of(conn, schema)
     cursor = await conn.execute(INSPECT_REVISION, [schema])
-    return facts, revision_from_row((await cursor.fetchall())[0])
+    return facts, parse_revision((await cursor.fetchall())[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from messagedb._errors import HandlerError
-from messagedb._testing.assertions import check_error, check_events, check_messages, check_state
+from messagedb._testing.assertions import assert_error, assert_events, assert_messages, assert_state
 from messagedb.expected_version import NO_STREAM
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ class AsyncEntityScenario(Generic[S, C]):
             AssertionError: something else was written, or an error was raised.
         """
         name = self._entities.stream_name(id)
-        check_events(self._events if self._error is None else (), events, self._error)
+        assert_events(self._events if self._error is None else (), events, self._error)
         first = self._versions.get(name, NO_STREAM) + 1
         messages = await _all(self._client, name, first)
-        check_messages(self._client.registry, messages, events)
+        assert_messages(self._client.registry, messages, events)
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
         """Check what the last command has raised, and its text with a regular expression.
@@ -76,7 +76,7 @@ class AsyncEntityScenario(Generic[S, C]):
         Raises:
             AssertionError: nothing or something else was raised.
         """
-        check_error(self._error, expected, match, self._events)
+        assert_error(self._error, expected, match, self._events)
 
     async def then_state(self, id: str | UUID, expected: S) -> None:
         """Check the state of an entity now, made anew of what is stored.
@@ -85,7 +85,7 @@ class AsyncEntityScenario(Generic[S, C]):
             AssertionError: it is another.
         """
         self._entities.forget(id)
-        check_state((await self._entities.load(id)).entity, expected, None)
+        assert_state((await self._entities.load(id)).entity, expected, None)
 
 
 class AsyncConsumerScenario:
@@ -138,11 +138,11 @@ class AsyncConsumerScenario:
             AssertionError: something else was written, or the handler failed.
         """
         if self._error is not None:
-            check_events((), messages, self._error)
+            assert_events((), messages, self._error)
         registry: MessageRegistry = self._client.registry
         stored = await _all(self._client, stream_name, 0)
         new = [message for message in stored if message.global_position > self._head]
-        check_messages(registry, new, messages)
+        assert_messages(registry, new, messages)
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
         """Check what the handler has raised at last, and its text with a regular expression.
@@ -150,7 +150,7 @@ class AsyncConsumerScenario:
         Raises:
             AssertionError: nothing or something else was raised.
         """
-        check_error(self._error, expected, match, ())
+        assert_error(self._error, expected, match, ())
 
 
 async def _all(client: AsyncClient, stream_name: str, position: int) -> list[Message[Any]]:

@@ -85,14 +85,12 @@ class Decider(Generic[S, C, E]):
     def __post_init__(self) -> None:
         # Two frames up the decider is created: the classes of its events may be local there.
         names = capture_namespace(sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
-        object.__setattr__(
-            self, "_iter_classes", try_resolve_classes(self.evolve, 1, "method", names)
-        )
+        object.__setattr__(self, "_classes", try_resolve_classes(self.evolve, 1, "method", names))
 
     @property
     def event_classes(self) -> list[type[Any]] | None:
         """The classes that ``evolve`` is annotated with; None if they were not known yet."""
-        classes: list[type[Any]] | None = getattr(self, "_iter_classes", None)
+        classes: list[type[Any]] | None = getattr(self, "_classes", None)
         return classes
 
     def decide_events(self, command: C, state: S) -> list[E]:

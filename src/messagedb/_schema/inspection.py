@@ -36,17 +36,17 @@ LEFT JOIN pg_namespace AS n ON n.nspname = %s
 LEFT JOIN pg_namespace AS o ON o.nspname = 'messagedb'
 WHERE r.rolname = current_user
 """
-"""Asks for a `Facts`, given the schema's name. Reads catalogs only."""
+"""Asks for a `DatabaseInfo`, given the schema's name. Reads catalogs only."""
 
 
-class Facts(msgspec.Struct, frozen=True):
+class DatabaseInfo(msgspec.Struct, frozen=True):
     """What is known of a database and of the role that would install, as `INSPECT` gives it.
 
     Attributes:
-        may_create_own: whether the role may create the schema ``messagedb``, or owns the one that
-            is there.
-        own_tables: those of our two tables that are there.
-        own_version: the version of our schema; None where it is not there, or was not asked for.
+        may_create_messagedb: whether the role may create the schema ``messagedb``, or owns the one
+            that is there.
+        messagedb_tables: those of our two tables that are there.
+        schema_version: the version of our schema; None where it is not there, or was not asked for.
     """
 
     server_version: int
@@ -61,16 +61,16 @@ class Facts(msgspec.Struct, frozen=True):
     may_create: bool
     has_messages: bool
     functions: list[str]
-    may_create_own: bool
-    own_tables: list[str]
-    own_version: int | None = None
+    may_create_messagedb: bool
+    messagedb_tables: list[str]
+    schema_version: int | None = None
 
 
-def facts_from_row(row: tuple[Any, ...]) -> Facts:
+def parse_database_info(row: tuple[Any, ...]) -> DatabaseInfo:
     """The facts from the row that `INSPECT` gave."""
-    return Facts(*row)
+    return DatabaseInfo(*row)
 
 
-def with_own_version(facts: Facts, row: tuple[Any, ...]) -> Facts:
-    """The same facts and the version of our schema, from the row that ``OWN_VERSION`` gave."""
-    return msgspec.structs.replace(facts, own_version=row[0])
+def add_schema_version(facts: DatabaseInfo, row: tuple[Any, ...]) -> DatabaseInfo:
+    """The same facts with the version of our schema, from the row of ``SELECT_SCHEMA_VERSION``."""
+    return msgspec.structs.replace(facts, schema_version=row[0])

@@ -12,9 +12,9 @@ from .._connection import conninfo as _conninfo
 from .._connection.error_mapping import first_line, translate
 from .._errors import IncompatibleServerError, MessageDBError, ValidationError
 from .._sql.statements import quoted
-from .inspection import Facts
-from .messagedb_schema import OWN_SCHEMA, own_script, own_steps
-from .sql_files import text_of
+from .inspection import DatabaseInfo
+from .messagedb_schema import MESSAGEDB_SCHEMA, build_messagedb_script, plan_messagedb_schema
+from .sql_files import load_sql
 
 VERSION: Final = "1.3.0"
 """The version of Message DB whose interface this is; what ``message_store_version()`` answers."""
@@ -57,7 +57,12 @@ _QUOTE: Final = "$messagedb$"
 
 # What a Message DB is told by. Not the table: a database that passes the calls on to others has
 # none, and somebody else's table may be called "messages".
-_MARKS: Final = ("category", "get_category_messages", "get_stream_messages", "write_message")
+_FINGERPRINT_FUNCTIONS: Final = (
+    "category",
+    "get_category_messages",
+    "get_stream_messages",
+    "write_message",
+)
 
 SET_UP: Final = (
     "SELECT set_config('search_path', 'pg_catalog', true), "
@@ -70,19 +75,19 @@ LOCK: Final = "SELECT pg_advisory_xact_lock({}, {})".format(*LOCK_KEYS)
 """Waits for another installation in this database, and keeps others waiting to the end."""
 
 
-class Steps(msgspec.Struct, frozen=True):
+class InstallPlan(msgspec.Struct, frozen=True):
     """What is to be run in a database.
 
     Attributes:
-        texts: the statements in order, several in one text; none if nothing is missing.
+        statements: the statements in order, several in one text; none if nothing is missing.
         installs: whether they install Message DB itself.
     """
 
-    texts: list[str]
+    statements: list[str]
     installs: bool
 
 
-def steps(facts: Facts, schema: str) -> Steps:
+def plan_install(facts: DatabaseInfo, schema: str) -> InstallPlan:
     """Return what is missing there: Message DB unless one is there, and our schema ``messagedb``.
 
     Raises:
@@ -90,20 +95,20 @@ def steps(facts: Facts, schema: str) -> Steps:
         ValidationError: the schema's name cannot be one.
     """
     check_schema_name(schema)
-    own = own_steps(facts)
-    if all(name in facts.functions for name in _MARKS):
-        return Steps(with_role(facts, own), installs=False)
-    _refuse(facts, schema)
+    own = plan_messagedb_schema(facts)
+    if all(name in facts.functions for name in _FINGERPRINT_FUNCTIONS):
+        return InstallPlan(add_role(facts, own), installs=False)
+    _check_installable(facts, schema)
     files = _FILES if facts.schema_exists else (_SCHEMA_FILE, *_FILES)
-    message_db = [text_of(name, schema) for name in files]
-    return Steps(with_role(facts, [*message_db, *own]), installs=True)
+    message_db = [load_sql(name, schema) for name in files]
+    return InstallPlan(add_role(facts, [*message_db, *own]), installs=True)
 
 
-def with_role(facts: Facts, texts: list[str]) -> list[str]:
+def add_role(facts: DatabaseInfo, texts: list[str]) -> list[str]:
     """Put the role before statements that grant something to it, where it is missing."""
     if facts.role_exists or not texts:
         return texts
-    return [text_of(_ROLE_FILE, OWN_SCHEMA), *texts]
+    return [load_sql(_ROLE_FILE, MESSAGEDB_SCHEMA), *texts]
 
 
 def build_script(*, schema: str = "message_store") -> str:
@@ -124,20 +129,20 @@ def build_script(*, schema: str = "message_store") -> str:
         f"-- The interface of Message DB {VERSION}, by messagedb. PostgreSQL "
         f"{OLDEST_SERVER // 10000} or later, a database in UTF8.\n"
     )
-    body = [text_of(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES)]
+    body = [load_sql(name, schema) for name in (_ROLE_FILE, _SCHEMA_FILE, *_FILES)]
     return "\n".join(
         [
             header,
             "BEGIN;\n",
             "SET LOCAL search_path = pg_catalog;\n",
             *body,
-            *own_script(),
+            *build_messagedb_script(),
             "COMMIT;\n",
         ]
     )
 
 
-def unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+def install_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     """Give our error for one out of an installation; *lost*: whether the connection died of it."""
     if lost:
         return translate(
@@ -175,10 +180,10 @@ def check_schema_name(schema: Any) -> None:
             f"schema must not be one of PostgreSQL's own, begin with 'pg_' or contain {_QUOTE!r}: "
             f"not {schema!r}"
         )
-    if schema == OWN_SCHEMA:
+    if schema == MESSAGEDB_SCHEMA:
         raise ValidationError(
-            f"schema must not be {OWN_SCHEMA!r}: messagedb keeps the positions of consumers in a "
-            "schema of that name, beside Message DB"
+            f"schema must not be {MESSAGEDB_SCHEMA!r}: messagedb keeps the positions of consumers "
+            "in a schema of that name, beside Message DB"
         )
 
 
@@ -206,7 +211,7 @@ def connect_arguments(conninfo: str) -> dict[str, Any]:
     return arguments
 
 
-def refuse_standby(facts: Facts, end: str) -> None:
+def check_not_standby(facts: DatabaseInfo, state_note: str) -> None:
     """Refuse a server that takes no writes; *end* says what is now true in the database.
 
     Raises:
@@ -215,16 +220,16 @@ def refuse_standby(facts: Facts, end: str) -> None:
     if facts.in_recovery:
         raise IncompatibleServerError(
             "the server is a standby and takes no writes: connect to the primary "
-            f"(target_session_attrs=primary). {end}"
+            f"(target_session_attrs=primary). {state_note}"
         )
     if facts.read_only:
         raise IncompatibleServerError(
             f"transactions of role {facts.user!r} in database {facts.database!r} are read-only: "
-            f"set default_transaction_read_only = off. {end}"
+            f"set default_transaction_read_only = off. {state_note}"
         )
 
 
-def _refuse(facts: Facts, schema: str) -> None:
+def _check_installable(facts: DatabaseInfo, schema: str) -> None:
     where = f"database {facts.database!r}"
     end = "Nothing was installed."
     if facts.has_messages:
@@ -238,7 +243,7 @@ def _refuse(facts: Facts, schema: str) -> None:
             f"the server is PostgreSQL {facts.server_version // 10000}, and the schema needs "
             f"{OLDEST_SERVER // 10000} or later: upgrade it. {end}"
         )
-    refuse_standby(facts, end)
+    check_not_standby(facts, end)
     if facts.encoding != "UTF8":
         raise IncompatibleServerError(
             f"{where} has the encoding {facts.encoding}; Message DB hashes the bytes of names, so "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .._errors import IncompatibleServerError
-from .sql_files import text_of
+from .sql_files import load_sql
 
 if TYPE_CHECKING:
-    from .inspection import Facts
+    from .inspection import DatabaseInfo
 
-OWN_SCHEMA: Final = "messagedb"
+MESSAGEDB_SCHEMA: Final = "messagedb"
 """The name of our schema. It serves every Message DB of a database, and is never another."""
 
 # The file at index v leads from version v to the next; the first makes the schema.
@@ -19,18 +19,18 @@ _FILES: Final = ("own_1",)
 VERSION: Final = len(_FILES)
 """The version of our schema that this library makes and uses."""
 
-OWN_VERSION: Final = "SELECT coalesce(max(version), 0) FROM messagedb.schema_version"
-"""Asks for the version of our schema, where `is_asked_for` says that it can be asked."""
+SELECT_SCHEMA_VERSION: Final = "SELECT coalesce(max(version), 0) FROM messagedb.schema_version"
+"""Asks for the version of our schema, where `is_version_readable` says that it can be asked."""
 
 _TABLES: Final = 2
 
 
-def is_asked_for(facts: Facts) -> bool:
+def is_version_readable(facts: DatabaseInfo) -> bool:
     """Whether the version of our schema can be asked for, and matters: the role could change it."""
-    return facts.may_create_own and len(facts.own_tables) == _TABLES
+    return facts.may_create_messagedb and len(facts.messagedb_tables) == _TABLES
 
 
-def own_steps(facts: Facts) -> list[str]:
+def plan_messagedb_schema(facts: DatabaseInfo) -> list[str]:
     """Return the statements that make our schema, or bring it to this version, in order.
 
     They need the role ``message_store``. None if nothing is missing, and none if it cannot be made
@@ -40,18 +40,23 @@ def own_steps(facts: Facts) -> list[str]:
         IncompatibleServerError: what is in a schema of this name is not ours.
     """
     role_can_be_there = facts.role_exists or facts.may_create_role
-    if facts.in_recovery or facts.read_only or not facts.may_create_own or not role_can_be_there:
+    if (
+        facts.in_recovery
+        or facts.read_only
+        or not facts.may_create_messagedb
+        or not role_can_be_there
+    ):
         return []
-    if len(facts.own_tables) not in (0, _TABLES):
+    if len(facts.messagedb_tables) not in (0, _TABLES):
         raise IncompatibleServerError(
-            f"schema {OWN_SCHEMA!r} in database {facts.database!r} has a table "
-            f"{facts.own_tables[0]!r} that is not messagedb's: messagedb keeps the positions of "
-            "consumers in a schema of this name. Rename that table or that schema. Nothing was "
+            f"schema {MESSAGEDB_SCHEMA!r} in database {facts.database!r} has a table "
+            f"{facts.messagedb_tables[0]!r} that is not messagedb's: messagedb keeps the positions "
+            "of consumers in a schema of this name. Rename that table or that schema. Nothing was "
             "installed."
         )
-    return [text_of(name, OWN_SCHEMA) for name in _FILES[facts.own_version or 0 :]]
+    return [load_sql(name, MESSAGEDB_SCHEMA) for name in _FILES[facts.schema_version or 0 :]]
 
 
-def own_script() -> list[str]:
+def build_messagedb_script() -> list[str]:
     """Return the statements of every version; those of a version that is there change nothing."""
-    return [text_of(name, OWN_SCHEMA) for name in _FILES]
+    return [load_sql(name, MESSAGEDB_SCHEMA) for name in _FILES]

@@ -11,12 +11,12 @@ import psycopg
 from .._connection.error_mapping import first_line, translate
 from .._errors import IncompatibleServerError, MessageDBError
 from .._sql.statements import quoted
-from .install_plan import ROLE, refuse_standby, with_role
-from .messagedb_schema import OWN_SCHEMA, own_steps
-from .sql_files import text_of
+from .install_plan import ROLE, add_role, check_not_standby
+from .messagedb_schema import MESSAGEDB_SCHEMA, plan_messagedb_schema
+from .sql_files import load_sql
 
 if TYPE_CHECKING:
-    from .inspection import Facts
+    from .inspection import DatabaseInfo
 
 _CHANNEL: Final = "messagedb"
 _LONGEST_CHANNEL: Final = 63
@@ -48,18 +48,19 @@ LEFT JOIN pg_namespace AS o ON o.nspname = 'messagedb'
 LEFT JOIN pg_proc AS f
     ON f.pronamespace = o.oid AND f.proname = 'notify_of_messages' AND f.pronargs = 0
 """
-"""Asks for a `NotifyFacts`, given the schema's name. Reads catalogs only."""
+"""Asks for a `NotifyInfo`, given the schema's name. Reads catalogs only."""
 
 NOTHING: Final = "Nothing was changed."
 
 
-class NotifyFacts(msgspec.Struct, frozen=True):
+class NotifyInfo(msgspec.Struct, frozen=True):
     """What is known of the table and its trigger, as `INSPECT_NOTIFY` gives it.
 
     Attributes:
         has_table: there is a table ``messages``, and not a view or a foreign table.
         trigger_is_ours: the trigger of our name calls our function.
-        function_can_go: the role may drop the function, and no trigger of another table calls it.
+        is_function_unused: the role may drop the function, and no trigger of another table calls
+            it.
     """
 
     has_table: bool
@@ -68,12 +69,12 @@ class NotifyFacts(msgspec.Struct, frozen=True):
     has_trigger: bool
     trigger_is_ours: bool
     has_function: bool
-    function_can_go: bool
-    may_use_own: bool
+    is_function_unused: bool
+    may_use_messagedb: bool
     may_create_function: bool
 
 
-def channel_of(schema: str) -> str:
+def get_channel(schema: str) -> str:
     """The channel of the notifications of a store.
 
     The payload is a category, or '' where it is not told.
@@ -86,12 +87,12 @@ def channel_of(schema: str) -> str:
     return f"{_CHANNEL}:{hashlib.md5(schema.encode(), usedforsecurity=False).hexdigest()}"
 
 
-def notify_facts_from_row(row: tuple[Any, ...]) -> NotifyFacts:
+def parse_notify_info(row: tuple[Any, ...]) -> NotifyInfo:
     """The facts from the row that `INSPECT_NOTIFY` gave."""
-    return NotifyFacts(*row)
+    return NotifyInfo(*row)
 
 
-def install_notify_steps(facts: Facts, found: NotifyFacts, schema: str) -> list[str]:
+def plan_install_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> list[str]:
     """Return the statements that put the trigger in place, in order; none if it is there.
 
     Raises:
@@ -102,21 +103,21 @@ def install_notify_steps(facts: Facts, found: NotifyFacts, schema: str) -> list[
         return []
     if found.has_trigger:
         raise IncompatibleServerError(
-            f"the table 'messages' of {_where(facts, schema)} has a trigger {TRIGGER!r} that is "
-            f"not messagedb's: rename it. {NOTHING}"
+            f"the table 'messages' of {_describe_location(facts, schema)} has a trigger "
+            f"{TRIGGER!r} that is not messagedb's: rename it. {NOTHING}"
         )
     _check_rights(facts, found, schema)
-    own = own_steps(facts)
-    may_create = bool(own and not facts.own_tables) or found.may_create_function
-    if not (found.has_function and found.may_use_own) and not may_create:
-        raise IncompatibleServerError(_no_place(facts))
-    texts = with_role(facts, own)
+    own = plan_messagedb_schema(facts)
+    may_create = bool(own and not facts.messagedb_tables) or found.may_create_function
+    if not (found.has_function and found.may_use_messagedb) and not may_create:
+        raise IncompatibleServerError(_cannot_create_function_text(facts))
+    texts = add_role(facts, own)
     if not found.has_function:
-        texts = [*texts, text_of("notify_function", schema)]
-    return [*texts, text_of("notify_trigger", schema)]
+        texts = [*texts, load_sql("notify_function", schema)]
+    return [*texts, load_sql("notify_trigger", schema)]
 
 
-def remove_notify_steps(facts: Facts, found: NotifyFacts, schema: str) -> list[str]:
+def plan_remove_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> list[str]:
     """Return the statements that take the trigger away; none if it is not there.
 
     The function goes with the last trigger that calls it.
@@ -129,12 +130,12 @@ def remove_notify_steps(facts: Facts, found: NotifyFacts, schema: str) -> list[s
         return []
     _check_rights(facts, found, schema)
     texts = [f"DROP TRIGGER {TRIGGER} ON {quoted(schema)}.messages"]
-    if found.function_can_go:
+    if found.is_function_unused:
         texts.append(f"DROP FUNCTION {FUNCTION}")
     return texts
 
 
-def notify_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+def notify_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     """Give our error for one out of these steps; *lost*: whether the connection died of it."""
     if lost:
         return translate(
@@ -148,29 +149,29 @@ def notify_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
     return translate(error, NOTHING)
 
 
-def _check_table(facts: Facts, found: NotifyFacts, schema: str) -> None:
+def _check_table(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> None:
     if not found.has_table:
         raise IncompatibleServerError(
-            f"there is no table 'messages' in {_where(facts, schema)}, which the trigger is put on."
-            " Install Message DB with messagedb.schema.install(), or name its schema with "
-            "schema=; where this database passes its calls on to others, connect to each of "
-            f"those. {NOTHING}"
+            f"there is no table 'messages' in {_describe_location(facts, schema)}, which the "
+            "trigger is put on. Install Message DB with messagedb.schema.install(), or name its "
+            "schema with schema=; where this database passes its calls on to others, connect to "
+            f"each of those. {NOTHING}"
         )
 
 
-def _check_rights(facts: Facts, found: NotifyFacts, schema: str) -> None:
-    refuse_standby(facts, NOTHING)
+def _check_rights(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> None:
+    check_not_standby(facts, NOTHING)
     if not found.is_owner:
         raise IncompatibleServerError(
             f"role {facts.user!r} is not the owner of the table 'messages' of "
-            f"{_where(facts, schema)}, and only the owner may change its triggers: connect as "
-            f"{found.owner!r}, or as a superuser. {NOTHING}"
+            f"{_describe_location(facts, schema)}, and only the owner may change its triggers: "
+            f"connect as {found.owner!r}, or as a superuser. {NOTHING}"
         )
 
 
-def _no_place(facts: Facts) -> str:
-    if facts.own_tables:
-        cure = f"connect as the owner of schema {OWN_SCHEMA!r}, or as a superuser"
+def _cannot_create_function_text(facts: DatabaseInfo) -> str:
+    if facts.messagedb_tables:
+        cure = f"connect as the owner of schema {MESSAGEDB_SCHEMA!r}, or as a superuser"
     elif not facts.role_exists:
         cure = f"have an administrator run CREATE ROLE {ROLE} LOGIN"
     else:
@@ -179,10 +180,10 @@ def _no_place(facts: Facts) -> str:
             f"GRANT CREATE ON DATABASE {quoted(facts.database)} TO {quoted(facts.user)}"
         )
     return (
-        f"the function of the trigger belongs into the schema {OWN_SCHEMA!r}, and role "
+        f"the function of the trigger belongs into the schema {MESSAGEDB_SCHEMA!r}, and role "
         f"{facts.user!r} may not put it there: {cure}. {NOTHING}"
     )
 
 
-def _where(facts: Facts, schema: str) -> str:
+def _describe_location(facts: DatabaseInfo, schema: str) -> str:
     return f"schema {schema!r} in database {facts.database!r}"

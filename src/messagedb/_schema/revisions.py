@@ -11,12 +11,12 @@ import psycopg
 from .._connection.error_mapping import first_line, translate
 from .._errors import IncompatibleServerError, MessageDBError, ValidationError
 from .._sql.statements import quoted
-from .install_plan import refuse_standby, with_role
-from .messagedb_schema import own_steps
-from .sql_files import text_of
+from .install_plan import add_role, check_not_standby
+from .messagedb_schema import plan_messagedb_schema
+from .sql_files import load_sql
 
 if TYPE_CHECKING:
-    from .inspection import Facts
+    from .inspection import DatabaseInfo
 
 REVISION: Final = 2
 """The revision of the functions and views that this library installs."""
@@ -129,12 +129,12 @@ class Revision(msgspec.Struct, frozen=True):
         )
 
 
-def revision_from_row(row: tuple[Any, ...]) -> Revision:
+def parse_revision(row: tuple[Any, ...]) -> Revision:
     """The revision from the row that `INSPECT_REVISION` gave."""
     return Revision(*row)
 
 
-def upgrade_steps(facts: Facts, found: Revision, schema: str) -> list[str]:
+def plan_upgrade(facts: DatabaseInfo, found: Revision, schema: str) -> list[str]:
     """Return the statements that bring our SQL there to this revision; none if it is there, whole.
 
     What was dropped of it is made again. Of a Message DB that is not ours nothing is touched; our
@@ -144,38 +144,38 @@ def upgrade_steps(facts: Facts, found: Revision, schema: str) -> list[str]:
         IncompatibleServerError: there is no Message DB, it is newer than this library, or the role
             may not change it; the text names the cure.
     """
-    where = _where(facts, schema)
+    where = _describe_location(facts, schema)
     if "get_category_messages" not in facts.functions and found.number is None:
         raise IncompatibleServerError(
             f"there is no Message DB in {where}: install it with messagedb.schema.install(), or "
             f"name its schema with schema=. {NOTHING}"
         )
-    own = own_steps(facts)
+    own = plan_messagedb_schema(facts)
     if found.number is None or (found.number == REVISION and found.is_whole):
-        return with_role(facts, own)
+        return add_role(facts, own)
     if found.number > REVISION:
         raise IncompatibleServerError(
             f"the Message DB in {where} is of revision {found.number}, which a newer messagedb has "
             f"installed; this one knows {REVISION}. It can be used as it is: upgrade this library. "
             f"{NOTHING}"
         )
-    refuse_standby(facts, NOTHING)
+    check_not_standby(facts, NOTHING)
     _check_owner(facts, found, where)
-    texts = [_CREATE.sub("CREATE OR REPLACE ", text_of(name, schema)) for name in _REPLACEABLE]
+    texts = [_CREATE.sub("CREATE OR REPLACE ", load_sql(name, schema)) for name in _REPLACEABLE]
     if not found.has_type:
-        texts.insert(0, _CREATE_TYPE.findall(text_of("messages", schema))[0])
+        texts.insert(0, _CREATE_TYPE.findall(load_sql("messages", schema))[0])
     for name, create in zip(
-        INDEXES, _CREATE_INDEX.findall(text_of("indexes", schema)), strict=True
+        INDEXES, _CREATE_INDEX.findall(load_sql("indexes", schema)), strict=True
     ):
         if name in found.invalid_indexes:
             texts.append(f"REINDEX INDEX {quoted(schema)}.{name}")
         elif name not in found.indexes:
             texts.append(create)
-    return with_role(facts, [*texts, *own])
+    return add_role(facts, [*texts, *own])
 
 
-def uninstall_steps(
-    facts: Facts, found: Revision, schema: str, *, has_messages: bool, drop_messages: bool
+def plan_uninstall(
+    facts: DatabaseInfo, found: Revision, schema: str, *, has_messages: bool, drop_messages: bool
 ) -> list[str]:
     """Return the statements that take away what `install` made there; none if it is not there.
 
@@ -183,7 +183,7 @@ def uninstall_steps(
         ValidationError: it holds messages, and nobody said that they may go.
         IncompatibleServerError: the Message DB is not ours, or the role may not drop it.
     """
-    where = _where(facts, schema)
+    where = _describe_location(facts, schema)
     if not found.has_table and "get_category_messages" not in facts.functions:
         return []
     if found.number is None:
@@ -191,32 +191,32 @@ def uninstall_steps(
             f"the Message DB in {where} was not installed by messagedb, and is left to what "
             f"installed it. {NOTHING}"
         )
-    refuse_standby(facts, NOTHING)
+    check_not_standby(facts, NOTHING)
     _check_owner(facts, found, where)
     if has_messages and not drop_messages:
         raise ValidationError(
             f"the Message DB in {where} holds messages, which would be gone: say drop_messages=True"
             f" if that is meant. {NOTHING}"
         )
-    texts = [text_of("uninstall", schema)]
-    if facts.own_tables and facts.may_create_own:
+    texts = [load_sql("uninstall", schema)]
+    if facts.messagedb_tables and facts.may_create_messagedb:
         store = schema.replace("'", "''")
         texts.append(f"DELETE FROM messagedb.positions WHERE store = '{store}'")
-        texts.append(text_of("own_uninstall", schema))
+        texts.append(load_sql("own_uninstall", schema))
     return texts
 
 
-def lock_table(schema: str) -> str:
+def build_lock_table(schema: str) -> str:
     """The statement that keeps all others from the table to the end of the transaction."""
     return f"LOCK TABLE {quoted(schema)}.messages IN ACCESS EXCLUSIVE MODE"
 
 
-def any_message(schema: str) -> str:
+def build_has_messages(schema: str) -> str:
     """The question whether there is a message."""
     return f"SELECT EXISTS (SELECT FROM {quoted(schema)}.messages)"
 
 
-def change_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
+def change_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     """Give our error for one out of these steps; *lost*: whether the connection died of it."""
     if lost:
         return translate(
@@ -236,11 +236,11 @@ def change_unsuccessful(error: psycopg.Error, lost: bool) -> MessageDBError:
     return translate(error, NOTHING)
 
 
-def _where(facts: Facts, schema: str) -> str:
+def _describe_location(facts: DatabaseInfo, schema: str) -> str:
     return f"schema {schema!r} of database {facts.database!r}"
 
 
-def _check_owner(facts: Facts, found: Revision, where: str) -> None:
+def _check_owner(facts: DatabaseInfo, found: Revision, where: str) -> None:
     if not found.is_owner:
         raise IncompatibleServerError(
             f"role {facts.user!r} is not the owner of the Message DB in {where}: connect as "

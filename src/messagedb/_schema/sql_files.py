@@ -12,7 +12,7 @@ _PACKAGE: Final = "messagedb._schema"
 _PLACEHOLDER: Final = re.compile("@schema@|@schema_text@")
 
 
-def text_of(name: str, schema: str) -> str:
+def load_sql(name: str, schema: str) -> str:
     """Return one file's text for a schema."""
     text = resources.files(_PACKAGE).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     name_of_schema = quoted(schema)

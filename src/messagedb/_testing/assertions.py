@@ -14,59 +14,61 @@ if TYPE_CHECKING:
     from .._messages.registry import MessageRegistry
 
 
-def check_events(happened: Sequence[Any], expected: Sequence[Any], error: Exception | None) -> None:
+def assert_events(actual: Sequence[Any], expected: Sequence[Any], error: Exception | None) -> None:
     """Compare events, in order; an error that was raised instead is the reason that is shown."""
     if error is not None:
         raise AssertionError(
-            f"expected {_listed(expected)}, and {_described(error)} was raised"
+            f"expected {_format_events(expected)}, and {_describe_error(error)} was raised"
         ) from error
-    if list(happened) != list(expected):
-        raise AssertionError(f"expected {_listed(expected)}, and there came {_listed(happened)}")
+    if list(actual) != list(expected):
+        raise AssertionError(
+            f"expected {_format_events(expected)}, and there came {_format_events(actual)}"
+        )
 
 
-def check_error(
-    error: Exception | None, expected: type[Exception], match: str | None, happened: Sequence[Any]
+def assert_error(
+    error: Exception | None, expected: type[Exception], match: str | None, actual: Sequence[Any]
 ) -> None:
     """Compare an error with the expected class, and its text with a regular expression."""
     if error is None:
         raise AssertionError(
-            f"expected {expected.__qualname__}, and there came {_listed(happened)}"
+            f"expected {expected.__qualname__}, and there came {_format_events(actual)}"
         )
     if not isinstance(error, expected):
         raise AssertionError(
-            f"expected {expected.__qualname__}, and {_described(error)} was raised"
+            f"expected {expected.__qualname__}, and {_describe_error(error)} was raised"
         ) from error
     if match is not None and not re.search(match, str(error)):
-        raise AssertionError(f"{_described(error)} does not match {match!r}") from error
+        raise AssertionError(f"{_describe_error(error)} does not match {match!r}") from error
 
 
-def check_state(state: Any, expected: Any, error: Exception | None) -> None:
+def assert_state(state: Any, expected: Any, error: Exception | None) -> None:
     """Compare states."""
     if error is not None:
         raise AssertionError(
-            f"expected state {expected!r}, and {_described(error)} was raised"
+            f"expected state {expected!r}, and {_describe_error(error)} was raised"
         ) from error
     if state != expected:
         raise AssertionError(f"expected state {expected!r}, and it is {state!r}")
 
 
-def check_messages(
-    registry: MessageRegistry, happened: Sequence[Message[Any]], expected: Sequence[Any]
+def assert_messages(
+    registry: MessageRegistry, actual: Sequence[Message[Any]], expected: Sequence[Any]
 ) -> None:
     """Compare stored messages with instances of registered classes, or with NewMessages.
 
     Of a NewMessage type and data count, and its metadata where it has any.
     """
-    if len(happened) == len(expected) and all(
-        _is_as_expected(registry, message, wanted)
-        for message, wanted in zip(happened, expected, strict=True)
+    if len(actual) == len(expected) and all(
+        _matches(registry, message, wanted)
+        for message, wanted in zip(actual, expected, strict=True)
     ):
         return
     shown = [
         f"{message.type}({message.data!r})"
         if (event := registry.decode(message)) is message
         else repr(event)
-        for message in happened
+        for message in actual
     ]
     wanted = [
         f"{each.type}({each.data!r})" if isinstance(each, NewMessage) else repr(each)
@@ -78,7 +80,7 @@ def check_messages(
     )
 
 
-def _is_as_expected(registry: MessageRegistry, message: Message[Any], expected: Any) -> bool:
+def _matches(registry: MessageRegistry, message: Message[Any], expected: Any) -> bool:
     if isinstance(expected, NewMessage):
         return (message.type, message.data) == (expected.type, expected.data) and (
             expected.metadata is None or message.metadata == expected.metadata
@@ -86,9 +88,9 @@ def _is_as_expected(registry: MessageRegistry, message: Message[Any], expected: 
     return bool(registry.decode(message) == expected)
 
 
-def _described(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__qualname__}: {error}"
 
 
-def _listed(events: Sequence[Any]) -> str:
+def _format_events(events: Sequence[Any]) -> str:
     return ", ".join(map(repr, events)) or "no events"

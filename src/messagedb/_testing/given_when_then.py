@@ -9,7 +9,7 @@ from .._entities.new_events import as_stored, new_messages
 from .._entities.projection import Applier, Projection, projection_of
 from .._messages.message import NewMessage
 from .._messages.registry import MessageRegistry
-from .assertions import check_error, check_events, check_state
+from .assertions import assert_error, assert_events, assert_state
 
 __all__ = ["Given", "Outcome", "given"]
 
@@ -60,7 +60,7 @@ class Given(Generic[S, C]):
 
     def state(self) -> S:
         """Give the state after the events."""
-        return self._after(self._applier.initial(), self._events)
+        return self._evolve(self._applier.initial(), self._events)
 
     def then_state(self, expected: S) -> Given[S, C]:
         """Check the state after the events.
@@ -68,7 +68,7 @@ class Given(Generic[S, C]):
         Raises:
             AssertionError: it is another.
         """
-        check_state(self.state(), expected, None)
+        assert_state(self.state(), expected, None)
         return self
 
     def when(self, command: C) -> Outcome[S]:
@@ -84,9 +84,9 @@ class Given(Generic[S, C]):
             events = tuple(self._decider.decide_events(command, self._applier.own(state)))
         except Exception as error:
             return Outcome((), state, error)
-        return Outcome(events, self._after(state, events), None)
+        return Outcome(events, self._evolve(state, events), None)
 
-    def _after(self, state: S, events: tuple[object, ...]) -> S:
+    def _evolve(self, state: S, events: tuple[object, ...]) -> S:
         for event in events:
             cls: type[Any] = type(event)
             if cls is not NewMessage and cls not in self._registry:
@@ -117,7 +117,7 @@ class Outcome(Generic[S]):
         Raises:
             AssertionError: something else was decided, or an error was raised.
         """
-        check_events(self.events, events, self.error)
+        assert_events(self.events, events, self.error)
         return self
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> Outcome[S]:
@@ -126,7 +126,7 @@ class Outcome(Generic[S]):
         Raises:
             AssertionError: nothing or something else was raised.
         """
-        check_error(self.error, expected, match, self.events)
+        assert_error(self.error, expected, match, self.events)
         return self
 
     def then_state(self, expected: S) -> Outcome[S]:
@@ -135,5 +135,5 @@ class Outcome(Generic[S]):
         Raises:
             AssertionError: it is another, or an error was raised.
         """
-        check_state(self.state, expected, self.error)
+        assert_state(self.state, expected, self.error)
         return self

@@ -30,7 +30,7 @@ STALE_LIMIT = 15.0
 STOP_LIMIT = 30.0
 
 
-class Failure(Exception):
+class StartupError(Exception):
     """What the client is told instead of an address."""
 
 
@@ -53,12 +53,12 @@ class Cluster:
         self.log = os.path.join(folder, "server.log")
         self.log_begin = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         self.socket_directory = ""
-        self.way = _privileges.Way("as this user")
+        self.run_as = _privileges.RunAs("as this user")
         self.postgres: subprocess.Popen[bytes] | None = None
 
     def make(self, deadline: float, *, sync: bool) -> None:
         """Find a way to run PostgreSQL, and make the data directory if there is none."""
-        new = self._choose_way()
+        new = self._choose_run_as()
         if os.path.exists(os.path.join(self.data, "PG_VERSION")):
             shutil.rmtree(new, ignore_errors=True)
         else:
@@ -89,11 +89,11 @@ class Cluster:
             command += ["-c", f"{name}={value}"]
         stale_until = time.monotonic() + STALE_LIMIT
         while True:
-            self._disown_stale_pid()
+            self._clear_stale_pid()
             with open(self.log, "ab") as log:
                 begin = log.tell()
                 self.postgres = _privileges.popen(
-                    self.way, command, signal.SIGINT, stdout=log, stderr=log
+                    self.run_as, command, signal.SIGINT, stdout=log, stderr=log
                 )
             status = self._wait_until_ready(self.postgres, deadline)
             if status is None:
@@ -103,7 +103,7 @@ class Cluster:
                 said = log.read().decode("utf-8", "replace")
             if not STALE.search(said) or time.monotonic() > stale_until:
                 reason = re.search(r"FATAL:\s*(.*)", said)
-                raise Failure(
+                raise StartupError(
                     f"PostgreSQL ended with status {status}" + (f": {reason[1]}" if reason else "")
                 )
             time.sleep(POLL)
@@ -115,18 +115,18 @@ class Cluster:
             return log.read().decode("utf-8", "replace").splitlines()[-12:]
         return []
 
-    def end_orphan(self) -> None:
+    def stop_orphan(self) -> None:
         """Stop a postmaster of this folder whose supervisor is dead, where the kernel has not."""
         lines = self._postmaster_file()
         if len(lines) < 5 or not lines[0].isdigit():
             return
         deadline = time.monotonic() + STOP_LIMIT
-        while _answers(lines[4], lines[3]) and self._postmaster_file()[:1] == lines[:1]:
+        while _is_accepting(lines[4], lines[3]) and self._postmaster_file()[:1] == lines[:1]:
             # It answers in the directory that its file names, so the number is still its own.
             with contextlib.suppress(OSError):
                 os.kill(int(lines[0]), signal.SIGINT)
             if time.monotonic() > deadline:
-                raise Failure(
+                raise StartupError(
                     f"the PostgreSQL with process id {lines[0]} that is left on the folder does "
                     "not stop"
                 )
@@ -159,7 +159,7 @@ class Cluster:
         except OSError:
             return []
 
-    def _disown_stale_pid(self) -> None:
+    def _clear_stale_pid(self) -> None:
         """Let PostgreSQL see when the process of ``postmaster.pid`` is no postmaster any more.
 
         It takes any live process of that number for one: a zombie that nobody reaps, or a stranger
@@ -188,23 +188,25 @@ class Cluster:
             file.write("\n".join([str(os.getpid()), *lines[1:]]))
             file.truncate()
 
-    def _choose_way(self) -> str:
+    def _choose_run_as(self) -> str:
         """Find a way to run PostgreSQL; give a new directory in the folder that it can use."""
         exists = os.path.isdir(self.data)
         reasons: list[str] = []
         postgres = os.path.join(self.binaries, "postgres")
-        for way in _privileges.ways(os.stat(self.data if exists else self.folder), exists=exists):
+        for way in _privileges.list_run_as_candidates(
+            os.stat(self.data if exists else self.folder), exists=exists
+        ):
             new = tempfile.mkdtemp(prefix="data.new-", dir=self.folder)
-            self.way = way
+            self.run_as = way
             if way.uid is None and not way.namespace:
                 return new
             try:
-                _privileges.give(new, way)
-                reason = _privileges.probe(way, postgres, new)
+                _privileges.chown_tree(new, way)
+                reason = _privileges.try_run_as(way, postgres, new)
                 if reason is not None and way.uid is not None:
                     # Maybe it cannot reach the programs: then a copy of them, where it can.
                     postgres = self._copy_binaries()
-                    reason = _privileges.probe(way, postgres, new)
+                    reason = _privileges.try_run_as(way, postgres, new)
             except OSError as exc:
                 reason = str(exc)
             if reason is None:
@@ -212,11 +214,11 @@ class Cluster:
                     os.chown(self.socket_directory, way.uid, way.gid if way.gid is not None else -1)
                     os.chmod(self.socket_directory, 0o700)
                     if exists and os.stat(self.data).st_uid != way.uid:
-                        _privileges.give(self.data, way)
+                        _privileges.chown_tree(self.data, way)
                 return new
             reasons.append(f"{way.name}: {reason}")
             shutil.rmtree(new, ignore_errors=True)
-        raise Failure(
+        raise StartupError(
             "PostgreSQL refuses to run as root, and no way to give up root's rights works here ("
             + "; ".join(reasons)
             + "). Run as an ordinary user, or name a folder that the user postgres or nobody can "
@@ -230,18 +232,28 @@ class Cluster:
             self.binaries = _privileges.copy_binaries(self.binaries, copies)
         return os.path.join(self.binaries, "postgres")
 
-    def _initdb(self, new: str, deadline: float, *, sync: bool) -> None:
+    def _initdb(self, new_data_dir: str, deadline: float, *, sync: bool) -> None:
         command = [os.path.join(self.binaries, "initdb"), "--no-instructions"]
-        command += ["-D", new, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]
+        command += [
+            "-D",
+            new_data_dir,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        ]
         if not sync:
             command.append("--no-sync")
-        status, said = _privileges.run(self.way, command, max(1.0, deadline - time.monotonic()))
+        status, said = _privileges.run(self.run_as, command, max(1.0, deadline - time.monotonic()))
         if status != 0:
-            shutil.rmtree(new, ignore_errors=True)
-            raise Failure(f"initdb ended with status {status} and said:\n{said[-1500:]}")
+            shutil.rmtree(new_data_dir, ignore_errors=True)
+            raise StartupError(f"initdb ended with status {status} and said:\n{said[-1500:]}")
         # Complete or not there: a start that is killed before this line leaves no half-made data
         # under the name.
-        os.rename(new, self.data)
+        os.rename(new_data_dir, self.data)
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -258,7 +270,7 @@ class Cluster:
             if status is not None:
                 return status
             if time.monotonic() > deadline:
-                raise Failure(
+                raise StartupError(
                     "PostgreSQL did not become ready in time (it may be recovering: give a longer "
                     "timeout)"
                 )
@@ -282,10 +294,12 @@ def _make_socket_directory() -> str:
             return tempfile.mkdtemp(prefix="mdb-", dir=place)
         except OSError as exc:
             reasons.append(f"{place}: {exc.strerror}")
-    raise Failure("no directory for the server's socket could be made (" + "; ".join(reasons) + ")")
+    raise StartupError(
+        "no directory for the server's socket could be made (" + "; ".join(reasons) + ")"
+    )
 
 
-def _answers(directory: str, port: str) -> bool:
+def _is_accepting(directory: str, port: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(2)
         try:

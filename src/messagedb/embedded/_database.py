@@ -81,7 +81,7 @@ def environment_hint() -> str:
     return f" (in the environment: {', '.join(names)}; try without)" if names else ""
 
 
-def failed(folder: Path, exc: Exception) -> EmbeddedServerError:
+def unusable_server_error(folder: Path, exc: Exception) -> EmbeddedServerError:
     """Make the error of a server that runs and cannot be used."""
     return EmbeddedServerError(
         f"the embedded PostgreSQL in {folder} runs and could not be used: "

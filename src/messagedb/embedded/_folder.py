@@ -20,7 +20,7 @@ DATA = "data"
 
 _OURS = frozenset({START_LOCK, USE_LOCK, SERVER_LOCK, STATE, LOG, LOG + ".old", STATE + ".new"})
 # What file systems and desktops put into an empty folder by themselves.
-_HARMLESS = frozenset({"lost+found", ".DS_Store"})
+_IGNORED_FILES = frozenset({"lost+found", ".DS_Store"})
 _LOG_LIMIT = 1 << 20
 _POLL = 0.02
 
@@ -43,13 +43,15 @@ def prepare(folder: Path) -> None:
                 "is a file. Nothing was changed. Name a folder."
             ) from None
     except OSError as exc:
-        raise _denied(folder, "cannot be made", exc) from exc
+        raise _permission_error(folder, "cannot be made", exc) from exc
     try:
         entries = {entry.name for entry in folder.iterdir()}
         ours = (folder / DATA / "PG_VERSION").exists()
     except OSError as exc:
-        raise _denied(folder, "cannot be read", exc) from exc
-    foreign = {name for name in entries - _OURS - _HARMLESS if not name.startswith(DATA + ".new-")}
+        raise _permission_error(folder, "cannot be read", exc) from exc
+    foreign = {
+        name for name in entries - _OURS - _IGNORED_FILES if not name.startswith(DATA + ".new-")
+    }
     if ours or not foreign:
         return
     if "PG_VERSION" in entries:
@@ -71,7 +73,7 @@ def check_version(folder: Path, major: int, directory: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as exc:
-        raise _denied(folder / DATA, "cannot be read", exc) from exc
+        raise _permission_error(folder / DATA, "cannot be read", exc) from exc
     if found != str(major):
         raise EmbeddedServerError(
             f"the data in {folder} was made by PostgreSQL {found}, and the programs in {directory} "
@@ -99,7 +101,7 @@ def open_log(folder: Path) -> int:
                 path.replace(folder / (LOG + ".old"))
         return _open(folder, LOG, os.O_WRONLY | os.O_APPEND)
     except OSError as exc:
-        raise _denied(folder, "cannot be used", exc) from exc
+        raise _permission_error(folder, "cannot be used", exc) from exc
 
 
 def _open(folder: Path, name: str, flags: int) -> int:
@@ -137,7 +139,7 @@ def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> i
         try:
             descriptor = _open(folder, name, os.O_RDWR)
         except OSError as exc:
-            raise _denied(folder, "cannot be used", exc) from exc
+            raise _permission_error(folder, "cannot be used", exc) from exc
         try:
             while not try_lock(descriptor, exclusive=exclusive):
                 if time.monotonic() > deadline:
@@ -171,14 +173,14 @@ def is_locked(folder: Path, name: str, *, exclusive: bool) -> bool:
         os.close(descriptor)
 
 
-def is_shared(folder: Path) -> bool:
+def has_other_users(folder: Path) -> bool:
     """Tell whether a client uses the server: a supervisor that has the lock shares it not."""
     return is_locked(folder, USE_LOCK, exclusive=True) and not is_locked(
         folder, USE_LOCK, exclusive=False
     )
 
 
-def _denied(folder: Path, what: str, exc: Exception) -> EmbeddedServerError:
+def _permission_error(folder: Path, what: str, exc: Exception) -> EmbeddedServerError:
     reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
     return EmbeddedServerError(
         f"the folder {folder} of an embedded server {what} by user {os.geteuid()}: {reason}. "

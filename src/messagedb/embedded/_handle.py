@@ -18,7 +18,7 @@ _POLL = 0.02
 _STOP_LIMIT = 60.0
 
 
-class Share:
+class ServerHandle:
     """What one call of ``start()`` holds.
 
     Attributes:
@@ -28,7 +28,7 @@ class Share:
         pipe: the writing end of the supervisor's input if this call started it; else -1.
         supervisor: its process id if this call started it; else 0.
         socket_directory: where the server listens; empty text before.
-        left: the share was given up.
+        is_released: the share was given up.
     """
 
     def __init__(self, folder: Path, *, temporary: bool) -> None:
@@ -38,16 +38,16 @@ class Share:
         self.pipe = -1
         self.supervisor = 0
         self.socket_directory = ""
-        self.left = False
+        self.is_released = False
         self._pid = os.getpid()
-        self._leaving = threading.Lock()
+        self._release_lock = threading.Lock()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it up, and wait until the server has ended unless others use it. Raises nothing."""
-        with self._leaving:
-            if self.left:
+        with self._release_lock:
+            if self.is_released:
                 return
-            self.left = True
+            self.is_released = True
             for descriptor in (self.pipe, self.use_lock):
                 if descriptor >= 0:
                     # Closed and never unlocked: a forked child may go on with its copy.
@@ -68,7 +68,7 @@ class Share:
                 time.sleep(_POLL / 4)
                 continue
             if time.monotonic() > look:
-                if _folder.is_shared(self.folder):
+                if _folder.has_other_users(self.folder):
                     return False
                 # Seldom: each look holds the lock that the supervisor is trying to get.
                 look = time.monotonic() + 0.15

@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 _OVERFLOW_UID = 65534
 
 
-class Way(NamedTuple):
+class RunAs(NamedTuple):
     """One way to run as somebody whom PostgreSQL accepts. ``uid`` None keeps the user."""
 
     name: str
@@ -29,7 +29,7 @@ class Way(NamedTuple):
     namespace: bool = False
 
 
-def ways(owner: os.stat_result, *, exists: bool) -> Iterator[Way]:
+def list_run_as_candidates(owner: os.stat_result, *, exists: bool) -> Iterator[RunAs]:
     """Give the ways to try, the best first.
 
     Args:
@@ -40,26 +40,26 @@ def ways(owner: os.stat_result, *, exists: bool) -> Iterator[Way]:
         # initdb wants to know the user's name. In a user namespace without a map everybody is
         # "nobody", who has one.
         if _LINUX and not _has_name(os.geteuid()) and _has_name(_OVERFLOW_UID):
-            yield Way("as this user, in a user namespace", namespace=True)
-        yield Way("as this user")
+            yield RunAs("as this user, in a user namespace", namespace=True)
+        yield RunAs("as this user")
         return
     if owner.st_uid != 0:
         nameless = _LINUX and not _has_name(owner.st_uid)
-        yield Way(f"as user {owner.st_uid}", owner.st_uid, owner.st_gid, nameless)
+        yield RunAs(f"as user {owner.st_uid}", owner.st_uid, owner.st_gid, nameless)
         if exists:
             return
     if _LINUX:
-        yield Way("in a user namespace", namespace=True)
+        yield RunAs("in a user namespace", namespace=True)
     for name in ("postgres", "nobody"):
         try:
             user = pwd.getpwnam(name)
         except KeyError:
             continue
-        yield Way(f"as user {name}", user.pw_uid, user.pw_gid)
+        yield RunAs(f"as user {name}", user.pw_uid, user.pw_gid)
 
 
 def popen(
-    way: Way,
+    run_as: RunAs,
     command: list[str],
     death_signal: int,
     *,
@@ -73,21 +73,21 @@ def popen(
         stdout=stdout,
         stderr=stderr,
         cwd="/",
-        preexec_fn=_prepared(way, death_signal),
-        user=way.uid,
-        group=way.gid,
-        extra_groups=None if way.uid is None else [],
+        preexec_fn=_build_preexec(run_as, death_signal),
+        user=run_as.uid,
+        group=run_as.gid,
+        extra_groups=None if run_as.uid is None else [],
     )
 
 
-def run(way: Way, command: list[str], timeout: float) -> tuple[int, str]:
+def run(run_as: RunAs, command: list[str], timeout: float) -> tuple[int, str]:
     """Run a program in this way, for as long as ``timeout`` seconds; give its status and output.
 
     Raises:
         OSError, subprocess.SubprocessError: it could not be started, or took too long and is dead.
     """
     with popen(
-        way, command, signal.SIGKILL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        run_as, command, signal.SIGKILL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         try:
             said, _ = process.communicate(timeout=timeout)
@@ -97,14 +97,14 @@ def run(way: Way, command: list[str], timeout: float) -> tuple[int, str]:
     return process.returncode, said.decode("utf-8", "replace").strip()
 
 
-def _prepared(way: Way, death_signal: int) -> Callable[[], None] | None:
+def _build_preexec(run_as: RunAs, death_signal: int) -> Callable[[], None] | None:
     if not _LINUX:
         return None
     libc = ctypes.CDLL(None)
     parent = os.getpid()
 
     def before_exec() -> None:
-        if way.namespace and libc.unshare(_CLONE_NEWUSER) != 0:
+        if run_as.namespace and libc.unshare(_CLONE_NEWUSER) != 0:
             os.write(2, b"unshare(CLONE_NEWUSER) is not allowed\n")
             os._exit(126)
         # Last, because the kernel forgets it whenever the user changes.
@@ -115,11 +115,11 @@ def _prepared(way: Way, death_signal: int) -> Callable[[], None] | None:
     return before_exec
 
 
-def probe(way: Way, postgres: str, directory: str) -> str | None:
+def try_run_as(run_as: RunAs, postgres: str, directory: str) -> str | None:
     """Give None if ``postgres`` runs and can use ``directory`` in this way, else the reason."""
     script = 'cd -- "$1" && test -w . && exec "$2" -V'
     try:
-        status, said = run(way, ["/bin/sh", "-c", script, "sh", directory, postgres], 30.0)
+        status, said = run(run_as, ["/bin/sh", "-c", script, "sh", directory, postgres], 30.0)
     except (OSError, subprocess.SubprocessError) as exc:
         return str(exc)
     if status == 0:
@@ -127,14 +127,14 @@ def probe(way: Way, postgres: str, directory: str) -> str | None:
     return said.replace("\n", " ") or f"no access to {directory}"
 
 
-def give(path: str, way: Way) -> None:
+def chown_tree(path: str, run_as: RunAs) -> None:
     """Give a folder of ours, and what is in it, to the user of the way. Follows no links."""
-    if way.uid is None or way.gid is None:
+    if run_as.uid is None or run_as.gid is None:
         return
-    os.chown(path, way.uid, way.gid, follow_symlinks=False)
+    os.chown(path, run_as.uid, run_as.gid, follow_symlinks=False)
     for directory, folders, files in os.walk(path):
         for name in folders + files:
-            os.chown(os.path.join(directory, name), way.uid, way.gid, follow_symlinks=False)
+            os.chown(os.path.join(directory, name), run_as.uid, run_as.gid, follow_symlinks=False)
 
 
 def copy_binaries(directory: str, target: str) -> str:

@@ -14,7 +14,7 @@ from messagedb._errors import EmbeddedServerError
 
 from . import _address, _database, _folder, _options, _supervisor_process
 from ._binaries import find
-from ._handle import Share, temporary_folder
+from ._handle import ServerHandle, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +48,10 @@ class EmbeddedServer:
     admin_url: str
     folder: Path
 
-    def __init__(self, share: Share) -> None:
-        where = share.socket_directory
-        self._share = share
-        self.folder = share.folder
+    def __init__(self, handle: ServerHandle) -> None:
+        where = handle.socket_directory
+        self._handle = handle
+        self.folder = handle.folder
         self.url = _address.url(where, _database.ROLE, _database.DATABASE)
         self.admin_url = _address.url(
             where, _database.SUPERUSER, _database.DATABASE, search_path="public,message_store"
@@ -72,7 +72,7 @@ class EmbeddedServer:
 
     def __repr__(self) -> str:
         """Name the folder and whether this share was stopped."""
-        state = "stopped" if self._share.left else "running"
+        state = "stopped" if self._handle.is_released else "running"
         return f"<EmbeddedServer {state} in {str(self.folder)!r}>"
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class EmbeddedServer:
         is kept, unless the server is temporary: then its folder is removed. May be called again,
         and from any thread; raises nothing. In a forked child it gives up the child's copy only.
         """
-        self._share.leave()
+        self._handle.release()
 
 
 def start(
@@ -141,41 +141,41 @@ def start(
     deadline = time.monotonic() + timeout
     if path is None or not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
         find()  # Before anything is made for a server that cannot be started.
-    share = Share(temporary_folder() if path is None else path, temporary=path is None)
+    share = ServerHandle(temporary_folder() if path is None else path, temporary=path is None)
     try:
         if path is not None:
             _folder.prepare(path)
         return _start(share, asked, install=install, deadline=deadline)
     except BaseException:
-        share.leave()
+        share.release()
         raise
 
 
 def _start(
-    share: Share, asked: dict[str, str], *, install: bool, deadline: float
+    handle: ServerHandle, asked: dict[str, str], *, install: bool, deadline: float
 ) -> EmbeddedServer:
-    folder = share.folder
+    folder = handle.folder
     start_lock = _folder.take_lock(folder, _folder.START_LOCK, exclusive=True, deadline=deadline)
     try:
         # While we hold start.lock no supervisor ends, except for PostgreSQL's own end.
-        share.use_lock = _folder.take_lock(
+        handle.use_lock = _folder.take_lock(
             folder, _folder.USE_LOCK, exclusive=False, deadline=deadline
         )
         _supervisor_process.reap()
         state = _join(folder, deadline, role=not install)
         if state is None:
-            state, share.supervisor, share.pipe = _supervisor_process.spawn(
-                folder, asked, temporary=share.temporary, deadline=deadline
+            state, handle.supervisor, handle.pipe = _supervisor_process.spawn(
+                folder, asked, temporary=handle.temporary, deadline=deadline
             )
             _check_ours(folder, state, deadline, role=not install)
         _check_settings(folder, asked, state)
-        share.socket_directory = str(state["socket_directory"])
-        server = EmbeddedServer(share)
+        handle.socket_directory = str(state["socket_directory"])
+        server = EmbeddedServer(handle)
         if install:
             try:
                 _database.install(server.admin_url)
             except (psycopg.Error, OSError) as exc:
-                raise _database.failed(folder, exc) from exc
+                raise _database.unusable_server_error(folder, exc) from exc
     finally:
         os.close(start_lock)
     return server
@@ -210,9 +210,11 @@ def _check_ours(folder: Path, state: dict[str, Any], deadline: float, *, role: b
         left = deadline - time.monotonic()
         ours = _database.prepare(state, left, role=role)
     except psycopg.Error as exc:
-        raise _database.failed(folder, exc) from exc
+        raise _database.unusable_server_error(folder, exc) from exc
     if not ours:
-        raise _database.failed(folder, RuntimeError("another server answers at its address"))
+        raise _database.unusable_server_error(
+            folder, RuntimeError("another server answers at its address")
+        )
 
 
 def _check_settings(folder: Path, asked: dict[str, str], state: dict[str, Any]) -> None:

@@ -28,10 +28,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from messagedb.embedded._cluster import Cluster, Failure
+    from messagedb.embedded._cluster import Cluster, StartupError
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-    from _cluster import Cluster, Failure
+    from _cluster import Cluster
 
 POLL = 0.1
 RESTARTS, RESTART_WINDOW, RESTART_LIMIT = 5, 60.0, 300.0
@@ -40,37 +40,37 @@ RESTARTS, RESTART_WINDOW, RESTART_LIMIT = 5, 60.0, 300.0
 class Supervisor:
     """One server on one folder."""
 
-    def __init__(self, folder: str, binaries: str, order: dict[str, Any]) -> None:
+    def __init__(self, folder: str, binaries: str, request: dict[str, Any]) -> None:
         self.folder = folder
-        self.order = order
+        self.request = request
         self.state = os.path.join(folder, "server.json")
         # Whoever can read it over a connection is connected to the server of server.json.
         self.token = os.urandom(16).hex()
-        settings = order["settings"] | {"messagedb.server": self.token}
+        settings = request["settings"] | {"messagedb.server": self.token}
         self.cluster = Cluster(folder, binaries, settings)
         self.locks: list[int] = []
         self.restarts: list[float] = []
 
     def start(self) -> dict[str, Any]:
         """Start the server, on new data if there is none, and give what a client needs to know."""
-        deadline = time.monotonic() + float(self.order["timeout"])
+        deadline = time.monotonic() + float(self.request["timeout"])
         self._lock(deadline)
-        self.cluster.end_orphan()
+        self.cluster.stop_orphan()
         self._clear_leftovers()
         state = {
             "format": 1,
             "socket_directory": self.cluster.make_socket_directory(),
             "token": self.token,
-            "settings": self.order["settings"],
+            "settings": self.request["settings"],
             "supervisor": os.getpid(),
         }
         with open(self.state + ".new", "w", encoding="ascii") as file:
             json.dump(state, file)
-        self._keep_owner(self.state + ".new")
+        self._chown_to_folder_owner(self.state + ".new")
         # Early, so that the next supervisor finds the socket's directory whenever we are killed:
         # clients believe a connection only.
         os.replace(self.state + ".new", self.state)
-        self.cluster.make(deadline, sync=not self.order["fast"])
+        self.cluster.make(deadline, sync=not self.request["fast"])
         self.cluster.launch(deadline)
         return state
 
@@ -98,26 +98,26 @@ class Supervisor:
                     os.read(wake, 4096)
             if 0 in ready and not os.read(0, 4096):
                 starter = False
-            if not starter and _take_all(locks):
+            if not starter and _lock_all(locks):
                 return
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """End PostgreSQL and remove what only a running server needs. The locks end with us."""
         if not self.locks:
             return  # The folder is another supervisor's.
         with contextlib.suppress(OSError):
             os.unlink(self.state)
         self.cluster.stop()
-        if self.order["temporary"]:
+        if self.request["temporary"]:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _lock(self, deadline: float) -> None:
         path = os.path.join(self.folder, "server.lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        self._keep_owner(path)
-        while not _take_all([descriptor]):
+        self._chown_to_folder_owner(path)
+        while not _lock_all([descriptor]):
             if time.monotonic() > deadline:
-                raise Failure("the process that ran the server before did not end in time")
+                raise StartupError("the process that ran the server before did not end in time")
             time.sleep(0.02)
         self.locks.append(descriptor)
 
@@ -146,20 +146,20 @@ class Supervisor:
         self.restarts.append(now)
         try:
             self.cluster.launch(now + RESTART_LIMIT)
-        except (Failure, OSError, subprocess.SubprocessError) as exc:
+        except (StartupError, OSError, subprocess.SubprocessError) as exc:
             said = f"messagedb: PostgreSQL ended with status {status} and does not start: {exc}"
             print(said, file=sys.stderr, flush=True)
             return False
         return True
 
-    def _keep_owner(self, path: str) -> None:
+    def _chown_to_folder_owner(self, path: str) -> None:
         """Give what root made to the folder's owner, who can then use the folder without root."""
         if os.geteuid() == 0:
             owner = os.stat(self.folder)
             os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def _take_all(descriptors: list[int]) -> bool:
+def _lock_all(descriptors: list[int]) -> bool:
     """Lock all of them, or none."""
     for position, descriptor in enumerate(descriptors):
         try:
@@ -175,7 +175,7 @@ def _wake(number: int, frame: object) -> None:
     """Handle a signal by nothing: that it came is known by the wake-up descriptor."""
 
 
-def _read_order() -> dict[str, Any]:
+def _read_request() -> dict[str, Any]:
     text = b""
     while not text.endswith(b"\n"):
         # By single bytes from the descriptor: a buffer would hide the end from select().
@@ -194,11 +194,11 @@ def main() -> int:
         # we go when they have gone. By a handler, because an ignored signal is inherited.
         signal.signal(number, _wake)
     os.umask(0o077)
-    supervisor = Supervisor(sys.argv[1], sys.argv[2], _read_order())
+    supervisor = Supervisor(sys.argv[1], sys.argv[2], _read_request())
     answer: dict[str, Any]
     try:
         answer = {"ready": supervisor.start()}
-    except Failure as exc:
+    except StartupError as exc:
         answer = {"error": str(exc)}
     except (OSError, subprocess.SubprocessError) as exc:
         answer = {"error": f"{type(exc).__name__}: {exc}"}
@@ -213,7 +213,7 @@ def main() -> int:
         if "ready" in answer:
             supervisor.watch()
     finally:
-        supervisor.end()
+        supervisor.shut_down()
     return 0 if "ready" in answer else 1
 
 

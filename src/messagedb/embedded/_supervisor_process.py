@@ -68,7 +68,7 @@ def spawn(
     except OSError as exc:
         os.close(order_writer)
         os.close(answer_reader)
-        raise _failed(folder, f"its supervisor could not be started: {exc}", []) from exc
+        raise _startup_error(folder, f"its supervisor could not be started: {exc}", []) from exc
     finally:
         for descriptor in (log, order_reader, answer_writer):
             os.close(descriptor)
@@ -80,16 +80,16 @@ def spawn(
         os.write(order_writer, json.dumps(order).encode("ascii") + b"\n")
         answer = _read_answer(answer_reader, deadline + _ANSWER_LIMIT)
         if "ready" not in answer:
-            raise _failed(folder, str(answer.get("error")), answer.get("log") or [])
+            raise _startup_error(folder, str(answer.get("error")), answer.get("log") or [])
     except BaseException as exc:
         os.close(order_writer)
         if isinstance(exc, BrokenPipeError):
-            raise _failed(folder, "its supervisor ended at once", []) from exc
+            raise _startup_error(folder, "its supervisor ended at once", []) from exc
         if isinstance(exc, TimeoutError):
             # What it started ends with it, or at the next start at the latest.
             with contextlib.suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL)
-            raise _failed(folder, "it took too long; give a longer timeout", []) from exc
+            raise _startup_error(folder, "it took too long; give a longer timeout", []) from exc
         raise
     finally:
         os.close(answer_reader)
@@ -124,7 +124,7 @@ def _read_answer(descriptor: int, deadline: float) -> dict[str, Any]:
     return answer
 
 
-def _failed(folder: Path, reason: str, log: list[str]) -> EmbeddedServerError:
+def _startup_error(folder: Path, reason: str, log: list[str]) -> EmbeddedServerError:
     lines = "".join("\n    " + line for line in log)
     tail = f"\nThe last lines of {folder / _folder.LOG}:{lines}" if lines else ""
     return EmbeddedServerError(

@@ -102,10 +102,10 @@ def stream_name(
     """
     check_part("category", category, "-")
     given_ids = [*([] if cardinal_id is None else [cardinal_id]), *([] if id is None else [id])]
-    given_ids += _many("ids", ids)
+    given_ids += _as_list("ids", ids)
     for value in given_ids:
         check_part("an id", value, "+" if value is not id or len(given_ids) > 1 else "")
-    given_types = [*([] if type is None else [type]), *_many("types", types)]
+    given_types = [*([] if type is None else [type]), *_as_list("types", types)]
     for value in given_types:
         check_part("a type", value, "-:+")
     name = category
@@ -120,38 +120,38 @@ def stream_name(
     return name + "-" + "+".join(given_ids) if given_ids else name
 
 
-def _many(what: str, values: Any) -> Sequence[Any]:
+def _as_list(label: str, values: Any) -> Sequence[Any]:
     if isinstance(values, str | bytes):
         raise ValueError(
-            f"{what} must be several texts, such as a list, not the text {values!r} itself"
+            f"{label} must be several texts, such as a list, not the text {values!r} itself"
         )
     try:
         return list(values)
     except TypeError:
-        raise ValueError(f"{what} must be several texts, such as a list, not {values!r}") from None
+        raise ValueError(f"{label} must be several texts, such as a list, not {values!r}") from None
 
 
-def check_part(what: str, value: Any, separators: str) -> None:
+def check_part(label: str, value: Any, separators: str) -> None:
     """Raise ValueError for what cannot be a part of a stream name."""
     if not isinstance(value, str):
         raise ValueError(
-            f"{what} of a stream name must be text, not {type(value).__name__}: give str(value)"
+            f"{label} of a stream name must be text, not {type(value).__name__}: give str(value)"
         )
     if not value:
         raise ValueError(
-            f"{what} of a stream name must not be empty: leave it out, or give its value"
+            f"{label} of a stream name must not be empty: leave it out, or give its value"
         )
     for separator in separators:
         if separator in value:
             raise ValueError(
-                f"{what} of a stream name must not contain {separator!r}, which separates the "
+                f"{label} of a stream name must not contain {separator!r}, which separates the "
                 f"parts of a name: {value!r}"
             )
     if "\0" in value:
-        raise ValueError(f"{what} holds a NUL character, which PostgreSQL cannot store: {value!r}")
+        raise ValueError(f"{label} holds a NUL character, which PostgreSQL cannot store: {value!r}")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
+            f"{label} holds a lone surrogate, which is not Unicode text: {value!r}"
         ) from None
