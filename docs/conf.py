@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import inspect
 import sys
 from importlib.metadata import version as installed_version
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
+
+PUBLIC_MODULES = (
+    "consumers",
+    "embedded",
+    "entities",
+    "errors",
+    "expected_version",
+    "hooks",
+    "idempotency",
+    "messages",
+    "read_models",
+    "schema",
+    "streams",
+    "telemetry",
+    "testing",
+)
 
 project = "messagedb"
 author = copyright = "messagedb contributors"
@@ -94,10 +111,11 @@ def import_what_only_types_need() -> None:
 
 def public_names() -> dict[str, str]:
     """Return the name in the reference for each public name without its modules."""
-    names = {name: f"messagedb.{name}" for name in messagedb.__all__}
-    for module in (messagedb.embedded, messagedb.streams, messagedb.telemetry, messagedb.testing):
+    names = {}
+    for name in PUBLIC_MODULES:
+        module = importlib.import_module(f"messagedb.{name}")
         names |= {name: f"{module.__name__}.{name}" for name in module.__all__}
-    return names
+    return names | {name: f"messagedb.{name}" for name in messagedb.__all__}
 
 
 def known_elsewhere() -> set[str]:

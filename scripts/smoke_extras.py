@@ -44,7 +44,7 @@ def check_otel(wanted: bool) -> None:
         check("pip install 'messagedb[otel]'" in str(error), "it says what to install")
         return
     check(wanted, "OpenTelemetry is there without its extra")
-    check(issubclass(OpenTelemetry, messagedb.Hooks), "OpenTelemetry is made of hooks")
+    check(issubclass(OpenTelemetry, messagedb.hooks.Hooks), "OpenTelemetry is made of hooks")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic
 
@@ -17,17 +18,24 @@ import sync_prose
 from sync_names import BUILT_IN, PACKAGE_NAMES, PHRASES
 
 import messagedb
-import messagedb.schema
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {**BUILT_IN, **PACKAGE_NAMES}
 PUBLIC_MODULES = [
     "messagedb",
+    "messagedb.consumers",
     "messagedb.embedded",
+    "messagedb.entities",
     "messagedb.errors",
+    "messagedb.expected_version",
+    "messagedb.hooks",
+    "messagedb.idempotency",
     "messagedb.messages",
+    "messagedb.read_models",
     "messagedb.schema",
     "messagedb.streams",
+    "messagedb.telemetry",
+    "messagedb.testing",
 ]
 
 
@@ -41,10 +49,18 @@ def test_all_is_sorted_and_every_name_can_be_imported(name: str) -> None:
     module = importlib.import_module(name)
     assert list(module.__all__) == sorted(set(module.__all__), key=_kind_and_name)
     assert not [name for name in module.__all__ if not hasattr(module, name)]
-    assert not [name for name in module.__all__ if name.startswith("_")]
+    assert not [name for name in module.__all__ if re.match(r"_(?!_version__$)", name)]
 
 
-@pytest.mark.parametrize("name", PUBLIC_MODULES)
+# The others hold code of their own, with helpers for the packages above them.
+FACADES = [
+    name
+    for name in PUBLIC_MODULES
+    if name not in ("messagedb.hooks", "messagedb.idempotency", "messagedb.telemetry")
+]
+
+
+@pytest.mark.parametrize("name", FACADES)
 def test_all_is_complete(name: str) -> None:
     module = importlib.import_module(name)
     public = {
@@ -59,13 +75,12 @@ def test_all_is_complete(name: str) -> None:
 
 
 def _pairs() -> Iterator[tuple[str, Any, Any]]:
-    for name in messagedb.__all__:
-        if name.startswith("Async"):
-            yield name, getattr(messagedb, name), getattr(messagedb, name.removeprefix("Async"))
-    for name in messagedb.schema.__all__:
-        if name.endswith("_async"):
-            sync_name = name.removesuffix("_async")
-            yield name, getattr(messagedb.schema, name), getattr(messagedb.schema, sync_name)
+    for module_name in PUBLIC_MODULES:
+        module = importlib.import_module(module_name)
+        for name in module.__all__:
+            sync_name = name.removeprefix("Async").removesuffix("_async")
+            if sync_name != name:
+                yield name, getattr(module, name), getattr(module, sync_name)
 
 
 PAIRS = list(_pairs())
@@ -107,8 +122,20 @@ CASES = [
 ]
 
 
+def test_the_top_has_few_names() -> None:
+    assert len(messagedb.__all__) <= 50
+    assert not [name for name in messagedb.__all__ if inspect.ismodule(getattr(messagedb, name))]
+    assert messagedb.__version__ == metadata.version("messagedb")
+
+
+def test_every_public_module_is_listed() -> None:
+    public = {name for name in MODULES if re.fullmatch(r"messagedb\.[a-z]\w*", name)}
+    assert public == set(PUBLIC_MODULES) - {"messagedb"} | {"messagedb.cli"}
+
+
 def test_the_client_is_a_pair() -> None:
-    assert {"AsyncClient", "install_async"} <= {name for name, _, _ in PAIRS}
+    wanted = {"AsyncClient", "AsyncEntityScenario", "install_async", "run_consumers_async"}
+    assert wanted <= {name for name, _, _ in PAIRS}
     assert len(CASES) > 10
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from history import Commit, read_history
 
-from messagedb import AsyncClient, Client, EmbeddedServerError, Message, embedded
+from messagedb import AsyncClient, Client, Message, embedded
+from messagedb.errors import EmbeddedServerError
 
 
 class Totals:

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from messagedb import ANY, AsyncClient, ExpectedVersion, NewMessage, WrongExpectedVersionError
+from messagedb import ANY, AsyncClient, NewMessage, WrongExpectedVersionError
+from messagedb.expected_version import ExpectedVersion
 
 
 def create_app(url: str, category: str = "note") -> Starlette:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any, TypeVar
 
-from messagedb import Client, EntityStore, SnapshotPolicy
+from messagedb import Client, EntityStore
+from messagedb.entities import SnapshotPolicy
 
 from . import payload
 from .accounts import COMMAND, DECIDER, Account

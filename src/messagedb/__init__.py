@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata as _metadata
+
 from _messagedb_async.client import AsyncClient
 from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.consumer import AsyncConsumer
@@ -12,14 +14,22 @@ from _messagedb_async.read_models.read_model import AsyncReadModel
 from _messagedb_async.transactions.bound_client import AsyncBoundClient
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
-from . import consumers, embedded, entities, errors, schema, streams
-from ._messages.codecs import MessageCodec, PydanticCodec
-from ._messages.field_copying import copy_fields
+from . import consumers as consumers
+from . import embedded as embedded
+from . import entities as entities
+from . import errors as errors
+from . import messages as messages
+from . import read_models as read_models
+from . import schema as schema
+from . import streams as streams
+from ._consumers.handler_outcomes import Park, Retry, Skip, Stop
+from ._consumers.position_stores import StreamPositionStore, TablePositionStore
+from ._entities.decider import Decider
+from ._entities.projection import Projection
 from ._messages.message import Message, NewMessage
-from ._messages.message_types import MessageTypes
 from ._messages.metadata import Metadata
 from ._messages.registry import MessageRegistry
-from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
+from ._subscriptions.backoff import RetryPolicy
 from ._sync.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
@@ -29,34 +39,14 @@ from ._sync.entities.store import EntityStore
 from ._sync.read_models.read_model import ReadModel
 from ._sync.transactions.bound_client import BoundClient
 from ._sync.transactions.transaction import Transaction
-from .consumers import (
-    NO_RETRY,
-    ConsumerInfo,
-    ConsumerStatus,
-    GroupMember,
-    GroupResize,
-    HandlerOutcome,
-    Park,
-    ParkedMessage,
-    Retry,
-    RetryPolicy,
-    Skip,
-    Stop,
-    StreamPositionStore,
-    TablePositionStore,
-    group_member_from_env,
-)
-from .entities import Decider, LoadedEntity, Projection, SnapshotPolicy, TransactResult, apply
 from .errors import (
     DuplicateMessageError,
-    EmbeddedServerError,
     HandlerError,
     IncompatibleServerError,
     LostHistoryError,
     MessageDBError,
     MessageDecodeError,
     OutcomeUnknownError,
-    PoolTimeoutError,
     PositionConflictError,
     RetryableError,
     ServerError,
@@ -66,14 +56,10 @@ from .errors import (
     ValidationError,
     WrongExpectedVersionError,
 )
-from .expected_version import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, StreamState
-from .hooks import Hooks, Operation
-from .idempotency import is_already_handled
-from .read_models import ReadModelVersion
+from .expected_version import ANY, NO_STREAM, STREAM_EXISTS
 
 __all__ = [
     "ANY",
-    "NO_RETRY",
     "NO_STREAM",
     "STREAM_EXISTS",
     "AllConsumer",
@@ -88,71 +74,44 @@ __all__ = [
     "BoundClient",
     "Client",
     "Consumer",
-    "ConsumerInfo",
-    "ConsumerStatus",
     "Context",
     "Decider",
     "DuplicateMessageError",
-    "EmbeddedServerError",
     "EntityStore",
-    "ExpectedVersion",
-    "GroupMember",
-    "GroupResize",
     "HandlerError",
-    "HandlerOutcome",
-    "Hooks",
     "IncompatibleServerError",
-    "Lag",
-    "LoadedEntity",
     "LostHistoryError",
     "Message",
-    "MessageCodec",
     "MessageDBError",
     "MessageDecodeError",
     "MessageRegistry",
-    "MessageTypes",
     "Metadata",
     "NewMessage",
-    "OpenWriteTransaction",
-    "Operation",
     "OutcomeUnknownError",
     "Park",
-    "ParkedMessage",
-    "PoolTimeoutError",
     "PositionConflictError",
     "Projection",
-    "PydanticCodec",
     "ReadModel",
-    "ReadModelVersion",
     "Retry",
     "RetryPolicy",
     "RetryableError",
-    "ScannedPage",
-    "ScannedStorePage",
     "ServerError",
     "Skip",
-    "SnapshotPolicy",
     "Stop",
     "StoreUnavailableError",
     "StreamPositionStore",
-    "StreamState",
     "TablePositionStore",
-    "TransactResult",
     "Transaction",
     "TransactionAbortedError",
     "TransactionTimeoutError",
     "ValidationError",
     "WrongExpectedVersionError",
-    "apply",
-    "consumers",
-    "copy_fields",
-    "embedded",
-    "entities",
-    "errors",
-    "group_member_from_env",
-    "is_already_handled",
+    "__version__",
     "run_consumers",
     "run_consumers_async",
-    "schema",
-    "streams",
 ]
+
+try:
+    __version__ = _metadata.version("messagedb")
+except _metadata.PackageNotFoundError:  # a copy of the package without its metadata
+    __version__ = "unknown"

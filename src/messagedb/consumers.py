@@ -1,14 +1,14 @@
-"""What consumers are told and what they tell: options, outcomes, statuses. No I/O."""
+"""What consumers take and return beside the classes at the top: groups, statuses, pages."""
 
 from __future__ import annotations
 
 from ._consumers.consumer_info import ConsumerInfo
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
-from ._consumers.handler_outcomes import HandlerOutcome, Park, Retry, Skip, Stop
+from ._consumers.handler_outcomes import HandlerOutcome
 from ._consumers.parked_messages import ParkedMessage
-from ._consumers.position_stores import StreamPositionStore, TablePositionStore
 from ._consumers.status import ConsumerStatus
-from ._subscriptions.backoff import NO_RETRY, RetryPolicy
+from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
+from ._subscriptions.backoff import NO_RETRY
 
 __all__ = [
     "NO_RETRY",
@@ -17,13 +17,10 @@ __all__ = [
     "GroupMember",
     "GroupResize",
     "HandlerOutcome",
-    "Park",
+    "Lag",
+    "OpenWriteTransaction",
     "ParkedMessage",
-    "Retry",
-    "RetryPolicy",
-    "Skip",
-    "Stop",
-    "StreamPositionStore",
-    "TablePositionStore",
+    "ScannedPage",
+    "ScannedStorePage",
     "group_member_from_env",
 ]

@@ -1,22 +1,16 @@
-"""Messages, their metadata, the registry of their types, and codecs of their data."""
+"""Codecs of messages, chosen types, and fields that are copied from message to message."""
 
 from __future__ import annotations
 
 from ._messages.codecs import MessageCodec, PydanticCodec
 from ._messages.field_copying import copy_fields
-from ._messages.message import Message, NewMessage
 from ._messages.message_types import MessageTypes
-from ._messages.metadata import Metadata
-from ._messages.registry import DataInstance, MessageRegistry
+from ._messages.registry import DataInstance
 
 __all__ = [
     "DataInstance",
-    "Message",
     "MessageCodec",
-    "MessageRegistry",
     "MessageTypes",
-    "Metadata",
-    "NewMessage",
     "PydanticCodec",
     "copy_fields",
 ]

@@ -9,10 +9,10 @@ from messagedb import (
     AsyncClient,
     AsyncConsumer,
     AsyncContext,
-    HandlerOutcome,
     Message,
     NewMessage,
 )
+from messagedb.consumers import HandlerOutcome
 
 
 def numbered(first: int, count: int, type_name: str = "Noted") -> list[NewMessage]:

@@ -17,11 +17,11 @@ from messagedb import (
     IncompatibleServerError,
     Message,
     NewMessage,
-    ScannedStorePage,
     TablePositionStore,
     ValidationError,
     schema,
 )
+from messagedb.consumers import ScannedStorePage
 from tests._async.consuming import noting, numbered
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually

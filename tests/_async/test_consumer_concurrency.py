@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from messagedb import (
-    NO_RETRY,
     NO_STREAM,
     AsyncClient,
     AsyncConsumer,
@@ -21,6 +20,7 @@ from messagedb import (
     ValidationError,
 )
 from messagedb._concurrency.backend_async import Event
+from messagedb.consumers import NO_RETRY
 from tests._async.consuming import numbered, saved
 from tests.support.background_async import Background, eventually, sleep
 

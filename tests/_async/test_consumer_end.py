@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import (
-    AsyncAllConsumer,
-    AsyncClient,
-    AsyncConsumer,
-    Message,
-    NewMessage,
-    OpenWriteTransaction,
-)
+from messagedb import AsyncAllConsumer, AsyncClient, AsyncConsumer, Message, NewMessage
+from messagedb.consumers import OpenWriteTransaction
 from tests._async.consuming import noting, write
 from tests.support.background_async import Background, eventually
 

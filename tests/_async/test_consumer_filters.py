@@ -13,10 +13,10 @@ from messagedb import (
     AsyncConsumer,
     MessageDBError,
     NewMessage,
-    ScannedPage,
     ValidationError,
     streams,
 )
+from messagedb.consumers import ScannedPage
 from tests._async.consuming import noting, numbered, saved
 from tests.support.background_async import eventually
 

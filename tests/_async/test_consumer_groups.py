@@ -14,9 +14,9 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
     ValidationError,
-    group_member_from_env,
     streams,
 )
+from messagedb.consumers import group_member_from_env
 from tests._async.consuming import noting, saved
 from tests.support.background_async import Background, eventually
 

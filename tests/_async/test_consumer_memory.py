@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage, ScannedPage
+from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage
+from messagedb.consumers import ScannedPage
 from tests._async.consuming import numbered
 from tests.support.background_async import sleep
 

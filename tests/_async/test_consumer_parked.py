@@ -16,10 +16,10 @@ from messagedb import (
     Message,
     NewMessage,
     Park,
-    ParkedMessage,
     Skip,
     ValidationError,
 )
+from messagedb.consumers import ParkedMessage
 from tests._async.consuming import numbered, saved, stream_of, write
 
 

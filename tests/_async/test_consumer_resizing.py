@@ -12,13 +12,13 @@ from messagedb import (
     NO_STREAM,
     AsyncClient,
     AsyncConsumer,
-    GroupResize,
     NewMessage,
     PositionConflictError,
     StreamPositionStore,
     TablePositionStore,
     ValidationError,
 )
+from messagedb.consumers import GroupResize
 from tests._async.consuming import noting, numbered
 from tests.support.backend import make_url
 from tests.support.background_async import eventually

@@ -14,11 +14,11 @@ from messagedb import (
     HandlerError,
     Message,
     NewMessage,
-    PoolTimeoutError,
     RetryPolicy,
     StoreUnavailableError,
 )
 from messagedb.consumers import NO_RETRY
+from messagedb.errors import PoolTimeoutError
 from tests._async.consuming import saved, write
 
 QUICK = RetryPolicy(max_attempts=3, delay=0.001)

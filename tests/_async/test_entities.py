@@ -22,8 +22,9 @@ from messagedb import (
     MessageDecodeError,
     MessageRegistry,
     NewMessage,
+    Projection,
 )
-from messagedb.entities import LoadedEntity, Projection, SnapshotPolicy, apply
+from messagedb.entities import LoadedEntity, SnapshotPolicy, apply
 from messagedb.errors import ValidationError
 from tests._async.accounts import (
     DECIDER,

@@ -17,8 +17,15 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from messagedb import NO_STREAM, AsyncClient, AsyncEntityStore, MessageRegistry, NewMessage
-from messagedb.entities import LoadedEntity, Projection, SnapshotPolicy
+from messagedb import (
+    NO_STREAM,
+    AsyncClient,
+    AsyncEntityStore,
+    MessageRegistry,
+    NewMessage,
+    Projection,
+)
+from messagedb.entities import LoadedEntity, SnapshotPolicy
 from tests._async.accounts import (
     DECIDER,
     Account,

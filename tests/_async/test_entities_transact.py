@@ -14,14 +14,16 @@ from messagedb import (
     NO_STREAM,
     AsyncClient,
     AsyncEntityStore,
+    Decider,
     Message,
     MessageRegistry,
     NewMessage,
+    Projection,
     ValidationError,
     WrongExpectedVersionError,
 )
 from messagedb._messages.metadata import Metadata
-from messagedb.entities import Decider, LoadedEntity, Projection
+from messagedb.entities import LoadedEntity
 from tests._async.accounts import (
     DECIDER,
     Account,

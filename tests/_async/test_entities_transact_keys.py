@@ -14,16 +14,16 @@ from messagedb import (
     NO_STREAM,
     AsyncClient,
     AsyncEntityStore,
-    Hooks,
+    Decider,
     Message,
     MessageRegistry,
     Metadata,
     NewMessage,
-    SnapshotPolicy,
     ValidationError,
     WrongExpectedVersionError,
 )
-from messagedb.entities import Decider, LoadedEntity
+from messagedb.entities import LoadedEntity, SnapshotPolicy
+from messagedb.hooks import Hooks
 from tests._async.accounts import (
     DECIDER,
     Account,

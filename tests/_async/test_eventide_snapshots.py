@@ -18,8 +18,8 @@ from messagedb import (
     MessageRegistry,
     NewMessage,
     Projection,
-    SnapshotPolicy,
 )
+from messagedb.entities import SnapshotPolicy
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "unit" / "vectors" / "snapshots.json").read_text()

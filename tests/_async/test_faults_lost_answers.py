@@ -11,11 +11,11 @@ from messagedb import (
     ANY,
     NO_STREAM,
     AsyncClient,
-    ExpectedVersion,
     NewMessage,
     OutcomeUnknownError,
     WrongExpectedVersionError,
 )
+from messagedb.expected_version import ExpectedVersion
 from tests._async.operations import new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole, pool_of

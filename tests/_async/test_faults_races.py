@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from messagedb import (
-    ANY,
-    NO_STREAM,
-    AsyncClient,
-    DuplicateMessageError,
-    ExpectedVersion,
-    NewMessage,
-)
+from messagedb import ANY, NO_STREAM, AsyncClient, DuplicateMessageError, NewMessage
+from messagedb.expected_version import ExpectedVersion
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
 from tests.support.store import locked, stored, waiting_for_locks

@@ -18,11 +18,10 @@ from messagedb import (
     IncompatibleServerError,
     MessageDBError,
     NewMessage,
-    PoolTimeoutError,
     StoreUnavailableError,
     schema,
 )
-from messagedb.errors import EmbeddedServerError
+from messagedb.errors import EmbeddedServerError, PoolTimeoutError
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole

@@ -14,13 +14,12 @@ from psycopg import AsyncConnection
 from messagedb import (
     AsyncClient,
     AsyncConsumer,
-    Hooks,
     Message,
     NewMessage,
-    Operation,
     ValidationError,
     WrongExpectedVersionError,
 )
+from messagedb.hooks import Hooks, Operation
 from messagedb.testing import make_message
 
 

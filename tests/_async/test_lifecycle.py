@@ -12,7 +12,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from messagedb import AsyncClient, NewMessage, PoolTimeoutError, StoreUnavailableError
+from messagedb import AsyncClient, NewMessage, StoreUnavailableError
+from messagedb.errors import PoolTimeoutError
 
 
 async def test_the_first_operation_opens(store_url: str, category: str) -> None:

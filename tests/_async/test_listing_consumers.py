@@ -10,16 +10,15 @@ import psycopg
 import pytest
 
 from messagedb import (
-    NO_RETRY,
     AsyncAllConsumer,
     AsyncClient,
     AsyncConsumer,
-    ConsumerInfo,
     IncompatibleServerError,
     Message,
     NewMessage,
     TablePositionStore,
 )
+from messagedb.consumers import NO_RETRY, ConsumerInfo
 from tests.support.backend import make_url
 from tests.support.store import functions_only
 

@@ -18,12 +18,12 @@ from messagedb import (
     DuplicateMessageError,
     IncompatibleServerError,
     NewMessage,
-    PoolTimeoutError,
     ServerError,
     StoreUnavailableError,
     ValidationError,
     WrongExpectedVersionError,
 )
+from messagedb.errors import PoolTimeoutError
 from tests.support import genuine
 from tests.support.backend import make_url
 from tests.support.store import functions_only

@@ -10,7 +10,6 @@ import pytest
 from psycopg import AsyncConnection
 
 from messagedb import (
-    NO_RETRY,
     AsyncClient,
     AsyncContext,
     AsyncReadModel,
@@ -24,6 +23,7 @@ from messagedb import (
     ValidationError,
     schema,
 )
+from messagedb.consumers import NO_RETRY
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually, sleep
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from messagedb import (
-    NO_RETRY,
     NO_STREAM,
     AsyncAllConsumer,
     AsyncClient,
@@ -20,6 +19,7 @@ from messagedb import (
     run_consumers_async,
 )
 from messagedb._concurrency.backend_async import Event
+from messagedb.consumers import NO_RETRY
 from tests._async.consuming import noting, saved, write
 from tests.support.background_async import Background, eventually
 

@@ -13,11 +13,11 @@ from messagedb import (
     Message,
     MessageDBError,
     NewMessage,
-    ScannedPage,
     StoreUnavailableError,
     ValidationError,
     streams,
 )
+from messagedb.consumers import ScannedPage
 from tests._async.consuming import numbered, write
 from tests.support import store
 from tests.support.backend import make_url

@@ -13,7 +13,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from messagedb import (
-    NO_RETRY,
     AsyncClient,
     AsyncConsumer,
     AsyncContext,
@@ -22,6 +21,7 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
+from messagedb.consumers import NO_RETRY
 from messagedb.telemetry import OpenTelemetry
 from tests.support.spans import Seen
 

@@ -6,7 +6,8 @@ import os
 from typing import Any
 from uuid import UUID, uuid5
 
-from messagedb import NO_RETRY, AsyncClient, AsyncConsumer, Client, Consumer, Message, NewMessage
+from messagedb import AsyncClient, AsyncConsumer, Client, Consumer, Message, NewMessage
+from messagedb.consumers import NO_RETRY
 
 CATEGORY = os.environ.get("CATEGORY", "unknown")
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import NO_RETRY, Client, Consumer, Message, NewMessage, schema
+from messagedb import Client, Consumer, Message, NewMessage, schema
+from messagedb.consumers import NO_RETRY
 from messagedb.errors import EmbeddedServerError
 from tests.cli.conftest import Command, Ran
 from tests.support.backend import make_url

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from messagedb import EmbeddedServerError, embedded
+from messagedb import embedded
+from messagedb.errors import EmbeddedServerError
 from tests.embedded.processes import ClientProcess, postmaster
 
 if TYPE_CHECKING:

@@ -22,10 +22,13 @@ from messagedb import (
     Consumer,
     Context,
     Message,
+    Park,
+    Stop,
+    StreamPositionStore,
+    TablePositionStore,
     run_consumers,
     run_consumers_async,
 )
-from messagedb.consumers import Park, Stop, StreamPositionStore, TablePositionStore
 
 Half = Literal["async", "sync"]
 

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import (
-    NO_RETRY,
-    Client,
-    Consumer,
-    HandlerError,
-    Message,
-    NewMessage,
-    Park,
-    ValidationError,
-)
+from messagedb import Client, Consumer, HandlerError, Message, NewMessage, Park, ValidationError
+from messagedb.consumers import NO_RETRY
 
 WRONG = "must be a plain function, and .* is of the other kind"
 

@@ -7,17 +7,8 @@ from typing import Never, assert_type
 
 import msgspec
 
-from messagedb import (
-    AsyncClient,
-    AsyncContext,
-    AsyncEntityStore,
-    Decider,
-    LoadedEntity,
-    Projection,
-    SnapshotPolicy,
-    TransactResult,
-    apply,
-)
+from messagedb import AsyncClient, AsyncContext, AsyncEntityStore, Decider, Projection
+from messagedb.entities import LoadedEntity, SnapshotPolicy, TransactResult, apply
 from messagedb.testing import AsyncEntityScenario, Given, Outcome, given
 
 

@@ -7,17 +7,8 @@ from typing import Never, assert_type
 
 import msgspec
 
-from messagedb import (
-    Client,
-    Context,
-    Decider,
-    EntityStore,
-    LoadedEntity,
-    Projection,
-    SnapshotPolicy,
-    TransactResult,
-    apply,
-)
+from messagedb import Client, Context, Decider, EntityStore, Projection
+from messagedb.entities import LoadedEntity, SnapshotPolicy, TransactResult, apply
 from messagedb.testing import EntityScenario, Given, Outcome, given
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, TypeAlias, assert_type
 
 import msgspec
 
-from messagedb import AsyncContext, Consumer, Context, HandlerOutcome, Message, Park
+from messagedb import AsyncContext, Consumer, Context, Message, Park
+from messagedb.consumers import HandlerOutcome
 from messagedb.testing import make_message
 
 

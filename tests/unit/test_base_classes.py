@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
+from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._entities.projection import Applier
 from messagedb._messages.annotations import capture_namespace
+from messagedb.entities import apply
 from messagedb.testing import given, make_message
 
 if TYPE_CHECKING:

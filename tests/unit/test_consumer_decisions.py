@@ -11,7 +11,6 @@ from messagedb import (
     MessageDecodeError,
     OutcomeUnknownError,
     Park,
-    PoolTimeoutError,
     Retry,
     RetryPolicy,
     Skip,
@@ -30,6 +29,7 @@ from messagedb._consumers.failure_policy import (
 )
 from messagedb._subscriptions.availability import is_store_away
 from messagedb.consumers import NO_RETRY, HandlerOutcome
+from messagedb.errors import PoolTimeoutError
 
 POLICY = RetryPolicy(max_attempts=3, delay=2, jitter=False)
 UNREADABLE = MessageDecodeError("account-1", 0, 1, "data", "it is no JSON")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from messagedb import GroupMember, ValidationError, group_member_from_env
+from messagedb import ValidationError
+from messagedb.consumers import GroupMember, group_member_from_env
 
 MEMBER, SIZE = "MESSAGEDB_GROUP_MEMBER", "MESSAGEDB_GROUP_SIZE"
 

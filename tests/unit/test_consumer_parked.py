@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from messagedb import Message, NewMessage, ParkedMessage
+from messagedb import Message, NewMessage
 from messagedb._consumers.parked_messages import (
     DISCARDED,
     REPLAYED,
@@ -14,6 +14,7 @@ from messagedb._consumers.parked_messages import (
     still_parked,
     times_ended,
 )
+from messagedb.consumers import ParkedMessage
 from messagedb.testing import make_message
 
 STREAM = "account:parked-x"

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
+from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
 from messagedb._entities.projection import Applier
 from messagedb._entities.state_copy import is_immutable
+from messagedb.entities import apply
 from messagedb.testing import make_message
 
 

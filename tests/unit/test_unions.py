@@ -10,10 +10,11 @@ import msgspec
 import pytest
 import typing_extensions
 
-from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError, apply
+from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
 from messagedb._consumers.handler_registry import Handlers
 from messagedb._messages.annotations import capture_namespace
 from messagedb._messages.unions import get_union_members
+from messagedb.entities import apply
 from messagedb.testing import given
 
 

@@ -7,15 +7,8 @@ from uuid import UUID
 
 import typer
 
-from messagedb import (
-    Client,
-    Consumer,
-    ConsumerInfo,
-    ParkedMessage,
-    StreamPositionStore,
-    TablePositionStore,
-    ValidationError,
-)
+from messagedb import Client, Consumer, StreamPositionStore, TablePositionStore, ValidationError
+from messagedb.consumers import ConsumerInfo, ParkedMessage
 
 from ._consumer_rows import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
 from ._exit import confirm, fail, own_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from messagedb import ConsumerInfo, ParkedMessage
+from messagedb.consumers import ConsumerInfo, ParkedMessage
 
 COLUMNS = ("consumer", "position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """Columns of consumers on a terminal."""

@@ -18,11 +18,11 @@ from messagedb import (
     AsyncAllConsumer,
     AsyncConsumer,
     Consumer,
-    ParkedMessage,
     ValidationError,
     run_consumers,
     run_consumers_async,
 )
+from messagedb.consumers import ParkedMessage
 
 from ._store import Store
 from ._wait_for_store import wait_for, wait_for_async

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from messagedb import ANY, NO_STREAM, STREAM_EXISTS, ExpectedVersion, NewMessage, ValidationError
+from messagedb import ANY, NO_STREAM, STREAM_EXISTS, NewMessage, ValidationError
+from messagedb.expected_version import ExpectedVersion
 
 _VERSIONS: dict[str, ExpectedVersion] = {
     "any": ANY,
