@@ -79,7 +79,7 @@ async def test_every_operation(
             for _ in range(3):
                 result = await CASES[name].call(pooled, category)
                 assert result == await CASES[name].call(client, category), name
-        executor = vars(pooled)["_provider"].executor_class.__name__
+        executor = vars(pooled)["_lifecycle"].provider.executor_class.__name__
         wanted = "AutocommitExecutor" if pooler is False else "TransactionPerCallExecutor"
         assert executor.endswith(wanted)
         await eventually(lambda: is_whole(pooled))

@@ -38,10 +38,10 @@ async def test_a_closed_client_stays_closed(store_url: str) -> None:
 async def test_opening_twice_is_opening_once(store_url: str) -> None:
     client = AsyncClient(store_url)
     await client.open()
-    source = client._provider
+    source = client._lifecycle.provider
     async with client:
         await client.open()
-        assert client._provider is source
+        assert client._lifecycle.provider is source
     with pytest.raises(StoreUnavailableError):
         await client.stream_version("a-1")
 
@@ -69,7 +69,7 @@ async def test_no_password_is_shown(conninfo: str, caplog: pytest.LogCaptureFixt
 
 async def test_a_full_pool_says_so(store_url: str) -> None:
     async with AsyncClient(store_url, max_size=1, timeout=0.1) as single:
-        source = single._provider
+        source = single._lifecycle.provider
         assert source is not None
         conn = await source.pool.getconn()
         with pytest.raises(PoolTimeoutError, match=r"None of at most 1 connections.*max_size"):
@@ -125,7 +125,7 @@ async def test_a_borrowed_pool_that_is_not_open(store_url: str) -> None:
 
 async def test_connections_are_set_up(store_url: str) -> None:
     async with AsyncClient(store_url, command_timeout=7.5) as client:
-        source = client._provider
+        source = client._lifecycle.provider
         assert source is not None
         conn = await source.pool.getconn()
         try:

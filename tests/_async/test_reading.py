@@ -158,7 +158,7 @@ async def test_a_condition_filters_and_leaves_the_session_at_off(
             found = await single.get_stream_messages(stream, condition=probe)
             assert len(found) == 3
             # Outside of a read with a condition: a type's name is a value that the server compares.
-            source = single._provider
+            source = single._lifecycle.provider
             assert source is not None
             conn = await source.pool.getconn()
             try:

@@ -34,7 +34,7 @@ class Outcome(Generic[R]):
 
 def pool_of(client: AsyncClient | Client) -> Any:
     """Give the pool of an open client."""
-    return vars(client)["_provider"].pool
+    return vars(client)["_lifecycle"].provider.pool
 
 
 def is_whole(client: AsyncClient | Client) -> bool:

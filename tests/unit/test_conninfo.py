@@ -34,9 +34,10 @@ def test_the_repr_of_an_address(conninfo: str, shown: str) -> None:
 def test_nothing_of_a_client_shows_its_password(kind: type[Client] | type[AsyncClient]) -> None:
     client: Any = kind(f"postgresql://u:{SECRET}@h/d")
     held: list[Any] = [client, client.__dict__, client._profile.__dict__]
+    held.append(client._lifecycle.__dict__)
     assert SECRET not in repr(held)
-    assert SECRET in str(client._settings.conninfo)
-    assert isinstance(client._settings.conninfo, Address)
+    assert SECRET in str(client._lifecycle.settings.conninfo)
+    assert isinstance(client._lifecycle.settings.conninfo, Address)
 
 
 def test_a_refused_address_is_in_no_frame_of_the_library() -> None:

@@ -15,20 +15,101 @@ from messagedb._transactions.options import check_work, retry_delay, transaction
 from ..subscriptions.subscribe import AsyncSubscriptions
 from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.transaction import AsyncTransaction
-from .pooled_operations import AsyncPooledOperations
+from .lifecycle import AsyncLifecycle
+from .pooled_executor import AsyncPooledExecutor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
+    from types import TracebackType
+    from typing import Self
 
     from psycopg import IsolationLevel
+    from psycopg_pool import AsyncConnectionPool
 
+    from messagedb._concurrency.backend_async import Places
     from messagedb._concurrency.callables import AsyncUnaryFunction
+    from messagedb._connection.server_info import Server
+    from messagedb._connection.settings import Settings
+    from messagedb._operations.requests import Read, Write
 
 R = TypeVar("R")
 
 
-class AsyncClientCore(AsyncSubscriptions, AsyncPooledOperations):
+class AsyncClientCore(AsyncSubscriptions):
     """Base class of the client: what consumers, entities and read models are built on."""
+
+    def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
+        # First, as a report of an error that is raised here may show it.
+        self._lifecycle = AsyncLifecycle(settings, pool)
+        self._lifecycle.prepare()
+        self._profile = self._lifecycle.profile
+        self._executor = AsyncPooledExecutor(self._lifecycle)
+
+    def __repr__(self) -> str:
+        """Name the server, never a password."""
+        return f"<{type(self).__name__} {self._lifecycle.describe()}>"
+
+    async def __aenter__(self) -> Self:
+        """Open the client."""
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect, look at the server, and open the pool. Does nothing on an open client.
+
+        Raises:
+            StoreUnavailableError: the server could not be reached, or the client is closed. Nothing
+                was sent.
+            IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
+                names the cure.
+            ValidationError: the registry lacks upcasters: see its ``check``; or the client cannot
+                be used from here, and the text says why. Nothing was sent.
+        """
+        await self._lifecycle.ensure_open()
+
+    async def close(self) -> None:
+        """Close the pool, and release an embedded server. Does nothing on a closed client.
+
+        Operations that are running end first or fail; a borrowed pool stays open. A closed client
+        stays closed.
+        """
+        await self._lifecycle.close()
+
+    async def connect(self) -> AsyncConnection[Any]:
+        """Make a connection of its own: set up like those of the pool, not one of them.
+
+        For what outlives an operation, such as LISTEN or a lock of a session. It is yours to close,
+        and has no time limit but those of the server.
+
+        Raises:
+            StoreUnavailableError: it could not be made. Nothing was sent.
+        """
+        return await (await self._lifecycle.ensure_open()).connect()
+
+    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+        return await self._executor.read(read)
+
+    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+        return await self._executor.read_in_history(*reads)
+
+    async def _write(self, write: Write) -> list[int]:
+        return await self._executor.write(write)
+
+    async def _server_facts(self) -> Server:
+        return (await self._lifecycle.ensure_open()).dialect.server
+
+    @property
+    def _upkeep(self) -> Places:
+        return self._lifecycle.upkeep
 
     def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
         """Give the operations on a psycopg connection of yours, in your transaction.
@@ -49,7 +130,7 @@ class AsyncClientCore(AsyncSubscriptions, AsyncPooledOperations):
                 f"bind() of this client takes a {wanted} of psycopg, not {given}: the other kind "
                 "goes to the other kind of client. Nothing was sent."
             )
-        return AsyncBoundClient(self._profile, self._known, conn)
+        return AsyncBoundClient(self._profile, self._lifecycle.server_info_cache, conn)
 
     @asynccontextmanager
     async def transaction(
@@ -96,7 +177,9 @@ class AsyncClientCore(AsyncSubscriptions, AsyncPooledOperations):
             ServerError: the server refused to commit, as for a deferred constraint. It is rolled
                 back.
         """
-        state = await self._begin(transaction_options(isolation, read_only, timeout, categories))
+        state = await self._executor.begin(
+            transaction_options(isolation, read_only, timeout, categories)
+        )
         try:
             yield AsyncTransaction(state)
         except psycopg.Error as error:
@@ -126,7 +209,7 @@ class AsyncClientCore(AsyncSubscriptions, AsyncPooledOperations):
         arguments and errors are those of ``transaction()``.
         """
         options = transaction_options(isolation, read_only, timeout, categories)
-        return AsyncTransaction(await self._begin(options))
+        return AsyncTransaction(await self._executor.begin(options))
 
     async def run_transaction(
         self,

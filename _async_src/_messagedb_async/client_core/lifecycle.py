@@ -23,27 +23,46 @@ from messagedb._errors import StoreUnavailableError, ValidationError
 from messagedb._sql.statements import statements
 
 from ..execution.connection_providers import AsyncConnectionProvider, open_borrowed, open_own
-from ..operations.operations import AsyncOperations
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from psycopg import AsyncConnection
-
     from messagedb._connection.server_info import Server
     from messagedb.embedded import EmbeddedServer
 
 
-class AsyncLifetime(AsyncOperations):
-    """A client's options, its pool and its embedded server, from the first operation on."""
+class AsyncLifecycle:
+    """A client's options, its pool and its embedded server, from the first operation on.
+
+    Attributes:
+        settings: the options.
+        external_pool: the pool that the client was given, None for one of its own.
+        profile: what a new connection has to know.
+        provider: what connections come from; None while the client is not open.
+        server_info_cache: what is known of the servers of bound connections, by address.
+        upkeep: the places for what consumers ask for beside their handlers.
+    """
+
+    profile: Profile
+    upkeep: Places
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
-        # First, as a report of an error that is raised here may show it.
-        self._settings = settings
-        self._borrowed = pool
-        self._provider: AsyncConnectionProvider | None = None
+        self.settings = settings
+        self.external_pool = pool
+        self.provider: AsyncConnectionProvider | None = None
+        self.server_info_cache: dict[tuple[Any, ...], Server] = {}
         self._closed = False
+        self._embedded: EmbeddedServer | None = None
+        # After a fork: the embedded server is the parent's to stop, and the child's to use.
+        self._inherited_url: str | None = None
+        self._external_pool_is_parents = False
+        self._opening = Lock()
+
+    def prepare(self) -> None:
+        """Check the options, and be ready to open.
+
+        Raises:
+            ValidationError: an option is out of its range; the text names it. Nothing was opened.
+        """
+        settings, pool = self.settings, self.external_pool
         check_settings(settings)
         lent = cast("object", pool)
         if lent is not None and not isinstance(lent, AsyncConnectionPool):
@@ -53,51 +72,22 @@ class AsyncLifetime(AsyncOperations):
             raise ValidationError(
                 "give either conninfo or pool: a borrowed pool knows where it connects"
             )
-        self._profile = Profile(settings, statements(settings.schema))
-        self._known: dict[tuple[Any, ...], Server] = {}
-        self._embedded: EmbeddedServer | None = None
-        # After a fork: the embedded server is the parent's to stop, and the child's to use.
-        self._inherited_url: str | None = None
-        self._lent_before_fork = False
-        self._opening = Lock()
-        self._upkeep = self._places_of_upkeep()
-        _clients.add(self)
+        self.profile = Profile(settings, statements(settings.schema))
+        self.upkeep = self._places_of_upkeep()
+        _lifecycles.add(self)
 
     def __repr__(self) -> str:
         """Name the server, never a password."""
-        state = "closed" if self._closed else "open" if self._provider else "not opened"
-        if self._borrowed is not None:
-            place = f"pool {getattr(self._borrowed, 'name', None)!r}"
+        return f"<{type(self).__name__} {self.describe()}>"
+
+    def describe(self) -> str:
+        """Return the server and the state in words, never a password."""
+        state = "closed" if self._closed else "open" if self.provider else "not opened"
+        if self.external_pool is not None:
+            place = f"pool {getattr(self.external_pool, 'name', None)!r}"
         else:
-            place = shown(self._settings.conninfo)
-        return f"<{type(self).__name__} {place} ({state})>"
-
-    async def __aenter__(self) -> Self:
-        """Open the client."""
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the client."""
-        await self.close()
-
-    async def open(self) -> None:
-        """Connect, look at the server, and open the pool. Does nothing on an open client.
-
-        Raises:
-            StoreUnavailableError: the server could not be reached, or the client is closed. Nothing
-                was sent.
-            IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
-                names the cure.
-            ValidationError: the registry lacks upcasters: see its ``check``; or the client cannot
-                be used from here, and the text says why. Nothing was sent.
-        """
-        await self._opened()
+            place = shown(self.settings.conninfo)
+        return f"{place} ({state})"
 
     async def close(self) -> None:
         """Close the pool, and release an embedded server. Does nothing on a closed client.
@@ -107,31 +97,21 @@ class AsyncLifetime(AsyncOperations):
         """
         async with self._opening:
             self._closed = True
-            provider, self._provider = self._provider, None
+            provider, self.provider = self.provider, None
             server, self._embedded = self._embedded, None
             try:
                 # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
                 if provider is not None and provider.belongs_to_current_loop():
                     await provider.waiting.end()
-                    if self._borrowed is None:
+                    if self.external_pool is None:
                         await provider.pool.close()
             finally:
                 if server is not None:
                     await run_blocking(server.stop)
 
-    async def connect(self) -> AsyncConnection[Any]:
-        """Make a connection of its own: set up like those of the pool, not one of them.
-
-        For what outlives an operation, such as LISTEN or a lock of a session. It is yours to close,
-        and has no time limit but those of the server.
-
-        Raises:
-            StoreUnavailableError: it could not be made. Nothing was sent.
-        """
-        return await (await self._opened()).connect()
-
-    async def _opened(self) -> AsyncConnectionProvider:
-        provider = self._provider
+    async def ensure_open(self) -> AsyncConnectionProvider:
+        """Open the client unless it is open, and give what connections come from."""
+        provider = self.provider
         if provider is not None:
             return provider
         here()
@@ -142,44 +122,45 @@ class AsyncLifetime(AsyncOperations):
                 )
                 closed.is_transient = False
                 raise closed
-            if self._provider is None:
-                self._settings.registry.check()
-                self._provider = await self._open_provider()
-            return self._provider
+            if self.provider is None:
+                self.settings.registry.check()
+                self.provider = await self._open_provider()
+            return self.provider
 
     async def _open_provider(self) -> AsyncConnectionProvider:
-        if self._lent_before_fork:
+        if self._external_pool_is_parents:
             forked = StoreUnavailableError(
                 "the pool was lent to the client before the fork, and is the parent's: make a "
                 "client with a pool of this process. Nothing was sent."
             )
             forked.is_transient = False
             raise forked
-        if self._borrowed is not None:
-            return await open_borrowed(self._borrowed, self._profile)
-        folder = self._settings.embedded_folder
+        if self.external_pool is not None:
+            return await open_borrowed(self.external_pool, self.profile)
+        folder = self.settings.embedded_folder
         if folder is None or self._inherited_url is not None:
-            return await open_own(self._inherited_url or self._settings.conninfo, self._profile)
+            return await open_own(self._inherited_url or self.settings.conninfo, self.profile)
         from messagedb import embedded
 
         server = await get_blocking(
             lambda: embedded.start(folder or None), embedded.EmbeddedServer.stop
         )
         try:
-            provider = await open_own(server.url, self._profile)
+            provider = await open_own(server.url, self.profile)
         except BaseException:
             server.stop()
             raise
         self._embedded = server
         return provider
 
-    async def _server_facts(self) -> Server:
-        return (await self._opened()).dialect.server
-
-    async def _end_pool(self) -> None:
+    async def close_pool_at_exit(self) -> None:
         """End the pool with the process: without the lock, which a thread may hold for ever."""
-        provider = self._provider
-        if provider is not None and self._borrowed is None and provider.belongs_to_current_loop():
+        provider = self.provider
+        if (
+            provider is not None
+            and self.external_pool is None
+            and provider.belongs_to_current_loop()
+        ):
             await provider.pool.close(timeout=_END_SECONDS)
 
     def _places_of_upkeep(self) -> Places:
@@ -187,28 +168,28 @@ class AsyncLifetime(AsyncOperations):
 
         A thousand consumers that look for messages would else stand in line before each write.
         """
-        pool = self._borrowed
-        size = self._settings.max_size if pool is None else pool.max_size
+        pool = self.external_pool
+        size = self.settings.max_size if pool is None else pool.max_size
         return Places(max(1, size // 2))
 
-    def _after_fork(self) -> None:
+    def start_anew_after_fork(self) -> None:
         """In the child: leave the parent's connections alone; the next operation opens others."""
-        _inherited.append((self._provider, self._embedded, self._borrowed))
+        _kept_from_parent.append((self.provider, self._embedded, self.external_pool))
         # Nothing can be done with a pool that was lent before: its sockets are the parent's.
-        self._lent_before_fork = self._borrowed is not None
+        self._external_pool_is_parents = self.external_pool is not None
         if self._embedded is not None:
             self._inherited_url = self._embedded.url
-        self._provider = None
+        self.provider = None
         self._embedded = None
         self._opening = Lock()
-        self._upkeep = self._places_of_upkeep()
+        self.upkeep = self._places_of_upkeep()
 
 
-_clients: weakref.WeakSet[AsyncLifetime] = weakref.WeakSet()
+_lifecycles: weakref.WeakSet[AsyncLifecycle] = weakref.WeakSet()
 
 # What a child process has from its parent, kept so that it is never collected: closing it would be
 # the parent's loss.
-_inherited: list[Any] = []
+_kept_from_parent: list[Any] = []
 
 
 # Of a pool that nobody closed psycopg waits 5 seconds for each thread, on Python 3.13 in vain.
@@ -216,16 +197,16 @@ _END_SECONDS = 1.0
 
 
 async def _end_pools() -> None:
-    for client in list(_clients):
-        await client._end_pool()  # pyright: ignore[reportPrivateUsage]
+    for lifecycle in list(_lifecycles):
+        await lifecycle.close_pool_at_exit()
 
 
 at_exit(_end_pools)
 
 
 def _after_fork_in_child() -> None:
-    for client in list(_clients):
-        client._after_fork()  # pyright: ignore[reportPrivateUsage]
+    for lifecycle in list(_lifecycles):
+        lifecycle.start_anew_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -30,6 +30,7 @@ class Profile:
             pooler.
         reads_history: whether the role may read the history of the server.
         histories: the histories that were seen, by number.
+        operation_seconds: how long a call may take, the way of its answer included.
         last_error: why the last attempt to connect failed, None after one that did not.
     """
 
@@ -42,7 +43,7 @@ class Profile:
         self.histories = Histories()
         self.number_of = self.histories.number_of
         self.last_error: Refusal | None = None
-        self._time_of_command = settings.command_timeout + ANSWER_GRACE
+        self.operation_seconds = settings.command_timeout + ANSWER_GRACE
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -95,4 +96,4 @@ class Profile:
 
     def deadline(self) -> float:
         """When a call that begins now must have ended, by the clock of ``time.monotonic``."""
-        return monotonic() + self._time_of_command
+        return monotonic() + self.operation_seconds

@@ -1,7 +1,8 @@
-"""Operations that each run on a connection of the client's pool, and again if that was lost."""
+"""Runs requests on the connections of a client's pool, and again if one was lost."""
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -23,7 +24,6 @@ from messagedb.errors import OutcomeUnknownError
 
 from ..connection.interruptions import break_off, is_from_outside
 from ..transactions.state import AsyncTransactionState
-from .lifecycle import AsyncLifetime
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncUnaryFunction
@@ -31,20 +31,28 @@ if TYPE_CHECKING:
     from messagedb._transactions.options import TransactionOptions
 
     from ..execution.executors import AsyncPoolExecutor
+    from .lifecycle import AsyncLifecycle
 
 R = TypeVar("R")
 
 
-class AsyncPooledOperations(AsyncLifetime):
-    """The operations of a client, each of them on any connection of its pool."""
+class AsyncPooledExecutor:
+    """Runs each request on any connection of a client's pool, and again if that was lost."""
 
-    async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]:
+    def __init__(self, lifecycle: AsyncLifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._operation_seconds = lifecycle.profile.operation_seconds
+        self._settings = lifecycle.settings
+
+    async def read(self, read: requests.Read) -> list[tuple[Any, ...]]:
+        """Give the rows of a read."""
+
         async def attempt(executor: AsyncPoolExecutor) -> list[tuple[Any, ...]]:
             return await executor.read(read)
 
-        return await self._reading(read, attempt)
+        return await self._retry_read(read, attempt)
 
-    async def _read_in_history(
+    async def read_in_history(
         self, *reads: requests.Read
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
         """Give the rows of reads on one connection, and the number of its server's history."""
@@ -52,14 +60,14 @@ class AsyncPooledOperations(AsyncLifetime):
         async def attempt(executor: AsyncPoolExecutor) -> tuple[list[list[tuple[Any, ...]]], int]:
             return await executor.read_in_history(reads)
 
-        return await self._reading(reads[-1], attempt)
+        return await self._retry_read(reads[-1], attempt)
 
-    async def _reading(
+    async def _retry_read(
         self, read: requests.Read, attempt: AsyncUnaryFunction[AsyncPoolExecutor, R]
     ) -> R:
         """Read on a connection of the pool, and again on another one if that was lost."""
-        provider = self._provider or await self._opened()
-        deadline = self._profile.deadline()
+        provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
+        deadline = monotonic() + self._operation_seconds
         attempts = self._settings.max_size + 1
         rollbacks = 0
         while True:
@@ -87,9 +95,15 @@ class AsyncPooledOperations(AsyncLifetime):
             if rollbacks:
                 await sleep(pause(rollbacks))
 
-    async def _write(self, write: requests.Write) -> list[int]:
-        provider = self._provider or await self._opened()
-        deadline = self._profile.deadline()
+    async def write(self, write: requests.Write) -> list[int]:
+        """Write all messages of a write or none, and give their positions.
+
+        Raises:
+            OutcomeUnknownError: sent and not answered, also when sent again.
+            MessageDBError: as the operations raise. Nothing was written.
+        """
+        provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
+        deadline = monotonic() + self._operation_seconds
         attempts = self._settings.max_size + 1
         lost: psycopg.Error | None = None
         rollbacks = 0
@@ -130,10 +144,11 @@ class AsyncPooledOperations(AsyncLifetime):
             if rollbacks:
                 await sleep(pause(rollbacks))
 
-    async def _begin(self, options: TransactionOptions) -> AsyncTransactionState:
-        provider = self._provider or await self._opened()
+    async def begin(self, options: TransactionOptions) -> AsyncTransactionState:
+        """Begin a transaction on a connection that is kept for it."""
+        provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
         check_not_proxied(provider.dialect.server, "a transaction")
-        deadline = self._profile.deadline()
+        deadline = monotonic() + self._operation_seconds
         attempts = self._settings.max_size + 1
         while True:
             executor = await provider.acquire_joined(deadline)
