@@ -11,7 +11,7 @@ import pytest
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
 from messagedb._consumers.handler_registry import Handlers
-from messagedb._entities.projection import Applier
+from messagedb._entities.projection import Projector
 from messagedb._messages.annotations import capture_namespace
 from messagedb.entities import apply
 from messagedb.testing import given, make_message
@@ -181,7 +181,7 @@ def test_two_methods_for_one_base_class_are_refused() -> None:
             return state
 
     with pytest.raises(ValidationError, match="Named already has a method"):
-        Applier(Twice(), registry_of(Renamed))
+        Projector(Twice(), registry_of(Renamed))
 
 
 def test_types_of_a_base_class_are_those_below_it() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
-from messagedb._entities.projection import Applier
+from messagedb._entities.projection import Projector
 from messagedb._entities.state_copy import is_immutable
 from messagedb.entities import apply
 from messagedb.testing import make_message
@@ -44,7 +44,7 @@ def messages(*events: Any) -> list[Message[Any]]:
 
 
 def applied(projection: Projection[Any], *events: Any) -> Any:
-    applier = Applier(projection, MessageRegistry())
+    applier = Projector(projection, MessageRegistry())
     return applier.apply(applier.initial(), messages(*events))
 
 
@@ -140,13 +140,13 @@ def test_what_is_no_projection() -> None:
     ]
     for function, text in given:
         with pytest.raises(ValidationError, match=text):
-            Applier(Projection.of(int, function), MessageRegistry())
+            Projector(Projection.of(int, function), MessageRegistry())
     with pytest.raises(ValidationError, match="evolve must be a function"):
         Projection.of(int, 5)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="initial must be a function"):
         Projection.of(5, number)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="has no method for events"):
-        Applier(Projection[int](), MessageRegistry())
+        Projector(Projection[int](), MessageRegistry())
     with pytest.raises(NotImplementedError, match="initial"):
         Projection[int]().initial()
 
@@ -158,7 +158,7 @@ def test_an_event_has_one_method() -> None:
             return total
 
     with pytest.raises(ValidationError, match="already has a method"):
-        Applier(Twice(), MessageRegistry())
+        Projector(Twice(), MessageRegistry())
 
 
 def test_what_is_immutable() -> None:

@@ -8,15 +8,15 @@ import pytest
 
 from messagedb import StreamPositionStore, TablePositionStore, ValidationError
 from messagedb._read_models import naming
-from messagedb._read_models.catalog import Grant, found_in, view_texts
-from messagedb._read_models.naming import Mark, ModelNames
+from messagedb._read_models.catalog import Grant, build_view_statements, parse_catalog
+from messagedb._read_models.naming import ModelComment, ModelNames
 
 NAMES = ModelNames("public", "balances")
-MARK = Mark(2, "balances", "table", "account")
-OTHER = Mark(1, "balances", "stream", "account")
+MARK = ModelComment(2, "balances", "table", "account")
+OTHER = ModelComment(1, "balances", "stream", "account")
 
 
-def rows(*given: tuple[str, str, Mark | None]) -> Any:
+def rows(*given: tuple[str, str, ModelComment | None]) -> Any:
     """Make the rows of relations of ours."""
     return [(name, kind, mark and mark.text, True, "me", False) for name, kind, mark in given]
 
@@ -24,9 +24,9 @@ def rows(*given: tuple[str, str, Mark | None]) -> Any:
 def test_names_are_qualified_and_quoted() -> None:
     names = naming.check_names("public", "balances", 2)
     assert names.view == '"public"."balances"'
-    assert names.table_of(2) == '"public"."balances_v2"'
-    assert names.identifier_of(2) == "public.balances_v2"
-    assert names.position_name_of(MARK) == "account:position-public.balances_v2"
+    assert names.get_table(2) == '"public"."balances_v2"'
+    assert names.get_identifier(2) == "public.balances_v2"
+    assert names.get_position_name(MARK) == "account:position-public.balances_v2"
 
 
 @pytest.mark.parametrize("name", ["", "Balances", "1st", "a-b", 'a"b', "a b", "é", "a\n", None, 5])
@@ -52,8 +52,8 @@ def test_a_version_is_a_number_from_one(version: Any) -> None:
 
 
 def test_the_table_is_put_where_it_is_named_and_other_braces_stay() -> None:
-    texts = naming.create_texts(["CREATE TABLE {table} (a jsonb DEFAULT '{}')", "SELECT '{x}'"])
-    assert [naming.in_place(text, NAMES.table_of(1)) for text in texts] == [
+    texts = naming.validate_create(["CREATE TABLE {table} (a jsonb DEFAULT '{}')", "SELECT '{x}'"])
+    assert [naming.substitute_table(text, NAMES.get_table(1)) for text in texts] == [
         b"""CREATE TABLE "public"."balances_v1" (a jsonb DEFAULT '{}')""",
         b"SELECT '{x}'",
     ]
@@ -64,7 +64,7 @@ def test_the_table_is_put_where_it_is_named_and_other_braces_stay() -> None:
 )
 def test_statements_that_name_no_table_are_refused(create: Any) -> None:
     with pytest.raises(ValidationError, match="create must"):
-        naming.create_texts(create)
+        naming.validate_create(create)
 
 
 def test_position_stores_without_a_name() -> None:
@@ -77,23 +77,25 @@ def test_position_stores_without_a_name() -> None:
 
 @pytest.mark.parametrize("category", ["account", "account:command", "with, comma's\nand a line"])
 def test_a_mark_is_read_as_it_was_written(category: str) -> None:
-    mark = Mark(12, "balances", "stream", category)
-    assert naming.mark_in(mark.text) == mark
+    mark = ModelComment(12, "balances", "stream", category)
+    assert naming.parse_comment(mark.text) == mark
 
 
 @pytest.mark.parametrize("store", ["message_store", "tenant_a", 'odd", category "x', ", category "])
 def test_a_mark_names_the_store(store: str) -> None:
-    mark = Mark(1, "balances", "table", "account", store)
-    assert naming.mark_in(mark.text) == mark
+    mark = ModelComment(1, "balances", "table", "account", store)
+    assert naming.parse_comment(mark.text) == mark
     assert ("store" in mark.text) is (store != "message_store")
 
 
 def test_what_is_of_another_store_is_refused() -> None:
-    of_another = Mark(2, "balances", "table", "account", "tenant_a")
-    found = found_in(NAMES, rows(("balances", "v", of_another), ("balances_v2", "r", of_another)))
+    of_another = ModelComment(2, "balances", "table", "account", "tenant_a")
+    found = parse_catalog(
+        NAMES, rows(("balances", "v", of_another), ("balances_v2", "r", of_another))
+    )
     assert found.current is None
-    assert found.versions() == []
-    for call in (found.check_view, lambda: found.has_table(MARK), lambda: found.to_drop(2)):
+    assert found.list_versions() == []
+    for call in (found.check_view, lambda: found.has_table(MARK), lambda: found.get_droppable(2)):
         with pytest.raises(ValidationError, match="another store of this database"):
             call()
 
@@ -112,11 +114,11 @@ def test_other_readers_are_refused(readers: Any) -> None:
 
 @pytest.mark.parametrize("comment", [None, "", "a view", f"see {MARK.text}", MARK.text.upper()])
 def test_other_comments_are_no_marks(comment: str | None) -> None:
-    assert naming.mark_in(comment) is None
+    assert naming.parse_comment(comment) is None
 
 
 def test_tables_of_versions_are_told_from_others() -> None:
-    found = found_in(
+    found = parse_catalog(
         NAMES,
         rows(
             ("balances", "v", OTHER),
@@ -129,10 +131,10 @@ def test_tables_of_versions_are_told_from_others() -> None:
         ),
     )
     assert found.current == 1
-    assert [(v.version, v.is_current) for v in found.versions()] == [(1, True), (2, False)]
-    assert found.versions()[1].table == '"public"."balances_v2"'
+    assert [(v.version, v.is_current) for v in found.list_versions()] == [(1, True), (2, False)]
+    assert found.list_versions()[1].table == '"public"."balances_v2"'
     assert found.has_table(MARK)
-    assert not found.has_table(Mark(4, "balances", "table", "account"))
+    assert not found.has_table(ModelComment(4, "balances", "table", "account"))
 
 
 @pytest.mark.parametrize(
@@ -142,51 +144,57 @@ def test_tables_of_versions_are_told_from_others() -> None:
         ("v", None, "a view"),
         ("m", OTHER, "a materialized view"),
         ("S", None, "a sequence"),
-        ("v", Mark(1, "other", "table", "account"), "a view"),
+        ("v", ModelComment(1, "other", "table", "account"), "a view"),
     ],
 )
-def test_a_view_of_somebody_else_is_refused(kind: str, mark: Mark | None, word: str) -> None:
-    found = found_in(NAMES, rows(("balances", kind, mark)))
+def test_a_view_of_somebody_else_is_refused(
+    kind: str, mark: ModelComment | None, word: str
+) -> None:
+    found = parse_catalog(NAMES, rows(("balances", kind, mark)))
     with pytest.raises(ValidationError, match=f"is {word} that was not made by a read model"):
         found.check_view()
     with pytest.raises(ValidationError, match="not made by"):
-        found.to_drop(1)
+        found.get_droppable(1)
 
 
 def test_a_table_of_somebody_else_is_refused() -> None:
     for kind, mark in (("r", None), ("v", MARK)):
         with pytest.raises(ValidationError, match="not made by a read model"):
-            found_in(NAMES, rows(("balances_v2", kind, mark))).has_table(MARK)
+            parse_catalog(NAMES, rows(("balances_v2", kind, mark))).has_table(MARK)
     with pytest.raises(ValidationError, match="not made by a read model"):
-        found_in(NAMES, rows(("balances_v2", "r", None))).to_drop(2)
+        parse_catalog(NAMES, rows(("balances_v2", "r", None))).get_droppable(2)
 
 
 @pytest.mark.parametrize(
-    "other", [Mark(2, "balances", "stream", "account"), Mark(2, "balances", "table", "transfer")]
+    "other",
+    [
+        ModelComment(2, "balances", "stream", "account"),
+        ModelComment(2, "balances", "table", "transfer"),
+    ],
 )
-def test_a_table_that_was_made_otherwise_is_refused(other: Mark) -> None:
+def test_a_table_that_was_made_otherwise_is_refused(other: ModelComment) -> None:
     with pytest.raises(ValidationError, match="the next version"):
-        found_in(NAMES, rows(("balances_v2", "r", other))).has_table(MARK)
+        parse_catalog(NAMES, rows(("balances_v2", "r", other))).has_table(MARK)
 
 
 def test_the_current_version_is_not_dropped() -> None:
-    found = found_in(
+    found = parse_catalog(
         NAMES,
         rows(("balances", "v", MARK), ("balances_v1", "r", OTHER), ("balances_v2", "r", MARK)),
     )
     with pytest.raises(ValidationError, match="the one that readers see"):
-        found.to_drop(2)
-    assert found.to_drop(1) == OTHER
-    assert found.to_drop(3) is None
+        found.get_droppable(2)
+    assert found.get_droppable(1) == OTHER
+    assert found.get_droppable(3) is None
 
 
 def test_a_view_is_given_back_to_its_owner_with_its_grants() -> None:
-    before = found_in(NAMES, [("balances", "v", OTHER.text, False, 'o"wner', False)]).view
+    before = parse_catalog(NAMES, [("balances", "v", OTHER.text, False, 'o"wner', False)]).view
     grants = [Grant("SELECT", None, False), Grant("UPDATE", "a b", True)]
-    assert view_texts(NAMES, MARK, before, grants)[1:] == [
+    assert build_view_statements(NAMES, MARK, before, grants)[1:] == [
         'GRANT SELECT ON "public"."balances" TO PUBLIC',
         'GRANT UPDATE ON "public"."balances" TO "a b" WITH GRANT OPTION',
         'GRANT SELECT ON "public"."balances_v2" TO "o""wner"',
         'ALTER VIEW "public"."balances" OWNER TO "o""wner"',
     ]
-    assert len(view_texts(NAMES, MARK, None, [])) == 1
+    assert len(build_view_statements(NAMES, MARK, None, [])) == 1

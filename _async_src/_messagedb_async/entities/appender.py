@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from messagedb._entities.cache import Entry
-from messagedb._entities.new_events import as_stored, new_messages
+from messagedb._entities.cache import CachedEntity
+from messagedb._entities.new_events import build_messages, simulate_stored
 from messagedb._errors import LostHistoryError, WrongExpectedVersionError
 from messagedb._operations.requests import Basis
 
@@ -16,8 +16,8 @@ from .earlier_events import find_events, read_events
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from messagedb._entities.causation import Cause
-    from messagedb._entities.projection import Applier
+    from messagedb._entities.causation import Causation
+    from messagedb._entities.projection import Projector
     from messagedb._messages.message import Message, NewMessage
 
     from ..operations.operations import AsyncOperations
@@ -55,7 +55,7 @@ class AsyncAppender(Generic[S]):
         self,
         store: AsyncOperations,
         loader: AsyncLoader[S],
-        applier: Applier[S],
+        applier: Projector[S],
         batch_size: int,
     ) -> None:
         self._store = store
@@ -71,12 +71,14 @@ class AsyncAppender(Generic[S]):
                 Nothing was sent.
         """
         name = self._loader.stream_name(id)
-        messages = new_messages(self._store.registry, events, name)
-        self._applier.takes_raw(messages)
-        return self._applier.apply(self._applier.own(state), self._as_stored(name, messages, first))
+        messages = build_messages(self._store.registry, events, name)
+        self._applier.needs_stored_messages(messages)
+        return self._applier.apply(
+            self._applier.get_private_copy(state), self._as_stored(name, messages, first)
+        )
 
     async def append(
-        self, id: str, entry: Entry[S], events: Iterable[Any], cause: Cause
+        self, id: str, entry: CachedEntity[S], events: Iterable[Any], cause: Causation
     ) -> Appended[S]:
         """Append events to an entity at a version.
 
@@ -87,19 +89,19 @@ class AsyncAppender(Generic[S]):
                 written.
         """
         store = self._store
-        times_forgotten = self._loader.cache.times_forgotten
+        times_forgotten = self._loader.cache.eviction_count
         name = self._loader.stream_name(id)
-        messages = new_messages(store.registry, events, name, cause, decimals=store.decimals)
-        raw = self._applier.takes_raw(messages)
+        messages = build_messages(store.registry, events, name, cause, decimals=store.decimals)
+        raw = self._applier.needs_stored_messages(messages)
         # Before the write: what cannot be made a state of is not written.
         made = self._as_stored(name, messages, entry.version + 1)
-        state = self._applier.apply(self._applier.own(entry.entity), made)
+        state = self._applier.apply(self._applier.get_private_copy(entry.entity), made)
         try:
             positions = await self._write(name, messages, entry, cause)
         except WrongExpectedVersionError as error:
             if error.actual_version < entry.version:
                 # Messages were deleted, or a transaction was rolled back: what is known is wrong.
-                self._loader.cache.forget(id)
+                self._loader.cache.evict(id)
             elif cause.key is not None or error.actual_version == entry.version:
                 # The same key may have come first. And where nobody wrote in between, the first of
                 # the ids is there, and not all of them.
@@ -108,43 +110,49 @@ class AsyncAppender(Generic[S]):
                     return before
             raise
         except LostHistoryError:
-            self._loader.cache.forget(id)
+            self._loader.cache.evict(id)
             raise
-        if cause.gives_ids or raw or positions != [message.position for message in made]:
+        if cause.has_fixed_ids or raw or positions != [message.position for message in made]:
             return await self._read_back(id, entry, positions, cause, times_forgotten)
         return Appended(state, positions[-1], self._decoded(made), tuple(positions))
 
-    async def before(self, id: str, cause: Cause) -> Appended[S] | None:
+    async def before(self, id: str, cause: Causation) -> Appended[S] | None:
         """What was written because of the same message or key before; None for a new one.
 
         Raises:
             ValidationError: the key is that of a command of another class. Nothing was written.
         """
-        if not cause.gives_ids:
+        if not cause.has_fixed_ids:
             return None
         stored = await find_events(
             self._store, self._loader.stream_name(id), cause, self._batch_size
         )
         return await self._made_before(id, cause, stored) if stored else None
 
-    async def _made_before(self, id: str, cause: Cause, stored: list[Message[Any]]) -> Appended[S]:
+    async def _made_before(
+        self, id: str, cause: Causation, stored: list[Message[Any]]
+    ) -> Appended[S]:
         if cause.key is None:
             entry = await self._loader.current(id)
         else:
             # The first result once more, also where other events came since.
-            cause.check(stored[0])
+            cause.check_same_command(stored[0])
             entry = await self._loader.as_of_version(id, stored[-1].position)
         positions = tuple(message.position for message in stored)
         return Appended(
-            self._applier.own(entry.entity), entry.version, self._decoded(stored), positions, True
+            self._applier.get_private_copy(entry.entity),
+            entry.version,
+            self._decoded(stored),
+            positions,
+            True,
         )
 
     async def _read_back(
         self,
         id: str,
-        entry: Entry[S],
+        entry: CachedEntity[S],
         positions: list[int],
-        cause: Cause,
+        cause: Causation,
         times_forgotten: int,
     ) -> Appended[S]:
         """What the events that were written, or were there, have made of the entity."""
@@ -155,29 +163,35 @@ class AsyncAppender(Generic[S]):
         )
         stored = [message for message in page if message.position in positions]
         is_new = first == entry.version + 1
-        if cause.gives_ids:
-            if not is_new or cause.count(page, name) > len(stored) or cause.is_other(page[0]):
+        if cause.has_fixed_ids:
+            if (
+                not is_new
+                or cause.count_events(page, name) > len(stored)
+                or cause.is_other_call(page[0])
+            ):
                 stored = await read_events(self._store, name, cause, first, self._batch_size)
                 return await self._made_before(id, cause, stored)
         elif not is_new:
             # decide has given ids of its own, which were there.
             return await self._made_before(id, cause, stored)
-        state = self._applier.apply(self._applier.own(entry.entity), stored)
-        new = Entry(state, last, entry.snapshot_version, stored[-1].id, history)
+        state = self._applier.apply(self._applier.get_private_copy(entry.entity), stored)
+        new = CachedEntity(state, last, entry.snapshot_version, stored[-1].id, history)
         self._loader.cache.put(id, new, times_forgotten)
-        return Appended(self._applier.own(state), last, self._decoded(stored), tuple(positions))
+        return Appended(
+            self._applier.get_private_copy(state), last, self._decoded(stored), tuple(positions)
+        )
 
     def _as_stored(
         self, stream_name: str, messages: list[NewMessage], first: int
     ) -> list[Message[Any]]:
         store = self._store
-        return as_stored(store.registry, messages, stream_name, first, store.decimals)
+        return simulate_stored(store.registry, messages, stream_name, first, store.decimals)
 
     def _decoded(self, messages: Iterable[Message[Any]]) -> tuple[Any, ...]:
         return tuple(self._store.registry.decode(message) for message in messages)
 
     async def _write(
-        self, stream_name: str, messages: list[NewMessage], entry: Entry[S], cause: Cause
+        self, stream_name: str, messages: list[NewMessage], entry: CachedEntity[S], cause: Causation
     ) -> list[int]:
         # None where nothing was read, or it is not known what was.
         basis = None if entry.last_id is None else Basis(str(entry.last_id), entry.history)
@@ -186,6 +200,6 @@ class AsyncAppender(Generic[S]):
             stream_name,
             messages,
             entry.version,
-            is_whole=cause.gives_ids and len(messages) > 1,
+            is_whole=cause.has_fixed_ids and len(messages) > 1,
             basis=basis,
         )

@@ -13,21 +13,21 @@ from messagedb._operations.validation import LAST_POSITION
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from messagedb._entities.causation import Cause
+    from messagedb._entities.causation import Causation
     from messagedb._messages.message import Message
 
     from ..operations.operations import AsyncOperations
 
 
 async def find_events(
-    store: AsyncOperations, stream_name: str, cause: Cause, batch_size: int
+    store: AsyncOperations, stream_name: str, cause: Causation, batch_size: int
 ) -> list[Message[Any]]:
     """The events of a stream that were written because of the same before; none for what is new.
 
     One round trip where there are none and the role may read the table. Where it may not, the
     stream is read, page by page.
     """
-    id = cause.event_id(stream_name, 0)
+    id = cause.build_event_id(stream_name, 0)
     if await _position_of(store, stream_name, id) is None:
         return []
     profile = store._profile  # pyright: ignore[reportPrivateUsage]
@@ -51,12 +51,12 @@ async def find_events(
 
 
 async def read_events(
-    store: AsyncOperations, stream_name: str, cause: Cause, first: int, batch_size: int
+    store: AsyncOperations, stream_name: str, cause: Causation, first: int, batch_size: int
 ) -> list[Message[Any]]:
     """The events of a cause, whose first one is at a position."""
     found: list[Message[Any]] = []
     async for message in store.read_stream(stream_name, position=first, batch_size=batch_size):
-        if message.id != cause.event_id(stream_name, len(found)):
+        if message.id != cause.build_event_id(stream_name, len(found)):
             break
         found.append(message)
     return found

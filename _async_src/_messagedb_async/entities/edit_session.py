@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from messagedb._entities.cache import Entry
-    from messagedb._entities.causation import Cause
-    from messagedb._entities.projection import Applier
+    from messagedb._entities.cache import CachedEntity
+    from messagedb._entities.causation import Causation
+    from messagedb._entities.projection import Projector
 
     from .appender import AsyncAppender
     from .loader import AsyncLoader
@@ -34,16 +34,16 @@ class AsyncEntityEdit(Generic[S]):
         self,
         loader: AsyncLoader[S],
         appender: AsyncAppender[S],
-        applier: Applier[S],
+        applier: Projector[S],
         id: str,
-        cause: Cause,
+        cause: Causation,
     ) -> None:
         self._loader = loader
         self._appender = appender
         self._applier = applier
         self._id = id
         self._cause = cause
-        self._entry: Entry[S] | None = None
+        self._entry: CachedEntity[S] | None = None
         self._is_over = False
         self.events: tuple[Any, ...] = ()
         self.positions: tuple[int, ...] = ()
@@ -71,7 +71,7 @@ class AsyncEntityEdit(Generic[S]):
         first = self._entry.version + 1 + len(self.events)
         self._state = self._appender.happen(self._id, self._state, events, first)
         self.events += events
-        self.entity = self._applier.own(self._state)
+        self.entity = self._applier.get_private_copy(self._state)
         return self.entity
 
     async def __aenter__(self) -> Self:
@@ -86,7 +86,7 @@ class AsyncEntityEdit(Generic[S]):
             )
         self._entry = await self._loader.current(self._id)
         self._state = self._entry.entity
-        self.entity = self._applier.own(self._state)
+        self.entity = self._applier.get_private_copy(self._state)
         self.version = self._entry.version
         return self
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from messagedb._entities.cache import EntityCache, Entry
-from messagedb._entities.validation import entity_stream
+from messagedb._entities.cache import CachedEntity, EntityCache
+from messagedb._entities.validation import build_entity_stream_name
 from messagedb._errors import MessageDecodeError
 from messagedb.expected_version import NO_STREAM
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from messagedb._entities.projection import Applier
+    from messagedb._entities.projection import Projector
     from messagedb._entities.snapshots import SnapshotPolicy
     from messagedb._messages.message import Message
 
@@ -44,7 +44,7 @@ class AsyncLoader(Generic[S]):
         self,
         store: AsyncOperations,
         category: str,
-        applier: Applier[S],
+        applier: Projector[S],
         cache: EntityCache[S],
         snapshots: SnapshotPolicy[S] | None,
         batch_size: int,
@@ -64,22 +64,22 @@ class AsyncLoader(Generic[S]):
         Raises:
             ValidationError: it is no id of an entity. Nothing was sent.
         """
-        return entity_stream(self._category, id)
+        return build_entity_stream_name(self._category, id)
 
-    async def current(self, id: str) -> Entry[S]:
+    async def current(self, id: str) -> CachedEntity[S]:
         """The newest state, with nothing read twice. What it holds is shared: see ``own``."""
         stream_name = self.stream_name(id)
-        times_forgotten = self.cache.times_forgotten
+        times_forgotten = self.cache.eviction_count
         entry = await self._forward(id, stream_name, None)
         if entry is None:
-            times_forgotten = self.cache.times_forgotten
+            times_forgotten = self.cache.eviction_count
             entry = await self._from_start(id, stream_name, None)
         if self._snapshots is not None and self._stores_snapshots:
             entry = await self._stored(self._snapshots, id, entry)
         self.cache.put(id, entry, times_forgotten)
         return entry
 
-    async def as_of_version(self, id: str, version: int) -> Entry[S]:
+    async def as_of_version(self, id: str, version: int) -> CachedEntity[S]:
         """The state up to an event, or the newest where there are fewer."""
         stream_name = self.stream_name(id)
         known = self.cache.get(id)
@@ -88,7 +88,7 @@ class AsyncLoader(Generic[S]):
         entry = await self._forward(id, stream_name, version)
         return entry or await self._from_start(id, stream_name, version)
 
-    async def as_of_time(self, id: str, time: datetime) -> Entry[S]:
+    async def as_of_time(self, id: str, time: datetime) -> CachedEntity[S]:
         """The state before the first event that was written later than a time."""
         stream_name = self.stream_name(id)
         state, version = self._applier.initial(), NO_STREAM
@@ -97,9 +97,9 @@ class AsyncLoader(Generic[S]):
                 break
             state = self._applier.apply(state, (message,))
             version = message.position
-        return Entry(state, version)
+        return CachedEntity(state, version)
 
-    async def _from_start(self, id: str, stream_name: str, up_to: int | None) -> Entry[S]:
+    async def _from_start(self, id: str, stream_name: str, up_to: int | None) -> CachedEntity[S]:
         """The state of what is in the store: the snapshot, and the events after it."""
         entry = await self._snapshot(id)
         if entry is not None and (up_to is None or entry.version <= up_to):
@@ -108,26 +108,26 @@ class AsyncLoader(Generic[S]):
                 return loaded
         while True:
             # Nobody else has the initial state, and so it may be changed.
-            initial = Entry(self._applier.initial(), NO_STREAM)
+            initial = CachedEntity(self._applier.initial(), NO_STREAM)
             loaded = await self._read(initial, stream_name, up_to)
             if loaded is not None:
                 return loaded
 
-    async def _snapshot(self, id: str) -> Entry[S] | None:
+    async def _snapshot(self, id: str) -> CachedEntity[S] | None:
         if self._snapshots is None:
             return None
         message = await self._store.get_last_stream_message(self._snapshots.stream_name(id))
         if message is None:
             return None
         try:
-            return self._snapshots.entry_of(message, self.stream_name(id))
+            return self._snapshots.parse_message(message, self.stream_name(id))
         except MessageDecodeError as error:
             log.warning("the snapshot is passed over, and all events are read: %s", error)
             return None
 
     async def _after_snapshot(
-        self, entry: Entry[S], stream_name: str, up_to: int | None
-    ) -> Entry[S] | None:
+        self, entry: CachedEntity[S], stream_name: str, up_to: int | None
+    ) -> CachedEntity[S] | None:
         """A snapshot and the events after it; None where its last event is not in the stream.
 
         Reading begins with that event, so that a stream that was emptied, or restored from an older
@@ -147,10 +147,14 @@ class AsyncLoader(Generic[S]):
         entry = msgspec.structs.replace(entry, last_id=page[0].id, history=history)
         if rest:
             state = self._applier.apply(entry.entity, rest)
-            entry = Entry(state, rest[-1].position, entry.snapshot_version, rest[-1].id, history)
+            entry = CachedEntity(
+                state, rest[-1].position, entry.snapshot_version, rest[-1].id, history
+            )
         return entry if len(rest) < size else await self._read(entry, stream_name, up_to)
 
-    async def _forward(self, id: str, stream_name: str, up_to: int | None) -> Entry[S] | None:
+    async def _forward(
+        self, id: str, stream_name: str, up_to: int | None
+    ) -> CachedEntity[S] | None:
         """The entity that is in memory, with the events after it; None where it is not there.
 
         Nor is it where the store has lost its last event, in a failover or a restore.
@@ -166,12 +170,12 @@ class AsyncLoader(Generic[S]):
                 stream_name,
                 entry.version,
             )
-            self.cache.forget(id)
+            self.cache.evict(id)
         return loaded
 
     async def _read(
-        self, entry: Entry[S], stream_name: str, up_to: int | None, *, shared: bool = False
-    ) -> Entry[S] | None:
+        self, entry: CachedEntity[S], stream_name: str, up_to: int | None, *, shared: bool = False
+    ) -> CachedEntity[S] | None:
         """An entity with the events after it; None where its last event is not there any more."""
         size = self._batch_size
         while up_to is None or entry.version < up_to:
@@ -184,11 +188,11 @@ class AsyncLoader(Generic[S]):
                     return None
                 page, history = checked
             if page:
-                state = self._applier.own(entry.entity) if shared else entry.entity
+                state = self._applier.get_private_copy(entry.entity) if shared else entry.entity
                 shared = False
                 state = self._applier.apply(state, page)
                 last = page[-1]
-                entry = Entry(state, last.position, entry.snapshot_version, last.id, history)
+                entry = CachedEntity(state, last.position, entry.snapshot_version, last.id, history)
             elif history != entry.history:
                 entry = msgspec.structs.replace(entry, history=history)
             if len(page) < size:
@@ -196,7 +200,7 @@ class AsyncLoader(Generic[S]):
         return entry
 
     async def _checked(
-        self, entry: Entry[S], stream_name: str, size: int
+        self, entry: CachedEntity[S], stream_name: str, size: int
     ) -> tuple[list[Message[Any]], int] | None:
         """The page after an entity from a server with another history; None if it lacks its event.
 
@@ -216,13 +220,18 @@ class AsyncLoader(Generic[S]):
             stream_name, position, size
         )
 
-    async def _stored(self, snapshots: SnapshotPolicy[S], id: str, entry: Entry[S]) -> Entry[S]:
+    async def _stored(
+        self, snapshots: SnapshotPolicy[S], id: str, entry: CachedEntity[S]
+    ) -> CachedEntity[S]:
         """Store a snapshot if one is due. The entity is as good without it."""
         if not snapshots.is_due(entry.version, entry.snapshot_version):
             return entry
         try:
-            message = snapshots.message_of(
-                entry, self._applier.own, self.stream_name(id), decimals=self._store.decimals
+            message = snapshots.build_message(
+                entry,
+                self._applier.get_private_copy,
+                self.stream_name(id),
+                decimals=self._store.decimals,
             )
             await self._store.write_message(snapshots.stream_name(id), message)
         except Exception as error:  # also of the user's own encode

@@ -10,11 +10,11 @@ import msgspec
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._entities.cache import EntityCache
-from messagedb._entities.causation import cause_of, key_of
+from messagedb._entities.causation import build_causation, build_command_key
 from messagedb._entities.decider import Decider
-from messagedb._entities.projection import Applier, Projection, projection_of
+from messagedb._entities.projection import Projection, Projector, build_projection
 from messagedb._entities.results import LoadedEntity, TransactResult
-from messagedb._entities.validation import check_attempts, check_moment, check_options, check_store
+from messagedb._entities.validation import check_as_of, check_attempts, check_options, check_store
 from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
 from messagedb._transactions.options import retry_delay
 from messagedb.expected_version import NO_STREAM
@@ -110,8 +110,8 @@ class AsyncEntityStore(Generic[S, C]):
         self._batch_size = batch_size
         self._read_only = read_only
         if projection is None:
-            projection = projection_of(cast("Decider[S, C, Any]", decider))
-        self._applier = Applier(projection, client.registry)
+            projection = build_projection(cast("Decider[S, C, Any]", decider))
+        self._applier = Projector(projection, client.registry)
         self._use(client, EntityCache(cache_size), stores_snapshots=not read_only)
 
     def _use(
@@ -206,14 +206,14 @@ class AsyncEntityStore(Generic[S, C]):
                 memory.
         """
         key = self._key(id)
-        check_moment(version, time)
+        check_as_of(version, time)
         if time is not None:
             entry = await self._loader.as_of_time(key, time)
         elif version is not None:
             entry = await self._loader.as_of_version(key, version)
         else:
             entry = await self._loader.current(key)
-        return LoadedEntity(self._applier.own(entry.entity), entry.version)
+        return LoadedEntity(self._applier.get_private_copy(entry.entity), entry.version)
 
     async def exists(self, id: str | UUID) -> bool:
         """Tell whether an entity has any event, in one round trip and without reading them."""
@@ -224,7 +224,7 @@ class AsyncEntityStore(Generic[S, C]):
 
         What is being loaded in this moment is given to its caller, and not kept.
         """
-        self._loader.cache.forget(None if id is None else str(id))
+        self._loader.cache.evict(None if id is None else str(id))
 
     async def transact(
         self,
@@ -284,7 +284,9 @@ class AsyncEntityStore(Generic[S, C]):
                 "this entity store has a projection only, and nothing that decides: give it a "
                 "decider, or use edit(). Nothing was sent."
             )
-        cause = cause_of(following, name, metadata, key_of(id, command, self.registry))
+        cause = build_causation(
+            following, name, metadata, build_command_key(id, command, self.registry)
+        )
         attempt = 0
         while True:
             entry = await self._loader.current(entity)
@@ -294,14 +296,16 @@ class AsyncEntityStore(Generic[S, C]):
                 return _transacted(before, attempt)
             attempt += 1
             try:
-                events = self._decider.decide_events(command, self._applier.own(entry.entity))
+                events = self._decider.decide_events(
+                    command, self._applier.get_private_copy(entry.entity)
+                )
             except Exception:
                 before = None if cause.key else await self._appender.before(entity, cause)
                 if before is None:
                     raise
                 return _transacted(before, attempt)
             if not events:
-                state = self._applier.own(entry.entity)
+                state = self._applier.get_private_copy(entry.entity)
                 return TransactResult(state, entry.version, attempts=attempt)
             try:
                 appended = await self._appender.append(entity, entry, events, cause)
@@ -347,7 +351,7 @@ class AsyncEntityStore(Generic[S, C]):
         """
         key = self._key(id)
         self._check_writable()
-        cause = cause_of(following, name, metadata)
+        cause = build_causation(following, name, metadata)
         return AsyncEntityEdit(self._loader, self._appender, self._applier, key, cause)
 
     def _check_writable(self) -> None:

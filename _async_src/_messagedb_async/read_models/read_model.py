@@ -12,13 +12,13 @@ from messagedb._consumers.failure_texts import reason_of
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
 from messagedb._errors import TransactionTimeoutError, ValidationError
 from messagedb._read_models.naming import (
+    build_comment,
     check_names,
     check_position_store,
     check_readers,
     check_version,
-    create_texts,
-    in_place,
-    made_mark,
+    substitute_table,
+    validate_create,
 )
 from messagedb._subscriptions.availability import is_passing
 from messagedb._subscriptions.backoff import RetryPolicy
@@ -139,12 +139,12 @@ class AsyncReadModel:
         self._names = names = check_names(schema, name, version, settings.schema)
         roles = check_readers(readers)
         store = TablePositionStore() if position_store is None else position_store
-        self._mark = made_mark(names, version, check_position_store(store), category)
-        self._texts = create_texts(create)
+        self._mark = build_comment(names, version, check_position_store(store), category)
+        self._texts = validate_create(create)
         self._consumer = AsyncConsumer(
             client,
             category,
-            identifier=names.identifier_of(version),
+            identifier=names.get_identifier(version),
             position_store=store,
             transactional=True,
             batch_size=batch_size,
@@ -177,7 +177,7 @@ class AsyncReadModel:
     @property
     def table(self) -> str:
         """The table of this version, in SQL: qualified and quoted."""
-        return self._names.table_of(self._mark.version)
+        return self._names.get_table(self._mark.version)
 
     @property
     def view(self) -> str:
@@ -194,7 +194,7 @@ class AsyncReadModel:
 
     def format_sql(self, text: str) -> bytes:
         """Give a statement for psycopg, with this version's table where it says ``{table}``."""
-        return in_place(text, self.table)
+        return substitute_table(text, self.table)
 
     async def rebuild(
         self, *, allow_downgrade: bool = False, signals: bool = False, stop_timeout: float = 10.0
@@ -287,7 +287,7 @@ class AsyncReadModel:
 
     async def list_versions(self) -> list[ReadModelVersion]:
         """List the versions whose tables are there, from the first on."""
-        return (await self._tables.find()).versions()
+        return (await self._tables.find()).list_versions()
 
     async def get_current_version(self) -> int | None:
         """Give the version that readers see; None if there is no view yet."""

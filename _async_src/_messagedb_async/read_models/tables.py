@@ -10,8 +10,8 @@ from messagedb._connection.error_mapping import first_line, is_lost, translate
 from messagedb._consumers.position_stores import lease_keys
 from messagedb._errors import IncompatibleServerError, PositionConflictError, ValidationError
 from messagedb._read_models import catalog
-from messagedb._read_models.catalog import Grant, found_in, view_texts
-from messagedb._read_models.naming import in_place, literal
+from messagedb._read_models.catalog import Grant, build_view_statements, parse_catalog
+from messagedb._read_models.naming import quote_literal, substitute_table
 from messagedb._sql.statements import Statement
 
 from ..connection.connection import AsyncStoreCursor, execute
@@ -20,8 +20,8 @@ from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePosition
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
     from messagedb._errors import MessageDBError
-    from messagedb._read_models.catalog import Found
-    from messagedb._read_models.naming import Mark, ModelNames
+    from messagedb._read_models.catalog import ModelCatalog
+    from messagedb._read_models.naming import ModelComment, ModelNames
 
     from ..client_core.core import AsyncClientCore
     from ..consumers.position_stores import AsyncPositions
@@ -49,12 +49,12 @@ class AsyncModelTables:
         self._readers = readers
         self._schema = names.store
 
-    async def find(self) -> Found:
+    async def find(self) -> ModelCatalog:
         """Find out what is there."""
         async with self._client.transaction(read_only=True) as transaction:
             return await self._find(transaction)
 
-    async def create(self, mark: Mark, texts: tuple[str, ...]) -> bool:
+    async def create(self, mark: ModelComment, texts: tuple[str, ...]) -> bool:
         """Make the table of a version, unless it is there; tell whether it is.
 
         A position that is stored for the version is one of a table that is gone: it is set back to
@@ -73,28 +73,28 @@ class AsyncModelTables:
             return True
         positions = self._positions(mark)
         await positions.load()
-        table = self._names.table_of(mark.version)
+        table = self._names.get_table(mark.version)
         async with self._client.transaction() as transaction:
             found = await self._lock(transaction)
             found.check_view()
             if found.has_table(mark):
                 return True
             for text in texts:
-                await self._do(transaction, in_place(text, table))
+                await self._do(transaction, substitute_table(text, table))
             made = await self._find(transaction)
             if mark.version not in made.tables:
                 raise ValidationError(
                     f"the statements of create have not made the table {table}: write CREATE TABLE "
                     f"{{table}} (…) there. {_NOTHING}"
                 )
-            made.check_lasts(mark.version)
-            comment = f"COMMENT ON TABLE {table} IS {literal(mark.text)}"
+            made.check_logged(mark.version)
+            comment = f"COMMENT ON TABLE {table} IS {quote_literal(mark.text)}"
             await self._do(transaction, comment.encode())
             if positions.stored:
                 await positions.save_in(transaction, 0)
         return True
 
-    async def show(self, mark: Mark, catch_up: AsyncThunk[None], go_back: bool) -> bool:
+    async def show(self, mark: ModelComment, catch_up: AsyncThunk[None], go_back: bool) -> bool:
         """Let the view show a version, unless a later one is shown; tell whether it does.
 
         Readers wait for the view from the moment that the old one is dropped. Only then is what
@@ -124,13 +124,13 @@ class AsyncModelTables:
             if found.view is not None:
                 await self._do(transaction, f"DROP VIEW {view}".encode())
             await catch_up()
-            table = names.table_of(mark.version)
+            table = names.get_table(mark.version)
             await self._do(transaction, f"CREATE VIEW {view} AS SELECT * FROM {table}".encode())
             if found.view is not None:
                 # Default privileges may give what was taken from the old view.
                 for grant in await self._grants(transaction):
-                    await self._do(transaction, grant.taken(view).encode())
-            for text in view_texts(names, mark, found.view, grants, self._readers):
+                    await self._do(transaction, grant.build_revoke(view).encode())
+            for text in build_view_statements(names, mark, found.view, grants, self._readers):
                 await self._do(transaction, text.encode())
         return True
 
@@ -143,13 +143,13 @@ class AsyncModelTables:
             PositionConflictError: a process keeps it up. The same.
             MessageDBError: a statement failed. The same.
         """
-        mark = (await self.find()).to_drop(version)
+        mark = (await self.find()).get_droppable(version)
         if mark is None:
             return False
         positions = self._positions(mark)
         await positions.load()
         async with self._client.transaction() as transaction:
-            if (await self._lock(transaction)).to_drop(version) != mark:
+            if (await self._lock(transaction)).get_droppable(version) != mark:
                 return False
             keys = lease_keys(f"{self._schema} {positions.name}")
             if not (await self._rows(transaction, catalog.TRY_LEASE, keys))[0][0]:
@@ -157,30 +157,30 @@ class AsyncModelTables:
                     f"version {version} of {self._names.view} is kept up by a process that runs. "
                     f"{_NOTHING} Stop that first."
                 )
-            await self._do(transaction, f"DROP TABLE {self._names.table_of(version)}".encode())
+            await self._do(transaction, f"DROP TABLE {self._names.get_table(version)}".encode())
             if positions.stored:
                 await positions.save_in(transaction, 0)
         return True
 
     async def _let_read(self, transaction: AsyncTransaction) -> None:
         """Let those read the view who do not yet."""
-        for grant in catalog.reader_grants(self._readers, await self._grants(transaction)):
-            await self._do(transaction, grant.given(self._names.view).encode())
+        for grant in catalog.find_missing_grants(self._readers, await self._grants(transaction)):
+            await self._do(transaction, grant.build_grant(self._names.view).encode())
 
-    def _positions(self, mark: Mark) -> AsyncPositions:
-        name = self._names.position_name_of(mark)
-        if mark.where == "stream":
+    def _positions(self, mark: ModelComment) -> AsyncPositions:
+        name = self._names.get_position_name(mark)
+        if mark.position_store_kind == "stream":
             return AsyncStreamPositions(self._client, name)
         return AsyncTablePositions(self._client, name, self._schema)
 
-    async def _lock(self, transaction: AsyncTransaction) -> Found:
+    async def _lock(self, transaction: AsyncTransaction) -> ModelCatalog:
         await self._rows(transaction, catalog.LOCK, self._names.lock)
         return await self._find(transaction)
 
-    async def _find(self, transaction: AsyncTransaction) -> Found:
+    async def _find(self, transaction: AsyncTransaction) -> ModelCatalog:
         names = self._names
         rows = await self._rows(transaction, catalog.RELATIONS, (names.schema, names.name))
-        return found_in(names, rows)
+        return parse_catalog(names, rows)
 
     async def _grants(self, transaction: AsyncTransaction) -> list[Grant]:
         names = self._names

@@ -15,7 +15,7 @@ from ..expected_version import NO_STREAM
 S = TypeVar("S")
 
 
-class Entry(msgspec.Struct, Generic[S], frozen=True, gc=False):
+class CachedEntity(msgspec.Struct, Generic[S], frozen=True, gc=False):
     """An entity at a version. It is shared and must not be changed."""
 
     entity: S
@@ -34,45 +34,45 @@ class EntityCache(Generic[S]):
 
     Args:
         size: the maximum number of entries; 0 stores nothing.
-        under: a cache to read entries from that this one does not have; it is never modified.
+        parent: a cache to read entries from that this one does not have; it is never modified.
     """
 
-    def __init__(self, size: int, under: EntityCache[S] | None = None) -> None:
+    def __init__(self, size: int, parent: EntityCache[S] | None = None) -> None:
         check_integer("cache_size", size, least=0)
         self._size = size
-        self._under = under
-        self._entries: OrderedDict[str, Entry[S]] = OrderedDict()
-        self._forgotten: set[str] = set()
-        self._times_forgotten = 0
+        self._parent = parent
+        self._entries: OrderedDict[str, CachedEntity[S]] = OrderedDict()
+        self._evicted_ids: set[str] = set()
+        self._eviction_count = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return the number of entities in this cache."""
         return len(self._entries)
 
-    def get(self, id: str) -> Entry[S] | None:
+    def get(self, id: str) -> CachedEntity[S] | None:
         """Return the newest entry of an entity, None if there is none."""
         with self._lock:
             entry = self._entries.get(id)
             if entry is not None:
                 self._entries.move_to_end(id)
                 return entry
-            if self._under is None or id in self._forgotten:
+            if self._parent is None or id in self._evicted_ids:
                 return None
-        return self._under.get(id)
+        return self._parent.get(id)
 
     @property
-    def times_forgotten(self) -> int:
-        """The number of calls of ``forget`` so far. Read it before you read an entry to ``put``."""
-        return self._times_forgotten
+    def eviction_count(self) -> int:
+        """The number of calls of ``evict`` so far. Read it before you read an entry to ``put``."""
+        return self._eviction_count
 
-    def put(self, id: str, entry: Entry[S], times_forgotten: int) -> None:
-        """Store an entry, unless a newer one is stored or ``forget`` was called since the read.
+    def put(self, id: str, entry: CachedEntity[S], eviction_count: int) -> None:
+        """Store an entry, unless a newer one is stored or ``evict`` was called since the read.
 
         State that was read while messages were being deleted may contain some of them.
         """
         with self._lock:
-            if times_forgotten != self._times_forgotten:
+            if eviction_count != self._eviction_count:
                 return
             known = self._entries.get(id)
             if known is not None and known.version > entry.version:
@@ -82,14 +82,14 @@ class EntityCache(Generic[S]):
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
 
-    def forget(self, id: str | None = None) -> None:
+    def evict(self, id: str | None = None) -> None:
         """Remove the entry of an entity, or all entries."""
         with self._lock:
-            self._times_forgotten += 1
+            self._eviction_count += 1
             if id is None:
                 self._entries.clear()
-                self._under = None
+                self._parent = None
             else:
                 self._entries.pop(id, None)
-                if self._under is not None:
-                    self._forgotten.add(id)
+                if self._parent is not None:
+                    self._evicted_ids.add(id)

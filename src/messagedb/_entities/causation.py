@@ -26,7 +26,7 @@ _COMMAND: Final = "command"
 _CALL: Final = "call"
 
 
-class Key(msgspec.Struct, frozen=True):
+class CommandKey(msgspec.Struct, frozen=True):
     """The key of a command, and the facts that are recorded with the first event of the command."""
 
     text: str
@@ -36,36 +36,36 @@ class Key(msgspec.Struct, frozen=True):
     """Unique per call: distinguishes its events from those of another call with the same key."""
 
 
-class Cause(msgspec.Struct, frozen=True):
+class Causation(msgspec.Struct, frozen=True):
     """Causing message or key of the events to write, with their name and metadata."""
 
     following: Message[Any] | None
     name: str
     metadata: Mapping[str, Any] | msgspec.Struct | None
-    key: Key | None = None
+    key: CommandKey | None = None
 
     @property
-    def gives_ids(self) -> bool:
+    def has_fixed_ids(self) -> bool:
         """True if the events' ids are derived, and so the same each time."""
         return self.following is not None or self.key is not None
 
-    def event_id(self, stream_name: str, index: int) -> UUID:
+    def build_event_id(self, stream_name: str, index: int) -> UUID:
         """Derive the id of an event. It is the same each time."""
         if self.key is not None:
             return derive_id("key", self.key.text, stream_name, self.name, str(index))
         assert self.following is not None
         return derive_id("event", str(self.following.id), stream_name, self.name, str(index))
 
-    def count(self, messages: Iterable[Message[Any]], stream_name: str) -> int:
+    def count_events(self, messages: Iterable[Message[Any]], stream_name: str) -> int:
         """Count the messages at the beginning that are the events of this cause, in order."""
         number = 0
         for message in messages:
-            if message.id != self.event_id(stream_name, number):
+            if message.id != self.build_event_id(stream_name, number):
                 break
             number += 1
         return number
 
-    def recorded(self, metadata: Any, *, decimals: bool) -> Any:
+    def add_key_record(self, metadata: Any, *, decimals: bool) -> Any:
         """Return the metadata of the first event, with the record of the key added.
 
         Raises:
@@ -89,18 +89,18 @@ class Cause(msgspec.Struct, frozen=True):
             )
         return {**stored, _LOCAL: {**cast("dict[str, Any]", local), _RECORD: record}}
 
-    def is_other(self, first: Message[Any]) -> bool:
+    def is_other_call(self, first: Message[Any]) -> bool:
         """Return True if the first event is known to be of another call with the same key."""
-        call = _recorded(first).get(_CALL)
+        call = _get_key_record(first).get(_CALL)
         return self.key is not None and isinstance(call, str) and call != self.key.call
 
-    def check(self, first: Message[Any]) -> None:
+    def check_same_command(self, first: Message[Any]) -> None:
         """Raise if the stored first event of the key is the result of a command of another class.
 
         Raises:
             ValidationError: the key was used for another class. Nothing was written.
         """
-        name = _recorded(first).get(_COMMAND)
+        name = _get_key_record(first).get(_COMMAND)
         if self.key is None or not isinstance(name, str) or name in self.key.names:
             return
         raise ValidationError(
@@ -111,12 +111,12 @@ class Cause(msgspec.Struct, frozen=True):
         )
 
 
-def cause_of(
+def build_causation(
     following: Message[Any] | None,
     name: str,
     metadata: Mapping[str, Any] | msgspec.Struct | None,
-    key: Key | None = None,
-) -> Cause:
+    key: CommandKey | None = None,
+) -> Causation:
     """Check the arguments and return the cause of events.
 
     Raises:
@@ -129,15 +129,15 @@ def cause_of(
             f"following must be the Message that was read, such as context.message, not "
             f"{type(given).__name__}. Nothing was sent."
         )
-    if not _is_text(name):
+    if not _is_storable_string(name):
         raise ValidationError(
             f"name must be a string without NUL and lone surrogates, not {name!r:.80}. Nothing was "
             "sent."
         )
-    return Cause(following, name, metadata, key)
+    return Causation(following, name, metadata, key)
 
 
-def key_of(id: Any, command: Any, registry: MessageRegistry) -> Key | None:
+def build_command_key(id: Any, command: Any, registry: MessageRegistry) -> CommandKey | None:
     """Return the key of a command, None for a command without a key.
 
     Raises:
@@ -146,26 +146,26 @@ def key_of(id: Any, command: Any, registry: MessageRegistry) -> Key | None:
     if id is None:
         return None
     text = str(id) if isinstance(id, UUID) else id
-    if not text or not _is_text(text):
+    if not text or not _is_storable_string(text):
         raise ValidationError(
             f"id must be the key of the command, a string that is not empty (without NUL and lone "
             f"surrogates) or a UUID, not {id!r:.80}. Nothing was sent."
         )
-    return Key(text, _names_of(command, registry), uuid4().hex)
+    return CommandKey(text, _get_command_names(command, registry), uuid4().hex)
 
 
-def _names_of(command: object, registry: MessageRegistry) -> tuple[str, ...]:
+def _get_command_names(command: object, registry: MessageRegistry) -> tuple[str, ...]:
     if isinstance(command, Message | NewMessage):
         return (cast("NewMessage", command).type,)
     cls = type(command)
     return registry.get_type_names(cls) if cls in registry else (cls.__name__,)
 
 
-def _is_text(value: Any) -> bool:
+def _is_storable_string(value: Any) -> bool:
     return isinstance(value, str) and is_storable(value)
 
 
-def _recorded(message: Message[Any]) -> dict[str, Any]:
+def _get_key_record(message: Message[Any]) -> dict[str, Any]:
     """Return the record of the key in the first event's metadata, empty if there is none."""
     found: Any = message.metadata
     for name in (_LOCAL, _RECORD):

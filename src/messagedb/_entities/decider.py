@@ -95,10 +95,10 @@ class Decider(Generic[S, C, E]):
 
     def decide_events(self, command: C, state: S) -> list[E]:
         """Return the result of ``decide`` as a list."""
-        return events_of(self.decide(command, state))
+        return as_event_list(self.decide(command, state))
 
 
-def events_of(decided: Any) -> list[Any]:
+def as_event_list(decided: Any) -> list[Any]:
     """Return the events of a decision as a list: one, several or none."""
     if decided is None:
         return []

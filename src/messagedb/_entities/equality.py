@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 
-def is_same(first: object, second: object) -> bool:
+def is_deeply_equal(first: object, second: object) -> bool:
     """Return True if two values have the same classes at all levels, and equal contents.
 
     A defaultdict differs from a dict, a tuple from a list, and 1 from 1.0. Fields that a class
@@ -19,29 +19,31 @@ def is_same(first: object, second: object) -> bool:
     if kind is not type(second):
         return False
     if issubclass(kind, dict):
-        return _same_items(cast("dict[Any, Any]", first), cast("dict[Any, Any]", second))
+        return _are_items_equal(cast("dict[Any, Any]", first), cast("dict[Any, Any]", second))
     if issubclass(kind, (list, tuple)):
-        return _same_values(cast("list[Any]", first), cast("list[Any]", second))
-    names = _fields(first)
+        return _are_values_equal(cast("list[Any]", first), cast("list[Any]", second))
+    names = _get_field_names(first)
     if names is not None:
         return all(
-            is_same(getattr(first, name, msgspec.UNSET), getattr(second, name, msgspec.UNSET))
+            is_deeply_equal(
+                getattr(first, name, msgspec.UNSET), getattr(second, name, msgspec.UNSET)
+            )
             for name in names
         )
     return bool(first == second)
 
 
-def _same_items(ours: dict[Any, Any], theirs: dict[Any, Any]) -> bool:
+def _are_items_equal(ours: dict[Any, Any], theirs: dict[Any, Any]) -> bool:
     return ours.keys() == theirs.keys() and all(
-        is_same(value, theirs[key]) for key, value in ours.items()
+        is_deeply_equal(value, theirs[key]) for key, value in ours.items()
     )
 
 
-def _same_values(ours: list[Any], theirs: list[Any]) -> bool:
-    return len(ours) == len(theirs) and all(map(is_same, ours, theirs))
+def _are_values_equal(ours: list[Any], theirs: list[Any]) -> bool:
+    return len(ours) == len(theirs) and all(map(is_deeply_equal, ours, theirs))
 
 
-def _fields(value: object) -> tuple[str, ...] | None:
+def _get_field_names(value: object) -> tuple[str, ...] | None:
     if isinstance(value, msgspec.Struct):
         return value.__struct_fields__
     if dataclasses.is_dataclass(value):

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._messages.registry import MessageRegistry
-    from .causation import Cause
+    from .causation import Causation
 
 
-def new_messages(
+def build_messages(
     registry: MessageRegistry,
     events: Iterable[Any],
     stream_name: str,
-    cause: Cause | None = None,
+    cause: Causation | None = None,
     *,
     decimals: bool = False,
 ) -> list[NewMessage]:
@@ -38,29 +38,31 @@ def new_messages(
         ValidationError: an event is something else. Nothing was sent.
     """
     if cause is None:
-        return [_new_message(registry, event, None) for event in events]
+        return [_build_message(registry, event, None) for event in events]
     metadata: Any = cause.metadata
     if metadata is None and cause.following is not None:
         metadata = Metadata.following(cause.following)
-    messages = [_new_message(registry, event, metadata) for event in events]
-    if not cause.gives_ids:
+    messages = [_build_message(registry, event, metadata) for event in events]
+    if not cause.has_fixed_ids:
         return messages
     return [
         NewMessage(
             message.type,
             message.data,
-            message.metadata if index else cause.recorded(message.metadata, decimals=decimals),
-            cause.event_id(stream_name, index),
+            message.metadata
+            if index
+            else cause.add_key_record(message.metadata, decimals=decimals),
+            cause.build_event_id(stream_name, index),
         )
         for index, message in enumerate(messages)
     ]
 
 
-def as_stored(
+def simulate_stored(
     registry: MessageRegistry,
     messages: list[NewMessage],
     stream_name: str,
-    first: int,
+    first_position: int,
     decimals: bool,
 ) -> list[Message[Any]]:
     """Return new messages as they would be read back, except for global position and time.
@@ -69,7 +71,7 @@ def as_stored(
         registry: the registry of the events' classes.
         messages: the messages to write.
         stream_name: the stream to write to.
-        first: the position of the first one.
+        first_position: the position of the first one.
         decimals: True if the client reads fractions as Decimals.
 
     Raises:
@@ -81,7 +83,7 @@ def as_stored(
             message.id,
             stream_name,
             message.type,
-            first + index,
+            first_position + index,
             0,
             message.data,
             message.metadata,
@@ -92,7 +94,7 @@ def as_stored(
     ]
 
 
-def _new_message(registry: MessageRegistry, event: Any, metadata: Any) -> NewMessage:
+def _build_message(registry: MessageRegistry, event: Any, metadata: Any) -> NewMessage:
     if isinstance(event, NewMessage):
         if event.metadata is None and metadata is not None:
             return NewMessage(event.type, event.data, metadata, event.id)

@@ -14,7 +14,7 @@ from .._messages.annotations import (
     try_resolve_classes,
 )
 from .._messages.registry import add_missing, find_nearest_class
-from .state_copy import copy_of, is_immutable
+from .state_copy import deep_copy, is_immutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,7 +79,7 @@ class Projection(Generic[S]):
 
     def copy(self, state: S) -> S:
         """Return a copy of a mutable state: ``copy.deepcopy``, unless overridden."""
-        return copy_of(state)
+        return deep_copy(state)
 
     @staticmethod
     def of(
@@ -98,9 +98,11 @@ class Projection(Generic[S]):
             ValidationError: an argument is not a function, or an annotation is invalid.
         """
         names = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
-        return _Evolving(initial, evolve, strict, try_resolve_classes(evolve, 1, "method", names))
+        return _FunctionProjection(
+            initial, evolve, strict, try_resolve_classes(evolve, 1, "method", names)
+        )
 
-    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
+    def _get_functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
         """Return the functions of a state and an event, with their events' known classes."""
         for name in dir(type(self)):
             mark = getattr(getattr(type(self), name, None), _MARK, None)
@@ -113,7 +115,7 @@ class Projection(Generic[S]):
                 )
 
 
-class _Evolving(Projection[S]):
+class _FunctionProjection(Projection[S]):
     """A projection that uses a function."""
 
     def __init__(
@@ -139,12 +141,12 @@ class _Evolving(Projection[S]):
         yield self._evolve, self._classes
 
 
-def projection_of(decider: Decider[S, Any, Any]) -> Projection[S]:
+def build_projection(decider: Decider[S, Any, Any]) -> Projection[S]:
     """Return the projection that uses a decider's function."""
-    return _Evolving(decider.initial, decider.evolve, False, decider.event_classes)
+    return _FunctionProjection(decider.initial, decider.evolve, False, decider.event_classes)
 
 
-class Applier(Generic[S]):
+class Projector(Generic[S]):
     """A projection with the classes of a registry.
 
     Raises:
@@ -158,8 +160,8 @@ class Applier(Generic[S]):
         self._by_class: dict[type[Any], Callable[[S, Any], Any]] = {}
         self._catch_all: Callable[[S, Any], Any] | None = None
         names: dict[str | type[Any] | None, str] = {}
-        for function, classes in projection._functions():  # pyright: ignore[reportPrivateUsage]
-            for name in self._types(function, classes):
+        for function, classes in projection._get_functions():  # pyright: ignore[reportPrivateUsage]
+            for name in self._get_types(function, classes):
                 if name in names:
                     what = name.__qualname__ if isinstance(name, type) else repr(name)
                     raise ValidationError(
@@ -179,9 +181,9 @@ class Applier(Generic[S]):
                 "@apply"
             )
         # Then a returned None is a state, and does not mean that a state was changed in place.
-        self._none_is_state = projection.initial() is None
+        self._accepts_none_state = projection.initial() is None
 
-    def _types(
+    def _get_types(
         self, function: Callable[..., Any], classes: list[type[Any]] | None
     ) -> list[str | type[Any] | None]:
         parameters = list(inspect.signature(function).parameters.values())
@@ -202,14 +204,16 @@ class Applier(Generic[S]):
 
     def initial(self) -> S:
         """Return the state of an entity without events."""
-        return self.own(self._projection.initial())
+        return self.get_private_copy(self._projection.initial())
 
-    def own(self, state: S) -> S:
+    def get_private_copy(self, state: S) -> S:
         """Return a state that the caller may change: a copy, unless the state is immutable."""
         return state if is_immutable(state) else self._projection.copy(state)
 
     def apply(self, state: S, messages: Iterable[Message[Any]]) -> S:
-        """Return the state after some messages. The given state must be the caller's: see ``own``.
+        """Return the state after some messages.
+
+        The given state must be the caller's: see ``get_private_copy``.
 
         Raises:
             MessageDecodeError: a message does not fit its class, or has no method and the
@@ -218,13 +222,13 @@ class Applier(Generic[S]):
         """
         find, decode = self._by_type.get, self._registry.decode
         for message in messages:
-            function = find(message.type) or self._of_base(message.type)
+            function = find(message.type) or self._find_base_function(message.type)
             if function is None:
-                self._pass_over(message)
+                self._skip_unknown(message)
                 continue
             event = decode(message)
             try:
-                state = self._next(function, state, event)
+                state = self._apply_one(function, state, event)
             except Exception as error:
                 error.add_note(
                     f"while {get_qualified_name(function)} was given {message.type!r} at position "
@@ -233,7 +237,7 @@ class Applier(Generic[S]):
                 raise
         return state
 
-    def takes_raw(self, messages: Iterable[NewMessage]) -> bool:
+    def needs_stored_messages(self, messages: Iterable[NewMessage]) -> bool:
         """Return True if a method takes one of the new messages as a ``Message``, with positions.
 
         Raises:
@@ -241,7 +245,7 @@ class Applier(Generic[S]):
         """
         raw = False
         for message in messages:
-            if (self._by_type.get(message.type) or self._of_base(message.type)) is None:
+            if (self._by_type.get(message.type) or self._find_base_function(message.type)) is None:
                 if self._projection.strict:
                     raise ValidationError(
                         f"no method of the projection takes {message.type!r}, and it is strict: "
@@ -251,7 +255,7 @@ class Applier(Generic[S]):
                 raw = True
         return raw
 
-    def _of_base(self, type: str) -> Callable[[S, Any], Any] | None:
+    def _find_base_function(self, type: str) -> Callable[[S, Any], Any] | None:
         """Return the function for a type without a separate method: of a base class, or for all."""
         cls = self._registry.get_class(type)
         base = None if cls is None else find_nearest_class(cls, self._by_class)
@@ -260,11 +264,11 @@ class Applier(Generic[S]):
         self._by_type[type] = function = self._by_class[base]
         return function
 
-    def _next(self, function: Callable[[S, Any], Any], state: S, event: Any) -> S:
+    def _apply_one(self, function: Callable[[S, Any], Any], state: S, event: Any) -> S:
         new = function(state, event)
         if new is not None:
             return cast("S", new)
-        if self._none_is_state:
+        if self._accepts_none_state:
             return cast("S", None)
         if is_immutable(state):
             raise ValidationError(
@@ -273,7 +277,7 @@ class Applier(Generic[S]):
             )
         return state
 
-    def _pass_over(self, message: Message[Any]) -> None:
+    def _skip_unknown(self, message: Message[Any]) -> None:
         if self._projection.strict:
             raise message.decode_error(
                 "type",

@@ -16,8 +16,8 @@ from .._messages.message import NewMessage
 from .._operations.validation import LAST_POSITION
 from ..expected_version import NO_STREAM
 from ..streams import snapshot_stream_name
-from .cache import Entry
-from .equality import is_same
+from .cache import CachedEntity
+from .equality import is_deeply_equal
 
 if TYPE_CHECKING:
     from .._messages.message import Message
@@ -88,8 +88,8 @@ class SnapshotPolicy(Generic[S]):
         """Return True if an entity at a version needs a new snapshot."""
         return version - snapshot_version >= self.every_events
 
-    def message_of(
-        self, entry: Entry[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool
+    def build_message(
+        self, entry: CachedEntity[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool
     ) -> NewMessage:
         """Return the message that stores a state.
 
@@ -105,7 +105,7 @@ class SnapshotPolicy(Generic[S]):
         """
         state = entry.entity
         try:
-            encoded: Any = self._encoded(state if self._encode is None else copy(state))
+            encoded: Any = self._encode_state(state if self._encode is None else copy(state))
         except TypeError as error:
             raise ValidationError(
                 f"the state cannot be stored as a snapshot ({error}). Nothing was sent. Make it a "
@@ -117,7 +117,7 @@ class SnapshotPolicy(Generic[S]):
                 "stored as a snapshot. Nothing was sent. Give encode and decode."
             )
         text = encode_object(encoded, label="entityData", decimals=decimals) or "{}"
-        if not is_same(self._decoded(decode_object(text, decimals=decimals)), state):
+        if not is_deeply_equal(self._decode_state(decode_object(text, decimals=decimals)), state):
             raise ValidationError(
                 f"the state of class {type(state).__qualname__} would not be equal after it is "
                 "read back from a snapshot. Nothing was sent. Annotate each field with the type of "
@@ -134,7 +134,7 @@ class SnapshotPolicy(Generic[S]):
             data[_EVENT] = str(entry.last_id)
         return NewMessage(_RECORDED, data)
 
-    def entry_of(self, message: Message[Any], entity_stream: str) -> Entry[S]:
+    def parse_message(self, message: Message[Any], entity_stream: str) -> CachedEntity[S]:
         """Decode the last message of a stream of snapshots.
 
         Its type, metadata and unknown keys are ignored, as Eventide does.
@@ -157,7 +157,7 @@ class SnapshotPolicy(Generic[S]):
         if not isinstance(encoded, dict):
             raise message.decode_error("data", "its entityData is not an object")
         try:
-            state = self._decoded(cast("dict[str, Any]", encoded))
+            state = self._decode_state(cast("dict[str, Any]", encoded))
         except Exception as error:
             reason = f"its entityData does not fit {self._entity.__qualname__} ({error})"
             raise message.decode_error("data", reason) from error
@@ -165,14 +165,14 @@ class SnapshotPolicy(Generic[S]):
             last_id = None if _EVENT not in values else UUID(values[_EVENT])
         except (AttributeError, TypeError, ValueError) as error:
             raise message.decode_error("data", f"its {_EVENT} is {values[_EVENT]!r}") from error
-        return Entry(state, version, version, last_id)
+        return CachedEntity(state, version, version, last_id)
 
-    def _encoded(self, state: S) -> Any:
+    def _encode_state(self, state: S) -> Any:
         if self._encode is not None:
             return dict(self._encode(state))
         return msgspec.to_builtins(state, str_keys=True)
 
-    def _decoded(self, encoded: Any) -> S:
+    def _decode_state(self, encoded: Any) -> S:
         if self._decode is not None:
             return self._decode(encoded)
         return msgspec.convert(encoded, self._entity, str_keys=True)

@@ -40,6 +40,6 @@ def _is_frozen(cls: type[Any]) -> bool:
     return issubclass(cls, _IMMUTABLE)
 
 
-def copy_of(value: T) -> T:
+def deep_copy(value: T) -> T:
     """Return a deep copy."""
     return copy.deepcopy(value)

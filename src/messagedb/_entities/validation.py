@@ -15,9 +15,9 @@ from .decider import Decider
 from .projection import Projection
 
 
-def check_store(store: Any, wanted: type[Any]) -> None:
+def check_store(store: Any, expected_class: type[Any]) -> None:
     """Raise unless the store has the operations of this variant."""
-    if not isinstance(store, wanted):
+    if not isinstance(store, expected_class):
         raise ValidationError(
             f"an entity store needs a client or a transaction of its own variant (sync or async), "
             f"not {type(store).__name__}. Nothing was sent."
@@ -49,7 +49,7 @@ def check_attempts(max_attempts: Any) -> None:
     check_integer("max_attempts", max_attempts, least=1)
 
 
-def check_moment(version: Any, time: Any) -> None:
+def check_as_of(version: Any, time: Any) -> None:
     """Raise if both a version and a time are given, or one that is invalid."""
     if version is not None:
         validation.check_position(version)
@@ -67,7 +67,7 @@ def check_moment(version: Any, time: Any) -> None:
             )
 
 
-def entity_stream(category: str, id: Any) -> str:
+def build_entity_stream_name(category: str, id: Any) -> str:
     """Return the stream of an entity. Its id may be a compound id."""
     if isinstance(id, UUID):
         id = str(id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from .._errors import ValidationError
-from .naming import Mark, ReadModelVersion, identifier, literal, mark_in
+from .naming import ModelComment, ReadModelVersion, parse_comment, quote_identifier, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,14 +59,14 @@ class Grant(msgspec.Struct, frozen=True):
     grantee: str | None
     is_grantable: bool
 
-    def given(self, view: str) -> str:
+    def build_grant(self, view: str) -> str:
         """The statement that gives it."""
         option = " WITH GRANT OPTION" if self.is_grantable else ""
-        return f"GRANT {self.privilege} ON {view} TO {_role(self.grantee)}{option}"
+        return f"GRANT {self.privilege} ON {view} TO {_quote_role(self.grantee)}{option}"
 
-    def taken(self, view: str) -> str:
+    def build_revoke(self, view: str) -> str:
         """The statement that takes it away."""
-        return f"REVOKE {self.privilege} ON {view} FROM {_role(self.grantee)}"
+        return f"REVOKE {self.privilege} ON {view} FROM {_quote_role(self.grantee)}"
 
 
 class Relation(msgspec.Struct, frozen=True):
@@ -74,18 +74,18 @@ class Relation(msgspec.Struct, frozen=True):
 
     name: str
     kind: str
-    mark: Mark | None
+    comment: ModelComment | None
     is_own: bool
     owner: str
     is_unlogged: bool = False
 
     @property
-    def what(self) -> str:
+    def kind_name(self) -> str:
         """What it is, in words."""
         return _KINDS.get(self.kind, "something else")
 
 
-class Found(msgspec.Struct, frozen=True):
+class ModelCatalog(msgspec.Struct, frozen=True):
     """What the schema has under the model's names."""
 
     names: ModelNames
@@ -95,20 +95,20 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def current(self) -> int | None:
         """The version that the view shows."""
-        mark = self.view.mark if self.view else None
+        mark = self.view.comment if self.view else None
         return mark.version if mark and mark.store == self.names.store else None
 
-    def versions(self) -> list[ReadModelVersion]:
+    def list_versions(self) -> list[ReadModelVersion]:
         """The versions that are there, in order."""
         return [
             ReadModelVersion(
                 version=version,
-                table=self.names.table_of(version),
-                category=table.mark.category,
+                table=self.names.get_table(version),
+                category=table.comment.category,
                 is_current=version == self.current,
             )
             for version, table in sorted(self.tables.items())
-            if table.mark is not None and table.mark.store == self.names.store
+            if table.comment is not None and table.comment.store == self.names.store
         ]
 
     def check_view(self) -> None:
@@ -118,15 +118,15 @@ class Found(msgspec.Struct, frozen=True):
             ValidationError: it is not. Nothing was changed.
         """
         view = self.view
-        if view is not None and (view.kind != "v" or view.mark is None):
+        if view is not None and (view.kind != "v" or view.comment is None):
             raise ValidationError(
-                f"{self.names.view} is {view.what} that was not made by a read model. Nothing was "
-                "changed. Give the read model another name, or rename what is there."
+                f"{self.names.view} is {view.kind_name} that was not made by a read model. Nothing "
+                "was changed. Give the read model another name, or rename what is there."
             )
-        if view is not None and view.mark is not None:
-            self._check_store(view.mark, self.names.view)
+        if view is not None and view.comment is not None:
+            self._check_store(view.comment, self.names.view)
 
-    def has_table(self, mark: Mark) -> bool:
+    def has_table(self, mark: ModelComment) -> bool:
         """Whether the table of a version is there.
 
         Raises:
@@ -135,36 +135,36 @@ class Found(msgspec.Struct, frozen=True):
         table = self.tables.get(mark.version)
         if table is None:
             return False
-        name = self.names.table_of(mark.version)
-        if table.kind not in ("r", "p") or table.mark is None:
+        name = self.names.get_table(mark.version)
+        if table.kind not in ("r", "p") or table.comment is None:
             raise ValidationError(
-                f"{name} is {table.what} that was not made by a read model. Nothing was changed. "
-                "Give the read model another name or version, or rename what is there."
+                f"{name} is {table.kind_name} that was not made by a read model. Nothing was "
+                "changed. Give the read model another name or version, or rename what is there."
             )
-        self._check_store(table.mark, name)
-        if table.mark != mark:
+        self._check_store(table.comment, name)
+        if table.comment != mark:
             raise ValidationError(
-                f"{name} was made as '{table.mark.text}', and is now asked for as '{mark.text}'. "
-                "Nothing was changed. Give the read model the next version."
+                f"{name} was made as '{table.comment.text}', and is now asked for as "
+                f"'{mark.text}'. Nothing was changed. Give the read model the next version."
             )
-        self.check_lasts(mark.version)
+        self.check_logged(mark.version)
         return True
 
-    def check_lasts(self, version: int) -> None:
+    def check_logged(self, version: int) -> None:
         """Refuse a table that a crash of the server empties, while its position stays.
 
         Raises:
             ValidationError: it is unlogged. Nothing was changed.
         """
         if self.tables[version].is_unlogged:
-            name = self.names.table_of(version)
+            name = self.names.get_table(version)
             raise ValidationError(
                 f"{name} is an UNLOGGED table: a crash of the server empties it, and the position "
                 "stays, so that what it held would be missing in silence. Nothing was changed. "
                 "Leave UNLOGGED out of create, or ALTER TABLE … SET LOGGED."
             )
 
-    def to_drop(self, version: int) -> Mark | None:
+    def get_droppable(self, version: int) -> ModelComment | None:
         """The mark of a version whose table may be dropped; None if there is no table.
 
         Raises:
@@ -179,13 +179,13 @@ class Found(msgspec.Struct, frozen=True):
         table = self.tables.get(version)
         if table is None:
             return None
-        if table.mark is None:
-            self.has_table(Mark(version, self.names.name, "", ""))
+        if table.comment is None:
+            self.has_table(ModelComment(version, self.names.name, "", ""))
         else:
-            self._check_store(table.mark, self.names.table_of(version))
-        return table.mark
+            self._check_store(table.comment, self.names.get_table(version))
+        return table.comment
 
-    def _check_store(self, mark: Mark, name: str) -> None:
+    def _check_store(self, mark: ModelComment, name: str) -> None:
         if mark.store != self.names.store:
             raise ValidationError(
                 f"{name} is of a read model of another store of this database, the one in schema "
@@ -194,31 +194,31 @@ class Found(msgspec.Struct, frozen=True):
             )
 
 
-def found_in(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> Found:
+def parse_catalog(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> ModelCatalog:
     """What the rows of RELATIONS say."""
     view: Relation | None = None
     tables: dict[int, Relation] = {}
     for name, kind, comment, is_own, owner, is_unlogged in rows:
-        mark = mark_in(comment)
+        mark = parse_comment(comment)
         if mark is not None and mark.name != names.name:
             mark = None
         relation = Relation(name, kind, mark, is_own, owner, is_unlogged)
         if name == names.name:
             view = relation
-        elif (version := names.version_in(name)) is not None:
+        elif (version := names.parse_version(name)) is not None:
             tables[version] = relation
-    return Found(names, view, tables)
+    return ModelCatalog(names, view, tables)
 
 
-def reader_grants(readers: Iterable[str], grants: Iterable[Grant]) -> list[Grant]:
+def find_missing_grants(readers: Iterable[str], grants: Iterable[Grant]) -> list[Grant]:
     """The grants that readers of the view lack."""
     may = {grant.grantee for grant in grants if grant.privilege == "SELECT"}
     return [Grant("SELECT", reader, False) for reader in readers if reader not in may]
 
 
-def view_texts(
+def build_view_statements(
     names: ModelNames,
-    mark: Mark,
+    mark: ModelComment,
     before: Relation | None,
     grants: Iterable[Grant],
     readers: Iterable[str] = (),
@@ -232,16 +232,16 @@ def view_texts(
         grants: what others could do with it, which stays.
         readers: who may read it besides.
     """
-    view, table = names.view, names.table_of(mark.version)
+    view, table = names.view, names.get_table(mark.version)
     kept = list(grants)
-    texts = [f"COMMENT ON VIEW {view} IS {literal(mark.text)}"]
-    texts += [grant.given(view) for grant in (*kept, *reader_grants(readers, kept))]
+    texts = [f"COMMENT ON VIEW {view} IS {quote_literal(mark.text)}"]
+    texts += [grant.build_grant(view) for grant in (*kept, *find_missing_grants(readers, kept))]
     if before is not None and not before.is_own:
         # With a view the owner's rights on the table count, and not the reader's.
-        owner = identifier(before.owner)
+        owner = quote_identifier(before.owner)
         texts += [f"GRANT SELECT ON {table} TO {owner}", f"ALTER VIEW {view} OWNER TO {owner}"]
     return texts
 
 
-def _role(name: str | None) -> str:
-    return "PUBLIC" if name is None else identifier(name)
+def _quote_role(name: str | None) -> str:
+    return "PUBLIC" if name is None else quote_identifier(name)

@@ -18,20 +18,20 @@ from ..streams import position_stream_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Mark", "ModelNames", "ReadModelVersion", "create_texts"]
+__all__ = ["ModelComment", "ModelNames", "ReadModelVersion", "validate_create"]
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _LONGEST: Final = 63
 """Bytes of a name that PostgreSQL keeps; it cuts the rest off."""
 
-_MARK: Final = re.compile(
+_COMMENT: Final = re.compile(
     r"messagedb read model, version (\d+) of (\w+), positions in a (stream|table), "
     r'(?:store "((?:[^"]|"")+)", )?category (.+)',
     re.S,
 )
 _STORE: Final = "message_store"
 """The schema of a store that a mark does not name."""
-_PLACE: Final = "{table}"
+_TABLE_PLACEHOLDER: Final = "{table}"
 
 
 class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     is_current: bool
 
 
-class Mark(msgspec.Struct, frozen=True):
+class ModelComment(msgspec.Struct, frozen=True):
     """The comment of a table or view of ours: what it is, and where its position is kept.
 
     Attributes:
@@ -59,7 +59,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     version: int
     name: str
-    where: str
+    position_store_kind: str
     category: str
     store: str = _STORE
 
@@ -69,17 +69,17 @@ class Mark(msgspec.Struct, frozen=True):
         store = "" if self.store == _STORE else f"store {quoted(self.store)}, "
         return (
             f"messagedb read model, version {self.version} of {self.name}, positions in a "
-            f"{self.where}, {store}category {self.category}"
+            f"{self.position_store_kind}, {store}category {self.category}"
         )
 
 
-def mark_in(comment: str | None) -> Mark | None:
+def parse_comment(comment: str | None) -> ModelComment | None:
     """The mark that a comment is; None for one that is none of ours."""
-    found = _MARK.fullmatch(comment or "")
+    found = _COMMENT.fullmatch(comment or "")
     if found is None:
         return None
     store = _STORE if found[4] is None else found[4].replace('""', '"')
-    return Mark(int(found[1]), found[2], found[3], found[5], store)
+    return ModelComment(int(found[1]), found[2], found[3], found[5], store)
 
 
 class ModelNames(msgspec.Struct, frozen=True):
@@ -98,30 +98,30 @@ class ModelNames(msgspec.Struct, frozen=True):
     @property
     def view(self) -> str:
         """The view that readers query."""
-        return _quoted(self.schema, self.name)
+        return _quote_qualified(self.schema, self.name)
 
-    def relation_of(self, version: int) -> str:
+    def get_relation_name(self, version: int) -> str:
         """The bare name of a version's table."""
         return f"{self.name}_v{version}"
 
-    def table_of(self, version: int) -> str:
+    def get_table(self, version: int) -> str:
         """The table of a version."""
-        return _quoted(self.schema, self.relation_of(version))
+        return _quote_qualified(self.schema, self.get_relation_name(version))
 
-    def identifier_of(self, version: int) -> str:
+    def get_identifier(self, version: int) -> str:
         """The identifier of a version's consumer."""
-        return f"{self.schema}.{self.relation_of(version)}"
+        return f"{self.schema}.{self.get_relation_name(version)}"
 
-    def position_name_of(self, mark: Mark) -> str:
+    def get_position_name(self, mark: ModelComment) -> str:
         """The stream of a version's positions, or the key of its row."""
-        return position_stream_name(mark.category, self.identifier_of(mark.version))
+        return position_stream_name(mark.category, self.get_identifier(mark.version))
 
     @property
     def lock(self) -> tuple[int, int]:
         """The advisory lock that is held while tables and view are changed."""
         return lease_keys(f"of the read model {self.schema}.{self.name}")
 
-    def version_in(self, relation: str) -> int | None:
+    def parse_version(self, relation: str) -> int | None:
         """The version whose table has this bare name; None if it is none's."""
         head, _, number = relation.rpartition("_v")
         is_number = number.isascii() and number.isdecimal() and not number.startswith("0")
@@ -147,10 +147,10 @@ def check_names(schema: Any, name: Any, version: Any, store: str = _STORE) -> Mo
         )
     check_version(version)
     names = ModelNames(schema, name, store)
-    if len(names.relation_of(version)) > _LONGEST:
+    if len(names.get_relation_name(version)) > _LONGEST:
         raise ValidationError(
-            f"the table {names.relation_of(version)!r} has a name longer than the {_LONGEST} bytes "
-            "that PostgreSQL keeps: give the read model a shorter name. Nothing was sent."
+            f"the table {names.get_relation_name(version)!r} has a name longer than the {_LONGEST} "
+            "bytes that PostgreSQL keeps: give the read model a shorter name. Nothing was sent."
         )
     return names
 
@@ -198,7 +198,7 @@ def check_readers(readers: Any) -> tuple[str, ...]:
     return roles
 
 
-def create_texts(create: Any) -> tuple[str, ...]:
+def validate_create(create: Any) -> tuple[str, ...]:
     """The statements that make a version's table, checked.
 
     Raises:
@@ -213,7 +213,7 @@ def create_texts(create: Any) -> tuple[str, ...]:
         raise ValidationError(
             f"create must be a statement, or a list of them, not {create!r}. Nothing was sent."
         )
-    if not any(_PLACE in text for text in texts):
+    if not any(_TABLE_PLACEHOLDER in text for text in texts):
         raise ValidationError(
             "create must name the table as {table}, which stands for that of this version: CREATE "
             "TABLE {table} (…). Nothing was sent."
@@ -221,30 +221,32 @@ def create_texts(create: Any) -> tuple[str, ...]:
     return texts
 
 
-def in_place(text: str, table: str) -> bytes:
+def substitute_table(text: str, table: str) -> bytes:
     """A statement with the table where it says ``{table}``; other braces stay."""
-    return text.replace(_PLACE, table).encode()
+    return text.replace(_TABLE_PLACEHOLDER, table).encode()
 
 
-def made_mark(names: ModelNames, version: int, where: str, category: str) -> Mark:
+def build_comment(
+    names: ModelNames, version: int, position_store_kind: str, category: str
+) -> ModelComment:
     """The mark of a version.
 
     Raises:
         ValidationError: the category is none. Nothing was sent.
     """
     validation.check_category(category)
-    return Mark(version, names.name, where, category, names.store)
+    return ModelComment(version, names.name, position_store_kind, category, names.store)
 
 
-def literal(text: str) -> str:
+def quote_literal(text: str) -> str:
     """A text as SQL."""
     return sql.Literal(text).as_string()
 
 
-def identifier(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """A name as SQL."""
     return sql.Identifier(name).as_string()
 
 
-def _quoted(schema: str, name: str) -> str:
+def _quote_qualified(schema: str, name: str) -> str:
     return sql.Identifier(schema, name).as_string()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .._entities.decider import Decider
-from .._entities.new_events import as_stored, new_messages
-from .._entities.projection import Applier, Projection, projection_of
+from .._entities.new_events import build_messages, simulate_stored
+from .._entities.projection import Projection, Projector, build_projection
 from .._messages.message import NewMessage
 from .._messages.registry import MessageRegistry
 from .assertions import assert_error, assert_events, assert_state
@@ -52,9 +52,9 @@ class Given(Generic[S, C]):
         self, subject: Decider[S, C, Any] | Projection[S], events: tuple[Any, ...]
     ) -> None:
         self._decider = subject if isinstance(subject, Decider) else None
-        projection = projection_of(subject) if isinstance(subject, Decider) else subject
+        projection = build_projection(subject) if isinstance(subject, Decider) else subject
         registry = MessageRegistry()
-        self._applier = Applier(projection, registry)
+        self._applier = Projector(projection, registry)
         self._registry = registry
         self._events = events
 
@@ -81,7 +81,9 @@ class Given(Generic[S, C]):
             raise TypeError("a projection decides nothing: give a decider")
         state = self.state()
         try:
-            events = tuple(self._decider.decide_events(command, self._applier.own(state)))
+            events = tuple(
+                self._decider.decide_events(command, self._applier.get_private_copy(state))
+            )
         except Exception as error:
             return Outcome((), state, error)
         return Outcome(events, self._evolve(state, events), None)
@@ -91,10 +93,10 @@ class Given(Generic[S, C]):
             cls: type[Any] = type(event)
             if cls is not NewMessage and cls not in self._registry:
                 self._registry.add(cls)
-        messages = new_messages(self._registry, events, "given-1")
-        self._applier.takes_raw(messages)
-        made = as_stored(self._registry, messages, "given-1", 0, decimals=False)
-        return self._applier.apply(self._applier.own(state), made)
+        messages = build_messages(self._registry, events, "given-1")
+        self._applier.needs_stored_messages(messages)
+        made = simulate_stored(self._registry, messages, "given-1", 0, decimals=False)
+        return self._applier.apply(self._applier.get_private_copy(state), made)
 
 
 class Outcome(Generic[S]):
