@@ -1,7 +1,7 @@
-"""pytest's plugin of messagedb: a server for the run, a store for each worker, clients, categories.
+"""The pytest plugin: a server for the run, a store for each worker, clients, categories.
 
-pytest loads this in every run of everybody who has messagedb installed, so it is a package of its
-own and imports nothing of messagedb, psycopg or asyncio until a fixture is asked for.
+pytest loads this module in every run in an environment that has messagedb. Therefore it is a
+separate package, and imports nothing of messagedb, psycopg or asyncio until a fixture is requested.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def async_fixture(function: F) -> F:
-    """Make a fixture of a function: pytest-asyncio in its strict mode needs its own decorator."""
+    """Make a fixture of a function: pytest-asyncio's strict mode needs its own decorator."""
     try:
         decorator = importlib.import_module("pytest_asyncio").fixture
     except ImportError:
@@ -46,7 +46,7 @@ _FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the URL of a store, instead of an embedded one for the run."""
+    """Add the option for the URL of a store, to be used instead of an embedded one."""
     text = "a Message DB for the tests, instead of an embedded one for the run: " + (
         "a URL or connection string; nothing in it is dropped"
     )
@@ -57,17 +57,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell each worker of pytest-xdist the folder in which they share one server."""
+    """Pass the folder in which they share one server to each worker of pytest-xdist."""
     config: pytest.Config = node.config
     if _FOLDER not in config.stash:
         folder = Path(tempfile.mkdtemp(prefix="messagedb-tests-"))
-        folder.chmod(0o755)  # root's server is another user's, who has to pass
+        folder.chmod(0o755)  # root's server runs as another user, who has to enter the folder
         config.stash[_FOLDER] = folder
     node.workerinput["messagedb_folder"] = str(config.stash[_FOLDER])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove that folder, when the workers and their server are gone."""
+    """Remove that folder after the workers and their server have ended."""
     if _FOLDER in config.stash:
         shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
 
@@ -82,7 +82,7 @@ def _given_url(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def _messagedb_urls(request: pytest.FixtureRequest) -> Generator[tuple[str, str]]:
-    """Give the URL of the store, and that of who may make tables in its database."""
+    """Yield the URL of the store, and the URL of a role that may create tables in its database."""
     given = _given_url(request.config)
     if given:
         yield given, given
@@ -100,7 +100,7 @@ def _messagedb_urls(request: pytest.FixtureRequest) -> Generator[tuple[str, str]
 
 
 def _database_of(worker: str, url: str, admin_url: str) -> tuple[str, str]:
-    """Make a database of its own for a worker; give its URLs."""
+    """Create a separate database for a worker; return its URLs."""
     import psycopg
     from psycopg import sql
     from psycopg.conninfo import make_conninfo
@@ -118,25 +118,25 @@ def _database_of(worker: str, url: str, admin_url: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="session")
 def messagedb_url(_messagedb_urls: tuple[str, str]) -> str:
-    """Give the URL of a Message DB that lasts for the run: each xdist worker has one of its own."""
+    """Return the URL of a Message DB that lasts for the run: each xdist worker has its own one."""
     return _messagedb_urls[0]
 
 
 @pytest.fixture(scope="session")
 def messagedb_admin_url(_messagedb_urls: tuple[str, str]) -> str:
-    """Give the URL of who may make tables in the same database; a given URL as it is."""
+    """Return the URL of a role that may create tables in this database; a passed URL unchanged."""
     return _messagedb_urls[1]
 
 
 @pytest.fixture
 def messagedb_options() -> dict[str, Any]:
-    """Give the options of the clients, such as ``{"registry": registry}``: override it."""
+    """Return the options of the clients, such as ``{"registry": registry}``: override it."""
     return {}
 
 
 @pytest.fixture
 def messagedb_client(messagedb_url: str, messagedb_options: dict[str, Any]) -> Generator[Client]:
-    """Give a client of the run's store, for one test."""
+    """Yield a client of the run's store, for one test."""
     from messagedb import Client
 
     with Client(messagedb_url, **messagedb_options) as client:
@@ -147,7 +147,7 @@ def messagedb_client(messagedb_url: str, messagedb_options: dict[str, Any]) -> G
 async def messagedb_async_client(
     messagedb_url: str, messagedb_options: dict[str, Any]
 ) -> AsyncGenerator[AsyncClient]:
-    """Give a client of the run's store, for one test and its event loop."""
+    """Yield a client of the run's store, for one test and its event loop."""
     from messagedb import AsyncClient
 
     async with AsyncClient(messagedb_url, **messagedb_options) as client:
@@ -156,6 +156,6 @@ async def messagedb_async_client(
 
 @pytest.fixture
 def messagedb_category() -> str:
-    """Give the name of a category that no other test has: letters only, in camelCase."""
+    """Return the name of a category that no other test has: letters only, in camelCase."""
     letters = "".join(chr(ord("a") + byte % 26) for byte in secrets.token_bytes(12))
     return f"test{letters.capitalize()}"

@@ -1,4 +1,4 @@
-"""The errors, but for OutcomeUnknownError, which holds messages: see ``messagedb.errors``."""
+"""The errors except OutcomeUnknownError, which contains messages: see ``messagedb.errors``."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ __all__ = [
 
 
 class MessageDBError(Exception):
-    """Base of every error that messagedb raises on purpose."""
+    """Base class of every error that messagedb raises deliberately."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Pickle by state: the constructors take values, not the text that they make of them."""
+        """Pickle by state: the constructors take values, not the string that they format."""
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
@@ -46,7 +46,7 @@ def _rebuild(cls: type[MessageDBError], args: tuple[Any, ...], state: dict[str, 
 
 
 class ValidationError(MessageDBError, ValueError):
-    """A value was refused: before anything was sent, or by the server for what the value says.
+    """A value was refused, before anything was sent or by the server because of its content.
 
     In the database: nothing was written.
     """
@@ -59,9 +59,9 @@ class WrongExpectedVersionError(MessageDBError):
 
     Attributes:
         stream_name: the stream that was to be written.
-        expected_version: what the write expected: a position, or one of the constants.
-        actual_version: the position of the stream's last message when the write was refused; -1 for
-            no stream.
+        expected_version: the version that the write expected: a position, or one of the constants.
+        actual_version: the position of the stream's last message when the write was refused; -1 if
+            the stream had none.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class WrongExpectedVersionError(MessageDBError):
         self.actual_version = actual_version
         expected = "NO_STREAM (-1)" if expected_version == -1 else repr(expected_version)
         if actual_version < 0:
-            where, advice = "has no messages", "Write with NO_STREAM if it is to begin."
+            where, advice = "has no messages", "To start the stream, write with NO_STREAM."
         else:
             where = f"is at version {actual_version}"
-            advice = "Read it again, decide again, and write with the version that it has then."
+            advice = "Read the stream again, decide again, and write with its new version."
         super().__init__(
             f"wrong expected version {expected}: stream {stream_name!r} {where}. "
             f"Nothing was written. {advice}"
@@ -85,13 +85,13 @@ class WrongExpectedVersionError(MessageDBError):
 class DuplicateMessageError(MessageDBError):
     """A message with this id is already stored in another stream.
 
-    In the database: nothing of this write is stored; the earlier message is as it was.
+    In the database: nothing of this write is stored; the earlier message is unchanged.
 
     Attributes:
-        id: the message id that both have.
+        id: the message id that is already stored.
         stream_name: the stream that was to be written.
-        existing_stream_name: the stream that holds the id, or None where the server did not tell.
-        existing_position: the position of that message in its stream, or None likewise.
+        existing_stream_name: the stream that holds the id; None if the server did not report it.
+        existing_position: the position of that message in its stream; None likewise.
     """
 
     def __init__(
@@ -112,22 +112,22 @@ class DuplicateMessageError(MessageDBError):
         super().__init__(
             f"message id {id} is already in {where}, so it was not written to stream "
             f"{stream_name!r}. "
-            "Nothing was written. An id names one message in the whole store: give this message an "
-            "id of its own."
+            "Nothing was written. An id names one message in the whole store: give this message a "
+            "new id."
         )
 
 
 class MessageDecodeError(MessageDBError):
-    """A stored message's id, data, metadata or time cannot be decoded. Its neighbours can.
+    """A stored message's id, data, metadata or time cannot be decoded; other messages can.
 
-    In the database: the message stays as it is.
+    In the database: the message is unchanged.
 
     Attributes:
         stream_name: the stream of the message.
         position: its position in the stream.
         global_position: its position in the store.
-        field: what of it: ``data``, ``metadata``, ``type``, ``id`` or ``time``; where that is known
-            with the path in it, such as ``data.items[0].price``.
+        field: the field that cannot be decoded: ``data``, ``metadata``, ``type``, ``id`` or
+            ``time``; with the path inside it if that is known, such as ``data.items[0].price``.
     """
 
     def __init__(
@@ -140,35 +140,35 @@ class MessageDecodeError(MessageDBError):
         super().__init__(
             f"the {field} of message {position} in stream {stream_name!r} (global position "
             f"{global_position}) "
-            f"cannot be decoded: {reason}. The message is stored as it is; its other properties "
+            f"cannot be decoded: {reason}. The stored message is unchanged; its other properties "
             "can be read."
         )
 
 
 class StoreUnavailableError(MessageDBError):
-    """The store could not be reached or gave up, and certainly did nothing.
+    """The store could not be reached or could not execute the call, and certainly changed nothing.
 
-    In the database: nothing of this call is stored: nothing was sent, or the server said that it
-    rolled back.
+    In the database: nothing of this call is stored: nothing was sent, or the server reported that
+    it rolled back.
 
     Attributes:
-        is_transient: whether the same call may succeed later; False when the client is closed,
-            for an embedded server that cannot be started, and where the connection is refused for
-            what somebody has to change: a wrong password, an unknown role or database, a
-            certificate that is not trusted.
+        is_transient: whether the same call may succeed later. False if the client is closed, if an
+            embedded server cannot be started, and if the connection is refused for a reason that
+            needs a change of configuration: a wrong password, an unknown role or database, an
+            untrusted certificate.
     """
 
     is_transient: bool = True
 
 
 class PoolTimeoutError(StoreUnavailableError):
-    """No connection became free within the time to wait for one.
+    """No connection became available within the timeout.
 
     In the database: nothing of this call is stored: nothing was sent.
 
     Attributes:
-        max_size: the size of the pool, if it was too small: all of its connections were taken. None
-            if none could be made.
+        max_size: the size of the pool if all of its connections were in use; None if no connection
+            could be made.
     """
 
     max_size: int | None = None
@@ -184,10 +184,10 @@ class EmbeddedServerError(StoreUnavailableError):
 
 
 class RetryableError(MessageDBError):
-    """The server rolled back because of others: deadlock, serialization failure, lock timeout.
+    """The server rolled back because of concurrency: deadlock, serialization failure, lock timeout.
 
-    In the database: nothing of this call, or of the transaction that it was in, is stored. Running
-    it again is right.
+    In the database: nothing of this call, or of the transaction that it was in, is stored. It is
+    safe to run it again.
 
     Attributes:
         sqlstate: PostgreSQL's five-character code.
@@ -199,39 +199,40 @@ class RetryableError(MessageDBError):
 
 
 class TransactionAbortedError(MessageDBError):
-    """A statement of the transaction has failed before, and its error was not passed on.
+    """An earlier statement of the transaction failed, and its error was not raised to the caller.
 
-    In the database: nothing of the transaction is stored, or of the part of it that the text names.
+    In the database: nothing is stored of the transaction, or of the part that the message names.
     """
 
 
 class TransactionTimeoutError(MessageDBError):
-    """The transaction did not end in its time.
+    """The transaction did not end within its time limit.
 
-    In the database: nothing of the transaction is stored. Where the server has not said so, as when
-    it does not answer, it rolls back as soon as it notices that the connection is closed: until
-    then the transaction's locks may still be held.
+    In the database: nothing of the transaction is stored. If the server did not confirm this, for
+    example because it does not answer, it rolls back as soon as it notices that the connection is
+    closed: until then the transaction's locks may still be held.
     """
 
 
 class HandlerError(MessageDBError):
     """A message could not be handled, and the consumer has stopped before it.
 
-    In the database: the position before the message is stored, so that it is the first one when the
-    consumer runs again. What the handler itself has written is stored, unless the consumer is
-    transactional.
+    In the database: the position before the message is stored, so the next run of the consumer
+    begins with this message. Everything that the handler itself wrote is stored, unless the
+    consumer is transactional.
 
     Its ``__cause__`` is the handler's last error, if there was one.
 
     Attributes:
-        consumer: the name of the consumer, that of its position's stream or row.
+        consumer: the name of the consumer, as in its position stream or its row.
         stream_name: the stream of the message.
         position: its position in the stream.
         global_position: its position in the store.
         type: its message type.
-        attempts: how often the handler was called, those not counted for which the store was away.
-        reason: the handler's word, or its error in one line.
-        is_replay: whether it was a parked message that was replayed: it stays parked.
+        attempts: how often the handler was called, without calls that failed because the store was
+            unavailable.
+        reason: the outcome that the handler raised, or its error in one line.
+        is_replay: whether the message was a parked message that was replayed: it stays parked.
     """
 
     def __init__(
@@ -256,46 +257,46 @@ class HandlerError(MessageDBError):
         times = "once" if attempts == 1 else f"{attempts} times"
         if is_replay:
             end = (
-                "It stays parked: mend the handler and replay it again, or discard it with "
+                "It stays parked: fix the handler and replay it again, or discard it with "
                 "discard_parked()."
             )
         else:
             end = (
-                "The position stays before it: mend the handler and run the consumer again, or let "
-                "it park or skip such messages with on_error."
+                "The position stays before it: fix the handler and run the consumer again, or "
+                "configure on_error to park or skip such messages."
             )
         super().__init__(
             f"consumer {consumer!r} could not handle message {position} of stream {stream_name!r} "
             f"(global position {global_position}, type {type!r}): its handler was called {times}, "
-            f"at last: {reason.rstrip('.')}. {end}"
+            f"last result: {reason.rstrip('.')}. {end}"
         )
 
 
 class PositionConflictError(MessageDBError):
-    """Another consumer stores positions under this identifier, or what is stored is none of ours.
+    """Another consumer stores positions under this identifier, or the stored position is not ours.
 
-    In the database: the position is the other consumer's, or what it was.
+    In the database: the position is the other consumer's, or unchanged.
     """
 
 
 class LostHistoryError(MessageDBError):
-    """The store went back: it has lost messages that were read from it before.
+    """The store was set back: it has lost messages that were read from it before.
 
-    It does after a failover to a standby that lagged, or when it is restored from a backup. New
-    messages then get the global positions of those that are lost.
+    This happens after a failover to a standby that lagged, or when the store is restored from a
+    backup. New messages then get the global positions of the lost ones.
 
-    In the database: nothing was changed. The stored position is what the store has now.
+    In the database: nothing was changed. The stored position is the one that the store has now.
 
     Attributes:
-        name: the consumer's name, that of its position's stream or row; of a subscription its
-            category; of a write the stream whose last message it was decided upon.
-        position: the global position of the last message that was looked at; of a write its
-            position in the stream.
-        message_id: the id of that message; None where that is not known.
-        found_id: the id of the message that is there now; None where there is none.
-        common_position: the last global position that was looked at and is in the store as it was;
-            None where none is known.
-        head: the last global position of the store now; None where that is not known.
+        name: the name of the consumer, as in its position stream or its row; the category of a
+            subscription; or the stream whose last message a write was decided upon.
+        position: the global position of the last message that was scanned; for a write its position
+            in the stream.
+        message_id: the id of that message; None if it is not known.
+        found_id: the id of the message that is there now; None if there is none.
+        common_position: the last global position that was scanned and is unchanged in the store;
+            None if none is known.
+        head: the last global position of the store now; None if it is not known.
     """
 
     def __init__(
@@ -319,48 +320,48 @@ class LostHistoryError(MessageDBError):
         if is_stream:
             super().__init__(
                 f"stream {name!r} was read up to version {position}, and message {message_id} is "
-                "not there any more: the store went back, as after a failover to a standby that "
-                "lagged. Nothing was written. Read it again, and decide again: transact() does."
+                "not there any more: the store was set back, as after a failover to a standby that "
+                "lagged. Nothing was written. Read the stream and decide again: transact() does."
             )
             return
         end = "" if head is None else f", and its last message is at {head}"
         if is_save:
             there = "none" if common_position is None else str(common_position)
-            found = f"the position that it had stored is not there any more ({there} is)"
+            found = f"the position that it had stored is missing (stored now: {there})"
         elif message_id is None:
             found = (
-                f"positions up to there are yet to be given out{end}: it was emptied, restored "
+                f"positions up to there are not assigned yet{end}: it was emptied, restored "
                 "from a backup, or failed over to a standby that lagged"
             )
         elif found_id is not None:
-            found = f"the message there is {found_id} now, and not {message_id}{end}"
+            found = f"the message there is now {found_id}, not {message_id}{end}"
         else:
             found = (
                 f"message {message_id} is not there any more{end}: either it was deleted, or it "
                 "was lost when the store was restored from a backup or failed over to a standby "
-                "that lagged; after a change of server these cannot be told apart"
+                "that lagged; after a change of server these cases cannot be distinguished"
             )
         if common_position is None:
-            gone = f"Some of what was handled up to {position} is gone; from where is not known"
+            gone = f"Some of the messages handled up to {position} are lost; the first is not known"
         else:
-            gone = f"What was handled from {common_position + 1} to {position} is gone"
+            gone = f"The messages handled from {common_position + 1} to {position} are lost"
         super().__init__(
-            f"{name!r} had looked at the store up to global position {position}, but {found}. "
-            f"{gone}. Nothing was changed. Two ways to go on: on_lost_history='continue' begins "
-            "again behind the position that the store itself has; or set the position yourself, "
+            f"{name!r} had scanned the store up to global position {position}, but {found}. "
+            f"{gone}. Nothing was changed. Two ways to continue: on_lost_history='continue' starts "
+            "again after the position that the store itself has; or set the position yourself, "
             "with reset_position() or the start of a subscription."
         )
 
 
 class IncompatibleServerError(MessageDBError):
-    """The server, its database, its settings or libpq cannot be used; the text names the cure.
+    """The server, its database, its settings or libpq cannot be used; the message names the fix.
 
     In the database: nothing was written.
     """
 
 
 class ServerError(MessageDBError):
-    """The server refused the call for a reason that has no class of its own.
+    """The server refused the call for a reason that has no separate class.
 
     In the database: nothing of this call is stored; a caller's own transaction is aborted.
 

@@ -1,4 +1,4 @@
-"""What a write may expect of its stream: a version, no stream, an existing stream, or nothing."""
+"""The versions that a write may expect: a number, no stream, an existing stream, or any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StreamState(Enum):
     STREAM_EXISTS = "stream_exists"
 
     def __repr__(self) -> str:
-        """Read like the constant."""
+        """Return the name of the constant."""
         return self.name
 
 
@@ -30,7 +30,7 @@ STREAM_EXISTS: Final = StreamState.STREAM_EXISTS
 """The stream has at least one message."""
 
 NO_STREAM: Final = -1
-"""The stream has no message; also what ``stream_version`` answers for it."""
+"""The stream has no message; ``stream_version`` also returns this value for such a stream."""
 
 ExpectedVersion: TypeAlias = int | StreamState
 """A version, which is the position of a stream's last message, or one of the constants."""

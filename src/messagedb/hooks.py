@@ -1,4 +1,4 @@
-"""Hooks: what a user puts around a client's operations, before its writes and after its reads."""
+"""Hooks: user code that runs around a client's operations, before its writes, after its reads."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OperationName: TypeAlias = Literal[
 
 
 class Operation(msgspec.Struct):
-    """An operation that hooks are put around.
+    """An operation that hooks run around.
 
     Attributes:
-        name: the method's.
+        name: the name of the method.
         stream_or_category: the stream, or the category of ``get_category_messages``.
-        messages: of a write, what is written, before that is sent; of a read, what was read, once
-            it was.
+        messages: for a write, the messages to be written, before they are sent; for a read, the
+            messages that were read, afterwards.
     """
 
     name: OperationName
@@ -38,60 +38,62 @@ class Operation(msgspec.Struct):
 
 
 class Hooks:
-    """A base for hooks; each method does nothing unless it is overridden.
+    """A base class for hooks; each method does nothing unless it is overridden.
 
-    Given to a client as ``hooks=[…]``, they go around its operations, also those of its
-    transactions, of what ``bind()`` gives, of its consumers and entity stores. The first one is the
-    outermost: its ``before_write`` sees the messages first, its ``after_read`` last. They are plain
-    functions, the same for both halves, and are called in the thread or task of the operation:
-    they must not wait. What they raise goes to the caller.
+    Passed to a client as ``hooks=[…]``, they run around its operations, and around those of its
+    transactions, of the clients that ``bind()`` returns, of its consumers and entity stores. The
+    first one is the outermost: its ``before_write`` gets the messages first, its ``after_read``
+    last. Hooks are plain functions in both variants, and are called in the thread or task of the
+    operation: they must not block. The errors that they raise are raised to the caller.
 
-    The library's own notes (the streams of positions and of parked messages) are none of theirs.
-    Consumers and scans read without ``around``, and give what they read to ``after_read``.
+    Hooks do not run for the library's own messages (the streams of positions and of parked
+    messages). Consumers and scans read without ``around``, and pass what they read to
+    ``after_read``.
     """
 
     def before_write(
         self, stream_name: str, messages: Sequence[NewMessage]
     ) -> Sequence[NewMessage]:
-        """Give the messages to write, in place of those that the caller gave.
+        """Return the messages to write, in place of those that the caller passed.
 
-        Called once for a write, after its arguments were checked and before anything is sent; when
-        a write is sent again, the same messages are. To refuse them, raise: nothing was sent.
+        Called once for a write, after its arguments were checked and before anything is sent; if a
+        write is sent again, the same messages are sent. To refuse them, raise: nothing was sent.
 
         Args:
-            stream_name: where they are to be written.
-            messages: in their order.
+            stream_name: the stream to be written.
+            messages: the messages, in their order.
 
         Returns:
             As many messages, with the same ids in the same order: ``msgspec.structs.replace``
-            makes one with other data or metadata.
+            copies a message with other data or metadata.
         """
         return messages
 
     def after_read(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        """Give the messages that the caller gets, in place of those that were read.
+        """Return the messages for the caller, in place of those that were read.
 
         Args:
-            messages: a page, in its order; never none.
+            messages: one page, in its order; never empty.
 
         Returns:
-            As many messages, at the same positions: ``make_message`` makes one.
+            As many messages, at the same positions: ``make_message`` builds one.
         """
         return messages
 
     def around(self, operation: Operation) -> AbstractContextManager[object]:
-        """Give what is entered before an operation and left after it, with its error if it failed.
+        """Return a context manager that is entered before an operation and left after it.
 
-        A write's part that waits for the server, and all that a read does.
+        It gets the operation's error if it failed. For a write it covers the part that waits for
+        the server, for a read everything.
         """
         return nullcontext(operation)
 
 
 def validate_hooks(given: Any) -> tuple[Hooks, ...]:
-    """The hooks that a client was given.
+    """Return the hooks that were passed to a client.
 
     Raises:
-        ValidationError: one is none.
+        ValidationError: one of them is not an instance of Hooks.
     """
     try:
         hooks: tuple[Any, ...] = tuple(given)
@@ -100,7 +102,7 @@ def validate_hooks(given: Any) -> tuple[Hooks, ...]:
     for hook in hooks:
         if not isinstance(hook, Hooks):
             raise ValidationError(
-                f"each of hooks must be an instance of Hooks, or of a subclass, not {hook!r:.60}"
+                f"each of hooks must be an instance of Hooks or of a subclass, not {hook!r:.60}"
             )
     return hooks
 
@@ -108,27 +110,27 @@ def validate_hooks(given: Any) -> tuple[Hooks, ...]:
 def apply_before_write(
     hooks: Sequence[Hooks], stream_name: str, messages: Sequence[NewMessage]
 ) -> Sequence[NewMessage]:
-    """What the hooks make of the messages of a write: the same object where they change nothing.
+    """Apply the hooks to the messages of a write; return the same object if they change nothing.
 
     Raises:
-        ValidationError: a hook gave other ids, or another number of messages. Nothing was sent.
+        ValidationError: a hook returned other ids, or another number of messages. Nothing was sent.
     """
     made = messages
     for hook in hooks:
         made = hook.before_write(stream_name, made)
     if made is not messages and [m.id for m in made] != [m.id for m in messages]:
         raise ValidationError(
-            "a hook's before_write gave other messages than it got: as many, with the same ids in "
-            "the same order, are wanted. Nothing was sent."
+            "a hook's before_write returned other messages than it got: return as many, with the "
+            "same ids in the same order. Nothing was sent."
         )
     return made
 
 
 def apply_after_read(hooks: Sequence[Hooks], messages: list[Message[Any]]) -> list[Message[Any]]:
-    """What the hooks make of the messages of a read.
+    """Apply the hooks to the messages of a read.
 
     Raises:
-        ValidationError: a hook gave messages of other positions, or another number of them.
+        ValidationError: a hook returned messages of other positions, or another number of them.
     """
     if not messages:
         return messages
@@ -139,15 +141,15 @@ def apply_after_read(hooks: Sequence[Hooks], messages: list[Message[Any]]) -> li
         m.global_position for m in messages
     ]:
         raise ValidationError(
-            "a hook's after_read gave other messages than it got: as many, at the same global "
-            "positions, are wanted. Nothing was changed."
+            "a hook's after_read returned other messages than it got: return as many, at the same "
+            "global positions. Nothing was changed."
         )
     return list(made)
 
 
 @contextmanager
 def enter_around(hooks: Sequence[Hooks], operation: Operation) -> Generator[Operation]:
-    """Enter what the hooks put around an operation, the first one's outermost."""
+    """Enter the hooks' context managers around an operation, the first hook's outermost."""
     with ExitStack() as stack:
         for hook in hooks:
             stack.enter_context(hook.around(operation))

@@ -1,4 +1,4 @@
-"""What tells that a command was handled before."""
+"""Duplicate commands: detection that a command was already handled."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ __all__ = ["is_already_handled"]
 
 
 def is_already_handled(sequence: int | None, command: Message[Any]) -> bool:
-    """Tell by the sequence of an entity whether a command was handled for it already.
+    """Return True if an entity's sequence proves that a command was already handled for it.
 
     Each event has a field, ``sequence``, with the global position of the command that it was
-    written for; the entity keeps the largest. A handler that finds its command at or before that
-    skips it.
+    written for; the entity keeps the largest. A handler skips a command whose global position is
+    at or before that.
 
-    It protects against a command that is handed over again: after a crash, or by a position that
+    This protects against a command that is delivered again: after a crash, or from a position that
     was set back. It does not protect against a command that was written twice, which has two
-    positions; nor where the entity's commands come from several categories or by several consumers,
-    as then a later position can be handled before an earlier one, which would be skipped; nor
-    against two handlers at the same time: write with the entity's version for that.
+    positions. It does not work if the entity's commands come from several categories or are handled
+    by several consumers: a later position can then be handled before an earlier one, which would
+    be skipped. It does not protect against two handlers that run simultaneously: write with the
+    entity's version for that.
 
     Args:
-        sequence: the largest of the entity; None if it has none yet.
+        sequence: the largest sequence of the entity; None if it has none yet.
         command: the command as it was read.
 
     Raises:
-        ValidationError: they are not of these kinds. Nothing was sent.
+        ValidationError: an argument has another type. Nothing was sent.
     """
     check_command(command)
     given: Any = sequence

@@ -1,4 +1,4 @@
-"""Our own SQL of the Message DB interface: installed in a database, upgraded, taken away."""
+"""The library's own SQL for the Message DB interface: install, upgrade, remove."""
 
 from __future__ import annotations
 

@@ -57,10 +57,11 @@ class _Consumer(Protocol):
 class OpenTelemetry(Hooks):
     """Spans and metrics by OpenTelemetry's conventions for messaging.
 
-    As hooks of a client it makes a span of each of its operations, counts messages, and puts the
-    current trace into the metadata of what is written (``properties.traceparent``), whence
-    ``following()`` hands it on. Its middleware makes a span of each call of a handler, which goes
-    on with the trace of the message. No data and no metadata of messages is in a span or a metric.
+    As hooks of a client, it makes a span of each operation, counts messages, and puts the current
+    trace into the metadata of written messages (``properties.traceparent``), from which
+    ``following()`` copies it. Its middleware makes a span of each call of a handler, which
+    continues the trace of the message. Spans and metrics contain no data and no metadata of
+    messages.
 
     Example::
 
@@ -70,9 +71,9 @@ class OpenTelemetry(Hooks):
             telemetry.observe(consumer)
 
     Args:
-        tracer_provider: whose tracer; OpenTelemetry's global one if left out.
-        meter_provider: whose meter, likewise.
-        propagate: whether the current trace goes into what is written.
+        tracer_provider: the provider of the tracer; by default OpenTelemetry's global one.
+        meter_provider: the provider of the meter; likewise.
+        propagate: whether the current trace is put into written messages.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class OpenTelemetry(Hooks):
     def before_write(
         self, stream_name: str, messages: Sequence[NewMessage]
     ) -> Sequence[NewMessage]:
-        """Put the current trace into the metadata, where there is one."""
+        """Put the current trace, if there is one, into the metadata."""
         if not self._propagate or not trace.get_current_span().get_span_context().is_valid:
             return messages
         carrier: dict[str, str] = {}
@@ -143,25 +144,25 @@ class OpenTelemetry(Hooks):
                     self._consumed.add(count, labels)
 
     def middleware(self, context: Any, call_next: Callable[[Any], Any]) -> Any:
-        """Go around each call of a handler of a Consumer: ``middleware=[telemetry.middleware]``."""
+        """Run around each call of a Consumer's handler: ``middleware=[telemetry.middleware]``."""
         with self._trace_handler(context):
             return call_next(context)
 
     async def middleware_async(
         self, context: Any, call_next: Callable[[Any], Awaitable[Any]]
     ) -> Any:
-        """Go around each call of a handler of an AsyncConsumer."""
+        """Run around each call of an AsyncConsumer's handler."""
         with self._trace_handler(context):
             return await call_next(context)
 
     def observe(self, *consumers: _Consumer) -> None:
-        """Let gauges tell how far behind consumers of this process are.
+        """Report by gauges how far behind consumers of this process are.
 
-        What they tell is ``consumer.status()`` at the moment of collection: nothing is asked of the
-        server.
+        The values are those of ``consumer.status()`` at the moment of collection: nothing is
+        queried from the server.
 
         Args:
-            consumers: of either half, before or while they run.
+            consumers: of either variant, before or while they run.
         """
         self._consumers.extend(consumers)
 
@@ -196,7 +197,7 @@ class OpenTelemetry(Hooks):
             context=context,
             kind=kind,
             attributes=details,
-            record_exception=False,  # its text may hold values
+            record_exception=False,  # its message may contain values
             set_status_on_exception=False,
         )
 
@@ -237,7 +238,7 @@ _GAUGES: tuple[tuple[str, str, str, Callable[[ConsumerStatus], float | None]], .
 
 @contextmanager
 def _record_failure(span: Span, labels: dict[str, Any]) -> Generator[None]:
-    """Put the class of an error, and no more of it, into a span and its metrics' labels."""
+    """Put the class of an error, and nothing else of it, into a span and its metrics' labels."""
     try:
         yield
     except BaseException as error:
@@ -257,7 +258,7 @@ def _build_labels(word: str, kind: str, destination: str) -> dict[str, Any]:
 
 
 def _add_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
-    """The message with the current trace, unless it is part of another one already."""
+    """Add the current trace to a message, unless it is part of another trace already."""
     given: Any = message.metadata
     if given is None:
         metadata = Metadata()
@@ -267,7 +268,7 @@ def _add_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
         fields = cast("Mapping[str, Any]", given)
         places = _list_candidate_mappings(fields)
         if len(places) == 1 and fields.get("properties"):
-            return message  # properties of another kind than the conventions'
+            return message  # properties that are not the object of the conventions
         if not _is_same_trace(find_trace_context(*places)[0], carrier):
             return message
         properties = {**(places[0] if len(places) > 1 else {}), **carrier}
@@ -281,12 +282,12 @@ def _add_trace(message: NewMessage, carrier: Mapping[str, str]) -> NewMessage:
 
 
 def _is_same_trace(traceparent: str | None, carrier: Mapping[str, str]) -> bool:
-    """Whether a message has no trace, or that of the carrier."""
+    """Return True if a message has no trace, or the trace of the carrier."""
     return traceparent is None or traceparent.split("-")[1] == carrier[TRACEPARENT].split("-")[1]
 
 
 def _list_candidate_mappings(metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """Where in metadata a trace may be: in its properties, if it has them, or at its top."""
+    """Return the parts of metadata that may contain a trace: its properties, then its top level."""
     properties: Any = metadata.get("properties")
     if isinstance(properties, Mapping):
         return cast("Mapping[str, Any]", properties), metadata
@@ -294,7 +295,7 @@ def _list_candidate_mappings(metadata: Mapping[str, Any]) -> tuple[Mapping[str, 
 
 
 def _extract_context(message: Message[Any]) -> Context | None:
-    """The trace that a message is of; None where it is of none that can be told."""
+    """Return the message's trace context; None if it has none or it cannot be decoded."""
     try:
         metadata = message.metadata or {}
     except MessageDecodeError:

@@ -1,4 +1,4 @@
-"""Helpers for users' own tests: given, when, then over deciders, entities and consumers."""
+"""Helpers for users' own tests: given, when, then for deciders, entities and consumers."""
 
 from __future__ import annotations
 

@@ -77,4 +77,4 @@ async def test_a_commit_that_never_came_is_not_said_to_be_done(
     assert error.transaction_id is not None
     # That of another one.
     assert status_of(url, error.transaction_id) == "committed"
-    assert "may be said of another transaction" in str(error)
+    assert "may describe another transaction" in str(error)

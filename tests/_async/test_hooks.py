@@ -180,14 +180,14 @@ async def test_other_messages_than_it_got(store_url: str, category: str) -> None
             return messages[1:]
 
     async with AsyncClient(store_url, max_size=1, hooks=[Dropping()]) as client:
-        with pytest.raises(ValidationError, match=r"before_write gave other.*Nothing was sent"):
+        with pytest.raises(ValidationError, match=r"before_write returned other.*Nothing was sent"):
             await client.write_messages(f"{category}-1", [NewMessage("A"), NewMessage("B")])
         with psycopg.connect(store_url, autocommit=True) as conn:
             conn.execute(
                 "select message_store.write_message(gen_random_uuid()::text, %s, 'A', '{}')",
                 [f"{category}-1"],
             )
-        with pytest.raises(ValidationError, match="after_read gave other messages"):
+        with pytest.raises(ValidationError, match="after_read returned other messages"):
             await client.get_stream_messages(f"{category}-1")
 
 

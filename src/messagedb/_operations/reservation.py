@@ -15,21 +15,21 @@ from .._messages.metadata import Metadata
 def build_reservation(
     command: Message[Any], stream_name: str, *, decimals: bool = False
 ) -> NewMessage:
-    """The copy of a command that is to be the first message of a stream.
+    """Return the copy of a command that is to be the first message of a stream.
 
-    Its id is made of the command's and of the stream, so that the same command has one copy there.
-    The schema version goes with the data, which is the same; with *decimals* to the last digit of
-    fractions, which floats do not have.
+    Its id is derived from the command's id and the stream, so that the same command has one copy
+    there. The schema version is copied, as the data is the same. With *decimals*, fractions are
+    copied exactly, to the last digit, which floats would lose.
 
     Raises:
-        MessageDecodeError: data or metadata of the command cannot be read.
-        ValidationError: the command is no message that was read, or the name is no text.
+        MessageDecodeError: data or metadata of the command cannot be decoded.
+        ValidationError: the command is not a stored message, or the name is not a string.
     """
     check_command(command)
     name: Any = stream_name
     if not isinstance(name, str):
-        raise ValidationError(f"a stream's name is a text, not {name!r}. Nothing was sent.")
-    # As it is stored, not as a class sees it that is at a newer version.
+        raise ValidationError(f"a stream name must be a str, not {name!r}. Nothing was sent.")
+    # The data as it is stored: a class may be at a newer schema version.
     stored: Message[Any] = msgspec.structs.replace(command, _types=None)
     if decimals:
         stored = msgspec.structs.replace(stored, _decimals=True)
@@ -41,13 +41,13 @@ def build_reservation(
 
 
 def check_command(command: object) -> None:
-    """Refuse what is not a message that was read.
+    """Refuse a command that is not a stored message.
 
     Raises:
-        ValidationError: it is not. Nothing was sent.
+        ValidationError: it is not one. Nothing was sent.
     """
     if not isinstance(cast("Any", command), Message):
         raise ValidationError(
-            f"a command is given as the Message that was read, not as {type(command).__name__}: a "
-            "handler has it in context.message. Nothing was sent."
+            f"expected the stored Message, not {type(command).__name__}: a handler has it in "
+            "context.message. Nothing was sent."
         )
