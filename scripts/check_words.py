@@ -20,13 +20,27 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[1]
 
 PATHS: Final = (
-    "README.md",
     "CONTRIBUTING.md",
+    "README.md",
     "docs",
     "scripts/check_words.py",
+    "src/_messagedb_pytest",
+    "src/messagedb/__init__.py",
     "src/messagedb/_entities",
+    "src/messagedb/_errors.py",
+    "src/messagedb/_messages",
+    "src/messagedb/_operations",
+    "src/messagedb/_sql",
     "src/messagedb/cli",
     "src/messagedb/entities.py",
+    "src/messagedb/errors.py",
+    "src/messagedb/expected_version.py",
+    "src/messagedb/hooks.py",
+    "src/messagedb/idempotency.py",
+    "src/messagedb/messages.py",
+    "src/messagedb/schema.py",
+    "src/messagedb/telemetry.py",
+    "src/messagedb/testing.py",
 )
 """Folders and files that are clean, and have to stay so."""
 

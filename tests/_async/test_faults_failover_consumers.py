@@ -140,7 +140,7 @@ async def test_a_consumer_says_what_the_store_has_lost_and_skips_nothing(
         assert isinstance(error, LostHistoryError), error
         assert sorted(seen) == list(range(181))
         assert (error.common_position, error.position) == (kept, lost)
-        assert f"The messages handled from {kept + 1} to {lost} is gone" in str(error)
+        assert f"The messages handled from {kept + 1} to {lost} are lost" in str(error)
         assert "another consumer" not in str(error)
         assert states(consumer) == {"failed"}
 
@@ -158,7 +158,7 @@ async def test_a_consumer_that_is_to_goes_on_behind_what_was_lost(
                 await eventually(lambda: has_seen(seen, 381), limit=20.0)
                 await consumer.wait_until_caught_up(timeout=10.0)
         assert sorted(seen[181:]) == list(range(1000, 1200))
-        assert f"The messages handled from {kept + 1} to {lost} is gone" in caplog.text
+        assert f"The messages handled from {kept + 1} to {lost} are lost" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["stream", "table", "all"])

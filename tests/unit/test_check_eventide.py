@@ -43,7 +43,7 @@ def test_nothing_is_found_where_all_is_in_the_form_of_eventide() -> None:
 def test_a_type_that_is_no_name_of_a_ruby_class(name: str) -> None:
     registry = MessageRegistry()
     registry.add(Ordered, type=name)
-    assert found(registry).startswith(f"type {name!r} is no name of a Ruby class")
+    assert found(registry).startswith(f"type {name!r} is not the name of a Ruby class")
 
 
 def test_types_that_are_one_for_ruby() -> None:
@@ -55,7 +55,7 @@ def test_types_that_are_one_for_ruby() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ([("id", str)], "Made.id: a value that is no text stops Ruby"),
+        ([("id", str)], "Made.id: a value that is not a string stops Ruby"),
         ([("metadata", int)], "Made.metadata: an object stops Ruby"),
         ([("account_id", str)], "Made.account_id: Ruby writes this key as 'accountId'"),
         ([("address_1", str)], "Ruby writes this key as 'address1'"),
@@ -98,6 +98,6 @@ def test_messages_that_stop_ruby(data: Any, metadata: Any, text: str) -> None:
 
 def test_stored_json_that_is_no_object() -> None:
     odd = Message("x", "a-1", "Made", 0, 1, "[1]", None, 0)
-    assert "its data is no JSON object" in found(MessageRegistry(), odd)
+    assert "its data is not a JSON object" in found(MessageRegistry(), odd)
     broken = Message("x", "a-1", "Made", 0, 1, None, "5", 0)
     assert "it is not a JSON object" in found(MessageRegistry(), broken)

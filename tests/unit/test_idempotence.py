@@ -44,7 +44,7 @@ def test_what_is_no_message_that_was_read_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"context\.message"):
         build_reservation(new, "key-1")
     name: Any = None
-    with pytest.raises(ValidationError, match="a text"):
+    with pytest.raises(ValidationError, match="must be a str"):
         build_reservation(command(), name)
 
 

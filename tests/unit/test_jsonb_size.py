@@ -28,7 +28,7 @@ LIMIT = 1_000
     ],
 )
 def test_what_is_too_large_is_refused(value: Any) -> None:
-    with pytest.raises(ValidationError, match=r"^data is larger than PostgreSQL takes.*Nothing"):
+    with pytest.raises(ValidationError, match=r"^data is larger than PostgreSQL allows.*Nothing"):
         check_size(json.dumps(value, ensure_ascii=False), "data", max_bytes=LIMIT)
 
 

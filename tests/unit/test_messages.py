@@ -120,9 +120,9 @@ def test_a_subclass_of_uuid_becomes_a_uuid() -> None:
     ("type", "text"),
     [
         ("", "must not be empty"),
-        (None, "must be text, not NoneType"),
-        (b"Deposited", "must be text, not bytes"),
-        (Deposited, "must be text, not StructMeta"),
+        (None, "must be a str, not NoneType"),
+        (b"Deposited", "must be a str, not bytes"),
+        (Deposited, "must be a str, not StructMeta"),
         ("Depo\0sited", "NUL"),
         ("Depo\ud800sited", "surrogate"),
     ],
@@ -141,7 +141,7 @@ def test_the_type_is_plain_text(name: str) -> None:
 
 @pytest.mark.parametrize("data", [NewMessage("A"), make_message("a-1", "A")])
 def test_refuses_a_message_as_data(data: Any) -> None:
-    with pytest.raises(ValidationError, match=r"give its data, message\.data"):
+    with pytest.raises(ValidationError, match=r"pass its data, message\.data"):
         NewMessage("Deposited", data)
 
 

@@ -71,14 +71,17 @@ def test_metadata_with_nothing_in_it_is_sql_null() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"schema_version": 1}, "schema_version of a Metadata must be a text, not 1"),
-        ({"correlation_stream_name": b"x"}, "correlation_stream_name of a Metadata must be a text"),
+        ({"schema_version": 1}, "schema_version of a Metadata must be a string, not 1"),
+        (
+            {"correlation_stream_name": b"x"},
+            "correlation_stream_name of a Metadata must be a string",
+        ),
         ({"causation_message_position": "1"}, "must be an integer, not '1'"),
         ({"causation_message_position": True}, "must be an integer, not True"),
         ({"causation_message_global_position": 1.0}, "must be an integer, not 1.0"),
         ({"properties": None}, "properties of a Metadata must be an object, not NoneType"),
         ({"properties": ["secret"]}, "must be an object, not list"),
-        ({"local_properties": {1: "secret"}}, "must have text keys, not 1"),
+        ({"local_properties": {1: "secret"}}, "must have string keys, not 1"),
         ({"extra": {"replyStreamName": "x"}}, "must not have the key 'replyStreamName'"),
         ({"position": "0"}, "position of a Metadata must be an integer"),
     ],
@@ -96,7 +99,7 @@ def test_what_is_not_json_is_refused_with_its_path() -> None:
 
 @pytest.mark.parametrize("given", [None, {}, "x", NewMessage("T"), Metadata()])
 def test_metadata_comes_of_a_read_message(given: Any) -> None:
-    with pytest.raises(ValidationError, match="of a Message as it was read, not of"):
+    with pytest.raises(ValidationError, match="from a stored Message, not from"):
         Metadata.from_message(given)
 
 
@@ -145,7 +148,7 @@ def test_properties() -> None:
     assert own.without_local_properties("d") == own.without_local_properties("d", "none")
     assert own.without_local_properties("d").local_properties == {}
     for change in (own.with_properties, own.with_local_properties):
-        with pytest.raises(ValidationError, match="must have text keys"):
+        with pytest.raises(ValidationError, match="must have string keys"):
             change({1: 2})  # type: ignore[dict-item]
 
 
@@ -221,7 +224,7 @@ def test_what_is_no_traceparent(parent: Any) -> None:
 
 @pytest.mark.parametrize("state", ["", 1])
 def test_what_is_no_tracestate(state: Any) -> None:
-    with pytest.raises(ValidationError, match="tracestate must be a text"):
+    with pytest.raises(ValidationError, match="tracestate must be a str"):
         Metadata().with_trace(PARENT, state)
 
 
@@ -272,14 +275,14 @@ def test_fields_are_copied() -> None:
 @pytest.mark.parametrize(
     ("cls", "options", "text"),
     [
-        (Noted, {}, "Noted has no field 'amount' for that of Withdraw: name it in exclude"),
+        (Noted, {}, "Noted has no field 'amount' for that of Withdraw: put it into exclude"),
         (Noted, {"include": ["nope"]}, "Withdraw has no field 'nope' to copy"),
         (Noted, {"exclude": ["nope"]}, "Withdraw has no field 'nope' to copy"),
         (Noted, {"rename": {"nope": "x"}}, "Withdraw has no field 'nope' to copy"),
         (Noted, {"rename": {"amount": "account_id"}}, "two fields of Withdraw would be"),
-        (Noted, {"include": "account_id"}, "not as the text"),
-        (Noted, {"include": []}, "Noted could not be made"),
-        (Withdrawn, {"nope": 1}, "Withdrawn could not be made"),
+        (Noted, {"include": "account_id"}, "not the str"),
+        (Noted, {"include": []}, "Noted could not be created"),
+        (Withdrawn, {"nope": 1}, "Withdrawn could not be created"),
         (dict, {}, "must be a msgspec Struct or a dataclass, not dict"),
     ],
 )

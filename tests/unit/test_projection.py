@@ -135,7 +135,7 @@ def test_what_is_no_projection() -> None:
         (three, "of the state and the event"),
         (coroutine, "plain function"),
         (unresolved, "cannot be resolved"),
-        (number, "no class of messages"),
+        (number, "not a message class"),
         (mixed, "mixes Message"),
     ]
     for function, text in given:

@@ -135,7 +135,9 @@ def test_a_model_is_stored_as_what_it_is_made_of_and_not_as_what_it_computes(
     data = msgspec.json.decode(encoded.data or "")
     assert data == {"boxes": [{"width": 2, "tags": '["a"]'}]}
     hidden = boxes.model_copy(update={"secret": "x"})
-    with pytest.raises(ValidationError, match=r"^data\.secret would read back as another str"):
+    with pytest.raises(
+        ValidationError, match=r"^data\.secret would not be equal to the written str"
+    ):
         through_json(registry, hidden)
 
 
@@ -165,8 +167,8 @@ def test_models_are_stored_under_their_aliases(registry: MessageRegistry) -> Non
             Loose(value=float("nan")),
             r"^data\.value is of type float and would read back as NoneType",
         ),
-        (Loose(value="a\0"), r"^data\.value holds a NUL"),
-        (Extra(at=datetime(2020, 1, 1)), r"^data would read back as another Extra"),  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+        (Loose(value="a\0"), r"^data\.value contains a NUL"),
+        (Extra(at=datetime(2020, 1, 1)), r"^data would not be equal to the written Extra"),  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
         (TwoNames(**{"in": 1}), r"^data\.in does not fit TwoNames .*: data\.in: Field required"),
         (Loose(value=object()), r"^data could not be encoded by PydanticCodec"),
         (Point("1", 2), None),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -219,7 +221,7 @@ class WrongCodec:
 def test_a_codec_gives_mappings_and_instances() -> None:
     registry = MessageRegistry()
     registry.add(Point, codec=WrongCodec())
-    with pytest.raises(ValidationError, match=r"encoded by WrongCodec as list: .*give a mapping"):
+    with pytest.raises(ValidationError, match=r"encoded by WrongCodec as list: .*return a mapping"):
         through_json(registry, Point(1, 2))
     with pytest.raises(MessageDecodeError, match="WrongCodec decoded it as dict"):
         registry.decode(stored("Point", "{}"))
@@ -303,7 +305,7 @@ def test_aliases_that_clash_are_refused() -> None:
     other: Any
     for name, aliases in (("Paid", []), ("New", ["Paid"]), ("New", ["Deposited"])):
         other = msgspec.defstruct("Other", [])
-        with pytest.raises(ValidationError, match=r"is that of .*\.Deposited and cannot be"):
+        with pytest.raises(ValidationError, match=r"belongs to .*\.Deposited and cannot be"):
             registry.add(other, type=name, aliases=aliases)
     other = msgspec.defstruct("Other", [])
     with pytest.raises(ValidationError, match="'Other' is the message type itself"):

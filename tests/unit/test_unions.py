@@ -46,7 +46,7 @@ NAMES: dict[str, Any] = {
     **vars(typing),
     **{cls.__name__: cls for cls in (Opened, Deposited, Closed, Note, Message)},
     "Projection": Projection,
-    "applies": apply,
+    "apply": apply,
     "Some": Some,
     "Bound": Bound,
     "__name__": __name__,
@@ -155,13 +155,13 @@ def test_types_are_each_class_of_the_union(annotation: str, classes: tuple[type[
 def test_none_is_no_message_at_any_depth(annotation: str, future: bool) -> None:
     handlers = Handlers(MessageRegistry())
     handle = made(f"def handle(event: {annotation}): return event", future)["handle"]
-    with pytest.raises(ValidationError, match="'NoneType'> of handler handle is no class of"):
+    with pytest.raises(ValidationError, match="'NoneType'> of handler handle is not a message"):
         handlers.add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
 def test_an_alias_with_message_in_it_is_mixed() -> None:
     handle = made("def handle(event: Union[Alias, Annotated[Message, 1]]): ...", False)["handle"]
-    with pytest.raises(ValidationError, match="mixes Message with classes of messages"):
+    with pytest.raises(ValidationError, match="mixes Message with message classes"):
         Handlers(MessageRegistry()).add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 

@@ -1,4 +1,4 @@
-"""The classes of messages that an annotation of a user's function names."""
+"""The message classes that an annotation of a user's function names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Namespace(NamedTuple):
-    """The names that can be used where a function is given: of its module, and local ones."""
+    """The names that are visible where a function is defined: of its module, and local ones."""
 
     module: Mapping[str, Any]
     local: Mapping[str, Any]
 
 
 def capture_namespace(frame: types.FrameType) -> Namespace:
-    """The names in a frame, and in the one around it where that is of the same module."""
+    """Return the names in a frame, and in the one around it if that is of the same module."""
     outer = frame.f_back
     if outer is None or outer.f_globals is not frame.f_globals:
         return Namespace(frame.f_globals, frame.f_locals)
@@ -32,7 +32,7 @@ def capture_namespace(frame: types.FrameType) -> Namespace:
 def try_resolve_classes(
     function: Callable[..., Any], index: int, label: str, namespace: Namespace
 ) -> list[type[Any]] | None:
-    """The classes that a parameter's annotation names; None for what is not defined yet, if ever.
+    """Return the classes that a parameter's annotation names; None if a name is not defined yet.
 
     The names are not kept.
     """
@@ -49,14 +49,15 @@ def resolve_annotated_classes(
     label: str,
     namespace: Namespace | None,
 ) -> list[type[Any]]:
-    """The classes that a parameter's annotation names; none for any Message.
+    """Return the classes that a parameter's annotation names; an empty list for any Message.
 
     Args:
-        function: whose parameter it is.
-        parameter: what to look at.
-        label: what to call the function in an error, such as ``handler``.
-        namespace: those where it is given: they count if it is of the same module, as the local
-            ones of another would be others than it means.
+        function: the function that has the parameter.
+        parameter: the parameter to inspect.
+        label: the word for the function in an error, such as ``handler``.
+        namespace: the names visible where the function is registered. They are used only if the
+            function is of the same module: local
+            names of another module could mean other things.
 
     Raises:
         ValidationError: the annotation cannot be resolved, or names something else.
@@ -70,20 +71,20 @@ def resolve_annotated_classes(
     except Exception as error:
         raise ValidationError(
             f"the annotation {annotation!r} of {label} {name} cannot be resolved "
-            f"({error}): define or import the class before the {label}, and not only for type "
-            "checkers" + ("; or give the handler the name of the type" * (label == "handler"))
+            f"({error}): define or import the class before the {label}, not only for type "
+            "checkers" + ("; or register the handler by the type's name" * (label == "handler"))
         ) from None
     if any(_is_message(member) for member in members):
         if len(members) > 1:
             raise ValidationError(
-                f"the annotation of {label} {name} mixes Message with classes of messages: make "
-                f"two {label}s"
+                f"the annotation of {label} {name} mixes Message with message classes: write two "
+                f"{label}s"
             )
         return []
     for member in members:
         if not isinstance(member, type) or member.__module__ == "builtins":
             raise ValidationError(
-                f"the annotation {member!r} of {label} {name} is no class of messages: "
+                f"the annotation {member!r} of {label} {name} is not a message class: "
                 "annotate a Struct or dataclass, or Message for every type"
             )
     return members
@@ -108,7 +109,7 @@ def _build_scope(function: Any, namespace: Namespace | None) -> dict[str, Any]:
 
 
 def get_qualified_name(function: Any) -> str:
-    """What to call a function of the user's in an error."""
+    """Return the name of a user's function for an error."""
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 

@@ -1,4 +1,4 @@
-"""A class of messages and JSON: its instances decoded, and those refused that would not return."""
+"""A message class and JSON: its instances are decoded, and refused if they would not read back."""
 
 from __future__ import annotations
 
@@ -24,62 +24,62 @@ if TYPE_CHECKING:
 
 
 class Codec(ABC):
-    """Writes the instances of one class as JSON text, and reads them."""
+    """A codec that writes the instances of one class as JSON strings, and reads them."""
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
 
     @abstractmethod
     def encode(self, instance: Any, decimals: bool) -> str:
-        """The JSON of an instance.
+        """Return the JSON of an instance.
 
         Raises:
-            ValidationError: it would not read back as it is. Nothing was sent.
+            ValidationError: it would not read back as an equal instance. Nothing was sent.
         """
 
     @abstractmethod
     def decode(self, text: str | None, decimals: bool) -> Any:
-        """The instance that a text is of; SQL NULL is an object without keys.
+        """Return the instance that a JSON string represents; SQL NULL is an object without keys.
 
         Raises:
-            Exception: the text does not fit the class: the reason of what reads it, or what the
+            Exception: the JSON does not fit the class: the error of its decoder, or one that the
                 class itself raises.
         """
 
     @abstractmethod
     def convert(self, tree: dict[str, Any]) -> Any:
-        """The instance that decoded data is of.
+        """Return the instance that decoded data represents.
 
         Raises:
-            Exception: as of ``decode``.
+            Exception: as for ``decode``.
         """
 
     def build_stored_json(self, read: Any, text: str, decimals: bool) -> str:
-        """The text to be stored of an instance that was read back from its text, and is equal."""
+        """Return the JSON to be stored for an instance that was read back from JSON as equal."""
         return text
 
     def check_round_trip(self, written: Any, text: str, decimals: bool) -> str:
-        """Raise for an instance that its text does not give back; give the text to be stored.
+        """Refuse an instance that its JSON does not read back to; return the JSON to be stored.
 
         Raises:
-            ValidationError: with the path of what would not be the same. Nothing was sent.
+            ValidationError: with the path of the value that would change. Nothing was sent.
         """
         try:
             read = self.decode(text, decimals)
         except Exception as error:
             field, reason = describe_decode_error(error)
             raise ValidationError(
-                f"{field} does not fit {self.cls.__qualname__} and could not be read back as one: "
-                f"{reason}. Give each field a value of its type, or annotate it as what it holds. "
-                "Nothing was sent."
+                f"{field} does not fit {self.cls.__qualname__} and would fail to decode: "
+                f"{reason}. Use a value of the field's type, or annotate the field with the type "
+                "of the value. Nothing was sent."
             ) from error
         if read == written:
             return self.build_stored_json(read, text, decimals)
         for path, was, comes in self._iter_differences(written, read):
             raise ValidationError(
-                f"{path} {_describe_difference(was, comes)}: give it a value of its annotated "
-                f"type, or annotate it in {self.cls.__qualname__} as what it holds. Nothing was "
-                "sent."
+                f"{path} {_describe_difference(was, comes)}: use a value of its annotated "
+                f"type, or annotate it in {self.cls.__qualname__} with the value's type. "
+                "Nothing was sent."
             )
         return self.build_stored_json(read, text, decimals)
 
@@ -88,7 +88,7 @@ class Codec(ABC):
 
 
 class StructCodec(Codec):
-    """Reads a Struct or a dataclass straight from the text, without a dict between."""
+    """A codec that reads a Struct or a dataclass directly from JSON, without a dict between."""
 
     def __init__(self, cls: type[Any]) -> None:
         super().__init__(cls)
@@ -100,18 +100,18 @@ class StructCodec(Codec):
         return get_codec, (self.cls,)
 
     def prepare(self) -> None:
-        """Make the decoder, unless an annotation names what is defined later only.
+        """Make the decoder, unless an annotation names something that is defined later.
 
         Raises:
-            ValidationError: an annotation is one that msgspec cannot read.
+            ValidationError: msgspec cannot read an annotation.
         """
         try:
             self._build_decoder(decimals=False)
         except (NameError, AttributeError):
-            pass  # as in a class that names itself; what never comes to be fails at the first write
+            pass  # as in a class that names itself; an undefined name fails at the first write
         except (TypeError, ValueError) as error:
             raise ValidationError(
-                f"{self.cls.__qualname__} cannot be a message type: msgspec does not read its "
+                f"{self.cls.__qualname__} cannot be a message type: msgspec cannot read its "
                 f"fields from JSON ({error})"
             ) from error
 
@@ -144,20 +144,20 @@ class StructCodec(Codec):
                 ),
             )
 
-    def settled(self, read: Any, text: str, decimals: bool) -> str:
+    def build_stored_json(self, read: Any, text: str, decimals: bool) -> str:
         # An integer in a field of floats was read as a float, and is stored as one.
         if not self._has_float_fields() or is_encoding_of(read, text):
             return text
         return self.encode(read, decimals)
 
     def encode_unchecked(self, instance: Any, decimals: bool) -> str:
-        """The JSON of an instance that need not fit its class, nor be read as one."""
+        """Return the JSON of an instance that need not fit its class or be readable as one."""
         text = self.encode(instance, decimals)
         if not self._has_float_fields():
             return text
         try:
             read = self.decode(text, decimals)
-            return self.settled(read, text, decimals) if read == instance else text
+            return self.build_stored_json(read, text, decimals) if read == instance else text
         except Exception:
             return text
 
@@ -167,7 +167,7 @@ class StructCodec(Codec):
         return self._has_floats
 
     def _build_decoder(self, decimals: bool) -> Callable[[str], Any]:
-        # Of a field that says what it holds, the hook is not asked.
+        # msgspec does not call the hook for a field with an explicit number type.
         decode = msgspec.json.Decoder(self.cls, float_hook=Decimal if decimals else None).decode
         if decimals:
             self._decode_decimals = decode
@@ -177,7 +177,7 @@ class StructCodec(Codec):
 
 
 class CustomCodec(Codec):
-    """Hands the data of a class to a codec that the user gave."""
+    """A codec that passes the data of a class to a codec of the user."""
 
     def __init__(self, cls: type[Any], codec: MessageCodec) -> None:
         super().__init__(cls)
@@ -194,7 +194,7 @@ class CustomCodec(Codec):
             ) from error
         if not isinstance(data, Mapping):
             raise ValidationError(
-                f"data was encoded by {name} as {type(data).__name__}: its encode() must give a "
+                f"data was encoded by {name} as {type(data).__name__}: its encode() must return a "
                 "mapping. Nothing was sent."
             )
         return cast("str", encode_object(data, label="data", decimals=decimals))
@@ -218,8 +218,8 @@ class CustomCodec(Codec):
             )
         return instance
 
-    def _unlike(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
-        # Equality is the class's to define: what it counts need not be in its fields.
+    def _iter_differences(self, written: Any, read: Any) -> Iterator[tuple[str, Any, Any]]:
+        # The class defines its equality: this may use more than its fields.
         were, come = getattr(written, "__dict__", {}), getattr(read, "__dict__", {})
         for name in were:
             if name not in come or were[name] != come[name]:
@@ -229,11 +229,11 @@ class CustomCodec(Codec):
 
 @functools.cache
 def get_codec(cls: type[Any]) -> StructCodec:
-    """The one codec of a Struct or a dataclass.
+    """Return the one codec of a Struct or a dataclass.
 
     Raises:
-        ValidationError: neither of them, or one that is not a JSON object or has a field that
-            msgspec does not read.
+        ValidationError: the class is neither of them, is not a JSON object, or has a field that
+            msgspec cannot read.
     """
     _check_fields(cls)
     codec = StructCodec(cls)
@@ -245,10 +245,10 @@ def _check_fields(cls: type[Any]) -> None:
     if issubclass(cls, msgspec.Struct):
         if cls.__struct_config__.array_like:
             raise ValidationError(
-                f"{get_class_name(cls)} is array_like, and the data of a message is a JSON object: "
-                "leave array_like out"
+                f"{get_class_name(cls)} is array_like, but the data of a message is a JSON object: "
+                "remove array_like"
             )
-    # A subclass of a dataclass has its fields, but not those that it only annotates.
+    # A subclass of a dataclass has its fields, but without those that it only annotates itself.
     elif not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in vars(cls):
         raise ValidationError(
             f"{get_class_name(cls)} is neither a msgspec Struct nor a dataclass: make it one of "
@@ -258,27 +258,27 @@ def _check_fields(cls: type[Any]) -> None:
 
 
 def get_class_name(cls: type[Any]) -> str:
-    """What to call a class in an error."""
+    """Return the name of a class for an error."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _describe_difference(original: Any, decoded: Any) -> str:
     old, new = type(original).__name__, type(decoded).__name__
     if old == new:
-        return f"would read back as another {old} than it is"
+        return f"would not be equal to the written {old} after decoding"
     return f"is of type {old} and would read back as {new}"
 
 
 def _iter_value_differences(
     original: Any, decoded: Any, path: str
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Where two values differ, also where classes compare by identity."""
+    """Find where two values differ, also if their classes compare by identity."""
     if original == decoded:
         return
     kind: Any = original.__class__
     new: Any = decoded.__class__
     if kind is float and new is Decimal and original == float(decoded):
-        return  # of a field without a type: with decimals=True such floats are read as Decimals
+        return  # in a field without a type: with decimals=True such floats are read as Decimals
     if issubclass(kind, datetime) and new is datetime:
         if not _is_same_moment(original, decoded):
             yield path, original, decoded
@@ -302,7 +302,7 @@ def _iter_value_differences(
 
 
 def _is_same_moment(original: datetime, decoded: datetime) -> bool:
-    # Between zones, a time that an hour's change skips or repeats is unequal to all others.
+    # Between zones, a time that a clock change skips or repeats is unequal to all others.
     if original.utcoffset() is None or decoded.utcoffset() is None:
         return False
     try:

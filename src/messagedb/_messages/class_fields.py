@@ -1,4 +1,4 @@
-"""What the fields of a class say of their JSON: floats, and times as Ruby writes them."""
+"""The JSON of a class's fields: floats, and times in Ruby's format."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 _RUBY_TIME: Final = re.compile(
     r'"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) (?:(UTC)|([+-]\d\d):?(\d\d))"(?!\s*:)'
 )
-"""A text as Ruby's Time#to_s gives it, which is no key."""
+"""A JSON string, not a key, in the format of Ruby's Time#to_s."""
 
 _MAX_RUBY_TIMES: Final = 200
-"""Texts of that form that are tried one by one."""
+"""The most strings of that format that are tried one by one."""
 
 
 def has_floats(cls: type[Any]) -> bool:
-    """Whether a field of a class is one of floats, at any depth."""
+    """Return True if a field of a class is a float, at any depth."""
     try:
         return any(
             isinstance(each, inspect.FloatType) for each in iter_types(inspect.type_info(cls))
@@ -30,9 +30,9 @@ def has_floats(cls: type[Any]) -> bool:
 
 
 def iter_types(info: Any) -> Iterator[inspect.Type]:
-    """All types that are in one, itself first, each once."""
+    """Return all types that a type contains, itself first, each once."""
     seen: set[int] = set()
-    kept: list[Any] = [info]  # what is made here must not give its id to another
+    kept: list[Any] = [info]  # keeps each object alive, so that no other one gets its id
     for each in kept:
         if id(each) in seen:
             continue
@@ -57,12 +57,12 @@ def _iter_inner_types(info: Any) -> Iterator[Any]:
 
 
 def decode_with_ruby_times(text: str, decode: Callable[[str], Any]) -> Any:
-    """Decode a text that did not fit, with times as Ruby writes them taken for times.
+    """Decode JSON that did not fit, with strings in Ruby's time format read as times.
 
-    Such a text stays as it is where it fits a field of texts.
+    Such a string stays unchanged if it fits a field of strings.
 
     Raises:
-        Exception: it does not fit like this, either.
+        Exception: the JSON does not fit in this way either.
     """
     found = list(_RUBY_TIME.finditer(text))
     if not found or len(found) > _MAX_RUBY_TIMES:

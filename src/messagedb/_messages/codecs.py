@@ -1,4 +1,4 @@
-"""Codecs: how the instances of other classes than Structs and dataclasses become data."""
+"""Codecs: the conversion of instances of other classes than Structs and dataclasses to data."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["MessageCodec", "PydanticCodec"]
 
 
 class MessageCodec(Protocol):
-    """Makes data of instances, and instances of data, for ``registry.add(cls, codec=…)``.
+    """A conversion between instances and data, for ``registry.add(cls, codec=…)``.
 
-    What ``encode`` gives is written as the data of any message is, and must read back as an equal
+    The result of ``encode`` is written like the data of any message, and must decode to an equal
     instance, or the write is refused. One codec may serve many classes, in many threads.
     """
 
     def encode(self, instance: Any, /) -> Mapping[str, Any]:
-        """Give the data of an instance: texts, numbers, booleans, None, lists and mappings.
+        """Return the data of an instance: strings, numbers, booleans, None, lists and mappings.
 
         Raises:
             Exception: it cannot be encoded. The write is refused, and nothing is sent.
@@ -26,12 +26,12 @@ class MessageCodec(Protocol):
         ...
 
     def decode(self, cls: type[Any], data: dict[str, Any], /) -> Any:
-        """Give the instance of a class that data is of.
+        """Return the instance of a class that data represents.
 
         Args:
             cls: the registered class.
-            data: made for this call; ``{}`` for SQL NULL. Numbers with a fraction are floats, or
-                Decimals for a client with ``decimals=True``.
+            data: a new dict for each call; ``{}`` for SQL NULL. Numbers with a fraction are floats,
+                or Decimals for a client with ``decimals=True``.
 
         Raises:
             Exception: the data does not fit. It becomes the cause of a MessageDecodeError.
@@ -40,11 +40,11 @@ class MessageCodec(Protocol):
 
 
 class PydanticCodec:
-    """Writes and reads models of pydantic 2, by their aliases.
+    """A codec for models of pydantic 2, by their aliases.
 
-    Values that JSON does not have, such as a Decimal or a time, are stored as the texts that
-    pydantic makes of them. What a model is made of is stored, and not what it computes of that
-    (``computed_field``). Pydantic itself is not imported.
+    Values that JSON does not have, such as a Decimal or a time, are stored as the strings that
+    pydantic converts them to. The fields of a model are stored, not the values that it computes
+    from them (``computed_field``). Pydantic itself is not imported.
 
     Example::
 
@@ -54,14 +54,14 @@ class PydanticCodec:
     """
 
     def encode(self, instance: Any, /) -> Mapping[str, Any]:
-        """Give what ``model_dump`` gives for JSON and to be read again."""
-        # What pydantic would warn of does not read back equal, and is refused.
+        """Return the result of ``model_dump`` for JSON that can be validated again."""
+        # A value that pydantic would warn about does not read back equal, and is refused anyway.
         data: Mapping[str, Any] = instance.model_dump(
             mode="json", by_alias=True, round_trip=True, warnings=False
         )
         return data
 
     def decode(self, cls: type[Any], data: dict[str, Any], /) -> Any:
-        """Give what ``model_validate`` makes of the data."""
+        """Return the result of ``model_validate`` for the data."""
         model: Any = cls
         return model.model_validate(data)

@@ -1,4 +1,4 @@
-"""What is wrong with data that does not fit its class: the field, and the reason."""
+"""The field and the reason of data that does not fit its class."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _MISSING = re.compile(r"Object missing required field `([^`]*)`")
 
 
 def describe_decode_error(error: Exception) -> tuple[str, str]:
-    """The field of the data that an error is about, such as ``data.items[0].price``, and why.
+    """Return the field that an error is about, such as ``data.items[0].price``, and the reason.
 
-    Of pydantic's error neither the values nor the many lines: data may be secret.
+    For pydantic's error, neither the values nor the many lines are used: data may be secret.
     """
     details = getattr(error, "errors", None)
     if callable(details):
@@ -24,7 +24,7 @@ def describe_decode_error(error: Exception) -> tuple[str, str]:
             reasons = [f"{field}: {one['msg']}" for field, one in zip(fields, found, strict=True)]
             return fields[0], "; ".join(reasons)
         except (TypeError, KeyError, IndexError):
-            pass  # another library's
+            pass  # the error of another library
     text = str(error)
     field = "data"
     if isinstance(error, msgspec.ValidationError):

@@ -1,4 +1,4 @@
-"""What would stop, or be lost in, a service written with the Eventide toolkit in Ruby."""
+"""Names and values that would stop a service of the Eventide toolkit in Ruby, or be lost in it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _TYPE: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 _STOPPING: Final = {
-    "id": "a value that is no text stops Ruby, and a text is dropped for the message's own id",
-    "metadata": "an object stops Ruby, which takes it for the message's own metadata",
+    "id": "a value that is not a string stops Ruby, and a string is replaced by the message's id",
+    "metadata": "an object stops Ruby, which uses it as the message's own metadata",
 }
 
 
 def find_class_problems(entries: Iterable[RegistryEntry]) -> list[str]:
-    """What is found in the classes of a registry."""
+    """Return the findings in the classes of a registry."""
     found: list[str] = []
     folded: dict[str, str] = {}
     for entry in entries:
@@ -37,7 +37,7 @@ def find_class_problems(entries: Iterable[RegistryEntry]) -> list[str]:
             other = folded.setdefault(name.replace("_", "").lower(), name)
             if other != name:
                 found.append(
-                    f"{name} and {other} are one name for Ruby: a handler of the one stops at a "
+                    f"{name} and {other} are one name for Ruby: a handler of one stops at a "
                     "message of the other: rename one of them"
                 )
         found += _iter_field_problems(entry)
@@ -45,7 +45,7 @@ def find_class_problems(entries: Iterable[RegistryEntry]) -> list[str]:
 
 
 def find_message_problems(message: NewMessage | Message[Any], index: int) -> list[str]:
-    """What is found in a message that is to be written, or was read."""
+    """Return the findings in a message to be written, or one that was read."""
     what = f"messages[{index}] ({message.type})"
     try:
         data, metadata = message.data, message.metadata
@@ -57,7 +57,7 @@ def find_message_problems(message: NewMessage | Message[Any], index: int) -> lis
     if isinstance(data, Mapping):
         found += _iter_key_problems(message.type, list(cast("Mapping[str, Any]", data)))
     elif isinstance(data, list | str | int | float):
-        found.append(f"{what}: its data is no JSON object, and stops Ruby at the whole batch")
+        found.append(f"{what}: its data is not a JSON object, and stops Ruby at the whole batch")
     if isinstance(metadata, Mapping):
         for _, name, kind in STORED:
             value: Any = metadata.get(name)
@@ -77,9 +77,9 @@ def _iter_type_problems(name: str) -> Iterator[str]:
     if not _TYPE.fullmatch(name):
         pascal = camel(re.sub(r"\W+", "_", name))
         yield (
-            f"type {name!r} is no name of a Ruby class without its module: Ruby passes it over, or "
-            f"stops where it differs from a handled one in case or underscores only: "
-            f"{pascal[:1].upper()}{pascal[1:]} would do"
+            f"type {name!r} is not the name of a Ruby class without its module: Ruby skips it, or "
+            f"stops if it differs from a handled one only in case or underscores: "
+            f"{pascal[:1].upper()}{pascal[1:]} would be valid"
         )
 
 
@@ -93,7 +93,7 @@ def _iter_key_problems(name: str, keys: list[str]) -> Iterator[str]:
             yield f"{name}.{key} and {name}.{other} are one key for Ruby, and one value is lost"
         if camel(underscore(key)) != key:
             yield (
-                f"{name}.{key}: Ruby writes this key as {camel(underscore(key))!r}: take a name in "
+                f"{name}.{key}: Ruby writes this key as {camel(underscore(key))!r}: use a name in "
                 'camelCase of letters (rename="camel" for a Struct)'
             )
 
@@ -109,7 +109,7 @@ def _iter_field_problems(entry: RegistryEntry) -> Iterator[str]:
     try:
         info: Any = inspect.type_info(cls)
     except (TypeError, NameError, AttributeError):
-        return  # of a codec, which alone knows its keys
+        return  # the class of a codec, which alone knows its keys
     if not isinstance(info, inspect.StructType | inspect.DataclassType):
         return
     yield from _iter_key_problems(name, [field.encode_name for field in info.fields])
@@ -117,8 +117,8 @@ def _iter_field_problems(entry: RegistryEntry) -> Iterator[str]:
         inside = list(iter_types(field.type))
         if any(isinstance(each, inspect.DictType) for each in inside):
             yield (
-                f"{name}.{field.encode_name}: Ruby changes the keys of a mapping as it does those "
-                "of data: write a list of objects if the keys are data"
+                f"{name}.{field.encode_name}: Ruby changes the keys of a mapping as it changes "
+                "those of data: write a list of objects if the keys are data"
             )
         for each in inside:
             if isinstance(each, inspect.StructType | inspect.DataclassType):

@@ -1,4 +1,4 @@
-"""Copies of fields: a message made of the one that it follows."""
+"""Copies of fields, to make a message from the one that it follows."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def copy_fields(
     rename: Mapping[str, str] | None = None,
     **values: Any,
 ) -> C:
-    """Make an instance of a class with fields of another instance, such as an event of a command.
+    """Make an instance of a class with fields of another one, such as an event from a command.
 
     Nothing is left out silently: a field that the class lacks is an error, unless *exclude* or
-    *include* says so. Values are not copied but shared.
+    *include* leaves it out. Values are shared, not copied.
 
     Args:
         cls: a msgspec Struct or a dataclass.
         source: an instance of one.
-        include: the source's fields to take; all if left out.
-        exclude: fields not to take.
-        rename: the class's name for a field of the source that has another there.
-        values: further fields of the class; they win over the source's.
+        include: the source's fields to copy; all by default.
+        exclude: fields not to copy.
+        rename: the class's name for a field of the source that has another name there.
+        values: further fields of the class; they override the source's.
 
     Raises:
-        ValidationError: a named field is not there, two would be the same, the class refuses the
-            values or lacks one, or something is no Struct and no dataclass.
+        ValidationError: a named field does not exist, two would be the same, the class refuses the
+            values or lacks one, or an argument is neither a Struct nor a dataclass.
     """
     target_fields = _get_field_names(cls, "the class")
     source_fields = _get_field_names(type(source), "the source")
@@ -59,24 +59,24 @@ def copy_fields(
         target = renamed.get(name, name)
         if target not in target_fields:
             raise ValidationError(
-                f"{cls.__name__} has no field {target!r} for that of {type(source).__name__}: name "
-                f"it in exclude, give its name there in rename, or add it to {cls.__name__}"
+                f"{cls.__name__} has no field {target!r} for that of {type(source).__name__}: put "
+                f"it into exclude, put its name there into rename, or add it to {cls.__name__}"
             )
         if target in fields:
             raise ValidationError(
                 f"two fields of {type(source).__name__} would be {target!r} of {cls.__name__}: "
-                "name one of them in exclude"
+                "put one of them into exclude"
             )
         fields[target] = getattr(source, name)
     try:
         return cls(**{**fields, **values})
     except (TypeError, ValueError) as error:
-        raise ValidationError(f"{cls.__name__} could not be made: {error}") from error
+        raise ValidationError(f"{cls.__name__} could not be created: {error}") from error
 
 
 def _as_name_tuple(given: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
-        raise ValidationError(f"give the names of fields in a list, not as the text {given!r}")
+        raise ValidationError(f"names of fields must be a list, not the str {given!r}")
     return tuple(given)
 
 

@@ -1,4 +1,4 @@
-"""Message ids: UUID version 7 (RFC 9562), in the order in which this process makes them."""
+"""Message ids: UUID version 7 (RFC 9562), in the order in which this process creates them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _NAMESPACE: Final = UUID("6f1d6d3e-1f0e-5b5e-9a55-0f7f2c1b7c11")
 
 # From the top: 48 bits of milliseconds, version, 12 + 30 bits of counter around the variant, 32
-# random bits. The upper 96 bits are kept as one number that only grows.
+# random bits. The upper 96 bits are kept as one number that only increases.
 _VERSION: Final = 7 << 44
 _VARIANT: Final = 2 << 30
 _LOW_COUNTER: Final = (1 << 30) - 1
@@ -30,7 +30,7 @@ _set_int: Any = UUID.__dict__["int"].__set__
 _set_is_safe: Any = UUID.__dict__["is_safe"].__set__
 _UNKNOWN: Final = SafeUUID.unknown
 
-# Reentrant, because a signal handler or a finalizer may make a message while this thread makes one.
+# Reentrant: a signal handler or a finalizer may create a message while this thread creates one.
 _lock = threading.RLock()
 _random: Iterator[int] = iter(())
 _milliseconds = 0
@@ -38,11 +38,11 @@ _prefix = 0
 
 
 def uuid7() -> UUID:
-    """Return a new UUID version 7, greater than every one that this process has made before.
+    """Return a new UUID version 7, greater than all that this process has created before.
 
     Its time is that of the system's clock, in milliseconds. Within one millisecond, and while the
-    clock stands or goes back, a counter with a random start keeps the order. Threads may call it at
-    once; a forked child goes on with random numbers of its own.
+    clock stands still or goes back, a counter with a random start keeps the order. It is
+    thread-safe; a forked child continues with its own random numbers.
     """
     global _milliseconds, _prefix, _random
     with _lock:
@@ -73,7 +73,7 @@ def _refill_random() -> Iterator[int]:
 
 
 def _build_first_prefix(milliseconds: int) -> int:
-    """The upper 96 bits of a millisecond's first id: its counter has half of its range to go."""
+    """Return the upper 96 bits of a millisecond's first id: half of the counter's range is left."""
     global _random
     low = next(_random, None)
     high = next(_random, None)
@@ -84,7 +84,7 @@ def _build_first_prefix(milliseconds: int) -> int:
 
 
 def _after_fork() -> None:
-    """Leave the random numbers, the counter and the lock, which may be held, to the parent."""
+    """Replace the random numbers, the counter and the lock, which the parent may hold."""
     global _lock, _prefix, _random
     _lock = threading.RLock()
     _random = iter(())

@@ -1,4 +1,4 @@
-"""Data and metadata to JSON text and back: what you write is what you read."""
+"""Conversion of data and metadata to JSON and back: what is read is equal to what was written."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 def encode_object(value: Any, *, label: str, decimals: bool = False) -> str | None:
-    """Return data or metadata as the text of a JSON object, or None (SQL NULL) for None.
+    """Return data or metadata as the string of a JSON object, or None (SQL NULL) for None.
 
-    The value is a mapping with text keys, a msgspec Struct or a dataclass, of mappings, lists,
-    texts, integers, floats, booleans and None. These read back as equal values; -0.0 as 0.0. Some
+    The value is a mapping with string keys, a msgspec Struct or a dataclass, of mappings, lists,
+    strings, integers, floats, booleans and None. These read back as equal values; -0.0 as 0.0. Some
     others are written, and read back as plain JSON: tuples as lists, Structs and dataclasses as
-    dicts, members of an enum as their values, dates, times and UUIDs as texts. All else is refused,
-    and nothing is changed on the way.
+    dicts, members of an enum as their values, dates, times and UUIDs as strings. All else is
+    refused, and no value is changed silently.
 
     Args:
         value: the data or metadata.
-        label: what to call the value in an error: ``data`` or ``metadata``.
+        label: the name of the value in an error: ``data`` or ``metadata``.
         decimals: write each Decimal as a JSON number with all of its digits, to be read with
             ``decimals=True``; floats are then read as Decimals too. Otherwise Decimals are refused.
 
     Raises:
-        ValidationError: the value would not read back as it is. The text names the path of what is
-            wrong and says what to do. Nothing was sent.
+        ValidationError: the value would not read back equal. The message names the path of the
+            invalid value and the fix. Nothing was sent.
     """
     if value is None:
         return None
@@ -53,7 +53,7 @@ def encode_object(value: Any, *, label: str, decimals: bool = False) -> str | No
 
 
 def is_encoding_of(value: Any, text: str) -> bool:
-    """Whether a text is just what a value is encoded as; False also where it cannot be told."""
+    """Return True if a string is exactly the encoding of a value; False also if that is unknown."""
     try:
         return bool(_encode(value).decode() == text)
     except _ENCODING_ERRORS:
@@ -61,45 +61,45 @@ def is_encoding_of(value: Any, text: str) -> bool:
 
 
 def decode_object(text: str, *, decimals: bool = False) -> Any:
-    """Return the value of a JSON text, in dicts, lists, texts, integers, floats, booleans and None.
+    """Return the value of JSON, in dicts, lists, strings, integers, floats, booleans and None.
 
     Args:
-        text: JSON, as the server gives it.
+        text: JSON, as the server returns it.
         decimals: read each number with a fraction or exponent as a Decimal with all of its digits.
 
     Raises:
-        ValueError: the text is not JSON, is nested too deep for Python, or holds a number that
-            Python refuses: an integer of more than 4300 digits and sign or, without *decimals*, a
-            number beyond the range of a float.
+        ValueError: it is not JSON, is nested too deep for Python, or contains a number that Python
+            refuses: an integer of more than 4300 digits and sign or, without *decimals*, a number
+            beyond the range of a float.
     """
     try:
         return _decode_decimals(text) if decimals else _decode(text)
-    except msgspec.ValidationError as error:  # from a number only: no type is asked for
+    except msgspec.ValidationError as error:  # raised for numbers only: no type is requested
         hint = "" if decimals else "; if it is not an integer it can be read with decimals=True"
-        raise ValueError(f"it holds a number that is out of range{hint} ({error})") from error
+        raise ValueError(f"it contains a number out of range{hint} ({error})") from error
     except msgspec.DecodeError as error:
         raise ValueError(f"it is not JSON ({error})") from error
     except RecursionError as error:
-        raise ValueError("it is nested too deep to be decoded") from error
+        raise ValueError("it is nested too deeply to be decoded") from error
 
 
 def _enc_hook(value: Any) -> dict[Any, Any]:
-    """What msgspec calls for each value whose type it does not know."""
+    """Convert a mapping for msgspec, which calls this for each value of an unknown type."""
     if isinstance(value, Mapping):
         return dict(cast("Any", value))
-    raise TypeError(f"type {type(value).__name__} has no form in JSON")
+    raise TypeError(f"type {type(value).__name__} has no JSON form")
 
 
 _encode = msgspec.json.Encoder(enc_hook=_enc_hook).encode
 _decode = msgspec.json.Decoder[Any]().decode
 _decode_decimals = msgspec.json.Decoder[Any](float_hook=Decimal).decode
 
-# Unencodable text is a ValueError, and a Struct's field without a value an AttributeError.
+# Unencodable strings are a ValueError, and a Struct's field without a value an AttributeError.
 _ENCODING_ERRORS: Final = (TypeError, ValueError, AttributeError, RecursionError)
 
 # A float of 1e16 or more has an exponent, which jsonb writes out: 1e16 would come back as an
-# integer. With a fraction it stays a float. The first pattern is quick and may err on texts; the
-# second passes over them.
+# integer. With a fraction it stays a float. The first pattern is fast and may match inside strings;
+# the second skips them.
 _find_exponent = re.compile(r"e[0-9]{2,3}[,}\]]").search
 _sub_exponents = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([0-9])(?:\.([0-9]+))?e([0-9]+)').sub
 
@@ -115,13 +115,13 @@ def _build_object_json(text: str, label: str) -> str:
     if text[0] != "{":
         raise ValidationError(
             f"{label} must be a mapping, a Struct or a dataclass, so that it is a JSON object: "
-            f"put the value under a key, or give None for no {label}. Nothing was sent."
+            f"put the value under a key, or pass None for no {label}. Nothing was sent."
         )
     return _sub_exponents(_expand_exponent, text) if _find_exponent(text) else text
 
 
 def _needs_full_check(text: str, tree: Any) -> bool:
-    """Whether there may be what reads back here but is not for the server, or for all readers."""
+    """Return True if JSON that reads back here might not for the server, or for other readers."""
     if "\\" in text and "\\u0000" in text:
         return True
     return (
@@ -160,7 +160,7 @@ def _encode_with_decimals(value: Any, label: str) -> str:
 
 
 def _with_raw_decimals(plain: Any) -> Any:
-    """The tree with its Decimals as numbers with a fraction, which are not read as integers."""
+    """Return a tree whose Decimals are numbers with a fraction, so none is read as an integer."""
     kind = plain.__class__
     if kind is dict:
         return {key: _with_raw_decimals(child) for key, child in plain.items()}

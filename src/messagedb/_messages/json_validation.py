@@ -1,4 +1,4 @@
-"""The search for the first value in a tree that would not read back from the server as it is."""
+"""The search for the first value in a tree that would not read back from the server as equal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_DEPTH: Final = 100
-"""Levels of objects and lists, the outermost one included. Eventide's consumers stop at more."""
+"""Levels of objects and lists, including the outermost one. Eventide's consumers stop at more."""
 
-# The limit of Python for integers as text. msgspec, which reads them, counts the sign as a digit.
+# Python's limit for integers as strings. msgspec, which reads them, counts the sign as a digit.
 _MAX_DIGITS: Final = 4300
 # By pow(), as mypy 1.18 and 1.19 compute ** of constants, and crash on a number of this length.
 _INT_UPPER_LIMIT: Final = pow(10, _MAX_DIGITS)
@@ -29,8 +29,8 @@ _INT_LOWER_LIMIT: Final = -pow(10, _MAX_DIGITS - 1)
 _NUMERIC_DIGITS: Final = 131072  # of PostgreSQL's numeric, before the point
 _NUMERIC_SCALE: Final = 16383  # and after it
 
-# A path is the parent's and one step: the key or field (a text) or the index, or at the top what to
-# call the value. Its text is made for an error only.
+# A path is the parent's path and one step: a key or field (a str), an index, or at the top the name
+# of the value. It is formatted for an error only.
 _Path = tuple[Any, Any]
 
 _ENCODED_AS_STRINGS: Final = (datetime, date, time, timedelta, UUID)
@@ -38,15 +38,15 @@ _BYTES: Final = (bytes, bytearray, memoryview)
 
 
 def check_round_trip(value: Any, label: str, *, decimals: bool = False) -> None:
-    """Raise for the first value in the tree that would not read back as it is; return if all would.
+    """Refuse the first value in the tree that would not read back equal; return if there is none.
 
     Args:
         value: the data or metadata.
-        label: what to call it.
-        decimals: whether Decimals are numbers; they are refused otherwise.
+        label: its name in an error.
+        decimals: whether Decimals are numbers; otherwise they are refused.
 
     Raises:
-        ValidationError: naming the path, what is wrong there and what to do. Nothing was sent.
+        ValidationError: it names the path, the problem and the fix. Nothing was sent.
     """
     _check(value, (None, label), 1, decimals)
 
@@ -62,14 +62,14 @@ def _check(value: Any, path: _Path, depth: int, decimals: bool) -> None:
             _raise_invalid(
                 path,
                 f"is an integer of more than {_MAX_DIGITS} digits and sign, too long to be read",
-                "write a text",
+                "write a string",
             )
     elif kind is float:
         if not isfinite(value):
             _raise_invalid(
                 path,
                 f"is {value!r}, which JSON does not have",
-                "write None or a text, or leave it out",
+                "write None or a string, or leave it out",
             )
     elif kind is dict or isinstance(value, Mapping):
         _check_mapping(cast("Mapping[Any, Any]", value), path, depth, decimals)
@@ -92,10 +92,10 @@ def _check_mapping(mapping: Mapping[Any, Any], path: _Path, depth: int, decimals
             _raise_invalid(
                 path,
                 f"is a mapping with the key {_truncate(repr(key))} of type {type(key).__name__}, "
-                "and a JSON object has text keys only",
+                "and a JSON object has string keys only",
                 "write str(key), and convert it back when reading",
             )
-        _check_string(key, (path, key), "is a key that holds")
+        _check_string(key, (path, key), "is a key that contains")
         _check(child, (path, key), depth + 1, decimals)
 
 
@@ -109,7 +109,7 @@ def _check_fields(value: Any, path: _Path, depth: int, decimals: bool) -> None:
         _raise_invalid(
             path,
             f"is {kind.__name__}, which JSON does not have",
-            "write a text, such as value.hex()",
+            "write a string, such as value.hex()",
         )
     elif isinstance(value, set | frozenset):
         _raise_invalid(
@@ -126,17 +126,17 @@ def _check_fields(value: Any, path: _Path, depth: int, decimals: bool) -> None:
     else:
         _raise_invalid(
             path,
-            f"is of type {kind.__module__}.{kind.__qualname__}, which has no form in JSON",
-            "convert it to a text, number, list or dict",
+            f"is of type {kind.__module__}.{kind.__qualname__}, which has no JSON form",
+            "convert it to a string, number, list or dict",
         )
     _check_depth(path, depth)
     for name in names:
-        child = getattr(value, name, msgspec.UNSET)  # what has no value is not written
+        child = getattr(value, name, msgspec.UNSET)  # a field without a value is not written
         if child is not msgspec.UNSET:
             _check(child, (path, name), depth + 1, decimals)
 
 
-def _check_string(text: str, path: _Path, where: str = "holds") -> None:
+def _check_string(text: str, path: _Path, where: str = "contains") -> None:
     if "\0" in text:
         _raise_invalid(path, f"{where} a NUL character, which PostgreSQL cannot store", "remove it")
     if not text.isascii():
@@ -146,7 +146,7 @@ def _check_string(text: str, path: _Path, where: str = "holds") -> None:
             _raise_invalid(
                 path,
                 f"{where} a lone surrogate, which is not Unicode text",
-                "remove it, or decode the text with the encoding that it is in",
+                "remove it, or decode the string with its encoding",
             )
 
 
@@ -154,23 +154,23 @@ def _check_decimal(value: Decimal, path: _Path, decimals: bool) -> None:
     if not decimals:
         _raise_invalid(
             path,
-            "is a Decimal, which would read back as a float or a text",
-            "write str(value), or give decimals=True to the client to write and read such numbers",
+            "is a Decimal, which would read back as a float or a string",
+            "write str(value), or pass decimals=True to the client to write and read such numbers",
         )
     if not value.is_finite():
         _raise_invalid(
             path,
             f"is a Decimal {value}, which JSON does not have",
-            "write None or a text, or leave it out",
+            "write None or a string, or leave it out",
         )
     exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int)  # every finite one's is
+    assert isinstance(exponent, int)  # true for every finite Decimal
     if exponent < -_NUMERIC_SCALE or (value and value.adjusted() >= _NUMERIC_DIGITS):
         _raise_invalid(
             path,
             f"is a Decimal of more than {_NUMERIC_DIGITS} digits before the point or "
             f"{_NUMERIC_SCALE} after it, which PostgreSQL cannot store",
-            "round it, or write a text",
+            "round it, or write a string",
         )
 
 
@@ -179,7 +179,7 @@ def _check_depth(path: _Path, depth: int) -> None:
         _raise_invalid(
             path,
             f"is nested more than {MAX_DEPTH} levels deep",
-            "write a flatter value, or part of it as a text",
+            "write a flatter value, or part of it as a string",
         )
 
 

@@ -1,4 +1,4 @@
-"""How large a JSON text is at least as PostgreSQL's jsonb, which takes less than 256 MB."""
+"""The least size of JSON as PostgreSQL's jsonb, which must be smaller than 256 MB."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 from .._errors import ValidationError
 
 MAX_JSONB_BYTES: Final = 0x0FFFFFFF
-"""Bytes of a jsonb value: what its offsets can hold."""
+"""The most bytes of a jsonb value: the limit of its offsets."""
 
 # A message of the protocol between client and server is smaller than 1 GB.
 _MAX_JSON_BYTES: Final = 1_000_000_000
 
-# Bytes of one character of UTF-8 at most.
+# The most bytes of one character in UTF-8.
 _MAX_CHARACTER_BYTES: Final = 4
 # A number is stored with its own header, each member of a container with an entry.
 _NUMBER_BYTES: Final = 6
@@ -27,14 +27,14 @@ _decode = msgspec.json.Decoder[Any](float_hook=float).decode
 
 
 def check_size(text: str | None, label: str, *, max_bytes: int = MAX_JSONB_BYTES) -> None:
-    """Refuse a JSON text that PostgreSQL would refuse for its size, before it is sent.
+    """Refuse JSON that PostgreSQL would refuse for its size, before it is sent.
 
-    Escapes are shorter as jsonb, so that a text may be longer than what it becomes; what only the
-    server can tell is left to it.
+    Escapes are shorter in jsonb, so the JSON may be longer than its jsonb; if only the server can
+    determine the size, it is sent.
 
     Args:
         text: JSON.
-        label: what to call it in an error.
+        label: its name in an error.
         max_bytes: bytes of jsonb.
 
     Raises:
@@ -47,13 +47,13 @@ def check_size(text: str | None, label: str, *, max_bytes: int = MAX_JSONB_BYTES
         return
     if size > _MAX_JSON_BYTES or compute_min_size(text, max_bytes) > max_bytes:
         raise ValidationError(
-            f"{label} is larger than PostgreSQL takes: {size:,} bytes of JSON, and jsonb holds "
-            f"{max_bytes:,}. Nothing was sent. Keep it elsewhere, and write where it is."
+            f"{label} is larger than PostgreSQL allows: {size:,} bytes of JSON, and jsonb holds "
+            f"{max_bytes:,}. Nothing was sent. Store it elsewhere, and write a reference to it."
         )
 
 
 def compute_min_size(text: str, enough: int) -> int:
-    """The bytes that a JSON text takes as jsonb at least; counted until it is more than enough."""
+    """Return the least bytes of JSON as jsonb; stop counting when there are more than *enough*."""
     total = 0
     left: list[Any] = [_decode(text)]
     while left and total <= enough:

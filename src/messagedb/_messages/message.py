@@ -29,7 +29,7 @@ D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
 
 Class: TypeAlias = type[D]
-"""A class, where the name ``type`` is that of a message type."""
+"""A class; needed in classes where ``type`` is a message type."""
 
 __all__ = ["Message", "NewMessage"]
 
@@ -38,7 +38,7 @@ MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class SupportsDecode(Protocol[D_co]):
-    """What makes an instance of a message: a MessageTypes or a MessageRegistry."""
+    """The part of a MessageTypes or a MessageRegistry that decodes a message to an instance."""
 
     def decode(self, message: Message[Any], /) -> D_co:
         """Return the instance."""
@@ -48,20 +48,21 @@ class SupportsDecode(Protocol[D_co]):
 class NewMessage(msgspec.Struct, frozen=True):
     """A message to be written.
 
-    Writing the same NewMessage twice is writing one message: a write is idempotent by message id.
-    Data and metadata are checked, and turned into JSON, when they are written. Both may hold
+    Writing the same NewMessage twice writes one message: a write is idempotent by message id.
+    Data and metadata are checked, and converted to JSON, when they are written. Both may contain
     secrets: the repr shows neither.
 
     Attributes:
         type: the message type, such as ``Deposited``.
-        data: a mapping with text keys, a msgspec Struct or a dataclass; None is stored as SQL NULL.
+        data: a mapping with string keys, a msgspec Struct or a dataclass; None is stored as SQL
+            NULL.
         metadata: the same, or a Metadata.
-        id: a UUID, or its text in any form that PostgreSQL reads; a new UUID version 7 if left out,
-            whose order is that in which this process makes messages.
+        id: a UUID, or a string of one in any form that PostgreSQL reads; by default a new UUID
+            version 7. These are in the order in which this process creates messages.
 
     Raises:
-        ValidationError: the type is not a text, is empty, or holds what PostgreSQL cannot store;
-            the id is not a UUID; the data is a message. Nothing was sent.
+        ValidationError: the type is not a string, is empty, or contains a character that PostgreSQL
+            cannot store; the id is not a UUID; the data is a message. Nothing was sent.
     """
 
     type: str
@@ -90,7 +91,7 @@ class NewMessage(msgspec.Struct, frozen=True):
             kind = "Message" if isinstance(data, Message) else "NewMessage"
             raise ValidationError(
                 f"the data of a new message is a {kind} itself: "
-                "give its data, message.data. Nothing was sent."
+                "pass its data, message.data. Nothing was sent."
             )
 
     def __repr__(self) -> str:
@@ -98,13 +99,13 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 class _NotEncoded:
-    """Held by each message, so that msgspec does not write out what a message keeps undecoded."""
+    """A member of each message, so that msgspec does not encode a message's undecoded fields."""
 
     def __reduce__(self) -> str:
         return "_NOT_ENCODED"
 
 
-# What msgspec says of a message: "Encoding objects of type Message (…) is unsupported".
+# msgspec's error for a message: "Encoding objects of type Message (…) is unsupported".
 _NotEncoded.__name__ = "Message (encode message.to_dict() instead)"
 _NOT_ENCODED: Final = _NotEncoded()
 
@@ -112,15 +113,15 @@ _NOT_ENCODED: Final = _NotEncoded()
 class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     """A message as it is stored.
 
-    It keeps what the server sent; ``id``, ``data``, ``metadata`` and ``time`` are decoded each time
-    that they are asked for, so keep the value if you need it twice. What cannot be decoded raises
-    from its property only, and hides neither the other properties nor other messages. Two messages
-    are equal when what is stored is, to the letter, and both are read the same way: with the same
-    ``types``, and with decimals or without. A message is made by reading, or for tests by
-    ``messagedb.testing.make_message()``. The repr shows neither data nor metadata: both may hold
-    secrets.
+    It keeps the values that the server sent; ``id``, ``data``, ``metadata`` and ``time`` are
+    decoded on each access, so keep the value if you need it twice. A value that cannot be decoded
+    raises an error from its own property only; the other properties and other messages can be read.
+    Two messages are equal if their stored values are identical and both are read the same way: with
+    the same ``types``, and with or without decimals. Messages are created by reading, or for tests
+    by ``messagedb.testing.make_message()``. The repr shows neither data nor metadata: both may
+    contain secrets.
 
-    To hand a message on as JSON, encode ``message.to_dict()``. msgspec refuses the message itself.
+    To pass a message on as JSON, encode ``message.to_dict()``. msgspec refuses the message itself.
 
     Attributes:
         stream_name: the stream that holds the message.
@@ -139,7 +140,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     _time: int
     """Microseconds since the first moment of 2000, UTC."""
     _decimals: bool = False
-    # Through it a message holds a registry, which holds no message: no cycle for gc=False to miss.
+    # A message refers to a registry, which refers to no message: no cycle that gc=False would miss.
     _types: SupportsDecode[Any] | None = None
     _not_encoded: Any = _NOT_ENCODED
 
@@ -148,7 +149,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         """The message id.
 
         Raises:
-            MessageDecodeError: the store gave one that is not a UUID.
+            MessageDecodeError: the stored id is not a UUID.
         """
         try:
             return UUID(self._id)
@@ -157,18 +158,18 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
     @property
     def data(self) -> T_co:
-        """The data: a dict, or None for SQL NULL. Decoded anew each time.
+        """The data: a dict, or None for SQL NULL. Decoded on each access.
 
-        Of a message that was read with ``types=``, the instance of its class, as ``types.decode``
-        gives it.
+        For a message that was read with ``types=``, the instance of its class, as returned by
+        ``types.decode``.
 
         Numbers with a fraction are floats, or Decimals for a client with ``decimals=True``. JSON
-        that is not an object, which this library does not write, is given as it is: a list, a text,
-        a number, True, False, or None for ``null``.
+        that is not an object, which this library does not write, is returned as it is: a list, a
+        string, a number, True, False, or None for ``null``.
 
         Raises:
-            MessageDecodeError: the JSON holds a number that Python refuses, or is nested too deep;
-                or it does not fit the class.
+            MessageDecodeError: the JSON contains a number that Python refuses, or is nested too
+                deeply; or it does not fit the class.
         """
         types = self._types
         data: T_co = self._decode("data", self._data) if types is None else types.decode(self)
@@ -176,11 +177,11 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
     @property
     def metadata(self) -> dict[str, Any] | None:
-        """The metadata: a dict, or None for SQL NULL and for JSON ``null``. Decoded anew each time.
+        """The metadata: a dict, or None for SQL NULL and JSON ``null``. Decoded on each access.
 
         Raises:
-            MessageDecodeError: the JSON is not an object, holds a number that Python refuses, or is
-                nested too deep.
+            MessageDecodeError: the JSON is not an object, contains a number that Python refuses, or
+                is nested too deeply.
         """
         metadata: Any = self._decode("metadata", self._metadata)
         if metadata is None or type(metadata) is dict:
@@ -189,7 +190,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
     @property
     def time(self) -> datetime:
-        """When it was written, by the server's clock: in UTC, aware of it, to the microsecond.
+        """The time of the write by the server's clock: an aware datetime in UTC, in microseconds.
 
         Raises:
             MessageDecodeError: the time is infinite or not in the years 1 to 9999.
@@ -203,11 +204,11 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what is stored as a new dict that every JSON encoder takes.
+        """Return the stored message as a new dict that every JSON encoder accepts.
 
-        Its keys are the message's properties: ``id`` and ``time`` are texts, the time in UTC with a
-        ``Z``; ``data`` and ``metadata`` are decoded, and never instances of a class. Of a client
-        with ``decimals=True`` they hold Decimals, which not every encoder writes as numbers.
+        Its keys are the message's properties: ``id`` and ``time`` are strings, the time in UTC with
+        a ``Z``; ``data`` and ``metadata`` are decoded, and never instances of a class. For a client
+        with ``decimals=True`` they contain Decimals, which not every encoder writes as numbers.
 
         Raises:
             MessageDecodeError: as the properties raise it.
@@ -230,16 +231,15 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     def decode(self, cls_or_types: SupportsDecode[D], /) -> D: ...
 
     def decode(self, cls_or_types: Any, /) -> Any:
-        """Give the data as an instance of a class. Decoded anew each time.
+        """Return the data as an instance of a class. Decoded on each call.
 
         Args:
-            cls_or_types: a msgspec Struct or a dataclass, as which the data is read whatever the
-                message type is, and whatever version it is of; a MessageTypes, made by
-                ``registry.types(…)``; or a MessageRegistry, which gives this message itself if it
-                does not know the type.
+            cls_or_types: a msgspec Struct or a dataclass: the data is read as this class, whatever
+                its message type and version; a MessageTypes, made by ``registry.types(…)``; or a
+                MessageRegistry, which returns this message itself if it does not know the type.
 
         Raises:
-            MessageDecodeError: the data does not fit the class, or the message is none of the
+            MessageDecodeError: the data does not fit the class, or the message has none of the
                 types.
             ValidationError: the class is neither a Struct nor a dataclass.
         """
@@ -261,11 +261,11 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             raise self.decode_error(field, str(error)) from error
 
     def decode_error(self, field: str, reason: str) -> MessageDecodeError:
-        """Return the error of a field of this message that cannot be decoded.
+        """Return the error for a field of this message that cannot be decoded.
 
         Args:
             field: ``data``, a path in it such as ``data.items[0]``, ``metadata``, ``type``, …
-            reason: what is wrong with it: the end of a sentence.
+            reason: the problem: the end of a sentence.
         """
         return MessageDecodeError(
             self.stream_name, self.position, self.global_position, field, reason
@@ -279,10 +279,10 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
 
 def decode_data(message: Message[Any], codec: Codec) -> Any:
-    """Return the data of a message, read from its text by a codec.
+    """Return the data of a message, decoded by a codec.
 
     Raises:
-        MessageDecodeError: it does not fit the class. The cause is what the codec raised.
+        MessageDecodeError: it does not fit the class. Its cause is the codec's error.
     """
     try:
         return codec.decode(message._data, message._decimals)
@@ -291,13 +291,13 @@ def decode_data(message: Message[Any], codec: Codec) -> Any:
 
 
 def mismatch_error(message: Message[Any], cls: type[Any], error: Exception) -> MessageDecodeError:
-    """Return the error of data that does not fit a class."""
+    """Return the error for data that does not fit a class."""
     field, reason = describe_decode_error(error)
     return message.decode_error(field, f"it does not fit {cls.__qualname__} ({reason})")
 
 
-# As PostgreSQL reads a uuid: 32 hexadecimal digits in any case, with a hyphen or none after each
-# group of four, in braces or not.
+# PostgreSQL's forms of a uuid: 32 hexadecimal digits in any case, with an optional hyphen after
+# each group of four, with or without braces.
 _UUID_TEXT: Final = re.compile(r"(\{)?(?:[0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}(?(1)\})")
 
 
@@ -315,16 +315,16 @@ def _parse_uuid(value: Any) -> UUID:
 
 def _get_type_name(value: Any) -> str:
     if not isinstance(value, str):
-        problem = f"must be text, not {type(value).__name__}: give a name such as 'Deposited'"
+        problem = f"must be a str, not {type(value).__name__}: use a name such as 'Deposited'"
     elif not value:
-        problem = "must not be empty: give a name such as 'Deposited'"
+        problem = "must not be empty: use a name such as 'Deposited'"
     elif "\0" in value:
-        problem = f"holds a NUL character, which PostgreSQL cannot store: remove it from {value!r}"
+        problem = f"contains a NUL, which PostgreSQL cannot store: remove it from {value!r}"
     else:
         try:
             value.encode()
         except UnicodeEncodeError:
-            problem = f"holds a lone surrogate, which is not Unicode text: remove it from {value!r}"
+            problem = f"contains a lone surrogate, which is not Unicode: remove it from {value!r}"
         else:
-            return str.__str__(value)  # the text of a subclass too, such as a member of a StrEnum
+            return str.__str__(value)  # the plain str of a subclass, such as a member of a StrEnum
     raise ValidationError(f"the type of a message {problem}. Nothing was sent.")

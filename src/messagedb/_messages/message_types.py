@@ -1,4 +1,4 @@
-"""Some of a registry's classes, chosen for reading: the types of what is read are then known."""
+"""Classes of a registry, chosen for reading, so that the types of the read messages are known."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 
 class MessageTypes(Generic[T_co]):
-    """Classes of messages to read, for type checkers the union of them.
+    """Message classes to read; for type checkers the union of them.
 
-    It is made by ``registry.types(Deposited, Withdrawn)``, and given to ``message.decode()`` or to
-    ``read_stream()`` and ``read_category()`` as ``types=``. Two are equal when they are of the same
+    Made by ``registry.types(Deposited, Withdrawn)``, and passed to ``message.decode()`` or as
+    ``types=`` to ``read_stream()`` and ``read_category()``. Two are equal if they have the same
     classes under the same names.
 
     Attributes:
-        classes: the classes, as they were given; those of a union, one by one.
-        names: the message types that are read as one of them or of the classes that the registry
-            has below them, aliases included.
+        classes: the classes, in the order of the arguments; those of a union one by one.
+        names: the message types that are read as one of these classes or of their subclasses in the
+            registry, including aliases.
     """
 
     def __init__(
@@ -47,23 +47,23 @@ class MessageTypes(Generic[T_co]):
         self._names = frozenset(self.names)
 
     def decode(self, message: Message[Any], /) -> T_co:
-        """Give a message's data as an instance of its class, brought to the class's version.
+        """Return a message's data as an instance of its class, upcast to the class's version.
 
         Raises:
-            MessageDecodeError: the message is of none of these types, or its data does not fit the
+            MessageDecodeError: the message has none of these types, or its data does not fit the
                 class.
         """
         if message.type not in self._names:
             raise message.decode_error(
                 "type",
-                f"it is {message.type!r}, and to be one of {', '.join(map(repr, self.names))}: ask "
-                "`message in types` before",
+                f"it is {message.type!r}, not one of {', '.join(map(repr, self.names))}: check "
+                "`message in types` first",
             )
         decoded: T_co = self._decode(message)
         return decoded
 
     def __contains__(self, message: object) -> bool:
-        """Whether a message is of one of the types."""
+        """Return True if a message has one of the types."""
         return isinstance(message, Message) and message.type in self._names
 
     def __eq__(self, other: object) -> bool:
@@ -80,10 +80,10 @@ class MessageTypes(Generic[T_co]):
 
 
 def _iter_classes(given: Iterable[Any]) -> Iterator[type[Any]]:
-    """The classes of what was given, each once.
+    """Return the classes of the arguments, each once.
 
     Raises:
-        ValidationError: something is no class, or is an alias that cannot be resolved.
+        ValidationError: an argument is not a class, or is an alias that cannot be resolved.
     """
     found: list[Any] = []
     for one in given:
@@ -91,7 +91,7 @@ def _iter_classes(given: Iterable[Any]) -> Iterator[type[Any]]:
             members = get_union_members(one)
         except Exception as error:
             raise ValidationError(
-                f"registry.types() was given {one!r}, which cannot be resolved ({error})"
+                f"registry.types() got {one!r}, which cannot be resolved ({error})"
             ) from None
         found.extend(members)
     for cls in dict.fromkeys(found):
@@ -103,7 +103,7 @@ def _iter_classes(given: Iterable[Any]) -> Iterator[type[Any]]:
 
 
 def check_types(types: object) -> None:
-    """Refuse what is given as ``types=`` and is not.
+    """Refuse an invalid argument ``types=``.
 
     Raises:
         ValidationError: it is neither None nor a MessageTypes. Nothing was sent.
@@ -116,7 +116,7 @@ def check_types(types: object) -> None:
 
 
 def select_types(page: list[Message[Any]], types: MessageTypes[T] | None) -> Iterable[Message[T]]:
-    """Those messages of a page that are of the types, with instances as their data."""
+    """Return the messages of a page that have one of the types, with instances as their data."""
     if types is None:
         return page
     replace = msgspec.structs.replace

@@ -1,4 +1,4 @@
-"""Metadata: where a message comes from, what it belongs to, and where to answer."""
+"""Metadata: the origin of a message, its workflow, and the stream for a reply."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ __all__ = ["Metadata"]
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The metadata of a message, by the conventions of the Eventide toolkit.
 
-    Given as ``metadata=`` of a write it is stored in Eventide's form: names in camelCase, what is
-    None and empty properties left out, SQL NULL if nothing is left. A Ruby service reads it, and
-    the other way round. Each method gives a new Metadata and leaves this one as it is.
+    Passed as ``metadata=`` to a write, it is stored in Eventide's form: names in camelCase, None
+    and empty properties left out, SQL NULL if nothing is left. A Ruby service can read it, and this
+    library reads Ruby's. Each method returns a new Metadata and does not change this one.
 
-    Two are equal when they would be stored as the same: `stream_name`, `position`,
-    `global_position` and `time` say where the metadata was read, are never written, and do not
-    count. The repr shows the names of properties and not their values, which may be secrets.
+    Two are equal if they would be stored as the same: `stream_name`, `position`, `global_position`
+    and `time` report where the metadata was read, are never written, and are not compared. The repr
+    shows the names of properties and not their values, which may be secrets.
 
     Attributes:
         causation_message_stream_name: the stream of the message that this one follows.
         causation_message_position: that message's position in its stream.
         causation_message_global_position: that message's position in the store.
-        correlation_stream_name: the stream that began the workflow; a consumer can be given its
-            category as ``correlation`` and then gets the messages of such workflows only.
-        reply_stream_name: the stream that an answer is to be written to.
-        schema_version: of the data, a text.
-        properties: of the workflow: handed on from message to message by `follow`. Texts as keys,
-            JSON as values.
-        local_properties: of this message only, likewise.
-        extra: the keys of stored metadata that are none of the above: written again as they are,
-            and not handed on by `follow`.
-        stream_name: the stream of the message itself, if this was read with it.
+        correlation_stream_name: the stream that started the workflow; a consumer with its category
+            as ``correlation`` gets the messages of such workflows only.
+        reply_stream_name: the stream that a reply is to be written to.
+        schema_version: the version of the data, a string.
+        properties: values of the workflow, which `follow` copies from message to message. Strings
+            as keys, JSON as values.
+        local_properties: values of this message only, likewise.
+        extra: the other keys of stored metadata: they are written again unchanged, and `follow`
+            does not copy them.
+        stream_name: the stream of the message itself, if the metadata was read with it.
         position: the message's position in its stream, likewise.
         global_position: its position in the store, likewise.
-        time: when it was written, likewise.
+        time: the time when it was written, likewise.
 
     Raises:
-        ValidationError: a field is not of its kind, or *extra* has a key that a field stands for.
+        ValidationError: a field has another type, or *extra* has a key that has its own field.
     """
 
     causation_message_stream_name: str | None = None
@@ -82,30 +82,30 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             problem = describe_type_error(value, kind)
             if problem:
                 raise ValidationError(f"{field} of a Metadata {problem}. Nothing was sent.")
-            if kind is OBJECT:  # a copy: what is frozen is not to change with its maker's dict
+            if kind is OBJECT:  # a copy: a change of the caller's dict must not change this object
                 msgspec.structs.force_setattr(self, field, dict(cast("Any", value)))
         taken = sorted(STORED_NAMES.intersection(self.extra))
         if taken:
             raise ValidationError(
-                f"extra of a Metadata must not have the key {taken[0]!r}: there is a field for it. "
+                f"extra of a Metadata must not have the key {taken[0]!r}: it has its own field. "
                 "Nothing was sent."
             )
 
     @staticmethod
     def from_message(message: Message[Any]) -> Metadata:
-        """Give the metadata of a message that was read, with its stream, positions and time.
+        """Return the metadata of a message that was read, with its stream, positions and time.
 
         Values that are ``null`` are read as None; properties that are ``null`` or ``false``, as
-        none. Metadata that is SQL NULL leaves the source only.
+        empty. Metadata that is SQL NULL results in the stream, positions and time only.
 
         Raises:
-            MessageDecodeError: the metadata is no JSON object, a value in it is not of its kind
-                (the text names the key), or the time cannot be decoded.
-            ValidationError: not a message as it is stored.
+            MessageDecodeError: the metadata is not a JSON object, a value in it has another type
+                (the error names the key), or the time cannot be decoded.
+            ValidationError: not a stored message.
         """
         if getattr(message, "global_position", None) is None or isinstance(message, Metadata):
             raise ValidationError(
-                f"metadata comes of a Message as it was read, not of {type(message).__name__}: a "
+                f"metadata is read from a stored Message, not from {type(message).__name__}: a "
                 "new message has no position yet. Nothing was sent."
             )
         stored: dict[str, Any] | None = message.metadata
@@ -132,7 +132,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what is written: a new dict, its values not copied."""
+        """Return the metadata to be written: a new dict, its values not copied."""
         values = {
             name: value
             for field, name, _ in STORED
@@ -142,26 +142,26 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @staticmethod
     def following(previous: Message[Any] | Metadata) -> Metadata:
-        """Give new metadata for a message that is written because of another: see `follow`.
+        """Return new metadata for a message that is written because of another: see `follow`.
 
         Raises:
-            MessageDecodeError: the metadata of the other message cannot be read.
+            MessageDecodeError: the metadata of the other message cannot be decoded.
         """
         return Metadata().follow(previous)
 
     def follow(self, previous: Message[Any] | Metadata) -> Metadata:
-        """Give this metadata as that of a message which is written because of another.
+        """Return this metadata for a message that is written because of another.
 
-        The causation is the other message. Correlation and reply are the other's, also where it has
-        none. Properties are this one's and the other's, whose win. The local properties, the schema
-        version and what else this one has are kept; the other's are not taken over.
+        The causation is the other message. Correlation and reply are copied from the other, even if
+        it has none. Properties are merged, those of the other override. The local properties, the
+        schema version and the extra keys of this metadata are kept; the other's are not copied.
 
         Args:
-            previous: the message, or its metadata. Without a source (a message not yet written) the
-                causation is empty.
+            previous: the message, or its metadata. Without a position (a message not yet written)
+                the causation is empty.
 
         Raises:
-            MessageDecodeError: the metadata of the other message cannot be read.
+            MessageDecodeError: the metadata of the other message cannot be decoded.
         """
         before = _as_metadata(previous)
         return msgspec.structs.replace(
@@ -175,13 +175,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def is_following(self, previous: Message[Any] | Metadata) -> bool:
-        """Tell whether the message of this metadata followed another.
+        """Return True if the message of this metadata followed another.
 
-        Its causation is the other message, and its correlation and reply are the other's, where the
-        other has them. Properties are not looked at.
+        Its causation is the other message, and its correlation and reply are the other's, if the
+        other has them. Properties are not compared.
 
         Raises:
-            MessageDecodeError: the metadata of the other message cannot be read.
+            MessageDecodeError: the metadata of the other message cannot be decoded.
         """
         before = _as_metadata(previous)
         causation = (
@@ -198,7 +198,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def identifier(self) -> str | None:
-        """``stream/position`` of the message itself; None if this was not read with one."""
+        """``stream/position`` of the message itself; None if the metadata was read without one."""
         return _format_identifier(self.stream_name, self.position)
 
     @property
@@ -209,31 +209,31 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def with_correlation(self, stream_name: str) -> Metadata:
-        """Give this metadata with a stream as the correlation, such as the workflow's own.
+        """Return this metadata with a stream as its correlation, such as the workflow's stream.
 
         Raises:
-            ValidationError: not a text.
+            ValidationError: not a string.
         """
         return _replace(self, correlation_stream_name=stream_name)
 
     def is_correlated_with(self, name: str) -> bool:
-        """Tell whether the correlation is this stream, or a stream of this category."""
+        """Return True if the correlation is this stream, or a stream of this category."""
         correlation = self.correlation_stream_name
         if correlation is None:
             return False
         return name == (correlation if "-" in name else correlation.partition("-")[0])
 
     def take_reply(self) -> tuple[str, Metadata]:
-        """Give the stream to answer to, and this metadata without it, to write the answer with.
+        """Return the stream to reply to, and this metadata without it, for the reply.
 
         Raises:
-            ValidationError: no answer is asked for: there is no reply_stream_name.
+            ValidationError: no reply is requested: there is no reply_stream_name.
         """
         name = self.reply_stream_name
         if name is None:
             raise ValidationError(
-                "the metadata has no reply_stream_name, so there is no stream to answer to: look "
-                "at metadata.reply_stream_name first, or write to a stream of your choice. Nothing "
+                "the metadata has no reply_stream_name, so there is no stream to reply to: check "
+                "metadata.reply_stream_name first, or write to a stream of your choice. Nothing "
                 "was sent."
             )
         return name, msgspec.structs.replace(self, reply_stream_name=None)
@@ -241,42 +241,42 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def with_properties(
         self, properties: Mapping[str, Any] | None = None, /, **more: Any
     ) -> Metadata:
-        """Give this metadata with some properties set: those of a mapping, and named ones.
+        """Return this metadata with some properties set: those of a mapping, and named ones.
 
         Raises:
-            ValidationError: not a mapping with text keys.
+            ValidationError: not a mapping with string keys.
         """
         return _replace(self, properties=merge_properties(self.properties, properties, more))
 
     def without_properties(self, *names: str) -> Metadata:
-        """Give this metadata without some properties, whether it has them or not."""
+        """Return this metadata without some properties, whether it has them or not."""
         return _replace(self, properties=drop_properties(self.properties, names))
 
     def with_local_properties(
         self, properties: Mapping[str, Any] | None = None, /, **more: Any
     ) -> Metadata:
-        """Give this metadata with some local properties set, as `with_properties` does.
+        """Return this metadata with some local properties set, as `with_properties` does.
 
         Raises:
-            ValidationError: not a mapping with text keys.
+            ValidationError: not a mapping with string keys.
         """
         return _replace(
             self, local_properties=merge_properties(self.local_properties, properties, more)
         )
 
     def without_local_properties(self, *names: str) -> Metadata:
-        """Give this metadata without some local properties, whether it has them or not."""
+        """Return this metadata without some local properties, whether it has them or not."""
         return _replace(self, local_properties=drop_properties(self.local_properties, names))
 
     def with_trace(self, traceparent: str, tracestate: str | None = None) -> Metadata:
-        """Give this metadata with a W3C trace context, in the properties, which `follow` hands on.
+        """Return this metadata with a W3C trace context in the properties, which `follow` copies.
 
         Args:
             traceparent: version, trace id, parent id and flags, in lower case.
-            tracestate: the vendors' part; None takes an earlier one away.
+            tracestate: the vendors' part; None removes an earlier one.
 
         Raises:
-            ValidationError: they are not of the form.
+            ValidationError: they do not have the required form.
         """
         check_trace_context(traceparent, tracestate)
         rest = drop_properties(self.properties, (TRACEPARENT, TRACESTATE))
@@ -285,25 +285,25 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def traceparent(self) -> str | None:
-        """The W3C traceparent: of the properties, else of the top level; None without a right one.
+        """The W3C traceparent of the properties, else of the top level; None without a valid one.
 
-        Only that of the properties is handed on by `follow`.
+        `follow` copies only that of the properties.
         """
         return find_trace_context(self.properties, self.extra)[0]
 
     @property
     def tracestate(self) -> str | None:
-        """The W3C tracestate that is beside the traceparent, or None."""
+        """The W3C tracestate beside the traceparent, or None."""
         return find_trace_context(self.properties, self.extra)[1]
 
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, Metadata) else NotImplemented
 
     def __ne__(self, other: object) -> bool:
-        # A Struct has one of its own, by identity.
+        # A Struct has its own __ne__, which compares identities.
         return not self == other if isinstance(other, Metadata) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # it holds dicts
+    __hash__ = None  # type: ignore[assignment]  # it contains dicts
 
     def __repr__(self) -> str:
         shown: list[str] = []
@@ -319,10 +319,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def encode_metadata(value: Any, *, decimals: bool = False) -> str | None:
-    """Return metadata as the text of a JSON object, or None (SQL NULL); see ``encode_object``.
+    """Return metadata as the string of a JSON object, or None (SQL NULL); see ``encode_object``.
 
     Raises:
-        ValidationError: it would not read back as it is. Nothing was sent.
+        ValidationError: it would not read back equal. Nothing was sent.
     """
     if isinstance(value, Metadata):
         value = value.to_dict() or None

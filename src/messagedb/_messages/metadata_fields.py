@@ -1,4 +1,4 @@
-"""The fields of stored metadata: what they are called, of what kind they are, and their check."""
+"""The fields of stored metadata: their names, types and check."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, Final, cast
 
 from .._errors import ValidationError
 
-STRING: Final = "a text"
+STRING: Final = "a string"
 INTEGER: Final = "an integer"
 OBJECT: Final = "an object"
 
-# Field, its name in JSON, and what it must be, as Eventide has them: values of another kind stop a
-# Ruby consumer.
+# Field, its name in JSON, and its type, as in Eventide: values of another type stop a Ruby
+# consumer.
 STORED: Final = (
     ("causation_message_stream_name", "causationMessageStreamName", STRING),
     ("causation_message_position", "causationMessagePosition", INTEGER),
@@ -34,22 +34,25 @@ FIELD_TYPES: Final = (
 
 
 def describe_type_error(value: Any, kind: str) -> str | None:
-    """Say what a value must be, if it is not: with a value of an object not in it."""
+    """Return an error message if a value has the wrong type, else None.
+
+    Values of objects are not included in it: they may be secret.
+    """
     if kind is OBJECT:
         if not isinstance(value, Mapping):
             return f"must be {kind}, not {type(value).__name__}"
         keys: list[Any] = list(cast("Any", value))
         wrong = [key for key in keys if not isinstance(key, str)]
-        return f"must have text keys, not {wrong[0]!r:.60}" if wrong else None
+        return f"must have string keys, not {wrong[0]!r:.60}" if wrong else None
     right = isinstance(value, str if kind is STRING else int) and not isinstance(value, bool)
     return None if right else f"must be {kind}, not {value!r:.60}"
 
 
 def merge_properties(own: dict[str, Any], given: Any, more: dict[str, Any]) -> dict[str, Any]:
-    """Properties with others set.
+    """Return properties with others set.
 
     Raises:
-        ValidationError: what is given is no mapping with text keys.
+        ValidationError: the argument is not a mapping with string keys.
     """
     problem = None if given is None else describe_type_error(given, OBJECT)
     if problem:
@@ -58,6 +61,6 @@ def merge_properties(own: dict[str, Any], given: Any, more: dict[str, Any]) -> d
 
 
 def drop_properties(own: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Properties without some, whether they are there or not."""
+    """Return properties without some names, whether they are there or not."""
     left_out = set(names)
     return {name: value for name, value in own.items() if name not in left_out}

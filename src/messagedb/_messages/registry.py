@@ -1,4 +1,4 @@
-"""The classes of typed messages: each a type name, written as instances and read as such."""
+"""The classes of typed messages: each has a type name; instances are written and read."""
 
 from __future__ import annotations
 
@@ -49,34 +49,34 @@ class ModelInstance(Protocol):
     """An instance of a model of pydantic."""
 
     def model_dump(self, *, mode: str, by_alias: bool) -> dict[str, Any]:
-        """Give its fields."""
+        """Return its fields."""
         ...
 
 
 DataInstance: TypeAlias = msgspec.Struct | DataclassInstance | ModelInstance
-"""What can be an instance of a registered class."""
+"""A possible instance of a registered class."""
 
 
 class MessageRegistry:
-    """Which class stands for which message type, for a client's writes and for reading.
+    """The assignment of classes to message types, for a client's writes and for reading.
 
-    A class is a msgspec Struct or a dataclass, or any that comes with a codec. The instances are
-    stored as JSON objects, and those of Structs and dataclasses read from their text straight into
-    the class by its annotations: fields that are missing get their defaults, keys that the class
-    does not have are passed over, and data that is SQL NULL is read as ``{}``.
+    A class is a msgspec Struct or a dataclass, or any class with a codec. The instances are stored
+    as JSON objects. JSON is decoded directly to Structs and dataclasses by their annotations:
+    missing fields get their defaults, keys that the class does not have are ignored, and data that
+    is SQL NULL is read as ``{}``.
 
-    What is written as an instance reads back equal, or the write is refused with the path of what
-    would not: a value that is not of its field's annotated type; a tuple, a date, a UUID or a
-    member of an enum in a field that does not say so (``Any``, a plain ``dict``); what the data of
-    any message may not hold, such as NaN, bytes, sets, keys other than text, and ``Decimal``.
+    An instance must read back equal, or the write is refused with the path of the value that would
+    change: a value that does not have its field's annotated type; a tuple, a date, a UUID or a
+    member of an enum in a field that is not annotated so (``Any``, a plain ``dict``); a value that
+    no message may contain, such as NaN, bytes, sets, keys that are not strings, and ``Decimal``.
     Clients with ``decimals=True`` write ``Decimal``; a field annotated so reads all digits of a
-    number with any client. Classes that compare by identity are compared by their fields, but those
-    with a codec must compare by value.
+    number with any client. Classes that compare by identity are compared by their fields, but
+    classes with a codec must compare by value.
 
-    A class with a version writes it into the metadata, as the text ``schemaVersion``. Data of older
-    versions goes through the upcasters, as a dict, before it is read as the class.
+    A class with a version writes it into the metadata, as the string ``schemaVersion``. Data of
+    older versions is passed to the upcasters, as a dict, before it is read as the class.
 
-    Registering is meant for the import of modules, before messages are read or written.
+    Register classes while modules are imported, before messages are read or written.
 
     Example::
 
@@ -126,26 +126,25 @@ class MessageRegistry:
         aliases: Iterable[str] = (),
         codec: MessageCodec | None = None,
     ) -> Any:
-        """Register a class and give it back: a call, or a decorator with or without arguments.
+        """Register a class and return it: a call, or a decorator with or without arguments.
 
-        As a decorator it stands above ``@dataclass``. Adding a class again under its name, and with
-        nothing else than before, does nothing. A subclass is another class, with a type of its own;
-        a handler of its base is given it as well.
+        As a decorator it stands above ``@dataclass``. Adding a class again with the same arguments
+        does nothing. A subclass is a different class, with its own message type; a handler of its
+        base class receives its messages as well.
 
         Args:
             cls: a msgspec Struct or a dataclass; with a codec any class.
-            type: the message type; the name of the class if left out.
-            version: that of the class's data, from 1. Each instance is written with it in the
-                metadata; a message without one is of version 1. None: the metadata is not looked
-                at.
+            type: the message type; by default the name of the class.
+            version: the version of the class's data, from 1. Each instance is written with it in
+                the metadata; a message without one is of version 1. None: the metadata is ignored.
             aliases: older message types that are read as this class, and never written.
             codec: encodes and decodes the instances, instead of msgspec.
 
         Raises:
-            ValidationError: neither a Struct nor a dataclass, or one that is not a JSON object or
-                has a field that msgspec does not read; a type name or alias that a message cannot
-                have, or that another class has; a version that is none; a class that is there with
-                another name, version, alias or codec. Nothing was registered.
+            ValidationError: the class is neither a Struct nor a dataclass, is not a JSON object or
+                has a field that msgspec cannot read; a type name or alias is invalid, or belongs to
+                another class; the version is invalid; the class is already registered with another
+                name, version, alias or codec. Nothing was registered.
         """
         if cls is None:
             return functools.partial(
@@ -164,8 +163,8 @@ class MessageRegistry:
             holder = self.get_class(taken)
             if holder is not None:
                 raise ValidationError(
-                    f"the message type {taken!r} is that of {get_class_name(holder)} and cannot be "
-                    f"that of {get_class_name(cls)} as well: give one of them another with type="
+                    f"the message type {taken!r} belongs to {get_class_name(holder)} and cannot be "
+                    f"that of {get_class_name(cls)} as well: set another one with type="
                 )
         made = get_codec(cls) if codec is None else CustomCodec(cls, codec)
         entry = RegistryEntry(cls, name, others, version, made)
@@ -186,20 +185,20 @@ class MessageRegistry:
     def upcaster(
         self, type: str | type[Any], function: Upcaster | None = None, *, from_version: int
     ) -> Any:
-        """Register how data of one version becomes data of the next: a decorator, or a call.
+        """Register a function that converts data of one version to the next: a decorator or a call.
 
-        Upcasters and the class may be registered in any order. ``check`` tells what is missing.
+        Upcasters and the class may be registered in any order. ``check`` reports missing ones.
 
         Args:
             type: the message type or its class.
-            function: takes the data as a dict, as it is stored, and returns a dict, which may be
-                the same one, changed. Numbers with a fraction are floats in it, or Decimals for a
-                client with ``decimals=True``.
-            from_version: the version that it takes, from 1; it gives that of the next.
+            function: takes the stored data as a dict, and returns a dict, which may be the same
+                one, changed. Numbers with a fraction are floats in it, or Decimals for a client
+                with ``decimals=True``.
+            from_version: the version that it takes, from 1; it returns data of the next version.
 
         Raises:
-            ValidationError: the version is none, it is not a function, or there is another for the
-                version. Nothing was registered.
+            ValidationError: the version is invalid, the argument is not a function, or the version
+                already has another upcaster. Nothing was registered.
         """
         if function is None:
             return functools.partial(self.upcaster, type, from_version=from_version)
@@ -207,11 +206,11 @@ class MessageRegistry:
         return function
 
     def check(self) -> None:
-        """Check that data of every older version can be read. A client does, when it opens.
+        """Check that data of every older version can be read. A client calls this when it opens.
 
         Raises:
-            ValidationError: it names each upcaster that is missing, or that is none of any class's
-                older versions.
+            ValidationError: it names each upcaster that is missing, or that belongs to no older
+                version of a class.
         """
         problems = list(self._upcasters.iter_problems(self._by_class.values()))
         if problems:
@@ -220,17 +219,17 @@ class MessageRegistry:
             )
 
     def check_eventide(self, *messages: NewMessage | Message[Any]) -> list[str]:
-        """Tell what would stop, or be lost in, a Ruby service that shares the store.
+        """Return the names and values that would stop, or be lost in, a Ruby service of the store.
 
-        Looked at are the type names and keys of all registered classes, and what is given. For a
-        test of your own: ``assert registry.check_eventide() == []``. The page "Sharing a store with
-        Ruby" has what cannot be seen here.
+        The type names and keys of all registered classes are checked, and the arguments. For your
+        tests: ``assert registry.check_eventide() == []``. The page "Sharing a store with Ruby"
+        lists the problems that this cannot detect.
 
         Args:
-            messages: messages to be written, or read ones, whose data and metadata are looked at.
+            messages: messages to be written, or read ones, whose data and metadata are checked.
 
         Returns:
-            A sentence for each finding, with what to do.
+            One sentence for each finding, with the fix.
         """
         found = find_class_problems(self._by_class.values())
         for index, message in enumerate(messages):
@@ -238,7 +237,7 @@ class MessageRegistry:
         return found
 
     def get_type(self, message: DataInstance | type[Any]) -> str:
-        """Give the message type of a registered class, or of an instance of one.
+        """Return the message type of a registered class, or of an instance of one.
 
         Raises:
             ValidationError: the class is not registered.
@@ -246,7 +245,7 @@ class MessageRegistry:
         return self.get_type_names(message)[0]
 
     def get_type_names(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
-        """Give all message types that are read as a registered class: its own, then its aliases.
+        """Return all message types that are read as a registered class: its own, then its aliases.
 
         Raises:
             ValidationError: the class is not registered.
@@ -256,19 +255,19 @@ class MessageRegistry:
         if entry is None:
             raise ValidationError(
                 f"{get_class_name(cls)} is not a registered message type: add it with "
-                f"registry.add({cls.__name__}), to the registry that the client was given"
+                f"registry.add({cls.__name__}), to the registry that was passed to the client"
             )
         return entry.names
 
     def get_class(self, type: str) -> type[Any] | None:
-        """Give the class that a message type is read as, None for a type that is not known."""
+        """Return the class that a message type is read as; None for an unknown type."""
         entry = self._by_name.get(type)
         return None if entry is None else entry.cls
 
     @overload
     def types(self, a: type[A], /) -> MessageTypes[A]: ...
 
-    # A union or an alias of one is an object of these types. Annotate the result with its types.
+    # A union or an alias of one is an object of these types. Annotate the result with its classes.
     @overload
     def types(self, union: UnionType | TypeAliasType, /) -> MessageTypes[Any]: ...
 
@@ -315,17 +314,17 @@ class MessageRegistry:
     def types(self, *classes: Any) -> MessageTypes[Any]:
         """Choose classes to read, one to eight of them, so that type checkers know their union.
 
-        A class stands for itself and for the classes that the registry has below it. A union of
-        classes, or an alias of one, may be given as well; what it is of, some type checkers have
-        to be told: ``types: MessageTypes[Deposited | Withdrawn] = registry.types(Event)``.
+        A class includes its subclasses in the registry. A union of classes, or an alias of one, is
+        accepted as well; some type checkers then need an annotation of the result:
+        ``types: MessageTypes[Deposited | Withdrawn] = registry.types(Event)``.
 
         Raises:
-            ValidationError: a class is not registered, or there is none.
+            ValidationError: a class is not registered, or no class was passed.
         """
         return MessageTypes(self.decode, self._names_below, classes)
 
     def _names_below(self, cls: type[Any]) -> Iterator[str]:
-        """Give the names of a class, if it is registered, and of those below it."""
+        """Return the names of a class, if it is registered, and of its registered subclasses."""
         subclasses = find_subclasses(self, cls)
         if cls in self or not subclasses:
             yield from self.get_type_names(cls)
@@ -339,7 +338,7 @@ class MessageRegistry:
         return len(self._by_class)
 
     def __iter__(self) -> Iterator[tuple[str, type[Any]]]:
-        """Give each message type with its class, in the order of registration, without aliases."""
+        """Return each message type with its class, in order of registration, without aliases."""
         return iter([(entry.name, entry.cls) for entry in self._by_class.values()])
 
     def __repr__(self) -> str:
@@ -352,15 +351,15 @@ class MessageRegistry:
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
         id: UUID | str | None = None,
     ) -> NewMessage:
-        """Make the message to be written of an instance.
+        """Make the message to be written from an instance.
 
-        The instance is its data; it is checked, and turned into JSON, when it is written. The
-        version of a class that has one is added to the metadata then.
+        The instance is its data; it is checked, and converted to JSON, when it is written. If the
+        class has a version, it is added to the metadata then.
 
         Args:
             message: an instance of a registered class.
             metadata: as for NewMessage.
-            id: a UUID or its text; a new one if left out.
+            id: a UUID or a string of one; by default a new one.
 
         Raises:
             ValidationError: the class is not registered, or the id is not a UUID.
@@ -371,14 +370,14 @@ class MessageRegistry:
         return NewMessage(name, message, metadata, id)
 
     def decode(self, message: Message[Any]) -> Any:
-        """Give a read message's data as an instance of the class registered for its type.
+        """Return a message's data as an instance of the class registered for its type.
 
-        Of a type that is not registered, the message itself.
+        Return the message itself if its type is not registered.
 
         Raises:
             MessageDecodeError: the data does not fit the class (the cause is msgspec's error, or
-                what the class, its codec or an upcaster raised), or is of a version that the class
-                is not at yet, or that no upcaster takes.
+                one raised by the class, its codec or an upcaster), has a version newer than the
+                class's, or has a version without an upcaster.
         """
         entry = self._by_name.get(message.type)
         if entry is None:
@@ -395,20 +394,20 @@ class MessageRegistry:
 
 
 def find_subclasses(registry: MessageRegistry, cls: type[Any]) -> list[type[Any]]:
-    """The classes of a registry that are a class's subclasses, itself left out."""
+    """Return the registered subclasses of a class, without the class itself."""
     return [one for _, one in registry if one is not cls and cls in one.__mro__]
 
 
 def get_entry(registry: MessageRegistry, instance: object) -> RegistryEntry | None:
-    """What a registry knows of the class of an instance."""
+    """Return the registry's entry of an instance's class; None if there is none."""
     return registry._by_class.get(type(instance))  # pyright: ignore[reportPrivateUsage]
 
 
 def add_missing(registry: MessageRegistry, classes: Iterable[type[Any]]) -> None:
-    """Add those of some classes that a registry has neither themselves nor below them.
+    """Add those classes that a registry has neither themselves nor as subclasses.
 
     Raises:
-        ValidationError: one cannot be registered.
+        ValidationError: a class cannot be registered.
     """
     for cls in classes:
         if cls not in registry and not find_subclasses(registry, cls):
@@ -416,19 +415,19 @@ def add_missing(registry: MessageRegistry, classes: Iterable[type[Any]]) -> None
 
 
 def find_nearest_class(cls: type[Any], among: Container[type[Any]]) -> type[Any] | None:
-    """The class itself or the first of its bases that is among some; None for none."""
+    """Return the class itself or its first base that is in *among*; None if there is none."""
     return next((base for base in cls.__mro__ if base in among), None)
 
 
 def _check_class(given: Any) -> None:
     if not isinstance(given, type):
         raise ValidationError(
-            f"a message type must be a class, not {type(given).__name__}: give a msgspec Struct or "
+            f"a message type must be a class, not {type(given).__name__}: pass a msgspec Struct or "
             "a dataclass"
         )
     cls: type[Any] = given
     if issubclass(cls, NewMessage | Message):
         raise ValidationError(
-            f"{cls.__name__} is what messages are made of, not a message type: give the class of "
-            "their data, a msgspec Struct or a dataclass"
+            f"{cls.__name__} cannot be registered: register the class of the data, a msgspec "
+            "Struct or a dataclass"
         )

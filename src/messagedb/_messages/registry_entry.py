@@ -1,4 +1,4 @@
-"""One class of a registry: its type name, the older ones, its version, and how it is encoded."""
+"""One class of a registry: its type name, its aliases, its version and its codec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RegistryEntry:
-    """What a registry knows of a class."""
+    """A registry's entry of a class."""
 
     __slots__ = ("aliases", "cls", "codec", "name", "version")
 
@@ -37,15 +37,15 @@ class RegistryEntry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All type names that are read as the class, its own first."""
+        """All type names that are read as the class, the current one first."""
         return (self.name, *self.aliases)
 
     def encode(self, message: NewMessage, decimals: bool) -> str:
-        """The JSON of a message's data, an instance of the class.
+        """Return the JSON of a message's data, an instance of the class.
 
         Raises:
-            ValidationError: with the path of what reading by the type would not give back. Nothing
-                was sent.
+            ValidationError: with the path of a value that would not read back equal. Nothing was
+                sent.
         """
         if message.type not in self.names and isinstance(self.codec, StructCodec):
             return self.codec.encode_unchecked(message.data, decimals)
@@ -55,10 +55,10 @@ class RegistryEntry:
         return text
 
     def metadata(self, message: NewMessage, text: str | None) -> str | None:
-        """The JSON of the message's metadata, with the version where there is one to be read.
+        """Return the JSON of the message's metadata, with the class's version if it has one.
 
         Raises:
-            ValidationError: it says another version. Nothing was sent.
+            ValidationError: the metadata has another version. Nothing was sent.
         """
         if self.version is None or message.type not in self.names:
             return text
@@ -66,16 +66,16 @@ class RegistryEntry:
 
 
 def validate_aliases(name: str, given: Iterable[str]) -> tuple[str, ...]:
-    """The older type names of a class, checked.
+    """Return the older type names of a class, checked.
 
     Raises:
-        ValidationError: one is no type name, or is the class's own.
+        ValidationError: one is not a valid type name, or is the current one.
     """
     if isinstance(given, str):
-        raise ValidationError(f"aliases must be a list of message types, not the text {given!r}")
+        raise ValidationError(f"aliases must be a list of message types, not the str {given!r}")
     aliases = tuple(dict.fromkeys(NewMessage(alias).type for alias in given))
     if name in aliases:
-        raise ValidationError(f"{name!r} is the message type itself and no alias of it")
+        raise ValidationError(f"{name!r} is the message type itself, not an alias of it")
     return aliases
 
 
@@ -86,15 +86,15 @@ def check_same_registration(
     aliases: tuple[str, ...],
     codec: MessageCodec | None,
 ) -> None:
-    """Raise when a class is registered again, and with something else than before.
+    """Raise if a class is registered again with other arguments.
 
     Raises:
-        ValidationError: it was there with another name, version, codec or other aliases.
+        ValidationError: the class is registered with another name, version, codec or other aliases.
     """
     what = f"{get_class_name(known.cls)} is registered as {known.name!r}"
     if name != known.name:
         raise ValidationError(
-            f"{what} and cannot be {name!r} as well: one class is one message type. Make a "
+            f"{what} and cannot be {name!r} as well: one class is one message type. Write a "
             "subclass for the other"
         )
     there = known.codec.codec if isinstance(known.codec, CustomCodec) else None

@@ -1,4 +1,4 @@
-"""The version of a message's data, as its metadata says it."""
+"""The version of a message's data, as its metadata contains it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._errors import ValidationError
 
 
 class _VersionOnly(msgspec.Struct):
-    """Metadata, of which only the version is looked at."""
+    """Metadata of which only the version is decoded."""
 
     version: Any = msgspec.field(default=None, name="schemaVersion")
 
@@ -23,10 +23,10 @@ _CACHE = {str(version): version for version in range(1, 1000)}
 
 
 def check_version(value: Any, label: str) -> int:
-    """A version that a user gave.
+    """Check and return a version that a user passed.
 
     Raises:
-        ValidationError: it is no integer from 1.
+        ValidationError: it is not an integer from 1.
     """
     check_integer(label, value, least=1, most=10**18 - 1)
     version: int = value
@@ -34,10 +34,10 @@ def check_version(value: Any, label: str) -> int:
 
 
 def get_stored_version(metadata: str | None) -> int:
-    """The version that stored metadata says; 1 where it says none.
+    """Return the version in stored metadata; 1 if it has none.
 
     Raises:
-        ValueError: it is not an object, or says what is no version.
+        ValueError: the metadata is not an object, or its version is invalid.
     """
     marked = None if metadata is None else _decode_version(metadata)
     value = None if marked is None else marked.version
@@ -50,14 +50,14 @@ def get_stored_version(metadata: str | None) -> int:
             return int(value)
     if value.__class__ is int and value >= 1:
         return int(value)
-    raise ValueError(f"{value!r:.60} is not a version: it must be the text of an integer from 1")
+    raise ValueError(f"{value!r:.60} is not a version: it must be a string of an integer from 1")
 
 
 def set_version(metadata: str | None, version: int) -> str:
-    """The JSON of metadata with a version, as a text: a number would stop a Ruby consumer.
+    """Add a version to the JSON of metadata, as a string: a number would stop a Ruby consumer.
 
     Raises:
-        ValidationError: it says another version already. Nothing was sent.
+        ValidationError: the metadata already has another version. Nothing was sent.
     """
     mark = f'"schemaVersion":"{version}"'
     marked = None if metadata is None else _decode_version(metadata)
@@ -68,6 +68,6 @@ def set_version(metadata: str | None, version: int) -> str:
     if marked.version != str(version):
         raise ValidationError(
             f"metadata has the schemaVersion {marked.version!r:.60}, and the data is an instance "
-            f"of version {version}: leave it out, it is written by itself. Nothing was sent."
+            f"of version {version}: leave it out, it is added automatically. Nothing was sent."
         )
     return metadata

@@ -1,4 +1,4 @@
-"""The W3C trace context that a message carries: its form, and where it is in metadata."""
+"""The W3C trace context of a message: its form, and its place in metadata."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .._errors import ValidationError
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"
 
-# Versions after 00 may have further parts, which whoever does not know them passes on. (Facts: the
-# W3C Recommendation "Trace Context", section 3.2.)
+# Versions after 00 may have further parts, which are to be passed on unchanged (W3C Recommendation
+# "Trace Context", section 3.2).
 _FORM: Final = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]*)?"
 )
 
 
 def is_traceparent(value: object) -> bool:
-    """Whether a value has the form of a traceparent, in lower case and with ids that are not 0."""
+    """Return True for a value in the form of a traceparent: lower case, ids that are not 0."""
     if not isinstance(value, str):
         return False
     match = _FORM.fullmatch(value)
@@ -27,10 +27,10 @@ def is_traceparent(value: object) -> bool:
 
 
 def check_trace_context(traceparent: Any, tracestate: Any) -> None:
-    """Raise for what is no trace context.
+    """Raise an error for an invalid trace context.
 
     Raises:
-        ValidationError: the text says what it must be.
+        ValidationError: the message describes the required form.
     """
     if not is_traceparent(traceparent):
         raise ValidationError(
@@ -41,15 +41,15 @@ def check_trace_context(traceparent: Any, tracestate: Any) -> None:
         )
     if tracestate is not None and (not isinstance(tracestate, str) or not tracestate):
         raise ValidationError(
-            f"tracestate must be a text such as 'vendor=value', or None for none, not "
+            f"tracestate must be a str such as 'vendor=value', or None for none, not "
             f"{tracestate!r:.80}. Nothing was sent."
         )
 
 
 def find_trace_context(*mappings: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Give the traceparent and tracestate of the first place that has a traceparent.
+    """Return the traceparent and tracestate of the first mapping that has a valid traceparent.
 
-    One without the right form is passed over; the state is never one of another place.
+    An invalid traceparent is ignored; both values come from the same mapping.
     """
     for place in mappings:
         parent = place.get(TRACEPARENT)

@@ -1,4 +1,4 @@
-"""What a union is of: aliases, ``Annotated`` and unions in it are looked through at every depth."""
+"""The members of a union, with aliases, ``Annotated`` and nested unions resolved at every depth."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 
 def get_union_members(annotation: Any, scope: Mapping[str, Any] | None = None) -> list[Any]:
-    """The members of an annotation, in their order and each once; itself where it is no union.
+    """Return the members of an annotation, in their order, each once; itself if it is no union.
 
     Args:
-        annotation: a class, a union, an alias of one, a text that names one; with metadata or not.
-        scope: what texts in it mean. An alias's own module is asked as well.
+        annotation: a class, a union, an alias of one, a string that names one; with or without
+            metadata.
+        scope: the values of names in strings. The module of an alias is searched as well.
 
     Raises:
-        Exception: a text or an alias cannot be resolved, for whatever reason Python gives.
+        Exception: a string or an alias cannot be resolved; the error is Python's.
     """
     found = _iter_members(annotation, scope or {}, {}, ())
     unique: list[Any] = []
     for member in found:
-        if member not in unique:  # not every one can be hashed
+        if member not in unique:  # a list, as some members are not hashable
             unique.append(member)
     return unique
 
@@ -56,8 +57,8 @@ def _iter_members(
     elif isinstance(annotation, TypeVar):
         yield from _iter_variable_members(annotation, scope, given, inside)
     elif (value := getattr(annotation, "__value__", None)) is not None:
-        # A "type" statement, from Python 3.12 on, or the TypeAliasType of typing_extensions; one
-        # with arguments passes on what its alias has.
+        # A "type" statement, from Python 3.12 on, or the TypeAliasType of typing_extensions; an
+        # alias with arguments forwards attributes to its generic alias.
         if any(annotation is one for one in inside):
             raise TypeError(f"{annotation} is an alias of itself")
         variables = getattr(annotation, "__type_params__", ())
@@ -72,7 +73,7 @@ def _iter_members(
 def _iter_variable_members(
     variable: TypeVar, scope: Mapping[str, Any], given: Mapping[Any, Any], inside: tuple[Any, ...]
 ) -> Iterator[Any]:
-    """What a type variable stands for: what its alias was given, else its constraints or bound."""
+    """Resolve a type variable: its argument in the alias, else its constraints or bound."""
     if variable in given:
         argument, around = given[variable]
         yield from _iter_members(argument, scope, around, inside)

@@ -1,4 +1,4 @@
-"""The upcasters of a registry: each brings data of one version of a type to the next."""
+"""The upcasters of a registry: each converts data of one version of a type to the next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .registry_entry import RegistryEntry
 
 Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
-"""Makes data of the next version of data of one."""
+"""Converts data of one version to the next."""
 
 
 class Upcasters:
@@ -26,13 +26,13 @@ class Upcasters:
 
     def __init__(self) -> None:
         self._given: dict[str | type[Any], dict[int, Upcaster]] = {}
-        self._steps: dict[type[Any], dict[int, Upcaster]] = {}  # as they were asked for
+        self._steps: dict[type[Any], dict[int, Upcaster]] = {}  # filled on demand
 
     def add(self, key: str | type[Any], function: Upcaster, from_version: int) -> None:
-        """Register one.
+        """Register an upcaster.
 
         Raises:
-            ValidationError: there is another, or an argument is wrong. Nothing was registered.
+            ValidationError: there is another, or an argument is invalid. Nothing was registered.
         """
         given: Any = key
         if not isinstance(given, str | type):
@@ -51,10 +51,10 @@ class Upcasters:
         self._steps.clear()
 
     def upcasters_by_version(self, entry: RegistryEntry) -> dict[int, Upcaster]:
-        """The upcasters of a class, by the version that they take.
+        """Return the upcasters of a class, by the version that they take.
 
         Raises:
-            ValidationError: by two of its names there are two of one version.
+            ValidationError: one version has different upcasters under two of the class's names.
         """
         steps: dict[int, Upcaster] = {}
         keys: tuple[str | type[Any], ...] = (entry.cls, *entry.names)
@@ -67,7 +67,7 @@ class Upcasters:
         return steps
 
     def iter_problems(self, entries: Iterable[RegistryEntry]) -> Iterator[str]:
-        """What of older versions could not be read, and which upcasters are of no use."""
+        """Find versions that could not be read, and upcasters that are never used."""
         known: set[str | type[Any]] = set()
         for entry in entries:
             known.update((entry.cls, *entry.names))
@@ -84,13 +84,13 @@ class Upcasters:
                     )
 
     def upcast(self, entry: RegistryEntry, message: Message[Any]) -> dict[str, Any] | None:
-        """The data of a message of an older version than its class's, brought to that one.
+        """Return the data of a message, converted from an older version to its class's version.
 
-        None for a message of the class's own version, whose data is read as it is.
+        Return None if the message has the class's version: its data needs no conversion.
 
         Raises:
-            MessageDecodeError: the version is none, or newer than the class's; an upcaster is
-                missing, raised, or gave no dict; the data is not an object.
+            MessageDecodeError: the version is invalid, or newer than the class's; an upcaster is
+                missing, raised an error, or did not return a dict; the data is not an object.
         """
         wanted = entry.version or 1
         try:
@@ -103,7 +103,7 @@ class Upcasters:
             raise _decode_error(
                 message,
                 f"it is of version {there}, and {entry.cls.__qualname__} is known here up to "
-                f"version {wanted}: upgrade this service first, then those that write",
+                f"version {wanted}: upgrade this service first, then the writing services",
             )
         try:
             data: Any = decode_object(
@@ -113,13 +113,13 @@ class Upcasters:
         except ValueError as error:
             raise _decode_error(message, str(error)) from error
         if type(data) is not dict:
-            raise _decode_error(message, "it is not a JSON object, which upcasters take")
+            raise _decode_error(message, "it is not a JSON object, which upcasters need")
         steps = self._steps.get(entry.cls)
         if steps is None:
             try:
                 steps = self._steps[entry.cls] = self.upcasters_by_version(entry)
             except ValidationError as error:
-                raise _decode_error(message, f"its upcasters cannot be told: {error}") from error
+                raise _decode_error(message, f"its upcasters are ambiguous: {error}") from error
         for version in range(there, wanted):
             if version not in steps:
                 raise _decode_error(
@@ -143,7 +143,7 @@ def _apply_upcaster(
         raise _decode_error(message, reason) from error
     if type(given) is not dict:
         raise _decode_error(
-            message, f"{name} gave {type(given).__name__}: it must return the changed dict"
+            message, f"{name} returned {type(given).__name__}: it must return the changed dict"
         )
     return cast("dict[str, Any]", given)
 
@@ -175,8 +175,8 @@ def _duplicate_upcaster_error(
     first: Upcaster, second: Upcaster, version: int, label: str
 ) -> ValidationError:
     return ValidationError(
-        f"{label} has an upcaster from version {version} already, {get_qualified_name(first)}: "
-        f"{get_qualified_name(second)} would be a second one. Leave one of them out"
+        f"{label} already has an upcaster from version {version}, {get_qualified_name(first)}: "
+        f"{get_qualified_name(second)} would be a second one. Remove one of them"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a batch asks of the server: which way it goes, and the texts that hold its messages."""
+"""The plan of a batch: its way to the server, and the strings that contain its messages."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from .requests import EncodedMessage, Write
 
 COPY_FROM = 400
-"""From so many messages on COPY is faster than one INSERT, in spite of its three more round trips.
+"""From this number of messages on, COPY is faster than INSERT, although it has 3 more round trips.
 
-On a Unix socket the two meet between 200 and 500 messages, of 200 bytes as of 2 kB."""
+On a Unix socket they are equally fast between 200 and 500 messages, of 200 bytes as of 2 kB."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a batch comes to: the position of every message, and those to be inserted."""
+    """The plan of a batch: the position of every message, and the messages to be inserted."""
 
     positions: list[int]
     missing: list[EncodedMessage]
 
 
 def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Plan:
-    """Decide what a batch does under the category's lock, as that many single writes would.
+    """Decide the result of a batch under the category's lock, the same as that of single writes.
 
     Args:
         write: the batch.
         version: the stream's version, -1 for no stream.
-        found: the stream and position of each id that is stored already.
+        found: the stream and position of each id that is already stored.
 
     Raises:
         DuplicateMessageError: an id is in another stream.
-        WrongExpectedVersionError: a message that is not stored yet expects another version than it
-            finds; or some messages of a whole write are stored, and others are not.
+        WrongExpectedVersionError: a message that is not stored yet expects another version than the
+            stream has; or only some messages of a whole write are stored.
     """
     positions: list[int] = []
     missing: list[EncodedMessage] = []
@@ -59,14 +59,14 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
     return Plan(positions, missing)
 
 
-# An element of an array of jsonb may not be larger than 256 MB in all; and a server reads a
-# statement whole.
+# PostgreSQL limits the elements of a jsonb array to 256 MB in total, and a server reads a whole
+# statement into memory.
 _CHUNK_BYTES: Final = 8_000_000
 _CHUNK_MESSAGES: Final = 5_000
 
 
 def chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
-    """The messages as counted JSON arrays for the insert, none too long for the server."""
+    """Return the messages as counted JSON arrays for the insert, each within server limits."""
     arrays: list[tuple[int, str]] = []
     elements: list[str] = []
     size = 0
@@ -85,13 +85,13 @@ def chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
     return arrays
 
 
-# psycopg hands a block to libpq as it is: large enough to be few, small enough to be no burden.
+# psycopg passes a block to libpq unchanged: blocks are few, and small enough for little memory.
 _BLOCK_CHARACTERS: Final = 250_000
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def copy_blocks(write: Write, version: int) -> Iterator[bytes]:
-    """The rows of a batch in COPY's text format, for a stream at *version*."""
+    """Yield the rows of a batch in COPY's text format, for a stream at *version*."""
     stream_name = write.stream_name.translate(_ESCAPES)
     position = version
     rows: list[str] = []
@@ -112,7 +112,7 @@ def copy_blocks(write: Write, version: int) -> Iterator[bytes]:
 
 
 def _field(json: str | None) -> str:
-    """A JSON text as a field: of what COPY escapes it can only hold backslashes."""
+    """Return JSON as a field: of the characters that COPY escapes, it contains backslashes only."""
     if json is None:
         return r"\N"
     return json.replace("\\", r"\\") if "\\" in json else json

@@ -1,4 +1,4 @@
-"""The locks of the categories, under which all writes are done, and the marks of who holds them."""
+"""The locks of the categories, held by all writes, and the marks of their transactions."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ class CategoryLock(NamedTuple):
     """The advisory lock of a category.
 
     Attributes:
-        key: the key of the lock, as the server's ``acquire_lock`` takes it.
-        mark: what is in the setting of a transaction that has taken the lock and marked it.
+        key: the key of the lock, as in the server's ``acquire_lock``.
+        mark: a part of a setting in transactions that have acquired the lock and marked it.
     """
 
     key: int
     mark: str
 
     def take(self) -> Statement:
-        """The statement that takes it until the transaction ends."""
+        """Return the statement that acquires it until the transaction ends."""
         return Statement(LOCK, (self.key,))
 
     def take_and_mark(self) -> Statement:
-        """The statement that takes it and tells the statements that follow in the transaction."""
+        """Return the statement that acquires and marks it for later statements of a transaction."""
         return Statement(LOCK_AND_MARK, (self.key, self.mark))
 
 
 def lock_of(stream_name: str) -> CategoryLock:
-    """The lock of a stream's category."""
+    """Return the lock of a stream's category."""
     return _lock_of_category(streams.category(stream_name))
 
 
@@ -44,5 +44,5 @@ def _lock_of_category(category: str) -> CategoryLock:
 
 
 def in_safe_order(categories: Iterable[str]) -> tuple[CategoryLock, ...]:
-    """The locks of categories, once each, in the order in which every transaction takes them."""
+    """Return the locks of categories, each once, in the order in which every transaction locks."""
     return tuple(sorted({_lock_of_category(category) for category in categories}))

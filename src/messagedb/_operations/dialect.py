@@ -1,4 +1,4 @@
-"""What the server behind a connection takes: found once, at opening, with the statements for it."""
+"""The statements that a server supports: determined one time, when a client opens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOKUP_SIZE = 1000
 
 
 class LookupPage(msgspec.Struct, frozen=True):
-    """A page of a stream by the functions alone: the call, its size, and what to go on from."""
+    """A page of a stream by functions alone: the call, its size, the column to continue from."""
 
     call: Statement
     size: int
@@ -29,19 +29,19 @@ class LookupPage(msgspec.Struct, frozen=True):
 
 
 class Dialect:
-    """The statements that a server and a role take, for the requests of one client.
+    """The statements that a server and a role support, for the requests of one client.
 
     Attributes:
-        profile: the client's settings, and what is known of its connections.
+        profile: the client's settings, and the configuration of its connections.
         sql: the statements, for the client's schema.
         schema: the schema of Message DB.
-        server: what the server has told of itself.
-        sequence: that of the global positions, and whether it is behind its table.
-        is_proxied: whether the functions send their calls on to another database.
+        server: the facts about the server.
+        sequence: the sequence of the global positions, and whether it is behind its table.
+        is_proxied: whether the functions pass their calls to another database.
         table_readable: whether the role may read the table of messages.
-        transaction_setup: the statement that sets a transaction up on a connection that is not.
-        inserts_directly: whether writes in a transaction insert into the table, under the lock of
-            the functions.
+        transaction_setup: the statement that sets a transaction up on a connection without a set-up session.
+        inserts_directly: whether writes in a transaction insert into the table, under the same lock
+            as the functions.
     """
 
     def __init__(self, profile: Profile, server: Server) -> None:
@@ -58,10 +58,10 @@ class Dialect:
         self.inserts_directly = able if wanted is None else wanted and able
 
     def check_write(self, write: Write) -> None:
-        """Refuse several messages where the functions send each call on by itself.
+        """Refuse several messages if the functions pass each call on separately.
 
         Raises:
-            IncompatibleServerError: the server is such a one. Nothing was written.
+            IncompatibleServerError: the functions are proxied. Nothing was written.
         """
         if self.is_proxied and len(write.encoded) > 1:
             check_not_proxied(self.server, "several messages that are written all or none")
@@ -75,26 +75,26 @@ class Dialect:
         )
 
     def prefers_table(self, read: Read) -> bool:
-        """Return whether a read is better done as a query of the table."""
+        """Return True if a read should be a query of the table."""
         return read.prefers_query and self.table_readable
 
     def read_without_settings(self, read: Read) -> Statement:
-        """Return the statement of a read that leaves the session's settings alone.
+        """Return the statement of a read that does not change the session's settings.
 
-        Setting ``message_store.sql_condition`` for a transaction would leave a session that never
-        had it at the empty value, which the server takes for "on". With a condition the table is
-        asked the same question instead.
+        After SET LOCAL of an unset custom parameter, PostgreSQL leaves it as '' rather than unset;
+        Message DB treats '' as "on" for ``message_store.sql_condition``. Therefore a read with a
+        condition is an equivalent query of the table.
 
         Raises:
-            IncompatibleServerError: with a condition, where the role may not read the table.
+            IncompatibleServerError: with a condition, if the role may not read the table.
                 Nothing was sent.
         """
         if not read.has_condition:
             return read.query if self.prefers_table(read) else read.call
         if not self.table_readable:
             raise IncompatibleServerError(
-                "a read with an SQL condition on a connection that is not the client's own asks "
-                "the table of messages, and the role may not read that. Nothing was changed. Read "
+                "a read with an SQL condition on a connection that is not the client's own needs "
+                "the table of messages, which the role may not read. Nothing was changed. Read "
                 "through the client's own pool, or without a condition."
             )
         return read.query
@@ -105,7 +105,7 @@ class Dialect:
         return read_stream(self.sql, write.stream_name, max(write.expected, 0), 1, None)
 
     def version_and_isolation(self, write: Write) -> Statement:
-        """Return the question for the version of a write's stream, and the isolation level."""
+        """Return the query for the version of a write's stream and the isolation level."""
         return Statement(self.sql.version_and_isolation, (write.stream_name,))
 
 

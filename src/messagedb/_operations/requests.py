@@ -1,4 +1,4 @@
-"""What an operation asks of the server, made of its arguments and free of I/O."""
+"""The requests of operations to the server, built from their arguments. No I/O."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A read: the call of a server function, and the same as a query of the table."""
+    """A read: the call of a server function, and the equivalent query of the table."""
 
     call: Statement
     query: Statement
     has_condition: bool = False
     prefers_query: bool = False
-    """Whether the query is the better of the two where the role may read the table."""
+    """True if the query is preferred where the role may read the table."""
     has_sql: bool = False
-    """Whether both hold SQL of the user's, which needs no setting of the server's."""
+    """True if both contain SQL of the user that needs no setting of the server."""
 
 
 class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
-    """A message as the statements take it."""
+    """A message as parameters of statements."""
 
     id: str
     type: str
@@ -46,7 +46,7 @@ class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Basis(msgspec.Struct, frozen=True, gc=False):
-    """What the decision to write rests on: the last message of the stream, as it was read.
+    """The basis of the decision to write: the last message of the stream, as it was read.
 
     Attributes:
         message_id: the id of the message at the expected version.
@@ -58,27 +58,27 @@ class Basis(msgspec.Struct, frozen=True, gc=False):
 
 
 class Write(msgspec.Struct, frozen=True, gc=False):
-    """One write, of one message or many: all or none, to one stream."""
+    """A write of one or many messages to one stream, all or none."""
 
     stream_name: str
     messages: tuple[NewMessage, ...]
     encoded: list[EncodedMessage]
     expected: int | None
     is_whole: bool = False
-    """Whether a part of it that is stored already is a conflict, and not a beginning."""
+    """True if a batch of which only a part is stored is a conflict."""
     basis: Basis | None = None
-    """What has to be there still, also on another server."""
+    """The message that must still be there, also after a change of server."""
 
     @property
     def expected_version(self) -> ExpectedVersion:
-        """What the caller wrote."""
+        """The expected version as the caller passed it."""
         return validation.as_expected_version(self.expected)
 
 
 def read_stream(
     sql: Statements, stream_name: str, position: int, batch_size: int, condition: str | None
 ) -> Read:
-    """A page of one stream."""
+    """Return the read of a page of one stream."""
     validation.check_stream_to_read(stream_name)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
@@ -101,7 +101,7 @@ def read_category(
     group_size: int | None,
     condition: str | None,
 ) -> Read:
-    """A page of a category."""
+    """Return the read of a page of a category."""
     validation.check_category(category)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
@@ -121,14 +121,14 @@ def read_category(
         Statement(sql.get_category_messages, (*params, condition)),
         Statement(with_condition(sql.category_query, condition), params),
         condition is not None,
-        # A group's filter is plain SQL in it; and the plan is always that of the index on
-        # categories, where the function's may be a walk along the primary key.
+        # The query filters a consumer group in plain SQL. It always uses the index on categories;
+        # the function may scan the primary key instead.
         prefers_query=True,
     )
 
 
 def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Read:
-    """The last message of a stream, or its last one of a type."""
+    """Return the read of the last message of a stream, or of its last one of a type."""
     validation.check_stream_name(stream_name)
     validation.check_type(type_name)
     if type_name is None:
@@ -139,18 +139,18 @@ def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Re
 
 
 def version(sql: Statements, stream_name: str) -> Read:
-    """The version of a stream."""
+    """Return the read of the version of a stream."""
     validation.check_stream_name(stream_name)
     return _read(sql.stream_version, sql.version_query, stream_name)
 
 
 def store_version(sql: Statements) -> Read:
-    """The version that the installed Message DB calls itself."""
+    """Return the read of the installed Message DB's version."""
     return _read(sql.message_store_version, sql.message_store_version)
 
 
 def look_for_message(sql: Statements, id: str) -> Read:
-    """The stream and position of a message id, where the role may read the table."""
+    """Return the read of a message id's stream and position, if the role may read the table."""
     return _read(sql.look_for_message, sql.look_for_message, id)
 
 
@@ -167,7 +167,7 @@ def write_one(
     decimals: bool,
     registry: MessageRegistry,
 ) -> Write:
-    """A write of one message, checked and encoded."""
+    """Return a write of one message, checked and encoded."""
     validation.check_stream_name(stream_name)
     expected = validation.expected_version_code(expected_version)
     message = _new_message(message, "message", registry)
@@ -191,15 +191,15 @@ def write_many(
     is_whole: bool = False,
     basis: Basis | None = None,
 ) -> Write:
-    """A write of many messages, all of them checked and encoded before any is sent."""
+    """Return a write of many messages, all of them checked and encoded before any is sent."""
     validation.check_stream_name(stream_name)
     expected = validation.expected_version_code(expected_version)
     try:
         iterator = iter(messages)
     except TypeError:
         raise ValidationError(
-            f"messages must be an iterable of NewMessage, not {type(messages).__name__}; one "
-            "message goes to write_message(). Nothing was sent."
+            f"messages must be an iterable of NewMessage, not {type(messages).__name__}; write "
+            "one message with write_message(). Nothing was sent."
         ) from None
     given = tuple(
         _new_message(message, f"messages[{index}]", registry)
@@ -222,15 +222,15 @@ def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessa
         return message
     if type(message) in registry:
         return registry.encode(message)
-    given, advice = type(message).__name__, 'give NewMessage("Deposited", {"amount": 5})'
+    given, advice = type(message).__name__, 'pass NewMessage("Deposited", {"amount": 5})'
     if isinstance(message, type):
         advice += ", or an instance of the class"
     elif isinstance(message, msgspec.Struct) or dataclasses.is_dataclass(message):
         advice += f", or register the class, client.registry.add({given})"
     else:
-        advice += ", or an instance of a class that the client's registry has"
+        advice += ", or an instance of a class in the client's registry"
     if isinstance(message, Message):
-        advice = "make one of it, NewMessage(read.type, read.data, read.metadata)"
+        advice = "convert it, NewMessage(read.type, read.data, read.metadata)"
     raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
 
 
@@ -267,5 +267,5 @@ def _encode_unregistered(given: Any, decimals: bool) -> str | None:
         try:
             return get_codec(cls).encode_unchecked(given, decimals)
         except ValidationError:
-            pass  # of a class that could not be read: written as what it holds
+            pass  # a class that could not be read: its fields are written
     return encode_object(given, label="data", decimals=decimals)

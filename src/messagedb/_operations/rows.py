@@ -1,4 +1,4 @@
-"""From a result's rows to messages."""
+"""Conversion of a result's rows to messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def messages(rows: Iterable[tuple[Any, ...]], decimals: bool) -> list[Message[Any]]:
-    """The messages of the rows, undecoded: each property decodes when it is asked for."""
+    """Return the messages of the rows, undecoded: each property decodes on access."""
     if decimals:
         return list(starmap(partial(Message, _decimals=True), rows))
     return list(starmap(Message, rows))

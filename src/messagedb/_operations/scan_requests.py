@@ -1,4 +1,4 @@
-"""What a scan asks of the server, and what the answer means. Free of I/O."""
+"""The requests of scans to the server, and the meaning of the results. No I/O."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ S_co = TypeVar("S_co", bound=ScannedPage, covariant=True)
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _UNLIMITED: Final = 1000
-"""The page of a scan, which needs one, where the client's reads have none."""
+"""The page size of a scan for a client whose reads have no limit."""
 _MOST_BY_FUNCTION: Final = 1000
-"""How far a lag is counted where only functions may be called: they copy what is counted."""
+"""The limit of a lag's count if only functions may be called: they copy the counted messages."""
 
 
 class PageScan(Protocol[S_co]):
-    """A scan of one page, to be read and understood."""
+    """A scan of one page: its read, and the meaning of its rows."""
 
     @property
     def read(self) -> Read:
-        """What to ask for."""
+        """The read to send."""
         ...
 
     def scan(self, rows: Rows, decimals: bool) -> S_co:
-        """What the rows say."""
+        """Return the page that the rows contain."""
         ...
 
 
 class CategoryScan(msgspec.Struct, frozen=True):
-    """A scan of a category, to be read and understood."""
+    """A scan of a category."""
 
     read: Read
     position: int
@@ -53,11 +53,11 @@ class CategoryScan(msgspec.Struct, frozen=True):
     filters: bool
 
     def scan(self, rows: Rows, decimals: bool) -> ScannedPage:
-        """What the rows say."""
+        """Return the page that the rows contain."""
         if self.filters:
             last_id, count, last = rows.pop()[2:5]
         elif rows:
-            # The page itself: it needs no summary.
+            # The rows are the whole page: it needs no summary.
             last_id, count, last = rows[-1][0], len(rows), rows[-1][4]
         else:
             last_id, count, last = None, 0, None
@@ -68,17 +68,17 @@ class CategoryScan(msgspec.Struct, frozen=True):
 
 
 class StoreScan(msgspec.Struct, frozen=True):
-    """A scan of the whole store, to be read and understood."""
+    """A scan of the whole store."""
 
     read: Read
     position: int
     size: int
 
     def scan(self, rows: Rows, decimals: bool) -> ScannedStorePage:
-        """What the rows say.
+        """Return the page that the rows contain.
 
         Raises:
-            IncompatibleServerError: a standby gave them.
+            IncompatibleServerError: the rows come from a standby.
         """
         in_recovery, head = rows.pop()[3:5]
         check_primary(bool(in_recovery))
@@ -100,14 +100,14 @@ class StoreScan(msgspec.Struct, frozen=True):
 
 
 def page_size(batch_size: Any, default: int) -> int:
-    """How many messages a scan looks at."""
+    """Return the number of messages that a scan reads."""
     if batch_size is None:
         return _UNLIMITED if default == -1 else default
     validation.check_batch_size(batch_size)
     if batch_size < 1:
         raise ValidationError(
-            f"batch_size of a scan must be at least 1, not {batch_size}: it bounds what is looked "
-            "at. Nothing was sent."
+            f"batch_size of a scan must be at least 1, not {batch_size}: it limits the scanned "
+            "messages. Nothing was sent."
         )
     size: int = batch_size
     return size
@@ -126,7 +126,7 @@ def category(
     types: Iterable[str] | None,
     condition: str | None,
 ) -> CategoryScan:
-    """A page of a category, whatever is in it, and what of it matches."""
+    """Return a scan of one page of a category, which also reports the messages filtered out."""
     group = (correlation, group_member, group_size)
     page = requests.read_category(reads, category, position, size, *group, condition)
     types = _array("types", types, validation.check_type)
@@ -151,10 +151,10 @@ def store(
     types: Iterable[str] | None,
     condition: str | None,
 ) -> StoreScan:
-    """A page of the whole store, whatever is in it, and what of it matches."""
+    """Return a scan of one page of the store, which also reports the messages filtered out."""
     validation.check_position(position)
     validation.check_condition(condition)
-    # There is nothing before 1, and so no gap.
+    # There is nothing before 1, therefore no gap.
     start = max(position, 1)
     types = _array("types", types, validation.check_type)
     text = with_condition(sql.store_scan, condition)
@@ -163,18 +163,18 @@ def store(
 
 
 def category_head(sql: ScanStatements, category: str) -> Read:
-    """The last global position of a category: no row where there is none."""
+    """Return the read of a category's last global position; no row if the category is empty."""
     validation.check_category(category)
     text = Statement(sql.category_head, (category,))
     return Read(text, text, prefers_query=True)
 
 
 def message_at(sql: ScanStatements, category: str | None, position: int) -> Read:
-    """The id of the message at a global position: no row where there is none.
+    """Return the read of the id at a global position; no row if there is no message.
 
     Args:
         sql: the statements.
-        category: the message's, which a role needs that may not read the table; None where it may.
+        category: the message's category, if the role may not read the table; None if it may.
         position: the global position.
     """
     query = Statement(sql.message_at, (position,))
@@ -183,51 +183,51 @@ def message_at(sql: ScanStatements, category: str | None, position: int) -> Read
 
 
 def found_id(rows: Rows, position: int) -> str | None:
-    """The id of the message at a position, from the rows of the look for it."""
+    """Return the id of the message at a position, from the rows of its read."""
     return rows[0][0] if rows and rows[0][1] == position else None
 
 
 def message_before(sql: ScanStatements, position: int) -> Read:
-    """The id and the position of the last message up to a global position."""
+    """Return the read of the id and position of the last message up to a global position."""
     return _query(sql.message_before, position)
 
 
 def messages_by_id(sql: ScanStatements, ids: Iterable[str]) -> Read:
-    """The ids and the positions of those of the messages that are there."""
+    """Return the read of the ids and positions of the messages that exist."""
     return _query(sql.messages_by_id, array_literal(ids))
 
 
 def last_positions(sql: ScanStatements) -> Read:
-    """The last global position that there is, and the last that was given to a message."""
+    """Return the read of the last global position in the store, and of the last assigned one."""
     return _query(sql.last_positions, sql.table)
 
 
 def store_head(sql: ScanStatements) -> Read:
-    """The last global position of the store, NULL where there is none."""
+    """Return the read of the last global position of the store; NULL if it is empty."""
     return _query(sql.store_head)
 
 
 def heads(sql: ScanStatements, categories: Iterable[str] | None) -> Read:
-    """The last global position of each category, of those or of all, and at last the store's."""
+    """Return the read of each category's last global position, then of the store's."""
     names = _categories(categories)
     return _query(sql.store_heads) if names is None else _query(sql.category_heads, names)
 
 
 def first_after(sql: ScanStatements, positions: dict[str, int]) -> Read:
-    """The first global position behind that of its category, NULL where there is none."""
-    # Their names are the server's own: some that it has could not be written by us.
+    """Return the read of the first global position after that of its category; NULL if none."""
+    # These names are read from the server: it may have some that this library refuses to write.
     names = _array("categories", positions, _any_name)
     return _query(sql.first_after, names, array_literal(positions.values()))
 
 
 class LagRead(msgspec.Struct, frozen=True):
-    """The look at what follows a position, to be read and understood."""
+    """The read of a lag, and the meaning of its row."""
 
     read: Read
     limit: int
 
     def lag(self, rows: Rows, table_readable: bool) -> Lag:
-        """What the row says."""
+        """Return the lag that the row contains."""
         head, count, oldest, now = rows[0]
         limit = self.limit if table_readable else min(self.limit, _MOST_BY_FUNCTION)
         return Lag(
@@ -242,7 +242,7 @@ class LagRead(msgspec.Struct, frozen=True):
 def lag(
     sql: ScanStatements, categories: Iterable[str] | None, position: int, limit: int
 ) -> LagRead:
-    """What follows a position, in categories or in the whole store."""
+    """Return the read of the lag behind a position, in categories or in the whole store."""
     validation.check_position(position)
     check_integer("limit", limit, least=1)
     names = _categories(categories)
@@ -259,23 +259,24 @@ def lag(
 
 
 def writers(sql: ScanStatements) -> Read:
-    """The transactions that hold the lock of a writer on the table of messages."""
+    """Return the read of the transactions that hold a writer's lock on the table of messages."""
     return _query(sql.writers, sql.table)
 
 
 def writers_of(rows: Rows) -> list[OpenWriteTransaction]:
-    """The transactions that the rows name, each once.
+    """Return the transactions in the rows, each once.
 
     Raises:
-        IncompatibleServerError: their absence would prove nothing there.
+        IncompatibleServerError: the rows are not complete on this server.
     """
     in_recovery, cached = rows[0][:2]
     check_primary(in_recovery)
     if cached is not None and cached > 1:
         raise IncompatibleServerError(
-            f"the sequence of global positions gives each session {cached} of them at a time "
-            "(CACHE): a session can write to an earlier one at any time later, and nothing tells "
-            "whether it will. Nothing was changed. ALTER SEQUENCE … CACHE 1, as Message DB has it."
+            f"the sequence of global positions assigns each session {cached} of them at a time "
+            "(CACHE): a session can write to an earlier position at any later time, and this "
+            "cannot be detected. Nothing was changed. Run ALTER SEQUENCE … CACHE 1, Message DB's "
+            "default."
         )
     found: dict[str, OpenWriteTransaction] = {}
     for _, _, transaction, pid, application_name, user, since, state, gid in rows:
@@ -287,35 +288,35 @@ def writers_of(rows: Rows) -> list[OpenWriteTransaction]:
 
 
 def check_primary(in_recovery: bool) -> None:
-    """Refuse a standby, which may lack what the primary has and shows none of its locks.
+    """Refuse a standby, which may lag behind the primary and does not show its locks.
 
     Raises:
-        IncompatibleServerError: it is one.
+        IncompatibleServerError: the server is a standby.
     """
     if in_recovery:
         raise IncompatibleServerError(
             "this server is a standby: it does not show which transactions of the primary are "
-            "still writing, so that nobody can tell whether a message will yet appear before "
-            "another. Nothing was changed. Connect to the primary "
-            "(target_session_attrs=read-write), or read each category by itself."
+            "still writing, so a message could later appear before another one that was read. "
+            "Nothing was changed. Connect to the primary "
+            "(target_session_attrs=read-write), or read each category separately."
         )
 
 
 def check_readable(table_readable: bool, what: str) -> None:
-    """Refuse what only the table can answer, where the role may not read it.
+    """Refuse a request that needs the table, if the role may not read it.
 
     Raises:
-        IncompatibleServerError: the role may not. Nothing was sent.
+        IncompatibleServerError: the role may not read the table. Nothing was sent.
     """
     if not table_readable:
         raise IncompatibleServerError(
-            f"{what} is read from the table of messages, and the role may not read that. Nothing "
-            "was sent. Connect as message_store, or read each category by itself."
+            f"{what} is read from the table of messages, which the role may not read. Nothing "
+            "was sent. Connect as message_store, or read each category separately."
         )
 
 
 def utc(microseconds: int | None) -> datetime | None:
-    """A time as our adapters give it, aware of UTC; None, too, where Python cannot express it."""
+    """Convert a number of our adapters to an aware UTC time; None if Python cannot represent it."""
     try:
         return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
@@ -327,24 +328,24 @@ def _categories(categories: Iterable[str] | None) -> str | None:
 
 
 def _array(what: str, values: Any, check: Any) -> str | None:
-    """Texts as PostgreSQL reads an array, each value once."""
+    """Return strings as a PostgreSQL array, each value once."""
     if values is None:
         return None
     if isinstance(values, str | bytes):
-        raise ValidationError(f"{what} must be several texts, such as [{values!r}], not one")
+        raise ValidationError(f"{what} must be a list of strings, such as [{values!r}], not a str")
     try:
         given = list(dict.fromkeys(values))
     except TypeError:
-        raise ValidationError(f"{what} must be an iterable of texts, not {values!r}") from None
+        raise ValidationError(f"{what} must be an iterable of str, not {values!r}") from None
     for value in given:
         if not isinstance(value, str):
-            raise ValidationError(f"{what} must be texts, not {value!r}")
+            raise ValidationError(f"{what} must be strings, not {value!r}")
         check(value)
     return array_literal(given)
 
 
 def _any_name(name: str) -> None:
-    """Refuse none."""
+    """Accept every name."""
 
 
 def _query(text: bytes, *params: Any, has_sql: bool = False) -> Read:

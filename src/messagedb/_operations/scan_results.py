@@ -1,4 +1,4 @@
-"""What scans give: pages that were looked at, lags, and who is writing."""
+"""The results of scans: scanned pages, lags, and open write transactions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ __all__ = ["Lag", "OpenWriteTransaction", "ScannedPage", "ScannedStorePage"]
 
 
 class ScannedPage(msgspec.Struct, frozen=True):
-    """One page that was looked at, and what of it matched.
+    """One scanned page, and its messages that matched.
 
     Attributes:
-        messages: those that match, in the order of global position.
-        position: the global position up to which the page looked, whatever matched; where there was
-            no message, the one before the position asked for. Go on at the one behind it.
-        count: how many messages were looked at.
-        is_full: whether the page was full, so that more may follow.
-        last_id: the id of the last message that was looked at, whose position is ``position``; None
-            where that is not known.
-        ids: the ids of ``messages``, as text.
-        history: the number that the client has given to the server's history.
-        found_id: the id at a position that was asked for besides; None where no message is there.
+        messages: the matching messages, in the order of global position.
+        position: the last global position that the page scanned, with or without a match; if there
+            was no message, the position before the requested one. Continue at ``position + 1``.
+        count: the number of scanned messages.
+        is_full: whether the page was full, so that more messages may follow.
+        last_id: the id of the last scanned message, at ``position``; None if it is not known.
+        ids: the ids of ``messages``, as strings.
+        history: the client's number for the server's history.
+        found_id: the id at a position that was requested additionally; None if no message is there.
     """
 
     messages: list[Message[Any]]
@@ -39,12 +38,12 @@ class ScannedPage(msgspec.Struct, frozen=True):
 
 
 class ScannedStorePage(ScannedPage, frozen=True, kw_only=True):
-    """One page of the whole store that was looked at.
+    """One scanned page of the whole store.
 
     Attributes:
-        gaps: the global positions from the one asked for to the last one of the page that have no
-            message that could be seen: the first and the last of each run, in order. A message may
-            still appear there, until its writer's transaction has ended.
+        gaps: the global positions without a visible message, from the requested one to the page's
+            last one: the first and the last of each run, in order. A message may still appear
+            there, until its writer's transaction has ended.
         head: the last global position of the whole store at that moment, 0 for an empty one.
     """
 
@@ -53,15 +52,14 @@ class ScannedStorePage(ScannedPage, frozen=True, kw_only=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """What follows a position.
+    """The messages after a position.
 
     Attributes:
-        head: the last global position there is, 0 for none; None where the role may not read the
-            table.
-        messages: how many messages follow the position, counted up to a limit.
-        is_exact: whether that is all of them, the limit not having been reached.
-        oldest: when the first of them was written; None where none follows.
-        now: the server's clock at that moment. Both times are in UTC and aware of it.
+        head: the last global position, 0 if there is none; None if the role may not read the table.
+        messages: the number of messages after the position, counted up to a limit.
+        is_exact: True if that is the whole number because the limit was not reached.
+        oldest: the time of the first of them; None if there is none.
+        now: the server's clock at that moment. Both times are aware and in UTC.
     """
 
     head: int | None
@@ -75,15 +73,14 @@ class OpenWriteTransaction(msgspec.Struct, frozen=True):
     """A transaction that has written messages, or is about to, and has not ended.
 
     Attributes:
-        transaction: PostgreSQL's virtual id of it, which no other gets before the server is started
-            again.
+        transaction: its virtual id in PostgreSQL, which is unique until the server is restarted.
         pid: the server process that it runs in; None for a prepared transaction.
-        application_name: what the session calls itself; None where the role may not see that.
+        application_name: the name of the session; None if the role may not see it.
         user: the role of the session, or the owner of a prepared transaction.
-        since: when it began, or was prepared: in UTC and aware of it; None where the role may not
-            see that.
-        state: of the session, such as ``active`` or ``idle in transaction``; None where the role
-            may not see that.
+        since: the time when it began, or was prepared, aware and in UTC; None if the role may not
+            see it.
+        state: the state of the session, such as ``active`` or ``idle in transaction``; None if the
+            role may not see it.
         gid: the name of a prepared transaction.
     """
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: what can be known to be wrong is refused before it is sent."""
+"""Checks of arguments: values that are certainly invalid are refused before they are sent."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ from .._errors import ValidationError
 from ..expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
 
 MAX_STREAM_NAME_BYTES: Final = 2672
-"""The longest stream name, in bytes of UTF-8, that the indexes always take, also as a category.
+"""The longest stream name, in bytes of UTF-8, that always fits the indexes, also as a category.
 
 An entry of a PostgreSQL B-tree holds at most 2704 bytes; position and headers take the rest."""
 
 LAST_POSITION: Final = MAX_INT64
-"""The last position that there can be."""
+"""The largest possible position."""
 
 
 def check_stream_name(stream_name: Any) -> None:
-    """Refuse what cannot be a stream to write. A category can: Eventide writes to them."""
+    """Refuse a name that cannot be a stream to write. A category can: Eventide writes to them."""
     if not isinstance(stream_name, str) or "\0" in stream_name or not stream_name.isascii():
         check_string("stream_name", stream_name)
     if not stream_name:
         raise ValidationError(
-            "stream_name must not be empty: give 'category-id', such as 'account-123'"
+            "stream_name must not be empty: use 'category-id', such as 'account-123'"
         )
-    # Every character is at most four bytes: most names need no encoding to be measured.
+    # A character is at most four bytes: most names are measured without encoding them.
     if (
         len(stream_name) > MAX_STREAM_NAME_BYTES // 4
         and len(stream_name.encode()) > MAX_STREAM_NAME_BYTES
     ):
         raise ValidationError(
-            f"stream_name is {len(stream_name.encode())} bytes long, the index of Message DB takes "
-            f"{MAX_STREAM_NAME_BYTES}: use a shorter id, or the hash of it"
+            f"stream_name is {len(stream_name.encode())} bytes long, but the index of Message DB "
+            f"accepts {MAX_STREAM_NAME_BYTES}: use a shorter id, or a hash of it"
         )
 
 
 def check_stream_to_read(stream_name: Any) -> None:
-    """Refuse what the server's stream read refuses: a name without an id."""
+    """Refuse a name without an id, which the server's stream read refuses."""
     check_stream_name(stream_name)
     if "-" not in stream_name:
         raise ValidationError(
-            f"{stream_name!r} is a category, and this reads one stream: give 'category-id', "
+            f"{stream_name!r} is a category, and this call reads one stream: use 'category-id', "
             "or read the category with get_category_messages() or read_category()"
         )
 
 
 def check_category(category: Any, what: str = "category") -> None:
-    """Refuse what the server's category read refuses: a name with an id."""
+    """Refuse a name with an id, which the server's category read refuses."""
     check_string(what, category)
     if not category:
         raise ValidationError(
-            f"{what} must not be empty: give the part of a stream name before the first '-'"
+            f"{what} must not be empty: use the part of a stream name before the first '-'"
         )
     if "-" in category:
         raise ValidationError(
             f"{what} must be a category, and {category!r} is a stream: "
-            f"give {streams.category(category)!r}, or read the stream with get_stream_messages()"
+            f"use {streams.category(category)!r}, or read the stream with get_stream_messages()"
         )
 
 
 def check_position(position: Any) -> None:
-    """A position is a 64-bit integer; reads start at it (inclusive)."""
+    """Check a position: a 64-bit integer, at which reads start (inclusive)."""
     check_int64("position", position)
 
 
 def check_batch_size(batch_size: Any) -> None:
-    """A batch size is a count, or -1 for no limit."""
+    """Check a batch size: a count, or -1 for no limit."""
     check_int64("batch_size", batch_size)
     if batch_size < -1:
         raise ValidationError(
@@ -76,7 +76,7 @@ def check_batch_size(batch_size: Any) -> None:
 
 
 def check_page_size(batch_size: Any) -> None:
-    """The batch size of an iterator over pages: 0 would never get anywhere."""
+    """Check the batch size of an iterator over pages: with 0 it would never end."""
     check_batch_size(batch_size)
     if batch_size == 0:
         raise ValidationError(
@@ -85,12 +85,12 @@ def check_page_size(batch_size: Any) -> None:
 
 
 def check_group(member: Any, size: Any) -> None:
-    """Member and size come together; the size is a smallint, and members count from 0."""
+    """Check a group's member and size: both or none; the size is a smallint, members start at 0."""
     if member is None and size is None:
         return
     if member is None or size is None:
         raise ValidationError(
-            "group_member and group_size must be given together "
+            "group_member and group_size must be passed together "
             f"(member: {member!r}, size: {size!r})"
         )
     check_int64("group_size", size)
@@ -104,23 +104,23 @@ def check_group(member: Any, size: Any) -> None:
 
 
 def check_condition(condition: Any) -> None:
-    """A condition is SQL text, given to the server as it is."""
+    """Check a condition: SQL that is sent to the server unchanged."""
     if condition is None:
         return
     check_string("condition", condition)
     if not condition.strip():
-        raise ValidationError("condition must not be empty: leave it out, or give None")
+        raise ValidationError("condition must not be empty: leave it out, or pass None")
 
 
 def check_type(type_name: Any) -> None:
-    """A message type to look for."""
+    """Check a message type to search for."""
     if type_name is None:
         return
     check_string("type", type_name)
 
 
 def expected_version_code(expected_version: Any) -> int | None:
-    """The expectation as statements take it: None for no check, -2 for any stream that exists."""
+    """Return an expected version as a parameter: None for no check, -2 for any existing stream."""
     if expected_version is ANY:
         return None
     if expected_version is STREAM_EXISTS:
@@ -144,12 +144,12 @@ EXISTING_STREAM: Final = -2
 
 
 def meets(expected: int | None, version: int) -> bool:
-    """Whether a stream at *version* is what the code *expected* asks for."""
+    """Return True if a stream at *version* satisfies the code *expected*."""
     return expected is None or expected == version or (expected == EXISTING_STREAM and version >= 0)
 
 
 def as_expected_version(code: int | None) -> ExpectedVersion:
-    """The expectation that a code stands for, as a user wrote it."""
+    """Return the expected version that a code represents, as a user wrote it."""
     if code is None:
         return ANY
     return STREAM_EXISTS if code == EXISTING_STREAM else code

@@ -1,4 +1,4 @@
-"""What the server's answers to a write mean: decisions only, no I/O."""
+"""The meaning of the server's answers to a write. No I/O."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from .requests import Write
 
 _UNIQUE_VIOLATION = "23505"
-# Any other unique index is the user's own, or the key of a sequence that is behind its table.
+# Any other unique index belongs to the user, or is the key of a sequence that is behind its table.
 _CONSTRAINTS = frozenset({"messages_id", "messages_stream"})
 _RACE_ADVICE = "Nothing of this write is stored. Write it again."
 
 
 def expected_at(expected: int | None, index: int) -> int | None:
-    """What message *index* of a batch expects, when the batch expects *expected*."""
+    """Return the version that message *index* expects if its batch expects *expected*."""
     if expected is None or expected == validation.EXISTING_STREAM:
         return expected
     return expected + index
 
 
 def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
-    """The position of an id that is stored already, if it is stored where it was to be written."""
+    """Return the position of a stored id, if it is stored in the stream that was to be written."""
     if place[0] != write.stream_name:
         raise DuplicateMessageError(id, write.stream_name, place[0], place[1])
     return place[1]
 
 
 def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
-    """The error for message *index* of a write that found the stream at *version*."""
+    """Return the error for message *index* of a write that found the stream at *version*."""
     return WrongExpectedVersionError(
         write.stream_name,
         validation.as_expected_version(expected_at(write.expected, index)),
@@ -53,10 +53,10 @@ def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersio
 
 
 def decides(write: Write, error: Exception) -> bool:
-    """Whether an error of a write settles also an earlier attempt whose answer was lost.
+    """Return True if this error also proves that an earlier, unanswered attempt did not succeed.
 
-    An id that is elsewhere, a value that the server refuses and a stream that is past the expected
-    version stay so.
+    These conditions are permanent: an id in another stream, a value that the server refuses, a
+    stream that is past the expected version.
     """
     if isinstance(error, WrongExpectedVersionError):
         expected = error.expected_version
@@ -65,14 +65,14 @@ def decides(write: Write, error: Exception) -> bool:
 
 
 def check_basis(write: Write, rows: list[tuple[Any, ...]]) -> None:
-    """See that what a write was decided upon is the stream's message at the expected version.
+    """Check that the message a write was decided upon is still at the expected version.
 
     Args:
         write: the write.
-        rows: the message that is there.
+        rows: the message at that position.
 
     Raises:
-        LostHistoryError: it is another, or none. Nothing was written.
+        LostHistoryError: it is another message, or none. Nothing was written.
     """
     basis, version = write.basis, write.expected
     if basis is None or version is None or version < 0:
@@ -85,7 +85,7 @@ def check_basis(write: Write, rows: list[tuple[Any, ...]]) -> None:
 
 
 def is_conflict(error: psycopg.Error) -> bool:
-    """Whether a refused write may be stored already: the server checks version, then id."""
+    """Return True if a refused write may already be stored: the server checks version, then id."""
     if error.sqlstate == _UNIQUE_VIOLATION:
         return True
     return error.sqlstate == "P0001" and "Wrong expected version" in first_line(error)
@@ -98,10 +98,10 @@ def settle(
     version: int,
     looked_everywhere: bool,
 ) -> int | MessageDBError:
-    """What a conflict comes to, after a look at the place of the id and at the stream's version.
+    """Decide the result of a refused write from its id's place and the stream's current version.
 
     Returns:
-        The position of the message if it is stored in its stream already, else the error to raise.
+        The position of the message if it is already stored in its stream, else the error to raise.
     """
     if place is not None:
         stream_name, position = place
@@ -118,7 +118,7 @@ def settle(
 def lost_to(
     write: Write, error: psycopg.Error, index: int = 0, looked_everywhere: bool = True
 ) -> MessageDBError:
-    """The error for a unique violation of message *index*, whose id was not found."""
+    """Return the error for a unique violation of message *index*, whose id was not found."""
     constraint = constraint_of(error)
     if constraint not in _CONSTRAINTS:
         return translate(error, NOTHING_WRITTEN)
@@ -133,7 +133,7 @@ def refused(
     command_timeout: float,
     consequence: str = NOTHING_WRITTEN,
 ) -> MessageDBError:
-    """The error for a write that the server did not do."""
+    """Return the error for a write that the server did not execute."""
     if error.sqlstate != "57014":
         return translate(error, consequence)
     category = streams.category(write.stream_name)
@@ -147,20 +147,19 @@ def refused(
 
 
 def raced(write: Write) -> RetryableError:
-    """The error for a write that lost against one that did not take the category's lock."""
+    """Return the error for a write that lost to a session without the category's lock."""
     return RetryableError(
-        f"another session wrote to stream {write.stream_name!r}, or wrote the same message id, "
-        "without the lock of "
-        f"its category, at the same time. {_RACE_ADVICE}",
+        f"a concurrent session wrote to stream {write.stream_name!r}, or wrote the same message "
+        f"id, without the lock of its category. {_RACE_ADVICE}",
         _UNIQUE_VIOLATION,
     )
 
 
 def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
-    """Why a write under the lock wrote nothing: the position that the message has already.
+    """Return the position of the message if a write under the lock found it already stored.
 
     Returns:
-        None where nothing speaks against the write: then it is to be run again.
+        None if nothing prevents the write: then it is to be run again.
 
     Raises:
         DuplicateMessageError: the id is in another stream.
@@ -177,7 +176,7 @@ def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
 
 
 def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]]:
-    """The stream's version, and the place of each id that is stored, from the look before a batch.
+    """Return the stream's version, and the place of each stored id, from the query before a batch.
 
     Raises:
         ValidationError: the transaction's isolation level does not allow writes.
@@ -190,15 +189,15 @@ def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]
 
 
 def check_isolation(isolation: str) -> None:
-    """Refuse to write in a transaction whose snapshot may be older than the category's lock.
+    """Refuse writes in a transaction whose snapshot may be older than the category's lock.
 
     Raises:
         ValidationError: the level is REPEATABLE READ or SERIALIZABLE. Nothing was written.
     """
     if isolation not in ("read committed", "read uncommitted"):
         raise ValidationError(
-            f"writes need READ COMMITTED, and this transaction is {isolation.upper()}: its "
+            f"writes need READ COMMITTED, but this transaction is {isolation.upper()}: its "
             "snapshot may be older than "
             "the lock of the category, and would show an old version of the stream. Nothing was "
-            "written; reads are fine."
+            "written; reads are allowed."
         )

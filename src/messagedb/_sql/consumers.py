@@ -1,4 +1,4 @@
-"""The statements of consumers: positions in our own table, and the lease."""
+"""The statements of consumers: positions in the library's table, and the lease."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SET position = excluded.position, saved_by = excluded.saved_by, saved_at = now()
 WHERE p.saved_by = ANY ($5::uuid[]) AND p.resized_to IS NULL
 RETURNING 1
 """
-"""The first of a consumer that found none: a row that is there must be a lost save of its own."""
+"""Stores a consumer's first position. An existing row must be its own unconfirmed save."""
 
 NEXT_POSITION: Final = b"""
 UPDATE messagedb.positions
@@ -52,10 +52,10 @@ SELECT set_config('idle_in_transaction_session_timeout', $3, true),
             THEN set_config('transaction_timeout', '0', true) END,
        pg_try_advisory_xact_lock($1::int, $2::int)
 """
-"""Try to hold a consumer's lease in a transaction that is open as long as it holds it.
+"""Tries to acquire a consumer's lease in a transaction that stays open as long as it is held.
 
-A holder that shows no sign of life for so many milliseconds loses the session, and with it the
-lease; a limit for whole transactions (PostgreSQL 17) would take it from a living one."""
+A holder without activity for $3 milliseconds loses the session, and with it the lease; a limit for
+whole transactions (PostgreSQL 17) would end a live holder."""
 
 LEASE_HOLDERS: Final = b"""
 SELECT classid::bigint, objid::bigint, pid
@@ -63,7 +63,7 @@ FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 2 AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-"""Who holds an advisory lock of two integers in this database, as a consumer's lease is."""
+"""The holders of advisory locks of two integers in this database, such as consumers' leases."""
 
 LAST_RECORDS: Final = """
 WITH RECURSIVE categories AS (
@@ -87,15 +87,15 @@ CROSS JOIN LATERAL (
     WHERE stream_name = s.stream_name ORDER BY position DESC LIMIT 1) m
 ORDER BY m.stream_name
 """
-"""The last message of each stream of positions. It steps over the index from category to category,
-and reads all records of those of positions."""
+"""The last message of each position stream. It skips along the index from category to category, and
+reads all records of the categories of positions."""
 
 COUNT_PARKED: Final = """
 SELECT count(*) FILTER (WHERE type = 'Parked')
      - count(*) FILTER (WHERE type IN ('Replayed', 'Discarded'))
 FROM {schema}.messages WHERE stream_name = $1
 """
-"""How many messages are parked: each of them ends once at most."""
+"""The number of parked messages: each of them is replayed or discarded once at most."""
 
 HAS_POSITIONS: Final = b"""
 SELECT EXISTS (
@@ -103,8 +103,8 @@ SELECT EXISTS (
     WHERE n.nspname = 'messagedb' AND c.relname = 'positions'
       AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
 """
-"""Whether the role may read the table of positions. ``to_regclass`` would raise for a role that may
-not use the schema."""
+"""Whether the role may read the table of positions. ``to_regclass`` would raise an error for a role
+that may not use the schema."""
 
 ALL_POSITIONS: Final = b"""
 SELECT consumer, position, (extract(epoch FROM saved_at) * 1000000)::bigint, resized_to
@@ -131,10 +131,10 @@ SELECT current_setting('transaction_read_only') = 'off',
 this role, or of all for one that may see them), and whether a temporary table can be tried."""
 
 TRY_TRANSACTION: Final = b"SELECT txid_current()"
-"""Needs a transaction id, of which a server near their end gives none."""
+"""Needs a transaction id, which a server close to wraparound refuses."""
 
 TRY_WRITE: Final = b"""
 CREATE TEMPORARY TABLE messagedb_probe ON COMMIT DROP AS
 SELECT repeat('x', 1000) FROM generate_series(1, 1000)
 """
-"""Needs a megabyte of the disk, which a full one does not have."""
+"""Needs a megabyte of disk space, which a full disk does not have."""

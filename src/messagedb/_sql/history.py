@@ -1,4 +1,4 @@
-"""The columns that tell the history of a server."""
+"""The columns that identify the history of a server."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()
 (SELECT system_identifier::text FROM pg_control_system()),
 (SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter)
 """
-"""The parts of a history, as columns of a SELECT that any role may ask for by default.
+"""The parts of a history, as columns of a SELECT that any role may run by default.
 
-A crash keeps timeline and start time, but empties the statistics. A promotion keeps the statistics
+A crash keeps timeline and start time, but clears the statistics. A promotion keeps the statistics
 and the start time, but begins a timeline, which the control file shows only later."""
 
 NO_HISTORY: Final = "NULL::text, NULL::text, NULL::text"
-"""The same columns where the role may not ask."""
+"""The same columns for a role without this permission."""
 
 WAIT_FOR_STANDBY: Final = b"""
 SELECT pg_logical_emit_message(true, 'messagedb', '')::varchar
 WHERE current_setting('synchronous_standby_names') <> ''
 """
-"""Commits something, where commits wait for a standby: what was committed before has then got there
-as well. Any role may. It does nothing elsewhere."""
+"""Commits something if commits wait for a standby: earlier commits have then arrived there as well.
+Any role may run it. Without synchronous standbys it does nothing."""

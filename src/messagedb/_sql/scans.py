@@ -1,4 +1,4 @@
-"""The statements of scans: pages that are filtered after they were read, heads, lags, writers."""
+"""The statements of scans: pages that are filtered after reading, heads, lags, writers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _CARDINAL_HASH: Final = "{hash of the cardinal id}"
 _MATCHING: Final = "{matching}"
 _LAST_ID: Final = "{last id}"
 _CONDITION: Final = "{condition}"
-# As in _sql: a character that no name can have.
+# As in statements.py: a character that no name can have.
 _PLACE_OF_CONDITION: Final = "\0"
 
-# What was looked at stands in rows behind the messages, with no id. A query of the user's in the
-# condition means the store's table when it says "messages": the page has another name.
+# The summary of the scanned page follows the messages as rows without an id. A user's query in the
+# condition means the store's table by "messages": therefore the page has another name.
 _MATCHING_OF_CATEGORY: Final = """
 SELECT {table columns}
 FROM (SELECT * FROM _page messages
@@ -35,7 +35,7 @@ SELECT NULL, NULL, {last id}, count(*), max(global_position), NULL, NULL, NULL F
 """
 
 _TEXTS: Final = {
-    # Only the index on categories fits, as for the page in _sql.
+    # Only the index on categories fits, as for the page in statements.py.
     "category_scan": """
 WITH _page AS MATERIALIZED (
     SELECT * FROM {schema}.messages
@@ -52,7 +52,7 @@ WITH _page AS MATERIALIZED (
     FROM {schema}.get_category_messages($1::varchar, $2::bigint, $3::bigint)
 ) {matching}
 """,
-    # Behind the messages: the gaps before a message of the page; what was looked at; the store.
+    # After the messages: the gaps before messages of the page; the scanned page; the store.
     "store_scan": """
 WITH _page AS MATERIALIZED (
     SELECT *, lag(global_position, 1, $1 - 1) OVER (ORDER BY global_position) AS _before
@@ -92,7 +92,7 @@ WHERE global_position <= $1::bigint ORDER BY global_position DESC LIMIT 1
     "messages_by_id": """
 SELECT id::varchar, global_position FROM {schema}.messages WHERE id = ANY ($1::uuid[])
 """,
-    # The sequence, where the role may read it: the newest messages may have been erased.
+    # The sequence, if the role may read it: the newest messages may have been deleted.
     "last_positions": """
 SELECT (SELECT max(global_position) FROM {schema}.messages),
        CASE WHEN has_sequence_privilege(sequence, 'SELECT, USAGE')
@@ -100,7 +100,7 @@ SELECT (SELECT max(global_position) FROM {schema}.messages),
 FROM (SELECT pg_get_serial_sequence($1::text, 'global_position')::regclass AS sequence) of
 """,
     "store_head": "SELECT max(global_position) FROM {schema}.messages",
-    # From category to category along the index. The store's head is the last row, without a name.
+    # From category to category along the index. The last row, without a name, is the store's head.
     "store_heads": """
 WITH RECURSIVE heads AS (
     (SELECT {schema}.category(stream_name)::varchar AS name, global_position FROM {schema}.messages
@@ -173,7 +173,7 @@ SELECT (SELECT max(global_position) FROM {schema}.messages),
         ORDER BY global_position LIMIT 1),
        clock_timestamp() AT TIME ZONE 'UTC'
 """,
-    # One row at least, with what the answer is worth: a standby does not have the primary's locks.
+    # At least one row, with the reliability of the answer: a standby lacks the primary's locks.
     "writers": """
 WITH held AS MATERIALIZED (
     SELECT locktype, virtualtransaction, pid, transactionid::text AS xid
@@ -203,7 +203,7 @@ LEFT JOIN (held own JOIN pg_prepared_xacts prepared
 
 
 class ScanStatements(msgspec.Struct, frozen=True):
-    """The texts of the statements, formatted once for a schema, and the table's name in it."""
+    """The SQL of the statements, formatted once for a schema, and the table's name in it."""
 
     table: str
     category_scan: bytes

@@ -1,4 +1,4 @@
-"""Every statement that the client sends: its text, and the order of its parameters."""
+"""Every statement that the client sends, with the order of its parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROLLBACK_TO_SAVEPOINT: Final = b"ROLLBACK TO SAVEPOINT _messagedb"
 RELEASE_SAVEPOINT: Final = b"RELEASE SAVEPOINT _messagedb"
 
 LOCK: Final = b"SELECT pg_advisory_xact_lock($1::bigint)"
-"""The category's lock, as the server's acquire_lock takes it; the key is the category's hash_64."""
+"""The category's lock, as acquired by the server's acquire_lock; its key is hash_64(category)."""
 
 LOCK_AND_MARK: Final = b"""
 SELECT pg_advisory_xact_lock($1::bigint),
@@ -28,13 +28,13 @@ SELECT pg_advisory_xact_lock($1::bigint),
             THEN set_config('messagedb.locked',
                             coalesce(current_setting('messagedb.locked', true), '') || $2, true) END
 """
-"""The same in a transaction that goes on, with a mark that the server can look for: ``|key|``.
+"""The same in a transaction that continues, with a mark that the server can find: ``|key|``.
 
-Lock and mark have one fate: a rollback, also one to a savepoint before them, takes both away, and
-no statement of the caller's can end the one without the other. There is no mark where the isolation
-level makes snapshots older than the lock."""
+Lock and mark end together: a rollback, also one to an earlier savepoint, removes both, and no
+statement of the caller can end one without the other. There is no mark if the isolation level makes
+snapshots older than the lock."""
 
-# The functions of 64 bits: their successors are not in PostgreSQL 12.
+# The functions of 64 bits: their replacements do not exist in PostgreSQL 12.
 TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned(), NULL::bigint"
 HISTORY: Final = f"SELECT {HISTORY_COLUMNS}".encode()
 HISTORY_AND_PID: Final = HISTORY + b", pg_backend_pid()"
@@ -44,10 +44,11 @@ CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', t
 NO_SORT: Final = b"""
 SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
 """
-"""For a page of a category: of a small one the planner would sort the whole for each page.
+"""For a page of a category: for a small category the planner would sort all of it for each page.
 
-It makes a sort as dear as can be, and with it plans that have one all the same, such as that of a
-lag: PostgreSQL before 18 would compile them each time, for a hundred times what they take."""
+This gives a sort the highest cost. Plans that sort nevertheless, such as that of a lag, then also
+have this cost, for which PostgreSQL before 18 would JIT-compile them, at a hundred times their
+run time."""
 
 SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
 SET_SEARCH_PATH: Final = b"SELECT set_config('search_path', $1, true)"
@@ -63,11 +64,11 @@ SELECT set_config('search_path', $1, false),
        CASE WHEN current_setting('client_min_messages') = 'error'
             THEN set_config('client_min_messages', 'warning', false) END
 """
-"""Sets a session up. The setting of $3 is there from PostgreSQL 14, and only where the kernel tells
-of a closed peer. A warning tells of a commit that no standby has."""
+"""Sets a session up. The setting of $3 exists from PostgreSQL 14, and only if the kernel reports a
+closed peer. A warning reports a commit that no standby has."""
 
 SET_UP_AND_HISTORY: Final = SET_UP.rstrip() + f", {HISTORY_COLUMNS}".encode()
-"""The same, for a role that may read the server's history, which the last columns give."""
+"""The same, for a role that may read the server's history, which is in the last columns."""
 
 SET_UP_TRANSACTION: Final = b"""
 SELECT set_config('search_path', $1, true), set_config('statement_timeout', $2, true)
@@ -83,7 +84,7 @@ SEQUENCE_OF_TABLE: Final = """(SELECT min(CASE WHEN has_schema_privilege(s.oid, 
         WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = t.oid
           AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
           AND a.attname = 'global_position')"""
-"""The name of the sequence of a table *t* of messages, where the role may look at it."""
+"""The name of the sequence of a table *t* of messages, if the role may read it."""
 
 INSPECT: Final = (
     b"""
@@ -118,32 +119,32 @@ LEFT JOIN pg_class t
     ON t.relnamespace = n.oid AND t.relname = 'messages' AND t.relkind IN ('r', 'p')
 """
 )
-"""What opening asks: who answers, and what is there. It reads catalogs only, which any role may."""
+"""The query on opening: the server and what is installed. It reads catalogs only; any role may."""
 
-# What the texts below stand for: a schema's name as an identifier, the columns of the server's
-# message type in the order of Message's fields, and a condition.
+# The placeholders of the statements below: a schema's name as an identifier, the columns of the
+# server's message type in the order of Message's fields, and a condition.
 _SCHEMA: Final = "{schema}"
 _COLUMNS: Final = "{columns}"
 _TABLE_COLUMNS: Final = "{table columns}"
 _CONDITION: Final = "{condition}"
 _COMMITS_WAIT: Final = "{commits wait}"
 _CARDINAL_HASH: Final = "{hash of the cardinal id}"
-# In the formatted text: a character that no name can have.
+# In the formatted SQL: a character that no name can have.
 _PLACE_OF_CONDITION: Final = b"\0"
 
 TABLE_COLUMNS: Final = (
     "m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position, "
     "m.data::varchar, m.metadata::varchar, m.time"
 )
-"""The columns of a table *m* of messages, as the server's functions give them."""
+"""The columns of a table *m* of messages, as the server's functions return them."""
 
-# Each name is that of the category $1, or has its id behind it and one character. A bit string of
-# 128 that becomes one of 64 keeps the first half.
+# Each name is the category $1, or continues with a hyphen and the id. A bit string of 128 bits that
+# is cast to 64 keeps the first 64.
 CARDINAL_HASH: Final = (
     "('x' || md5(split_part(right(stream_name, -1 - length($1)), '+', 1)))::bit(64)::bigint"
 )
-"""The server's hash_64 of its cardinal_id in plain SQL: calls of its PL/pgSQL for every row that is
-looked at would cost several times as much as all the rest of a read."""
+"""The server's hash_64 of its cardinal_id in plain SQL: calling its PL/pgSQL for every scanned row
+would cost several times as much as the rest of a read."""
 
 _TEXTS: Final = {
     "write_message": """
@@ -172,17 +173,17 @@ SELECT coalesce({schema}.stream_version($1::varchar), -1),
 """,
     "acquire_lock": "SELECT {schema}.acquire_lock($1::varchar)",
     "message_store_version": "SELECT {schema}.message_store_version()",
-    # The same reads, asked of the table.
+    # The same reads, as queries of the table.
     "stream_query": """
 SELECT {table columns}
 FROM (SELECT * FROM {schema}.messages
       WHERE stream_name = $1 AND position >= $2::bigint AND ({condition})
       ORDER BY position LIMIT NULLIF($3::bigint, -1)) m
 """,
-    # Asked so that only the index on categories fits: by plain equality and global position the
-    # planner may take the primary key, and walk the whole table for a rare category. Of a CASE it
-    # supposes that half of the rows pass: of MOD(…) = …, one in 200, and then it would sort all of
-    # the category for each page.
+    # Written so that only the index on categories fits: with plain equality and global position the
+    # planner may choose the primary key, and scan the whole table for a rare category. It estimates
+    # that 50 % of the rows satisfy a CASE, but 0.5 % a MOD(…) = …: then it would sort all of the
+    # category for each page.
     "category_query": """
 SELECT {table columns}
 FROM (SELECT * FROM {schema}.messages
@@ -207,8 +208,8 @@ WHERE stream_name = $1 AND type = $2 ORDER BY position DESC LIMIT 1
 """,
     "version_query": "SELECT max(position) FROM {schema}.messages WHERE stream_name = $1",
     "look_for_message": "SELECT stream_name, position FROM {schema}.messages WHERE id = $1::uuid",
-    # Of a message that is stored already the writer's commit may still wait for a standby, or its
-    # wait was ended: the statement, or its transaction, then commits something that waits as well.
+    # If a message is already stored, its writer's commit may still wait for a standby, or its wait
+    # was ended: the statement, or its transaction, then commits something that waits as well.
     "find_message": """
 SELECT stream_name, position, CASE WHEN {commits wait}
                                    THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
@@ -221,11 +222,11 @@ SELECT (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_n
             THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
 FROM (VALUES (1)) one LEFT JOIN {schema}.messages f ON f.id = ANY ($2::uuid[])
 """,
-    # One statement, whose snapshot is newer than the last commit under the lock, as the mark of the
-    # lock was set before it. It writes nothing when there is no mark, the id is stored already or
-    # the version is another; and it raises for none of them, so that the transaction goes on. Under
-    # the lock only the id can conflict, as in another category: to look into the other unique
-    # indexes first would cost a tenth of the write.
+    # One statement: its snapshot is newer than the last commit under the lock, as the lock's mark
+    # was set before it. It writes nothing if there is no mark, the id is already stored or the
+    # version differs; it raises no error then, so that the transaction can continue. Under the lock
+    # only the id can conflict, as in another category: checking the other unique indexes first
+    # would cost a tenth of the write.
     "write_under_lock": """
 INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
 SELECT $1::uuid, $2, stream.version + 1, $3, $4::jsonb, $5::jsonb
@@ -236,7 +237,7 @@ WHERE ($6::bigint IS NULL OR stream.version = $6 OR ($6 = -2 AND stream.version 
 ON CONFLICT (id) DO NOTHING
 RETURNING position, txid_current_if_assigned(), xmin::text::bigint
 """,
-    # Why it wrote nothing.
+    # The reason why it wrote nothing.
     "look_at_write": """
 SELECT found.stream_name, found.position,
        (SELECT coalesce(max(position), -1) FROM {schema}.messages WHERE stream_name = $2),
@@ -245,8 +246,8 @@ SELECT found.stream_name, found.position,
             THEN pg_logical_emit_message(true, 'messagedb', '')::varchar END
 FROM (VALUES (1)) one LEFT JOIN {schema}.messages found ON found.id = $1::uuid
 """,
-    # A batch in one statement, behind the lock in one round trip. It writes nothing when the
-    # version is another or the isolation level is not fit, and raises where an id is stored.
+    # A batch in one statement, in one round trip with the lock. It writes nothing if the version
+    # differs or the isolation level is unsuitable, and raises an error if an id is already stored.
     "insert_batch": """
 WITH stream AS (
     SELECT coalesce(max(position), -1) AS version FROM {schema}.messages WHERE stream_name = $1
@@ -261,13 +262,13 @@ WITH stream AS (
 )
 SELECT version, EXISTS (SELECT FROM written) FROM stream
 """,
-    # It raises where the message that a write was decided upon is not there. Behind a pooler only a
-    # statement of the same transaction can tell.
+    # It raises an error if the message that a write was decided upon is missing. With a pooler only
+    # a statement of the same transaction can check this.
     "check_basis": """
 SELECT 1 / count(*) FROM {schema}.messages
 WHERE stream_name = $1 AND position = $2::bigint AND id = $3::uuid
 """,
-    # Which transaction a message is of: of a savepoint, where it was written in one.
+    # The transaction that wrote a message: a subtransaction if it was written in a savepoint.
     "transaction_of_message": """
 SELECT txid_current_if_assigned(),
        (SELECT xmin::text::bigint FROM {schema}.messages WHERE id = $1::uuid)
@@ -280,7 +281,7 @@ FROM {schema}.messages WHERE stream_name = $1
     "copy_messages": """
 COPY {schema}.messages (id, stream_name, position, type, data, metadata) FROM STDIN
 """,
-    # It raises where an id was stored since the look: with the statements behind it, it is undone.
+    # It raises an error if an id was stored since the query: the later statements are then undone.
     "insert_messages": """
 INSERT INTO {schema}.messages (id, stream_name, position, type, data, metadata)
 SELECT (e->>'i')::uuid, $1, $2::bigint + n, e->>'t',
@@ -291,14 +292,14 @@ FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS element (e, n)
 
 
 class Statement(NamedTuple):
-    """A statement's text and its parameters, ready to be executed."""
+    """A statement's SQL and its parameters, ready to be executed."""
 
     text: bytes
     params: tuple[Any, ...]
 
 
 class Statements(msgspec.Struct, frozen=True):
-    """The texts of the statements, formatted once for a schema, which each of them names."""
+    """The SQL of the statements, formatted once for a schema, which each of them names."""
 
     write_message: bytes
     get_stream_messages: bytes
@@ -347,11 +348,11 @@ def statements(schema: str) -> Statements:
 
 
 def transaction_fate(sql: Statements, *, table_readable: bool, history_readable: bool) -> bytes:
-    """The question for what has become of a transaction, in one statement.
+    """Return the query for the outcome of a transaction, in one statement.
 
     Its parameters: the transaction's id; the server process that was to commit it; the id of a
-    message that it has written. It gives the server's word on the id, the server's history, whether
-    that process waits for a standby, and the transaction that the message is of.
+    message that it wrote. It returns the server's status of the id, the server's history, whether
+    that process waits for a standby, and the transaction that wrote the message.
     """
     history = HISTORY_COLUMNS if history_readable else NO_HISTORY
     row = sql.row_of_transaction.decode() if table_readable else "NULL::bigint"
@@ -363,15 +364,16 @@ SELECT txid_status($1), {history},
 
 
 def search_path(schema: str) -> str:
-    """What the server's functions, which call each other without a schema, need to be found.
+    """Return the search path with which the server's functions find each other.
 
-    Temporary tables come last: one called "messages" would take the place of the store's.
+    They call each other without a schema. Temporary tables come last: one named "messages" would
+    replace the store's.
     """
     return f"{quoted(schema)}, public, pg_temp"
 
 
 def array_literal(values: Iterable[str] | Iterable[int]) -> str:
-    """Return values as PostgreSQL reads an array; psycopg's own would need a type for each."""
+    """Return values as a PostgreSQL array; psycopg's own arrays would need a type for each."""
     elements: list[str] = []
     for value in values:
         escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
@@ -380,11 +382,11 @@ def array_literal(values: Iterable[str] | Iterable[int]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
+    """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def with_condition(text: bytes, condition: str | None) -> bytes:
-    """Put a condition into a statement with a place for one: spliced as it is, as on the server."""
+    """Insert a condition unchanged into a statement with a place for one, as the server does."""
     given = b"true" if condition is None else condition.encode()
     return text.replace(_PLACE_OF_CONDITION, given)
