@@ -1,4 +1,4 @@
-"""What entities take and return beside the classes at the top."""
+"""Entities: states made of events, decisions that append events, and snapshots."""
 
 from __future__ import annotations
 

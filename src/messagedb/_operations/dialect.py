@@ -39,7 +39,7 @@ class Dialect:
         sequence: the sequence of the global positions, and whether it is behind its table.
         is_proxied: whether the functions pass their calls to another database.
         table_readable: whether the role may read the table of messages.
-        transaction_setup: the statement that sets a transaction up on a connection without a set-up session.
+        transaction_setup: the setup of a transaction on a connection without session setup.
         inserts_directly: whether writes in a transaction insert into the table, under the same lock
             as the functions.
     """
