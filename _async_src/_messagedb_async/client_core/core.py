@@ -192,7 +192,7 @@ class AsyncClientCore(AsyncSubscriptions):
         except BaseException:
             await state.roll_back()
             raise
-        if state.end is None:
+        if state.outcome is None:
             await state.commit()
 
     async def begin(

@@ -159,7 +159,7 @@ class AsyncPooledExecutor:
                 attempts -= 1
                 lost = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
                 if not (attempts and lost and time_is_left(deadline)):
-                    raise state.explained(error, _NOTHING_BEGUN) from error
+                    raise state.map_error(error, _NOTHING_BEGUN) from error
             except OSError as error:
                 if error.errno is None:
                     # Of an application: the system's have a number.

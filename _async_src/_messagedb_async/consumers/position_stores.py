@@ -344,7 +344,7 @@ async def run_in(
         MessageDBError: as an operation of the transaction raises.
     """
     state = transaction._state  # pyright: ignore[reportPrivateUsage]
-    await state.check_ready()
+    await state.prepare_statement()
     try:
         return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
     except psycopg.errors.InsufficientPrivilege as error:
@@ -363,6 +363,6 @@ async def run_in(
             "the table, also beside a Message DB that is there; or take a StreamPositionStore."
         ) from error
     except psycopg.Error as error:
-        raise state.explained(error, NOTHING_WRITTEN) from error
+        raise state.map_error(error, NOTHING_WRITTEN) from error
     finally:
         state.end_operation()

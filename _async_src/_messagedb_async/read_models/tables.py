@@ -191,7 +191,7 @@ class AsyncModelTables:
         self, transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
     ) -> list[tuple[Any, ...]]:
         state = transaction._state  # pyright: ignore[reportPrivateUsage]
-        await state.check_ready()
+        await state.prepare_statement()
         try:
             return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
         except psycopg.Error as error:
@@ -201,7 +201,7 @@ class AsyncModelTables:
 
     async def _do(self, transaction: AsyncTransaction, text: bytes) -> None:
         state = transaction._state  # pyright: ignore[reportPrivateUsage]
-        await state.check_ready()
+        await state.prepare_statement()
         try:
             await AsyncStoreCursor(state.conn).execute(text, prepare=False)
         except psycopg.Error as error:
@@ -212,7 +212,7 @@ class AsyncModelTables:
     def _explained(self, transaction: AsyncTransaction, error: psycopg.Error) -> MessageDBError:
         state = transaction._state  # pyright: ignore[reportPrivateUsage]
         if state.is_out_of_time(error) or is_lost(error, state.conn.closed):
-            return state.explained(error, _NOTHING)
+            return state.map_error(error, _NOTHING)
         if error.sqlstate == "42704" and self._readers:
             return IncompatibleServerError(
                 f"one of the readers {', '.join(map(repr, self._readers))} is no role of the "

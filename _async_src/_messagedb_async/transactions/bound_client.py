@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from messagedb._connection.server_info import Server
     from messagedb._connection.session_config import Profile
+    from messagedb._errors import MessageDBError
     from messagedb._operations.requests import Read, Write
 
     from ..execution.executors import AsyncExecutor
@@ -106,11 +107,8 @@ class AsyncBoundClient(AsyncOperations):
                 return await executor.read(read)
             except psycopg.Error as error:
                 if not self._may_repeat(executor, error, deadline):
-                    raise translate(
-                        error,
-                        state_note(self._conn, NOTHING_READ),
-                        has_condition=read.has_condition,
-                    ) from error
+                    note = state_note(self._conn, NOTHING_READ)
+                    raise translate(error, note, has_condition=read.has_condition) from error
             except BaseException as error:
                 self._interrupted_by(error)
                 raise
@@ -141,22 +139,27 @@ class AsyncBoundClient(AsyncOperations):
             try:
                 return await executor.write(write)
             except psycopg.Error as error:
-                if executor is self._per_call and is_lost(error, self._conn.closed):
-                    raise OutcomeUnknownError(
-                        write.stream_name, write.messages, write.expected_version, first_line(error)
-                    ) from error
-                if not self._may_repeat(executor, error, deadline):
-                    raise translate(
-                        error,
-                        state_note(self._conn, NOTHING_WRITTEN),
-                        is_read_only_by_choice=executor is self._joined
-                        and is_read_only_by_choice(self._conn),
-                    ) from error
+                is_answer_lost = is_lost(error, self._conn.closed)
+                if is_answer_lost or not self._may_repeat(executor, error, deadline):
+                    raise self._write_error(write, error, executor) from error
             except BaseException as error:
                 self._interrupted_by(error)
                 raise
             rollbacks += 1
             await sleep(pause(rollbacks))
+
+    def _write_error(
+        self, write: Write, error: psycopg.Error, executor: AsyncExecutor
+    ) -> MessageDBError:
+        """Return our error for psycopg's of a write."""
+        conn = self._conn
+        if executor is self._per_call and is_lost(error, conn.closed):
+            return OutcomeUnknownError(
+                write.stream_name, write.messages, write.expected_version, first_line(error)
+            )
+        by_choice = executor is self._joined and is_read_only_by_choice(conn)
+        note = state_note(conn, NOTHING_WRITTEN)
+        return translate(error, note, is_read_only_by_choice=by_choice)
 
     def _interrupted_by(self, error: BaseException) -> None:
         """Close the connection if an exception that came into an operation left it of no use.

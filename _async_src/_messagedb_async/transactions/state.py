@@ -11,10 +11,17 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb._connection.deadline_watchdog import Watch, canceller
-from messagedb._connection.error_mapping import first_line, is_lost, translate
+from messagedb._connection.error_mapping import (
+    NOTHING_WRITTEN,
+    TRANSACTION_ABORTED,
+    first_line,
+    is_lost,
+    translate,
+)
 from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
 from messagedb._connection.settings import ANSWER_GRACE
 from messagedb._errors import TransactionAbortedError
+from messagedb._operations import write_results
 from messagedb._sql.statements import ROLLBACK, TRANSACTION_ID, Statement
 from messagedb._transactions import options as transactions
 from messagedb._transactions.commit_proof import CommitProof
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from messagedb._errors import MessageDBError
+    from messagedb._operations.requests import Write
     from messagedb._transactions.options import TransactionOptions
 
     from ..execution.connection_providers import AsyncConnectionProvider
@@ -50,8 +58,8 @@ class AsyncTransactionState:
         executor: how its reads and writes run.
         conn: the connection.
         options: what the transaction was asked to be.
-        is_lent: whether the user has had the connection, and may have set something there.
-        end: what has become of the transaction, in words for a text; None while it goes on.
+        connection_exposed: whether the user has had the connection, and may have set something.
+        outcome: what has become of the transaction, in words for a text; None while it goes on.
     """
 
     def __init__(
@@ -65,9 +73,9 @@ class AsyncTransactionState:
         self.executor = executor
         self.conn = conn
         self.options = options
-        self.is_lent = False
-        self.end: str | None = None
-        self._is_given_back = False
+        self.connection_exposed = False
+        self.outcome: str | None = None
+        self._is_released = False
         self._process = os.getpid()
         self._history = UNKNOWN_HISTORY
         self._watch = Watch(monotonic() + options.timeout)
@@ -84,7 +92,7 @@ class AsyncTransactionState:
     def is_active(self) -> bool:
         """Whether it goes on here, has time left, and no statement has failed."""
         return (
-            self.end is None
+            self.outcome is None
             and not self.is_of_parent
             and not self._watch.is_over
             and self.conn.pgconn.transaction_status
@@ -137,7 +145,7 @@ class AsyncTransactionState:
             raise
         self.end_operation()
 
-    def check_going_on(self) -> None:
+    def check_active(self) -> None:
         """Refuse to use a transaction that is not there any more.
 
         Raises:
@@ -147,24 +155,24 @@ class AsyncTransactionState:
         """
         if self.is_of_parent:
             raise transactions.begun_before_fork()
-        if self._watch.is_over and self.end not in (COMMITTED, UNKNOWN):
+        if self._watch.is_over and self.outcome not in (COMMITTED, UNKNOWN):
             raise self.timed_out()
-        if self.end is not None:
-            raise transactions.has_ended(self.end)
+        if self.outcome is not None:
+            raise transactions.has_ended(self.outcome)
         if self.conn.closed:
             # The server's limit may come a moment before the watch.
             if self.is_out_of_time():
                 raise self.timed_out()
             raise transactions.connection_lost("it is closed")
 
-    async def check_ready(self) -> None:
+    async def prepare_statement(self) -> None:
         """See that the transaction can take a statement, and limit the time of that.
 
         Raises:
             TransactionAbortedError: a statement has failed before. Nothing was sent.
-            MessageDBError: it is not there any more, as `check_going_on` tells.
+            MessageDBError: it is not there any more, as `check_active` tells.
         """
-        self.check_going_on()
+        self.check_active()
         conn = self.conn
         await check_ready(conn)
         status = conn.pgconn.transaction_status
@@ -174,9 +182,9 @@ class AsyncTransactionState:
                 raise self.timed_out()
             raise TransactionAbortedError(transactions.FAILED_BEFORE)
         if status == TransactionStatus.IDLE:
-            self.end = "ended by a statement on its connection"
-            await self._give_back()
-            raise transactions.has_ended(self.end)
+            self.outcome = "ended by a statement on its connection"
+            await self._release()
+            raise transactions.has_ended(self.outcome)
         self._limit_operation()
 
     def _limit_operation(self) -> None:
@@ -195,17 +203,17 @@ class AsyncTransactionState:
         if is_from_outside(error) and not self.is_of_parent:
             self.conn.pgconn.finish()
 
-    async def command(self, text: str) -> None:
+    async def execute_command(self, text: str) -> None:
         """Execute a command of the transaction's own, as for a savepoint."""
         self._limit_operation()
         try:
             await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
         except psycopg.Error as error:
-            raise self.explained(error, "") from error
+            raise self.map_error(error, "") from error
         finally:
             self.end_operation()
 
-    async def back_to(self, savepoint: str, written: int) -> None:
+    async def rollback_to(self, savepoint: str, written: int) -> None:
         """Roll back to a savepoint and leave it, if the transaction is still there for that.
 
         Args:
@@ -216,7 +224,7 @@ class AsyncTransactionState:
         if self.is_of_parent:
             return
         del self.executor.written[written:]
-        if self.end is None and not self._watch.is_over and not self.conn.closed:
+        if self.outcome is None and not self._watch.is_over and not self.conn.closed:
             self._limit_operation()
             # An error says that the connection is lost: the transaction's end will tell it, too.
             with suppress(psycopg.Error):
@@ -231,7 +239,7 @@ class AsyncTransactionState:
     async def commit(self) -> None:
         """Commit, and give the connection back; roll back what cannot be committed."""
         try:
-            await self.check_ready()
+            await self.prepare_statement()
             if self.conn.pgconn.pipeline_status != PipelineStatus.OFF:
                 raise transactions.in_pipeline()
             await self._send_commit()
@@ -247,25 +255,25 @@ class AsyncTransactionState:
         if self.is_of_parent:
             return
         try:
-            if self.end is None:
-                self.end = ROLLED_BACK
+            if self.outcome is None:
+                self.outcome = ROLLED_BACK
                 self._limit_operation()
                 if not self._watch.is_over and not self.conn.closed:
                     with suppress(psycopg.Error):
                         await AsyncStoreCursor(self.conn).execute(ROLLBACK, prepare=False)
         finally:
-            await self._give_back()
+            await self._release()
 
     def is_out_of_time(self, error: psycopg.Error | None = None) -> bool:
         """Whether the transaction's time is up before its end, or was when this error came."""
-        if self.end in (COMMITTED, UNKNOWN):
+        if self.outcome in (COMMITTED, UNKNOWN):
             return False
         return (
             self._watch.is_over
             or (error is not None and error.sqlstate in transactions.TIME_LIMITS)
             or (
                 # The server's limit may come a moment before the watch.
-                (error is not None or self.end is None) and monotonic() >= self._watch.deadline
+                (error is not None or self.outcome is None) and monotonic() >= self._watch.deadline
             )
         )
 
@@ -278,7 +286,7 @@ class AsyncTransactionState:
             return transactions.ended_early(first_line(error), state)
         return transactions.timed_out(self.options.timeout, is_confirmed=True)
 
-    def explained(
+    def map_error(
         self, error: psycopg.Error, otherwise: str, *, has_condition: bool = False
     ) -> MessageDBError:
         """Our error for psycopg's, which says what has become of the transaction."""
@@ -297,6 +305,13 @@ class AsyncTransactionState:
             is_read_only_by_choice=by_choice,
         )
 
+    def write_error(self, write: Write, error: psycopg.Error) -> MessageDBError:
+        """Return our error for psycopg's of a write, which says what has become of all."""
+        if error.sqlstate == "57014" and not self.is_out_of_time(error):
+            limit = self.provider.profile.settings.command_timeout
+            return write_results.refused(write, error, limit, TRANSACTION_ABORTED)
+        return self.map_error(error, NOTHING_WRITTEN)
+
     async def _send_commit(self) -> None:
         """Send the COMMIT: from here on the time of a command limits the wait, and ends nothing."""
         conn = self.conn
@@ -304,19 +319,19 @@ class AsyncTransactionState:
         self._watch.stop()
         if self._watch.is_over:
             raise self.timed_out()
-        self.end = UNKNOWN
+        self.outcome = UNKNOWN
         try:
             # The server gives nothing up by itself, whose word would be waited for.
             answer = await commit(conn, self.provider.profile.deadline() - ANSWER_GRACE)
         except psycopg.Error as error:
             if is_lost(error, conn.closed):
-                await self._find_out(error, proof)
+                await self._resolve_lost_commit(error, proof)
                 return
-            self.end = ROLLED_BACK
-            raise self.explained(error, "The transaction is rolled back.") from error
-        self.end = COMMITTED
+            self.outcome = ROLLED_BACK
+            raise self.map_error(error, "The transaction is rolled back.") from error
+        self.outcome = COMMITTED
         if answer != "COMMIT":
-            self.end = ROLLED_BACK
+            self.outcome = ROLLED_BACK
             raise TransactionAbortedError(transactions.FAILED_BEFORE)
 
     async def _prove(self) -> CommitProof | None:
@@ -335,7 +350,7 @@ class AsyncTransactionState:
             try:
                 rows = await execute(AsyncStoreCursor(conn), look)
             except psycopg.Error as error:
-                raise self.explained(error, "The transaction is rolled back.") from error
+                raise self.map_error(error, "The transaction is rolled back.") from error
             executor.transaction_id, executor.xmin = rows[0]
         if executor.transaction_id is None:
             return None
@@ -344,15 +359,15 @@ class AsyncTransactionState:
             executor.transaction_id, self._history, pid, executor.message_id, executor.xmin
         )
 
-    async def _find_out(self, error: psycopg.Error, proof: CommitProof | None) -> None:
+    async def _resolve_lost_commit(self, error: psycopg.Error, proof: CommitProof | None) -> None:
         """Ask what became of the transaction, as the answer to its COMMIT was lost."""
         is_late = error.sqlstate in transactions.TIME_LIMITS
         # First, because the pool may have no other connection.
-        await self._give_back()
+        await self._release()
         reason = first_line(error)
         # One without an id has changed nothing, so that nothing can have been committed.
         fate = ROLLED_BACK if proof is None else await fate_of(self.provider, proof)
-        self.end = fate
+        self.outcome = fate
         if fate == UNKNOWN:
             assert proof is not None
             raise OutcomeUnknownError(
@@ -363,10 +378,10 @@ class AsyncTransactionState:
                 raise self.timed_out(error) from error
             raise transactions.connection_lost(reason) from error
 
-    async def _give_back(self) -> None:
-        if self._is_given_back:
+    async def _release(self) -> None:
+        if self._is_released:
             return
-        self._is_given_back = True
+        self._is_released = True
         self._watch.stop()
         conn = self.conn
         if isinstance(conn, AsyncStoreConnection):
@@ -377,7 +392,7 @@ class AsyncTransactionState:
         try:
             if self._watch.is_over:
                 await conn.close()
-            elif self.is_lent:
+            elif self.connection_exposed:
                 self._limit_operation()
                 await self.provider.reset_session(self.executor)
         finally:
@@ -387,7 +402,7 @@ class AsyncTransactionState:
         """Whether the server may still be at work on the COMMIT, which nothing ends."""
         conn = self.conn
         return (
-            self.end == UNKNOWN
+            self.outcome == UNKNOWN
             and not conn.closed
             and conn.pgconn.transaction_status == TransactionStatus.ACTIVE
         )

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, TRANSACTION_ABORTED
+from messagedb._connection.error_mapping import NOTHING_READ
 from messagedb._errors import TransactionAbortedError
-from messagedb._operations import write_results
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import COMMITTED
 
@@ -55,7 +54,7 @@ class AsyncTransaction(AsyncOperations):
     def __repr__(self) -> str:
         """Name the connection and the state."""
         state = self._state
-        word = state.end or ("active" if state.is_active else "failed")
+        word = state.outcome or ("active" if state.is_active else "failed")
         return f"<{type(self).__name__} ({word}) on {state.conn!r}>"
 
     @property
@@ -76,8 +75,8 @@ class AsyncTransaction(AsyncOperations):
         Raises:
             MessageDBError: the transaction has ended, as for an operation.
         """
-        self._state.check_going_on()
-        self._state.is_lent = True
+        self._state.check_active()
+        self._state.connection_exposed = True
         return self._state.conn
 
     @property
@@ -113,7 +112,7 @@ class AsyncTransaction(AsyncOperations):
         Raises:
             ValidationError: it is committed. It stays so.
         """
-        if self._state.end == COMMITTED:
+        if self._state.outcome == COMMITTED:
             raise transactions.has_ended(COMMITTED)
         await self._state.roll_back()
 
@@ -128,45 +127,45 @@ class AsyncTransaction(AsyncOperations):
                 passed on. What was done in the block is rolled back; the transaction goes on.
         """
         state = self._state
-        await state.check_ready()
+        await state.prepare_statement()
         self._depth += 1
         name = f"_messagedb_{self._depth}"
         written = len(state.executor.written)
         try:
-            await state.command(f"SAVEPOINT {name}")
+            await state.execute_command(f"SAVEPOINT {name}")
             try:
                 yield
             except BaseException:
-                await state.back_to(name, written)
+                await state.rollback_to(name, written)
                 raise
-            if state.end is None:
+            if state.outcome is None:
                 await self._leave(name, written)
         finally:
             self._depth -= 1
 
     async def _leave(self, savepoint: str, written: int) -> None:
         state = self._state
-        state.check_going_on()
+        state.check_active()
         await check_ready(state.conn)
         if state.conn.pgconn.transaction_status == TransactionStatus.INERROR:
-            await state.back_to(savepoint, written)
+            await state.rollback_to(savepoint, written)
             raise TransactionAbortedError(
                 "a statement in the savepoint failed, and its error was not passed on, so that "
                 "PostgreSQL has taken nothing after it. What was done in the block is rolled back; "
                 "the transaction goes on. Let the error out of the block."
             )
-        await state.command(f"RELEASE SAVEPOINT {savepoint}")
+        await state.execute_command(f"RELEASE SAVEPOINT {savepoint}")
 
     async def _server_facts(self) -> Server:
         return self._state.provider.dialect.server
 
     async def _read(self, read: Read) -> list[tuple[Any, ...]]:
         state = self._state
-        await state.check_ready()
+        await state.prepare_statement()
         try:
             return await state.executor.read(read)
         except psycopg.Error as error:
-            raise state.explained(error, NOTHING_READ, has_condition=read.has_condition) from error
+            raise state.map_error(error, NOTHING_READ, has_condition=read.has_condition) from error
         except BaseException as error:
             state.interrupted_by(error)
             raise
@@ -178,15 +177,12 @@ class AsyncTransaction(AsyncOperations):
 
     async def _write(self, write: Write) -> list[int]:
         state = self._state
-        await state.check_ready()
+        await state.prepare_statement()
         transactions.check_fit_for_writes(state.options)
         try:
             return await state.executor.write(write)
         except psycopg.Error as error:
-            if error.sqlstate == "57014" and not state.is_out_of_time(error):
-                limit = self._profile.settings.command_timeout
-                raise write_results.refused(write, error, limit, TRANSACTION_ABORTED) from error
-            raise state.explained(error, NOTHING_WRITTEN) from error
+            raise state.write_error(write, error) from error
         except BaseException as error:
             state.interrupted_by(error)
             raise
