@@ -14,7 +14,7 @@ async def main(address: str) -> None:
 
         @payments.handler("Pay")
         async def pay(command: Message, context: AsyncContext) -> None:
-            paid = NewMessage("Paid", command.data, context.following())
+            paid = NewMessage("Paid", command.data, metadata=context.following())
             await context.client.write_message(f"payment-{command.data['id']}", paid)
 
         # The component of orders: of all events of payments it gets those of its own workflows.
@@ -24,11 +24,13 @@ async def main(address: str) -> None:
         async def paid(event: Message, context: AsyncContext) -> None:
             order = context.metadata.correlation_stream_name
             print(order, "is paid:", event.data)
-            done = NewMessage("Confirmed", None, context.following())
+            done = NewMessage("Confirmed", None, metadata=context.following())
             await context.client.write_message(str(order), done)
 
         for sender, id in (("order-1", "a"), ("subscription-7", "b"), ("order-2", "c")):
-            command = NewMessage("Pay", {"id": id}, Metadata(correlation_stream_name=sender))
+            command = NewMessage(
+                "Pay", {"id": id}, metadata=Metadata(correlation_stream_name=sender)
+            )
             await client.write_message(f"payment:command-{id}", command)
         await payments.run(until="caught_up")
         await orders.run(until="caught_up")

@@ -33,7 +33,7 @@ async def main(address: str) -> None:
         # With an id of your own, made of what is unique about it, and with metadata.
         id = uuid5(opened.id, "2026-11 interest")
         metadata = Metadata(properties={"job": "interest"})
-        interest = NewMessage("InterestPaid", {"amount": 1}, metadata, id)
+        interest = NewMessage("InterestPaid", {"amount": 1}, metadata=metadata, id=id)
         print("written at", await client.write_message("account-1", interest))
         print("once more:", await client.write_message("account-1", interest))
 

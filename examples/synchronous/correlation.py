@@ -14,7 +14,7 @@ def main(address: str) -> None:
 
         @payments.handler("Pay")
         def pay(command: Message, context: Context) -> None:
-            paid = NewMessage("Paid", command.data, context.following())
+            paid = NewMessage("Paid", command.data, metadata=context.following())
             context.client.write_message(f"payment-{command.data['id']}", paid)
 
         # The component of orders: of all events of payments it gets those of its own workflows.
@@ -24,11 +24,13 @@ def main(address: str) -> None:
         def paid(event: Message, context: Context) -> None:
             order = context.metadata.correlation_stream_name
             print(order, "is paid:", event.data)
-            done = NewMessage("Confirmed", None, context.following())
+            done = NewMessage("Confirmed", None, metadata=context.following())
             context.client.write_message(str(order), done)
 
         for sender, id in (("order-1", "a"), ("subscription-7", "b"), ("order-2", "c")):
-            command = NewMessage("Pay", {"id": id}, Metadata(correlation_stream_name=sender))
+            command = NewMessage(
+                "Pay", {"id": id}, metadata=Metadata(correlation_stream_name=sender)
+            )
             client.write_message(f"payment:command-{id}", command)
         payments.run(until="caught_up")
         orders.run(until="caught_up")

@@ -61,7 +61,7 @@ def run(bench: Bench) -> Iterator[Section]:
             client.write_messages(
                 marked_stream,
                 [
-                    NewMessage(payload.TYPE, payload.DATA, {"schemaVersion": "1"})
+                    NewMessage(payload.TYPE, payload.DATA, metadata={"schemaVersion": "1"})
                     for _ in range(count)
                 ],
             )

@@ -144,7 +144,7 @@ async def test_what_only_the_server_can_refuse_says_what_to_do(
     client: AsyncClient, category: str
 ) -> None:
     stream = f"{category}{incompressible(2000)}-1"
-    message = NewMessage("A", None, {"correlationStreamName": incompressible(2000)})
+    message = NewMessage("A", None, metadata={"correlationStreamName": incompressible(2000)})
     with pytest.raises(ValidationError, match="shorten the stream name") as caught:
         await client.write_message(stream, message)
     assert "Nothing was written" in str(caught.value)

@@ -47,7 +47,7 @@ async def fill(client: AsyncClient, category: str) -> list[int]:
         origin = f"{category}{'XY'[n % 2]}-{n}"
         await client.write_message(
             f"{category}-{n % 4}",
-            NewMessage("ABC"[n % 3], {"n": n}, {"correlationStreamName": origin}),
+            NewMessage("ABC"[n % 3], {"n": n}, metadata={"correlationStreamName": origin}),
         )
     messages = await client.get_category_messages(category)
     return [message.global_position for message in messages]

@@ -79,7 +79,9 @@ async def test_it_goes_on_after_what_another_client_has_recorded(
     # Keys and metadata that are not known say nothing, and the last record wins, also a smaller.
     await client.write_message(
         consumer.name,
-        NewMessage("Recorded", {"position": positions[2], "member": 0}, {"schemaVersion": "1"}),
+        NewMessage(
+            "Recorded", {"position": positions[2], "member": 0}, metadata={"schemaVersion": "1"}
+        ),
     )
     await consumer.run(until="caught_up")
     assert seen == [3, 4]

@@ -159,7 +159,9 @@ async def test_what_is_not_looked_at(client: AsyncClient, category: str) -> None
     snapshots = snapshots_of(category, 99)
     await client.write_messages(f"{category}-1", [Deposited(n) for n in (10, 11, 12)])
     data = {"entityData": {"balance": 1000, "x": 1}, "entityVersion": 1, "time": None, "y": 2}
-    await client.write_message(snapshots.stream_name("1"), NewMessage("Other", data, {"z": 3}))
+    await client.write_message(
+        snapshots.stream_name("1"), NewMessage("Other", data, metadata={"z": 3})
+    )
     accounts = AsyncEntityStore(client, category, decider=DECIDER, snapshots=snapshots)
     assert await accounts.load("1") == LoadedEntity(Account("", 1012, 1), 2)
 

@@ -177,7 +177,7 @@ async def test_the_same_command_again_is_stored_once(client: AsyncClient, catego
     )
     await client.write_message(
         f"{category}:command-1",
-        NewMessage("Deposit", {"amount": 5}, {"correlationStreamName": "transfer-9"}),
+        NewMessage("Deposit", {"amount": 5}, metadata={"correlationStreamName": "transfer-9"}),
     )
     command = await client.get_last_stream_message(f"{category}:command-1")
     assert command is not None

@@ -35,9 +35,9 @@ def own_metadata() -> Metadata:
 
 async def test_every_way_of_writing_takes_metadata(client: AsyncClient, category: str) -> None:
     stream, own = f"{category}-1", own_metadata()
-    await client.write_message(stream, NewMessage("A", {"a": 1}, own))
+    await client.write_message(stream, NewMessage("A", {"a": 1}, metadata=own))
     await client.write_message(stream, NewMessage("A"), metadata=own)
-    await client.write_messages(stream, [NewMessage("A", None, own)])
+    await client.write_messages(stream, [NewMessage("A", None, metadata=own)])
     read = [message async for message in client.read_stream(stream)]
     assert [Metadata.from_message(message) for message in read] == [own] * 3
     assert all(message.metadata == own.to_dict() for message in read)
@@ -49,7 +49,7 @@ async def test_every_way_of_writing_takes_metadata(client: AsyncClient, category
 async def test_metadata_with_nothing_in_it_is_sql_null(
     client: AsyncClient, store_url: str, category: str
 ) -> None:
-    await client.write_message(f"{category}-1", NewMessage("A", None, Metadata()))
+    await client.write_message(f"{category}-1", NewMessage("A", None, metadata=Metadata()))
     with psycopg.connect(store_url) as conn:
         row = conn.execute(
             "SELECT metadata IS NULL FROM messages WHERE stream_name = %s", (f"{category}-1",)
@@ -73,7 +73,7 @@ async def test_a_workflow_through_handlers(store_url: str, category: str) -> Non
             )
             stream_name, metadata = context.following().take_reply()
             await context.client.write_message(
-                stream_name, NewMessage("Noted", None, metadata.with_properties(own="x"))
+                stream_name, NewMessage("Noted", None, metadata=metadata.with_properties(own="x"))
             )
 
         client.registry.add(Withdrawn)

@@ -27,7 +27,7 @@ async def fill(client: AsyncClient, category: str, streams_: int = 3, each: int 
 
 
 async def test_a_message_has_what_was_written(client: AsyncClient, category: str) -> None:
-    written = NewMessage("Deposited", {"amount": 5, "note": "é"}, {"by": "me"})
+    written = NewMessage("Deposited", {"amount": 5, "note": "é"}, metadata={"by": "me"})
     await client.write_message(f"{category}-1", written)
     (message,) = await client.get_stream_messages(f"{category}-1")
     assert message.id == written.id
@@ -114,7 +114,7 @@ async def test_group_members_share_the_streams(client: AsyncClient, category: st
 
 async def test_correlation_is_a_category(client: AsyncClient, category: str) -> None:
     for origin in ("thisComponent-789", "thisComponent", "thisComponent:command-1", "other-1"):
-        message = NewMessage("Replied", {}, {"correlationStreamName": origin})
+        message = NewMessage("Replied", {}, metadata={"correlationStreamName": origin})
         await client.write_message(f"{category}-1", message)
     found = await client.get_category_messages(category, correlation="thisComponent")
     assert [m.position for m in found] == [0, 1]

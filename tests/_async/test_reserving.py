@@ -57,7 +57,7 @@ async def test_what_is_reserved_is_copied_as_it_is_stored(store_url: str, catego
     async with AsyncClient(store_url, registry=registry) as client:
         stream, key = f"{category}:command-1", f"{category}Key-k"
         await client.write_message(
-            stream, NewMessage("Deposit", {"number": 5}, {"schemaVersion": "1"})
+            stream, NewMessage("Deposit", {"number": 5}, metadata={"schemaVersion": "1"})
         )
         async for command in client.read_stream(stream, types=registry.types(Deposit)):
             assert command.data == Deposit(5)

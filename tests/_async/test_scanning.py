@@ -53,7 +53,7 @@ async def fill(client: AsyncClient, category: str, count: int = 60) -> list[Mess
         stream = category if chance.random() < 0.15 else f"{category}-{chance.choice(IDS)}"
         origin = {"correlationStreamName": chance.choice(ORIGINS)}
         metadata = chance.choice([None, {}, origin, origin])
-        message = NewMessage(chance.choice(TYPES), {"n": number % 7}, metadata)
+        message = NewMessage(chance.choice(TYPES), {"n": number % 7}, metadata=metadata)
         await client.write_message(stream, message)
         if chance.random() < 0.2:
             await client.write_message(f"{category}x-1", NewMessage("A", {"n": 0}))

@@ -95,7 +95,9 @@ async def test_the_filters(looking: Looking, category: str) -> None:
     for n in range(12):
         await looking.write_message(
             f"{category}-{n % 4}",
-            NewMessage("AB"[n % 2], {"n": n}, {"correlationStreamName": f"{category}X-{n}"}),
+            NewMessage(
+                "AB"[n % 2], {"n": n}, metadata={"correlationStreamName": f"{category}X-{n}"}
+            ),
         )
     await looking.write_message(category, NewMessage("A", {"n": 12}))
     of_member = [n for n in range(12) if streams.group_member(f"{category}-{n % 4}", 2) == 0]

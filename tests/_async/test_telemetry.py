@@ -41,7 +41,7 @@ def seen() -> Seen:
 async def test_operations_are_spans(seen: Seen, store_url: str, category: str) -> None:
     stream = f"{category}-1"
     async with AsyncClient(store_url, max_size=1, hooks=[seen.telemetry]) as client:
-        message = NewMessage("A", {"password": SECRET}, {"token": SECRET})
+        message = NewMessage("A", {"password": SECRET}, metadata={"token": SECRET})
         await client.write_message(stream, message)
         await client.write_messages(stream, [NewMessage("B"), NewMessage("C")])
         await client.get_category_messages(category)
@@ -98,7 +98,7 @@ async def test_one_trace_through_two_consumers(seen: Seen, store_url: str, categ
         async def answer(message: Message[Any], context: AsyncContext) -> None:
             metadata = context.following()
             await context.client.write_message(
-                f"{category}Next-1", NewMessage("Answered", None, metadata)
+                f"{category}Next-1", NewMessage("Answered", None, metadata=metadata)
             )
 
         @second.handler("Answered")
@@ -173,8 +173,10 @@ async def test_a_trace_of_the_users_own_is_kept(seen: Seen, store_url: str, cate
     async with AsyncClient(store_url, max_size=1, hooks=[seen.telemetry]) as client:
         with seen.tracers.get_tracer("test").start_as_current_span("request"):
             for metadata in given:
-                await client.write_message(stream, NewMessage("A", None, metadata))
-            await client.write_message(stream, NewMessage("A", None, {"properties": {"a": 1}}))
+                await client.write_message(stream, NewMessage("A", None, metadata=metadata))
+            await client.write_message(
+                stream, NewMessage("A", None, metadata={"properties": {"a": 1}})
+            )
     *kept, added = await stored(store_url, stream)
     assert [m.metadata for m in kept] == [
         *({"properties": {"traceparent": own}} for _ in range(2)),

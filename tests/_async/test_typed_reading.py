@@ -64,7 +64,7 @@ def history() -> list[NewMessage]:
     return [
         NewMessage("MoneyDeposited", {"accountNumber": 7, "amount": 1}),
         NewMessage("Other", {"a": 1}),
-        NewMessage("Deposited", {"accountNumber": 7, "amount": 2}, {"schemaVersion": "1"}),
+        NewMessage("Deposited", {"accountNumber": 7, "amount": 2}, metadata={"schemaVersion": "1"}),
         NewMessage("Deposited", Deposited("7", 3)),
         NewMessage("Withdrawn", {"amount": 4}),
     ]
@@ -149,7 +149,7 @@ async def test_a_newer_version_is_an_error_that_tells_what_to_do(
     client: AsyncClient, category: str
 ) -> None:
     stream = f"{category}-1"
-    newer = NewMessage("Deposited", {"iban": "x"}, {"schemaVersion": "3"})
+    newer = NewMessage("Deposited", {"iban": "x"}, metadata={"schemaVersion": "3"})
     await client.write_messages(stream, [newer, history()[0]])
     [first, second] = [message async for message in client.read_stream(stream, types=TYPES)]
     with pytest.raises(MessageDecodeError, match=r"version 3, .* up to version 2: upgrade this se"):

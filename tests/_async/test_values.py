@@ -56,16 +56,16 @@ async def test_what_is_written_is_what_is_read(
 ) -> None:
     category = new_category()
     stream = f"{category}-{id}"
-    message = NewMessage(type_name, data, metadata)
+    message = NewMessage(type_name, data, metadata=metadata)
     assert await client.write_message(stream, message) == 0
     assert await client.write_messages(
-        f"{category}-batch", [NewMessage(type_name, data, metadata)]
+        f"{category}-batch", [NewMessage(type_name, data, metadata=metadata)]
     ) == [0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch_plan, "COPY_FROM", 1)
         copied_stream = f"{category}-copied-{id}"
         assert await client.write_messages(
-            copied_stream, [NewMessage(type_name, data, metadata)]
+            copied_stream, [NewMessage(type_name, data, metadata=metadata)]
         ) == [0]
     one, batched, copied = await client.get_category_messages(category)
     assert one.id == message.id
@@ -284,7 +284,8 @@ async def filled(client: AsyncClient) -> str:
             origin = [None, "origin-1", "origin", "origin:command-1"][n % 4]
             metadata = None if origin is None else {"correlationStreamName": origin}
             await client.write_message(
-                f"{category}-{id}", NewMessage("Even" if n % 2 == 0 else "Odd", {"n": n}, metadata)
+                f"{category}-{id}",
+                NewMessage("Even" if n % 2 == 0 else "Odd", {"n": n}, metadata=metadata),
             )
         await client.write_message(category, NewMessage("NoId"))
         _filled.append(category)

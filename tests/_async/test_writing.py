@@ -191,7 +191,7 @@ async def test_a_batch_with_one_id_twice_is_refused(client: AsyncClient, categor
 
 async def test_id_and_metadata_may_be_given_apart(client: AsyncClient, category: str) -> None:
     id = uuid.uuid4()
-    message = NewMessage("Deposited", {"amount": 1}, {"a": 1})
+    message = NewMessage("Deposited", {"amount": 1}, metadata={"a": 1})
     await client.write_message(f"{category}-1", message, id=str(id).upper(), metadata={"b": 2})
     (stored,) = await client.get_stream_messages(f"{category}-1")
     assert stored.id == id
@@ -201,7 +201,7 @@ async def test_id_and_metadata_may_be_given_apart(client: AsyncClient, category:
 async def test_no_data_is_sql_null_and_an_empty_object_stays_one(
     client: AsyncClient, category: str
 ) -> None:
-    nothing, empty = NewMessage("A"), NewMessage("A", {}, {})
+    nothing, empty = NewMessage("A"), NewMessage("A", {}, metadata={})
     await client.write_message(f"{category}-1", nothing)
     await client.write_messages(f"{category}-1", [empty, NewMessage("A")])
     first, second, third = await client.get_stream_messages(

@@ -28,7 +28,7 @@ async def test_no_record_holds_data_or_metadata(
     caplog.set_level(logging.DEBUG)
     async with AsyncClient(store_url, max_size=3) as client:
         stream = f"{category}-1"
-        await client.write_message(stream, NewMessage("A", {"x": SECRET}, {"y": SECRET}))
+        await client.write_message(stream, NewMessage("A", {"x": SECRET}, metadata={"y": SECRET}))
         for on_error in ("stop", "park", "skip"):
             consumer = AsyncConsumer(
                 client,

@@ -94,7 +94,7 @@ def test_parts_of_what_is_there(command: Command, category: str, store_url: str)
         stream = f"{category}-1"
         for n in range(6):
             correlation = {"correlationStreamName": "other-1"} if n == 4 else None
-            client.write_message(stream, NewMessage("AB"[n % 2], {"n": n}, correlation))
+            client.write_message(stream, NewMessage("AB"[n % 2], {"n": n}, metadata=correlation))
         client.write_message(f"{category}-2", NewMessage("A", {"n": 6}))
         third = client.get_stream_messages(stream, position=3)[0].global_position
 

@@ -12,7 +12,7 @@ from tests.cli.conftest import Command
 
 def follow(client: Client, stream: str, type: str, cause: Message[Any]) -> Message[Any]:
     """Write a message because of another."""
-    client.write_message(stream, NewMessage(type, None, Metadata.following(cause)))
+    client.write_message(stream, NewMessage(type, None, metadata=Metadata.following(cause)))
     last = client.get_last_stream_message(stream)
     assert last is not None
     return last
@@ -23,7 +23,9 @@ def test_a_message_and_all_that_it_caused(command: Command, store_url: str, cate
         client.write_messages(f"{category}-1", [NewMessage("Other"), NewMessage("Transfer")])
         _, transfer = client.get_stream_messages(f"{category}-1")
         debited = follow(client, f"{category}A-1", "Debited", transfer)
-        client.write_message(f"{category}A-1", NewMessage("Odd", None, {"causationMessage": 1}))
+        client.write_message(
+            f"{category}A-1", NewMessage("Odd", None, metadata={"causationMessage": 1})
+        )
         follow(client, f"{category}A-2", "Noted", debited)
         follow(client, f"{category}B-1", "Credited", transfer)
     place = f"{category}-1/1"
@@ -82,7 +84,7 @@ def test_a_long_chain_is_shown(command: Command, store_url: str, category: str) 
             NewMessage(
                 "N",
                 None,
-                {"causationMessageStreamName": stream, "causationMessagePosition": n - 1},
+                metadata={"causationMessageStreamName": stream, "causationMessagePosition": n - 1},
             )
             for n in range(length)
         ]

@@ -47,7 +47,7 @@ def full(new_database: NewDatabase) -> str:
     with Client(url) as client:
         for n in range(40):
             data = ODD[n % 4]
-            message = NewMessage("Type\t\\" if n % 5 else "Other", data, ODD[(n + 1) % 4])
+            message = NewMessage("Type\t\\" if n % 5 else "Other", data, metadata=ODD[(n + 1) % 4])
             client.write_message(f"account\\-{n % 3}\t\n", message)
         client.write_messages("other", [NewMessage("A", {"n": n}) for n in range(5)])
     with psycopg.connect(url, autocommit=True) as conn:

@@ -36,7 +36,7 @@ def test_nothing_is_found_where_all_is_in_the_form_of_eventide() -> None:
     registry = MessageRegistry()
     registry.add(Ordered, aliases=["OrderPlaced"], version=2)
     right = Metadata(schema_version="2", properties={"userId": 5}).follow(make_message("a-1", "A"))
-    assert registry.check_eventide(NewMessage("Ordered", {"orderId": "1"}, right)) == []
+    assert registry.check_eventide(NewMessage("Ordered", {"orderId": "1"}, metadata=right)) == []
 
 
 @pytest.mark.parametrize("name", ["ordered", "order_placed", "order.Ordered", "Ns::Ordered", "7Up"])
@@ -93,7 +93,7 @@ def test_keys_inside_and_of_a_model() -> None:
     ],
 )
 def test_messages_that_stop_ruby(data: Any, metadata: Any, text: str) -> None:
-    assert text in found(MessageRegistry(), NewMessage("Made", data, metadata))
+    assert text in found(MessageRegistry(), NewMessage("Made", data, metadata=metadata))
 
 
 def test_stored_json_that_is_no_object() -> None:

@@ -44,7 +44,7 @@ def row(**changes: Any) -> Message[Any]:
 
 
 def test_takes_its_parts_by_position_or_name() -> None:
-    message = NewMessage("Deposited", {"amount": 5}, {"x": "y"}, ID)
+    message = NewMessage("Deposited", {"amount": 5}, metadata={"x": "y"}, id=ID)
     assert message == NewMessage(type="Deposited", data={"amount": 5}, metadata={"x": "y"}, id=ID)
     assert (message.type, message.data, message.metadata, message.id) == (
         "Deposited",
@@ -151,16 +151,16 @@ def test_data_is_not_looked_at_before_it_is_written() -> None:
 
 
 def test_the_repr_of_a_new_message_tells_no_secrets() -> None:
-    message = NewMessage("Deposited", {"iban": "secret"}, {"token": "secret"}, ID)
+    message = NewMessage("Deposited", {"iban": "secret"}, metadata={"token": "secret"}, id=ID)
     assert repr(message) == f"NewMessage(type='Deposited', id='{ID}')"
 
 
 def test_a_new_message_is_frozen_and_copies_and_pickles() -> None:
-    message = NewMessage("Deposited", {"amount": [5]}, types.MappingProxyType({}))
+    message = NewMessage("Deposited", {"amount": [5]}, metadata=types.MappingProxyType({}))
     with pytest.raises(AttributeError):
         message.type = "Withdrawn"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
     assert copy.copy(message) == message
-    message = NewMessage("Deposited", Deposited(5), {"x": [1]})
+    message = NewMessage("Deposited", Deposited(5), metadata={"x": [1]})
     for again in (copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
         assert again == message
         assert again.id == message.id

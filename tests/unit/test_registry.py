@@ -245,7 +245,7 @@ def test_type_names_are_those_of_messages(name: Any) -> None:
 def test_an_instance_becomes_a_new_message(registry: MessageRegistry) -> None:
     key = UUID(int=5)
     message = registry.encode(Deposited(5), metadata={"a": 1}, id=str(key))
-    assert message == NewMessage("Deposited", Deposited(5), {"a": 1}, key)
+    assert message == NewMessage("Deposited", Deposited(5), metadata={"a": 1}, id=key)
     assert registry.encode(Deposited(5)).id != registry.encode(Deposited(5)).id
     with pytest.raises(ValidationError, match="Item is not a registered"):
         registry.encode(Item(1.0))

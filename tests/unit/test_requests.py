@@ -124,7 +124,7 @@ def test_chunks_hold_every_message_once_and_are_json() -> None:
 def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
     messages = [
         NewMessage("A\tB\nC\rD\\E", {"text": "back\\slash \t tab é", "n": 1}, id=IDS[0]),
-        NewMessage("Plain", None, {"m": None}, id=IDS[1]),
+        NewMessage("Plain", None, metadata={"m": None}, id=IDS[1]),
     ]
     write = requests.write_many(
         "s-\t1\\", messages, ANY, decimals=False, registry=MessageRegistry()

@@ -49,10 +49,10 @@ def build_messages(
         NewMessage(
             message.type,
             message.data,
-            message.metadata
+            metadata=message.metadata
             if index
             else cause.add_key_record(message.metadata, decimals=decimals),
-            cause.build_event_id(stream_name, index),
+            id=cause.build_event_id(stream_name, index),
         )
         for index, message in enumerate(messages)
     ]
@@ -97,7 +97,7 @@ def simulate_stored(
 def _build_message(registry: MessageRegistry, event: Any, metadata: Any) -> NewMessage:
     if isinstance(event, NewMessage):
         if event.metadata is None and metadata is not None:
-            return NewMessage(event.type, event.data, metadata, event.id)
+            return NewMessage(event.type, event.data, metadata=metadata, id=event.id)
         return event
     if type(event) not in registry:
         raise ValidationError(

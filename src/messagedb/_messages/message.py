@@ -45,7 +45,14 @@ class SupportsDecode(Protocol[D_co]):
         ...
 
 
-class NewMessage(msgspec.Struct, frozen=True):
+class _TypeAndData(msgspec.Struct, frozen=True):
+    """The fields of a new message that may be given by position."""
+
+    type: str
+    data: Any = None
+
+
+class NewMessage(_TypeAndData, frozen=True, kw_only=True):
     """A message to be written.
 
     Writing the same NewMessage twice writes one message: a write is idempotent by message id.
@@ -65,8 +72,6 @@ class NewMessage(msgspec.Struct, frozen=True):
             cannot store; the id is not a UUID; the data is a message. Nothing was sent.
     """
 
-    type: str
-    data: Any = None
     metadata: Mapping[str, Any] | msgspec.Struct | None = None
     id: UUID = msgspec.field(default_factory=uuid7)
 
@@ -76,6 +81,7 @@ class NewMessage(msgspec.Struct, frozen=True):
             self,
             type: str,
             data: Any = None,
+            *,
             metadata: Mapping[str, Any] | msgspec.Struct | None = None,
             id: UUID | str = ...,
         ) -> None: ...

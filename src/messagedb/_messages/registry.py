@@ -366,8 +366,8 @@ class MessageRegistry:
         """
         name = self.get_type(message)
         if id is None:
-            return NewMessage(name, message, metadata)
-        return NewMessage(name, message, metadata, id)
+            return NewMessage(name, message, metadata=metadata)
+        return NewMessage(name, message, metadata=metadata, id=id)
 
     def decode(self, message: Message[Any]) -> Any:
         """Return a message's data as an instance of the class registered for its type.

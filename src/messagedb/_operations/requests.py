@@ -175,8 +175,8 @@ def write_one(
         message = NewMessage(
             message.type,
             message.data,
-            message.metadata if metadata is None else metadata,
-            message.id if id is None else id,
+            metadata=message.metadata if metadata is None else metadata,
+            id=message.id if id is None else id,
         )
     return Write(stream_name, (message,), [_encode(message, decimals, registry)], expected)
 

@@ -37,7 +37,7 @@ def build_reservation(
         Metadata.following(stored), schema_version=Metadata.from_message(stored).schema_version
     )
     id = derive_id("reservation", str(command.id), stream_name)
-    return NewMessage(command.type, stored.data, metadata, id)
+    return NewMessage(command.type, stored.data, metadata=metadata, id=id)
 
 
 def check_command(command: object) -> None:

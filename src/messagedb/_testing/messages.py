@@ -47,7 +47,11 @@ def make_message(
         ValidationError: the same values are refused as in a write, and a time without a time
             zone.
     """
-    new = NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
+    new = (
+        NewMessage(type, data, metadata=metadata)
+        if id is None
+        else NewMessage(type, data, metadata=metadata, id=id)
+    )
     if time is None:
         time = datetime.now(UTC)
     elif time.utcoffset() is None:

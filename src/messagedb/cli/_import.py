@@ -185,4 +185,6 @@ def _runs(chunk: list[Line]) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _message(line: Line) -> NewMessage:
-    return NewMessage(line.type, data_of(line.data), data_of(line.metadata), UUID(line.id))
+    return NewMessage(
+        line.type, data_of(line.data), metadata=data_of(line.metadata), id=UUID(line.id)
+    )

@@ -83,7 +83,11 @@ def new_message(
     type: str, data: dict[str, Any] | None, metadata: dict[str, Any] | None, id: UUID | None
 ) -> NewMessage:
     """Return a message to write, with a new id if none is passed."""
-    return NewMessage(type, data, metadata) if id is None else NewMessage(type, data, metadata, id)
+    return (
+        NewMessage(type, data, metadata=metadata)
+        if id is None
+        else NewMessage(type, data, metadata=metadata, id=id)
+    )
 
 
 def messages_of(lines: Iterable[str]) -> list[NewMessage]:
