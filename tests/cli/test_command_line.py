@@ -14,7 +14,7 @@ import typer
 from psycopg import errors
 
 from messagedb.cli._app import app
-from messagedb.cli._exit import server_said, shared_first
+from messagedb.cli._exit import describe_server_error, hoist_global_options
 from tests.cli.conftest import Command
 
 
@@ -43,11 +43,13 @@ def test_every_option_has_a_twin_in_the_environment() -> None:
 
 
 def test_shared_options_stand_anywhere(command: Command, category: str) -> None:
-    assert shared_first(["read", "a", "--url", "x", "-f", "--format=json", "--", "--url"]) == [
+    assert hoist_global_options(
+        ["read", "a", "--url", "x", "-f", "--format=json", "--", "--url"]
+    ) == [
         *("--url", "x", "--format=json", "read", "a", "-f", "--", "--url"),
     ]
-    assert shared_first(["streams", "--json"]) == ["--json", "streams"]
-    assert shared_first(["read", "--url"]) == ["--url", "read"]
+    assert hoist_global_options(["streams", "--json"]) == ["--json", "streams"]
+    assert hoist_global_options(["read", "--url"]) == ["--url", "read"]
     assert command("write", f"{category}-1", "A", "--format", "table").out.startswith("stream name")
     done = command("ping", "--url", "postgresql://localhost:1/x")
     assert (done.code, done.out) == (3, "")
@@ -82,7 +84,7 @@ def test_help_names_every_command(command: Command) -> None:
     ],
 )
 def test_what_the_server_said(error: psycopg.Error, text: str) -> None:
-    assert server_said(error).startswith(text)
+    assert describe_server_error(error).startswith(text)
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

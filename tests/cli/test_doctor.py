@@ -10,14 +10,14 @@ import psycopg
 import pytest
 
 from messagedb._schema.revisions import FUNCTIONS, VIEWS
-from messagedb.cli._doctor import MARK, Facts, findings
+from messagedb.cli._doctor import REVISION_COMMENT, StoreFacts, diagnose
 from tests.cli.conftest import Command
 from tests.support import genuine
 from tests.support.backend import make_url
 
 NewDatabase = Callable[..., str]
 
-WELL = Facts(
+WELL = StoreFacts(
     server_version=180000,
     encoding="UTF8",
     in_recovery=False,
@@ -57,12 +57,12 @@ WELL = Facts(
 
 
 def test_nothing_is_wrong() -> None:
-    assert {finding.level for finding in findings(WELL)} == {"ok"}
-    assert {finding.fix for finding in findings(WELL)} == {""}
+    assert {finding.level for finding in diagnose(WELL)} == {"ok"}
+    assert {finding.fix for finding in diagnose(WELL)} == {""}
     genuine = msgspec.structs.replace(WELL, role="message_store", search_path='"$user", public')
-    assert {finding.level for finding in findings(genuine)} == {"ok"}
-    limited = findings(msgspec.structs.replace(WELL, sees_all=False))[-1]
-    assert (limited.level, limited.found) == (
+    assert {finding.level for finding in diagnose(genuine)} == {"ok"}
+    limited = diagnose(msgspec.structs.replace(WELL, sees_all=False))[-1]
+    assert (limited.level, limited.finding) == (
         "ok",
         "no long ones of this role; it cannot see those of others",
     )
@@ -83,7 +83,7 @@ def test_nothing_is_wrong() -> None:
         ({"may_insert": False}, "warning", "rights", "batches and group reads are faster"),
         ({"indexes": ["messages_id"]}, "problem", "indexes", "install-indexes.sh"),
         (
-            {"indexes": ["messages_id", "messages_stream"], "mark": f"{MARK} 2"},
+            {"indexes": ["messages_id", "messages_stream"], "mark": f"{REVISION_COMMENT} 2"},
             "problem",
             "indexes",
             "messagedb upgrade",
@@ -98,7 +98,7 @@ def test_nothing_is_wrong() -> None:
             "REINDEX INDEX CONCURRENTLY message_store.messages_id",
         ),
         ({"views": [*VIEWS[1:]]}, "warning", "views", "install-views.sh"),
-        ({"views": [], "mark": f"{MARK} 2"}, "warning", "views", "messagedb upgrade"),
+        ({"views": [], "mark": f"{REVISION_COMMENT} 2"}, "warning", "views", "messagedb upgrade"),
         (
             {"functions": [name for name in FUNCTIONS if name != "id/1"]},
             "warning",
@@ -135,8 +135,8 @@ def test_nothing_is_wrong() -> None:
 def test_what_is_wrong_has_a_cure(
     changes: dict[str, Any], level: str, about: str, fix: str
 ) -> None:
-    wrong = [each for each in findings(msgspec.structs.replace(WELL, **changes)) if each.fix]
-    assert [(each.level, each.about) for each in wrong] == [(level, about)]
+    wrong = [each for each in diagnose(msgspec.structs.replace(WELL, **changes)) if each.fix]
+    assert [(each.level, each.topic) for each in wrong] == [(level, about)]
     assert fix in wrong[0].fix
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from messagedb import Client, NewMessage
-from messagedb.cli._summary_queries import like
+from messagedb.cli._summary_queries import build_like_pattern
 from tests.cli.conftest import Command
 from tests.support import genuine
 
@@ -124,7 +124,7 @@ def test_counting_by_one_thing_only(command: Command, counted: str) -> None:
 
 
 def test_patterns() -> None:
-    assert [like(each) for each in ("a*", "a_b", "50%", "\\", "**")] == [
+    assert [build_like_pattern(each) for each in ("a*", "a_b", "50%", "\\", "**")] == [
         "a%",
         "a\\_b",
         "50\\%",

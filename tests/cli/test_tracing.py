@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from messagedb import Client, Message, Metadata, NewMessage
-from messagedb.cli._causation_tree import grow
+from messagedb.cli._causation_tree import build_tree
 from messagedb.testing import make_message
 from tests.cli.conftest import Command
 
@@ -68,7 +68,7 @@ def test_effects_come_after_their_cause() -> None:
         )
 
     cause = made(2, None)
-    tree = grow(cause, [made(1, 2), made(3, 2), made(4, 9), made(5, 3)])
+    tree = build_tree(cause, [made(1, 2), made(3, 2), made(4, 9), made(5, 3)])
     assert [(depth, node.message.position) for depth, node in tree.walk()] == [
         (0, 2),
         (1, 3),

@@ -284,7 +284,7 @@ def test_an_import_that_is_killed_is_run_again(
     os.close(ours)
     count = len(rows(to, "select id from message_store.messages"))
     assert 0 < count < 90_000
-    assert count % importing.CHUNK == 0
+    assert count % importing.RESTORE_CHUNK_SIZE == 0
     (row,) = command("--url", to, "import", file).rows
     assert (row["imported"], row["skipped"]) == (90_000 - count, count)
     digest = "select md5(string_agg(m::text, '|' order by global_position)) from"

@@ -17,7 +17,7 @@ from . import (
 )
 from ._exit import Group
 from ._output import Format, Output
-from ._store import Store
+from ._store import StoreTarget
 
 app = typer.Typer(
     cls=Group,
@@ -29,7 +29,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def shared(
+def apply_global_options(
     ctx: typer.Context,
     url: Annotated[
         str,
@@ -61,7 +61,7 @@ def shared(
     `--batch-size` of `read` is MESSAGEDB_READ_BATCH_SIZE.
     """
     output = Output(Format.JSON if json else format)
-    ctx.obj = Store(url, schema=schema, command_timeout=command_timeout, output=output)
+    ctx.obj = StoreTarget(url, schema=schema, command_timeout=command_timeout, output=output)
 
 
 for _commands in (

@@ -32,7 +32,7 @@ class Node(msgspec.Struct):
             left += [(depth + 1, effect) for effect in reversed(node.effects)]
 
 
-def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
+def build_tree(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
     """Build the tree of the messages that a message caused.
 
     Args:
@@ -57,7 +57,7 @@ def grow(cause: Message[Any], followers: Iterable[Message[Any]]) -> Node:
     return root
 
 
-def find(client: Client, schema: str, name: str) -> Message[Any]:
+def find_message(client: Client, schema: str, name: str) -> Message[Any]:
     """Return the message with this id, or at this stream and position: ``account-123/4``.
 
     Raises:
@@ -65,7 +65,7 @@ def find(client: Client, schema: str, name: str) -> Message[Any]:
     """
     stream, slash, position = name.rpartition("/")
     if slash and position.isascii() and position.isdigit():
-        return _at(client, stream, int(position), name)
+        return _get_message_at(client, stream, int(position), name)
     question = sql.SQL("SELECT stream_name, position FROM {} WHERE id = %s::uuid").format(
         sql.Identifier(schema, "messages")
     )
@@ -80,10 +80,10 @@ def find(client: Client, schema: str, name: str) -> Message[Any]:
         row = tx.connection.execute(question, [id]).fetchone()
     if row is None:
         raise ValidationError(f"the store has no message with the id {id}")
-    return _at(client, row[0], row[1], name)
+    return _get_message_at(client, row[0], row[1], name)
 
 
-def followers(client: Client, cause: Message[Any], within: int) -> Iterator[Message[Any]]:
+def iter_effects(client: Client, cause: Message[Any], within: int) -> Iterator[Message[Any]]:
     """Iterate over later messages that name a cause, at most ``within`` global positions later."""
     position, end = cause.global_position + 1, cause.global_position + within
     while position <= end:
@@ -95,7 +95,7 @@ def followers(client: Client, cause: Message[Any], within: int) -> Iterator[Mess
         position = scan.position + 1
 
 
-def _at(client: Client, stream: str, position: int, name: str) -> Message[Any]:
+def _get_message_at(client: Client, stream: str, position: int, name: str) -> Message[Any]:
     page = client.get_stream_messages(stream, position=position, batch_size=1)
     if not page or page[0].position != position:
         raise ValidationError(f"the store has no message {name}")

@@ -10,11 +10,17 @@ import typer
 from messagedb import Client, Consumer, StreamPositionStore, TablePositionStore, ValidationError
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
-from ._consumer_rows import COLUMNS, PARKED_COLUMNS, behind, parked_row, row_of
-from ._exit import confirm, fail, own_code
-from ._load_target import consumers_of, load
-from ._message_rows import row_of as message_row
-from ._store import Store
+from ._consumer_rows import (
+    COLUMNS,
+    PARKED_COLUMNS,
+    build_consumer_row,
+    build_parked_row,
+    find_lagging,
+)
+from ._exit import confirm, exit_error, show_user_tracebacks
+from ._load_target import load, open_consumers
+from ._message_rows import build_message_row as message_row
+from ._store import StoreTarget
 
 Category = Annotated[str, typer.Argument(help="The category that the consumer reads.")]
 Identifier = Annotated[
@@ -67,11 +73,11 @@ def consume(
 
     It waits for an unavailable store, and reports that on standard error.
     """
-    with own_code(), consumers_of(load(target), ctx.obj, waits=True) as running:
+    with show_user_tracebacks(), open_consumers(load(target), ctx.obj, waits=True) as running:
         try:
             running.run("caught_up" if until_caught_up else None, stop_timeout)
         except TimeoutError as error:  # that of a handler is raised as a HandlerError
-            raise fail(str(error)) from None
+            raise exit_error(str(error)) from None
 
 
 @consumers.command("status")
@@ -93,16 +99,16 @@ def status(
     members. For consumers of other libraries it is not known whether they run. The command reads
     all position records.
     """
-    store: Store = ctx.obj
-    with store.client(max_size=1) as client:
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
         found = client.list_consumers(category)
-    store.output.rows(COLUMNS, map(row_of, found))
+    store.output.print_rows(COLUMNS, map(build_consumer_row, found))
     for each in found:
         if each.problem is not None:
-            store.output.note(f"{each.name}: {each.problem}")
-    late = behind(found, max_lag, max_lag_seconds)
+            store.output.print_note(f"{each.name}: {each.problem}")
+    late = find_lagging(found, max_lag, max_lag_seconds)
     if late:
-        raise fail("; ".join(late))
+        raise exit_error("; ".join(late))
 
 
 @position.command("get")
@@ -115,10 +121,10 @@ def get_position(
     table: Table = False,
 ) -> None:
     """Show the global position of the last message that is done."""
-    store: Store = ctx.obj
-    with store.client(max_size=1) as client:
-        found = _find(client, category, _named(identifier), member, size, table)
-    store.output.rows(COLUMNS, [row_of(found)])
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
+        found = _find(client, category, _normalize_identifier(identifier), member, size, table)
+    store.output.print_rows(COLUMNS, [build_consumer_row(found)])
 
 
 @position.command("set")
@@ -165,15 +171,15 @@ def reset_position(
     _reset(ctx, (category, identifier, member, size, table), where, yes)
 
 
-def _named(identifier: str) -> str | None:
+def _normalize_identifier(identifier: str) -> str | None:
     return None if identifier == "-" else identifier
 
 
 def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> None:
-    store: Store = ctx.obj
+    store: StoreTarget = ctx.obj
     category, given, member, size, table = names
-    identifier = _named(given)
-    with store.client() as client:
+    identifier = _normalize_identifier(given)
+    with store.open_client() as client:
         consumer = Consumer(
             client,
             category,
@@ -183,7 +189,7 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> No
             position_store=TablePositionStore() if table else StreamPositionStore(),
         )
         if not table and not yes:
-            stored = _stored(client, category, identifier, member, size, "stream")
+            stored = _find_stored(client, category, identifier, member, size, "stream")
             if stored is not None and not stored.is_running:
                 confirm(
                     f"No consumer of messagedb runs as {stored.name}; one of another library, such"
@@ -192,7 +198,7 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> No
                 )
         consumer.reset_position(to)
         found = _find(client, category, identifier, member, size, table)
-    store.output.rows(COLUMNS, [row_of(found)])
+    store.output.print_rows(COLUMNS, [build_consumer_row(found)])
 
 
 def _find(
@@ -204,7 +210,7 @@ def _find(
     table: bool,
 ) -> ConsumerInfo:
     kept_in = "table" if table else "stream"
-    found = _stored(client, category, identifier, member, size, kept_in)
+    found = _find_stored(client, category, identifier, member, size, kept_in)
     if found is None:
         name = "without an identifier" if identifier is None else repr(identifier)
         raise ValidationError(
@@ -214,15 +220,15 @@ def _find(
     return found
 
 
-def _stored(
+def _find_stored(
     client: Client,
     category: str,
     identifier: str | None,
     member: int | None,
     size: int | None,
-    kept_in: str,
+    position_store: str,
 ) -> ConsumerInfo | None:
-    wanted = (identifier, member, size, kept_in)
+    wanted = (identifier, member, size, position_store)
     for each in client.list_consumers(category):
         if (each.identifier, each.group_member, each.group_size, each.position_store) == wanted:
             return each
@@ -232,10 +238,12 @@ def _stored(
 @parked.command("list")
 def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) -> None:
     """List a consumer's parked messages, in the order of parking."""
-    store: Store = ctx.obj
-    with store.client(max_size=1) as client:
-        found = Consumer(client, category, identifier=_named(identifier)).list_parked()
-    store.output.rows(PARKED_COLUMNS, map(parked_row, found))
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
+        found = Consumer(
+            client, category, identifier=_normalize_identifier(identifier)
+        ).list_parked()
+    store.output.print_rows(PARKED_COLUMNS, map(build_parked_row, found))
 
 
 @parked.command("show")
@@ -246,15 +254,17 @@ def show_parked(
     id: Annotated[UUID, typer.Argument(help="The id of the parked message.")],
 ) -> None:
     """Show a parked message with its data, and why it was parked."""
-    store: Store = ctx.obj
-    with store.client(max_size=1) as client:
-        (found,) = _chosen(Consumer(client, category, identifier=_named(identifier)), [id])
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
+        (found,) = _select_parked(
+            Consumer(client, category, identifier=_normalize_identifier(identifier)), [id]
+        )
         page = client.get_stream_messages(found.stream_name, position=found.position, batch_size=1)
-    row = {**(message_row(page[0]) if page else {}), **parked_row(found)}
+    row = {**(message_row(page[0]) if page else {}), **build_parked_row(found)}
     if store.output.is_json:
-        store.output.json(row)
+        store.output.print_json(row)
     else:
-        store.output.fields(row)
+        store.output.print_fields(row)
 
 
 @parked.command("discard")
@@ -267,14 +277,14 @@ def discard_parked(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove parked messages from the list without handling them. It asks first."""
-    store: Store = ctx.obj
-    with store.client(max_size=1) as client:
-        consumer = Consumer(client, category, identifier=_named(identifier))
-        chosen = _chosen(consumer, _ids_or_all(ids, all))
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
+        consumer = Consumer(client, category, identifier=_normalize_identifier(identifier))
+        chosen = _select_parked(consumer, _ids_or_all(ids, all))
         if not yes:
             confirm(f"Discard {len(chosen):,} parked messages of {consumer.name}?")
         count = consumer.discard_parked(chosen)
-    store.output.rows(("discarded",), [{"discarded": count}])
+    store.output.print_rows(("discarded",), [{"discarded": count}])
 
 
 @parked.command("replay")
@@ -288,11 +298,11 @@ def replay_parked(
     all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
 ) -> None:
     """Call a consumer's handlers with parked messages again; those that succeed are done."""
-    store: Store = ctx.obj
+    store: StoreTarget = ctx.obj
     wanted = _ids_or_all(ids, all)
-    with own_code(), consumers_of(load(target), store) as running:
+    with show_user_tracebacks(), open_consumers(load(target), store) as running:
         counts = running.replay(wanted)
-    store.output.rows(("consumer", "replayed"), counts)
+    store.output.print_rows(("consumer", "replayed"), counts)
 
 
 def _ids_or_all(ids: list[UUID] | None, all: bool) -> list[UUID] | None:
@@ -301,7 +311,7 @@ def _ids_or_all(ids: list[UUID] | None, all: bool) -> list[UUID] | None:
     return ids or None
 
 
-def _chosen(consumer: Consumer, ids: list[UUID] | None) -> list[ParkedMessage]:
+def _select_parked(consumer: Consumer, ids: list[UUID] | None) -> list[ParkedMessage]:
     found = consumer.list_parked()
     if ids is None:
         return found

@@ -14,7 +14,7 @@ PARKED_COLUMNS = ("id", "message", "type", "reason")
 """Columns of parked messages on a terminal."""
 
 
-def row_of(consumer: ConsumerInfo) -> dict[str, Any]:
+def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
     """Return a consumer as a row; a table shows the columns of it in ``COLUMNS``."""
     return {
         "consumer": consumer.name,
@@ -35,7 +35,7 @@ def row_of(consumer: ConsumerInfo) -> dict[str, Any]:
     }
 
 
-def behind(
+def find_lagging(
     consumers: Iterable[ConsumerInfo], messages: int | None, seconds: float | None
 ) -> list[str]:
     """Return a sentence for each consumer that lags by more than the limits; empty if none does."""
@@ -48,7 +48,7 @@ def behind(
     return found
 
 
-def parked_row(parked: ParkedMessage) -> dict[str, Any]:
+def build_parked_row(parked: ParkedMessage) -> dict[str, Any]:
     """Return a parked message as a row."""
     return {
         "id": parked.message_id,

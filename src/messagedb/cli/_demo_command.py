@@ -6,10 +6,10 @@ import typer
 
 from messagedb import Client, Consumer, Message, NewMessage, WrongExpectedVersionError
 
-from ._message_rows import COLUMNS, row_of
+from ._message_rows import COLUMNS, build_message_row
 from ._output import Output
 
-_NEXT = """
+_NEXT_STEPS_TEXT = """
 Now in your own store, which needs no server:
 
   messagedb write account-123 Deposited '{"amount": 5}'
@@ -27,27 +27,31 @@ def add_to(app: typer.Typer) -> None:
 def demo(ctx: typer.Context) -> None:
     """Show the main operations in a temporary store, which is removed at the end."""
     output: Output = ctx.obj.output
-    output.note("A temporary PostgreSQL is started; it is removed when this ends.")
+    output.print_note("A temporary PostgreSQL is started; it is removed when this ends.")
     with Client("embedded:") as client:
-        output.note("\nThree messages are written to the stream account-123, one to account-456:")
+        output.print_note(
+            "\nThree messages are written to the stream account-123, one to account-456:"
+        )
         client.write_message("account-123", NewMessage("Opened", {"owner": "Ada"}))
         client.write_messages(
             "account-123",
             [NewMessage("Deposited", {"amount": 5}), NewMessage("Withdrawn", {"amount": 2})],
         )
         client.write_message("account-456", NewMessage("Deposited", {"amount": 7}))
-        output.rows(COLUMNS, map(row_of, client.read_category("account")))
-        output.note("\nA write to account-123 that expects version 1 fails:")
+        output.print_rows(COLUMNS, map(build_message_row, client.read_category("account")))
+        output.print_note("\nA write to account-123 that expects version 1 fails:")
         try:
             client.write_message("account-123", NewMessage("Closed"), expected_version=1)
         except WrongExpectedVersionError as error:
-            output.note(f"  {error}")
-        output.note("\nA consumer gets each message of the category once, and stores its position:")
-        output.note(f"  deposited in all: {_total(client)}")
-    output.note(_NEXT.rstrip())
+            output.print_note(f"  {error}")
+        output.print_note(
+            "\nA consumer gets each message of the category once, and stores its position:"
+        )
+        output.print_note(f"  deposited in all: {_get_balance(client)}")
+    output.print_note(_NEXT_STEPS_TEXT.rstrip())
 
 
-def _total(client: Client) -> int:
+def _get_balance(client: Client) -> int:
     total = 0
     consumer = Consumer(client, "account", identifier="totals")
 

@@ -14,14 +14,14 @@ from messagedb._sql.statements import SEQUENCE_OF_TABLE
 
 Level = Literal["ok", "warning", "problem"]
 
-_OLDEST: Final = 120000
-MARK: Final = "messagedb schema revision"
+_OLDEST_SERVER: Final = 120000
+REVISION_COMMENT: Final = "messagedb schema revision"
 """Beginning of the comment on ``message_store_version()`` in an installation by messagedb."""
 
 _LONG_SECONDS: Final = 300
-_MANY_ROWS: Final = 10_000
+_ROWS_WORTH_STATISTICS: Final = 10_000
 
-QUESTION: Final = f"""
+DIAGNOSTIC_QUERY: Final = f"""
 SELECT
     current_setting('server_version_num')::int AS server_version,
     getdatabaseencoding()::text AS encoding,
@@ -79,10 +79,10 @@ LEFT JOIN pg_class o
     ON o.relname = 'positions'
     AND o.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'messagedb')
 """
-"""Query for `Facts`; its parameter is the schema's name."""
+"""Query for `StoreFacts`; its parameter is the schema's name."""
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class StoreFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Properties of a server from the query, and properties that the caller has found out.
 
     Attributes:
@@ -134,51 +134,62 @@ class Finding(msgspec.Struct, frozen=True):
     Attributes:
         level: ``problem`` if it keeps this library from working, ``warning`` if it is slow,
             missing or dangerous to others.
-        about: the subject of the check.
-        found: the state that was found.
+        topic: the subject of the check.
+        finding: the state that was found.
         fix: what to do; '' if nothing is wrong.
     """
 
     level: Level
-    about: str
-    found: str
+    topic: str
+    finding: str
     fix: str = ""
 
-    def row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, Any]:
         """Return the finding as a row."""
-        return {"level": self.level, "about": self.about, "found": self.found, "fix": self.fix}
+        return {"level": self.level, "about": self.topic, "found": self.finding, "fix": self.fix}
 
 
-def findings(facts: Facts) -> list[Finding]:
+def diagnose(facts: StoreFacts) -> list[Finding]:
     """Derive the findings from the facts, the server first."""
-    found = [_server(facts), _encoding(facts), _writes(facts), _durability(facts), _pooler(facts)]
-    found += [_message_db(facts)]
+    found = [
+        _check_server(facts),
+        _check_encoding(facts),
+        _check_writes(facts),
+        _check_durability(facts),
+        _check_pooler(facts),
+    ]
+    found += [_check_message_db(facts)]
     if facts.has_schema and facts.functions:
-        found += _rights(facts)
+        found += _check_privileges(facts)
         if facts.has_table:
-            found += [_functions(facts), _views(facts)]
-            found += [_indexes(facts), _positions(facts), _statistics(facts)]
-        found += [_search_path(facts), _condition(facts), _own_schema(facts), _transactions(facts)]
+            found += [_check_functions(facts), _check_views(facts)]
+            found += [_check_indexes(facts), _check_positions(facts), _check_statistics(facts)]
+        found += [
+            _check_search_path(facts),
+            _check_sql_condition(facts),
+            _check_messagedb_schema(facts),
+            _check_transactions(facts),
+        ]
     if facts.refusal and all(each.level != "problem" for each in found):
         found.append(Finding("problem", "client", facts.refusal, "follow the advice in this text"))
     return found
 
 
-def _server(facts: Facts) -> Finding:
+def _check_server(facts: StoreFacts) -> Finding:
     major = facts.server_version // 10000
-    if facts.server_version < _OLDEST:
+    if facts.server_version < _OLDEST_SERVER:
         return Finding("problem", "server", f"PostgreSQL {major}", "upgrade it to 12 or later")
     return Finding("ok", "server", f"PostgreSQL {major}")
 
 
-def _encoding(facts: Facts) -> Finding:
+def _check_encoding(facts: StoreFacts) -> Finding:
     if facts.encoding == "UTF8":
         return Finding("ok", "encoding", "UTF8")
     fix = "create a database with ENCODING 'UTF8' TEMPLATE template0, and move the messages there"
     return Finding("problem", "encoding", facts.encoding, fix)
 
 
-def _writes(facts: Facts) -> Finding:
+def _check_writes(facts: StoreFacts) -> Finding:
     if facts.in_recovery:
         fix = "connect to the primary to write: target_session_attrs=read-write in the URL"
         return Finding("warning", "writes", "a standby: it is read-only", fix)
@@ -188,7 +199,7 @@ def _writes(facts: Facts) -> Finding:
     return Finding("ok", "writes", "the server accepts writes")
 
 
-def _durability(facts: Facts) -> Finding:
+def _check_durability(facts: StoreFacts) -> Finding:
     if not facts.survives:
         found = "fsync or full_page_writes is off: a crash of the machine can destroy the database"
         fix = "set both to on in postgresql.conf, unless it is for tests"
@@ -200,20 +211,20 @@ def _durability(facts: Facts) -> Finding:
     return Finding("ok", "durability", "acknowledged writes are on disk")
 
 
-def _pooler(facts: Facts) -> Finding:
+def _check_pooler(facts: StoreFacts) -> Finding:
     if facts.pid == facts.libpq_pid:
         return Finding("ok", "pooler", "none, or one in session mode")
     fix = "no action needed; a session pooler, or none, is faster"
     return Finding("warning", "pooler", "a pooler in transaction mode is in between", fix)
 
 
-def _message_db(facts: Facts) -> Finding:
+def _check_message_db(facts: StoreFacts) -> Finding:
     where = f"schema {facts.schema} of database {facts.database}"
     names = {each.partition("/")[0] for each in facts.functions}
     if "get_category_messages" not in names:
         fix = "messagedb install, or name another schema with --schema"
         return Finding("problem", "message db", f"none in {where}", fix)
-    if facts.mark.startswith(MARK):
+    if facts.mark.startswith(REVISION_COMMENT):
         return Finding("ok", "message db", f"installed by messagedb, in {where}")
     if "get_last_stream_message/2" not in facts.functions:
         fix = "update it with its own scripts; until then the last message of a type is not found"
@@ -221,7 +232,7 @@ def _message_db(facts: Facts) -> Finding:
     return Finding("ok", "message db", f"in {where}")
 
 
-def _rights(facts: Facts) -> Iterator[Finding]:
+def _check_privileges(facts: StoreFacts) -> Iterator[Finding]:
     grant = f"GRANT message_store TO {facts.role}"
     if not facts.may_use_schema:
         found = f"role {facts.role} may not use schema {facts.schema}"
@@ -242,7 +253,7 @@ def _rights(facts: Facts) -> Iterator[Finding]:
         yield Finding("ok", "rights", f"role {facts.role} may read and write")
 
 
-def _functions(facts: Facts) -> Finding:
+def _check_functions(facts: StoreFacts) -> Finding:
     missing = [name for name in FUNCTIONS if name not in facts.functions]
     if "get_last_stream_message/1" in facts.functions:  # before 1.3, which is already reported
         missing = [name for name in missing if name != "get_last_stream_message/2"]
@@ -250,25 +261,25 @@ def _functions(facts: Facts) -> Finding:
         return Finding("ok", "functions", "complete")
     level: Level = "problem" if set(missing) & set(NEEDED) else "warning"
     names = ", ".join(name.partition("/")[0] for name in missing)
-    return Finding(level, "functions", f"missing: {names}", _again(facts, "functions"))
+    return Finding(level, "functions", f"missing: {names}", _reinstall_text(facts, "functions"))
 
 
-def _views(facts: Facts) -> Finding:
+def _check_views(facts: StoreFacts) -> Finding:
     missing = [name for name in VIEWS if name not in facts.views]
     if not missing:
         return Finding("ok", "views", "complete")
     found = f"missing: {', '.join(missing)}"
-    return Finding("warning", "views", found, _again(facts, "views"))
+    return Finding("warning", "views", found, _reinstall_text(facts, "views"))
 
 
-def _indexes(facts: Facts) -> Finding:
+def _check_indexes(facts: StoreFacts) -> Finding:
     invalid = [name for name in INDEXES if name in facts.invalid_indexes]
     missing = [name for name in INDEXES if name not in (*facts.indexes, *invalid)]
     if not missing and not invalid:
         return Finding("ok", "indexes", "complete and valid")
     fixes = [f"REINDEX INDEX CONCURRENTLY {facts.schema}.{name}" for name in invalid]
     if missing:
-        fixes.append(_again(facts, "indexes"))
+        fixes.append(_reinstall_text(facts, "indexes"))
     found = [
         f"{word}: {', '.join(names)}"
         for word, names in (("missing", missing), ("invalid", invalid))
@@ -278,14 +289,14 @@ def _indexes(facts: Facts) -> Finding:
     return Finding("problem", "indexes", "; ".join(found), fix)
 
 
-def _again(facts: Facts, what: str) -> str:
+def _reinstall_text(facts: StoreFacts, label: str) -> str:
     """Return how to restore a dropped object."""
-    if facts.mark.startswith(MARK):
+    if facts.mark.startswith(REVISION_COMMENT):
         return "messagedb upgrade, as the owner, restores them"
-    return f"install-{what}.sh of Message DB, run as the owner, restores them"
+    return f"install-{label}.sh of Message DB, run as the owner, restores them"
 
 
-def _positions(facts: Facts) -> Finding:
+def _check_positions(facts: StoreFacts) -> Finding:
     if not facts.is_sequence_behind:
         return Finding("ok", "positions", "new messages come after all existing ones")
     found = (
@@ -295,19 +306,19 @@ def _positions(facts: Facts) -> Finding:
     return Finding("problem", "positions", found, f"as the table's owner: {cure(facts.schema)}")
 
 
-def _statistics(facts: Facts) -> Finding:
+def _check_statistics(facts: StoreFacts) -> Finding:
     table = f"{facts.schema}.messages"
     if not facts.autovacuum:
         found = "autovacuum is off, for the server or the table: its statistics become outdated"
         fix = f"autovacuum = on in postgresql.conf; ALTER TABLE {table} RESET (autovacuum_enabled)"
         return Finding("warning", "statistics", found, fix)
-    if facts.analyzed or facts.rows < _MANY_ROWS:
+    if facts.analyzed or facts.rows < _ROWS_WORTH_STATISTICS:
         return Finding("ok", "statistics", f"about {facts.rows:,} messages")
     found = f"about {facts.rows:,} messages, and the table was never analyzed"
     return Finding("warning", "statistics", found, f"ANALYZE {table}")
 
 
-def _search_path(facts: Facts) -> Finding:
+def _check_search_path(facts: StoreFacts) -> Finding:
     path = [part.strip().strip('"') for part in facts.search_path.split(",")]
     path = [facts.role if part == "$user" else part for part in path]
     if facts.schema in path:
@@ -319,7 +330,7 @@ def _search_path(facts: Facts) -> Finding:
     return Finding("warning", "search_path", f"{facts.search_path}: without the schema", fix)
 
 
-def _condition(facts: Facts) -> Finding:
+def _check_sql_condition(facts: StoreFacts) -> Finding:
     if facts.sql_condition != "on":
         return Finding("ok", "sql condition", "off, except for reads that use it")
     fix = f"ALTER ROLE {facts.role} RESET message_store.sql_condition"
@@ -327,7 +338,7 @@ def _condition(facts: Facts) -> Finding:
     return Finding("warning", "sql condition", found, fix)
 
 
-def _own_schema(facts: Facts) -> Finding:
+def _check_messagedb_schema(facts: StoreFacts) -> Finding:
     notify = "consumers are notified" if facts.has_notify else "consumers poll"
     if facts.has_positions and not facts.may_use_positions:
         found = f"role {facts.role} may not store positions there; {notify}"
@@ -342,17 +353,17 @@ def _own_schema(facts: Facts) -> Finding:
     return Finding("warning", "schema messagedb", f"not installed; {notify}", fix)
 
 
-def _transactions(facts: Facts) -> Finding:
+def _check_transactions(facts: StoreFacts) -> Finding:
     harm = (
         "it keeps vacuum from the table, and if it has written, consumers of several categories"
         " wait for it"
     )
     if facts.prepared_seconds >= _LONG_SECONDS:
-        found = f"one was prepared {_minutes(facts.prepared_seconds)} ago, and is still open"
+        found = f"one was prepared {_format_minutes(facts.prepared_seconds)} ago, and is still open"
         fix = f"COMMIT PREPARED or ROLLBACK PREPARED, as pg_prepared_xacts names it: {harm}"
         return Finding("warning", "transactions", found, fix)
     if facts.oldest_seconds >= _LONG_SECONDS:
-        found = f"one has been open for {_minutes(facts.oldest_seconds)}"
+        found = f"one has been open for {_format_minutes(facts.oldest_seconds)}"
         fix = f"end it, if it is not needed (pg_stat_activity names its owner): {harm}"
         return Finding("warning", "transactions", found, fix)
     if facts.sees_all:
@@ -360,5 +371,5 @@ def _transactions(facts: Facts) -> Finding:
     return Finding("ok", "transactions", "no long ones of this role; it cannot see those of others")
 
 
-def _minutes(seconds: float) -> str:
+def _format_minutes(seconds: float) -> str:
     return f"{seconds / 60:,.0f} minutes"

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from messagedb import HandlerError, MessageDBError, StoreUnavailableError
 
-from ._output import printable
+from ._output import escape_controls
 
 
 class ExitCode(IntEnum):
@@ -37,7 +37,9 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line, with the shared options at any place."""
-        return super().parse_args(ctx, args if ctx.parent is not None else shared_first(args))
+        return super().parse_args(
+            ctx, args if ctx.parent is not None else hoist_global_options(args)
+        )
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn its errors into an exit code."""
@@ -50,21 +52,21 @@ class Group(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError:  # the reader has closed the pipe
-            _drop_output()
+            _discard_output()
             raise typer.Exit(ExitCode.OK) from None
         except OSError as error:
-            _drop_output()
-            raise fail(str(error)) from None
+            _discard_output()
+            raise exit_error(str(error)) from None
         except psycopg.Error as error:  # from a command's own query
-            raise fail(server_said(error)) from None
+            raise exit_error(describe_server_error(error)) from None
         except StoreUnavailableError as error:
-            raise fail(str(error), ExitCode.UNAVAILABLE) from None
+            raise exit_error(str(error), ExitCode.UNAVAILABLE) from None
         except MessageDBError as error:
-            raise fail(str(error), ExitCode.REFUSED) from None
+            raise exit_error(str(error), ExitCode.REFUSED) from None
 
 
 @contextmanager
-def own_code() -> Generator[None]:
+def show_user_tracebacks() -> Generator[None]:
     """Run the user's code: its errors keep their traceback, except this library's own errors."""
     try:
         yield
@@ -77,7 +79,7 @@ def own_code() -> Generator[None]:
         raise typer.Exit(ExitCode.REFUSED) from None
 
 
-def server_said(error: psycopg.Error) -> str:
+def describe_server_error(error: psycopg.Error) -> str:
     """Return what the server refused, and what to do, as far as that is known."""
     said = error.diag.message_primary or str(error)
     if isinstance(error, errors.QueryCanceled):
@@ -87,25 +89,25 @@ def server_said(error: psycopg.Error) -> str:
     return f"the server refused: {said}. Nothing was changed."
 
 
-def _drop_output() -> None:
+def _discard_output() -> None:
     """Discard unwritten output, so that the end of the process does not fail on it."""
     with suppress(io.UnsupportedOperation):  # a test's output is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-SHARED = ("--url", "--schema", "--format", "--command-timeout")
+GLOBAL_OPTIONS = ("--url", "--schema", "--format", "--command-timeout")
 """Options that all commands share, each with a value."""
 
-FLAGS = ("--json",)
+GLOBAL_FLAGS = ("--json",)
 """Shared options without a value."""
 
 
-def shared_first(arguments: list[str]) -> list[str]:
+def hoist_global_options(arguments: list[str]) -> list[str]:
     """Move the shared options before the command's name, where they belong.
 
     Example::
 
-        shared_first(["read", "account", "--url", "x"])  # ['--url', 'x', 'read', 'account']
+        hoist_global_options(["read", "account", "--url", "x"])  # ['--url', 'x', 'read', 'account']
     """
     first: list[str] = []
     rest: list[str] = []
@@ -113,23 +115,23 @@ def shared_first(arguments: list[str]) -> list[str]:
     for argument in given:
         if argument == "--":
             rest += [argument, *given]
-        elif argument in SHARED:
+        elif argument in GLOBAL_OPTIONS:
             first += [argument, *(value for value in [next(given, None)] if value is not None)]
-        elif argument in FLAGS or argument.partition("=")[0] in SHARED:
+        elif argument in GLOBAL_FLAGS or argument.partition("=")[0] in GLOBAL_OPTIONS:
             first.append(argument)
         else:
             rest.append(argument)
     return first + rest
 
 
-def fail(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
+def exit_error(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
     """Write one line to standard error, and return the exception that ends the command.
 
     Example::
 
         raise fail("there is no message with this id")
     """
-    line = printable(" ".join(text.split()))
+    line = escape_controls(" ".join(text.split()))
     print(f"messagedb: {line}", file=sys.stderr)
     return typer.Exit(code)
 
@@ -141,4 +143,4 @@ def confirm(question: str) -> None:
     if not answer.endswith("\n"):
         print(file=sys.stderr)
     if answer.strip().lower() not in ("y", "yes"):
-        raise fail("not confirmed. Nothing was changed.")
+        raise exit_error("not confirmed. Nothing was changed.")

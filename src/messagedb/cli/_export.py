@@ -15,16 +15,16 @@ from psycopg import sql
 from messagedb import Client, IncompatibleServerError, StoreUnavailableError, ValidationError
 from messagedb import streams as names
 
-from ._ndjson import BEGINNING, export_page, parse
+from ._ndjson import LINE_PREFIX, build_export_query, parse_line
 
-PAGE: int = 50_000
+PAGE_SIZE: int = 50_000
 """Number of positions that one query covers."""
 
 _WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
 
-class Range(msgspec.Struct, frozen=True):
+class ExportRange(msgspec.Struct, frozen=True):
     """The range to export: positions of a stream, or global ones of a category or the whole store.
 
     Attributes:
@@ -39,7 +39,7 @@ class Range(msgspec.Struct, frozen=True):
     first: int
     last: int
 
-    def where(self, schema: str, first: int, last: int) -> sql.Composed:
+    def build_condition(self, schema: str, first: int, last: int) -> sql.Composed:
         """Return the condition for the messages from one position to another."""
         column = sql.Identifier(self.column)
         of_positions = sql.SQL("{column} BETWEEN {first} AND {last}").format(
@@ -58,22 +58,22 @@ class Range(msgspec.Struct, frozen=True):
         )
 
 
-def column_of(name: str | None) -> str:
+def get_position_column(name: str | None) -> str:
     """Return the column of the positions that an export is ordered by."""
     is_stream = name is not None and not names.is_category(name)
     return "position" if is_stream else "global_position"
 
 
-def range_of(client: Client, name: str | None, first: int | None) -> Range:
+def find_range(client: Client, name: str | None, first: int | None) -> ExportRange:
     """Find the range to export now. Wait until all messages written at this moment are visible.
 
     Raises:
         IncompatibleServerError: the role may not read the table of messages.
         StoreUnavailableError: a transaction that writes did not end within a minute.
     """
-    column = column_of(name)
+    column = get_position_column(name)
     if name is not None and column == "position":
-        return Range(name, column, first or 0, client.stream_version(name))
+        return ExportRange(name, column, first or 0, client.stream_version(name))
     head = client.get_store_head()
     if head is None:
         raise IncompatibleServerError(
@@ -90,17 +90,19 @@ def range_of(client: Client, name: str | None, first: int | None) -> Range:
                 " written."
             )
         time.sleep(_POLL_SECONDS)
-    return Range(name, column, first or 1, head)
+    return ExportRange(name, column, first or 1, head)
 
 
-def blocks(client: Client, schema: str, wanted: Range) -> Iterator[tuple[bytes, int]]:
+def iter_blocks(client: Client, schema: str, wanted: ExportRange) -> Iterator[tuple[bytes, int]]:
     """Iterate over the lines in blocks of bytes, each with the last position that it covers.
 
     No connection is held between pages.
     """
-    for first in range(wanted.first, wanted.last + 1, PAGE):
-        last = min(first + PAGE - 1, wanted.last)
-        question = export_page(schema, wanted.where(schema, first, last), wanted.column)
+    for first in range(wanted.first, wanted.last + 1, PAGE_SIZE):
+        last = min(first + PAGE_SIZE - 1, wanted.last)
+        question = build_export_query(
+            schema, wanted.build_condition(schema, first, last), wanted.column
+        )
         with (
             client.transaction(read_only=True) as tx,
             tx.connection.cursor().copy(question) as copy,
@@ -116,7 +118,7 @@ def blocks(client: Client, schema: str, wanted: Range) -> Iterator[tuple[bytes, 
         yield b"".join(held), last
 
 
-def last_position(file: Path, column: str) -> int | None:
+def read_last_position(file: Path, column: str) -> int | None:
     """Return the position in the last complete line of a file, and cut the file after it.
 
     None if the file has no line.
@@ -135,13 +137,13 @@ def last_position(file: Path, column: str) -> int | None:
             tail = opened.read(size) + tail
         whole, newline, _ = tail.rpartition(b"\n")
         if not newline:
-            if tail[: len(BEGINNING)] != BEGINNING[: len(tail)]:
+            if tail[: len(LINE_PREFIX)] != LINE_PREFIX[: len(tail)]:
                 raise ValidationError(f"{file} is not in export format. The file was not changed.")
             opened.truncate(0)
             return None
         line = whole.rpartition(b"\n")[2]
         try:
-            position: int = getattr(parse(line, 0), column)
+            position: int = getattr(parse_line(line, 0), column)
         except ValidationError as error:
             raise ValidationError(
                 f"the last line of {file} is not in export format ({error}). The file was not"
@@ -152,14 +154,14 @@ def last_position(file: Path, column: str) -> int | None:
 
 
 @contextmanager
-def opened(target: str, resume: bool) -> Generator[BinaryIO]:
+def open_target(target: str, resume: bool) -> Generator[BinaryIO]:
     """Open the file to write to. A new one is readable by its owner only: it holds all messages.
 
     Raises:
         ValidationError: it exists, and is not to be continued; or it cannot be opened.
     """
     try:
-        with open(target, "ab" if resume else "xb", opener=_private) as file:
+        with open(target, "ab" if resume else "xb", opener=_open_private) as file:
             yield file
     except FileExistsError:
         raise ValidationError(
@@ -169,5 +171,5 @@ def opened(target: str, resume: bool) -> Generator[BinaryIO]:
         raise ValidationError(f"{target} cannot be written ({error.strerror})") from None
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from messagedb import ValidationError
 
-from ._exit import ExitCode, fail
-from ._export import blocks, column_of, last_position, opened, range_of
-from ._import import APPENDED, CHUNK, Restoring, append_chunk, chunks
-from ._import import Progress as Count
-from ._store import Store
+from ._exit import ExitCode, exit_error
+from ._export import find_range, get_position_column, iter_blocks, open_target, read_last_position
+from ._import import APPEND_CHUNK_SIZE, RESTORE_CHUNK_SIZE, Restorer, append_chunk, iter_chunks
+from ._import import ImportProgress as Count
+from ._store import StoreTarget
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,26 +45,26 @@ def export_messages(
 
     It exports the messages that were written when it began. Later messages need --resume.
     """
-    store: Store = ctx.obj
+    store: StoreTarget = ctx.obj
     first: int | None = None
     with ExitStack() as stack:
-        client = stack.enter_context(store.client(max_size=1))
+        client = stack.enter_context(store.open_client(max_size=1))
         if resume and file != "-" and Path(file).exists():
-            found = last_position(Path(file), column_of(name))
+            found = read_last_position(Path(file), get_position_column(name))
             first = None if found is None else found + 1
-        wanted = range_of(client, name, first)
-        out = sys.stdout.buffer if file == "-" else stack.enter_context(opened(file, resume))
+        wanted = find_range(client, name, first)
+        out = sys.stdout.buffer if file == "-" else stack.enter_context(open_target(file, resume))
         begun, count, size = time.perf_counter(), 0, 0
         total = wanted.last - wanted.first + 1
         is_mixed = file == "-" and sys.stdout.isatty()
-        with _bar("exporting", total, is_mixed=is_mixed) as advance:
-            for block, position in blocks(client, store.schema, wanted):
+        with _show_progress("exporting", total, is_mixed=is_mixed) as advance:
+            for block, position in iter_blocks(client, store.schema, wanted):
                 out.write(block)
                 count += block.count(b"\n")
                 size += len(block)
                 advance(position - wanted.first + 1)
         out.flush()
-    _tell(store, "exported", {"exported": count, "bytes": size}, begun, on_error=file == "-")
+    _report_end(store, "exported", {"exported": count, "bytes": size}, begun, on_error=file == "-")
 
 
 def import_messages(
@@ -87,51 +87,59 @@ def import_messages(
     import;
     and the role must own the table. Other writers wait, for one part at a time.
     """
-    store: Store = ctx.obj
+    store: StoreTarget = ctx.obj
     count = Count()
     with ExitStack() as stack:
-        source, size = _source(stack, file)
+        source, size = _open_source(stack, file)
         begun = time.perf_counter()
-        advance = stack.enter_context(_bar("importing", size))
+        advance = stack.enter_context(_show_progress("importing", size))
         try:
             if append:
-                client = stack.enter_context(store.client(max_size=1))
-                for chunk in chunks(source, APPENDED, count):
+                client = stack.enter_context(store.open_client(max_size=1))
+                for chunk in iter_chunks(source, APPEND_CHUNK_SIZE, count):
                     append_chunk(client, chunk, count)
                     advance(count.read)
             else:
-                _restore(stack, store, source, count, advance)
+                _run_restore(stack, store, source, count, advance)
         except ValidationError as error:
-            raise fail(f"{error}{_so_far(count)}") from None
+            raise exit_error(f"{error}{_format_progress(count)}") from None
         except (OSError, EOFError, zlib.error) as error:
-            raise fail(f"{file} cannot be read to its end ({error}).{_so_far(count)}") from None
+            raise exit_error(
+                f"{file} cannot be read to its end ({error}).{_format_progress(count)}"
+            ) from None
         except psycopg.errors.InsufficientPrivilege as error:
-            raise fail(
+            raise exit_error(
                 f"the role may not write positions and times ({error.diag.message_primary}):"
-                f" connect as the owner of the table, or use --append.{_so_far(count)}"
+                f" connect as the owner of the table, or use --append.{_format_progress(count)}"
             ) from None
         except psycopg.OperationalError as error:
-            raise fail(f"{error}{_so_far(count)}", ExitCode.UNAVAILABLE) from None
+            raise exit_error(f"{error}{_format_progress(count)}", ExitCode.UNAVAILABLE) from None
         except psycopg.Error as error:
-            raise fail(f"the server refused a line: {error}{_so_far(count)}") from None
-    _tell(store, "imported", {"imported": count.imported, "skipped": count.skipped}, begun)
+            raise exit_error(
+                f"the server refused a line: {error}{_format_progress(count)}"
+            ) from None
+    _report_end(store, "imported", {"imported": count.imported, "skipped": count.skipped}, begun)
 
 
-def _restore(
-    stack: ExitStack, store: Store, source: Iterable[bytes], count: Count, advance: _Advance
+def _run_restore(
+    stack: ExitStack,
+    store: StoreTarget,
+    source: Iterable[bytes],
+    count: Count,
+    advance: _ProgressUpdater,
 ) -> None:
-    with store.client(max_size=1):
+    with store.open_client(max_size=1):
         pass  # an embedded store is created, and a database without Message DB is refused
-    url = stack.enter_context(store.owner_url())
+    url = stack.enter_context(store.open_owner_url())
     conn = stack.enter_context(psycopg.connect(url, autocommit=True, client_encoding="UTF8"))
-    restoring = Restoring(conn, store.schema)
-    for chunk in chunks(source, CHUNK, count):
-        restoring.bring(chunk, count)
+    restoring = Restorer(conn, store.schema)
+    for chunk in iter_chunks(source, RESTORE_CHUNK_SIZE, count):
+        restoring.import_chunk(chunk, count)
         advance(count.read)
     restoring.finish()
 
 
-def _source(stack: ExitStack, file: str) -> tuple[Iterable[bytes], int | None]:
+def _open_source(stack: ExitStack, file: str) -> tuple[Iterable[bytes], int | None]:
     if file == "-":
         return sys.stdin.buffer, None
     try:
@@ -142,25 +150,25 @@ def _source(stack: ExitStack, file: str) -> tuple[Iterable[bytes], int | None]:
         raise ValidationError(f"{file} cannot be read ({error.strerror})") from None
 
 
-def _so_far(count: Count) -> str:
+def _format_progress(count: Count) -> str:
     if not count.imported:
         return ""
     return f" {count.imported:,} messages were imported before it, and stay: import the file again."
 
 
-def _tell(
-    store: Store, word: str, row: dict[str, int], begun: float, *, on_error: bool = False
+def _report_end(
+    store: StoreTarget, word: str, row: dict[str, int], begun: float, *, on_error: bool = False
 ) -> None:
     seconds = time.perf_counter() - begun
     rate = round(row[word] / seconds) if seconds else 0
     if on_error or not store.output.is_json:
         numbers = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in row.items())
-        store.output.note(f"{numbers}, {seconds:.1f} s, {rate:,} a second")
+        store.output.print_note(f"{numbers}, {seconds:.1f} s, {rate:,} a second")
         return
-    store.output.json({**row, "seconds": round(seconds, 3), "per_second": rate})
+    store.output.print_json({**row, "seconds": round(seconds, 3), "per_second": rate})
 
 
-class _Advance:
+class _ProgressUpdater:
     """Callable that updates a progress bar."""
 
     def __init__(self, progress: Progress, total: int | None, title: str) -> None:
@@ -172,7 +180,9 @@ class _Advance:
 
 
 @contextmanager
-def _bar(title: str, total: int | None, *, is_mixed: bool = False) -> Generator[_Advance]:
+def _show_progress(
+    title: str, total: int | None, *, is_mixed: bool = False
+) -> Generator[_ProgressUpdater]:
     """Show a progress bar on standard error, if that is a terminal that shows nothing else."""
     console = Console(stderr=True)
     is_shown = console.is_terminal and not is_mixed
@@ -183,4 +193,4 @@ def _bar(title: str, total: int | None, *, is_mixed: bool = False) -> Generator[
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not is_shown) as bar:
-        yield _Advance(bar, total, title)
+        yield _ProgressUpdater(bar, total, title)

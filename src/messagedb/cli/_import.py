@@ -12,17 +12,17 @@ from psycopg import sql
 
 from messagedb import Client, NewMessage, ValidationError, streams
 
-from ._ndjson import BOM, COPY_COLUMNS, Line, copy_text, parse
-from ._parse_input import data_of
+from ._ndjson import BOM, COPY_COLUMNS, ExportedLine, format_copy_row, parse_line
+from ._parse_input import decode_raw
 
-CHUNK = 20_000
+RESTORE_CHUNK_SIZE = 20_000
 """Number of messages that one transaction imports."""
 
-APPENDED = 2_000
+APPEND_CHUNK_SIZE = 2_000
 """Number of messages that one transaction appends."""
 
 
-class Progress(msgspec.Struct):
+class ImportProgress(msgspec.Struct):
     """Progress of an import.
 
     Attributes:
@@ -38,19 +38,21 @@ class Progress(msgspec.Struct):
     read: int = 0
 
 
-def chunks(lines: Iterable[bytes], size: int, progress: Progress) -> Iterator[list[Line]]:
+def iter_chunks(
+    lines: Iterable[bytes], size: int, progress: ImportProgress
+) -> Iterator[list[ExportedLine]]:
     """Parse the lines, and return them in lists.
 
     Raises:
         ValidationError: a line is not in export format. The chunks before it were returned.
     """
-    chunk: list[Line] = []
+    chunk: list[ExportedLine] = []
     for line in lines:
         progress.lines += 1
         progress.read += len(line)
         if not line.strip() or line.strip() == BOM:
             continue
-        chunk.append(parse(line, progress.lines))
+        chunk.append(parse_line(line, progress.lines))
         if len(chunk) == size:
             yield chunk
             chunk = []
@@ -58,7 +60,7 @@ def chunks(lines: Iterable[bytes], size: int, progress: Progress) -> Iterator[li
         yield chunk
 
 
-class Restoring:
+class Restorer:
     """Importer of unchanged messages into a store that is empty, or holds the first part of them.
 
     Each chunk is a transaction, under a lock that keeps other writers out, so that a store whose
@@ -75,7 +77,7 @@ class Restoring:
         self._last = 0  # in the file so far
         self._head: int | None = None  # of the store, once the file has reached it
 
-    def bring(self, chunk: list[Line], progress: Progress) -> None:
+    def import_chunk(self, chunk: list[ExportedLine], progress: ImportProgress) -> None:
         """Import a chunk; messages that are already there are skipped.
 
         Raises:
@@ -116,32 +118,32 @@ class Restoring:
             ValidationError: the store holds messages beyond the file's. Nothing was written.
         """
         if self._head is None and self._read_head() > self._last:
-            raise ValidationError(_OTHERS)
+            raise ValidationError(_FOREIGN_MESSAGES_TEXT)
 
     def _read_head(self) -> int:
         question = sql.SQL("SELECT coalesce(max(global_position), 0) FROM {}").format(self._table)
         row = self._conn.execute(question).fetchone()
         return 0 if row is None else int(row[0])
 
-    def _compare(self, chunk: list[Line], head: int) -> None:
+    def _compare(self, chunk: list[ExportedLine], head: int) -> None:
         """Check that the store's messages up to the chunk's end are those of the file."""
         there = [line for line in chunk if line.global_position <= head]
         if self._last >= head > 0 and (not there or there[-1].global_position != head):
-            raise ValidationError(_OTHERS)
+            raise ValidationError(_FOREIGN_MESSAGES_TEXT)
         if there:
             question = sql.SQL("SELECT id::text FROM {} WHERE global_position = %s")
             row = self._conn.execute(
                 question.format(self._table), [there[-1].global_position]
             ).fetchone()
             if row is None or row[0] != there[-1].id:
-                raise ValidationError(_OTHERS)
+                raise ValidationError(_FOREIGN_MESSAGES_TEXT)
 
-    def _copy(self, lines: list[Line]) -> None:
+    def _copy(self, lines: list[ExportedLine]) -> None:
         columns = sql.SQL(", ").join(map(sql.Identifier, COPY_COLUMNS))
         statement = sql.SQL("COPY {} ({}) FROM STDIN").format(self._table, columns)
         with self._conn.cursor().copy(statement) as copy:
             for start in range(0, len(lines), 500):
-                copy.write("".join(map(copy_text, lines[start : start + 500])))
+                copy.write("".join(map(format_copy_row, lines[start : start + 500])))
         self._conn.execute(
             # Never back: positions that were used before, also by deleted messages, are not reused.
             "SELECT setval(s, greatest(%s, pg_sequence_last_value(s)))"
@@ -150,14 +152,14 @@ class Restoring:
         )
 
 
-_OTHERS = (
+_FOREIGN_MESSAGES_TEXT = (
     "the store holds other messages than the file: messages keep their positions in an empty"
     " store only. Use --append to write them after the existing ones, with new positions and"
     " times. Nothing was written."
 )
 
 
-def append_chunk(client: Client, chunk: list[Line], progress: Progress) -> None:
+def append_chunk(client: Client, chunk: list[ExportedLine], progress: ImportProgress) -> None:
     """Write messages after the existing ones, in their order, with their ids; repeats are skipped.
 
     Raises:
@@ -165,16 +167,16 @@ def append_chunk(client: Client, chunk: list[Line], progress: Progress) -> None:
     """
     categories = {streams.category(line.stream_name) for line in chunk}
     with client.transaction(categories=categories) as tx:
-        for name, run in _runs(chunk):
+        for name, run in _group_by_stream(chunk):
             before = tx.stream_version(name)
-            positions = tx.write_messages(name, [_message(line) for line in run])
+            positions = tx.write_messages(name, [_build_message(line) for line in run])
             new = sum(1 for position in positions if position > before)
             progress.imported += new
             progress.skipped += len(run) - new
 
 
-def _runs(chunk: list[Line]) -> Iterator[tuple[str, list[Line]]]:
-    run: list[Line] = []
+def _group_by_stream(chunk: list[ExportedLine]) -> Iterator[tuple[str, list[ExportedLine]]]:
+    run: list[ExportedLine] = []
     for line in chunk:
         if run and run[0].stream_name != line.stream_name:
             yield run[0].stream_name, run
@@ -184,7 +186,7 @@ def _runs(chunk: list[Line]) -> Iterator[tuple[str, list[Line]]]:
         yield run[0].stream_name, run
 
 
-def _message(line: Line) -> NewMessage:
+def _build_message(line: ExportedLine) -> NewMessage:
     return NewMessage(
-        line.type, data_of(line.data), metadata=data_of(line.metadata), id=UUID(line.id)
+        line.type, decode_raw(line.data), metadata=decode_raw(line.metadata), id=UUID(line.id)
     )

@@ -24,8 +24,8 @@ from messagedb import (
 )
 from messagedb.consumers import ParkedMessage
 
-from ._store import Store
-from ._wait_for_store import wait_for, wait_for_async
+from ._store import StoreTarget
+from ._wait_for_store import wait_for_store, wait_for_store_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -39,7 +39,7 @@ _SYNC = (Consumer, AllConsumer)
 _ASYNC = (AsyncConsumer, AsyncAllConsumer)
 
 
-class Running(ABC):
+class ConsumerRunner(ABC):
     """Consumers of one variant, to be run together."""
 
     @abstractmethod
@@ -82,7 +82,9 @@ def load(target: str) -> Any:
 
 
 @contextmanager
-def consumers_of(target: Any, store: Store, *, waits: bool = False) -> Generator[Running]:
+def open_consumers(
+    target: Any, store: StoreTarget, *, waits: bool = False
+) -> Generator[ConsumerRunner]:
     """Create the consumers of a target for the block.
 
     Args:
@@ -97,27 +99,27 @@ def consumers_of(target: Any, store: Store, *, waits: bool = False) -> Generator
             without waiting.
     """
     if inspect.iscoroutinefunction(target):
-        yield _AsyncRunning(store, make=target, waits=waits)
+        yield _AsyncConsumerRunner(store, make=target, waits=waits)
     elif callable(target) and not isinstance(target, (*_SYNC, *_ASYNC)):
-        with store.client(max_size=10, waits=waits) as client:
-            yield _SyncRunning(_list_of(target(client), _SYNC))
+        with store.open_client(max_size=10, waits=waits) as client:
+            yield _SyncConsumerRunner(_as_list(target(client), _SYNC))
     elif isinstance(target, _ASYNC) or (
         isinstance(target, list | tuple) and target and isinstance(target[0], _ASYNC)
     ):
-        yield _AsyncRunning(store, _list_of(target, _ASYNC), waits=waits)
+        yield _AsyncConsumerRunner(store, _as_list(target, _ASYNC), waits=waits)
     else:
-        ready = _list_of(target, _SYNC)
+        ready = _as_list(target, _SYNC)
         try:
             if waits:
                 for each in ready:
-                    wait_for(each.client, store.output)
-            yield _SyncRunning(ready)
+                    wait_for_store(each.client, store.output)
+            yield _SyncConsumerRunner(ready)
         finally:  # no other code closes a client that the module has made
             for each in ready:
                 each.client.close()
 
 
-def _list_of(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
+def _as_list(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     made: list[Any] = [found] if isinstance(found, kinds) else found
     if not isinstance(found, (*kinds, list, tuple)) or not made:
         raise ValidationError(
@@ -131,7 +133,7 @@ def _list_of(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     return list(made)
 
 
-class _SyncRunning(Running):
+class _SyncConsumerRunner(ConsumerRunner):
     def __init__(self, consumers: list[Any]) -> None:
         self._consumers = consumers
 
@@ -140,17 +142,17 @@ class _SyncRunning(Running):
 
     def replay(self, ids: list[UUID] | None) -> Rows:
         parked = [each.list_parked() for each in self._consumers]
-        chosen = _chosen(parked, ids)
+        chosen = _select_parked(parked, ids)
         return [
-            _counted(each, each.replay_parked(some))
+            _build_count_row(each, each.replay_parked(some))
             for each, some in zip(self._consumers, chosen, strict=True)
         ]
 
 
-class _AsyncRunning(Running):
+class _AsyncConsumerRunner(ConsumerRunner):
     def __init__(
         self,
-        store: Store,
+        store: StoreTarget,
         ready: list[Any] | None = None,
         *,
         make: Callable[[Any], Awaitable[Any]] | None = None,
@@ -163,40 +165,42 @@ class _AsyncRunning(Running):
 
     def run(self, until: Until, stop_timeout: float) -> None:
         async def main() -> None:
-            async with self._made() as consumers:
+            async with self._build() as consumers:
                 await run_consumers_async(*consumers, until=until, stop_timeout=stop_timeout)
 
         _run_loop(main)
 
     def replay(self, ids: list[UUID] | None) -> Rows:
         async def main() -> Rows:
-            async with self._made() as consumers:
-                chosen = _chosen([await each.list_parked() for each in consumers], ids)
+            async with self._build() as consumers:
+                chosen = _select_parked([await each.list_parked() for each in consumers], ids)
                 return [
-                    _counted(each, await each.replay_parked(some))
+                    _build_count_row(each, await each.replay_parked(some))
                     for each, some in zip(consumers, chosen, strict=True)
                 ]
 
         return _run_loop(main)
 
     @asynccontextmanager
-    async def _made(self) -> AsyncGenerator[list[Any]]:
+    async def _build(self) -> AsyncGenerator[list[Any]]:
         if self._make is None:
             ready = self._ready or []
             try:
                 if self._waits:
                     for each in ready:
-                        await wait_for_async(each.client, self._store.output)
+                        await wait_for_store_async(each.client, self._store.output)
                 yield ready
             finally:
                 for each in ready:
                     await each.client.close()
             return
-        async with self._store.async_client(waits=self._waits) as client:
-            yield _list_of(await self._make(client), _ASYNC)
+        async with self._store.open_async_client(waits=self._waits) as client:
+            yield _as_list(await self._make(client), _ASYNC)
 
 
-def _chosen(parked: list[list[ParkedMessage]], ids: list[UUID] | None) -> list[list[ParkedMessage]]:
+def _select_parked(
+    parked: list[list[ParkedMessage]], ids: list[UUID] | None
+) -> list[list[ParkedMessage]]:
     if ids is None:
         return parked
     known = {each.message_id for some in parked for each in some}
@@ -208,7 +212,7 @@ def _chosen(parked: list[list[ParkedMessage]], ids: list[UUID] | None) -> list[l
     return [[each for each in some if each.message_id in ids] for some in parked]
 
 
-def _counted(consumer: Any, count: int) -> dict[str, Any]:
+def _build_count_row(consumer: Any, count: int) -> dict[str, Any]:
     return {"consumer": consumer.status().name, "replayed": count}
 
 

@@ -12,13 +12,13 @@ from rich.tree import Tree
 
 from messagedb import Client, ValidationError, streams
 
-from ._causation_tree import Node, find, followers, grow
-from ._message_rows import COLUMNS, row_of
-from ._output import printable
-from ._parse_input import json_object, messages_of, new_message, version_of
-from ._read_pages import first_position, followed, limited, pages
+from ._causation_tree import Node, build_tree, find_message, iter_effects
+from ._message_rows import COLUMNS, build_message_row
+from ._output import escape_controls
+from ._parse_input import build_message, parse_expected_version, parse_json_object, parse_messages
+from ._read_pages import follow_pages, iter_pages, limit_pages, resolve_start
 
-_DEEPEST = 10  # levels that fit a terminal; deeper nodes show their level as a number
+_MAX_DEPTH = 10  # levels that fit a terminal; deeper nodes show their level as a number
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,22 +60,24 @@ def write(
 ) -> None:
     """Write a message to a stream, or several together."""
     store = ctx.obj
-    version = version_of(expected_version)
+    version = parse_expected_version(expected_version)
     if type == "-":
         if data is not None or metadata is not None or id is not None:
             raise ValidationError(
                 "with - for the type, data, metadata and id are those of the lines. Nothing was "
                 "sent."
             )
-        messages = messages_of(sys.stdin)
+        messages = parse_messages(sys.stdin)
     else:
         text = sys.stdin.read() if data == "-" else data
         messages = [
-            new_message(type, json_object(text, "data"), json_object(metadata, "metadata"), id)
+            build_message(
+                type, parse_json_object(text, "data"), parse_json_object(metadata, "metadata"), id
+            )
         ]
     with store.client(max_size=1) as client:
         positions = client.write_messages(stream_name, messages, expected_version=version)
-    store.output.rows(
+    store.output.print_rows(
         ("stream_name", "position", "type", "id"),
         [
             {
@@ -130,24 +132,28 @@ def read(
     store = ctx.obj
     wanted = tuple(name for name in (types or "").split(",") if name)
     with store.client(max_size=1) as client:
-        source = followed if follow else pages
+        source = follow_pages if follow else iter_pages
         found = source(
             client,
             name,
-            first_position(start, name, client),
+            resolve_start(start, name, client),
             batch_size=batch_size,
             types=wanted,
             correlation=correlation,
         )
-        count = store.output.pages(
-            COLUMNS, ([row_of(message) for message in page] for page in limited(found, limit))
+        count = store.output.print_pages(
+            COLUMNS,
+            (
+                [build_message_row(message) for message in page]
+                for page in limit_pages(found, limit)
+            ),
         )
-        if not count and not _is_there(client, name):
+        if not count and not _has_messages(client, name):
             kind = "category" if streams.is_category(name) else "stream"
             raise ValidationError(f"the {kind} {name!r} has no message")
 
 
-def _is_there(client: Client, name: str) -> bool:
+def _has_messages(client: Client, name: str) -> bool:
     if streams.is_category(name):
         return bool(client.get_category_messages(name, batch_size=1))
     return client.stream_version(name) >= 0
@@ -167,7 +173,7 @@ def last(
     if message is None:
         of_type = "" if type is None else f" of type {type!r}"
         raise ValidationError(f"the stream {stream_name!r} has no message{of_type}")
-    store.output.rows(COLUMNS, [row_of(message)])
+    store.output.print_rows(COLUMNS, [build_message_row(message)])
 
 
 def trace(
@@ -186,31 +192,31 @@ def trace(
     """
     store = ctx.obj
     with store.client(max_size=1) as client:
-        cause = find(client, store.schema, message)
-        root = grow(cause, followers(client, cause, within))
+        cause = find_message(client, store.schema, message)
+        root = build_tree(cause, iter_effects(client, cause, within))
         head = client.store_head()
     if store.output.is_json:
         for depth, node in root.walk():
-            store.output.json({"depth": depth, **row_of(node.message)})
+            store.output.print_json({"depth": depth, **build_message_row(node.message)})
     else:
-        store.output.console.print(_tree(root), soft_wrap=True)
+        store.output.console.print(_build_rich_tree(root), soft_wrap=True)
     if head is not None and head > cause.global_position + within:
-        store.output.note(
+        store.output.print_note(
             f"{head - cause.global_position - within:,} later positions were not searched: see"
             " --within"
         )
 
 
-def _tree(root: Node) -> Tree:
+def _build_rich_tree(root: Node) -> Tree:
     branches: list[Tree] = []
     for depth, node in root.walk():
         message = node.message
-        place = printable(f"{message.stream_name}/{message.position}")
+        place = escape_controls(f"{message.stream_name}/{message.position}")
         label = Text.assemble(
-            f"({depth}) " if depth > _DEEPEST else "",
-            (printable(message.type), "bold"),
+            f"({depth}) " if depth > _MAX_DEPTH else "",
+            (escape_controls(message.type), "bold"),
             f"  {place}  {message.time:%H:%M:%S.%f}",
         )
-        del branches[min(depth, _DEEPEST) :]
+        del branches[min(depth, _MAX_DEPTH) :]
         branches.append(branches[-1].add(label) if branches else Tree(label))
     return branches[0]

@@ -10,7 +10,7 @@ COLUMNS = ("global_position", "stream_name", "position", "time", "type", "data")
 """Columns of messages on a terminal."""
 
 
-def row_of(message: Message[Any]) -> dict[str, Any]:
+def build_message_row(message: Message[Any]) -> dict[str, Any]:
     """Return a message as a row; a field that cannot be decoded is None, and ``error`` says why."""
     row: dict[str, Any] = {
         "global_position": message.global_position,

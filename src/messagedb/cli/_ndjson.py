@@ -11,9 +11,9 @@ from psycopg import sql
 from messagedb import ValidationError
 
 # JSON cannot contain these characters unescaped, so CSV leaves each line unchanged.
-RAW: Final = "FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01'"
+COPY_OPTIONS: Final = "FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01'"
 
-BEGINNING: Final = b'{"global_position":'
+LINE_PREFIX: Final = b'{"global_position":'
 """Beginning of every line."""
 
 _LINE: Final = """
@@ -39,7 +39,7 @@ _SPECIAL: Final = re.compile(r"[\\\t\n\r]")
 _ESCAPES: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
+class ExportedLine(msgspec.Struct, frozen=True, gc=False):
     """An exported line. Data and metadata that are SQL NULL are omitted from it."""
 
     global_position: int
@@ -52,10 +52,10 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     metadata: msgspec.Raw = msgspec.Raw()
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(ExportedLine).decode
 
 
-def export_page(schema: str, where: sql.Composable, order: str) -> sql.Composed:
+def build_export_query(schema: str, where: sql.Composable, order: str) -> sql.Composed:
     """Return the COPY of a page of messages as lines.
 
     Args:
@@ -67,10 +67,10 @@ def export_page(schema: str, where: sql.Composable, order: str) -> sql.Composed:
         "COPY (SELECT " + _LINE + " FROM {table} WHERE {where} ORDER BY {order}) TO "
     ).format(
         table=sql.Identifier(schema, "messages"), where=where, order=sql.Identifier(order)
-    ) + sql.SQL("STDOUT (" + RAW + ")")
+    ) + sql.SQL("STDOUT (" + COPY_OPTIONS + ")")
 
 
-def parse(line: bytes, number: int) -> Line:
+def parse_line(line: bytes, number: int) -> ExportedLine:
     """Parse a line of a file.
 
     Raises:
@@ -90,11 +90,11 @@ def parse(line: bytes, number: int) -> Line:
     return found
 
 
-def copy_text(line: Line) -> str:
+def format_copy_row(line: ExportedLine) -> str:
     """Return the line as a row of COPY, in the order of ``COPY_COLUMNS``."""
     return (
-        f"{line.global_position}\t{line.position}\t{_text(line.time)}\t{_text(line.stream_name)}\t"
-        f"{_text(line.type)}\t{_json(line.data)}\t{_json(line.metadata)}\t{_text(line.id)}\n"
+        f"{line.global_position}\t{line.position}\t{_escape_string(line.time)}\t{_escape_string(line.stream_name)}\t"
+        f"{_escape_string(line.type)}\t{_format_json(line.data)}\t{_format_json(line.metadata)}\t{_escape_string(line.id)}\n"
     )
 
 
@@ -110,12 +110,12 @@ COPY_COLUMNS: Final = (
 )
 
 
-def _json(raw: msgspec.Raw) -> str:
+def _format_json(raw: msgspec.Raw) -> str:
     text = bytes(raw).decode()
     return text.replace("\\", "\\\\") if text else "\\N"
 
 
-def _text(value: str) -> str:
+def _escape_string(value: str) -> str:
     if _SPECIAL.search(value) is None:
         return value
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], value)

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 _NUMBERS = frozenset({int, float, Decimal})
-_WHOLE = _NUMBERS | {UUID, datetime}
+_NO_WRAP_TYPES = _NUMBERS | {UUID, datetime}
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 _encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
@@ -29,7 +29,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""Escape control characters in a string: a name cannot change a terminal's colors.
 
     Example::
@@ -57,30 +57,32 @@ class Output:
         """True if rows are JSON lines."""
         return self.format is Format.JSON
 
-    def rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    def print_rows(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print rows: a table with these columns, or all their keys as JSON.
 
         A table is printed after the last row; JSON lines immediately.
         """
         if self.is_json:
             for row in rows:
-                self.json(row)
+                self.print_json(row)
             return
         found = list(rows)
         table = Table(box=None, header_style="bold", pad_edge=False)
         for column in columns:
-            kinds: set[type[object]] = {type(_object(row, column)) for row in found} - {NoneType}
+            kinds: set[type[object]] = {type(_to_cell(row, column)) for row in found} - {NoneType}
             table.add_column(
                 column.replace("_", " "),
                 justify="right" if kinds and kinds <= _NUMBERS else "left",
-                no_wrap=bool(kinds) and kinds <= _WHOLE,  # to be copied from the screen
+                no_wrap=bool(kinds) and kinds <= _NO_WRAP_TYPES,  # to be copied from the screen
                 overflow="fold",
             )
         for row in found:
-            table.add_row(*(Text(_shown(row.get(column))) for column in columns))
+            table.add_row(*(Text(_format_value(row.get(column))) for column in columns))
         self.console.print(table)
 
-    def pages(self, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]) -> int:
+    def print_pages(
+        self, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]
+    ) -> int:
         """Print rows page by page as they come: in columns, or as JSON lines.
 
         A column grows with its contents; the last one continues to the end of the line.
@@ -95,50 +97,52 @@ class Output:
             count += len(page)
             if self.is_json:
                 for row in page:
-                    self.json(row)
+                    self.print_json(row)
             elif page:
-                cells = [[_shown(row.get(column)) for column in columns] for row in page]
+                cells = [[_format_value(row.get(column)) for column in columns] for row in page]
                 widths = [
                     max(width, *map(len, column))
                     for width, column in zip(widths, zip(*cells, strict=True), strict=True)
                 ]
                 if not headed:
-                    self._columns([column.replace("_", " ") for column in columns], widths, "bold")
+                    self._print_columns(
+                        [column.replace("_", " ") for column in columns], widths, "bold"
+                    )
                     headed = True
                 for row_cells in cells:
-                    self._columns(row_cells, widths)
+                    self._print_columns(row_cells, widths)
             sys.stdout.flush()
         return count
 
-    def _columns(self, cells: Sequence[str], widths: Sequence[int], style: str = "") -> None:
+    def _print_columns(self, cells: Sequence[str], widths: Sequence[int], style: str = "") -> None:
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         self.console.print(line.rstrip(), style=style, soft_wrap=True)
 
-    def fields(self, row: Mapping[str, Any]) -> None:
+    def print_fields(self, row: Mapping[str, Any]) -> None:
         """Print one row on a terminal, a line for each field."""
         width = max(map(len, row))
         for name, value in row.items():
-            self.console.print(f"{name.replace('_', ' ').ljust(width)}  {_shown(value)}")
+            self.console.print(f"{name.replace('_', ' ').ljust(width)}  {_format_value(value)}")
 
-    def json(self, value: Any) -> None:
+    def print_json(self, value: Any) -> None:
         """Print one value as a line of JSON."""
         sys.stdout.buffer.write(_encode(value) + b"\n")  # in UTF-8 for any destination
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line on a terminal; nothing into a pipe."""
         if not self.is_json:
             self.console.print(text)
 
-    def note(self, text: str) -> None:
+    def print_note(self, text: str) -> None:
         """Print a note beside the output, on standard error."""
         print(text, file=sys.stderr)
 
 
-def _object(row: Mapping[str, Any], column: str) -> object:
+def _to_cell(row: Mapping[str, Any], column: str) -> object:
     return row.get(column)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -147,4 +151,4 @@ def _shown(value: Any) -> str:
         return _encode(value).decode()
     if isinstance(value, datetime):  # from the server, in UTC
         return value.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
-    return printable(str(value))
+    return escape_controls(str(value))

@@ -19,7 +19,7 @@ _VERSIONS: dict[str, ExpectedVersion] = {
 }
 
 
-class Line(msgspec.Struct, forbid_unknown_fields=True):
+class InputLine(msgspec.Struct, forbid_unknown_fields=True):
     """A message as a line of JSON."""
 
     type: str
@@ -33,10 +33,10 @@ _BOM = "\ufeff"
 
 # The client is opened with decimals=True: a number keeps its digits.
 _decode = msgspec.json.Decoder[Any](float_hook=Decimal).decode
-_decode_line = msgspec.json.Decoder(Line, float_hook=Decimal).decode
+_decode_line = msgspec.json.Decoder(InputLine, float_hook=Decimal).decode
 
 
-def version_of(text: str) -> ExpectedVersion:
+def parse_expected_version(text: str) -> ExpectedVersion:
     """Parse the version that an option names.
 
     Raises:
@@ -52,7 +52,7 @@ def version_of(text: str) -> ExpectedVersion:
     )
 
 
-def json_object(text: str | None, what: str) -> dict[str, Any] | None:
+def parse_json_object(text: str | None, what: str) -> dict[str, Any] | None:
     """Parse a JSON object.
 
     Raises:
@@ -63,23 +63,25 @@ def json_object(text: str | None, what: str) -> dict[str, Any] | None:
     try:
         value: Any = _decode(text.removeprefix(_BOM))
     except (msgspec.DecodeError, ValueError) as error:
-        raise ValidationError(f"{what} is not JSON ({_reason(error)}). Nothing was sent.") from None
+        raise ValidationError(
+            f"{what} is not JSON ({_format_reason(error)}). Nothing was sent."
+        ) from None
     if value is not None and not isinstance(value, dict):
         raise ValidationError(f"{what} must be a JSON object, not {text:.60}. Nothing was sent.")
     return cast("dict[str, Any] | None", value)
 
 
-def data_of(raw: msgspec.Raw) -> dict[str, Any] | None:
+def decode_raw(raw: msgspec.Raw) -> dict[str, Any] | None:
     """Decode the data or metadata of an exported line; None for SQL NULL and JSON null.
 
     Raises:
         ValidationError: it is not a JSON object.
     """
     text = bytes(raw).decode()
-    return json_object(text, "data") if text else None
+    return parse_json_object(text, "data") if text else None
 
 
-def new_message(
+def build_message(
     type: str, data: dict[str, Any] | None, metadata: dict[str, Any] | None, id: UUID | None
 ) -> NewMessage:
     """Return a message to write, with a new id if none is passed."""
@@ -90,7 +92,7 @@ def new_message(
     )
 
 
-def messages_of(lines: Iterable[str]) -> list[NewMessage]:
+def parse_messages(lines: Iterable[str]) -> list[NewMessage]:
     """Parse the messages of lines of JSON; empty lines are ignored.
 
     Raises:
@@ -103,11 +105,11 @@ def messages_of(lines: Iterable[str]) -> list[NewMessage]:
             continue
         try:
             found = _decode_line(line)
-            message = new_message(found.type, found.data, found.metadata, found.id)
+            message = build_message(found.type, found.data, found.metadata, found.id)
         except (msgspec.MsgspecError, ValueError) as error:
             raise ValidationError(
-                f"line {number} is not a message ({_reason(error)}): it takes type, and optionally"
-                " data, metadata and id. Nothing was sent."
+                f"line {number} is not a message ({_format_reason(error)}): it takes type, and "
+                "optionally data, metadata and id. Nothing was sent."
             ) from None
         messages.append(message)
     if not messages:
@@ -115,5 +117,5 @@ def messages_of(lines: Iterable[str]) -> list[NewMessage]:
     return messages
 
 
-def _reason(error: Exception) -> str:
+def _format_reason(error: Exception) -> str:
     return "its bytes are not UTF-8" if isinstance(error, UnicodeError) else str(error)

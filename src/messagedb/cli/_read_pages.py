@@ -13,7 +13,7 @@ Page = list[Message[Any]]
 POLL_SECONDS = 0.2
 
 
-def first_position(given: str | None, name: str, client: Client) -> int:
+def resolve_start(given: str | None, name: str, client: Client) -> int:
     """Return the position that ``--from`` names, for a stream or for a category.
 
     Raises:
@@ -35,7 +35,7 @@ def first_position(given: str | None, name: str, client: Client) -> int:
     raise ValidationError(f"--from takes beginning, end or a position, not {given!r}")
 
 
-def pages(
+def iter_pages(
     client: Client,
     name: str,
     position: int,
@@ -50,7 +50,7 @@ def pages(
         ValidationError: a correlation is passed for a stream, or a name or number is invalid.
     """
     if streams.is_category(name):
-        yield from _category_pages(client, name, position, batch_size, types, correlation)
+        yield from _iter_category_pages(client, name, position, batch_size, types, correlation)
         return
     if correlation is not None:
         raise ValidationError(
@@ -64,7 +64,7 @@ def pages(
         position = page[-1].position + 1
 
 
-def _category_pages(
+def _iter_category_pages(
     client: Client,
     name: str,
     position: int,
@@ -86,7 +86,7 @@ def _category_pages(
         position = scan.position + 1
 
 
-def followed(
+def follow_pages(
     client: Client,
     name: str,
     position: int,
@@ -108,14 +108,16 @@ def followed(
             yield [message]
         return
     while True:
-        for page in pages(client, name, position, batch_size=batch_size, correlation=correlation):
+        for page in iter_pages(
+            client, name, position, batch_size=batch_size, correlation=correlation
+        ):
             if page:
                 position = page[-1].position + 1
                 yield [message for message in page if not types or message.type in types]
         time.sleep(POLL_SECONDS)
 
 
-def limited(found: Iterator[Page], limit: int | None) -> Iterator[Page]:
+def limit_pages(found: Iterator[Page], limit: int | None) -> Iterator[Page]:
     """Truncate the pages after ``limit`` messages."""
     left = limit
     for page in found:

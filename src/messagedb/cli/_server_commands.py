@@ -15,9 +15,9 @@ from messagedb._connection import position_sequence
 from messagedb._connection.conninfo import where
 from messagedb._connection.error_mapping import cannot_connect
 
-from ._doctor import QUESTION, Facts, findings
-from ._exit import ExitCode, fail
-from ._store import Store
+from ._doctor import DIAGNOSTIC_QUERY, StoreFacts, diagnose
+from ._exit import ExitCode, exit_error
+from ._store import StoreTarget
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,16 +31,16 @@ def version(ctx: typer.Context) -> None:
     """Show the versions of messagedb and of the libraries that it uses, on this machine."""
     number = psycopg.pq.version()
     row = {
-        "messagedb": _own_version(),
+        "messagedb": _get_version(),
         "python": platform.python_version(),
         "psycopg": psycopg.__version__,
         "libpq": f"{number // 10000}.{number % 10000}",
         "schema": schema.VERSION,
     }
-    ctx.obj.output.rows(tuple(row), [row])
+    ctx.obj.output.print_rows(tuple(row), [row])
 
 
-def _own_version() -> str:
+def _get_version() -> str:
     try:
         return metadata.version("messagedb")
     except metadata.PackageNotFoundError:  # its folder was copied, without pip's metadata beside it
@@ -55,7 +55,7 @@ def ping(ctx: typer.Context) -> None:
         version = client.message_store_version()
     seconds = round(time.perf_counter() - begun, 4)
     columns = ("message_store_version", "seconds")
-    store.output.rows(columns, [{"message_store_version": version, "seconds": seconds}])
+    store.output.print_rows(columns, [{"message_store_version": version, "seconds": seconds}])
 
 
 def doctor(ctx: typer.Context) -> None:
@@ -63,27 +63,27 @@ def doctor(ctx: typer.Context) -> None:
 
     Exit code 0 if nothing keeps this library from working, 1 otherwise.
     """
-    store: Store = ctx.obj
-    with store.user_url() as url:
+    store: StoreTarget = ctx.obj
+    with store.open_user_url() as url:
         client = Client(url, schema=store.schema, max_size=1)  # refuses an invalid URL
-        answers = _asked(url, store.schema)
+        answers = _fetch_facts(url, store.schema)
         try:
             with client:
                 client.message_store_version()
         except MessageDBError as error:
             answers["refusal"] = str(error)
-    facts = msgspec.convert(answers, Facts)
-    found = findings(facts)
-    store.output.rows(("level", "about", "found", "fix"), [each.row() for each in found])
+    facts = msgspec.convert(answers, StoreFacts)
+    found = diagnose(facts)
+    store.output.print_rows(("level", "about", "found", "fix"), [each.to_row() for each in found])
     if any(each.level == "problem" for each in found):
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _asked(url: str, schema: str) -> dict[str, object]:
+def _fetch_facts(url: str, schema: str) -> dict[str, object]:
     try:
         # UTF8, whatever the database has: its encoding is one of the findings.
         with psycopg.connect(url, connect_timeout=10, client_encoding="utf8") as conn:
-            cursor = conn.execute(QUESTION, [schema])
+            cursor = conn.execute(DIAGNOSTIC_QUERY, [schema])
             names = [column.name for column in cursor.description or ()]
             (row,) = cursor.fetchall()
             known = {"schema": schema, "refusal": "", "libpq_pid": conn.info.backend_pid}
@@ -98,4 +98,4 @@ def _asked(url: str, schema: str) -> dict[str, object]:
             )
             return answers
     except psycopg.OperationalError as error:
-        raise fail(str(cannot_connect(error, where(url))), ExitCode.UNAVAILABLE) from None
+        raise exit_error(str(cannot_connect(error, where(url))), ExitCode.UNAVAILABLE) from None

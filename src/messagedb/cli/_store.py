@@ -12,28 +12,28 @@ from messagedb import AsyncClient, Client, embedded
 from messagedb._connection.conninfo import concealed
 
 from ._output import Output
-from ._wait_for_store import wait_for, wait_for_async
+from ._wait_for_store import wait_for_store, wait_for_store_async
 
 
-class Store:
+class StoreTarget:
     """The store of this run of the CLI, and the writer of its output."""
 
     def __init__(self, url: str, *, schema: str, command_timeout: float, output: Output) -> None:
         self.is_default = not url
-        self.url: str = concealed(url or f"embedded:{default_folder()}")
+        self.url: str = concealed(url or f"embedded:{get_default_folder()}")
         self.schema = schema
         self.command_timeout = command_timeout
         self.output = output
 
     @contextmanager
-    def client(self, *, max_size: int = 4, waits: bool = False) -> Generator[Client]:
+    def open_client(self, *, max_size: int = 4, waits: bool = False) -> Generator[Client]:
         """Open a client, and name the store on standard error if no option named it.
 
         Args:
             max_size: the largest number of connections.
             waits: whether to wait for an unavailable store.
         """
-        self._tell()
+        self._announce_default()
         client = Client(
             self.url,
             schema=self.schema,
@@ -43,54 +43,54 @@ class Store:
         )
         try:
             if waits:
-                wait_for(client, self.output)
+                wait_for_store(client, self.output)
             client.open()
             yield client
         finally:
             client.close()
 
     @asynccontextmanager
-    async def async_client(self, *, waits: bool = False) -> AsyncGenerator[AsyncClient]:
+    async def open_async_client(self, *, waits: bool = False) -> AsyncGenerator[AsyncClient]:
         """Open a client of the async variant, with the same note."""
-        self._tell()
+        self._announce_default()
         client = AsyncClient(
             self.url, schema=self.schema, command_timeout=self.command_timeout, decimals=True
         )
         try:
             if waits:
-                await wait_for_async(client, self.output)
+                await wait_for_store_async(client, self.output)
             await client.open()
             yield client
         finally:
             await client.close()
 
-    def _tell(self) -> None:
+    def _announce_default(self) -> None:
         if self.is_default:
-            self.output.note(f"store: {self.url} (no --url and no MESSAGEDB_URL)")
+            self.output.print_note(f"store: {self.url} (no --url and no MESSAGEDB_URL)")
 
     @contextmanager
-    def owner_url(self) -> Generator[str]:
+    def open_owner_url(self) -> Generator[str]:
         """Return the URL of a role that may change the schema: a superuser's in an embedded store.
 
         Raises:
             EmbeddedServerError: the embedded server cannot be started.
         """
-        with self._server() as server:
+        with self._start_embedded() as server:
             yield self.url if server is None else server.admin_url
 
     @contextmanager
-    def user_url(self) -> Generator[str]:
+    def open_user_url(self) -> Generator[str]:
         """Return the URL in PostgreSQL's form.
 
         Raises:
             EmbeddedServerError: the embedded server cannot be started.
         """
-        self._tell()
-        with self._server() as server:
+        self._announce_default()
+        with self._start_embedded() as server:
             yield self.url if server is None else server.url
 
     @contextmanager
-    def _server(self) -> Generator[embedded.EmbeddedServer | None]:
+    def _start_embedded(self) -> Generator[embedded.EmbeddedServer | None]:
         kind, _, folder = self.url.partition(":")
         if kind != "embedded":
             yield None
@@ -99,6 +99,6 @@ class Store:
             yield server
 
 
-def default_folder() -> Path:
+def get_default_folder() -> Path:
     """Return the folder of the default embedded store."""
     return Path(platformdirs.user_data_dir("messagedb", appauthor=False)) / "store"

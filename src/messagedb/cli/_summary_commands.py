@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ._summary_queries import COUNTS, summary
+from ._summary_queries import COUNTS, build_summary_query
 
 Limit = Annotated[
     int | None, typer.Option("--limit", "-n", min=1, help="The largest number of rows.")
@@ -66,7 +66,7 @@ def _show(
 ) -> None:
     store = ctx.obj
     columns = (*keys, *COUNTS)
-    question, parameters = summary(store.schema, keys, pattern, limit)
+    question, parameters = build_summary_query(store.schema, keys, pattern, limit)
     with store.client(max_size=1) as client, client.transaction(read_only=True) as tx:
         found = tx.connection.execute(question, parameters).fetchall()
-    store.output.rows(columns, (dict(zip(columns, row, strict=True)) for row in found))
+    store.output.print_rows(columns, (dict(zip(columns, row, strict=True)) for row in found))

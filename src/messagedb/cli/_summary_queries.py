@@ -19,7 +19,7 @@ _VIEWS: dict[tuple[str, ...], str] = {
 COUNTS = ("message_count", "percent")
 
 
-def summary(
+def build_summary_query(
     schema: str, keys: tuple[str, ...], pattern: str | None, limit: int | None
 ) -> tuple[sql.Composed, list[Any]]:
     """Return the query for counts by some columns, the largest first, and its parameters.
@@ -40,10 +40,10 @@ def summary(
         first=sql.Identifier(keys[0]),
         count=sql.Literal(len(keys) + 1),
     )
-    return question, [pattern, like(pattern or ""), limit]
+    return question, [pattern, build_like_pattern(pattern or ""), limit]
 
 
-def like(pattern: str) -> str:
+def build_like_pattern(pattern: str) -> str:
     """Convert a pattern to one of SQL's LIKE, with a backslash before its special characters.
 
     Example::

@@ -13,17 +13,17 @@ from messagedb._concurrency import backend_async, backend_sync
 from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 
 from ._exit import ExitCode
-from ._output import Output, printable
+from ._output import Output, escape_controls
 
 
-def wait_for(client: Client, output: Output) -> None:
+def wait_for_store(client: Client, output: Output) -> None:
     """Open a client, retry while its store is unavailable, and print why on standard error.
 
     Raises:
         Exit: SIGINT or SIGTERM came meanwhile.
         MessageDBError: it cannot be opened for a reason that is not transient.
     """
-    telling, halt = _Telling(output), threading.Event()
+    telling, halt = _WaitReporter(output), threading.Event()
     with ExitStack() as stack:
         while True:
             try:
@@ -33,17 +33,17 @@ def wait_for(client: Client, output: Output) -> None:
                     raise
                 if telling.failures == 0:
                     stack.enter_context(backend_sync.on_signals(lambda _: halt.set()))
-                delay = telling.failed(error)
+                delay = telling.report_failure(error)
                 if halt.wait(delay):
                     raise typer.Exit(ExitCode.OK) from None
             else:
-                telling.opened()
+                telling.report_opened()
                 return
 
 
-async def wait_for_async(client: AsyncClient, output: Output) -> None:
+async def wait_for_store_async(client: AsyncClient, output: Output) -> None:
     """Do the same for a client of the async variant."""
-    telling, halt = _Telling(output), asyncio.Event()
+    telling, halt = _WaitReporter(output), asyncio.Event()
     with ExitStack() as stack:
         while True:
             try:
@@ -53,18 +53,18 @@ async def wait_for_async(client: AsyncClient, output: Output) -> None:
                     raise
                 if telling.failures == 0:
                     stack.enter_context(backend_async.on_signals(lambda _: halt.set()))
-                delay = telling.failed(error)
+                delay = telling.report_failure(error)
                 try:
                     await asyncio.wait_for(halt.wait(), delay)
                 except TimeoutError:
                     continue
                 raise typer.Exit(ExitCode.OK) from None
             else:
-                telling.opened()
+                telling.report_opened()
                 return
 
 
-class _Telling:
+class _WaitReporter:
     """Printer of the reasons for waiting: once, and again when the reason changes."""
 
     def __init__(self, output: Output) -> None:
@@ -72,16 +72,18 @@ class _Telling:
         self._output = output
         self._said = ""
 
-    def failed(self, error: StoreUnavailableError) -> float:
+    def report_failure(self, error: StoreUnavailableError) -> float:
         """Print the reason, and return the seconds until the next attempt."""
         self.failures += 1
-        said = printable(" ".join(str(error).split()))
+        said = escape_controls(" ".join(str(error).split()))
         if said != self._said:
             self._said = said
-            self._output.note(f"messagedb: waiting for the store, which is unavailable: {said}")
+            self._output.print_note(
+                f"messagedb: waiting for the store, which is unavailable: {said}"
+            )
         return RECONNECT_BACKOFF.get_backoff(self.failures)
 
-    def opened(self) -> None:
+    def report_opened(self) -> None:
         """Print that the wait is over."""
         if self.failures:
-            self._output.note("messagedb: the store is available")
+            self._output.print_note("messagedb: the store is available")
