@@ -1,4 +1,4 @@
-"""What consumers take and return beside the classes at the top: groups, statuses, pages."""
+"""Groups, statuses and pages of consumers, beside the classes at the top. No I/O."""
 
 from __future__ import annotations
 

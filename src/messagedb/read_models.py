@@ -1,4 +1,4 @@
-"""Read models: names of their versions, and what tells them apart. No I/O: see ``ReadModel``."""
+"""Versions of read models. No I/O: see ``ReadModel``."""
 
 from __future__ import annotations
 

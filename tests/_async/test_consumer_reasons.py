@@ -26,7 +26,7 @@ ERRORS: dict[str, tuple[Any, str]] = {
     "NUL": (lambda: ValueError("a\x00b"), "ValueError: a\\x00b"),
     "half a surrogate pair": (lambda: ValueError("a\ud800b"), "ValueError: a\\ud800b"),
     "30 MB": (lambda: ValueError("x" * 30_000_000), "ValueError: xxx"),
-    "no text": (Hostile, "Hostile (its text cannot be had: RuntimeError)"),
+    "no text": (Hostile, "Hostile (its text is not available: RuntimeError)"),
     "outcome with NUL": (lambda: Park("a\x00b"), "a\\x00b"),
     "outcome of 30 MB": (lambda: Park("x" * 30_000_000), "xxx"),
 }
@@ -115,7 +115,7 @@ async def test_a_function_for_on_error_may_give_such_a_reason_and_such_an_answer
     consumer = AsyncConsumer(client, category, retry=NO_RETRY, on_error=answer)
     failing(consumer, Hostile)
     await write(client, f"{category}-1", 0, 3)
-    with pytest.raises(ValueError, match=r"on_error must give .* text cannot be had"):
+    with pytest.raises(ValueError, match=r"on_error must give .* text is not available"):
         await consumer.run(until="caught_up")
     assert [parked.reason for parked in await consumer.list_parked()] == ["a\\x00b"]
     assert consumer.status().skipped_count == 1

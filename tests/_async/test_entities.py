@@ -300,7 +300,7 @@ async def test_a_state_that_a_method_forgot_to_return(client: AsyncClient, categ
 
     accounts = AsyncEntityStore(client, category, projection=Forgetful())
     await client.write_message(f"{category}-1", Deposited(5))
-    with pytest.raises(ValidationError, match=r"Forgetful\.deposited gave None"):
+    with pytest.raises(ValidationError, match=r"Forgetful\.deposited returned None"):
         await accounts.get("1")
 
 

@@ -114,7 +114,7 @@ async def test_in_a_pipeline_of_the_users(store_url: str, category: str, pooler:
         # Its COMMIT would not be waited for: nobody is told that it is done, or that it is not.
         tx = await client.begin()
         await tx.write_message(stream, NewMessage("Tested"))
-        with pytest.raises(ValidationError, match=r"in a pipeline .* is rolled back"):
+        with pytest.raises(ValidationError, match=r"inside a psycopg pipeline\. .* is rolled back"):
             async with tx.connection.pipeline():
                 await tx.commit()
         assert not tx.is_active

@@ -72,7 +72,7 @@ def test_a_long_text_is_shortened_to_a_few_kilobytes(long: str) -> None:
 
 
 def test_an_error_without_a_text_is_named() -> None:
-    assert reason_of(Hostile()) == "Hostile (its text cannot be had: RuntimeError)"
-    assert text_of(Hostile()) == "<Hostile, whose text cannot be had: RuntimeError>"
-    assert shown(Hostile()) == "<Hostile, whose text cannot be had: RuntimeError>"
+    assert reason_of(Hostile()) == "Hostile (its text is not available: RuntimeError)"
+    assert text_of(Hostile()) == "<Hostile whose text is not available: RuntimeError>"
+    assert shown(Hostile()) == "<Hostile whose text is not available: RuntimeError>"
     assert reason_of(Worded()) == "Worded: odd\\x00"

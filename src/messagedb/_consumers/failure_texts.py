@@ -19,6 +19,6 @@ def reason_of(problem: BaseException) -> str:
     try:
         text = str.__getitem__(str(problem), slice(0, _LOOKED_AT)).strip()
     except Exception as error:
-        return f"{name} (its text cannot be had: {type(error).__name__})"
+        return f"{name} (its text is not available: {type(error).__name__})"
     first = text.splitlines()[0] if text else ""
     return fit(f"{name}: {first}" if first else name)

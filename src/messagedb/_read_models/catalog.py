@@ -1,4 +1,4 @@
-"""What a read model finds in the database, and what it does about it: decisions, no I/O."""
+"""Decisions about the tables and views of a read model in the database. No I/O."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 LOCK: Final = b"""
 SELECT set_config('lock_timeout', '500ms', true), pg_advisory_xact_lock($1::int, $2::int)::text
 """
-"""One process at a time changes a model. Nobody waits long for a lock that readers hold: behind
-whoever waits for it, new readers would wait as well."""
+"""Serializes changes of a model. The wait for a table lock that readers hold is short, because new
+readers queue behind a process that waits for it."""
 
 RELATIONS: Final = b"""
 SELECT c.relname::text, c.relkind::text, obj_description(c.oid, 'pg_class'),
@@ -35,7 +35,7 @@ SELECT a.privilege_type::text,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
 WHERE n.nspname = $1::text AND c.relname = $2::text AND a.grantee <> c.relowner
 """
-"""What others than the owner may do; None for everybody."""
+"""The privileges of roles other than the owner; the grantee is None for PUBLIC."""
 
 TRY_LEASE: Final = b"SELECT pg_try_advisory_xact_lock($1::int, $2::int)"
 
@@ -53,24 +53,24 @@ _KINDS: Final = {
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A privilege on the view; the grantee is None for everybody."""
+    """A privilege on the view; the grantee is None for PUBLIC."""
 
     privilege: str
     grantee: str | None
     is_grantable: bool
 
     def build_grant(self, view: str) -> str:
-        """The statement that gives it."""
+        """Return the statement that grants it."""
         option = " WITH GRANT OPTION" if self.is_grantable else ""
         return f"GRANT {self.privilege} ON {view} TO {_quote_role(self.grantee)}{option}"
 
     def build_revoke(self, view: str) -> str:
-        """The statement that takes it away."""
+        """Return the statement that revokes it."""
         return f"REVOKE {self.privilege} ON {view} FROM {_quote_role(self.grantee)}"
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """Something in the schema that has a name of the model's."""
+    """A table, view or other relation in the schema under one of the model's names."""
 
     name: str
     kind: str
@@ -81,12 +81,12 @@ class Relation(msgspec.Struct, frozen=True):
 
     @property
     def kind_name(self) -> str:
-        """What it is, in words."""
+        """The kind of relation, in words."""
         return _KINDS.get(self.kind, "something else")
 
 
 class ModelCatalog(msgspec.Struct, frozen=True):
-    """What the schema has under the model's names."""
+    """The relations in the schema under the model's names."""
 
     names: ModelNames
     view: Relation | None
@@ -94,12 +94,12 @@ class ModelCatalog(msgspec.Struct, frozen=True):
 
     @property
     def current(self) -> int | None:
-        """The version that the view shows."""
+        """The version that the view shows, None if there is none."""
         mark = self.view.comment if self.view else None
         return mark.version if mark and mark.store == self.names.store else None
 
     def list_versions(self) -> list[ReadModelVersion]:
-        """The versions that are there, in order."""
+        """Return the versions in the database, in order."""
         return [
             ReadModelVersion(
                 version=version,
@@ -112,25 +112,25 @@ class ModelCatalog(msgspec.Struct, frozen=True):
         ]
 
     def check_view(self) -> None:
-        """Refuse a view that is none of ours.
+        """Raise if the view was not made by this library for this store.
 
         Raises:
-            ValidationError: it is not. Nothing was changed.
+            ValidationError: it was not. Nothing was changed.
         """
         view = self.view
         if view is not None and (view.kind != "v" or view.comment is None):
             raise ValidationError(
                 f"{self.names.view} is {view.kind_name} that was not made by a read model. Nothing "
-                "was changed. Give the read model another name, or rename what is there."
+                "was changed. Give the read model another name, or rename that relation."
             )
         if view is not None and view.comment is not None:
             self._check_store(view.comment, self.names.view)
 
     def has_table(self, mark: ModelComment) -> bool:
-        """Whether the table of a version is there.
+        """Return True if the table of a version exists.
 
         Raises:
-            ValidationError: something is, and is not it. Nothing was changed.
+            ValidationError: another relation has its name. Nothing was changed.
         """
         table = self.tables.get(mark.version)
         if table is None:
@@ -139,42 +139,42 @@ class ModelCatalog(msgspec.Struct, frozen=True):
         if table.kind not in ("r", "p") or table.comment is None:
             raise ValidationError(
                 f"{name} is {table.kind_name} that was not made by a read model. Nothing was "
-                "changed. Give the read model another name or version, or rename what is there."
+                "changed. Give the read model another name or version, or rename that relation."
             )
         self._check_store(table.comment, name)
         if table.comment != mark:
             raise ValidationError(
-                f"{name} was made as '{table.comment.text}', and is now asked for as "
+                f"{name} was made as '{table.comment.text}', but the read model is now "
                 f"'{mark.text}'. Nothing was changed. Give the read model the next version."
             )
         self.check_logged(mark.version)
         return True
 
     def check_logged(self, version: int) -> None:
-        """Refuse a table that a crash of the server empties, while its position stays.
+        """Raise if the table would be emptied by a crash of the server, while its position stays.
 
         Raises:
-            ValidationError: it is unlogged. Nothing was changed.
+            ValidationError: the table is unlogged. Nothing was changed.
         """
         if self.tables[version].is_unlogged:
             name = self.names.get_table(version)
             raise ValidationError(
-                f"{name} is an UNLOGGED table: a crash of the server empties it, and the position "
-                "stays, so that what it held would be missing in silence. Nothing was changed. "
-                "Leave UNLOGGED out of create, or ALTER TABLE … SET LOGGED."
+                f"{name} is an UNLOGGED table: a crash of the server empties it but keeps its "
+                "position, so its rows would be lost without an error. Nothing was changed. "
+                "Remove UNLOGGED from create, or run ALTER TABLE … SET LOGGED."
             )
 
     def get_droppable(self, version: int) -> ModelComment | None:
-        """The mark of a version whose table may be dropped; None if there is no table.
+        """Return the mark of a version whose table may be dropped; None if there is no table.
 
         Raises:
-            ValidationError: it is the current one, or not a read model's. Nothing was changed.
+            ValidationError: it is the current version, or not a read model's. Nothing was changed.
         """
         self.check_view()
         if version == self.current:
             raise ValidationError(
                 f"version {version} of {self.names.view} is the one that readers see. Nothing was "
-                "changed. Show another one first: run rebuild() of that."
+                "changed. Show another version first: call its rebuild()."
             )
         table = self.tables.get(version)
         if table is None:
@@ -189,13 +189,13 @@ class ModelCatalog(msgspec.Struct, frozen=True):
         if mark.store != self.names.store:
             raise ValidationError(
                 f"{name} is of a read model of another store of this database, the one in schema "
-                f"{mark.store!r}, and this client's is in {self.names.store!r}. Nothing was "
-                "changed. Give the read model a name or a schema of its own for each store."
+                f"{mark.store!r}; this client's store is in {self.names.store!r}. Nothing was "
+                "changed. Give the read model another name or schema for each store."
             )
 
 
 def parse_catalog(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> ModelCatalog:
-    """What the rows of RELATIONS say."""
+    """Return the model's relations among the rows of RELATIONS."""
     view: Relation | None = None
     tables: dict[int, Relation] = {}
     for name, kind, comment, is_own, owner, is_unlogged in rows:
@@ -211,7 +211,7 @@ def parse_catalog(names: ModelNames, rows: Iterable[tuple[Any, ...]]) -> ModelCa
 
 
 def find_missing_grants(readers: Iterable[str], grants: Iterable[Grant]) -> list[Grant]:
-    """The grants that readers of the view lack."""
+    """Return the grants that readers of the view lack."""
     may = {grant.grantee for grant in grants if grant.privilege == "SELECT"}
     return [Grant("SELECT", reader, False) for reader in readers if reader not in may]
 
@@ -223,21 +223,21 @@ def build_view_statements(
     grants: Iterable[Grant],
     readers: Iterable[str] = (),
 ) -> list[str]:
-    """The statements that make the view of a version, after the one before was dropped.
+    """Return the statements that follow the creation of a version's view.
 
     Args:
-        names: the model's.
-        mark: the version's.
-        before: the view that was there, whose owner stays.
-        grants: what others could do with it, which stays.
-        readers: who may read it besides.
+        names: the model's names.
+        mark: the mark of the version.
+        before: the earlier view, whose owner is kept.
+        grants: the privileges of other roles on it, which are kept.
+        readers: further roles that may read the view.
     """
     view, table = names.view, names.get_table(mark.version)
     kept = list(grants)
     texts = [f"COMMENT ON VIEW {view} IS {quote_literal(mark.text)}"]
     texts += [grant.build_grant(view) for grant in (*kept, *find_missing_grants(readers, kept))]
     if before is not None and not before.is_own:
-        # With a view the owner's rights on the table count, and not the reader's.
+        # The rights of a view's owner on the table count, not those of the reader.
         owner = quote_identifier(before.owner)
         texts += [f"GRANT SELECT ON {table} TO {owner}", f"ALTER VIEW {view} OWNER TO {owner}"]
     return texts

@@ -1,4 +1,4 @@
-"""The names of a read model's tables and view, and the marks by which they are told from others."""
+"""Names of a read model's tables and view, and the marks that identify them as ours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ModelComment", "ModelNames", "ReadModelVersion", "validate_create"]
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _LONGEST: Final = 63
-"""Bytes of a name that PostgreSQL keeps; it cuts the rest off."""
+"""The number of bytes of a name that PostgreSQL keeps; it truncates longer names."""
 
 _COMMENT: Final = re.compile(
     r"messagedb read model, version (\d+) of (\w+), positions in a (stream|table), "
@@ -30,18 +30,18 @@ _COMMENT: Final = re.compile(
     re.S,
 )
 _STORE: Final = "message_store"
-"""The schema of a store that a mark does not name."""
+"""The schema of the store for a mark without a store."""
 _TABLE_PLACEHOLDER: Final = "{table}"
 
 
 class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a read model that is in the database.
+    """A version of a read model in the database.
 
     Attributes:
         version: its number.
         table: its table, qualified and quoted.
-        category: whose messages it is made of.
-        is_current: whether it is what the view shows.
+        category: the category of the messages that it is built from.
+        is_current: True if the view shows it.
     """
 
     version: int
@@ -51,10 +51,10 @@ class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelComment(msgspec.Struct, frozen=True):
-    """The comment of a table or view of ours: what it is, and where its position is kept.
+    """The comment of a table or view of ours: its version, and the place of its position.
 
     Attributes:
-        store: the schema of the store whose messages it is made of.
+        store: the schema of the store of the messages that it is built from.
     """
 
     version: int
@@ -65,7 +65,7 @@ class ModelComment(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The comment itself."""
+        """The text of the comment."""
         store = "" if self.store == _STORE else f"store {quoted(self.store)}, "
         return (
             f"messagedb read model, version {self.version} of {self.name}, positions in a "
@@ -74,7 +74,7 @@ class ModelComment(msgspec.Struct, frozen=True):
 
 
 def parse_comment(comment: str | None) -> ModelComment | None:
-    """The mark that a comment is; None for one that is none of ours."""
+    """Parse the mark in a comment; None for a comment that is not ours."""
     found = _COMMENT.fullmatch(comment or "")
     if found is None:
         return None
@@ -83,12 +83,12 @@ def parse_comment(comment: str | None) -> ModelComment | None:
 
 
 class ModelNames(msgspec.Struct, frozen=True):
-    """What belongs to a read model, in SQL: names are qualified and quoted.
+    """The names of a read model's table and view in SQL, qualified and quoted.
 
     Attributes:
-        schema: where the tables and the view are.
-        name: the view's.
-        store: the schema of the store that it reads.
+        schema: the schema of the tables and the view.
+        name: the name of the view.
+        store: the schema of the store that the model reads.
     """
 
     schema: str
@@ -101,19 +101,19 @@ class ModelNames(msgspec.Struct, frozen=True):
         return _quote_qualified(self.schema, self.name)
 
     def get_relation_name(self, version: int) -> str:
-        """The bare name of a version's table."""
+        """Return the bare name of a version's table."""
         return f"{self.name}_v{version}"
 
     def get_table(self, version: int) -> str:
-        """The table of a version."""
+        """Return the name of a version's table."""
         return _quote_qualified(self.schema, self.get_relation_name(version))
 
     def get_identifier(self, version: int) -> str:
-        """The identifier of a version's consumer."""
+        """Return the identifier of a version's consumer."""
         return f"{self.schema}.{self.get_relation_name(version)}"
 
     def get_position_name(self, mark: ModelComment) -> str:
-        """The stream of a version's positions, or the key of its row."""
+        """Return the stream of a version's positions, or the key of its row."""
         return position_stream_name(mark.category, self.get_identifier(mark.version))
 
     @property
@@ -122,41 +122,41 @@ class ModelNames(msgspec.Struct, frozen=True):
         return lease_keys(f"of the read model {self.schema}.{self.name}")
 
     def parse_version(self, relation: str) -> int | None:
-        """The version whose table has this bare name; None if it is none's."""
+        """Parse the version from a table name; None if the name does not match."""
         head, _, number = relation.rpartition("_v")
         is_number = number.isascii() and number.isdecimal() and not number.startswith("0")
         return int(number) if head == self.name and is_number else None
 
 
 def check_names(schema: Any, name: Any, version: Any, store: str = _STORE) -> ModelNames:
-    """The names of a model, if all of them are names that PostgreSQL keeps as they are.
+    """Return the names of a model, if PostgreSQL keeps all of them unchanged.
 
     Raises:
-        ValidationError: one is not. Nothing was sent.
+        ValidationError: it would not. Nothing was sent.
     """
     for what, value in (("schema", schema), ("name", name)):
         if not isinstance(value, str) or not _NAME.fullmatch(value):
             raise ValidationError(
-                f"the {what} of a read model must be of a-z, 0-9 and _ and not begin with a digit, "
-                f"not {value!r}. Nothing was sent."
+                f"the {what} of a read model must consist of a-z, 0-9 and _, and not begin with a "
+                f"digit, not {value!r}. Nothing was sent."
             )
     if len(schema) > _LONGEST:
         raise ValidationError(
             f"the schema's name is longer than the {_LONGEST} bytes that PostgreSQL keeps. Nothing "
-            "was sent."
+            "was sent. Choose a shorter name."
         )
     check_version(version)
     names = ModelNames(schema, name, store)
     if len(names.get_relation_name(version)) > _LONGEST:
         raise ValidationError(
-            f"the table {names.get_relation_name(version)!r} has a name longer than the {_LONGEST} "
-            "bytes that PostgreSQL keeps: give the read model a shorter name. Nothing was sent."
+            f"the table name {names.get_relation_name(version)!r} is longer than the {_LONGEST} "
+            "bytes that PostgreSQL keeps. Nothing was sent. Give the read model a shorter name."
         )
     return names
 
 
 def check_version(version: Any) -> None:
-    """A version is a number from 1.
+    """Raise unless a version is a number from 1.
 
     Raises:
         ValidationError: it is not. Nothing was sent.
@@ -165,26 +165,27 @@ def check_version(version: Any) -> None:
 
 
 def check_position_store(store: Any) -> str:
-    """The word for a position store in a mark.
+    """Return the word for a position store in a mark.
 
     Raises:
-        ValidationError: it is none, or has a name of its own, which all versions would share.
+        ValidationError: it is not a position store, or has a name, which all versions would share.
     """
     if isinstance(store, StreamPositionStore) and store.stream_name is None:
         return "stream"
     if isinstance(store, TablePositionStore) and store.name is None:
         return "table"
     raise ValidationError(
-        "position_store must be StreamPositionStore() or TablePositionStore(), without a name: "
-        f"each version of a read model has a position of its own, not {store!r}. Nothing was sent."
+        "position_store must be StreamPositionStore() or TablePositionStore(), without a name, "
+        f"because each version of a read model has a separate position. It is {store!r}. Nothing "
+        "was sent."
     )
 
 
 def check_readers(readers: Any) -> tuple[str, ...]:
-    """The roles that may read the view.
+    """Return the roles that may read the view.
 
     Raises:
-        ValidationError: they are no names of roles. Nothing was sent.
+        ValidationError: they are not names of roles. Nothing was sent.
     """
     given: Iterable[Any] = (readers,) if isinstance(readers, str) else readers
     try:
@@ -199,10 +200,11 @@ def check_readers(readers: Any) -> tuple[str, ...]:
 
 
 def validate_create(create: Any) -> tuple[str, ...]:
-    """The statements that make a version's table, checked.
+    """Check and return the statements that create a version's table.
 
     Raises:
-        ValidationError: they are no texts, or none of them names the table. Nothing was sent.
+        ValidationError: they are not strings, or none of them contains ``{table}``. Nothing was
+            sent.
     """
     given: Iterable[Any] = (create,) if isinstance(create, str) else create
     try:
@@ -211,40 +213,40 @@ def validate_create(create: Any) -> tuple[str, ...]:
         texts = ()
     if not texts or not all(isinstance(text, str) and "\0" not in text for text in texts):
         raise ValidationError(
-            f"create must be a statement, or a list of them, not {create!r}. Nothing was sent."
+            f"create must be an SQL statement, or a list of them, not {create!r}. Nothing was sent."
         )
     if not any(_TABLE_PLACEHOLDER in text for text in texts):
         raise ValidationError(
-            "create must name the table as {table}, which stands for that of this version: CREATE "
-            "TABLE {table} (…). Nothing was sent."
+            "create must contain {table}, the placeholder for the name of this version's table. "
+            "Nothing was sent. Write CREATE TABLE {table} (…)."
         )
     return texts
 
 
 def substitute_table(text: str, table: str) -> bytes:
-    """A statement with the table where it says ``{table}``; other braces stay."""
+    """Replace ``{table}`` in a statement by a table's name; other braces stay."""
     return text.replace(_TABLE_PLACEHOLDER, table).encode()
 
 
 def build_comment(
     names: ModelNames, version: int, position_store_kind: str, category: str
 ) -> ModelComment:
-    """The mark of a version.
+    """Return the mark of a version.
 
     Raises:
-        ValidationError: the category is none. Nothing was sent.
+        ValidationError: the category is invalid. Nothing was sent.
     """
     validation.check_category(category)
     return ModelComment(version, names.name, position_store_kind, category, names.store)
 
 
 def quote_literal(text: str) -> str:
-    """A text as SQL."""
+    """Return a string as an SQL literal."""
     return sql.Literal(text).as_string()
 
 
 def quote_identifier(name: str) -> str:
-    """A name as SQL."""
+    """Return a name as an SQL identifier."""
     return sql.Identifier(name).as_string()
 
 

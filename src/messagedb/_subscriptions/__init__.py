@@ -1,3 +1,3 @@
-"""Gaps, polling, backoff, and what was read last. No I/O."""
+"""Gaps, polling, backoff, and recently read messages. No I/O."""
 
 from __future__ import annotations

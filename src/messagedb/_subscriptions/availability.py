@@ -1,4 +1,4 @@
-"""Which errors say that the store is unavailable for now."""
+"""Errors that mean that the store is temporarily unavailable."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from ..errors import OutcomeUnknownError
 
 
 def is_store_away(problem: BaseException) -> bool:
-    """Whether an error says that the store is away for now, and not that something is wrong."""
+    """Return True if an error means that the store is temporarily unavailable."""
     if isinstance(problem, StoreUnavailableError):
         return problem.is_transient
     return isinstance(problem, OutcomeUnknownError)
 
 
 def is_passing(problem: BaseException) -> bool:
-    """Return True also for deadlocks and serialization failures, which others may cause."""
+    """Like ``is_store_away``, and also True for deadlocks and serialization failures."""
     return is_store_away(problem) or isinstance(problem, RetryableError)

@@ -1,4 +1,4 @@
-"""When a handler is called again after it failed: decisions only."""
+"""Delays before a failed handler is called again. No I/O."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["NO_RETRY", "RetryPolicy"]
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How often, and after which waits, a handler that failed is called again.
+    """The number of attempts of a failing handler, and the delays between them.
 
-    The wait before attempt *n* + 1 is ``delay * multiplier ** (n - 1)`` seconds, at most
-    ``max_delay``, and with ``jitter`` a random half of it less. While it waits, the messages behind
-    it wait, too; with ``concurrency`` those of other streams go on.
+    The delay before attempt *n* + 1 is ``delay * multiplier ** (n - 1)`` seconds, at most
+    ``max_delay``. With ``jitter`` it is reduced by up to half of it, at random. During the delay
+    all later messages wait, too; with ``concurrency`` only those of the same stream.
 
-    Attempts that failed because the store was away do not count: see ``AsyncConsumer``.
+    Attempts that failed because the store was unavailable do not count: see ``AsyncConsumer``.
 
     Attributes:
-        max_attempts: how often the handler is called at most, from 1.
+        max_attempts: the maximum number of calls of the handler, from 1.
         delay: seconds before the second attempt.
-        multiplier: what each wait is times the one before, from 1.
-        max_delay: the longest wait in seconds.
-        jitter: whether the waits are drawn at random, from half of each to the whole.
+        multiplier: the ratio of each delay to the one before, from 1.
+        max_delay: the longest delay in seconds.
+        jitter: choose each delay at random, from half of it to the whole.
 
     Raises:
         ValidationError: a value is out of its range.
@@ -52,13 +52,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             raise ValidationError(f"multiplier must be a number from 1 to 100, not {factor!r}")
 
     def get_delay(self, attempt: int) -> float | None:
-        """The seconds to wait after attempt *attempt* (from 1), None when it was the last one."""
+        """Return the seconds to wait after attempt *attempt* (from 1), None after the last one."""
         if attempt >= self.max_attempts:
             return None
         return self.get_backoff(attempt)
 
     def get_backoff(self, failures: int) -> float:
-        """The seconds to wait after so many failures in a row, whatever their number."""
+        """Return the seconds to wait after a number of failures in a row, without a limit."""
         try:
             longest = min(self.delay * float(self.multiplier) ** (failures - 1), self.max_delay)
         except OverflowError:
@@ -67,7 +67,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_RETRY = RetryPolicy(max_attempts=1)
-"""A handler that failed is not called again."""
+"""A policy that does not call a failed handler again."""
 
 RECONNECT_BACKOFF = RetryPolicy(max_attempts=1, delay=0.1, multiplier=2.0, max_delay=5.0)
-"""The waits between attempts to reach a store that is away; their number has no limit."""
+"""The delays between attempts to reach an unavailable store; their number has no limit."""

@@ -1,4 +1,4 @@
-"""The end of several categories: what was there at a moment, and what came to light behind it."""
+"""The end of several categories at one moment, and the messages that became visible after it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ if TYPE_CHECKING:
 
 
 class End:
-    """What could be seen of a store at one moment. It decides, and does no I/O.
+    """The visible end of a store at one moment. It decides, and does no I/O.
 
-    Whoever writes to a category holds its lock from before it has a position to its commit, so that
-    what could not be seen of a category has positions behind those that could. Of the whole store
-    that is not so: what a transaction that was open has written may be before the store's head.
+    A writer holds its category's lock from before it gets a position until its commit. So messages
+    of a category that were not visible have positions after those that were. This does not hold
+    for the whole store: a message of an open transaction may have a position before the store's
+    head.
 
     Args:
         heads: the last position of each category, at one moment.
         head: the last position of the store, at the same moment.
 
     Attributes:
-        head: that.
+        head: the last position of the store.
     """
 
     def __init__(self, heads: Mapping[str, int], head: int) -> None:
@@ -30,20 +31,20 @@ class End:
         self._heads = heads
 
     def positions(self, categories: Iterable[str]) -> dict[str, int]:
-        """Give the last position that could be seen, of each of some categories, 0 for none."""
+        """Return the last visible position of each of some categories, 0 for none."""
         return {category: self._heads.get(category, 0) for category in categories}
 
     def position(self, first: int | None) -> int:
-        """Give the position behind which all that could not be seen is.
+        """Return the position before all messages that were not visible.
 
         Args:
-            first: the first message behind the heads of the categories, when all who were writing
-                have ended.
+            first: the first message after the heads of the categories, when all transactions that
+                were writing have ended.
         """
         return self.head if first is None else min(first - 1, self.head)
 
     def messages_after(self, messages: list[Message[Any]]) -> list[Message[Any]]:
-        """Give those of the messages that could not be seen."""
+        """Return the messages that were not visible at that moment."""
         if not messages or messages[0].global_position > self.head:
             return messages
         heads = self._heads

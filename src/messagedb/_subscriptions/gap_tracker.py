@@ -1,4 +1,4 @@
-"""Which messages of the whole store may be handed over: those before the first unsettled gap."""
+"""Messages of the whole store that can be delivered: those before the first unsettled gap."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
     from .._operations.scan_results import OpenWriteTransaction, ScannedStorePage
 
-# The virtual id of a prepared transaction that was there when the server started. Before that it
-# had another one, under which it may be waited for.
+# The virtual id of a prepared transaction that was open when the server started. Before the start
+# it had another id, under which it may be waited for.
 _FROM_BEFORE_THE_START: Final = "-1/"
 
 
 class Gaps:
-    """The gaps that were seen, and whose end settles them. It decides, and does no I/O.
+    """The gaps that were seen, and the transactions whose end settles them. It does no I/O.
 
-    A gap at a global position before the head of a scan belongs to a transaction that had its
-    position before the scan, and its lock on the table before that. So it is settled, filled or
-    dead, when every transaction that holds such a lock after the scan has ended, and so is every
-    other gap before that head.
+    A gap at a global position before the head of a scan belongs to a transaction that got its
+    position before the scan, and its lock on the table before that. So the gap is settled (filled
+    or permanent) when every transaction that holds such a lock after the scan has ended. The same
+    holds for every other gap before that head.
 
     The caller reads by these rules::
 
@@ -34,29 +34,29 @@ class Gaps:
         return gaps.before(scan, position)
 
     Attributes:
-        blocked_by: the transactions whose end is waited for.
-        is_held: whether a gap was in the way of the last page.
+        held_by: the transactions that are waited for.
+        is_held: True if the last page ended at an unsettled gap.
     """
 
     def __init__(self) -> None:
         self.held_by: list[OpenWriteTransaction] = []
         self.is_held = False
-        # Up to here nothing can appear any more.
+        # No message can appear at or below this position any more.
         self._final = 0
-        # Up to here nothing can when those that are waited for have ended.
+        # Once the transactions we wait for have ended, no message can appear at or below this one.
         self._end = 0
         self._held_at = 0
         self._history = 0
 
     def is_waiting_at(self, position: int) -> bool:
-        """Whether the gap at this position can only be settled when a transaction has ended."""
+        """Return True if the gap at this position is only settled when a transaction has ended."""
         return bool(self.held_by) and position == self._held_at
 
     def look(self, writers: Iterable[OpenWriteTransaction]) -> bool:
-        """Take note of who is writing now.
+        """Update the transactions that are waited for from those that are writing now.
 
         Returns:
-            Whether one that was waited for has ended, so that a new look at the page is worth it.
+            True if one of them has ended, so that it is worth reading the page again.
         """
         before = {writer.transaction for writer in self.held_by}
         self.held_by = [
@@ -68,14 +68,14 @@ class Gaps:
         return not before.issubset(writer.transaction for writer in self.held_by)
 
     def nothing(self, position: int) -> ScannedPage:
-        """The answer to a read whose gap has not changed."""
+        """Return the result of a read whose gap has not changed."""
         return ScannedPage([], position - 1, 0, is_full=False, history=self._history)
 
     def forget_unless_of(self, history: int) -> None:
-        """Forget what was seen on a server with another history: transactions are others there.
+        """Reset if the server's history is another: its transactions are other ones, too.
 
         Args:
-            history: the number of the history that the scan at hand is of.
+            history: the number of the current scan's history.
         """
         if history != self._history:
             self._history = history
@@ -83,24 +83,24 @@ class Gaps:
             self.held_by = []
 
     def needs_writers(self, scan: ScannedStorePage) -> bool:
-        """Whether the scan has a gap of which nobody knows whose end settles it."""
+        """Return True if the scan has a gap whose possible transactions are not known yet."""
         if scan.head < self._final:
-            # Not the store that it was: restored, or messages were deleted.
+            # The store was restored, or messages were deleted.
             self._final = self._end = 0
             self.held_by = []
         start = self._first_unsettled(scan)
         return start is not None and (start > self._end or not self.held_by)
 
     def list_writers(self, scan: ScannedStorePage, writers: Iterable[OpenWriteTransaction]) -> bool:
-        """Wait for those who were writing when the scan was over.
+        """Wait for the transactions that were writing when the scan was over.
 
         Args:
             scan: a scan with a gap.
-            writers: who is writing, asked for after the scan.
+            writers: the transactions that are writing, queried after the scan.
 
         Returns:
-            Whether nobody was. Then all gaps of the scan are settled, and it must be made again, as
-            some may have been filled since.
+            True if there were none. Then all gaps of the scan are settled. Repeat the scan, because
+            some gaps may have been filled since.
         """
         self.held_by = list(writers)
         self._end = scan.head
@@ -108,7 +108,7 @@ class Gaps:
         return not self.held_by
 
     def before(self, scan: ScannedStorePage, position: int) -> ScannedPage:
-        """What of a scan from a position on may be handed over."""
+        """Return the part of a scan from a position on that can be delivered."""
         start = self._first_unsettled(scan)
         self.is_held = start is not None
         if start is None:
@@ -119,7 +119,7 @@ class Gaps:
         missing = sum(min(last + 1, start) - first for first, last in scan.gaps if first < start)
         messages = [message for message in scan.messages if message.global_position < start]
         ids = scan.ids[: len(messages)]
-        # Filters may have taken out the last one that was looked at.
+        # Filters may have removed the last message that was scanned.
         is_last = bool(messages) and messages[-1].global_position == start - 1
         return ScannedPage(
             messages,

@@ -1,4 +1,4 @@
-"""Texts of errors and reasons, fit to be stored, logged and shown, whatever they hold."""
+"""Error texts and reasons that are safe to store, log and show, whatever they contain."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from typing import Any, Final
 
 _LONGEST: Final = 2000
-"""Characters of a text that are kept: at most four bytes each."""
+"""The number of characters that are kept: at most four bytes each."""
 
-# What PostgreSQL, UTF-8 or a line of a log cannot hold.
+# Characters that PostgreSQL, UTF-8 or a line of a log cannot contain.
 _UNFIT: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def fit(text: str) -> str:
-    """Give a text in one line, escaped where it could not be stored, and not long."""
-    # A subclass of str may be given, with methods of its own.
+    """Escape a string to one line that can be stored, and shorten it."""
+    # The argument may be a subclass of str with overridden methods.
     given = str.__getitem__(text, slice(0, _LONGEST))
     escaped = _UNFIT.sub(_escape, given)
     length = str.__len__(text)
@@ -24,12 +24,12 @@ def fit(text: str) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Give an error's text in one line, for a log."""
+    """Return an error's text in one line, for a log."""
     return _said_by(str, error)
 
 
 def shown(value: Any) -> str:
-    """Give the repr of a value that may be anything."""
+    """Return the repr of any value in one line."""
     return _said_by(repr, value)
 
 
@@ -37,7 +37,7 @@ def _said_by(function: Any, value: Any) -> str:
     try:
         return fit(function(value))
     except Exception as error:
-        return f"<{type(value).__name__}, whose text cannot be had: {type(error).__name__}>"
+        return f"<{type(value).__name__} whose text is not available: {type(error).__name__}>"
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""How long a consumer that has found nothing waits before it looks again: decisions only."""
+"""Delays between polls of a consumer that finds no messages. No I/O."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Final
 
 _SOON: Final = 0.005
 _CALM: Final = 100
-"""After so many looks in a row that found nothing the interval grows: ten seconds at 100 ms."""
+"""The number of empty polls in a row after which the interval grows: ten seconds at 100 ms."""
 _GROWTH: Final = 1.1
 
 
 class Polling:
-    """The waits between looks.
+    """The delays between polls.
 
     Args:
-        interval: seconds between two looks.
-        idle_interval: what they grow to where nothing was found for long, or where notifications
-            come.
+        interval: seconds between two polls.
+        idle_interval: the longest interval, after many empty polls, and the interval while
+            notifications arrive.
     """
 
     def __init__(self, interval: float, idle_interval: float) -> None:
@@ -25,16 +25,16 @@ class Polling:
         self._nothing = 0
 
     def found(self) -> None:
-        """Take note that something was there."""
+        """Reset the delay: a poll has found messages."""
         self._nothing = 0
 
     def wait(self, took: float, *, notified: bool = False, soon: bool = False) -> float:
-        """The seconds to wait after a look that found nothing.
+        """Return the seconds to wait after an empty poll.
 
         Args:
-            took: the seconds that the look took, which count as waited.
-            notified: whether notifications come, so that looking is only the fallback.
-            soon: whether something is held back that will be free any moment.
+            took: the duration of the poll in seconds, which counts as waited.
+            notified: True while notifications arrive, so that polling is only the fallback.
+            soon: True if a message is held back that can be delivered in a moment.
         """
         self._nothing += 1
         if soon:

@@ -1,4 +1,4 @@
-"""What was looked at lately, so that a store that went back is noticed. It decides, without I/O."""
+"""Recently read messages, from which a store that lost messages is detected. No I/O."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _PAGES: Final = 8
 _MARKS: Final = 2000
-"""So many pages and so many messages are remembered, at the least: more than may be handled without
-a save. A consumer that has caught up reads pages of a message or two."""
+"""The least numbers of pages and messages to remember: more than may be handled without a save. A
+consumer that has caught up reads pages of one or two messages."""
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A message that was looked at, by which a store is known again.
+    """A message that was read. Its id identifies the history of the store.
 
     Attributes:
         position: its global position.
@@ -43,16 +43,16 @@ class _Page(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many messages it remembers: one, at the least, that was the last."""
+        """The number of messages that it remembers: at least one, the last of the page."""
         return max(len(self.ids), 1)
 
 
 class Trail:
-    """The marks of the pages that were read lately, one after the other.
+    """The marks of the recently read pages, in order.
 
     Attributes:
-        mark: the last message that was looked at; None before the first.
-        lost: why what comes next must not be read; None while nothing is known to be lost.
+        mark: the last message that was read; None before the first.
+        lost: the error that forbids further reads; None while no message is known to be lost.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Trail:
         self._marks = 0
 
     def begin_at(self, mark: Mark | None) -> None:
-        """Forget everything, and begin behind a message."""
+        """Forget all pages, and begin after a message."""
         self.mark, self.lost = mark, None
         self._pages.clear()
         self._marks = 0
@@ -70,7 +70,7 @@ class Trail:
             self._remember(_Page([], [], mark, mark.history))
 
     def note(self, scan: ScannedPage) -> None:
-        """Take note of a page that was read in the same store as those before."""
+        """Add a page that was read in the same store as the earlier ones."""
         last = None
         if scan.last_id is not None:
             last = Mark(scan.position, scan.last_id, scan.history)
@@ -85,14 +85,14 @@ class Trail:
         self.mark = last
 
     def _remember(self, page: _Page) -> None:
-        """Remember a page, and forget the oldest ones."""
+        """Remember a page, and forget the oldest pages."""
         self._pages.append(page)
         self._marks += page.count
         while len(self._pages) > _PAGES and self._marks - self._pages[0].count >= _MARKS:
             self._marks -= self._pages.popleft().count
 
     def mark_of(self, position: int) -> Mark | None:
-        """Give the last message that was looked at up to a position, None where it is not known."""
+        """Return the last message that was read up to a position, None if it is not known."""
         for page in reversed(list(self._pages)):
             if page.last is not None and page.last.position <= position:
                 return page.last
@@ -102,7 +102,7 @@ class Trail:
         return None
 
     def marks(self) -> dict[str, int]:
-        """Give the ids that are remembered, with their positions."""
+        """Return the remembered ids with their positions."""
         found: dict[str, int] = {}
         for page in list(self._pages):
             found.update(zip(page.ids, page.positions, strict=False))
@@ -112,11 +112,11 @@ class Trail:
 
 
 def last_common(remembered: Mapping[str, int], found: Iterable[tuple[str, int]]) -> int | None:
-    """Give the last position at which the store still has the message that was looked at there.
+    """Return the last position at which the store still has the message that was read there.
 
     Args:
-        remembered: ids with their positions, as they were.
-        found: those that are in the store now.
+        remembered: ids with their positions, as they were read.
+        found: ids with their positions that are in the store now.
     """
     return max((at for id, at in found if remembered.get(id) == at), default=None)
 
@@ -124,5 +124,5 @@ def last_common(remembered: Mapping[str, int], found: Iterable[tuple[str, int]])
 def lost_history(
     name: str, mark: Mark, found_id: str | None, common: int | None, head: int | None
 ) -> LostHistoryError:
-    """Give the error for a store in which a message is not what it was."""
+    """Return the error for a store that has another message, or none, at a known position."""
     return LostHistoryError(name, mark.position, mark.id, found_id, common, head)

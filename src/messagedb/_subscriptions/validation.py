@@ -1,4 +1,4 @@
-"""Checks of what consumers and subscriptions are given."""
+"""Checks of the arguments of consumers and subscriptions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _STARTS: Final = ("stored", "beginning", "end")
 
 
 def check_on_lost_history(value: Any) -> None:
-    """Refuse another word for what is done when the store went back.
+    """Raise unless this is a known reaction to a store that lost messages.
 
     Raises:
-        ValidationError: it is another. Nothing was sent.
+        ValidationError: it is not. Nothing was sent.
     """
     if value not in ("stop", "continue"):
         raise ValidationError(
@@ -25,7 +25,7 @@ def check_on_lost_history(value: Any) -> None:
 
 
 def check_start(start: Any) -> None:
-    """A consumer starts at a word or a global position.
+    """Raise unless a start is one of the words or a global position.
 
     Raises:
         ValidationError: it is neither. Nothing was sent.
@@ -40,10 +40,10 @@ def check_start(start: Any) -> None:
 
 
 def names_of(what: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Some names as a tuple, None for no restriction.
+    """Return some names as a tuple, None for no restriction.
 
     Raises:
-        ValidationError: one text where several names are meant, no iterable, or no names.
+        ValidationError: the value is a single string, not iterable, or empty.
     """
     if value is None:
         return None

@@ -1,3 +1,3 @@
-"""Options and errors of transactions, and the outcome of a COMMIT without an answer. No I/O."""
+"""Options and errors of transactions, and the outcome of a COMMIT without a response. No I/O."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a COMMIT has come to: what proves it, and what a server still has to answer. No waiting."""
+"""Outcome of a COMMIT whose response was lost, decided from what servers report. No I/O."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class CommitProof(msgspec.Struct, frozen=True):
-    """What a transaction can be known by when the answer to its COMMIT is lost.
+    """The facts that identify a transaction when the response to its COMMIT is lost.
 
     Attributes:
-        transaction_id: the server's id of it.
-        history: that of the server in which the id counts.
-        backend_pid: the server process that was to commit; 0 where a pooler hides it.
-        message_id: the id of a message that it has written; None where none is known.
-        xmin: the transaction that this message's row belongs to: the transaction itself, or one of
-            its savepoints.
+        transaction_id: the server's id of the transaction.
+        history: the history of the server in which the id is valid.
+        backend_pid: the server process that was to commit; 0 if a pooler hides it.
+        message_id: the id of a message that it has written; None if none is known.
+        xmin: the transaction id in this message's row: of the transaction itself, or of one of its
+            savepoints.
     """
 
     transaction_id: int
@@ -42,23 +42,23 @@ def fate(
     """Decide how a transaction ended.
 
     Args:
-        proof: what it is known by.
-        history: that of the server which was asked.
-        status: this server's word on the transaction id; None where it knows nothing of it.
-        is_waiting: whether the server process that was to commit waits for a standby.
-        xmin: the transaction that wrote the message of the proof, as its row says; None where the
-            message is not there.
+        proof: the facts that identify it.
+        history: the history of the server that was queried.
+        status: the server's status of the transaction id; None if it does not know the id.
+        is_waiting: True if the server process that was to commit waits for a standby.
+        xmin: the transaction id in the row of the proof's message; None if there is no such
+            message.
 
     Returns:
-        One of the words of ``_transactions``. In another history the same id is another
-        transaction's, so that only the row proves anything: it is visible, and of this very
-        transaction. That the row is missing proves nothing.
+        One of the constants of ``_transactions``. In another history the same id belongs to another
+        transaction. There only the row proves anything: if it is visible and has the same
+        transaction id. A missing row proves nothing.
     """
     if xmin is not None and xmin == proof.xmin:
         return COMMITTED
     if not history.is_same_as(proof.history):
-        # After a crash a server gives ids again of which nothing had come to the disk: what is
-        # rolled back under the id is so in any case.
+        # After a crash a server reuses an id only if nothing of the earlier transaction was
+        # stored. So "aborted" can be trusted even then.
         has_crashed = history.is_on_timeline_of(proof.history)
         return ROLLED_BACK if status == "aborted" and has_crashed else UNKNOWN
     if status == "committed":

@@ -1,4 +1,4 @@
-"""What a transaction is begun with, and when it is run again: decisions only, no I/O."""
+"""Options of a transaction, and the decision to run it again. No I/O."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from .._sql.history import HISTORY_COLUMNS
 if TYPE_CHECKING:
     from .._connection.settings import Settings
 
-# How a transaction ended, in words for a text.
+# The outcomes of a transaction, as they stand in error texts.
 COMMITTED: Final = "committed"
 ROLLED_BACK: Final = "rolled back"
 UNKNOWN: Final = "of unknown outcome"
 
-# What the server says of one that has not ended.
+# The server's status of a transaction that has not ended.
 IN_PROGRESS: Final = "in progress"
 
 TIME_LIMITS: Final = ("25P03", "25P04")
-"""The states of the limits that a transaction is begun with, should they come before our own."""
+"""SQLSTATEs of the server-side limits, in case they expire before our own."""
 
 FAILED_BEFORE: Final = (
-    "a statement of the transaction has failed before, so that PostgreSQL takes no other one. "
-    "Nothing of the transaction is stored or will be, but for a rollback to a savepoint. Let the "
-    "error out of the block, and put what may fail into a savepoint()."
+    "an earlier statement of the transaction has failed, so PostgreSQL refuses further ones. "
+    "Nothing of the transaction is stored or will be, except by a rollback to a savepoint. Let "
+    "the error leave the block, and put statements that may fail into a savepoint()."
 )
 
 _FIT_FOR_WRITES: Final = (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED)
@@ -51,7 +51,7 @@ _HAS_TRANSACTION_TIMEOUT: Final = 170000
 
 
 class TransactionOptions(msgspec.Struct, frozen=True):
-    """What a transaction was asked to be. Its timeout is in seconds."""
+    """Checked options of a transaction. Its timeout is in seconds."""
 
     isolation: IsolationLevel
     read_only: bool
@@ -62,7 +62,7 @@ class TransactionOptions(msgspec.Struct, frozen=True):
 
 
 def sees_a_snapshot(isolation: IsolationLevel | None) -> bool:
-    """Whether all reads of a transaction of a level see the store as it was at the first one."""
+    """Return True if all reads at an isolation level see the store as it was at the first one."""
     return isolation in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
 
@@ -72,7 +72,7 @@ def transaction_options(
     """Check the arguments of a transaction.
 
     Raises:
-        ValidationError: one of them is refused; the text names it. Nothing was sent.
+        ValidationError: an argument is invalid; the text names it. Nothing was sent.
     """
     if isolation is None:
         isolation = IsolationLevel.READ_COMMITTED
@@ -104,8 +104,8 @@ def transaction_options(
     if names and not is_fit:
         kind = "read-only" if read_only else isolation.name.replace("_", " ")
         raise ValidationError(
-            "categories take the locks for writes, which need READ COMMITTED and a transaction "
-            f"that is not read-only; this one is to be {kind}. Nothing was sent."
+            "categories acquire the locks for writes, which need READ COMMITTED and a transaction "
+            f"that is not read-only; this one is {kind}. Nothing was sent."
         )
     return TransactionOptions(
         isolation, bool(read_only), timeout, names, in_safe_order(names), is_fit
@@ -113,7 +113,7 @@ def transaction_options(
 
 
 def check_fit_for_writes(options: TransactionOptions) -> None:
-    """Refuse to write where it cannot be done.
+    """Raise if the transaction cannot write.
 
     Raises:
         ValidationError: the transaction is read-only, or its snapshot may be older than the lock of
@@ -123,7 +123,8 @@ def check_fit_for_writes(options: TransactionOptions) -> None:
         return
     if options.read_only:
         raise ValidationError(
-            "the transaction was begun with read_only=True. Nothing was sent; it goes on."
+            "the transaction was begun with read_only=True. Nothing was sent, and the transaction "
+            "continues. Write in a transaction without read_only."
         )
     check_isolation(options.isolation.name.replace("_", " ").lower())
 
@@ -135,11 +136,11 @@ def begin_text(
     *,
     asks_history: bool = False,
 ) -> bytes:
-    """The statements that begin a transaction, to be sent as one.
+    """Return the statements that begin a transaction, to be sent together.
 
-    The limits are for a client that is gone: while it is there it keeps the time by itself. If
-    asked for, the first that gives a row gives the server's history. With locks the last of them
-    gives the transaction's id.
+    The server-side limits are for a client that has disappeared: the client enforces the timeout
+    itself. With *asks_history* the first statement that returns a row returns the server's history.
+    With locks the last statement returns the transaction's id.
     """
     limit = math.ceil(options.timeout * 1000)
     command_limit = min(limit, math.ceil(settings.command_timeout * 1000))
@@ -150,7 +151,7 @@ def begin_text(
         f"SET LOCAL idle_in_transaction_session_timeout = {limit}",
     ]
     if server_version >= _HAS_TRANSACTION_TIMEOUT:
-        # A limit of an administrator's runs since BEGIN, and another one begins only where none is.
+        # An administrator's limit runs since BEGIN. A new limit only starts if none is set.
         statements.append("SET LOCAL transaction_timeout = 0")
         statements.append(f"SET LOCAL transaction_timeout = {limit}")
     if asks_history:
@@ -163,80 +164,80 @@ def begin_text(
 
 
 def has_ended(end: str) -> ValidationError:
-    """The error for the use of a transaction that has ended."""
+    """Return the error for the use of a transaction that has ended."""
     return ValidationError(
-        f"the transaction has ended: it is {end}. Nothing was sent. Begin another."
+        f"the transaction has ended: it is {end}. Nothing was sent. Begin another transaction."
     )
 
 
 def in_pipeline() -> ValidationError:
-    """The error for a commit() in a pipeline of the user's, which would not wait for its answer."""
+    """Return the error for a commit() in a psycopg pipeline, which would not wait for it."""
     return ValidationError(
-        "commit() was called in a pipeline of the connection's. The transaction is rolled back. "
-        "Leave the pipeline before, and run it again."
+        "commit() was called inside a psycopg pipeline. The transaction is rolled back. Leave the "
+        "pipeline before commit(), and run the transaction again."
     )
 
 
 def timed_out(timeout: float, *, is_confirmed: bool = False) -> TransactionTimeoutError:
-    """The error for a transaction whose time is up.
+    """Return the error for a transaction whose timeout has expired.
 
     Args:
         timeout: its timeout in seconds.
-        is_confirmed: whether the server has said that it has ended the transaction.
+        is_confirmed: True if the server has reported that it ended the transaction.
     """
     state = (
-        "It is rolled back: nothing of it is stored, and its locks are free."
+        "It is rolled back: nothing of it is stored, and its locks are released."
         if is_confirmed
-        else "Nothing of it is stored: its connection was closed. It is rolled back as soon as the "
-        "server notices that, and until then its locks may still be held."
+        else "Nothing of it is stored: its connection was closed. It is rolled back when the "
+        "server notices that; until then its locks may still be held."
     )
     return TransactionTimeoutError(
         f"the transaction did not end within its timeout of {timeout:g} s. {state} Run it again, "
-        "with less to do in it or more time."
+        "with less work or a longer timeout."
     )
 
 
 def ended_early(reason: str, state: str | None) -> TransactionTimeoutError:
-    """The error for a transaction that a limit of the server's has ended before its own time."""
+    """Return the error for a transaction that the server ended by one of its limits."""
     return TransactionTimeoutError(
-        f"the server ended the transaction before its timeout, by a limit that was set there "
+        f"the server ended the transaction before its timeout, because of a limit of the server "
         f"({reason}, SQLSTATE {state}). It is rolled back: nothing of it is stored, and its locks "
-        "are free. Run it again, with less to do in it, or with a higher limit."
+        "are released. Run it again, with less work or a higher limit."
     )
 
 
 def connection_lost(reason: str) -> StoreUnavailableError:
-    """The error for a transaction whose connection was lost before its COMMIT."""
+    """Return the error for a transaction whose connection was lost before its COMMIT."""
     return StoreUnavailableError(
         f"the connection of the transaction was lost ({reason}). Nothing of it is stored: the "
-        "transaction is rolled back as soon as the server notices that. Run it again."
+        "transaction is rolled back when the server notices that. Run it again."
     )
 
 
 def begun_before_fork() -> ValidationError:
-    """The error for the use of a transaction, or a bound client, of the parent process."""
+    """Return the error for the use of a parent process's transaction or bound client."""
     return ValidationError(
-        "it was begun before this process was forked: its connection is the parent's, where it "
-        "goes on. Nothing was sent. Begin another one here."
+        "the transaction was begun before this process was forked. Nothing was sent; the parent "
+        "process owns its connection and can continue the transaction. Begin another one here."
     )
 
 
 def check_work(function: Any, max_attempts: Any) -> None:
-    """What is run in a transaction is a function, and it is run at least once.
+    """Raise unless the work of a transaction is a function, and the attempts a number from 1.
 
     Raises:
-        ValidationError: it is not, or the number is no count. Nothing was sent.
+        ValidationError: one of them is invalid. Nothing was sent.
     """
     if not callable(function):
         raise ValidationError(
-            "give the function itself, which takes the transaction, not "
+            "pass the function itself, which takes the transaction, not "
             f"{type(function).__name__}: run_transaction(transfer), not "
             "run_transaction(transfer(…)). Nothing was sent."
         )
     check_integer("max_attempts", max_attempts, least=1)
 
 
-# psycopg's errors of the same meaning come from the user's own statements.
+# psycopg's errors of the same meaning, which the user's own statements raise.
 _RETRYABLE: Final = (
     RetryableError,
     psycopg.errors.DeadlockDetected,
@@ -249,7 +250,7 @@ _LONGEST_DELAY: Final = 1.0
 
 
 def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
-    """The seconds to wait before a failed transaction is run again, None if it is not to be."""
+    """Return the seconds to wait before a failed transaction runs again, None if it must not."""
     if isinstance(error, _RETRYABLE) or (
         retry_version_conflicts and isinstance(error, WrongExpectedVersionError | LostHistoryError)
     ):
@@ -258,9 +259,9 @@ def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -
 
 
 def pause(attempt: int) -> float:
-    """The seconds to wait after an attempt, from 1, that others made fail.
+    """Return the seconds to wait after an attempt (from 1) that failed because of others.
 
-    They are drawn at random, from twice as many after each attempt, so that those who met once do
-    not meet again.
+    They are random, with a maximum that doubles after each attempt, so that transactions that
+    collided do not collide again.
     """
     return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))
