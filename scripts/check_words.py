@@ -26,6 +26,7 @@ PATHS: Final = (
     "scripts/check_words.py",
     "src/_messagedb_pytest",
     "src/messagedb/__init__.py",
+    "src/messagedb/_consumers",
     "src/messagedb/_entities",
     "src/messagedb/_errors.py",
     "src/messagedb/_messages",

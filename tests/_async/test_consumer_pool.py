@@ -58,4 +58,4 @@ async def test_a_pool_that_is_too_small_is_named_and_not_told_as_a_store_that_is
             assert (consumer.status().blocked_by, seen) == ((), [0, 1])
     lines = [record.getMessage() for record in caplog.records]
     assert sum("max_size=1" in line for line in lines) == 1
-    assert not any("the store is away" in line for line in lines)
+    assert not any("the store is unavailable" in line for line in lines)

@@ -115,7 +115,7 @@ async def test_a_function_for_on_error_may_give_such_a_reason_and_such_an_answer
     consumer = AsyncConsumer(client, category, retry=NO_RETRY, on_error=answer)
     failing(consumer, Hostile)
     await write(client, f"{category}-1", 0, 3)
-    with pytest.raises(ValueError, match=r"on_error must give .* text is not available"):
+    with pytest.raises(ValueError, match=r"on_error must return .* text is not available"):
         await consumer.run(until="caught_up")
     assert [parked.reason for parked in await consumer.list_parked()] == ["a\\x00b"]
     assert consumer.status().skipped_count == 1

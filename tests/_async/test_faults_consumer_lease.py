@@ -174,7 +174,7 @@ async def test_without_a_lease_the_second_to_store_a_position_stops(
     await write(client, f"{category}-1", 0, 1)
     await eventually(lambda: any(run.ended for run in runs))
     lost = next(n for n, run in enumerate(runs) if run.ended)
-    with pytest.raises(PositionConflictError, match="another consumer stores its positions"):
+    with pytest.raises(PositionConflictError, match="another consumer saves its position"):
         await runs[lost].result()
     kept = (second, first)[lost]
     await kept.wait_until_caught_up(timeout=5.0)

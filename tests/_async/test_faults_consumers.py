@@ -95,7 +95,7 @@ async def under_load(
 
 
 def is_away(consumer: AsyncConsumer) -> bool:
-    """Whether a consumer says that the store is away."""
+    """Whether a consumer says that the store is unavailable."""
     return status_of(consumer).state == "reconnecting"
 
 
@@ -149,7 +149,7 @@ async def test_the_network_stalls(
                 await consumers.go_on()
                 for consumer in consumers.all:
                     await eventually(partial(is_back, consumer))
-                    assert warnings_of(caplog, consumer, "the store is away") == 1
+                    assert warnings_of(caplog, consumer, "the store is unavailable") == 1
 
 
 async def test_the_way_to_the_server_is_lost(

@@ -228,7 +228,7 @@ async def test_a_consumer_waits_for_a_server_that_is_not_up_yet(
         consumer = consumer_of(client, category)
         async with consumer.running():
             await eventually(lambda: consumer.status().state == "reconnecting")
-            assert "the store is away" in caplog.text
+            assert "the store is unavailable" in caplog.text
             server.start()
             await eventually(lambda: consumer.status().state == "caught up", 20.0)
     finally:

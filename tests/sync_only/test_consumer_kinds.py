@@ -52,7 +52,7 @@ def test_a_wrapper_that_gives_a_coroutine_has_handled_nothing(
             return made[-1]
 
         client.write_message(f"{category}-1", NewMessage("Tested"))
-        with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
+        with pytest.raises(HandlerError, match="coroutine, which was not executed"):
             consumer.run()
         made[0].close()
 
@@ -70,7 +70,7 @@ def test_a_parked_message_whose_replay_nobody_awaited_stays_parked(
 
         client.write_message(f"{category}-1", NewMessage("Tested"))
         consumer.run(until="caught_up")
-        with pytest.raises(HandlerError, match="coroutine, which nobody runs"):
+        with pytest.raises(HandlerError, match="coroutine, which was not executed"):
             consumer.replay_parked()
         assert len(consumer.list_parked()) == 1
 
@@ -81,5 +81,5 @@ def test_a_generator_is_no_handler() -> None:
     def generator(message: Message[Any]) -> Any:
         yield 1
 
-    with pytest.raises(ValidationError, match="is a generator, which nobody would run"):
+    with pytest.raises(ValidationError, match="is a generator function, which would not be executed"):
         consumer.handler(generator)

@@ -109,7 +109,7 @@ def test_what_on_error_may_answer() -> None:
     # Beyond the policy's attempts: its waits go on growing.
     assert answer_of_on_error(Retry(), 3, POLICY) == Again(8, counts=True)
     for wrong in (None, True, "retry", RuntimeError(), Park):
-        with pytest.raises(ValidationError, match="on_error must give"):
+        with pytest.raises(ValidationError, match="on_error must return"):
             answer_of_on_error(wrong, 1, POLICY)
 
 
@@ -132,7 +132,7 @@ def test_which_errors_say_that_the_store_is_away() -> None:
 @pytest.mark.parametrize("kind", [Park, Skip, Stop, Retry])
 def test_outcomes_refuse_what_is_no_reason_and_no_delay(kind: Any) -> None:
     for wrong in (None, 5, b"x"):
-        with pytest.raises(ValidationError, match="reason must be text"):
+        with pytest.raises(ValidationError, match="reason must be a string"):
             kind(reason=wrong)
     assert kind(reason="x").reason == "x"
     assert str(kind(reason="x")) == "x"

@@ -232,10 +232,10 @@ def test_a_type_has_one_handler(handlers: Handlers) -> None:
     add(handlers, event)
     add(handlers, message)
     for function, names, text in (
-        (event, (), "type 'Deposited' has a handler already, event"),
+        (event, (), "type 'Deposited' already has a handler, event"),
         (message, ("Deposited",), "'Deposited'"),
         (either, (), "'Deposited'"),
-        (anything, (), "the messages without a handler has a handler already, message"),
+        (anything, (), "every other message type already has a handler, message"),
         (message, ("New", "New"), "'New'"),
     ):
         with pytest.raises(ValidationError, match=text):

@@ -37,13 +37,13 @@ def test_a_record_by_eventide_s_rules(data: Any, position: int | None) -> None:
 
 @pytest.mark.parametrize("type_name", ["recorded", "Position", "position", "GlobalPositionSaved"])
 def test_another_type_is_none(type_name: str) -> None:
-    with pytest.raises(PositionConflictError, match="somebody else writes to this stream"):
+    with pytest.raises(PositionConflictError, match="another process writes to this stream"):
         position_in(record({"position": 11}, type_name), NAME)
 
 
 @pytest.mark.parametrize("value", ["11", 1.5, True, [], {}])
 def test_what_is_no_integer_is_no_position(value: Any) -> None:
-    with pytest.raises(PositionConflictError, match="where a position should be"):
+    with pytest.raises(PositionConflictError, match="instead of a position"):
         position_in(record({"position": value}), NAME)
 
 

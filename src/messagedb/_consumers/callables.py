@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HandledMessage: TypeAlias = "DataInstance | Message[Any]"
-"""What a handler is given: an instance of a class of messages, or the message itself."""
+"""The first argument of a handler: an instance of a class of messages, or the message itself."""
 
 AsyncHandlerResult: TypeAlias = "Awaitable[HandlerOutcome | None]"
-"""What a handler of messages gives: a coroutine's, of an outcome or of nothing."""
+"""The result of an async handler: an awaitable of an outcome or None."""
 
 HandlerResult: TypeAlias = "HandlerOutcome | None"
-"""What a handler of messages gives: an outcome or nothing."""
+"""The result of a sync handler: an outcome or None."""
 
 AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaitable[Any]]
-"""Goes around each call of a handler: a coroutine function of the context and of the next one."""
+"""Wraps each call of a handler: a coroutine function of the context and of the next function."""
 
 Middleware: TypeAlias = Callable[[T, Callable[[T], Any]], Any]
-"""Goes around each call of a handler: a function of the context and of the next one."""
+"""Wraps each call of a handler: a function of the context and of the next function."""
 
 AsyncOnError: TypeAlias = Literal["stop", "park", "skip"] | Callable[..., Any]
-"""What becomes of a message that no attempt could handle; or a function, also a coroutine's."""
+"""The action after the last failed attempt, or a function that returns it, which may be async."""
 
 OnError: TypeAlias = Literal["stop", "park", "skip"] | Callable[..., Any]
-"""What becomes of a message that no attempt could handle; or a function that says it."""
+"""The action after the last failed attempt, or a function that returns it."""

@@ -1,4 +1,4 @@
-"""The consumers that a store knows of: found by their positions, told apart by their names."""
+"""Consumers that a store has records of, found by the names of their positions."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 __all__ = ["ConsumerInfo"]
 
 ALL: Final = "all"
-"""What stands in the names of a consumer of several categories, where one's category would."""
+"""Replaces the category in the names of a consumer of several categories."""
 
 _MEMBER: Final = re.compile(r"(.*)\+([0-9]+)\+([0-9]+)", re.S).fullmatch
 
 
 class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A consumer as the store knows it, whichever process runs it, if any does.
+    """A consumer as the store knows it. It may run in any process, or not run at all.
 
     Attributes:
         name: the stream of its positions, or the key of its row in the table.
-        position_store: whether its position is in a ``stream`` or in the ``table``.
-        category: what it reads; None for a consumer of several categories.
-        identifier: its own, without the group's member and size; None where it has none.
-        group_member: its number in its group, from 0; None where it is in none.
-        group_size: the number of members; None where it is in none.
-        position: the global position of the last message that is done with and stored; None where
-            nothing was handled yet.
-        saved_at: when that was stored, by the server's clock, in UTC.
-        pid: the server process that holds its lease, and so says that it runs; None where none
-            does. A consumer with ``lease_timeout=None`` holds none.
-        head: the last global position of its category, or of the store where it reads several.
-        lag_messages: how many messages of the category follow the position, at most 100,000
-            counted: before filters, and of all members of a group.
-        lag_seconds: how long the first of them has waited, by the server's clock; None where none
-            follows.
-        parked_count: how many messages it has put aside, in all members of its group.
-        problem: why its position cannot be told; None where it can.
+        position_store: ``stream`` or ``table``, where its position is stored.
+        category: the category that it reads; None for a consumer of several categories.
+        identifier: its identifier, without the group's member and size; None if it has none.
+        group_member: its number in its group, from 0; None if it is not in a group.
+        group_size: the number of members; None if it is not in a group.
+        position: the stored global position of the last message that it is done with; None if it
+            has not handled any.
+        saved_at: the time at which that was stored, by the server's clock, in UTC.
+        pid: the server process that holds its lease while it runs; None if it does not run. A
+            consumer with ``lease_timeout=None`` holds no lease.
+        head: the last global position of its category, or of the store if it reads several.
+        lag_messages: the number of messages of the category after the position, at most 100,000:
+            before filters, and of all members of a group.
+        lag_seconds: the time for which the first of them has waited, by the server's clock; None if
+            there are none.
+        parked_count: the number of messages that it has parked, in all members of its group.
+        problem: the reason why its position is not known; None if it is known.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_running(self) -> bool:
-        """Whether a process holds its lease."""
+        """True if a process holds its lease."""
         return self.pid is not None
 
     @property
@@ -80,7 +80,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
 def of_record(
     row: tuple[Any, ...], pids: Mapping[tuple[int, int], int], schema: str
 ) -> ConsumerInfo:
-    """The consumer whose last record a row is, of the columns of messages."""
+    """Return the consumer of its last position record, a row with the columns of messages."""
     (record,) = messages([row], decimals=False)
     position: int | None = None
     problem: str | None = None
@@ -107,20 +107,20 @@ def of_table_row(
     pids: Mapping[tuple[int, int], int],
     schema: str,
 ) -> ConsumerInfo:
-    """The consumer of a row of the table of positions."""
-    problem = None if resized_to is None else f"its group was given another size, {resized_to}"
+    """Return the consumer of a row of the table of positions."""
+    problem = None if resized_to is None else f"its group was resized to {resized_to} members"
     return _of_name(
         name, "table", pids, schema, position=position, saved_at=saved_at, problem=problem
     )
 
 
 def holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], int]:
-    """The server processes by the pairs of integers whose advisory locks they hold."""
+    """Return the server processes by the advisory locks, pairs of integers, that they hold."""
     return {(_signed(first), _signed(second)): pid for first, second, pid in rows}
 
 
 def measured(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerInfo:
-    """The consumer with what follows its position, and what it has parked."""
+    """Return the consumer with its lag and its number of parked messages."""
     waited = None if lag.oldest is None else max((lag.now - lag.oldest).total_seconds(), 0.0)
     return msgspec.structs.replace(
         consumer, head=lag.head, lag_messages=lag.messages, lag_seconds=waited, parked_count=parked
@@ -128,7 +128,7 @@ def measured(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerInfo:
 
 
 def parts_of(name: str) -> tuple[str | None, str | None]:
-    """The category and the identifier in the name of a position's stream.
+    """Parse category and identifier from the name of a position stream.
 
     Example::
 
@@ -168,5 +168,5 @@ def _of_name(
 
 
 def _signed(value: int) -> int:
-    """An oid, which the server shows without a sign, as the integer that was given."""
+    """Return an oid, which the server shows as unsigned, as the signed integer that was sent."""
     return value - 0x100000000 if value >= 0x80000000 else value

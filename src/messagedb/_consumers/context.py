@@ -1,4 +1,4 @@
-"""What a handler is given beside its message."""
+"""Context of a call of a handler."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
 
     Attributes:
         message: the message, as it is stored.
-        attempt: how often the handler is called with it, from 1.
-        client: where to write: the transaction of a transactional consumer, else the client.
+        attempt: the number of this call of the handler with the message, from 1.
+        client: the client to write with: a transactional consumer's transaction, else the client.
     """
 
     message: Message[Any]
@@ -30,19 +30,19 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
 
     @property
     def metadata(self) -> Metadata:
-        """The message's metadata, by Eventide's conventions. Decoded anew each time.
+        """The message's metadata, by Eventide's conventions. It is decoded each time.
 
         Raises:
-            MessageDecodeError: a value in it is not of its kind; ``message.metadata`` gives it as
+            MessageDecodeError: a value in it is of another type; ``message.metadata`` returns it as
                 it is stored.
         """
         return Metadata.from_message(self.message)
 
     def following(self) -> Metadata:
-        """Give the metadata for what the handler writes because of this message.
+        """Return the metadata for messages that the handler writes because of this message.
 
-        Its causation is the message; correlation, reply and properties are the message's. See
-        ``Metadata.follow``.
+        The causation is this message. Correlation, reply address and properties are copied from the
+        message. See ``Metadata.follow``.
 
         Raises:
             MessageDecodeError: as for `metadata`.
@@ -50,14 +50,14 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         return Metadata.following(self.message)
 
     def derive_id(self, name: str) -> UUID:
-        """Give the id for something that is made of this message: the same in every attempt.
+        """Derive an id for a result of this message. It is the same in every attempt.
 
-        A message that the handler writes under it is stored once, however often the handler runs,
-        also after a crash, in another process, or in a group of another size. The same id elsewhere
-        (an e-mail's Message-ID, a payment's idempotency key) does as much there.
+        A message that the handler writes with this id is stored once, even if the handler runs
+        again, after a crash, in another process, or in a group of another size. Use the id in other
+        systems in the same way: as an e-mail's Message-ID, or a payment's idempotency key.
 
         Args:
-            name: what is made, if several things are: another name gives another id.
+            name: distinguishes several results of one message: each name has another id.
 
         Returns:
             A UUID version 5 of the consumer, the message's id and the name.

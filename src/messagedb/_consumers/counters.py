@@ -1,10 +1,10 @@
-"""What a consumer counts, for its status."""
+"""Counters of a consumer, for its status."""
 
 from __future__ import annotations
 
 
 class Counters:
-    """What a consumer has done since it was made."""
+    """The numbers of messages that a consumer has processed since it was created."""
 
     def __init__(self) -> None:
         self.handled = 0

@@ -1,4 +1,4 @@
-"""What becomes of a message whose handler failed, or said what it wants: decisions only."""
+"""Decisions about a message whose handler failed or returned an outcome. No I/O."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Policy: TypeAlias = Literal["stop", "park", "skip"]
 POLICIES: Final = ("stop", "park", "skip")
 
 _CANCELLED: Final = "57014"
-# Read-only, resources, limits, the operating system.
+# SQLSTATEs of refused writes: read-only, resources, limits, the operating system.
 _OF_WRITES: Final = ("25006", "53", "54", "58")
 
 
 class Again(msgspec.Struct, frozen=True):
-    """Call the handler again after so many seconds. *counts*: whether it is another attempt."""
+    """Call the handler again after a delay in seconds. *counts*: as another attempt."""
 
     delay: float
     counts: bool
 
 
 class Settle(msgspec.Struct, frozen=True):
-    """Do this with the message: park it, skip it, or stop before it."""
+    """Park the message, skip it, or stop before it."""
 
     what: Policy
     reason: str
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """Do with the message as ``on_error`` says."""
+    """Let ``on_error`` decide about the message."""
 
 
 Decision: TypeAlias = Again | Settle | Ask
@@ -46,24 +46,24 @@ Decision: TypeAlias = Again | Settle | Ask
 def decide(
     problem: BaseException, attempt: int, failures_of_store: int, policy: RetryPolicy, away: bool
 ) -> Decision:
-    """Decide what becomes of a message.
+    """Decide what to do with a message.
 
     Args:
-        problem: what the handler raised, or the outcome that it returned.
-        attempt: how often it was called, from 1, those not counted for which the store was away.
-        failures_of_store: how often in a row the store was away.
-        policy: when it is called again.
-        away: whether the problem is that the store, or its connection, was away.
+        problem: the exception that the handler raised, or the outcome that it returned.
+        attempt: the number of calls, from 1, without those that failed because of the store.
+        failures_of_store: how often in a row the store was unavailable.
+        policy: the number of attempts and the delays between them.
+        away: True if the store, or its connection, was unavailable.
     """
     if away:
         return Again(RECONNECT_BACKOFF.get_backoff(failures_of_store + 1), counts=False)
     if isinstance(problem, Park | Skip | Stop):
         return final(problem)
     if isinstance(problem, WrongResult):
-        # Neither another attempt nor on_error is for what the code does wrong with every message.
+        # The code fails in the same way for every message: no other attempt, and no on_error.
         return Settle("stop", "")
     if isinstance(problem, MessageDecodeError):
-        # It will read the same the next time.
+        # Decoding it again would fail in the same way.
         return Ask()
     wait = policy.get_delay(attempt)
     if wait is None:
@@ -74,7 +74,7 @@ def decide(
 
 
 def final(outcome: Park | Skip | Stop) -> Settle:
-    """What a handler's own word is."""
+    """Convert an outcome of a handler to the action to take."""
     what: Policy = (
         "park" if isinstance(outcome, Park) else "skip" if isinstance(outcome, Skip) else "stop"
     )
@@ -82,10 +82,10 @@ def final(outcome: Park | Skip | Stop) -> Settle:
 
 
 def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again | Settle:
-    """What a callable ``on_error`` answered.
+    """Convert the result of a function ``on_error`` to the action to take.
 
     Raises:
-        ValidationError: it is no answer.
+        ValidationError: the result is not one of the actions.
     """
     if isinstance(answer, Park | Skip | Stop):
         return final(answer)
@@ -99,26 +99,26 @@ def answer_of_on_error(answer: Any, attempt: int, policy: RetryPolicy) -> Again 
     if answer == "skip":
         return Settle("skip", "")
     raise ValidationError(
-        "on_error must give 'stop', 'park', 'skip', or one of Stop, Park, Skip, Retry, not "
-        f"{shown(answer)}. The consumer stops before the message; nothing of it is stored."
+        "on_error must return 'stop', 'park', 'skip', or one of Stop, Park, Skip, Retry, not "
+        f"{shown(answer)}. The consumer stops before the message, and stores nothing of it."
     )
 
 
 def may_have_passed(problem: BaseException) -> bool:
-    """Whether what made a handler fail for a store may be over when that store is asked next.
+    """Return True if a handler's problem with a store may be over at the next attempt.
 
-    Not so where the server cancelled a statement that took too long.
+    It is not over if the server cancelled a statement that took too long.
     """
     return _state(problem) != _CANCELLED
 
 
 def is_write_refused(problem: BaseException) -> bool:
-    """Whether a server was there and did not take a write, or lacked what a write needs."""
+    """Return True if a server refused a write, or lacked a resource for it."""
     return _state(problem).startswith(_OF_WRITES)
 
 
 def _cause(problem: BaseException) -> psycopg.Error | None:
-    """The server's or libpq's error behind a handler's, which may be that itself."""
+    """Return the error of the server or of libpq that caused a handler's error, or is it."""
     error = problem if isinstance(problem, psycopg.Error) else problem.__cause__
     return error if isinstance(error, psycopg.Error) else None
 
@@ -129,31 +129,31 @@ def _state(problem: BaseException) -> str:
 
 
 def cancelled(error: BaseException) -> Exception:
-    """What is wrong where something that a handler waited for was cancelled by somebody else."""
-    problem = RuntimeError("what the handler waited for was cancelled")
+    """Return the error to report when an awaitable inside the handler was cancelled."""
+    problem = RuntimeError("an awaitable that the handler waited for was cancelled")
     problem.__cause__ = error
     return problem
 
 
 class WrongResult(TypeError):
-    """A handler gave what says nothing of its message: its code is wrong, and stays so."""
+    """A handler returned an invalid result: its code is wrong, so another attempt is useless."""
 
 
 def problem_of(result: Any) -> Exception | None:
-    """Give what a handler's result says of its message, or what is wrong with it; None for nothing.
+    """Return the outcome in a handler's result, or the error of an invalid result; None for None.
 
-    Only an outcome says something. A word, a class or something that nobody runs may be meant to
-    say that the message was not handled, so that none of them is passed over.
+    Only an outcome is valid. A string, a class or an awaitable that was not awaited may mean that
+    the message was not handled, so none of them is ignored.
     """
     if result is None or isinstance(result, HandlerOutcome):
         return result
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
         result.close()
     if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-        what = f"an object of class {type(result).__name__}, which nobody runs: it has done nothing"
+        what = f"an object of class {type(result).__name__}, which was not executed"
     else:
-        what = f"{shown(result)}, which says nothing of its message"
+        what = f"{shown(result)}, which is not an outcome"
     return WrongResult(
-        f"the handler gave {what}. It may give None, or raise or give an outcome: Park(), Skip(), "
+        f"the handler returned {what}. Return None, or raise or return an outcome: Park(), Skip(), "
         "Stop() or Retry()"
     )

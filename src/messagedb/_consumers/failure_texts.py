@@ -1,4 +1,4 @@
-"""The text of a problem that a handler had, in one line."""
+"""Error text of a handler's problem, in one line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .._subscriptions.log_texts import fit
 from .handler_outcomes import HandlerOutcome
 
 _LOOKED_AT: Final = 200_000
-"""Characters in which the first line is looked for."""
+"""The number of characters in which the first line is searched."""
 
 
 def reason_of(problem: BaseException) -> str:
-    """Give a problem in one line, with its class: for a parked message, an error and the log."""
+    """Format a problem in one line, with its class: for a parked message, an error and the log."""
     name = type(problem).__name__
     if isinstance(problem, HandlerOutcome):
         return fit(problem.reason) or name

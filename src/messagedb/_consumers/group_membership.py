@@ -1,4 +1,4 @@
-"""Which member of a consumer group a process is, and what changing a group's size does."""
+"""Members of a consumer group, and the result of changing its size."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def group_member_from_env(
 ) -> GroupMember:
     """Read member and size from environment variables, as for the pods of a StatefulSet.
 
-    The member may be a number, or a name that ends with ``-`` and a number, as a StatefulSet's pods
-    have: ``statements-2`` is member 2. Give the pod's name with the downward API
+    The member may be a number, or a name that ends with ``-`` and a number, like the pods of a
+    StatefulSet: ``statements-2`` is member 2. Pass the pod's name by the downward API
     (``fieldRef: metadata.name``), and the number of replicas as the size.
 
     Args:
         member: the variable that holds the member.
         size: the variable that holds the size.
-        environ: where to look instead of the process's environment.
+        environ: a mapping to read instead of the process's environment.
 
     Raises:
-        ValidationError: a variable is missing, or is no member of such a group.
+        ValidationError: a variable is missing, or its value is invalid.
     """
     values = os.environ if environ is None else environ
     missing = [name for name in (member, size) if not values.get(name)]
@@ -66,14 +66,14 @@ def group_member_from_env(
 
 
 class GroupResize(msgspec.Struct, frozen=True):
-    """What a change of a group's size does, or would do.
+    """The result of a change of a group's size, or of its dry run.
 
     Attributes:
-        old_positions: the position of each member of the old size, 0 for none.
-        start: where each member of the new size begins: after the least of them.
-        max_redelivered: how many messages will be handled again: those after ``start`` that an old
-            member has handled. At most: each of them by the member that has its stream now.
-        is_applied: whether it was done, or only looked at.
+        old_positions: the position of each member of the old size, 0 if it has none.
+        start: the position after which each member of the new size begins: the least of them.
+        max_redelivered: the maximum number of messages that will be handled again, by the member
+            that reads their stream now: those after ``start`` that an old member has handled.
+        is_applied: True if the size was changed; False for a dry run.
     """
 
     old_positions: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What a handler may say of a message instead of handling it: raised, or returned."""
+"""Outcomes that a handler raises or returns instead of handling its message."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["HandlerOutcome", "Park", "Retry", "Skip", "Stop"]
 
 
 class HandlerOutcome(Exception):
-    """Base of what a handler may raise or return to say what is to become of its message."""
+    """Base of the outcomes that a handler may raise or return for its message."""
 
     reason = ""
-    """The handler's word, also of a class that does not call our ``__init__``."""
+    """The reason, also of a class that does not call our ``__init__``."""
 
     def __init__(self, reason: str = "") -> None:
         given: Any = reason
         if not isinstance(given, str):
-            raise ValidationError(f"the reason must be text, not {type(given).__name__}")
+            raise ValidationError(f"the reason must be a string, not {type(given).__name__}")
         self.reason = reason
         super().__init__(reason)
 
@@ -27,11 +27,10 @@ class HandlerOutcome(Exception):
 class Retry(HandlerOutcome):
     """Call the handler again with the same message.
 
-    It counts as an attempt: after the policy's ``max_attempts`` the consumer does as ``on_error``
-    says.
+    It counts as an attempt: after the policy's ``max_attempts``, ``on_error`` decides.
 
     Attributes:
-        delay: seconds to wait before, None for those of the retry policy.
+        delay: seconds to wait before, None for the delay of the retry policy.
     """
 
     delay: float | None = None
@@ -43,24 +42,24 @@ class Retry(HandlerOutcome):
         super().__init__(reason)
 
     def __reduce__(self) -> tuple[type[Retry], tuple[float | None, str]]:
-        """Pickle by what it was made of: its text is the reason alone."""
+        """Pickle the arguments: the exception's text is only the reason."""
         return type(self), (self.delay, self.reason)
 
 
 class Park(HandlerOutcome):
-    """Put the message aside, into the stream of parked messages, and go on with the next one.
+    """Write the message to the stream of parked messages, and continue with the next message.
 
-    Parking the same message twice is parking it once. Later messages of its stream are handled
-    before it: whoever parks gives the order within that stream up.
+    A message that is parked twice is stored once. Later messages of its stream are handled before
+    it, so parking gives up the order within that stream.
     """
 
 
 class Skip(HandlerOutcome):
-    """Go on with the next message. A warning with the reason is logged; nothing is stored."""
+    """Continue with the next message. A warning with the reason is logged; nothing is stored."""
 
 
 class Stop(HandlerOutcome):
     """Stop the consumer before this message: ``run()`` raises ``HandlerError``.
 
-    The position stays before the message, so that it is the first one when the consumer runs again.
+    The position stays before the message, so it is the first one when the consumer runs again.
     """

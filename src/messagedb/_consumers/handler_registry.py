@@ -1,4 +1,4 @@
-"""The handlers of a consumer: which of them gets a message, and how it is called."""
+"""Handlers of a consumer by message type, and the way to call them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .._messages.registry import MessageRegistry
 
 Invoke = Callable[[Any], Any]
-"""Calls a handler with a context; in the async half its result is awaited."""
+"""Calls a handler with a context; the async variant awaits its result."""
 
 
 class Dispatch(NamedTuple):
-    """Handlers by message type, and that of all other types, if there is one."""
+    """Handlers by message type, and the handler of all other types, if there is one."""
 
     by_type: dict[str, Invoke]
     catch_all: Invoke | None
@@ -35,7 +35,7 @@ class Handlers:
     """Handlers by the type of message, and one for all other types.
 
     Args:
-        registry: the classes of messages; a handler's annotation adds the class that it names.
+        registry: the classes of messages; a class in a handler's annotation is added to it.
     """
 
     def __init__(self, registry: MessageRegistry) -> None:
@@ -46,22 +46,24 @@ class Handlers:
         self._catch_all: Invoke | None = None
 
     def __len__(self) -> int:
-        """How many types and base classes have a handler, the one for all others counted as one."""
+        """Return the number of types and classes with a handler; the catch-all counts as one."""
         return len(self._names)
 
     def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Namespace) -> None:
         """Add a handler: by names, or by the annotation of its first parameter.
 
-        A handler of a class also gets the classes that the registry has below it, unless one of
-        them, or one between the two, has a handler of its own.
+        A handler of a class also handles its subclasses in the registry, unless such a subclass, or
+        a class between the two, has a separate handler.
 
         Args:
-            function: takes the message, or the event of its class, and perhaps the context.
-            names: message types, for which it is given the Message; none for the annotation's.
-            around: the names where it is given, which its annotation may mean.
+            function: takes the message, or the event of its class, and optionally the context.
+            names: message types, whose messages are passed as Messages; if empty, the annotation
+                is used.
+            around: the names in scope where the handler is added, for its annotation.
 
         Raises:
-            ValidationError: it is no handler, or a type has one already; the text says why.
+            ValidationError: the function is not a handler, or a type already has one. The text says
+                why.
         """
         takes_context = _takes_context(function)
         if names:
@@ -72,7 +74,7 @@ class Handlers:
         classes = _classes(function, around)
         if not classes:
             if self._catch_all is not None:
-                raise _twice("the messages without a handler", self._names[None], function)
+                raise _twice("every other message type", self._names[None], function)
             self._catch_all = _raw(function, takes_context)
             self._names[None] = get_qualified_name(function)
             return
@@ -85,7 +87,7 @@ class Handlers:
         self._by_class.update(dict.fromkeys(classes, invoke))
 
     def compiled(self, middleware: Iterable[Callable[..., Any]]) -> Dispatch:
-        """The handlers by type and the one for the rest, with the middleware around each."""
+        """Return the handlers by type and the catch-all, each wrapped in the middleware."""
         around = tuple(middleware)
 
         def wrap(invoke: Invoke) -> Invoke:
@@ -135,20 +137,20 @@ def _decoded(
 
 
 def _takes_context(function: Callable[..., Any]) -> bool:
-    """Whether a handler takes the context besides the message."""
+    """Return True if a handler takes the context besides the message."""
     given: Any = function
     if not callable(given):
         raise ValidationError(f"a handler must be a function, not {given!r}")
     if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
         raise ValidationError(
-            f"handler {get_qualified_name(function)} is a generator, which nobody would run: take "
-            "the yield out"
+            f"handler {get_qualified_name(function)} is a generator function, which would not be "
+            "executed. Remove 'yield'"
         )
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         raise ValidationError(
-            f"the parameters of handler {get_qualified_name(function)} cannot be known: give a "
+            f"the parameters of handler {get_qualified_name(function)} are not known. Use a plain "
             "function"
         ) from None
     positional = [
@@ -161,26 +163,26 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     keywords = any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
     if keywords or len(needed) > 2 or not (positional or takes_any):
         raise ValidationError(
-            f"handler {get_qualified_name(function)} must take the message, and the context if it "
-            f"wants it: not {inspect.signature(function)}"
+            f"handler {get_qualified_name(function)} must take the message, and optionally the "
+            f"context, not {inspect.signature(function)}"
         )
     return takes_any or len(positional) > 1
 
 
 def _classes(function: Callable[..., Any], around: Namespace) -> list[type[Any]]:
-    """The classes that the first parameter's annotation names; none for any Message."""
+    """Return the classes in the annotation of the first parameter; none for any Message."""
     parameter = next(iter(inspect.signature(function).parameters.values()))
     classes = resolve_annotated_classes(function, parameter, "handler", around)
     if any(issubclass(cls, BaseContext) for cls in classes):
         raise ValidationError(
             f"the first parameter of handler {get_qualified_name(function)} is annotated as the "
-            "context: the message comes first, then the context"
+            "context. The first parameter is the message, the second one the context"
         )
     return classes
 
 
 def _twice(what: str, first: str, second: Callable[..., Any]) -> ValidationError:
     return ValidationError(
-        f"{what} has a handler already, {first}: {get_qualified_name(second)} would be a second "
-        "one. Call both from one handler, or make a second consumer with another identifier"
+        f"{what} already has a handler, {first}: {get_qualified_name(second)} would be a second "
+        "one. Call both from one handler, or create a second consumer with another identifier"
     )

@@ -1,4 +1,4 @@
-"""Which messages may be handled at once: the order of each stream, and what is done without gap."""
+"""Messages that may be handled simultaneously, in order per stream, and the completed position."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ if TYPE_CHECKING:
 class Window:
     """The messages from the first that is not done to the last that was read.
 
-    Messages of one stream are taken one after the other, those of several streams at once. The
-    position is that up to which everything is done. It may be used by several threads.
+    Messages of one stream are taken one after the other, those of several streams simultaneously.
+    The position is the one up to which all messages are done. Threads may share a window.
 
     Args:
-        position: up to where everything is done at the beginning.
-        capacity: how many messages it holds at most, the done ones behind a gap included.
+        position: the position up to which all messages are done at the beginning.
+        capacity: the maximum number of messages, including done ones after a pending one.
     """
 
     def __init__(self, position: int, capacity: int) -> None:
         self._lock = threading.Lock()
         self._capacity = capacity
-        # In the order of the store: [global position, whether it is done].
+        # In the order of the store: [global position, True if it is done].
         self._entries: deque[list[Any]] = deque()
         self._entry_of: dict[int, list[Any]] = {}
-        # Of each stream with a message that is taken or ready: those that wait behind it.
+        # For each stream with a message that is taken or ready: the messages that wait behind it.
         self._waiting: dict[str, deque[Message[Any]]] = {}
         self._ready: deque[Message[Any]] = deque()
         self.position = position
 
     def __len__(self) -> int:
-        """How many messages it holds."""
+        """Return the number of messages in the window."""
         return len(self._entries)
 
     @property
     def has_room(self) -> bool:
-        """Whether it can take more messages."""
+        """True if the window can hold more messages."""
         return len(self._entries) < self._capacity
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is done."""
+        """True if all messages are done."""
         return not self._entries
 
     def add(self, messages: Iterable[Message[Any]], position: int) -> None:
-        """Add messages in the order of the store, and the position that was looked at with them."""
+        """Add messages in the order of the store, and the position up to which was read."""
         with self._lock:
             for message in messages:
                 entry: list[Any] = [message.global_position, False]
@@ -72,7 +72,7 @@ class Window:
             return self._ready.popleft() if self._ready else None
 
     def finish(self, message: Message[Any]) -> int:
-        """Take note that a message is done, and give how far everything is done."""
+        """Mark a message as done, and return the position up to which all messages are done."""
         with self._lock:
             self._entry_of.pop(message.global_position)[1] = True
             behind = self._waiting[message.stream_name]

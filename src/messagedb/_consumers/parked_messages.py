@@ -1,4 +1,4 @@
-"""Messages that were put aside: what is written of them, and which of them still are."""
+"""Records of parked messages, and the messages that are still parked."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ DISCARDED: Final = "Discarded"
 
 
 class ParkedMessage(msgspec.Struct, frozen=True):
-    """A message that a consumer has put aside.
+    """A message that a consumer has parked.
 
-    The message itself stays where it is, in its stream; the stream of parked messages refers to it.
+    The message itself stays in its stream; the record in the stream of parked messages refers to
+    it.
 
     Attributes:
         id: the id of the record that it was parked with.
         message_id: the id of the message.
-        stream_name: the stream that holds the message.
+        stream_name: the stream of the message.
         position: its position in that stream.
         global_position: its position in the store.
         type: its message type.
-        reason: why it was parked: the handler's word, or the error in one line.
-        attempts: how often the handler was called with it.
-        time: when it was parked, by the server's clock.
+        reason: the reason that the handler gave, or the error in one line.
+        attempts: the number of calls of the handler with it.
+        time: the time at which it was parked, by the server's clock.
     """
 
     id: UUID
@@ -52,15 +53,15 @@ class ParkedMessage(msgspec.Struct, frozen=True):
 def record_of(
     message: Message[Any], seed: str, reason: str, attempts: int, times: int
 ) -> NewMessage:
-    """What is written to park a message. Its id makes parking twice parking once.
+    """Return the record of a parked message. Its derived id makes parking idempotent.
 
     Args:
         message: the message to park.
-        seed: the consumer, as in the ids that its handlers make.
-        reason: why.
-        attempts: how often its handler was called.
-        times: how often it was parked before and then replayed or discarded: what comes after that
-            is another parking.
+        seed: the consumer, as in the ids that its handlers derive.
+        reason: the reason for parking it.
+        attempts: the number of calls of its handler.
+        times: how often it was parked before and then replayed or discarded: after that, it can be
+            parked again.
     """
     data = {
         "streamName": message.stream_name,
@@ -75,13 +76,13 @@ def record_of(
 
 
 def end_of(parked: ParkedMessage, type_name: str) -> NewMessage:
-    """What is written when a parked message was replayed or discarded."""
+    """Return the record that ends a parked message: it was replayed or discarded."""
     data = {"parkedId": str(parked.id), "globalPosition": parked.global_position}
     return NewMessage(type_name, data, id=derive_id("ended", str(parked.id)))
 
 
 def still_parked(records: Iterable[Message[Any]]) -> list[ParkedMessage]:
-    """The messages that are parked and neither replayed nor discarded, in the order of parking."""
+    """Return the messages that are neither replayed nor discarded, in the order of parking."""
     parked: dict[str, ParkedMessage] = {}
     for record in records:
         data = cast("dict[str, Any]", record.data or {})
@@ -93,7 +94,7 @@ def still_parked(records: Iterable[Message[Any]]) -> list[ParkedMessage]:
 
 
 def times_ended(records: Iterable[Message[Any]], message: Message[Any]) -> int:
-    """How often a message was parked and then replayed or discarded."""
+    """Count how often a message was parked and then replayed or discarded."""
     return sum(
         1
         for record in records

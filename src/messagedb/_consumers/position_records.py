@@ -1,4 +1,4 @@
-"""What a stored position says, and what is wrong when it is not what was expected."""
+"""Contents of a position record, and errors of records that are not as expected."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from .._subscriptions.read_trail import Mark
 
 RESIZED_TO = "resizedTo"
-"""In the last record of a member of a group that has another size now: that size."""
+"""The key in the last record of a member whose group was resized: the new size."""
 
 
 def position_in(record: Message[Any], name: str) -> int | None:
-    """The position that the last message of a position stream holds, by Eventide's rules.
+    """Return the position in the last message of a position stream, by Eventide's rules.
 
-    The global position of the last message that was handled; None where it says none, which means
-    that nothing was. Other keys are let be.
+    It is the global position of the last message that was handled; None if the record has none,
+    which means that no message was handled. Other keys are ignored.
 
     Raises:
-        PositionConflictError: it is no position, or the group has another size now.
+        PositionConflictError: it is not a position, or the group has another size now.
     """
     data: Any = record.data
     if record.type != RECORDED or not (data is None or isinstance(data, dict)):
         raise PositionConflictError(
             f"the last message of stream {name!r} is of type {record.type!r} and holds no "
-            "position: somebody else writes to this stream. Nothing was changed. Give the consumer "
-            "another identifier."
+            "position: another process writes to this stream. Nothing was changed. Give the "
+            "consumer another identifier."
         )
     values = cast("dict[str, Any]", data or {})
     size = values.get(RESIZED_TO)
@@ -42,20 +42,20 @@ def position_in(record: Message[Any], name: str) -> int | None:
         return None
     if not isinstance(position, int) or isinstance(position, bool):
         raise PositionConflictError(
-            f"the last message of stream {name!r} holds {position!r} where a position should be. "
+            f"the last message of stream {name!r} holds {position!r} instead of a position. "
             "Nothing was changed. Write a message of type Recorded with an integer there."
         )
     return position
 
 
 class StoredPosition(msgspec.Struct, frozen=True):
-    """A position as it is stored, with what the store is known again by.
+    """A stored position, with the facts that identify the store's history.
 
     Attributes:
-        position: the global position up to which everything is done.
-        message_id: the id of the last message that was looked at; None where none was stored.
+        position: the global position up to which all messages are done.
+        message_id: the id of the last message that was read; None if none was stored.
         mark_position: the global position of that message.
-        history: the history of the server that it was read from; None where that is not known.
+        history: the history of the server that it was read from; None if it is not known.
     """
 
     position: int
@@ -65,12 +65,12 @@ class StoredPosition(msgspec.Struct, frozen=True):
 
 
 def record_data(position: int, mark: Mark | None, history: str | None) -> dict[str, Any]:
-    """Give the data of a record: Eventide's, and beside it what tells whether the store went back.
+    """Return the data of a record: Eventide's, and facts from which lost messages are detected.
 
     Args:
-        position: what is done.
-        mark: the last message that was looked at, None where that is not known.
-        history: the history of the server that this was read from, None where it is not known.
+        position: the position to store.
+        mark: the last message that was read, None if it is not known.
+        history: the history of the server that this was read from, None if it is not known.
     """
     data: dict[str, Any] = {"position": position}
     if mark is not None:
@@ -83,10 +83,10 @@ def record_data(position: int, mark: Mark | None, history: str | None) -> dict[s
 
 
 def stored_in(record: Message[Any], name: str) -> StoredPosition | None:
-    """Give what the last message of a position stream says; None where nothing was handled.
+    """Decode the last message of a position stream; None if no message was handled.
 
     Raises:
-        PositionConflictError: it is no position, or the group has another size now.
+        PositionConflictError: it is not a position, or the group has another size now.
     """
     position = position_in(record, name)
     if position is None:
@@ -102,7 +102,7 @@ def stored_in(record: Message[Any], name: str) -> StoredPosition | None:
 
 
 def given_up(record: Message[Any]) -> tuple[int, int] | None:
-    """The position and the other size, where a record says that the group has another size now."""
+    """Return position and new size from a record of a resized group; None for other records."""
     data: Any = record.data
     if record.type != RECORDED or not isinstance(data, dict):
         return None
@@ -114,52 +114,52 @@ def given_up(record: Message[Any]) -> tuple[int, int] | None:
 
 
 def is_record(record: Message[Any]) -> bool:
-    """Whether a message of a position stream holds a position of this size of the group."""
+    """Return True if a message of a position stream holds a position for the current group size."""
     return record.type == RECORDED and given_up(record) is None
 
 
 def is_given_up(record: Message[Any]) -> bool:
-    """Whether a record of a position stream says that the group has another size now."""
+    """Return True if a record of a position stream says that the group has another size now."""
     return given_up(record) is not None
 
 
 def conflict(name: str, ours: int | None, theirs: Any) -> PositionConflictError:
-    """The error for a save that found another's position."""
+    """Return the error for a save that found the position of another consumer."""
     return PositionConflictError(
-        f"another consumer stores its positions in {name!r}: this one had stored "
-        f"{'none' if ours is None else ours}, and {'none' if theirs is None else theirs} is there "
-        "now. The position is the other consumer's; what this one has handled since its own, "
-        "the other one handles as well. Two consumers at once need two identifiers; one that takes "
-        "over from another goes on by itself."
+        f"another consumer saves its position in {name!r}: this one last saved "
+        f"{'none' if ours is None else ours}, but {'none' if theirs is None else theirs} is stored "
+        "now. The stored position is the other consumer's; it handles again the messages that this "
+        "one handled since its last save. To run two consumers simultaneously, give them two "
+        "identifiers; to let this one take over from the other, run it again."
     )
 
 
 def lease_lost(name: str, reason: str) -> PositionConflictError:
-    """The error for a consumer whose place another one has taken."""
+    """Return the error for a consumer whose lease another consumer has acquired."""
     return PositionConflictError(
-        f"another consumer runs under {name!r}: this one could not show that it is alive in time "
-        f"({reason}), and the other one has taken over. The position is the other consumer's; what "
-        "this one has handled since it stored its own, the other one handles as well. Run it "
-        "again: it waits for its turn then."
+        f"another consumer runs under {name!r}: this one did not confirm its lease in time "
+        f"({reason}), and the other one has acquired the lease. The stored position is the other "
+        "consumer's; it handles again the messages that this one handled since its last save. Run "
+        "this consumer again: it waits until it can acquire the lease."
     )
 
 
 def resized(name: str, size: int) -> PositionConflictError:
-    """The error for a member of a group that has another size now."""
+    """Return the error for a member of a group that has another size now."""
     return PositionConflictError(
-        f"{name!r} is a member of a consumer group that was given another size, {size}: its "
-        f"streams are those of other members now. Nothing was changed. Run it with "
+        f"{name!r} is a member of a consumer group that was resized to {size} members. Its streams "
+        "belong to the members of the new size. Nothing was changed. Run it with "
         f"group_size={size}."
     )
 
 
 def save_is_gone(name: str, ours: int | None, theirs: int | None) -> LostHistoryError:
-    """The error for a save that found an earlier position than the one it had stored before."""
+    """Return the error for a save that found an earlier position than its last saved one."""
     return LostHistoryError(name, ours or 0, None, None, theirs, None, is_save=True)
 
 
 def runs_elsewhere(name: str) -> PositionConflictError:
-    """The error for a change of a position that a running consumer has."""
+    """Return the error for a change of a running consumer's position."""
     return PositionConflictError(
         f"a consumer runs under {name!r}, here or elsewhere. Nothing was changed. Stop it first."
     )

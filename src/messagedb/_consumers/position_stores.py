@@ -1,4 +1,4 @@
-"""Where a consumer keeps its position, and what it is called there: names and options, no I/O."""
+"""Position stores of consumers: names and options. No I/O."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ __all__ = ["StreamPositionStore", "TablePositionStore", "position_stream_name"]
 
 
 class StreamPositionStore(msgspec.Struct, frozen=True):
-    """Positions in a stream of the store, in the form of the Eventide toolkit.
+    """Positions in a stream of the store, in the format of the Eventide toolkit.
 
-    A Ruby service can take the position over, and the other way round: stream
+    A Ruby service can continue from the position, and vice versa: stream
     ``account:position-<identifier>``, messages of type ``Recorded`` with ``{"position": n}``, where
     *n* is the global position of the last message that was handled. (A Ruby consumer begins with
     message *n* itself and handles it once more; this library begins after it.)
 
     Attributes:
-        stream_name: another stream to keep the position in, instead of the one that the category,
-            the identifier and the group's member and size make. Two consumers of one stream keep
-            each other out.
+        stream_name: another stream for the position, instead of the name built from the category,
+            the identifier and the group's member and size. Only one consumer of a position stream
+            runs at a time.
     """
 
     stream_name: str | None = None
 
 
 class TablePositionStore(msgspec.Struct, frozen=True):
-    """Positions in the table ``messagedb.positions``: one row for a consumer, updated in place.
+    """Positions in the table ``messagedb.positions``: one row per consumer, updated in place.
 
-    For consumers that store often: nothing is added to the store for each position. The table is
-    made by ``messagedb.schema.install()``, also beside a Message DB that is there already; the role
-    ``message_store`` may use it.
+    Use it for consumers that save often: a save adds no message to the store. The table is created
+    by ``messagedb.schema.install()``, also in an existing Message DB; the role ``message_store``
+    may use it.
 
     Attributes:
-        name: another key of the row, instead of the name that the position's stream would have.
+        name: another key of the row, instead of the name that the position stream would have.
     """
 
     name: str | None = None
@@ -49,37 +49,37 @@ RECORDED: Final = "Recorded"
 
 
 def consumer_name(identifier: str | None, member: int | None, size: int | None) -> str | None:
-    """The identifier with the group's member and size, which no two members have in common."""
+    """Return the identifier with the group's member and size, which is unique to a member."""
     if member is None or size is None:
         return identifier
     return f"{identifier}+{member}+{size}"
 
 
 def check_identifier(identifier: Any, is_member: bool) -> None:
-    """An identifier is a text that can be a stream's id; a member of a group needs one.
+    """Raise unless an identifier can be the id of a stream; a member of a group needs one.
 
     Raises:
-        ValidationError: the text says what it must be. Nothing was sent.
+        ValidationError: it is invalid or missing; the text says what is valid. Nothing was sent.
     """
     if identifier is None:
         if is_member:
             raise ValidationError(
-                "a member of a consumer group needs an identifier: the group's name, the same for "
-                "all of its members. Nothing was sent."
+                "a member of a consumer group needs an identifier: the name of the group, the same "
+                "for all of its members. Nothing was sent."
             )
         return
     if not isinstance(identifier, str) or not identifier:
         raise ValidationError(
-            f"identifier must be a text that names the consumer, not {identifier!r}. Nothing was "
+            f"identifier must be a string that names the consumer, not {identifier!r}. Nothing was "
             "sent."
         )
     validation.check_stream_name(f"x-{identifier}")
 
 
 def lease_keys(name: str) -> tuple[int, int]:
-    """The two halves of the advisory lock of a consumer: PostgreSQL's pairs of 32-bit integers.
+    """Return the key of a consumer's advisory lock, as PostgreSQL's pair of 32-bit integers.
 
-    The categories' own locks are single integers of 64 bits, which these never meet.
+    The locks of categories are single 64-bit integers, which never collide with a pair.
     """
     key = hash_64(f"messagedb consumer {name}")
     return _int32(key >> 32), _int32(key)

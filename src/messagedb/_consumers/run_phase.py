@@ -1,4 +1,4 @@
-"""What a run does now, and whether its store answers: for the status and the log."""
+"""Phase of a run, and availability of its store, for the status and the log."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class RunPhase:
 
 
 class StoreAvailability:
-    """Whether the store answered a run last time. Each change is logged once.
+    """The availability of the store in a run's last operation. Each change is logged once.
 
     Attributes:
-        is_unavailable: whether the last operation failed because the store was unavailable or no
+        is_unavailable: True if the last operation failed because the store was unavailable or no
             connection of the pool was free.
-        pool_is_exhausted: the latter, in words.
+        pool_is_exhausted: the latter, in words; None otherwise.
     """
 
     def __init__(self, name: str, phase: RunPhase, counters: Counters, log: Logger) -> None:
@@ -83,7 +83,7 @@ class StoreAvailability:
             self._log.warning(
                 "%s: %s, and is tried again in %.1f s and then on: %s",
                 self._name,
-                starved or "the store is away",
+                starved or "the store is unavailable",
                 seconds,
                 text_of(error),
             )
@@ -93,7 +93,7 @@ class StoreAvailability:
     def mark_available(self) -> None:
         """Note that an operation succeeded."""
         if self.is_unavailable:
-            was = "a connection is free" if self.pool_is_exhausted else "the store is there"
+            was = "a connection is free" if self.pool_is_exhausted else "the store is available"
             self.is_unavailable, self.pool_is_exhausted = False, None
             self._warned.clear()
             self._log.info("%s: %s again", self._name, was)

@@ -1,4 +1,4 @@
-"""The options of a consumer, checked once, before anything is sent."""
+"""Options of a consumer, checked once, before anything is sent."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LOOKING_INTERVAL: Final = 1000
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a consumer was told. Times are seconds."""
+    """All options of a consumer. Times are in seconds."""
 
     category: str | None
     """None for a consumer of several categories."""
     categories: tuple[str, ...] | None
-    """For such a one: those, or None for the whole store."""
+    """The categories of a consumer of several categories; None for the whole store."""
     identifier: str | None
     start: Start
     batch_size: int
@@ -71,7 +71,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.position_name_of(self.group_member, self.group_size)
 
     def position_name_of(self, member: int | None, size: int | None) -> str:
-        """The same for another member of the group, if it was not given."""
+        """Return the same for another member of the group, unless a name was configured."""
         name = consumer_name(self.identifier, member, size)
         return position_stream_name(self.category or ALL, name)
 
@@ -82,25 +82,25 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seed(self) -> str:
-        """What the ids that handlers make of a message are made of besides: the consumer.
+        """The consumer's part of derived ids, so that two consumers derive different ids.
 
-        Without member and size, so that a group of another size makes the same ones.
+        It does not depend on member and size, so that a group of another size derives the same ids.
         """
         return position_stream_name(self.category or ALL, self.identifier)
 
     @property
     def looking_interval(self) -> int:
-        """After how many messages the position is stored where none was worth a save by itself.
+        """The number of scanned messages after which to save, even if none was handled.
 
-        A consumer of several categories also looks at the records of positions, its own and those
-        of others like it: a save for each of them would be the next one's reason, for ever.
+        A consumer of several categories also reads position records, its own and those of similar
+        consumers. If it saved after each of them, the saves would cause each other endlessly.
         """
         interval = self.position_update_interval
         return interval if self.category is not None else max(interval, _LOOKING_INTERVAL)
 
     @property
     def gets_streams_without_id(self) -> bool:
-        """Whether this member of the group is the one that gets streams without an id."""
+        """True if this member of the group reads the streams without an id."""
         return self.streams_without_id is not None and self.streams_without_id == self.group_member
 
 
@@ -108,7 +108,7 @@ def check_settings(settings: ConsumerSettings) -> None:
     """Check every option.
 
     Raises:
-        ValidationError: an option is out of its range; the text names it. Nothing was sent.
+        ValidationError: an option is out of its range. The text names it. Nothing was sent.
     """
     if settings.category is not None:
         validation.check_category(settings.category)
@@ -119,8 +119,8 @@ def check_settings(settings: ConsumerSettings) -> None:
     check_identifier(settings.identifier, is_member)
     if settings.category is None and settings.identifier is None:
         raise ValidationError(
-            "a consumer of several categories needs an identifier: its positions are stored under "
-            "it. Nothing was sent."
+            "a consumer of several categories needs an identifier, under which its position is "
+            "stored. Nothing was sent."
         )
     _check_streams_without_id(settings)
     check_start(settings.start)
@@ -148,13 +148,12 @@ def check_settings(settings: ConsumerSettings) -> None:
     if settings.concurrency > settings.batch_size:
         raise ValidationError(
             f"concurrency ({settings.concurrency}) must not be more than batch_size "
-            f"({settings.batch_size}): no more messages than that are waited for at once"
+            f"({settings.batch_size}), the maximum number of messages in progress"
         )
     if settings.transactional and settings.concurrency > 1:
         raise ValidationError(
-            "transactional=True handles one message after the other, each in its transaction with "
-            "the position: leave concurrency at 1, or divide the category among the members of a "
-            "group"
+            "transactional=True handles one message at a time, each in one transaction with the "
+            "position: leave concurrency at 1, or divide the category among the members of a group"
         )
     _check_collaborators(settings)
 
@@ -166,8 +165,8 @@ def _check_streams_without_id(settings: ConsumerSettings) -> None:
     size = settings.group_size
     if not isinstance(member, int) or isinstance(member, bool) or size is None:
         raise ValidationError(
-            "streams_without_id is the number of the group's member that gets the streams without "
-            f"an id, the same for all of its members, not {member!r} in a group of {size}"
+            "streams_without_id must be the number of the group's member that reads the streams "
+            f"without an id, the same for all of its members, not {member!r} in a group of {size}"
         )
     if not 0 <= member < size:
         raise ValidationError(
@@ -200,6 +199,6 @@ def _check_collaborators(settings: ConsumerSettings) -> None:
         given: Any = function
         if not callable(given):
             raise ValidationError(
-                "each of middleware must be a function of the context and the next one, not "
+                "each of middleware must be a function of the context and the next function, not "
                 f"{given!r}"
             )

@@ -1,4 +1,4 @@
-"""What a consumer tells of itself."""
+"""Status of a consumer."""
 
 from __future__ import annotations
 
@@ -28,30 +28,32 @@ State: TypeAlias = Literal[
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A consumer at one moment, as its own process knows it; nothing is asked of the server.
+    """A consumer at one moment, as its own process knows it; no query is sent to the server.
 
     Attributes:
         name: the stream of its positions, or the key of its row in the table.
-        state: ``stopped``, also before it ran; ``starting``; ``waiting``, while another consumer
-            with the same identifier runs, or no connection of the pool is free; ``running``;
-            ``caught up``, when the last look found nothing; ``retrying``, while it waits to call a
-            handler again; ``reconnecting``, while the store is away; ``stopping``; ``failed``.
-        position: the global position up to which everything is done; None before it has begun.
-        stored_position: what of it is stored.
-        head: the last global position of the category when it was looked at last; None if that is
-            not known.
-        lag_messages: how many messages were behind the position then, at most 100,000 counted; they
-            are counted before filters.
-        lag_seconds: how long the oldest of them has waited, by the server's clock, and since.
-        measured_at: when head and lag were looked at last, by the clock of this machine.
-        handled_count: how many messages its handlers have done with since it was made.
-        parked_count: how many it has parked since then.
-        skipped_count: how many it has skipped since then.
-        current_message: the stream and position of a message that a handler has now, and its
+        state: ``stopped``, also before its first run; ``starting``; ``waiting``, while another
+            consumer with the same identifier runs, or no connection of the pool is free;
+            ``running``; ``caught up``, if the last poll found no messages; ``retrying``, while it
+            waits to call a handler again; ``reconnecting``, while the store is unavailable;
+            ``stopping``; ``failed``.
+        position: the global position up to which all messages are done; None before it has begun.
+        stored_position: the last position that is stored.
+        head: the last global position of the category when it was last measured; None if it is not
+            known.
+        lag_messages: the number of messages after the position at that time, at most 100,000,
+            counted before filters.
+        lag_seconds: the time for which the oldest of them has waited until now, by the server's
+            clock.
+        measured_at: the time of the last measurement of head and lag, by this machine's clock.
+        handled_count: the number of messages that its handlers have handled since it was created.
+        parked_count: the number of messages that it has parked since then.
+        skipped_count: the number of messages that it has skipped since then.
+        current_message: the stream and position of a message that a handler is processing, and its
             attempt.
-        blocked_by: what it waits for: the processes whose transactions have not ended, for a
-            consumer of several categories; or the reason that it does not go on.
-        last_error: the last error in one line, also of one that was got over.
+        blocked_by: the transactions that it waits for, in a consumer of several categories; or the
+            reason why it does not continue.
+        last_error: the last error in one line, also if a retry succeeded after it.
     """
 
     name: str
@@ -75,12 +77,13 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: its phase.
-        position: the global position up to which everything is done.
+        position: the global position up to which all messages are done.
         stored_position: the part of it that is stored.
         lag: the last measurement of the head and of the messages behind.
         measured_at: the time of that.
-        current_message: stream and position of a message that a handler has now, and its attempt.
-        waits_for: the transactions or the reason for which it does not go on.
+        current_message: stream and position of a message that a handler is processing, and its
+            attempt.
+        waits_for: the transactions or the reason for which it waits.
     """
 
     state: State
@@ -129,7 +132,7 @@ def build_status(
 
 
 def _lag_seconds(run: RunSnapshot, now: datetime) -> float:
-    """Return how long the oldest message has waited, by the server's clock, and since."""
+    """Return the time for which the oldest message has waited, by the server's clock, until now."""
     lag = run.lag
     if lag is None or lag.oldest is None or run.measured_at is None:
         return 0.0
