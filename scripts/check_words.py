@@ -24,6 +24,8 @@ PATHS: Final = (
     "README.md",
     "docs",
     "scripts/check_words.py",
+    "_async_src/_messagedb_async/entities",
+    "_async_src/_messagedb_async/read_models",
     "src/_messagedb_pytest",
     "src/messagedb/__init__.py",
     "src/messagedb/_consumers",

@@ -145,7 +145,7 @@ async def test_it_runs_until_it_is_stopped(
     await eventually(lambda: "sums" in place.relations())
     await note(client, category, {"a": 1})
     await eventually(lambda: place.rows() == [("a", 1)])
-    with pytest.raises(ValidationError, match="runs already"):
+    with pytest.raises(ValidationError, match="already running"):
         await model.rebuild()
     await model.stop()
     await run.result()

@@ -1,3 +1,3 @@
-"""Entities: their state made of events, and commands answered with events."""
+"""Entities: their state is derived from events, and commands add events."""
 
 from __future__ import annotations

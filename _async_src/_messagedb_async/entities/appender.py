@@ -1,4 +1,4 @@
-"""Events appended to an entity, if nobody wrote in between."""
+"""Append events to an entity, unless another process has written to it since it was read."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ S = TypeVar("S")
 
 
 class Appended(msgspec.Struct, Generic[S], frozen=True):
-    """What a write has made of an entity."""
+    """The result of a write to an entity."""
 
     state: S
     version: int
     events: tuple[Any, ...]
-    """As they are stored."""
+    """The events as they are stored."""
     positions: tuple[int, ...]
     was_there: bool = False
-    """Whether the same message, or the same key, was answered before."""
+    """True if the same message, or the same key, was handled before."""
 
 
 class AsyncAppender(Generic[S]):
-    """Appends to the entities that a loader loads.
+    """Appends events to the entities that a loader loads.
 
-    What is in memory is never made of what is written, but of what is read: somebody else may have
-    written under the same ids.
+    The cache is filled from events read back, never from events sent: another process may have
+    stored different events under the same ids.
 
     Args:
-        store: where it writes.
-        loader: knows what is in memory.
-        applier: makes states of events.
-        batch_size: how many events are read at once.
+        store: the client or transaction to write with.
+        loader: loads entities, and has the cache.
+        applier: derives the state from events.
+        batch_size: the number of events per read.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class AsyncAppender(Generic[S]):
         self._batch_size = batch_size
 
     def happen(self, id: str, state: S, events: Iterable[Any], first: int) -> S:
-        """The state after events that are not written yet; the given one stays as it is.
+        """Return the state after events that are not written yet; the given state is not changed.
 
         Raises:
-            ValidationError: an event is of no registered class, or would not be stored as it is.
-                Nothing was sent.
+            ValidationError: an event is not of a registered class, or would not be stored
+                unchanged. Nothing was sent.
         """
         name = self._loader.stream_name(id)
         messages = build_messages(self._store.registry, events, name)
@@ -83,9 +83,9 @@ class AsyncAppender(Generic[S]):
         """Append events to an entity at a version.
 
         Raises:
-            WrongExpectedVersionError: somebody else wrote in between. Nothing was written.
+            WrongExpectedVersionError: another process has written meanwhile. Nothing was written.
             LostHistoryError: the store has lost the entity's last event. Nothing was written.
-            ValidationError: an event is refused, or the key is that of another command. Nothing was
+            ValidationError: an event is invalid, or the key is of another command. Nothing was
                 written.
         """
         store = self._store
@@ -93,18 +93,18 @@ class AsyncAppender(Generic[S]):
         name = self._loader.stream_name(id)
         messages = build_messages(store.registry, events, name, cause, decimals=store.decimals)
         raw = self._applier.needs_stored_messages(messages)
-        # Before the write: what cannot be made a state of is not written.
+        # Before the write: an event from which no state can be derived is not written.
         made = self._as_stored(name, messages, entry.version + 1)
         state = self._applier.apply(self._applier.get_private_copy(entry.entity), made)
         try:
             positions = await self._write(name, messages, entry, cause)
         except WrongExpectedVersionError as error:
             if error.actual_version < entry.version:
-                # Messages were deleted, or a transaction was rolled back: what is known is wrong.
+                # Messages were deleted, or a transaction was rolled back: the cache is wrong.
                 self._loader.cache.evict(id)
             elif cause.key is not None or error.actual_version == entry.version:
-                # The same key may have come first. And where nobody wrote in between, the first of
-                # the ids is there, and not all of them.
+                # Another call with the same key may have been first. And if no other process has
+                # written meanwhile, the first of the ids is stored, but not all of them.
                 before = await self.before(id, cause)
                 if before is not None:
                     return before
@@ -117,10 +117,10 @@ class AsyncAppender(Generic[S]):
         return Appended(state, positions[-1], self._decoded(made), tuple(positions))
 
     async def before(self, id: str, cause: Causation) -> Appended[S] | None:
-        """What was written because of the same message or key before; None for a new one.
+        """Return the earlier result of the same message or key; None if it is new.
 
         Raises:
-            ValidationError: the key is that of a command of another class. Nothing was written.
+            ValidationError: the key is of a command of another class. Nothing was written.
         """
         if not cause.has_fixed_ids:
             return None
@@ -135,7 +135,7 @@ class AsyncAppender(Generic[S]):
         if cause.key is None:
             entry = await self._loader.current(id)
         else:
-            # The first result once more, also where other events came since.
+            # Return the first result again, even if other events have followed.
             cause.check_same_command(stored[0])
             entry = await self._loader.as_of_version(id, stored[-1].position)
         positions = tuple(message.position for message in stored)
@@ -155,7 +155,7 @@ class AsyncAppender(Generic[S]):
         cause: Causation,
         times_forgotten: int,
     ) -> Appended[S]:
-        """What the events that were written, or were there, have made of the entity."""
+        """Return the entity after the events that were written, or were already stored."""
         first, last = min(positions), max(positions)
         name = self._loader.stream_name(id)
         page, history = await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
@@ -172,7 +172,7 @@ class AsyncAppender(Generic[S]):
                 stored = await read_events(self._store, name, cause, first, self._batch_size)
                 return await self._made_before(id, cause, stored)
         elif not is_new:
-            # decide has given ids of its own, which were there.
+            # decide has set the events' ids itself, and they were already stored.
             return await self._made_before(id, cause, stored)
         state = self._applier.apply(self._applier.get_private_copy(entry.entity), stored)
         new = CachedEntity(state, last, entry.snapshot_version, stored[-1].id, history)
@@ -193,9 +193,9 @@ class AsyncAppender(Generic[S]):
     async def _write(
         self, stream_name: str, messages: list[NewMessage], entry: CachedEntity[S], cause: Causation
     ) -> list[int]:
-        # None where nothing was read, or it is not known what was.
+        # None if nothing was read, or the last event read is not known.
         basis = None if entry.last_id is None else Basis(str(entry.last_id), entry.history)
-        # Of two decisions for one message, or key, one is stored, and not a part of each.
+        # Of two decisions for one message or key, one is stored as a whole, not a part of each.
         return await self._store._write_batch(  # pyright: ignore[reportPrivateUsage]
             stream_name,
             messages,

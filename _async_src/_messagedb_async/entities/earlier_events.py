@@ -1,4 +1,4 @@
-"""Events that were written because of something before, found by their ids."""
+"""Earlier events of the same cause, found by their ids."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 async def find_events(
     store: AsyncOperations, stream_name: str, cause: Causation, batch_size: int
 ) -> list[Message[Any]]:
-    """The events of a stream that were written because of the same before; none for what is new.
+    """Return the events of a stream that have this cause; none for a new cause.
 
-    One round trip where there are none and the role may read the table. Where it may not, the
-    stream is read, page by page.
+    It takes one round trip if there are none and the role may read the table. If the role may not,
+    the stream is read, page by page.
     """
     id = cause.build_event_id(stream_name, 0)
     if await _position_of(store, stream_name, id) is None:
         return []
     profile = store._profile  # pyright: ignore[reportPrivateUsage]
-    # What was found may be acknowledged no earlier than a write of it: so it is written again. An
-    # id that the stream has gives its position, whatever version is expected; and should it be gone
-    # by now, no stream comes to this version.
+    # The event may be visible before its commit is acknowledged. Writing it again waits for that:
+    # an id that the stream has returns its position, whatever the expected version. If the event
+    # is gone by now, the write fails, because no stream reaches this version.
     again = requests.write_one(
         stream_name,
         NewMessage("Found", id=id),
@@ -53,7 +53,7 @@ async def find_events(
 async def read_events(
     store: AsyncOperations, stream_name: str, cause: Causation, first: int, batch_size: int
 ) -> list[Message[Any]]:
-    """The events of a cause, whose first one is at a position."""
+    """Return the events of a cause, whose first one is at a position."""
     found: list[Message[Any]] = []
     async for message in store.read_stream(stream_name, position=first, batch_size=batch_size):
         if message.id != cause.build_event_id(stream_name, len(found)):
@@ -63,7 +63,7 @@ async def read_events(
 
 
 async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> int | None:
-    """Where in a stream a message id is, None where it is not."""
+    """Return the position of a message id in a stream, None if it is not there."""
     sql = store._profile.sql  # pyright: ignore[reportPrivateUsage]
     if (await store._server_facts()).table_readable:  # pyright: ignore[reportPrivateUsage]
         rows = await store._read(requests.look_for_message(sql, str(id)))  # pyright: ignore[reportPrivateUsage]

@@ -1,4 +1,4 @@
-"""An entity in hand: its state, what happens to it, and the write at the end."""
+"""Edit session of an entity: load it, add events, and write them at the end."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class AsyncEntityEdit(Generic[S]):
     """An entity that events are added to: see ``edit()`` of the entity store.
 
     Attributes:
-        entity: the state, with the events that were added. Not to be changed but by those.
-        version: of the state that was loaded, ``NO_STREAM`` for a new entity.
-        events: what was added, in order; after the block as it is stored.
-        positions: where the events were written, after the block; empty before.
+        entity: the state, including the added events. Change it only by adding events.
+        version: the version that was loaded, ``NO_STREAM`` for a new entity.
+        events: the added events, in order; after the block as they are stored.
+        positions: the positions of the written events, after the block; empty before.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class AsyncEntityEdit(Generic[S]):
         self.version: int
 
     def append(self, *events: Any) -> S:
-        """Let events happen to the entity, and give its state after them.
+        """Add events to the entity, and return its state after them.
 
-        They are written at the end of the block, all or none.
+        They are written at the end of the block, all or none of them.
 
         Args:
             *events: instances of registered classes.
 
         Raises:
-            ValidationError: the block has ended, or an event is of no registered class. Nothing was
-                added.
-            Exception: what ``evolve``, or the projection's method, raised. Nothing was added.
+            ValidationError: the block has ended, or an event is not of a registered class. Nothing
+                was added.
+            Exception: an error from ``evolve``, or from the projection's method. Nothing was added.
         """
         if self._entry is None or self._is_over:
             raise ValidationError(
-                "events are added inside of the block of edit(). Nothing was added."
+                "events can only be added inside the block of edit(). Nothing was added."
             )
         first = self._entry.version + 1 + len(self.events)
         self._state = self._appender.happen(self._id, self._state, events, first)
@@ -82,7 +82,7 @@ class AsyncEntityEdit(Generic[S]):
         """
         if self._entry is not None:
             raise ValidationError(
-                "the block of edit() is entered once: call edit() again. Nothing was sent."
+                "the block of edit() can be entered once. Nothing was sent. Call edit() again."
             )
         self._entry = await self._loader.current(self._id)
         self._state = self._entry.entity

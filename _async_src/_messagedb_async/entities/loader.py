@@ -1,4 +1,4 @@
-"""The state of entities: from memory, from a snapshot, and from the events after that."""
+"""Loading of entities: from the cache or a snapshot, and the events after it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class AsyncLoader(Generic[S]):
     """Loads the entities of one category.
 
     Args:
-        store: where it reads.
-        category: of the entities' streams.
-        applier: makes states of events.
-        cache: what is in memory.
-        snapshots: how they are stored, None for not at all.
-        batch_size: how many events are read at once.
-        stores_snapshots: whether it stores new ones.
+        store: the client or transaction to read with.
+        category: the category of the entities' streams.
+        applier: derives the state from events.
+        cache: the entities in memory.
+        snapshots: the format of snapshots, None for no snapshots.
+        batch_size: the number of events per read.
+        stores_snapshots: store new snapshots, and not only read them.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class AsyncLoader(Generic[S]):
         self._stores_snapshots = stores_snapshots and snapshots is not None
 
     def stream_name(self, id: str | UUID) -> str:
-        """The stream of an entity.
+        """Return the stream of an entity.
 
         Raises:
-            ValidationError: it is no id of an entity. Nothing was sent.
+            ValidationError: the id is invalid. Nothing was sent.
         """
         return build_entity_stream_name(self._category, id)
 
     async def current(self, id: str) -> CachedEntity[S]:
-        """The newest state, with nothing read twice. What it holds is shared: see ``own``."""
+        """Return the newest state. It is shared: see ``own``. Only newer events are read."""
         stream_name = self.stream_name(id)
         times_forgotten = self.cache.eviction_count
         entry = await self._forward(id, stream_name, None)
@@ -80,7 +80,7 @@ class AsyncLoader(Generic[S]):
         return entry
 
     async def as_of_version(self, id: str, version: int) -> CachedEntity[S]:
-        """The state up to an event, or the newest where there are fewer."""
+        """Return the state up to an event, or the newest state if there are fewer events."""
         stream_name = self.stream_name(id)
         known = self.cache.get(id)
         if known is None or known.version > version:
@@ -89,7 +89,7 @@ class AsyncLoader(Generic[S]):
         return entry or await self._from_start(id, stream_name, version)
 
     async def as_of_time(self, id: str, time: datetime) -> CachedEntity[S]:
-        """The state before the first event that was written later than a time."""
+        """Return the state before the first event that was written later than a time."""
         stream_name = self.stream_name(id)
         state, version = self._applier.initial(), NO_STREAM
         async for message in self._store.read_stream(stream_name, batch_size=self._batch_size):
@@ -100,14 +100,14 @@ class AsyncLoader(Generic[S]):
         return CachedEntity(state, version)
 
     async def _from_start(self, id: str, stream_name: str, up_to: int | None) -> CachedEntity[S]:
-        """The state of what is in the store: the snapshot, and the events after it."""
+        """Load the state from the store: the snapshot, and the events after it."""
         entry = await self._snapshot(id)
         if entry is not None and (up_to is None or entry.version <= up_to):
             loaded = await self._after_snapshot(entry, stream_name, up_to)
             if loaded is not None:
                 return loaded
         while True:
-            # Nobody else has the initial state, and so it may be changed.
+            # The initial state is not shared, so it may be changed.
             initial = CachedEntity(self._applier.initial(), NO_STREAM)
             loaded = await self._read(initial, stream_name, up_to)
             if loaded is not None:
@@ -122,23 +122,23 @@ class AsyncLoader(Generic[S]):
         try:
             return self._snapshots.parse_message(message, self.stream_name(id))
         except MessageDecodeError as error:
-            log.warning("the snapshot is passed over, and all events are read: %s", error)
+            log.warning("the snapshot is ignored, and all events are read: %s", error)
             return None
 
     async def _after_snapshot(
         self, entry: CachedEntity[S], stream_name: str, up_to: int | None
     ) -> CachedEntity[S] | None:
-        """A snapshot and the events after it; None where its last event is not in the stream.
+        """Load the events after a snapshot; None if its last event is not in the stream.
 
-        Reading begins with that event, so that a stream that was emptied, or restored from an older
-        backup, is told without a further question.
+        Reading begins with that event, so a stream that was emptied, or restored from an older
+        backup, is detected without another query.
         """
         size = self._batch_size if up_to is None else min(self._batch_size, up_to - entry.version)
         page, history = await self._page(stream_name, entry.version, size + 1)
         if not page or page[0].position != entry.version or entry.last_id not in (None, page[0].id):
             log.warning(
-                "the snapshot of %s is of version %s, and its last event is not there in the "
-                "stream: all events are read",
+                "the snapshot of %s is of version %s, but its last event is not in the stream: all "
+                "events are read",
                 stream_name,
                 entry.version,
             )
@@ -155,9 +155,9 @@ class AsyncLoader(Generic[S]):
     async def _forward(
         self, id: str, stream_name: str, up_to: int | None
     ) -> CachedEntity[S] | None:
-        """The entity that is in memory, with the events after it; None where it is not there.
+        """Load the events after the cached entity; None if it is not cached.
 
-        Nor is it where the store has lost its last event, in a failover or a restore.
+        The result is also None if the store has lost its last event, in a failover or a restore.
         """
         entry = self.cache.get(id)
         if entry is None:
@@ -165,8 +165,8 @@ class AsyncLoader(Generic[S]):
         loaded = await self._read(entry, stream_name, up_to, shared=True)
         if loaded is None:
             log.warning(
-                "%s was read up to version %s, and its last event is not there any more: the "
-                "store went back, and all events are read",
+                "%s was read up to version %s, but its last event is not in the store any more: "
+                "the store has lost messages, and all events are read",
                 stream_name,
                 entry.version,
             )
@@ -176,7 +176,7 @@ class AsyncLoader(Generic[S]):
     async def _read(
         self, entry: CachedEntity[S], stream_name: str, up_to: int | None, *, shared: bool = False
     ) -> CachedEntity[S] | None:
-        """An entity with the events after it; None where its last event is not there any more."""
+        """Load the events after an entity; None if its last event is not in the store any more."""
         size = self._batch_size
         while up_to is None or entry.version < up_to:
             if up_to is not None:
@@ -202,9 +202,9 @@ class AsyncLoader(Generic[S]):
     async def _checked(
         self, entry: CachedEntity[S], stream_name: str, size: int
     ) -> tuple[list[Message[Any]], int] | None:
-        """The page after an entity from a server with another history; None if it lacks its event.
+        """Read the page after an entity in another history; None if the entity's event is missing.
 
-        It begins with that event, so that both are of one server.
+        The page begins with that event, so both are from the same server.
         """
         page, history = await self._page(stream_name, entry.version, size + 1)
         if not page or page[0].position != entry.version:
@@ -223,7 +223,7 @@ class AsyncLoader(Generic[S]):
     async def _stored(
         self, snapshots: SnapshotPolicy[S], id: str, entry: CachedEntity[S]
     ) -> CachedEntity[S]:
-        """Store a snapshot if one is due. The entity is as good without it."""
+        """Store a snapshot if one is due. An error does not affect the entity."""
         if not snapshots.is_due(entry.version, entry.snapshot_version):
             return entry
         try:
@@ -234,9 +234,9 @@ class AsyncLoader(Generic[S]):
                 decimals=self._store.decimals,
             )
             await self._store.write_message(snapshots.stream_name(id), message)
-        except Exception as error:  # also of the user's own encode
+        except Exception as error:  # Includes errors of the user's encode.
             log.warning(
-                "the snapshot of %s could not be stored; that is tried again after %s more events: "
+                "the snapshot of %s could not be stored; the next attempt is after %s more events: "
                 "%s",
                 self.stream_name(id),
                 snapshots.every_events,

@@ -1,4 +1,4 @@
-"""The entities of a category: loaded, and changed by commands."""
+"""Entities of a category: load them, and change them by commands."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ C = TypeVar("C")
 
 
 class AsyncEntityStore(Generic[S, C]):
-    """Loads the entities of a category, and answers commands to them with events.
+    """Loads the entities of a category, and handles commands to them.
 
-    An entity is the state that the events of one stream make: ``account-123`` of category
-    ``account`` and id ``123``. The newest states are kept in memory, so that only events that are
-    newer than those are read.
+    An entity is the state that is derived from the events of one stream: ``account-123`` for
+    category ``account`` and id ``123``. The most recently used states are kept in memory, so only
+    newer events are read.
 
-    The tasks of one event loop may share it. It holds no connection, and no lock but for the moment
-    of a write.
+    The tasks of one event loop may share it. It holds no connection, and a lock only during a
+    write.
 
     Args:
-        client: where to read and to write: a client, or what ``bind`` of a client gives.
+        client: the client to read and to write with, or the result of the client's ``bind``.
         category: the part of the stream names before the first ``-``.
-        decider: what becomes of commands, and the state of events.
-        projection: the state of events only: there is no ``transact`` then.
-        snapshots: stores the state now and then; None for never.
-        cache_size: how many entities are kept in memory; 0 for none. The least recently used goes
-            first.
-        batch_size: how many events are read at once.
-        read_only: for another service than the one that owns the category: ``transact`` and
-            ``edit`` are refused, and no snapshots are stored, only read.
+        decider: decides about commands, and derives the state from events.
+        projection: only derives the state from events: then ``transact`` is not available.
+        snapshots: stores the state at intervals; None for no snapshots.
+        cache_size: the number of entities in memory; 0 for none. The least recently used one is
+            removed first.
+        batch_size: the number of events per read.
+        read_only: for a service that does not own the category: ``transact`` and ``edit`` are
+            refused, and snapshots are read but not stored.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was sent.
@@ -143,27 +143,27 @@ class AsyncEntityStore(Generic[S, C]):
         return self._client.registry
 
     def stream_name(self, id: str | UUID) -> str:
-        """Give the stream of an entity.
+        """Return the stream of an entity.
 
         Raises:
-            ValidationError: the id is not a text that is not empty, or a UUID. Nothing was sent.
+            ValidationError: the id is neither a non-empty string nor a UUID. Nothing was sent.
         """
         return self._loader.stream_name(id)
 
     def bind(self, store: AsyncOperations) -> AsyncEntityStore[S, C]:
-        """Give the same entities in a transaction, or with whatever else has the operations.
+        """Return the same entities in a transaction, or with another client.
 
-        It begins with what is in memory here; what it loads and writes itself it keeps to itself,
-        as nobody knows yet whether it will be committed, and it stores no snapshots. In REPEATABLE
-        READ and SERIALIZABLE, which see the store as it was, it begins with nothing. Use it for one
-        transaction; after the rollback of a savepoint bind again.
+        The bound store begins with the entities in memory here. It keeps to itself what it loads
+        and writes, because that may be rolled back, and stores no snapshots. In REPEATABLE READ and
+        SERIALIZABLE, which see an earlier state of the store, it begins with no entities. Use it
+        for one transaction; after the rollback of a savepoint bind again.
 
         Args:
-            store: such as a transaction, or ``context.client`` of a consumer's handler.
+            store: a transaction, or ``context.client`` of a consumer's handler.
         """
         check_store(store, AsyncOperations)
         bound = copy(self)
-        # Another client may be of another database, and what is in memory newer than a snapshot.
+        # Another client may use another database, and the cache may be newer than a snapshot.
         ours = (
             store._profile is self._client._profile  # pyright: ignore[reportPrivateUsage]
             and not store._sees_a_snapshot  # pyright: ignore[reportPrivateUsage]
@@ -173,12 +173,12 @@ class AsyncEntityStore(Generic[S, C]):
         return bound
 
     async def get(self, id: str | UUID) -> S | None:
-        """Give the newest state of an entity, None for one without events.
+        """Return the newest state of an entity, None for an entity without events.
 
         Raises:
             MessageDecodeError: an event does not fit its class.
-            Exception: what ``evolve``, or the projection's method, raised. Nothing has changed in
-                memory.
+            Exception: an error from ``evolve``, or from the projection's method. The entities in
+                memory have not changed.
         """
         loaded = await self.load(id)
         return loaded.entity if loaded.exists else None
@@ -186,24 +186,24 @@ class AsyncEntityStore(Generic[S, C]):
     async def load(
         self, id: str | UUID, *, version: int | None = None, time: datetime | None = None
     ) -> LoadedEntity[S]:
-        """Give an entity with its version: the initial state and ``NO_STREAM`` without events.
+        """Return an entity with its version: the initial state and ``NO_STREAM`` without events.
 
-        One round trip where nothing is new, or nothing was there; with a snapshot two at most, up
-        to ``batch_size`` events.
+        It takes one round trip if there are no new events, or no events at all; with a snapshot at
+        most two, up to ``batch_size`` events.
 
         Args:
             id: the part of the stream's name after the category.
-            version: as it was with the event at this position as its last; the newest state where
-                there are fewer events. Nothing of it is kept in memory.
-            time: the state before the first event whose time is later, aware of its time zone. The
-                server gives an event the time at which its transaction began. All events up to then
-                are read.
+            version: the state after the event at this position; the newest state if there are fewer
+                events. It is not kept in memory.
+            time: the state before the first event whose time is later; it must have a time zone.
+                The time of an event is the time at which its transaction began. All events up to
+                then are read.
 
         Raises:
             ValidationError: both were given, or a time without a time zone. Nothing was sent.
             MessageDecodeError: an event does not fit its class.
-            Exception: what ``evolve``, or the projection's method, raised. Nothing has changed in
-                memory.
+            Exception: an error from ``evolve``, or from the projection's method. The entities in
+                memory have not changed.
         """
         key = self._key(id)
         check_as_of(version, time)
@@ -216,13 +216,13 @@ class AsyncEntityStore(Generic[S, C]):
         return LoadedEntity(self._applier.get_private_copy(entry.entity), entry.version)
 
     async def exists(self, id: str | UUID) -> bool:
-        """Tell whether an entity has any event, in one round trip and without reading them."""
+        """Return True if an entity has any event, in one round trip and without reading them."""
         return await self._client.stream_version(self.stream_name(id)) != NO_STREAM
 
     def forget(self, id: str | UUID | None = None) -> None:
-        """Drop an entity from memory, or all of them: after messages were deleted, as in tests.
+        """Remove an entity from memory, or all of them: after messages were deleted, as in tests.
 
-        What is being loaded in this moment is given to its caller, and not kept.
+        Entities that are being loaded at this moment are returned to their callers, and not kept.
         """
         self._loader.cache.evict(None if id is None else str(id))
 
@@ -237,52 +237,54 @@ class AsyncEntityStore(Generic[S, C]):
         name: str = "",
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
     ) -> TransactResult[S]:
-        """Load an entity, decide, and append what was decided, if nobody wrote in between.
+        """Load an entity, decide, and append the events, if no other process wrote meanwhile.
 
-        If somebody did, the new events are read, and it is decided again. The lock of the category
-        is held for the write only, so the decision itself holds nothing.
+        If another process did, the new events are read, and ``decide`` is called again. The lock of
+        the category is held only during the write, not during the decision.
 
         Args:
             entity_id: the part of the stream's name after the category.
-            command: what ``decide`` is given.
+            command: the command to pass to ``decide``.
             id: the key of the command, such as the ``Idempotency-Key`` of a request; None for none.
-                The events get ids that are made of it, of the stream and of *name*. They are looked
-                for before it is decided: where they are stored, nothing is decided or written, and
-                the result is the first one once more (``is_repeated``), the entity as it was then.
-                A call that stored nothing, as it was refused or decided nothing, left no trace, and
-                is decided again. The command's data are not compared, but the name of its class is
-                recorded in the first event's metadata (``localProperties``, ``idempotency``).
-            max_attempts: how often it is decided at most. Between two attempts it waits a random
-                time, up to 20 ms at first and 1 s at most.
-            following: the message that the command came as. The events follow it (``Metadata``),
-                and, unless there is a key, get ids that are made of its id, of the stream and of
-                *name*, so that it is answered once: where it was answered before, nothing is
-                written, and the result holds what is stored (``is_repeated``), with the newest
-                state. That is known when the same ids come to be written again, when the decision
-                has more events than then, or raises; a decision without events says nothing about
-                it.
-            name: what is decided, where one message or key leads to several decisions about one
-                entity, also of several consumers: each needs a name of its own.
-            metadata: of each event, instead of what follows that message.
+                The events' ids are derived from it, the stream and *name*. Before the decision the
+                events are looked up by these ids. If they are stored, nothing is decided or
+                written: the first result is returned again (``is_repeated``), with the entity as it
+                was then. A call that stored nothing, because it raised or decided for no events,
+                has no effect on a later one. The command's data are not compared, but the name of
+                its class is recorded in the first event's metadata (``localProperties``,
+                ``idempotency``).
+            max_attempts: the maximum number of decisions. Between two attempts it waits for a
+                random time, up to 20 ms at first and at most 1 s.
+            following: the message that contained the command. The events follow it (``Metadata``).
+                Without a key, the events' ids are derived from the message's id, the stream and
+                *name*, so that the message is handled once. If it was handled before, nothing is
+                written, and the result has the stored events (``is_repeated``), with the newest
+                state. This is detected when the same ids are about to be written again, also if the
+                decision has more events this time, and when it raises. It is not detected if the
+                decision has no events.
+            name: distinguishes several decisions about one entity that have the same message or
+                key, also those of several consumers: each needs a different name.
+            metadata: the metadata of each event, instead of the metadata that follows the message.
 
         Raises:
-            WrongExpectedVersionError: somebody else wrote first each time. Nothing was written.
-            LostHistoryError: each time the store had lost the events that were read. The same.
-            ValidationError: the store is read-only or has no decider, or an event is of no
-                registered class: nothing was sent. Or the key is that of a command of another
-                class: nothing was written.
-            OutcomeUnknownError: sent and not answered; the events may be stored. Send the command
-                again with the same *id* or *following*, or to a decider that tells from the state
-                that it was handled.
-            Exception: what ``decide`` or ``evolve`` raised. Nothing was written.
+            WrongExpectedVersionError: another process wrote first each time. Nothing was written.
+            LostHistoryError: each time the store had lost the events that were read. Nothing was
+                written.
+            ValidationError: the store is read-only or has no decider, or an event is not of a
+                registered class: nothing was sent. Or the key is of a command of another class:
+                nothing was written.
+            OutcomeUnknownError: the response to the write was lost; the events may be stored. Send
+                the command again with the same *id* or *following*, or to a decider that can tell
+                from the state that it was handled.
+            Exception: an error from ``decide`` or ``evolve``. Nothing was written.
         """
         entity = self._key(entity_id)
         check_attempts(max_attempts)
         self._check_writable()
         if self._decider is None:
             raise ValidationError(
-                "this entity store has a projection only, and nothing that decides: give it a "
-                "decider, or use edit(). Nothing was sent."
+                "this entity store has a projection only, and cannot decide. Nothing was sent. "
+                "Give it a decider, or use edit()."
             )
         cause = build_causation(
             following, name, metadata, build_command_key(id, command, self.registry)
@@ -290,7 +292,7 @@ class AsyncEntityStore(Generic[S, C]):
         attempt = 0
         while True:
             entry = await self._loader.current(entity)
-            # After the entity was loaded: what is decided upon has nothing of this key in it.
+            # After the entity was loaded: then the state for decide has no events of this key.
             before = None if cause.key is None else await self._appender.before(entity, cause)
             if before is not None:
                 return _transacted(before, attempt)
@@ -325,7 +327,7 @@ class AsyncEntityStore(Generic[S, C]):
         name: str = "",
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
     ) -> AsyncEntityEdit[S]:
-        """Load an entity, and append what happens to it in a block, if nobody wrote in between.
+        """Load an entity, and append events in a block, if no other process wrote meanwhile.
 
         Example::
 
@@ -333,8 +335,8 @@ class AsyncEntityStore(Generic[S, C]):
                 if account.entity.balance >= 5:
                     account.append(Withdrawn(5))
 
-        Nothing is written if the block ends with an error. It is not run again after a conflict:
-        ``transact`` does that.
+        Nothing is written if the block ends with an error. The block does not run again after a
+        conflict: use ``transact`` for that.
 
         Args:
             id: the part of the stream's name after the category.
@@ -343,11 +345,11 @@ class AsyncEntityStore(Generic[S, C]):
             metadata: as in ``transact``.
 
         Raises:
-            WrongExpectedVersionError: at the end of the block: somebody else wrote in between.
+            WrongExpectedVersionError: at the end of the block: another process wrote meanwhile.
                 Nothing was written.
             ValidationError: the store is read-only. Nothing was sent.
-            OutcomeUnknownError: at the end of the block: sent and not answered; the events may be
-                stored.
+            OutcomeUnknownError: at the end of the block: the response to the write was lost; the
+                events may be stored.
         """
         key = self._key(id)
         self._check_writable()
@@ -358,7 +360,7 @@ class AsyncEntityStore(Generic[S, C]):
         if self._read_only:
             raise ValidationError(
                 f"this entity store of {self._category!r} is read-only: only the service that owns "
-                "the category writes to it. Nothing was sent."
+                "the category may write to it. Nothing was sent."
             )
 
     def _key(self, id: str | UUID) -> str:

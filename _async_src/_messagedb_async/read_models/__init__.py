@@ -1,3 +1,3 @@
-"""Read models: their tables, and the consumer that fills them."""
+"""Read models: their tables, and the consumer that updates them."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read models: a table that a consumer keeps, and a view that shows one version of it."""
+"""Read models: a table that a consumer updates, and a view that shows one version of it."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ R = TypeVar("R")
 
 log = logging.getLogger("messagedb.read_model")
 
-# Seconds that readers may wait in a swap for the last messages to be handled.
+# Seconds that readers may wait in a swap until the last messages are handled.
 _LONGEST_CATCH_UP = 2.0
 
 
 class AsyncReadModel:
-    """A table made of the messages of a category, each of which counts once, and a view of it.
+    """A table built from the messages of a category, each applied exactly once, and a view of it.
 
-    Each version has a table of its own, ``balances_v1``, kept up by a consumer with a position of
-    its own, in the transaction of each message. Readers query the view, ``balances``, which shows
-    one version. To change columns or handlers, give the next number to ``version``: the new table
-    is filled from the first message on beside the old one, which its own processes keep up
-    meanwhile; then the view is swapped. Readers see a whole version at each moment, and after the
-    swap nothing older than before it.
+    Each version has a separate table, such as ``balances_v1``. A consumer with a separate position
+    updates it, in the transaction of each message. Readers query the view, ``balances``, which
+    shows one version. To change columns or handlers, give the next number to ``version``. The new
+    table is filled from the first message on, while processes of the old version keep the old table
+    up to date. Then the view is swapped. Readers see a complete version at each moment, and after
+    the swap no older state than before it.
 
-    It can be killed at any moment and run again. The role needs CREATE and USAGE on the schema, in
-    the database of the store. Two connections of the client's pool are in use at once.
+    The process can be killed at any moment and run again. The role needs CREATE and USAGE on the
+    schema, in the store's database. Two connections of the client's pool are used simultaneously.
 
     Example::
 
@@ -73,41 +73,42 @@ class AsyncReadModel:
         await balances.run(signals=True)
 
     Attributes:
-        handler: lets a coroutine function handle messages: a decorator, as that of the consumer.
-            Write to this version's table there, with ``context.transaction.connection``, and never
+        handler: decorates a coroutine function that handles messages, as the consumer's does. In
+            it, write to this version's table, with ``context.transaction.connection``, and never
             read the view.
 
     Args:
-        client: where to read, and whose database has the tables.
-        category: whose messages.
-        name: the view's; of a-z, 0-9 and _. The tables are called after it.
-        version: the number of what `create` and the handlers make.
-        create: the statement that makes the table, or several, as for indexes. ``{table}`` stands
-            for the table. An unlogged one is refused: a crash of the server would empty it, and
-            leave its position.
-        schema: where tables and view are; a name of the same kind. Where the database has several
-            stores, each needs a name or a schema of its own.
-        readers: roles that may read the view: it is granted to them when it is made, and to those
-            that lack it when the model runs. They need USAGE on `schema`, too, which everybody has
-            on ``public``.
-        position_store: where positions are kept. None for ``TablePositionStore()``; the other kind
-            needs no table ``messagedb.positions``, and adds a message to the store for each one
-            that is handled.
-        batch_size: as for the consumer, as are the following.
+        client: the client to read with; the tables are in its database.
+        category: the category of the messages.
+        name: the name of the view, from a-z, 0-9 and _. The names of the tables begin with it.
+        version: the version of `create` and the handlers.
+        create: the statement that creates the table, or several, as for indexes. ``{table}`` is
+            replaced by the table's name. An unlogged table is refused: a crash of the server would
+            empty it, and keep its position.
+        schema: the schema of the tables and the view, from the same characters. If the database has
+            several stores, each needs another name or schema.
+        readers: roles that may read the view. SELECT is granted to them when the view is created,
+            and to those that lack it when the model runs. They need USAGE on `schema`, too, which
+            all roles have on ``public``.
+        position_store: where positions are stored. None for ``TablePositionStore()``; the other
+            kind needs no table ``messagedb.positions``, and adds a message to the store for each
+            one that is handled.
+        batch_size: as for the consumer, like the following arguments.
         poll_interval: seconds.
         idle_poll_interval: seconds.
         transaction_timeout: seconds for the transaction of a message.
-        correlation: only messages of such workflows.
-        condition: SQL, never made of input from outside.
+        correlation: only messages of workflows with this correlation category.
+        condition: an SQL condition; never build it from untrusted input.
         types: only messages of these types.
-        retry: how often a failing handler is called again.
-        on_error: what then. What is skipped or parked is missing in the table.
-        middleware: functions around each call of a handler.
-        notify: whether to be woken by notifications.
+        retry: the number of attempts of a failing handler, and the delays between them.
+        on_error: the action after the last attempt. Skipped and parked messages are missing in the
+            table.
+        middleware: functions that wrap each call of a handler.
+        notify: use notifications to find new messages sooner.
         lease_timeout: seconds without a sign of life after which another process may take over.
 
     Raises:
-        ValidationError: an argument is refused. Nothing was sent.
+        ValidationError: an argument is invalid. Nothing was sent.
     """
 
     def __init__(
@@ -163,15 +164,15 @@ class AsyncReadModel:
         )
         if settings.max_size < 2:
             raise ValidationError(
-                "a read model needs two connections of the client at once: give it a max_size of 2 "
-                "or more. Nothing was sent."
+                "a read model needs two connections of the client simultaneously. Nothing was sent."
+                " Set max_size to 2 or more."
             )
         self.handler = self._consumer.handler
         self._tables = AsyncModelTables(client, names, roles)
         self._showing: _Showing | None = None
 
     def __repr__(self) -> str:
-        """Name the table and the state."""
+        """Return the table and the state."""
         return f"<{type(self).__name__} {self.table} ({self._consumer.status().state})>"
 
     @property
@@ -186,14 +187,14 @@ class AsyncReadModel:
 
     @property
     def consumer(self) -> AsyncConsumer:
-        """What keeps the table up: ask it for its status, or wait for a message with it.
+        """The consumer that updates the table. Use it for its status, or to wait for a message.
 
-        Run it by the read model, which makes the table first.
+        Do not run it directly: the read model runs it, after it has created the table.
         """
         return self._consumer
 
     def format_sql(self, text: str) -> bytes:
-        """Give a statement for psycopg, with this version's table where it says ``{table}``."""
+        """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
         return substitute_table(text, self.table)
 
     async def rebuild(
@@ -201,18 +202,19 @@ class AsyncReadModel:
     ) -> bool:
         """Fill this version's table up to the head, and let the view show it.
 
-        The table is made if it is not there. Killed at any moment and called again, it goes on
-        where it was. Where the view shows this version already, it only catches up. Without a limit
-        it waits for its place, which a running process of this version has; for the store; and for
-        readers that hold the view in a transaction.
+        The table is created if it does not exist. If the process is killed and this is called
+        again, it continues from the stored position. If the view already shows this version, it
+        only catches up. It waits without a limit: for its lease while another process of this
+        version runs; for the store; and for readers that hold the view in a transaction.
 
         Args:
-            allow_downgrade: whether this version is shown in the place of a later one, too.
+            allow_downgrade: show this version even if the view shows a later one.
             signals: as for ``run()``.
             stop_timeout: seconds that a handler has to finish.
 
         Returns:
-            Whether the view shows this version. False: it shows a later one, or `stop` came first.
+            True if the view shows this version. False if it shows a later one, or `stop` was called
+            first.
 
         Raises:
             MessageDBError: as ``run()`` raises it.
@@ -220,41 +222,41 @@ class AsyncReadModel:
         return await self._go(_Showing(False, allow_downgrade, stop_timeout), signals)
 
     async def run(self, *, signals: bool = False, stop_timeout: float = 10.0) -> None:
-        """Rebuild, and then keep the table up until it is stopped.
+        """Rebuild, and then keep the table up to date until it is stopped.
 
-        Where the view shows a later version, as for an old process that is started again, this one
-        is kept up and not shown.
+        If the view shows a later version, as after a restart of an old process, this version is
+        kept up to date but not shown.
 
         Args:
-            signals: whether SIGINT and SIGTERM stop it; in the main thread only.
+            signals: stop it on SIGINT and SIGTERM; in the main thread only.
             stop_timeout: seconds that a handler has to finish then.
 
         Raises:
             HandlerError: a message could not be handled, and ``on_error`` says to stop. The table
                 is as before the message.
-            PositionConflictError: another consumer has stored a position for this version. What is
-                stored stays.
+            PositionConflictError: another consumer has stored a position for this version. Stored
+                changes are kept.
             IncompatibleServerError: something on the server is missing, or the role lacks a right.
-            ServerError: PostgreSQL refused `create`, or to drop the old view, as when a view of
-                yours depends on it. Tables and view are as before.
+            ServerError: PostgreSQL refused `create`, or to drop the old view, for example because
+                another view depends on it. Tables and view are as before.
             TimeoutError: a handler did not finish in time after a stop.
-            ValidationError: it runs already, has no handler, or its table or view is not one that a
-                read model has made. Nothing was changed.
+            ValidationError: it is already running, has no handler, or its table or view was not
+                made by a read model. Nothing was changed.
         """
         await self._go(_Showing(True, False, stop_timeout), signals)
 
     @asynccontextmanager
     async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
-        """Run it in an asyncio task while a block runs, and stop it at the block's end.
+        """Run it in an asyncio task while a block runs, and stop it at the end of the block.
 
-        The table is there when the block begins.
+        The table exists when the block begins.
 
         Args:
             stop_timeout: seconds that a handler has to finish then.
 
         Raises:
-            MessageDBError: as ``run()`` raises it: at the end of the block, but for what was wrong
-                with the table.
+            MessageDBError: as ``run()`` raises it: at the end of the block, except for errors of
+                the table's creation.
         """
         showing = self._begin(_Showing(True, False, stop_timeout))
         try:
@@ -272,7 +274,7 @@ class AsyncReadModel:
             raise showing.failure
 
     async def stop(self, *, timeout: float = 10.0) -> None:
-        """Let the handler in hand finish, and end. Does nothing if it has ended.
+        """Let the current handler finish, and stop. Do nothing if it has stopped.
 
         Args:
             timeout: seconds to wait.
@@ -286,28 +288,29 @@ class AsyncReadModel:
         await self._consumer.stop(timeout=timeout)
 
     async def list_versions(self) -> list[ReadModelVersion]:
-        """List the versions whose tables are there, from the first on."""
+        """List the versions whose tables exist, in order."""
         return (await self._tables.find()).list_versions()
 
     async def get_current_version(self) -> int | None:
-        """Give the version that readers see; None if there is no view yet."""
+        """Return the version that readers see; None if there is no view yet."""
         return (await self._tables.find()).current
 
     async def drop_version(self, version: int) -> bool:
-        """Drop the table of a version that readers do not see, and set its position back.
+        """Drop the table of a version that readers do not see, and reset its position.
 
         Args:
-            version: which one; also one that this process does not know.
+            version: the version; it may be unknown to this process.
 
         Returns:
-            Whether it was there.
+            True if it existed.
 
         Raises:
-            ValidationError: it is the current version, or the table is not one that a read model
-                has made. Nothing was changed.
-            PositionConflictError: a process keeps it up. Nothing was changed; stop that first.
-            RetryableError: somebody reads the table. Nothing was changed; call it again.
-            ServerError: something of yours depends on the table. Nothing was changed.
+            ValidationError: it is the current version, or the table was not made by a read model.
+                Nothing was changed.
+            PositionConflictError: a running process updates it. Nothing was changed. Stop that
+                process first.
+            RetryableError: a session reads the table. Nothing was changed. Call this again.
+            ServerError: an object of yours depends on the table. Nothing was changed.
         """
         check_version(version)
         return await self._tables.drop(version)
@@ -315,11 +318,11 @@ class AsyncReadModel:
     def _begin(self, showing: _Showing) -> _Showing:
         check_seconds("stop_timeout", showing.stop_timeout)
         if self._showing is not None and not self._showing.over.is_set():
-            raise ValidationError(f"{self.table}: it runs already. Nothing was sent.")
+            raise ValidationError(f"{self.table}: it is already running. Nothing was sent.")
         if not self._consumer._handlers:  # pyright: ignore[reportPrivateUsage]
             raise ValidationError(
-                f"{self.table}: it has no handler, so that it would stay empty. Decorate one with "
-                "the handler of the read model. Nothing was sent."
+                f"{self.table}: it has no handler, so it would stay empty. Nothing was sent. "
+                "Decorate a function with the read model's handler."
             )
         self._showing = showing
         return showing
@@ -344,10 +347,10 @@ class AsyncReadModel:
     async def _fill(
         self, context: AsyncContext, call_next: AsyncUnaryFunction[AsyncContext, Any]
     ) -> Any:
-        """Fill a table that nobody sees yet without waiting for the disk.
+        """Fill a table that readers do not see yet without waiting for the disk.
 
-        What a crash of the server takes away then, it takes away with its position. The commit of
-        the swap waits for the disk, and so for everything before it.
+        If a crash of the server loses a change, it loses its position, too. The commit of the swap
+        waits for the disk, and so for all changes before it.
         """
         if self._showing is not None and not self._showing.is_shown:
             await context.transaction.connection.execute(b"SET LOCAL synchronous_commit TO off")
@@ -359,7 +362,7 @@ class AsyncReadModel:
         )
 
     async def _show(self, showing: _Showing) -> None:
-        """Show this version when it has caught up, beside the consumer; stop that if it is to."""
+        """Show this version when it has caught up, beside the consumer; then stop that if due."""
         consumer = self._consumer
         while consumer.status().state in ("stopped", "failed"):
             if await showing.over.wait(0.01):
@@ -370,9 +373,9 @@ class AsyncReadModel:
             )
             showing.is_shown = bool(is_shown)
             if is_shown is False:
-                log.info("%s: the view shows a later version, and goes on to", self.table)
+                log.info("%s: the view shows a later version, and still does", self.table)
         except Exception as error:
-            # What ended the consumer is told by its own run.
+            # An error that ended the consumer is raised by the consumer's run.
             if consumer.status().state not in ("stopping", "stopped", "failed"):
                 showing.failure = error
         if showing.failure is not None or not showing.stays or showing.halt.is_set():
@@ -389,7 +392,7 @@ class AsyncReadModel:
         )
 
     async def _retry_transient(self, showing: _Showing, call: AsyncThunk[R]) -> R | None:
-        """Call a function, again after transient errors; None if it is to stop."""
+        """Call a function, and again after transient errors; None if it is to stop."""
 
         async def pause(seconds: float) -> bool:
             return not await showing.halt.wait(seconds)
@@ -411,7 +414,7 @@ def _is_transient(error: Exception) -> bool:
 
 
 class _Showing:
-    """One run of a read model: whether it is to end, and what came of the view."""
+    """One run of a read model: its options, its end, and the result for the view."""
 
     def __init__(self, stays: bool, go_back: bool, stop_timeout: float) -> None:
         self.stays = stays
@@ -419,12 +422,12 @@ class _Showing:
         self.stop_timeout = stop_timeout
         self.is_shown = False
         self.failure: Exception | None = None
-        # Nothing else is to be tried.
+        # Set when no further attempts are wanted.
         self.halt = Event()
-        # The consumer runs no more.
+        # Set when the consumer has stopped.
         self.over = Event()
 
     def end(self) -> None:
-        """Take note that the consumer has ended."""
+        """Signal that the consumer has ended."""
         self.halt.set()
         self.over.set()

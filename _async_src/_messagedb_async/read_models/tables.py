@@ -1,4 +1,4 @@
-"""The tables and the view of a read model: made, swapped and dropped, one process at a time."""
+"""Tables and view of a read model: create, swap and drop them, one process at a time."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from ..transactions.transaction import AsyncTransaction
 
 _NOTHING = "Nothing was changed."
-# Seconds for a change of names; readers wait for the view during a swap.
+# Seconds for a swap of the view, for which its readers wait.
 _LONGEST_CHANGE = 5.0
 
 
 class AsyncModelTables:
-    """What a read model has in the database.
+    """The tables and the view of a read model in the database.
 
     Args:
-        client: whose database.
-        names: the model's.
+        client: a client of the database.
+        names: the model's names.
         readers: the roles that may read the view.
     """
 
@@ -50,22 +50,22 @@ class AsyncModelTables:
         self._schema = names.store
 
     async def find(self) -> ModelCatalog:
-        """Find out what is there."""
+        """Query the relations in the schema."""
         async with self._client.transaction(read_only=True) as transaction:
             return await self._find(transaction)
 
     async def create(self, mark: ModelComment, texts: tuple[str, ...]) -> bool:
-        """Make the table of a version, unless it is there; tell whether it is.
+        """Create the table of a version, unless it exists. Return True if it exists then.
 
-        A position that is stored for the version is one of a table that is gone: it is set back to
-        the beginning in the same transaction.
+        A stored position of the version belongs to a table that was dropped: it is reset to the
+        beginning in the same transaction.
 
         Raises:
-            ValidationError: a name is taken, or the statements make no table, or an unlogged one.
+            ValidationError: a name is taken, or the statements create no table, or an unlogged one.
                 Nothing was changed.
-            PositionConflictError: a consumer of this version has just stored its position. The
-                same.
-            MessageDBError: a statement failed. The same.
+            PositionConflictError: a consumer of this version has just stored its position. Nothing
+                was changed.
+            MessageDBError: a statement failed. Nothing was changed.
         """
         found = await self.find()
         found.check_view()
@@ -84,8 +84,8 @@ class AsyncModelTables:
             made = await self._find(transaction)
             if mark.version not in made.tables:
                 raise ValidationError(
-                    f"the statements of create have not made the table {table}: write CREATE TABLE "
-                    f"{{table}} (…) there. {_NOTHING}"
+                    f"the statements of create have not created the table {table}. {_NOTHING} "
+                    f"Write CREATE TABLE {{table}} (…) in them."
                 )
             made.check_logged(mark.version)
             comment = f"COMMENT ON TABLE {table} IS {quote_literal(mark.text)}"
@@ -95,19 +95,19 @@ class AsyncModelTables:
         return True
 
     async def show(self, mark: ModelComment, catch_up: AsyncThunk[None], go_back: bool) -> bool:
-        """Let the view show a version, unless a later one is shown; tell whether it does.
+        """Let the view show a version, unless a later one is shown. Return True if it does.
 
-        Readers wait for the view from the moment that the old one is dropped. Only then is what
-        they may have seen of the old version handled in the new one, too.
+        Readers wait for the view from the moment that the old one is dropped. After that, all
+        messages that they may have seen in the old version are handled in the new one, too.
 
         Args:
             mark: the version.
-            catch_up: waits until everything is handled that is in the store now.
-            go_back: whether it is shown in the place of a later one as well.
+            catch_up: waits until all messages that are in the store now are handled.
+            go_back: show the version even if a later one is shown.
 
         Raises:
-            TimeoutError: what *catch_up* raises. Nothing was changed.
-            MessageDBError: a statement failed, or had to wait for too long. The same.
+            TimeoutError: *catch_up* raised it. Nothing was changed.
+            MessageDBError: a statement failed, or had to wait too long. Nothing was changed.
         """
         names, view = self._names, self._names.view
         async with self._client.transaction(timeout=_LONGEST_CHANGE) as transaction:
@@ -127,7 +127,7 @@ class AsyncModelTables:
             table = names.get_table(mark.version)
             await self._do(transaction, f"CREATE VIEW {view} AS SELECT * FROM {table}".encode())
             if found.view is not None:
-                # Default privileges may give what was taken from the old view.
+                # Default privileges may grant what was revoked on the old view.
                 for grant in await self._grants(transaction):
                     await self._do(transaction, grant.build_revoke(view).encode())
             for text in build_view_statements(names, mark, found.view, grants, self._readers):
@@ -135,13 +135,13 @@ class AsyncModelTables:
         return True
 
     async def drop(self, version: int) -> bool:
-        """Drop the table of a version that is not current; tell whether it was there.
+        """Drop the table of a version that is not current. Return True if it existed.
 
         Raises:
-            ValidationError: it is the current version, or no read model's table. Nothing was
+            ValidationError: it is the current version, or not a read model's table. Nothing was
                 changed.
-            PositionConflictError: a process keeps it up. The same.
-            MessageDBError: a statement failed. The same.
+            PositionConflictError: a running process updates it. Nothing was changed.
+            MessageDBError: a statement failed. Nothing was changed.
         """
         mark = (await self.find()).get_droppable(version)
         if mark is None:
@@ -154,8 +154,8 @@ class AsyncModelTables:
             keys = lease_keys(f"{self._schema} {positions.name}")
             if not (await self._rows(transaction, catalog.TRY_LEASE, keys))[0][0]:
                 raise PositionConflictError(
-                    f"version {version} of {self._names.view} is kept up by a process that runs. "
-                    f"{_NOTHING} Stop that first."
+                    f"version {version} of {self._names.view} is updated by a running process. "
+                    f"{_NOTHING} Stop that process first."
                 )
             await self._do(transaction, f"DROP TABLE {self._names.get_table(version)}".encode())
             if positions.stored:
@@ -163,7 +163,7 @@ class AsyncModelTables:
         return True
 
     async def _let_read(self, transaction: AsyncTransaction) -> None:
-        """Let those read the view who do not yet."""
+        """Grant SELECT on the view to the readers that lack it."""
         for grant in catalog.find_missing_grants(self._readers, await self._grants(transaction)):
             await self._do(transaction, grant.build_grant(self._names.view).encode())
 
@@ -215,13 +215,13 @@ class AsyncModelTables:
             return state.map_error(error, _NOTHING)
         if error.sqlstate == "42704" and self._readers:
             return IncompatibleServerError(
-                f"one of the readers {', '.join(map(repr, self._readers))} is no role of the "
+                f"one of the readers {', '.join(map(repr, self._readers))} is not a role of the "
                 f"server ({first_line(error)}). {_NOTHING} Create it, or leave it out."
             )
         if error.sqlstate in ("3F000", "42501"):
             return IncompatibleServerError(
-                f"the role may not do it in the schema {self._names.schema!r} "
-                f"({first_line(error)}). {_NOTHING} Create the schema, and grant CREATE and USAGE "
-                "on it to the role; what a read model has must be the role's own."
+                f"the role lacks a privilege on the schema {self._names.schema!r}, or the schema "
+                f"does not exist ({first_line(error)}). {_NOTHING} Create the schema, and grant "
+                "CREATE and USAGE on it to the role; it must own the read model's relations."
             )
         return translate(error, _NOTHING)
