@@ -1,3 +1,3 @@
-"""The core operations and scans, whatever runs them."""
+"""Core operations and scans, independent of the connection that executes them."""
 
 from __future__ import annotations

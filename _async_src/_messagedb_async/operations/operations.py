@@ -1,4 +1,4 @@
-"""The operations of Message DB: the same on the client and on a bound connection."""
+"""Operations of Message DB, the same on the client and on a bound connection."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ T = TypeVar("T")
 
 
 class AsyncOperations(ABC):
-    """What a Message DB can do.
+    """The operations of a Message DB.
 
-    Unless a method says otherwise, it raises, besides what it names itself:
+    Unless a method says otherwise, it raises these errors besides those that it documents:
 
-    - ``ValidationError``: an argument is refused, before anything is sent wherever that can be
-      known.
-    - ``StoreUnavailableError`` (``PoolTimeoutError`` when no connection became free): certainly not
-      done.
-    - ``IncompatibleServerError``: no Message DB there, or one that cannot be used; the text names
-      the cure.
+    - ``ValidationError``: an argument is invalid. It is raised before anything is sent, if that can
+      be known.
+    - ``StoreUnavailableError`` (``PoolTimeoutError`` if no connection became free): the operation
+      was certainly not done.
+    - ``IncompatibleServerError``: there is no Message DB, or one that cannot be used; the text
+      names the fix.
     - ``RetryableError``: deadlock or serialization failure; rolled back. Run it again. Outside a
-      transaction it was run again already, for as long as ``command_timeout``.
-    - ``ServerError``: anything else that the server refused; not done.
+      transaction it was already retried, for up to ``command_timeout``.
+    - ``ServerError``: the server refused it for another reason; it was not done.
 
     Positions count from 0 in a stream, and from 1 in the whole store (``global_position``, with
     gaps).
@@ -61,7 +61,7 @@ class AsyncOperations(ABC):
     async def _read_in_history(
         self, *reads: requests.Read
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
-        """Give the rows of reads on one connection, and the number of its server's history."""
+        """Return the rows of reads on one connection, and the number of its server's history."""
 
     @abstractmethod
     async def _write(self, write: requests.Write) -> list[int]: ...
@@ -71,17 +71,17 @@ class AsyncOperations(ABC):
 
     @property
     def _sees_a_snapshot(self) -> bool:
-        """Whether it is known to see the store as it was when its transaction began."""
+        """True if it is known to see the store as it was when its transaction began."""
         return False
 
     @property
     def decimals(self) -> bool:
-        """Whether numbers with a fraction are read as Decimals."""
+        """True if numbers with a fraction are read as Decimals."""
         return self._profile.settings.decimals
 
     @property
     def registry(self) -> MessageRegistry:
-        """The classes whose instances can be written as messages; more may be added."""
+        """The classes whose instances can be written as messages. More may be added."""
         return self._profile.settings.registry
 
     async def write_message(
@@ -93,31 +93,31 @@ class AsyncOperations(ABC):
         metadata: Mapping[str, Any] | msgspec.Struct | None = None,
         expected_version: ExpectedVersion = ANY,
     ) -> int:
-        """Write one message to the end of a stream, and give its position there (from 0).
+        """Write one message to the end of a stream, and return its position there (from 0).
 
-        Idempotent by message id: the same id in the same stream again gives the position it has,
-        and no error, whatever version was expected; type and data are not compared. The lock of the
-        stream's category is held until the write, or the transaction that it is part of, ends:
-        other writers of the category wait.
+        The write is idempotent by message id: writing the same id to the same stream again returns
+        the position that it has, without an error, whatever the expected version; type and data are
+        not compared. The lock of the stream's category is held until the write, or the transaction
+        that it is part of, ends: other writers of the category wait.
 
         Args:
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
                 too, but no member of a group gets its messages, and only ``get_category_messages``
                 and ``get_last_stream_message`` read it.
-            message: what to write. A NewMessage's own id and metadata are used unless the arguments
-                give others. An instance of a class in the client's registry gets a new id in each
-                call: to be able to repeat the write, make a NewMessage of it once
-                (``registry.encode``), or give the id.
-            id: the message's id, instead of its own.
-            metadata: the message's metadata, such as a Metadata, instead of its own.
+            message: the message to write. The id and metadata of a NewMessage are used unless the
+                arguments replace them. An instance of a class in the client's registry gets a new
+                id in each call: to be able to repeat the write, convert it to a NewMessage once
+                (``registry.encode``), or pass the id.
+            id: the message's id, instead of the id of a NewMessage.
+            metadata: the message's metadata, such as a Metadata, instead of a NewMessage's.
             expected_version: the position of the stream's last message, ``NO_STREAM``,
                 ``STREAM_EXISTS``, or ``ANY``.
 
         Raises:
             WrongExpectedVersionError: the stream is at another version. Nothing was written.
             DuplicateMessageError: the id is in another stream. Nothing was written.
-            OutcomeUnknownError: sent and not answered, also when sent again. It may be stored, or
-                still come.
+            OutcomeUnknownError: the response was lost, also when the write was sent again. The
+                message may be stored, now or a little later.
         """
         told = self._profile.settings
         write = requests.write_one(
@@ -134,27 +134,28 @@ class AsyncOperations(ABC):
         *,
         expected_version: ExpectedVersion = ANY,
     ) -> list[int]:
-        """Write messages to the end of a stream, all or none, and give their positions.
+        """Write messages to the end of a stream, all or none, and return their positions.
 
-        The outcome is that of as many single writes: message *k* is written at ``expected_version +
-        1 + k``, and one whose id is in the stream already gives the position it has. No messages:
-        ``[]``, and nothing is sent. All messages are encoded and checked before the first is sent.
-        The lock of the category is held as in ``write_message``.
+        The result is the same as that of single writes: message *k* is written at
+        ``expected_version + 1 + k``, and a message whose id is already in the stream returns the
+        position that it has. For no messages it returns ``[]``, and nothing is sent. All messages
+        are encoded and checked before the first is sent. The lock of the category is held as in
+        ``write_message``.
 
         Args:
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
                 too.
-            messages: what to write, as in ``write_message``; any iterable, read once.
+            messages: the messages to write, as in ``write_message``; any iterable, read once.
             expected_version: the position of the stream's last message, ``NO_STREAM``,
                 ``STREAM_EXISTS``, or ``ANY``.
 
         Raises:
-            ValidationError: a message is refused (the text names its index), or two have the same
+            ValidationError: a message is invalid (the text names its index), or two have the same
                 id.
             WrongExpectedVersionError: the stream is at another version. Nothing was written.
             DuplicateMessageError: an id is in another stream. Nothing was written.
-            OutcomeUnknownError: sent and not answered, also when sent again. All may be stored, or
-                none, or still come.
+            OutcomeUnknownError: the response was lost, also when the batch was sent again. All
+                messages or none may be stored, now or a little later.
         """
         return await self._write_batch(stream_name, messages, expected_version)
 
@@ -167,10 +168,11 @@ class AsyncOperations(ABC):
         is_whole: bool = False,
         basis: requests.Basis | None = None,
     ) -> list[int]:
-        """Write a batch; a whole one conflicts where some of it is stored, and some is not.
+        """Write a batch; a whole one conflicts if a part of it is stored and a part is not.
 
         Raises:
-            LostHistoryError: what it was decided upon is not there any more. Nothing was written.
+            LostHistoryError: the message that it is based on is not stored any more. Nothing was
+                written.
         """
         told = self._profile.settings
         write = requests.write_many(
@@ -191,7 +193,7 @@ class AsyncOperations(ABC):
     async def _stream_page(
         self, stream_name: str, position: int, batch_size: int
     ) -> tuple[list[Message[Any]], int]:
-        """Give a page of a stream, and the number of the history of the server that gave it."""
+        """Return a page of a stream, and the number of the history of the server it came from."""
         told = self._profile.settings
         read = requests.read_stream(self._profile.sql, stream_name, position, batch_size, None)
         if not told.hooks or is_own(stream_name):
@@ -211,14 +213,15 @@ class AsyncOperations(ABC):
         batch_size: int | None = None,
         condition: str | None = None,
     ) -> list[Message[Any]]:
-        """Give one page of a stream, in the order of position.
+        """Return one page of a stream, in the order of position.
 
         Args:
             stream_name: ``category-id``.
-            position: where to start in the stream, from 0, inclusive.
-            batch_size: how many messages at most; -1 for all; None for the client's
+            position: the position in the stream to start at, from 0, inclusive.
+            batch_size: the maximum number of messages; -1 for all; None for the client's
                 ``default_batch_size``.
-            condition: SQL, put into the server's query as it is: never made of input from outside.
+            condition: an SQL condition that is inserted into the server's query unchanged: never
+                build it from untrusted input.
         """
         read = requests.read_stream(
             self._profile.sql, stream_name, position, self._batch_size(batch_size), condition
@@ -238,23 +241,24 @@ class AsyncOperations(ABC):
         group_size: int | None = None,
         condition: str | None = None,
     ) -> list[Message[Any]]:
-        """Give one page of a category, in the order of global position.
+        """Return one page of a category, in the order of global position.
 
-        Within one category no message can appear behind a position that was read already, as long
-        as all writers use Message DB's functions or this library. Streams without an id belong to
-        no group member.
+        Within one category no message can appear before a position that was already read, if all
+        writers use Message DB's functions or this library. Streams without an id belong to no group
+        member.
 
         Args:
             category: the part of the stream names before the first ``-``.
-            position: the global position to start at, from 1, inclusive. To go on, give the last
+            position: the global position to start at, from 1, inclusive. To continue, pass the last
                 message's ``global_position + 1``.
-            batch_size: how many messages at most; -1 for all; None for the client's
+            batch_size: the maximum number of messages; -1 for all; None for the client's
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
             group_member: only streams of this member, from 0 to size - 1; needs the size.
             group_size: the number of members, from 1 to 32767.
-            condition: SQL, put into the server's query as it is: never made of input from outside.
+            condition: an SQL condition that is inserted into the server's query unchanged: never
+                build it from untrusted input.
         """
         read = requests.read_category(
             self._profile.sql,
@@ -273,20 +277,20 @@ class AsyncOperations(ABC):
     async def get_last_stream_message(
         self, stream_name: str, *, type: str | None = None
     ) -> Message[Any] | None:
-        """Give the last message of a stream, or its last one of a type; None where there is none.
+        """Return the last message of a stream, or its last one of a type; None if there is none.
 
         Args:
             stream_name: the stream; a bare category is one, too.
-            type: the message type to look for.
+            type: the message type to search for.
 
         Raises:
-            IncompatibleServerError: a type on a Message DB before 1.3.0, which does not look for
-                one.
+            IncompatibleServerError: a type was given, and Message DB is older than 1.3.0, which
+                cannot search for it.
         """
         read = requests.last_message(self._profile.sql, stream_name, type)
         if type is not None and not (await self._server_facts()).finds_last_of_type:
             raise IncompatibleServerError(
-                "this Message DB is older than 1.3.0 and does not find the last message of a type. "
+                "this Message DB is older than 1.3.0 and cannot find the last message of a type. "
                 "Nothing was sent. Upgrade it, or read the stream."
             )
         if self._profile.settings.hooks:
@@ -296,7 +300,7 @@ class AsyncOperations(ABC):
         return messages_of(rows, self._profile.settings.decimals)[0] if rows else None
 
     async def stream_version(self, stream_name: str) -> int:
-        """Give the position of a stream's last message, ``NO_STREAM`` (-1) where it has none.
+        """Return the position of a stream's last message, ``NO_STREAM`` (-1) if it has none.
 
         Args:
             stream_name: the stream; a bare category is one, too.
@@ -306,7 +310,7 @@ class AsyncOperations(ABC):
         return NO_STREAM if version is None else version
 
     async def message_store_version(self) -> str:
-        """Give the version that the installed Message DB calls itself, such as ``1.3.0``."""
+        """Return the version that the installed Message DB reports, such as ``1.3.0``."""
         version: str = (await self._read(requests.store_version(self._profile.sql)))[0][0]
         return version
 
@@ -345,12 +349,13 @@ class AsyncOperations(ABC):
 
         Args:
             stream_name: ``category-id``.
-            position: where to start in the stream, from 0, inclusive.
-            batch_size: how many messages to read at once; -1 for all; None for the client's
+            position: the position in the stream to start at, from 0, inclusive.
+            batch_size: the number of messages per page; -1 for all; None for the client's
                 ``default_batch_size``.
-            condition: SQL, put into the server's query as it is: never made of input from outside.
-            types: made by ``registry.types(…)``: give only messages of these types, each with an
-                instance as its ``data``. Messages of other types are read and passed over.
+            condition: an SQL condition that is inserted into the server's query unchanged: never
+                build it from untrusted input.
+            types: a result of ``registry.types(…)``: yield only messages of these types, each with
+                an instance as its ``data``. Messages of other types are read and skipped.
         """
         check_types(types)
         size = self._page_size(batch_size)
@@ -409,15 +414,16 @@ class AsyncOperations(ABC):
         Args:
             category: the part of the stream names before the first ``-``.
             position: the global position to start at, from 1, inclusive.
-            batch_size: how many messages to read at once; -1 for all; None for the client's
+            batch_size: the number of messages per page; -1 for all; None for the client's
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
             group_member: only streams of this member, from 0 to size - 1; needs the size.
             group_size: the number of members, from 1 to 32767.
-            condition: SQL, put into the server's query as it is: never made of input from outside.
-            types: made by ``registry.types(…)``: give only messages of these types, each with an
-                instance as its ``data``. Messages of other types are read and passed over.
+            condition: an SQL condition that is inserted into the server's query unchanged: never
+                build it from untrusted input.
+            types: a result of ``registry.types(…)``: yield only messages of these types, each with
+                an instance as its ``data``. Messages of other types are read and skipped.
         """
         check_types(types)
         size = self._page_size(batch_size)
@@ -438,18 +444,18 @@ class AsyncOperations(ABC):
             position = page[-1].global_position + 1
 
     async def reserve_command(self, command: Message[Any], stream_name: str) -> bool:
-        """Copy a command into the stream of its idempotency key, if no other one was copied there.
+        """Copy a command to the stream of its idempotency key, unless another one was copied there.
 
-        The copy is the stream's first message; a second consumer, of the category of these streams,
-        does what the command asks for, with handlers of its own. The copy has the command's type
-        and data, and metadata that follows it; fractions keep all of their digits, but for a client
-        with hooks, which get data as it reads them. Calling this again with the same command, as
-        after a crash, gives the same answer.
+        The copy is the stream's first message. A second consumer, of the category of these streams,
+        executes the command, with other handlers. The copy has the command's type and data, and
+        metadata that follows it. Fractions keep all of their digits, except for a client with
+        hooks, which get data as the client reads it. Calling this again with the same command, as
+        after a crash, returns the same result.
 
-        It protects against a command that a client sends twice with one key, however long apart,
-        and against handlers that race for it. It does not make the second consumer's handlers run
-        once: they get the copy again after a crash, like any message. Two commands with one key and
-        different data are not told apart: the first one counts.
+        It protects against a command that a client sends twice with one key, at any interval, and
+        against handlers that race for it. It does not make the second consumer's handlers run once:
+        like any message, they get the copy again after a crash. Two commands with one key and
+        different data are not distinguished: the first one counts.
 
         Example::
 
@@ -460,24 +466,25 @@ class AsyncOperations(ABC):
 
         Args:
             command: the command as it was read.
-            stream_name: the stream of the key, in a category that holds nothing but such copies,
-                and what is written because of them.
+            stream_name: the stream of the key, in a category that contains only such copies, and
+                messages that are written because of them.
 
         Returns:
-            Whether the stream is this command's. False: another command has the key; this one is
-            done with.
+            True if the stream is this command's. False if another command has the key; then there
+            is nothing more to do for this one.
 
         Raises:
-            MessageDecodeError: data or metadata of the command cannot be read. Nothing was written.
+            MessageDecodeError: data or metadata of the command cannot be decoded. Nothing was
+                written.
             DuplicateMessageError: the id of the copy is in another stream. Nothing was written.
-            OutcomeUnknownError: sent and not answered. Call it again.
-            ValidationError: the command's data is no JSON object, or an argument is none that can
-                be written. Nothing was sent.
+            OutcomeUnknownError: the response was lost. Call this again.
+            ValidationError: the command's data is not a JSON object, or an argument is invalid.
+                Nothing was sent.
         """
         settings = self._profile.settings
         try:
             if settings.hooks:
-                # They get data as the client reads it.
+                # Hooks get data as the client reads it.
                 copy = build_reservation(command, stream_name, decimals=settings.decimals)
                 await self.write_message(stream_name, copy, expected_version=NO_STREAM)
             else:

@@ -1,4 +1,4 @@
-"""What consumers ask the store for: pages that are looked at whole, heads, lags and writers."""
+"""Queries of consumers: scanned pages, heads, lags and open write transactions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ S = TypeVar("S", bound=ScannedPage)
 
 
 class AsyncScans(AsyncOperations):
-    """Reads that do bounded work, whatever they find. Their errors are those of the operations."""
+    """Reads with a bounded amount of work. Their errors are those of the operations."""
 
     async def scan_category(
         self,
@@ -40,29 +40,28 @@ class AsyncScans(AsyncOperations):
         condition: str | None = None,
         look_at: int | None = None,
     ) -> ScannedPage:
-        """Look at one page of a category, and give those of its messages that match.
+        """Scan one page of a category, and return the messages in it that match.
 
-        Unlike ``get_category_messages``, which reads on until a page of matching messages is full,
-        it looks at ``batch_size`` messages at most, and tells how far it looked. Filters cost no
-        round trip, and what does not match is not sent.
+        ``get_category_messages`` continues until a page of matching messages is full. This method
+        scans at most ``batch_size`` messages, and returns how far it scanned. Filters cost no round
+        trip, and messages that do not match are not sent.
 
         Args:
             category: the part of the stream names before the first ``-``.
-            position: the global position to start at, from 1, inclusive. To go on, give the scan's
-                ``position + 1``.
-            batch_size: how many messages to look at, from 1; None for the client's
-                ``default_batch_size``, or 1000 where that is without limit.
+            position: the global position to start at, from 1, inclusive. To continue, pass the
+                scan's ``position + 1``.
+            batch_size: the number of messages to scan, from 1; None for the client's
+                ``default_batch_size``, or 1000 if that has no limit.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
             group_member: only streams of this member, from 0 to size - 1; needs the size.
             group_size: the number of members, from 1 to 32767.
-            streams_without_id: whether that member gets the streams without an id, too, which
-                belong to no member.
+            streams_without_id: include the streams without an id, which belong to no member.
             types: only messages of these types.
-            condition: SQL over ``messages``, put into the query as it is: never made of input from
-                outside.
-            look_at: a global position of the category, of which the scan's ``found_id`` then tells
-                which message is there: on the same server, at the same time.
+            condition: an SQL condition over ``messages`` that is inserted into the query unchanged:
+                never build it from untrusted input.
+            look_at: a global position of the category. The scan's ``found_id`` is the id of the
+                message there: on the same server, at the same time.
         """
         scan = scan_requests.category(
             self._scan_sql(),
@@ -89,22 +88,22 @@ class AsyncScans(AsyncOperations):
         condition: str | None = None,
         look_at: int | None = None,
     ) -> ScannedStorePage:
-        """Look at one page of the whole store, give what matches, and the gaps in it.
+        """Scan one page of the whole store, and return the messages that match, and the gaps.
 
-        Across categories messages do not appear in the order of their global positions. Whoever
-        goes on behind a gap may miss a message that is yet to appear there: see
+        Across categories messages do not appear in the order of their global positions. A reader
+        that continues after a gap may miss a message that appears there later: see
         ``list_open_write_transactions``. A consumer of several categories uses both.
 
         Args:
             position: the global position to start at, from 1, inclusive.
-            batch_size: how many messages to look at, from 1; None for the client's
-                ``default_batch_size``, or 1000 where that is without limit.
-            categories: only messages of these categories. Those of all others are looked at, too.
+            batch_size: the number of messages to scan, from 1; None for the client's
+                ``default_batch_size``, or 1000 if that has no limit.
+            categories: only messages of these categories. Those of all others are scanned, too.
             types: only messages of these types.
-            condition: SQL over ``messages``, put into the query as it is: never made of input from
-                outside.
-            look_at: a global position, of which the scan's ``found_id`` then tells which message is
-                there: on the same server, at the same time.
+            condition: an SQL condition over ``messages`` that is inserted into the query unchanged:
+                never build it from untrusted input.
+            look_at: a global position. The scan's ``found_id`` is the id of the message there: on
+                the same server, at the same time.
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages, or the server is
@@ -116,25 +115,25 @@ class AsyncScans(AsyncOperations):
         return self._seen(await self._scanned(scan, look_at, None))
 
     async def list_open_write_transactions(self) -> list[OpenWriteTransaction]:
-        """Give the transactions that may have written messages which cannot be seen yet.
+        """List the transactions that may have written messages that are not visible yet.
 
-        That is who holds the lock of a writer on the table of messages (or of one who updates or
-        deletes there). It is taken before a global position is, and free only when the messages
-        can be seen: when each of those found after a scan has gone, a gap of that scan is either
-        filled or will never be.
+        These are the transactions that hold the lock of a writer on the table of messages (or of an
+        update or delete). The lock is acquired before a global position is, and released when the
+        messages are visible. So when all transactions that were found after a scan have ended, each
+        gap of that scan is either filled or permanent.
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages; the server is a
-                standby; or its sequence gives positions out in blocks (``CACHE``), so that the
-                answer would prove nothing.
+                standby; or its sequence allocates positions in blocks (``CACHE``), so that the
+                result would prove nothing.
         """
         await self._check_readable("who is writing")
         return scan_requests.writers_of(await self._read(scan_requests.writers(self._scan_sql())))
 
     async def get_category_head(self, category: str) -> int | None:
-        """Give the global position of a category's last message, 0 where it has none.
+        """Return the global position of a category's last message, 0 if it has none.
 
-        None where the role may not read the table of messages.
+        It returns None if the role may not read the table of messages.
 
         Args:
             category: the part of the stream names before the first ``-``.
@@ -142,19 +141,19 @@ class AsyncScans(AsyncOperations):
         return await self._head(scan_requests.category_head(self._scan_sql(), category))
 
     async def get_store_head(self) -> int | None:
-        """Give the global position of the store's last message, 0 where it has none.
+        """Return the global position of the store's last message, 0 if it has none.
 
-        None where the role may not read the table of messages.
+        It returns None if the role may not read the table of messages.
         """
         return await self._head(scan_requests.store_head(self._scan_sql()))
 
     async def _heads(self, categories: Iterable[str] | None = None) -> tuple[dict[str, int], int]:
-        """Give the global positions of the last messages of categories, and of the whole store.
+        """Return the global positions of the last messages of categories, and of the whole store.
 
         Both are of one moment. Categories without a message are left out.
 
         Args:
-            categories: of which; None for all that there are, each of which costs a look.
+            categories: the categories; None for all existing ones, each of which costs a look-up.
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages.
@@ -165,10 +164,10 @@ class AsyncScans(AsyncOperations):
         return dict(rows), head
 
     async def _first_after(self, positions: dict[str, int]) -> int | None:
-        """Give the first global position of all that are behind those of their categories.
+        """Return the first global position after the known ones of all categories.
 
         Args:
-            positions: by category, what is known of it, 0 for nothing.
+            positions: the known position of each category, 0 for none.
         """
         rows = await self._read(scan_requests.first_after(self._scan_sql(), positions))
         first: int | None = rows[0][0]
@@ -177,16 +176,16 @@ class AsyncScans(AsyncOperations):
     async def get_lag(
         self, categories: Iterable[str] | None, position: int, *, limit: int = 100_000
     ) -> Lag:
-        """Tell what follows a global position, at one moment. Counting is bounded by the limit.
+        """Measure the messages after a global position, at one moment. The limit bounds the count.
 
         Args:
-            categories: in these categories, whatever the messages are; None for the whole store.
-            position: the position that is done, 0 for none.
-            limit: how far to count, from 1. Where the role may not read the table of messages, at
-                most to 1000.
+            categories: count messages of these categories; None for the whole store.
+            position: the position up to which messages are done, 0 for none.
+            limit: the maximum count, from 1. It is at most 1000 if the role may not read the table
+                of messages.
 
         Raises:
-            IncompatibleServerError: the whole store, where the role may not read the table of
+            IncompatibleServerError: the whole store, if the role may not read the table of
                 messages.
         """
         look = scan_requests.lag(self._scan_sql(), categories, position, limit)
@@ -198,7 +197,7 @@ class AsyncScans(AsyncOperations):
     async def _scanned(
         self, scan: scan_requests.PageScan[S], look_at: int | None, category: str | None
     ) -> S:
-        """Read a page, and on the same connection look which message is at a position, if told.
+        """Read a page, and optionally the message at a position on the same connection.
 
         Args:
             scan: the page.

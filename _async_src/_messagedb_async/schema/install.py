@@ -1,4 +1,4 @@
-"""Installing our schema in a database: one connection, one transaction."""
+"""Installation of our schema in a database: one connection, one transaction."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ from messagedb._schema.messagedb_schema import SELECT_SCHEMA_VERSION, is_version
 
 
 async def install_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
-    """Install the Message DB schema in a database, unless a Message DB is there.
+    """Install the Message DB schema in a database, unless it has a Message DB.
 
-    One transaction does it all: the role ``message_store`` (LOGIN, without a password) where the
-    cluster has none, the schema, the table with its indexes, the functions, views and grants. An
-    existing Message DB, genuine or ours, is recognised and nothing of it is touched. It is safe to
-    call this again, and from several processes at once: an advisory lock, held until the
-    transaction ends, lets one install and the others find it done.
+    One transaction creates everything: the role ``message_store`` (LOGIN, without a password) if
+    the cluster has none, the schema, the table with its indexes, the functions, views and grants.
+    An existing Message DB, genuine or ours, is recognized and not changed. It is safe to call this
+    again, and from several processes simultaneously: an advisory lock, held until the transaction
+    ends, lets one process install, and the others find the installed schema.
 
-    The schema ``messagedb`` is installed with it, and beside a Message DB that is there: in it
-    consumers keep their positions where they are told to use a table, and ``message_store`` may
-    read, insert and update these. Where only this schema is missing and the role may not create
-    it, it is left out without an error: such consumers say what to do when they start.
+    The schema ``messagedb`` is installed with it, also in a database with an existing Message DB.
+    Consumers store their positions in it if they are configured to use a table; ``message_store``
+    may read, insert and update these. If only this schema is missing and the role may not create
+    it, it is left out without an error: the error of such consumers names the fix when they start.
 
     Args:
         conninfo: a connection string, or '' for libpq's environment, of a role that may create
             schemas in the database, and the role ``message_store`` if that does not exist: a
             superuser, or the database's owner with CREATEROLE.
-        schema: the schema to install in. It is created if it is not there. It cannot be
+        schema: the schema to install in. It is created if it does not exist. It cannot be
             ``messagedb``.
 
     Returns:
-        True if Message DB was installed, False if one was there, whether or not the schema
+        True if Message DB was installed, False if the database had one, even if the schema
         ``messagedb`` was missing.
 
     Raises:
-        ValidationError: the connection string or the schema's name is none. Nothing was sent.
-        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
-            If the connection was lost on the way, the database is as it was or the installation is
-            whole: call this again.
+        ValidationError: the connection string or the schema's name is invalid. Nothing was sent.
+        StoreUnavailableError: the server cannot be reached, or refused the login. Nothing was sent.
+            If the connection was lost during the installation, the database is unchanged or the
+            installation is complete: call this again.
         IncompatibleServerError: the database or the role cannot be used (not UTF8, before
-            PostgreSQL 14, a standby, a missing privilege, a table ``messages`` or a schema
-            ``messagedb`` of somebody else); the text names the cure. Nothing was installed.
+            PostgreSQL 14, a standby, a missing privilege, another product's table ``messages`` or
+            schema ``messagedb``); the text names the fix. Nothing was installed.
         RetryableError: another installation did not end within 60 seconds. Nothing was installed.
         ServerError: the server refused a statement; the text is the server's. Nothing was
             installed.
@@ -72,11 +72,11 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
     """Connect for a few statements of an installation.
 
     Raises:
-        StoreUnavailableError: the server cannot be reached, or did not let us in.
+        StoreUnavailableError: the server cannot be reached, or refused the login.
     """
     arguments = plan.connect_arguments(conninfo)
     try:
-        # No prepared statements: nothing is run often, and a transaction pooler may be in between.
+        # No prepared statements: nothing runs often, and a transaction pooler may be in between.
         return await AsyncConnection.connect(
             conninfo, prepare_threshold=None, row_factory=tuple_row, **arguments
         )
@@ -85,20 +85,20 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
 
 
 async def begin(conn: AsyncConnection[Any]) -> None:
-    """Begin the work in a transaction that is open: its settings, and the lock to its end."""
+    """Prepare an open transaction for the work: its settings, and a lock until its end."""
     await conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     await conn.execute(plan.SET_UP.encode())
     await conn.execute(plan.LOCK.encode())
 
 
 async def run(conn: AsyncConnection[Any], texts: list[str]) -> None:
-    """Run statements without parameters: the simple protocol takes several in one text."""
+    """Run statements without parameters: the simple protocol takes several in one string."""
     for text in texts:
         await conn.execute(text.encode())
 
 
 async def facts_of(conn: AsyncConnection[Any], schema: str) -> DatabaseInfo:
-    """Ask what is there, our schema's version too where it matters."""
+    """Inspect the database, with the version of our schema if it matters."""
     cursor = await conn.execute(INSPECT, [schema])
     facts = parse_database_info((await cursor.fetchall())[0])
     if not is_version_readable(facts):
@@ -108,7 +108,7 @@ async def facts_of(conn: AsyncConnection[Any], schema: str) -> DatabaseInfo:
 
 
 async def _install(conn: AsyncConnection[Any], schema: str) -> bool:
-    # Looked at twice: most calls find it done, and wait for nobody.
+    # Inspected twice: most calls find a complete installation, and need not wait for a lock.
     if not plan.plan_install(await facts_of(conn, schema), schema).statements:
         return False
     async with conn.transaction():

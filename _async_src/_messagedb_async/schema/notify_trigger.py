@@ -1,4 +1,4 @@
-"""The trigger that wakes consumers: put on the table of a Message DB, and taken away again."""
+"""Trigger that wakes consumers: install it on the table of a Message DB, and remove it."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ Decide = Callable[[DatabaseInfo, NotifyInfo, str], list[str]]
 
 
 async def install_notify_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
-    """Put a trigger on a Message DB that wakes the consumers with ``notify=True``.
+    """Install a trigger in a Message DB that wakes the consumers with ``notify=True``.
 
-    It is the one thing of ours that changes a genuine Message DB, so it is a step of its own: the
-    trigger ``messagedb_notify`` on ``messages``, and its function in the schema ``messagedb``, made
-    where they are missing. After every statement that inserts messages, by whatever way, it
-    notifies the channel ``messagedb`` once for each category of them, with the category as the
-    payload. PostgreSQL delivers when the transaction has committed, the same category once. Who
-    writes needs no privilege for it.
+    It is the only part of ours that changes a genuine Message DB, so it is a separate step: the
+    trigger ``messagedb_notify`` on ``messages``, and its function in the schema ``messagedb``, both
+    created if they are missing. After every statement that inserts messages, by any way, it
+    notifies the channel ``messagedb`` once for each of their categories, with the category as the
+    payload. PostgreSQL delivers when the transaction has committed, the same category once. Writers
+    need no privilege for it.
 
-    It costs writers: a commit that notifies waits until others that do so are done, so that
-    writers of the same moment commit one after the other, each with its own flush to disk.
+    It has a cost for writers: a commit that notifies waits for other commits that notify, so
+    simultaneous writers commit one after the other, each with a separate flush to disk.
 
-    One transaction does it, under the lock of `install_async`. Making the trigger takes SHARE ROW
-    EXCLUSIVE on ``messages``: it waits, up to 60 seconds, for the transactions that have written,
-    and whoever begins to write meanwhile waits behind it. Reads go on.
+    One transaction does it, under the lock of `install_async`. Creating the trigger acquires SHARE
+    ROW EXCLUSIVE on ``messages``: it waits, up to 60 seconds, for the transactions that have
+    written, and transactions that begin to write meanwhile wait behind it. Reads continue.
 
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the table
@@ -49,15 +49,15 @@ async def install_notify_async(conninfo: str = "", *, schema: str = "message_sto
         schema: the schema of the Message DB.
 
     Returns:
-        True if the trigger was put in place, False if it was there.
+        True if the trigger was installed, False if it existed.
 
     Raises:
-        ValidationError: the connection string or the schema's name is none. Nothing was sent.
-        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
-            If the connection was lost on the way, the trigger is there or not: call this again.
+        ValidationError: the connection string or the schema's name is invalid. Nothing was sent.
+        StoreUnavailableError: the server cannot be reached, or refused the login. Nothing was sent.
+            If the connection was lost meanwhile, the trigger may exist or not: call this again.
         IncompatibleServerError: there is no table ``messages``, the role is not its owner or may
-            not make the function, or the server takes no writes; the text names the cure. Nothing
-            was changed.
+            not create the function, or the server is read-only; the text names the fix. Nothing was
+            changed.
         RetryableError: the lock of the table, or of another installation, was not free within 60
             seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
@@ -66,13 +66,13 @@ async def install_notify_async(conninfo: str = "", *, schema: str = "message_sto
 
 
 async def remove_notify_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
-    """Take away the trigger that `install_notify_async` put in place.
+    """Remove the trigger that `install_notify_async` installed.
 
-    Consumers with ``notify=True`` go on by polling. The trigger's function goes with the last
-    trigger of the database that calls it; the schema ``messagedb`` stays.
+    Consumers with ``notify=True`` continue by polling. The trigger's function is dropped with the
+    last trigger of the database that calls it; the schema ``messagedb`` stays.
 
-    One transaction does it. It takes ACCESS EXCLUSIVE on ``messages``: it waits, up to 60 seconds,
-    for the transactions that have read or written, and all others wait behind it.
+    One transaction does it. It acquires ACCESS EXCLUSIVE on ``messages``: it waits, up to 60
+    seconds, for the transactions that have read or written, and all others wait behind it.
 
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the table
@@ -80,14 +80,14 @@ async def remove_notify_async(conninfo: str = "", *, schema: str = "message_stor
         schema: the schema of the Message DB.
 
     Returns:
-        True if the trigger was taken away, False if it was not there.
+        True if the trigger was removed, False if it did not exist.
 
     Raises:
-        ValidationError: the connection string or the schema's name is none. Nothing was sent.
-        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
-            If the connection was lost on the way, the trigger is there or not: call this again.
+        ValidationError: the connection string or the schema's name is invalid. Nothing was sent.
+        StoreUnavailableError: the server cannot be reached, or refused the login. Nothing was sent.
+            If the connection was lost meanwhile, the trigger may exist or not: call this again.
         IncompatibleServerError: there is no table ``messages``, the role is not its owner, or the
-            server takes no writes; the text names the cure. Nothing was changed.
+            server is read-only; the text names the fix. Nothing was changed.
         RetryableError: the lock of the table, or of an installation, was not free within 60
             seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
@@ -100,7 +100,7 @@ async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:
-        # Looked at twice: who finds it done waits for nobody.
+        # Inspected twice: if there is nothing to do, there is no lock to wait for.
         if not await _steps(conn, schema, decide):
             return False
         async with conn.transaction():

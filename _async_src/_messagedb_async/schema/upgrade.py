@@ -1,4 +1,4 @@
-"""What was installed: brought to the newest revision, or taken away; one transaction each."""
+"""Upgrade of an installation to the newest revision, and its removal; one transaction each."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .install import begin, connect, facts_of, run
 
 
 async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
-    """Bring what an older messagedb installed to what this one installs.
+    """Upgrade an installation of an older messagedb to the revision of this one.
 
-    The functions, views and privileges of our SQL are replaced where they are of an older revision,
-    or where a function, a view or an index of ours was dropped: that is made again (an index while
-    writers wait). And the schema ``messagedb`` is made or brought up to date. A genuine Message DB
-    is left as it is, but for the schema ``messagedb`` beside it. Messages are not touched. Clients
-    may go on reading and writing meanwhile: each call sees the old functions or the new ones.
+    The functions, views and privileges of our SQL are replaced if they are of an older revision, or
+    if a function, a view or an index of ours was dropped: it is created again (an index while
+    writers wait). The schema ``messagedb`` is created or upgraded, too. A genuine Message DB is not
+    changed, except that it gets the schema ``messagedb``. Messages are not changed. Clients may
+    continue to read and write meanwhile: each call sees the old functions or the new ones.
 
     One transaction does it, under the lock of `install_async`.
 
@@ -46,14 +46,14 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
         schema: the schema of the Message DB.
 
     Returns:
-        True if anything was changed, False if all was there and of this revision.
+        True if anything was changed, False if the installation was complete and of this revision.
 
     Raises:
-        ValidationError: the connection string or the schema's name is none. Nothing was sent.
-        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
-            If the connection was lost on the way, it is done or not done: call this again.
+        ValidationError: the connection string or the schema's name is invalid. Nothing was sent.
+        StoreUnavailableError: the server cannot be reached, or refused the login. Nothing was sent.
+            If the connection was lost meanwhile, it is done or not done: call this again.
         IncompatibleServerError: there is no Message DB, it is of a newer revision than this library
-            knows, or the role may not change it; the text names the cure. Nothing was changed.
+            knows, or the role may not change it; the text names the fix. Nothing was changed.
         RetryableError: another installation did not end within 60 seconds. Nothing was changed.
         ServerError: the server refused a statement; the text is the server's. Nothing was changed.
     """
@@ -77,33 +77,34 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
 async def uninstall_async(
     conninfo: str = "", *, schema: str = "message_store", drop_messages: bool = False
 ) -> bool:
-    """Take away the Message DB that `install_async` made, with all that is stored in it.
+    """Remove the Message DB that `install_async` created, with all messages in it.
 
-    The table, functions, views and the trigger of `install_notify_async` go; the schema goes if it
-    holds nothing else. The positions of consumers in this store go, too, and with the last store of
-    the database the schema ``messagedb``. The role ``message_store`` stays: it is the whole
-    cluster's. A Message DB that messagedb did not install is refused, and left as it is.
+    The table, functions, views and the trigger of `install_notify_async` are dropped. The schema is
+    dropped if it contains nothing else. The positions of consumers in this store are deleted, too;
+    the schema ``messagedb`` is dropped with the last store of the database. The role
+    ``message_store`` stays, because it belongs to the whole cluster. A Message DB that messagedb
+    did not install is refused, and not changed.
 
-    One transaction does it, under the lock of `install_async`. It takes ACCESS EXCLUSIVE on
+    One transaction does it, under the lock of `install_async`. It acquires ACCESS EXCLUSIVE on
     ``messages``: it waits, up to 60 seconds, for the transactions that have read or written, and
-    all others wait behind it, to find nothing.
+    all others wait behind it, and then find no table.
 
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the Message DB
             or of a superuser.
         schema: the schema of the Message DB.
-        drop_messages: whether it may hold messages. There is no way back.
+        drop_messages: allow it to contain messages. They cannot be restored.
 
     Returns:
-        True if it was taken away, False if there was no Message DB.
+        True if it was removed, False if there was no Message DB.
 
     Raises:
-        ValidationError: it holds messages and *drop_messages* is False, or the connection string or
-            the schema's name is none. Nothing was changed.
-        StoreUnavailableError: the server cannot be reached, or did not let us in. Nothing was sent.
-            If the connection was lost on the way, it is done or not done: call this again.
-        IncompatibleServerError: the Message DB is not of messagedb, something else in the database
-            is built on it, or the role may not drop it; the text names the cure. Nothing was
+        ValidationError: it contains messages and *drop_messages* is False, or the connection string
+            or the schema's name is invalid. Nothing was changed.
+        StoreUnavailableError: the server cannot be reached, or refused the login. Nothing was sent.
+            If the connection was lost meanwhile, it is done or not done: call this again.
+        IncompatibleServerError: messagedb did not install the Message DB, another object in the
+            database depends on it, or the role may not drop it; the text names the fix. Nothing was
             changed.
         RetryableError: the lock of the table, or of another installation, was not free within 60
             seconds. Nothing was changed.

@@ -1,4 +1,4 @@
-"""Given, when, then over an entity store and over a consumer, in a real store."""
+"""Given-when-then scenarios of an entity store and of a consumer, in a real store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ C = TypeVar("C")
 
 
 class AsyncEntityScenario(Generic[S, C]):
-    """Events given, a command sent, and what came of it, of entities in a store.
+    """A scenario of entities in a store: given events, a command, and the expected result.
 
     Example::
 
@@ -33,7 +33,7 @@ class AsyncEntityScenario(Generic[S, C]):
         await scenario.then("1", Withdrawn(3))
 
     Args:
-        client: where the events are.
+        client: a client of the store with the events.
         entities: an entity store of the same client.
     """
 
@@ -45,11 +45,11 @@ class AsyncEntityScenario(Generic[S, C]):
         self._versions: dict[str, int] = {}
 
     async def given(self, id: str | UUID, *events: Any) -> None:
-        """Write what has happened to an entity."""
+        """Write earlier events of an entity."""
         await self._client.write_messages(self._entities.stream_name(id), events)
 
     async def when(self, id: str | UUID, command: C) -> None:
-        """Send a command. What ``decide`` raises is kept for ``then_raises``."""
+        """Send a command. An error of ``decide`` is kept for ``then_raises``."""
         name = self._entities.stream_name(id)
         self._versions[name] = await self._client.stream_version(name)
         self._error, self._events = None, ()
@@ -59,10 +59,10 @@ class AsyncEntityScenario(Generic[S, C]):
             self._error = error
 
     async def then(self, id: str | UUID, *events: Any) -> None:
-        """Check what the last command has written to an entity, in order; nothing for nothing.
+        """Check the events that the last command has written to an entity, in order.
 
         Raises:
-            AssertionError: something else was written, or an error was raised.
+            AssertionError: other events were written, or an error was raised.
         """
         name = self._entities.stream_name(id)
         assert_events(self._events if self._error is None else (), events, self._error)
@@ -71,28 +71,28 @@ class AsyncEntityScenario(Generic[S, C]):
         assert_messages(self._client.registry, messages, events)
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
-        """Check what the last command has raised, and its text with a regular expression.
+        """Check the error of the last command, and its text with a regular expression.
 
         Raises:
-            AssertionError: nothing or something else was raised.
+            AssertionError: no error or another one was raised.
         """
         assert_error(self._error, expected, match, self._events)
 
     async def then_state(self, id: str | UUID, expected: S) -> None:
-        """Check the state of an entity now, made anew of what is stored.
+        """Check the current state of an entity, loaded from the store.
 
         Raises:
-            AssertionError: it is another.
+            AssertionError: the state is another.
         """
         self._entities.forget(id)
         assert_state((await self._entities.load(id)).entity, expected, None)
 
 
 class AsyncConsumerScenario:
-    """Messages given to a consumer, another one handled, and what its handler has written.
+    """A scenario of a consumer: given messages, another message, and what its handlers write.
 
-    The consumer runs until it has caught up, in ``given`` and in ``when``; nothing waits for a
-    time. Its category should be the test's own, or the store empty.
+    The consumer runs until it has caught up, in ``given`` and in ``when``, without waiting for a
+    fixed time. Its category should be used by this test only, or the store be empty.
 
     Example::
 
@@ -102,8 +102,8 @@ class AsyncConsumerScenario:
         await scenario.then("account-1", Deposited(5))
 
     Args:
-        client: where the messages are.
-        consumer: with its handlers; not running.
+        client: a client of the store with the messages.
+        consumer: a consumer with its handlers. It must not be running.
     """
 
     def __init__(self, client: AsyncClient, consumer: AsyncConsumerBase) -> None:
@@ -113,7 +113,7 @@ class AsyncConsumerScenario:
         self._error: Exception | None = None
 
     async def given(self, stream_name: str, *messages: Any) -> None:
-        """Write messages, and have handled what of them is the consumer's.
+        """Write messages, and let the consumer handle those of them that it reads.
 
         Raises:
             HandlerError: a handler failed.
@@ -122,7 +122,7 @@ class AsyncConsumerScenario:
         await self._consumer.run(until="caught_up")
 
     async def when(self, stream_name: str, *messages: Any) -> None:
-        """Write messages and have them handled. A handler's error is kept for ``then_raises``."""
+        """Write messages, and let the consumer handle them. Keep its error for ``then_raises``."""
         self._error = None
         await self._client.write_messages(stream_name, messages)
         self._head = await self._client.get_store_head() or 0
@@ -132,10 +132,10 @@ class AsyncConsumerScenario:
             self._error = error.__cause__ if isinstance(error.__cause__, Exception) else error
 
     async def then(self, stream_name: str, *messages: Any) -> None:
-        """Check what has been written to a stream since ``when``, but for what it wrote itself.
+        """Check the messages that were written to a stream since ``when``, except by ``when``.
 
         Raises:
-            AssertionError: something else was written, or the handler failed.
+            AssertionError: other messages were written, or the handler failed.
         """
         if self._error is not None:
             assert_events((), messages, self._error)
@@ -145,10 +145,10 @@ class AsyncConsumerScenario:
         assert_messages(registry, new, messages)
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
-        """Check what the handler has raised at last, and its text with a regular expression.
+        """Check the last error of the handler, and its text with a regular expression.
 
         Raises:
-            AssertionError: nothing or something else was raised.
+            AssertionError: no error or another one was raised.
         """
         assert_error(self._error, expected, match, ())
 
