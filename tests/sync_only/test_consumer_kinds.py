@@ -81,5 +81,5 @@ def test_a_generator_is_no_handler() -> None:
     def generator(message: Message[Any]) -> Any:
         yield 1
 
-    with pytest.raises(ValidationError, match="is a generator function, which would not be executed"):
+    with pytest.raises(ValidationError, match="is a generator function"):
         consumer.handler(generator)
