@@ -133,7 +133,7 @@ async def test_a_row_of_somebody_else_stops_it_and_stays(
     await write(least, f"{category}-1", 2, 1)
     error = (await run.outcome()).error
     assert isinstance(error, PositionConflictError)
-    assert "and 1 is there now" in str(error)
+    assert "but 1 is stored now" in str(error)
     assert rows(own_url, consumer.name) == [1]
     seen = noting(other)
     await other.run(until="caught_up")

@@ -119,7 +119,7 @@ async def test_a_save_of_somebody_else_stops_it_and_stays(
     await write(client, f"{category}-1", 2, 1)
     error = (await run.outcome()).error
     assert isinstance(error, PositionConflictError)
-    assert f"had stored {positions[1]}, and {positions[0]} is there now" in str(error)
+    assert f"last saved {positions[1]}, but {positions[0]} is stored now" in str(error)
     assert (await saved(client, consumer))[-1] == positions[0]
     assert consumer.status().state == "failed"
     # Run again, it goes on from what the other one has stored.

@@ -55,7 +55,7 @@ def test_a_group_that_was_given_another_size_is_told() -> None:
 def test_the_errors_name_what_is_there_and_the_cure() -> None:
     assert "last saved none, but 5 is stored now" in str(conflict(NAME, None, 5))
     assert "last saved 5, but none is stored now" in str(conflict(NAME, 5, None))
-    assert "had stored 0, and 5 is there now" in str(conflict(NAME, 0, 5))
+    assert "last saved 0, but 5 is stored now" in str(conflict(NAME, 0, 5))
     for error in (conflict(NAME, 1, 2), resized(NAME, 3)):
         assert isinstance(error, PositionConflictError)
         assert repr(NAME) in str(error)
