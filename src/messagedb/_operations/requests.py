@@ -230,7 +230,7 @@ def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessa
     else:
         advice += ", or an instance of a class in the client's registry"
     if isinstance(message, Message):
-        advice = "convert it, NewMessage(read.type, read.data, read.metadata)"
+        advice = "convert it, NewMessage(read.type, read.data, metadata=read.metadata)"
     raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
 
 
