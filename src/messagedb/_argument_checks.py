@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
 MAX_INT64: Final = 2**63 - 1
-"""The largest integer that PostgreSQL's bigint holds."""
+"""The largest integer of PostgreSQL's bigint."""
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Return whether a value is an integer, which no bool is here."""
+    """Return True if a value is an integer; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -52,7 +52,7 @@ def check_seconds(name: str, value: Any) -> None:
     Raises:
         ValidationError: it is not. Nothing was sent.
     """
-    # 24 days is where PostgreSQL's own timeouts, in milliseconds of 32 bits, end.
+    # 24 days is the limit of PostgreSQL's own timeouts, in milliseconds of 32 bits.
     if (
         not isinstance(value, int | float)
         or isinstance(value, bool)
@@ -62,7 +62,7 @@ def check_seconds(name: str, value: Any) -> None:
 
 
 def is_storable(value: str) -> bool:
-    """Return whether PostgreSQL can store a string: without NUL and lone surrogates."""
+    """Return True if PostgreSQL can store a string: without NUL and lone surrogates."""
     if "\0" in value:
         return False
     if value.isascii():
@@ -81,12 +81,12 @@ def check_string(name: str, value: Any) -> None:
         ValidationError: it is not. Nothing was sent.
     """
     if not isinstance(value, str):
-        raise ValidationError(f"{name} must be text, not {type(value).__name__}")
+        raise ValidationError(f"{name} must be a str, not {type(value).__name__}")
     if "\0" in value:
         raise ValidationError(
             f"{name} must not contain a NUL character: PostgreSQL cannot store it ({value!r})"
         )
     if not value.isascii() and not is_storable(value):
         raise ValidationError(
-            f"{name} contains a lone surrogate, which is not Unicode text: {value!r}"
+            f"{name} contains a lone surrogate, which is not a Unicode character: {value!r}"
         )

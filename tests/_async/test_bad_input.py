@@ -24,7 +24,7 @@ WRITES: list[tuple[str, dict[str, Any], str]] = [
     ("a-\0", {}, "NUL"),
     (SURROGATE, {}, "surrogate"),
     (f"a-{'é' * 1400}", {}, "2672"),
-    (None, {}, "must be text"),  # type: ignore[list-item]
+    (None, {}, "must be a str"),  # type: ignore[list-item]
     ("a-1", {"expected_version": None}, "ANY for no check"),
     ("a-1", {"expected_version": -2}, "-1"),
     ("a-1", {"expected_version": True}, "expected_version"),
@@ -106,7 +106,7 @@ async def test_the_rest(unreachable: AsyncClient) -> None:
         assert [m async for m in unreachable.read_stream("a-1", batch_size=0)] == []
     with pytest.raises(ValidationError, match="must not be empty"):
         await unreachable.stream_version("")
-    with pytest.raises(ValidationError, match="must be text"):
+    with pytest.raises(ValidationError, match="must be a str"):
         await unreachable.get_last_stream_message("a-1", type=5)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="id"):
         await unreachable.write_message("a-1", MESSAGE, id="not-a-uuid")

@@ -440,7 +440,7 @@ async def test_a_lock_that_is_not_free_in_time(store_url: str, category: str) ->
         ({"categories": 5}, "iterable of categories, not int"),
         ({"categories": ["account-1"]}, "must be a category"),
         ({"categories": [""]}, "must not be empty"),
-        ({"categories": [None]}, "must be text"),
+        ({"categories": [None]}, "must be a str"),
         ({"categories": ["a"], "read_only": True}, "read-only"),
         ({"categories": ["a"], "isolation": IsolationLevel.SERIALIZABLE}, "READ COMMITTED"),
     ],

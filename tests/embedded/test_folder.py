@@ -79,7 +79,7 @@ def test_a_folder_that_the_user_may_not_write_is_refused(client: Start, folder: 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"folder": ""}, "empty text"),
+        ({"folder": ""}, "empty string"),
         ({"folder": "a\0b"}, "NUL"),
         ({"folder": "here", "fast": True}, "temporary servers only"),
         ({"folder": "here", "settings": {"fsync": "off"}}, "temporary servers only"),
@@ -87,7 +87,7 @@ def test_a_folder_that_the_user_may_not_write_is_refused(client: Start, folder: 
         ({"settings": {"work mem": "8MB"}}, "not the name of a PostgreSQL setting"),
         ({"settings": {"-c": "8MB"}}, "not the name of a PostgreSQL setting"),
         ({"settings": {"listen_addresses": "*"}}, "belongs to messagedb"),
-        ({"settings": {"work_mem": 8}}, "not text"),
+        ({"settings": {"work_mem": 8}}, "not a str"),
     ],
 )
 def test_arguments_that_are_refused(

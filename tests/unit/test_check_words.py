@@ -24,7 +24,7 @@ def test_a_page_is_checked_across_line_ends_and_without_its_code(
     page = (
         "It is passed\nover, `anew` is a name.\n\n"
         "```sh\necho anew\n```\n\n"
-        "```python\nx = 'anew'  # mend it\n```\n"
+        "```python\nx = 'made anew'  # mend it\n```\n"
     )
     found = findings(tmp_path, "page.md", page, monkeypatch)
     assert sorted(found) == ["1 passed over", "9 anew", "9 mend"]
@@ -36,7 +36,7 @@ def test_docstrings_comments_and_strings_of_code_are_checked(
     code = (
         '"""Whether it works."""\n\n'
         "# One comment, at\n# once on two lines.\n"
-        "told = f\"is a text, not {'nobody'}\"\n\n\n"
+        "told = f\"is a text, not {'of nobody'}\"\n\n\n"
         'def f() -> None:\n    """Give a thing\n\n    anew.\n    """\n'
     )
     found = findings(tmp_path, "code.py", code, monkeypatch)

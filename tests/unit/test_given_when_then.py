@@ -40,23 +40,23 @@ def test_what_does_not_hold() -> None:
     failures: list[tuple[Callable[[], object], str]] = [
         (
             lambda: opened.when(Deposit(5)).then(Deposited(6)),
-            "expected Deposited(amount=6), and there came Deposited(amount=5)",
+            "expected Deposited(amount=6), but got Deposited(amount=5)",
         ),
         (
             lambda: opened.when(Deposit(5)).then(),
-            "expected no events, and there came Deposited(amount=5)",
+            "expected no events, but got Deposited(amount=5)",
         ),
         (
             lambda: opened.when(Withdraw(9)).then(Withdrawn(9)),
-            "expected Withdrawn(amount=9), and Refused: 9 of 0 was raised",
+            "expected Withdrawn(amount=9), but Refused: 9 of 0 was raised",
         ),
         (
             lambda: opened.when(Deposit(5)).then_raises(Refused),
-            "expected Refused, and there came Deposited(amount=5)",
+            "expected Refused, but got Deposited(amount=5)",
         ),
         (
             lambda: opened.when(Withdraw(9)).then_raises(KeyError),
-            "expected KeyError, and Refused: 9 of 0 was raised",
+            "expected KeyError, but Refused: 9 of 0 was raised",
         ),
         (
             lambda: opened.when(Withdraw(9)).then_raises(Refused, match="8 of"),
@@ -65,11 +65,11 @@ def test_what_does_not_hold() -> None:
         (lambda: opened.then_state(Account("Bob")), "expected state Account(owner='Bob'"),
         (
             lambda: opened.when(Deposit(5)).then_state(Account("Ada")),
-            "and it is Account(owner='Ada', balance=5",
+            "but it is Account(owner='Ada', balance=5",
         ),
         (
             lambda: opened.when(Withdraw(9)).then_state(Account("Ada")),
-            "and Refused: 9 of 0 was raised",
+            "but Refused: 9 of 0 was raised",
         ),
     ]
     for failing, text in failures:
@@ -78,5 +78,5 @@ def test_what_does_not_hold() -> None:
 
 
 def test_a_projection_decides_nothing() -> None:
-    with pytest.raises(TypeError, match="give a decider"):
+    with pytest.raises(TypeError, match="pass a decider"):
         given(Ledgers()).when(Deposit(5))  # type: ignore[arg-type]

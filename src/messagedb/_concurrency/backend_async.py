@@ -1,4 +1,4 @@
-"""What differs between the halves beyond words, for the async one: see backend_sync."""
+"""Primitives that unasync cannot generate, for the async variant. Same names as in backend_sync."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ Lock = asyncio.Lock
 sleep = asyncio.sleep
 
 CANCELLED = asyncio.CancelledError
-"""What is raised where something that is waited for was cancelled."""
+"""Exception raised when an awaited call was cancelled."""
 
 
 def at_exit(function: Callable[[], Awaitable[object]]) -> None:
-    """Nothing: at the end of the process the event loop is gone, and no thread is to be ended."""
+    """Do nothing: at the end of the process the event loop is gone, without threads to end."""
 
 
 READS_AHEAD = True
-"""Whether a page is worth reading while the one before is handled: the server works meanwhile."""
+"""True if reading a page ahead pays off: the server works while the handlers run."""
 
 
 async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -59,7 +59,7 @@ async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwar
 
 
 async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
-    """Get something from a function that blocks; undo it if nobody waits for it any more."""
+    """Return the result of a function that blocks; undo it if the caller is cancelled."""
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(None, function)
     try:
@@ -75,18 +75,19 @@ async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -
 
 
 def here() -> object:
-    """What a client may be used from: the event loop that runs.
+    """Return the owner that a client may be used by: the running event loop.
 
     Raises:
-        ValidationError: none of asyncio's does, or one that psycopg cannot use. Nothing was sent.
+        ValidationError: no event loop of asyncio runs, or one that psycopg cannot use. Nothing was
+            sent.
     """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise ValidationError(
-            "no event loop of asyncio runs here, and the async half works on asyncio only: not "
-            "under trio, for one. Nothing was sent. Run it with asyncio.run(), or use the client "
-            "that is not async, in a thread."
+            "no event loop of asyncio runs here, and the async variant works with asyncio only:"
+            " not with trio, for example. Nothing was sent. Run it with asyncio.run(), or use the"
+            " client that is not async, in a thread."
         ) from None
     kind = type(loop)
     if getattr(kind, "add_reader", None) in (None, asyncio.AbstractEventLoop.add_reader):
@@ -99,29 +100,29 @@ def here() -> object:
 
 
 async def checkpoint() -> None:
-    """Let other tasks of the event loop go on for a moment."""
+    """Let other tasks of the event loop run for a moment."""
     await asyncio.sleep(0)
 
 
 def is_of_this_half(function: Any) -> bool:
-    """Whether a function of the user's can be awaited here: a coroutine function."""
+    """Return True if a user's function can be awaited here: a coroutine function."""
     call = cast("Any", type(function)).__call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 async def answer(value: Any) -> Any:
-    """The result of a user's function that may be of either kind."""
+    """Return the result of a user's function, awaited if it is a coroutine's."""
     return await value if inspect.isawaitable(value) else value
 
 
 def is_interrupted() -> bool:
-    """Whether the task itself is cancelled, and not only something that it waits for."""
+    """Return True if the task itself is cancelled, and not only a call that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 class Event:
-    """A flag that can be waited for, with a limit."""
+    """A flag that tasks can wait for, with a limit."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -130,7 +131,7 @@ class Event:
         self.clear = self._event.clear
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, at most so many seconds; tell whether it is."""
+        """Wait until it is set, at most so many seconds; return True if it is."""
         if self._event.is_set():
             return True
         try:
@@ -141,13 +142,13 @@ class Event:
 
 
 class Places:
-    """Some places, each for one at a time; who waits gets one in the order of coming."""
+    """A number of places, each for one task at a time; assigned in the order of arrival."""
 
     def __init__(self, count: int) -> None:
         self._free = asyncio.Semaphore(count)
 
     async def take(self, timeout: float) -> bool:
-        """Take a place, and wait for it at most so many seconds; tell whether it was had."""
+        """Take a place, and wait for it at most so many seconds; return True if it was taken."""
         if not self._free.locked():
             return await self._free.acquire()
         try:
@@ -157,32 +158,32 @@ class Places:
             return False
 
     def give_back(self) -> None:
-        """Let the next one have the place."""
+        """Let the next task have the place."""
         self._free.release()
 
 
 class Task(Generic[R]):
-    """Something that goes on beside: an asyncio task."""
+    """A concurrent activity: an asyncio task."""
 
     def __init__(self, function: Callable[..., Awaitable[R]], *args: Any) -> None:
         async def run() -> R:
             return await function(*args)
 
         self._task = asyncio.create_task(run())
-        # Its error is told by result(), if anybody asks.
+        # Its error is raised by result(), if that is called.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended."""
+        """Return True if it has ended."""
         return self._task.done()
 
     async def result(self) -> R:
-        """Wait for its end, and give its result or raise its error."""
+        """Wait for its end, and return its result or raise its error."""
         return await self._task
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end, at most so many seconds; tell whether it has come."""
+        """Wait for its end, at most so many seconds; return True if it has ended."""
         await asyncio.wait([self._task], timeout=timeout)
         return self._task.done()
 
@@ -193,7 +194,7 @@ class Task(Generic[R]):
 
 
 class Interruptible(Generic[R]):
-    """A call that another task may end by cancelling it, without cancelling its caller."""
+    """A call that another task may cancel, without cancelling its caller."""
 
     def __init__(self) -> None:
         self._task: asyncio.Future[R | None] | None = None
@@ -201,7 +202,7 @@ class Interruptible(Generic[R]):
         self.was_interrupted = False
 
     async def run(self, function: Callable[[], Awaitable[R]]) -> R | None:
-        """Call a function and return its result; None if it was interrupted."""
+        """Call a function; return None if it was interrupted."""
         self._task = asyncio.ensure_future(self._keep_exit(function))
         try:
             result = await self._task
@@ -225,7 +226,7 @@ class Interruptible(Generic[R]):
             return None
 
     def interrupt(self) -> bool:
-        """Interrupt it; tell whether that can be done."""
+        """Interrupt it; return True if that is possible."""
         self.was_interrupted = True
         if self._task is not None:
             self._task.cancel()

@@ -1,4 +1,4 @@
-"""What differs between the halves beyond words, for the sync one: see backend_async."""
+"""Primitives that unasync cannot generate, for the sync variant. Same names as in backend_async."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ sleep = time.sleep
 
 
 class CANCELLED(BaseException):
-    """Nothing raises it: a thread is not cancelled."""
+    """Never raised: a thread is not cancelled."""
 
 
 def at_exit(function: Callable[[], object]) -> None:
-    """Have a function called at the end of the process, while threads still run."""
+    """Call a function at the end of the process, while threads still run."""
     atexit.register(function)
 
 
 READS_AHEAD = False
-"""Whether a page is worth reading while the one before is handled.
+"""True if reading a page ahead pays off.
 
 Measured: two threads that both need the interpreter lose more by taking turns than the server's
 work is worth.
@@ -70,52 +70,52 @@ def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
 
 
 def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
-    """Get something from a function that blocks."""
+    """Return the result of a function that blocks."""
     return function()
 
 
 def here() -> object:
-    """What a client may be used from: anywhere."""
+    """Return the owner that a client may be used by: any thread."""
     return None
 
 
 def checkpoint() -> None:
-    """Let others go on: threads do by themselves."""
+    """Do nothing: threads let each other run by themselves."""
 
 
 def is_of_this_half(function: Any) -> bool:
-    """Whether a function of the user's can be called here: no coroutine function."""
+    """Return True if a user's function can be called here: not a coroutine function."""
     call = cast("Any", type(function)).__call__
     return not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call))
 
 
 def answer(value: Any) -> Any:
-    """The result of a user's function."""
+    """Return the result of a user's function."""
     return value
 
 
 def is_interrupted() -> bool:
-    """Whether the thread is cancelled: none is."""
+    """Return False: a thread is never cancelled."""
     return False
 
 
 class Places:
-    """Some places, each for one at a time."""
+    """A number of places, each for one thread at a time."""
 
     def __init__(self, count: int) -> None:
         self._free = threading.Semaphore(count)
 
     def take(self, timeout: float) -> bool:
-        """Take a place, and wait for it at most so many seconds; tell whether it was had."""
+        """Take a place, and wait for it at most so many seconds; return True if it was taken."""
         return self._free.acquire(timeout=timeout)
 
     def give_back(self) -> None:
-        """Let the next one have the place."""
+        """Let the next thread have the place."""
         self._free.release()
 
 
 class Task(Generic[R]):
-    """Something that goes on beside: a thread, which does not keep the process from ending."""
+    """A concurrent activity: a thread, which does not keep the process from ending."""
 
     def __init__(self, function: Callable[..., R], *args: Any) -> None:
         self._function = function
@@ -133,11 +133,11 @@ class Task(Generic[R]):
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended."""
+        """Return True if it has ended."""
         return not self._thread.is_alive()
 
     def result(self) -> R:
-        """Wait for its end, and give its result or raise its error."""
+        """Wait for its end, and return its result or raise its error."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -145,20 +145,20 @@ class Task(Generic[R]):
         return value
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for its end, at most so many seconds; tell whether it has come."""
+        """Wait for its end, at most so many seconds; return True if it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def end(self) -> None:
-        """Wait for its end, but not long: a thread is told elsewhere, and ends by itself.
+        """Wait briefly for its end: a thread is stopped by other means, and ends by itself.
 
-        One that waits for a server that says nothing is left to its time limit.
+        A thread that waits for a server that does not respond is left to its time limit.
         """
         self._thread.join(_LONGEST_END)
 
 
 class Interruptible(Generic[R]):
-    """A call that nobody can interrupt: it is the calling thread's."""
+    """A call that cannot be interrupted: it runs in the calling thread."""
 
     was_interrupted = False
 
@@ -167,7 +167,7 @@ class Interruptible(Generic[R]):
         return function()
 
     def interrupt(self) -> bool:
-        """Tell that it cannot be interrupted."""
+        """Return False: it cannot be interrupted."""
         return False
 
 
@@ -175,7 +175,7 @@ class Interruptible(Generic[R]):
 def on_signals(callback: Callable[[int], object]) -> Generator[None]:
     """Call a function in a thread at the first SIGINT or SIGTERM; the second one kills.
 
-    Not in the signal's own handler: that runs wherever the main thread is, perhaps with a lock.
+    Not in the signal's own handler: that runs at any point of the main thread, perhaps with a lock.
 
     Raises:
         ValueError: this is not the main thread.
@@ -193,6 +193,6 @@ def on_signals(callback: Callable[[int], object]) -> Generator[None]:
         with taken(lambda number: os.write(writer, bytes([number]))):
             yield
     finally:
-        with suppress(OSError):  # nobody reads any more after a signal
+        with suppress(OSError):  # the reader is gone after a signal
             os.write(writer, b"\0")
         os.close(writer)

@@ -9,10 +9,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AsyncUnaryFunction: TypeAlias = Callable[[T], Awaitable[R]]
-"""What is done with a T, in a coroutine function."""
+"""Coroutine function of a T."""
 
 UnaryFunction: TypeAlias = Callable[[T], R]
-"""What is done with a T, in a function."""
+"""Function of a T."""
 
 AsyncThunk: TypeAlias = Callable[[], Awaitable[R]]
 """A coroutine function without arguments."""

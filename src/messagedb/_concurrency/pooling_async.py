@@ -1,4 +1,4 @@
-"""The parts of psycopg's pool that differ between the halves, for the async one."""
+"""The parts of psycopg's pool that differ between the variants, for the async one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = [
 
 
 class WaitingClient:
-    """A place in the queue of those who wait for a connection.
+    """A place in the queue for a connection.
 
-    The pool's own waits with ``asyncio.wait_for``, which before Python 3.12 swallows a cancellation
-    that comes together with what it waits for.
+    The pool's own class waits with ``asyncio.wait_for``, which before Python 3.12 swallows a
+    cancellation that comes at the same moment as the connection.
 
     Attributes:
-        conn: the connection that was given, if there is one.
+        conn: the connection that was assigned, if there is one.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class WaitingClient:
             timer.cancel()
 
     async def set(self, conn: Any) -> bool:
-        """Give it a connection; tell whether it takes that."""
+        """Assign a connection; return True if it is accepted."""
         if self._outcome.done():
             return False
         self.conn = conn
@@ -58,7 +58,7 @@ class WaitingClient:
         return True
 
     async def fail(self, error: Exception) -> bool:
-        """Tell it that there is none; tell whether it has waited for that."""
+        """Report that there is no connection; return True if the caller was still waiting."""
         return self._settle_with(error)
 
     def _settle_with(self, error: Exception) -> bool:
@@ -69,7 +69,7 @@ class WaitingClient:
 
 
 def task_queue(queue: Any) -> Any:
-    """The queue of the pool's tasks: its own."""
+    """Return the queue of the pool's tasks: its own."""
     return queue
 
 
@@ -87,10 +87,10 @@ class _WorkerQueue:
 
 
 def worker_queue(queue: Any) -> Any:
-    """The queue for a worker of psycopg's pool.
+    """Return the queue for a worker of psycopg's pool.
 
-    The pool's own catches a cancellation while it connects, and goes on: ``asyncio.run`` would wait
-    for it for ever.
+    The pool's own worker catches a cancellation while it connects, and continues: ``asyncio.run``
+    would wait for it forever.
     """
     return _WorkerQueue(queue)
 
@@ -100,7 +100,7 @@ async def give_back(pool: AsyncConnectionPool[Any], conn: Any) -> None:
     try:
         await pool.putconn(conn)
     except asyncio.CancelledError:
-        # The pool was waiting for its own lock: the connection is in nobody's hands. A worker of
-        # the pool takes it.
+        # The pool was waiting for its own lock, so the connection has no owner. A worker of the
+        # pool takes it.
         pool.run_task(ReturnConnection(pool, conn, from_getconn=False))
         raise

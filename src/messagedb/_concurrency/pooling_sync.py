@@ -1,8 +1,8 @@
-"""The parts of psycopg's pool that differ between the halves, for the sync one.
+"""The parts of psycopg's pool that differ between the variants, for the sync one.
 
-A signal's handler may raise between any two instructions of the main thread. Where that happens
-inside ``threading.Condition`` or ``queue.Queue``, their lock is never released again: here is
-what does without them.
+A signal's handler may raise between any two instructions of the main thread. If that happens
+inside ``threading.Condition`` or ``queue.Queue``, their lock is never released: these classes
+do not use them.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ __all__ = [
     "worker_queue",
 ]
 
-# A wake-up that was lost is made up for after so many seconds.
+# A lost wake-up is detected after so many seconds.
 _LOOK = 0.25
 
 
 class WaitingClient:
-    """A place in the queue of those who wait for a connection."""
+    """A place in the queue for a connection."""
 
     def __init__(self) -> None:
-        # Who sets it first decides: that is one step, which nothing interrupts.
+        # The first to set it decides: setdefault is one step, which nothing interrupts.
         self._outcome: dict[int, Any] = {}
         self._woken = threading.Lock()
         self._woken.acquire()
 
     @property
     def conn(self) -> Any:
-        """The connection that was given, if there is one."""
+        """The connection that was assigned, if there is one."""
         outcome = self._outcome.get(0)
         return None if isinstance(outcome, BaseException) else outcome
 
@@ -60,7 +60,7 @@ class WaitingClient:
             late = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
             outcome = self._outcome.setdefault(0, late)
         except BaseException as error:
-            # Nobody is to give it one any more.
+            # From now on no connection may be assigned.
             self._outcome.setdefault(0, error)
             raise
         if isinstance(outcome, BaseException):
@@ -68,11 +68,11 @@ class WaitingClient:
         return outcome
 
     def set(self, conn: Any) -> bool:
-        """Give it a connection; tell whether it takes that."""
+        """Assign a connection; return True if it is accepted."""
         return self._settle(conn)
 
     def fail(self, error: Exception) -> bool:
-        """Tell it that there is none; tell whether it has waited for that."""
+        """Report that there is no connection; return True if the caller was still waiting."""
         return self._settle(error)
 
     def _settle(self, outcome: Any) -> bool:
@@ -83,12 +83,12 @@ class WaitingClient:
 
 
 def task_queue(queue_of_pool: Any) -> Any:
-    """The queue of the pool's tasks: one that takes them in a single step."""
+    """Return the queue of the pool's tasks: one that takes them in a single step."""
     return queue.SimpleQueue[Any]()
 
 
 def worker_queue(queue_of_pool: Any) -> Any:
-    """The queue for a worker of the pool: threads are not cancelled."""
+    """Return the queue for a worker of the pool: threads are not cancelled."""
     return queue_of_pool
 
 

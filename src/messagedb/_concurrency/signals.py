@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, taken for a while: the first one is told, the second one kills."""
+"""Intercept SIGINT and SIGTERM: report the first signal, restore the default for the second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def taken(tell: Callable[[int], object]) -> Generator[None]:
-    """Tell of the first signal, and leave all after it to the system, which ends the process.
+    """Report the first signal, and leave all later ones to the system, which ends the process.
 
     Args:
         tell: called with the signal's number, in the main thread between any two of its
@@ -42,5 +42,5 @@ def taken(tell: Callable[[int], object]) -> Generator[None]:
 
 
 def end_process(number: int) -> None:
-    """End the process by a signal that was taken once, and has its usual effect again."""
+    """End the process by a signal that was intercepted once, and has its default effect again."""
     os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""What a test expects, compared with what has happened: an AssertionError says both."""
+"""Assertions on events, errors and states, with the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def assert_events(actual: Sequence[Any], expected: Sequence[Any], error: Exception | None) -> None:
-    """Compare events, in order; an error that was raised instead is the reason that is shown."""
+    """Compare events, in order; an error that was raised instead is shown as the reason."""
     if error is not None:
         raise AssertionError(
-            f"expected {_format_events(expected)}, and {_describe_error(error)} was raised"
+            f"expected {_format_events(expected)}, but {_describe_error(error)} was raised"
         ) from error
     if list(actual) != list(expected):
         raise AssertionError(
-            f"expected {_format_events(expected)}, and there came {_format_events(actual)}"
+            f"expected {_format_events(expected)}, but got {_format_events(actual)}"
         )
 
 
@@ -31,12 +31,10 @@ def assert_error(
 ) -> None:
     """Compare an error with the expected class, and its text with a regular expression."""
     if error is None:
-        raise AssertionError(
-            f"expected {expected.__qualname__}, and there came {_format_events(actual)}"
-        )
+        raise AssertionError(f"expected {expected.__qualname__}, but got {_format_events(actual)}")
     if not isinstance(error, expected):
         raise AssertionError(
-            f"expected {expected.__qualname__}, and {_describe_error(error)} was raised"
+            f"expected {expected.__qualname__}, but {_describe_error(error)} was raised"
         ) from error
     if match is not None and not re.search(match, str(error)):
         raise AssertionError(f"{_describe_error(error)} does not match {match!r}") from error
@@ -46,10 +44,10 @@ def assert_state(state: Any, expected: Any, error: Exception | None) -> None:
     """Compare states."""
     if error is not None:
         raise AssertionError(
-            f"expected state {expected!r}, and {_describe_error(error)} was raised"
+            f"expected state {expected!r}, but {_describe_error(error)} was raised"
         ) from error
     if state != expected:
-        raise AssertionError(f"expected state {expected!r}, and it is {state!r}")
+        raise AssertionError(f"expected state {expected!r}, but it is {state!r}")
 
 
 def assert_messages(
@@ -57,7 +55,7 @@ def assert_messages(
 ) -> None:
     """Compare stored messages with instances of registered classes, or with NewMessages.
 
-    Of a NewMessage type and data count, and its metadata where it has any.
+    A NewMessage is compared by type and data, and by its metadata if it has any.
     """
     if len(actual) == len(expected) and all(
         _matches(registry, message, wanted)
@@ -75,8 +73,8 @@ def assert_messages(
         for each in expected
     ]
     raise AssertionError(
-        f"expected {', '.join(wanted) or 'no messages'}, "
-        f"and there came {', '.join(shown) or 'no messages'}"
+        f"expected {', '.join(wanted) or 'no messages'}, but got"
+        f" {', '.join(shown) or 'no messages'}"
     )
 
 

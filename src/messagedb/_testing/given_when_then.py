@@ -30,7 +30,7 @@ def given(subject: Projection[S], /, *events: object) -> Given[S, Never]: ...
 
 
 def given(subject: Any, /, *events: Any) -> Given[Any, Any]:
-    """Begin with what has happened to an entity.
+    """Begin with the past events of an entity.
 
     Example::
 
@@ -40,13 +40,13 @@ def given(subject: Any, /, *events: Any) -> Given[Any, Any]:
 
     Args:
         subject: a Decider or a Projection.
-        *events: what has happened, in order; nothing for a new entity.
+        *events: the past events, in order; none for a new entity.
     """
     return Given(subject, events)
 
 
 class Given(Generic[S, C]):
-    """What has happened: see ``given``."""
+    """Past events of an entity: see ``given``."""
 
     def __init__(
         self, subject: Decider[S, C, Any] | Projection[S], events: tuple[Any, ...]
@@ -59,26 +59,26 @@ class Given(Generic[S, C]):
         self._events = events
 
     def state(self) -> S:
-        """Give the state after the events."""
+        """Return the state after the events."""
         return self._evolve(self._applier.initial(), self._events)
 
     def then_state(self, expected: S) -> Given[S, C]:
         """Check the state after the events.
 
         Raises:
-            AssertionError: it is another.
+            AssertionError: it is a different state.
         """
         assert_state(self.state(), expected, None)
         return self
 
     def when(self, command: C) -> Outcome[S]:
-        """Decide upon a command. What ``decide`` raises is kept for ``then_raises``.
+        """Decide a command. An error of ``decide`` is kept for ``then_raises``.
 
         Raises:
-            TypeError: there is a projection, and nothing that decides.
+            TypeError: the subject is a projection, which cannot decide.
         """
         if self._decider is None:
-            raise TypeError("a projection decides nothing: give a decider")
+            raise TypeError("a projection cannot decide: pass a decider")
         state = self.state()
         try:
             events = tuple(
@@ -100,12 +100,12 @@ class Given(Generic[S, C]):
 
 
 class Outcome(Generic[S]):
-    """What came of a command.
+    """Result of a command.
 
     Attributes:
-        events: what was decided.
-        state: the state after it.
-        error: what was raised instead, None for nothing.
+        events: the decided events.
+        state: the state after them.
+        error: the error that was raised instead, or None.
     """
 
     def __init__(self, events: tuple[Any, ...], state: S, error: Exception | None) -> None:
@@ -114,28 +114,28 @@ class Outcome(Generic[S]):
         self.error = error
 
     def then(self, *events: Any) -> Outcome[S]:
-        """Check what was decided, in order; without arguments that it was nothing.
+        """Check the decided events, in order; without arguments, that there are none.
 
         Raises:
-            AssertionError: something else was decided, or an error was raised.
+            AssertionError: other events were decided, or an error was raised.
         """
         assert_events(self.events, events, self.error)
         return self
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> Outcome[S]:
-        """Check what was raised, and its text with a regular expression.
+        """Check the error that was raised, and its text with a regular expression.
 
         Raises:
-            AssertionError: nothing or something else was raised.
+            AssertionError: no error or a different one was raised.
         """
         assert_error(self.error, expected, match, self.events)
         return self
 
     def then_state(self, expected: S) -> Outcome[S]:
-        """Check the state after what was decided.
+        """Check the state after the decided events.
 
         Raises:
-            AssertionError: it is another, or an error was raised.
+            AssertionError: it is a different state, or an error was raised.
         """
         assert_state(self.state, expected, self.error)
         return self

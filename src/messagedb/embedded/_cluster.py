@@ -1,4 +1,4 @@
-"""One PostgreSQL cluster: made, started, and stopped. Standard library only."""
+"""One PostgreSQL cluster: created, started, and stopped. Standard library only."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ else:
 POLL = 0.1
 # PostgreSQL's sun_path without the ending NUL, less the file name that it adds.
 LONGEST_SOCKET_DIRECTORY = (107 if sys.platform == "linux" else 103) - len("/.s.PGSQL.5432")
-# A dead postmaster leaves processes, a zombie or a shared memory segment behind for a moment:
-# then the start is tried again.
+# A dead postmaster leaves processes, a zombie or a shared memory segment behind for a moment: then
+# the start is tried again.
 STALE = re.compile(r"lock file .* already exists|pre-existing shared memory block")
 STALE_LIMIT = 15.0
 STOP_LIMIT = 30.0
 
 
 class StartupError(Exception):
-    """What the client is told instead of an address."""
+    """Reason that the client gets instead of an address."""
 
 
 class Cluster:
@@ -41,7 +41,7 @@ class Cluster:
         folder: the folder of the embedded server.
         data: PostgreSQL's data directory in it; it exists complete or not at all.
         log: the server's log.
-        socket_directory: where it listens, once there is one.
+        socket_directory: the directory of its socket, once there is one.
         postgres: the postmaster, once it was started.
     """
 
@@ -57,7 +57,7 @@ class Cluster:
         self.postgres: subprocess.Popen[bytes] | None = None
 
     def make(self, deadline: float, *, sync: bool) -> None:
-        """Find a way to run PostgreSQL, and make the data directory if there is none."""
+        """Find a way to run PostgreSQL, and create the data directory if there is none."""
         new = self._choose_run_as()
         if os.path.exists(os.path.join(self.data, "PG_VERSION")):
             shutil.rmtree(new, ignore_errors=True)
@@ -65,12 +65,12 @@ class Cluster:
             self._initdb(new, deadline, sync=sync)
 
     def make_socket_directory(self) -> str:
-        """Make a directory that the server's socket fits in, and give it."""
+        """Create a directory whose path is short enough for the server's socket, and return it."""
         self.socket_directory = _make_socket_directory()
         return self.socket_directory
 
     def launch(self, deadline: float) -> None:
-        """Start PostgreSQL on the data and return when it takes connections."""
+        """Start PostgreSQL on the data and return when it accepts connections."""
         settings = {
             "log_min_messages": "log",
             "log_checkpoints": "off",
@@ -109,20 +109,20 @@ class Cluster:
             time.sleep(POLL)
 
     def log_tail(self) -> list[str]:
-        """Give the last lines that were logged since we began."""
+        """Return the last lines that were logged since we began."""
         with contextlib.suppress(OSError), open(self.log, "rb") as log:
             log.seek(max(self.log_begin, os.path.getsize(self.log) - 8192))
             return log.read().decode("utf-8", "replace").splitlines()[-12:]
         return []
 
     def stop_orphan(self) -> None:
-        """Stop a postmaster of this folder whose supervisor is dead, where the kernel has not."""
+        """Stop a postmaster of this folder whose supervisor is dead, if the kernel has not."""
         lines = self._postmaster_file()
         if len(lines) < 5 or not lines[0].isdigit():
             return
         deadline = time.monotonic() + STOP_LIMIT
         while _is_accepting(lines[4], lines[3]) and self._postmaster_file()[:1] == lines[:1]:
-            # It answers in the directory that its file names, so the number is still its own.
+            # It responds in the directory that its file names, so the number still belongs to it.
             with contextlib.suppress(OSError):
                 os.kill(int(lines[0]), signal.SIGINT)
             if time.monotonic() > deadline:
@@ -133,7 +133,7 @@ class Cluster:
             time.sleep(POLL)
 
     def stop(self) -> None:
-        """Stop PostgreSQL, at once if it does not stop in time, and remove its socket."""
+        """Stop PostgreSQL, immediately if it does not stop in time, and remove its socket."""
         if self.postgres is not None:
             for number, limit in (
                 (signal.SIGINT, STOP_LIMIT),
@@ -160,12 +160,12 @@ class Cluster:
             return []
 
     def _clear_stale_pid(self) -> None:
-        """Let PostgreSQL see when the process of ``postmaster.pid`` is no postmaster any more.
+        """Replace the process id in ``postmaster.pid`` if that process is no longer a postmaster.
 
-        It takes any live process of that number for one: a zombie that nobody reaps, or a stranger
-        in a new container. The file is kept, with our own number in it, which PostgreSQL passes
-        over as its parent's: the rest of the file lets it find out whether processes of the dead
-        one still use the shared memory.
+        PostgreSQL takes any live process of that number for one: a zombie that is never reaped, or
+        another process in a new container. The file is kept, with our own number in it, which
+        PostgreSQL ignores as its parent's: the rest of the file lets it find out whether processes
+        of the dead one still use the shared memory.
         """
         lines = self._postmaster_file()
         if not lines or not lines[0].isdigit() or not os.path.isdir("/proc/self"):
@@ -189,7 +189,7 @@ class Cluster:
             file.truncate()
 
     def _choose_run_as(self) -> str:
-        """Find a way to run PostgreSQL; give a new directory in the folder that it can use."""
+        """Find a way to run PostgreSQL; return a new directory in the folder that it can use."""
         exists = os.path.isdir(self.data)
         reasons: list[str] = []
         postgres = os.path.join(self.binaries, "postgres")
@@ -204,7 +204,8 @@ class Cluster:
                 _privileges.chown_tree(new, way)
                 reason = _privileges.try_run_as(way, postgres, new)
                 if reason is not None and way.uid is not None:
-                    # Maybe it cannot reach the programs: then a copy of them, where it can.
+                    # Maybe it cannot reach the programs: then try a copy of them in a place that it
+                    # can reach.
                     postgres = self._copy_binaries()
                     reason = _privileges.try_run_as(way, postgres, new)
             except OSError as exc:
@@ -219,10 +220,10 @@ class Cluster:
             reasons.append(f"{way.name}: {reason}")
             shutil.rmtree(new, ignore_errors=True)
         raise StartupError(
-            "PostgreSQL refuses to run as root, and no way to give up root's rights works here ("
+            "PostgreSQL refuses to run as root, and no way to drop root's privileges works here ("
             + "; ".join(reasons)
-            + "). Run as an ordinary user, or name a folder that the user postgres or nobody can "
-            "reach"
+            + "). Run as an ordinary user, or name a folder that the system user postgres can"
+            " reach"
         )
 
     def _copy_binaries(self) -> str:
@@ -250,8 +251,8 @@ class Cluster:
         status, said = _privileges.run(self.run_as, command, max(1.0, deadline - time.monotonic()))
         if status != 0:
             shutil.rmtree(new_data_dir, ignore_errors=True)
-            raise StartupError(f"initdb ended with status {status} and said:\n{said[-1500:]}")
-        # Complete or not there: a start that is killed before this line leaves no half-made data
+            raise StartupError(f"initdb ended with status {status} and printed:\n{said[-1500:]}")
+        # Complete or absent: a start that is killed before this line leaves no incomplete data
         # under the name.
         os.rename(new_data_dir, self.data)
         descriptor = os.open(self.folder, os.O_RDONLY)
@@ -261,7 +262,7 @@ class Cluster:
             os.close(descriptor)
 
     def _wait_until_ready(self, postgres: subprocess.Popen[bytes], deadline: float) -> int | None:
-        """Give None when PostgreSQL takes connections, its exit status if it ended instead."""
+        """Return None when PostgreSQL accepts connections, its exit status if it ended."""
         while True:
             lines = self._postmaster_file()
             if len(lines) > 7 and lines[0] == str(postgres.pid) and lines[7].strip() == "ready":
@@ -271,14 +272,14 @@ class Cluster:
                 return status
             if time.monotonic() > deadline:
                 raise StartupError(
-                    "PostgreSQL did not become ready in time (it may be recovering: give a longer "
-                    "timeout)"
+                    "PostgreSQL did not become ready in time (it may be recovering: use a longer"
+                    " timeout)"
                 )
             time.sleep(0.005)
 
 
 def _make_socket_directory() -> str:
-    # Others must be able to pass through the directory above when root gives up its rights.
+    # Other users must be able to enter the directory above when root drops its privileges.
     places = [tempfile.gettempdir(), "/tmp"]
     if os.geteuid() == 0:
         places.reverse()

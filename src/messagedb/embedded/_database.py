@@ -22,24 +22,24 @@ DATABASE = "message_store"
 
 
 def prepare(state: Mapping[str, Any], timeout: float, *, role: bool) -> bool:
-    """Make the database, and the role if asked, where they are missing.
+    """Create the database, and the role if requested, if they are missing.
 
     The caller holds ``start.lock``.
 
     Args:
-        state: what the supervisor says of its server: where it listens, and the token that only it
-            knows.
+        state: the supervisor's description of its server: its socket, and the secret
+            token.
         timeout: seconds to wait for the connection.
-        role: make the role ``message_store`` too.
+        role: create the role ``message_store`` too.
 
     Returns:
-        False if another server answers there; nothing was changed in it.
+        False if another server responds there; nothing was changed in it.
 
     Raises:
-        psycopg.Error: the server does not take connections, or refused; nothing, or only a part,
-        was made.
+        psycopg.Error: the server accepts no connections, or refused; nothing, or only a part,
+            was created.
     """
-    # libpq waits at least two seconds whatever is asked.
+    # libpq waits at least two seconds, also for a smaller value.
     with psycopg.connect(
         _address.url(str(state.get("socket_directory")), SUPERUSER, "postgres"),
         autocommit=True,
@@ -58,7 +58,7 @@ def prepare(state: Mapping[str, Any], timeout: float, *, role: bool) -> bool:
 def install(admin_url: str) -> None:
     """Install our schema unless a Message DB is there. The caller holds ``start.lock``.
 
-    The role of the store may make tables in ``public``, for its read models.
+    The role of the store may create tables in ``public``, for its read models.
     """
     # Imported here: the schema's I/O is a part of the client, which itself starts embedded servers.
     from .._sync.schema.install import install as install_schema
@@ -72,7 +72,7 @@ def install(admin_url: str) -> None:
 
 
 def environment_hint() -> str:
-    """Name the variables in the environment that no URL can override, if there are any."""
+    """Return a hint with the environment variables that no URL can override, if there are any."""
     names = [
         name
         for name in ("PGSERVICE", "PGTZ", "PGDATESTYLE", "PGGEQO", "PGCONNECT_TIMEOUT")
@@ -82,7 +82,7 @@ def environment_hint() -> str:
 
 
 def unusable_server_error(folder: Path, exc: Exception) -> EmbeddedServerError:
-    """Make the error of a server that runs and cannot be used."""
+    """Return the error for a server that runs and cannot be used."""
     return EmbeddedServerError(
         f"the embedded PostgreSQL in {folder} runs and could not be used: "
         f"{str(exc).strip()}{environment_hint()}. Nothing was written to the store. See "

@@ -1,4 +1,4 @@
-"""The folder of an embedded server: what is in it, and the locks by which it is shared."""
+"""The folder of an embedded server: its contents, and the locks by which it is shared."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ LOG = "server.log"
 DATA = "data"
 
 _OURS = frozenset({START_LOCK, USE_LOCK, SERVER_LOCK, STATE, LOG, LOG + ".old", STATE + ".new"})
-# What file systems and desktops put into an empty folder by themselves.
+# Files that file systems and desktops put into an empty folder by themselves.
 _IGNORED_FILES = frozenset({"lost+found", ".DS_Store"})
 _LOG_LIMIT = 1 << 20
 _POLL = 0.02
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, or see that it is ours to use. A folder that is not is left as it is.
+    """Create the folder, or check that it is ours to use. Another folder is not changed.
 
     Raises:
-        EmbeddedServerError: it is not a folder, holds something else, or cannot be made or read.
+        EmbeddedServerError: it is not a folder, holds something else, or cannot be created or read.
     """
     try:
         # PostgreSQL may run as another user when root starts it: then the folder must let it pass.
-        # What is in it is closed.
+        # The files in it are private.
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
     except FileExistsError:
@@ -56,8 +56,9 @@ def prepare(folder: Path) -> None:
         return
     if "PG_VERSION" in entries:
         raise EmbeddedServerError(
-            f"{folder} is a data directory that PostgreSQL made without messagedb. Nothing in it "
-            "was changed. Name another folder, or start that PostgreSQL yourself and give its URL."
+            f"{folder} is a data directory that PostgreSQL made without messagedb. Nothing in it"
+            " was changed. Name another folder, or start that PostgreSQL yourself and pass its"
+            " URL."
         )
     names = ", ".join(sorted(foreign)[:5])
     raise EmbeddedServerError(
@@ -67,7 +68,7 @@ def prepare(folder: Path) -> None:
 
 
 def check_version(folder: Path, major: int, directory: Path) -> None:
-    """See that the data in the folder is of the major version that the binaries have."""
+    """Check that the data in the folder is of the major version that the binaries have."""
     try:
         found = (folder / DATA / "PG_VERSION").read_text("ascii").strip()
     except FileNotFoundError:
@@ -84,7 +85,7 @@ def check_version(folder: Path, major: int, directory: Path) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """Read what the supervisor wrote about the running server; None if there is nothing."""
+    """Read the supervisor's description of the running server; None if there is none."""
     try:
         state: Any = json.loads((folder / STATE).read_text("ascii"))
     except (OSError, ValueError):
@@ -93,7 +94,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def open_log(folder: Path) -> int:
-    """Open the server's log for appending; what is above 1 MiB of it becomes ``server.log.old``."""
+    """Open the server's log for appending; rename one above 1 MiB to ``server.log.old``."""
     path = folder / LOG
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -115,7 +116,7 @@ def _open(folder: Path, name: str, flags: int) -> int:
 
 
 def try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    """Take the lock if it is free. It is held until the last copy of the descriptor is closed."""
+    """Acquire the lock if it is free, until the last copy of the descriptor is closed."""
     import fcntl
 
     try:
@@ -126,7 +127,7 @@ def try_lock(descriptor: int, *, exclusive: bool) -> bool:
 
 
 def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> int:
-    """Open and take a lock, waiting until ``deadline`` (of ``time.monotonic()``).
+    """Open and acquire a lock, waiting until ``deadline`` (of ``time.monotonic()``).
 
     Returns:
         The descriptor that holds it.
@@ -144,9 +145,9 @@ def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> i
             while not try_lock(descriptor, exclusive=exclusive):
                 if time.monotonic() > deadline:
                     raise EmbeddedServerError(
-                        f"another process is starting or stopping the embedded server in {folder} "
-                        "and did not finish in time. Nothing was sent. Try again, or give a longer "
-                        "timeout."
+                        f"another process is starting or stopping the embedded server in {folder}"
+                        " and did not finish in time. Nothing was sent. Try again, or use a"
+                        " longer timeout."
                     )
                 time.sleep(_POLL)
             # The folder may have been removed while we waited: a lock on a file without a name
@@ -162,7 +163,7 @@ def take_lock(folder: Path, name: str, *, exclusive: bool, deadline: float) -> i
 
 
 def is_locked(folder: Path, name: str, *, exclusive: bool) -> bool:
-    """Tell whether a lock of this kind could not be had now. Takes it for a moment."""
+    """Return True if a lock of this kind is not free now. Holds it for a moment."""
     try:
         descriptor = os.open(folder / name, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -174,7 +175,7 @@ def is_locked(folder: Path, name: str, *, exclusive: bool) -> bool:
 
 
 def has_other_users(folder: Path) -> bool:
-    """Tell whether a client uses the server: a supervisor that has the lock shares it not."""
+    """Return True if a client holds the shared lock (a supervisor would hold it exclusively)."""
     return is_locked(folder, USE_LOCK, exclusive=True) and not is_locked(
         folder, USE_LOCK, exclusive=False
     )

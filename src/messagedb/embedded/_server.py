@@ -25,23 +25,23 @@ _POLL = 0.02
 
 
 class EmbeddedServer:
-    """A share in a running server. It is made by :func:`start`.
+    """A share in a running server. It is returned by :func:`start`.
 
     The share, and with it the server, lasts until :meth:`stop`, until the end of the ``with``
-    block, or until the process ends, in whatever way; not until the object is collected. A process
+    block, or until the process ends, in any way; not until the object is collected. A process
     made by ``os.fork()`` (so by multiprocessing's "fork") has the same share: the server ends when
     both have ended or stopped it. Programs that are started do not inherit it.
 
     Attributes:
         url: a URL of the database ``message_store`` for its user ``message_store``, who may write
             and read messages.
-        admin_url: the same database for the superuser ``postgres``, for tables of your own, too:
-            they go to the schema ``public``.
+        admin_url: the same database for the superuser ``postgres``, also for your own tables:
+            they are created in the schema ``public``.
         folder: the absolute path of the folder, also of a temporary one.
 
-    Both URLs carry explicit values for all that libpq would otherwise take from ``PG*`` variables
-    and that could break them; they suit the libpq of this process. ``PGSERVICE``, ``PGTZ``,
-    ``PGDATESTYLE`` and ``PGGEQO`` cannot be overridden by a URL.
+    Both URLs carry explicit values for everything that libpq would otherwise take from ``PG*``
+    variables and that could break them; they suit the libpq of this process. ``PGSERVICE``,
+    ``PGTZ``, ``PGDATESTYLE`` and ``PGGEQO`` cannot be overridden by a URL.
     """
 
     url: str
@@ -58,7 +58,7 @@ class EmbeddedServer:
         )
 
     def __enter__(self) -> Self:
-        """Give the server itself."""
+        """Return the server itself."""
         return self
 
     def __exit__(
@@ -71,16 +71,16 @@ class EmbeddedServer:
         self.stop()
 
     def __repr__(self) -> str:
-        """Name the folder and whether this share was stopped."""
+        """Return the folder and whether this share was stopped."""
         state = "stopped" if self._handle.is_released else "running"
         return f"<EmbeddedServer {state} in {str(self.folder)!r}>"
 
     def stop(self) -> None:
-        """Give up this share. The last one ends the server, and with it every connection.
+        """Release this share. The last one ends the server, and with it every connection.
 
-        Returns when the server has ended, or at once if others still use it. All that was committed
-        is kept, unless the server is temporary: then its folder is removed. May be called again,
-        and from any thread; raises nothing. In a forked child it gives up the child's copy only.
+        Returns when the server has ended, or immediately if others still use it. All commits
+        are kept, unless the server is temporary: then its folder is removed. May be called again,
+        and from any thread; raises nothing. In a forked child it releases the child's copy only.
         """
         self._handle.release()
 
@@ -93,7 +93,7 @@ def start(
     install: bool = True,
     timeout: float = 60.0,
 ) -> EmbeddedServer:
-    """Start a PostgreSQL on the folder, or join the one that runs, and make its Message DB ready.
+    """Start a PostgreSQL on the folder, or join the running one, and make its Message DB ready.
 
     Blocks, about 1.2 s for a new folder and 0.1 s for one that was used before; in an event loop,
     call it in a thread. The server listens on a Unix socket that only this user and root can reach,
@@ -107,20 +107,20 @@ def start(
             client = Client(server.url)
 
     Args:
-        folder: where the data lives. It is made if it does not exist; an existing one must be empty
-            or of an earlier start. What is committed in it lasts. None makes a temporary server in
-            a new folder that is removed with it.
-        fast: do without fsync and its like, for tests: a crash of the machine destroys the data.
-            Only for temporary servers.
+        folder: the folder of the data. It is created if it does not exist; an existing one must be
+            empty or of an earlier start. Commits in it last. None makes a temporary server in a new
+            folder that is removed with it.
+        fast: turn off fsync and similar settings, for tests: a crash of the machine destroys the
+            data. Only for temporary servers.
         settings: PostgreSQL settings for the server, such as ``{"shared_buffers": "16MB"}``. They
-            count when this call is the one that starts it.
+            apply if this call is the one that starts it.
         install: install the Message DB schema unless it is there. If not, the database and the role
-            are made, and are empty.
-        timeout: seconds for the whole, the wait for other processes that start or stop the same
-            folder's server included.
+            are created, and are empty.
+        timeout: seconds for the whole, including the wait for other processes that start or stop
+            the same folder's server.
 
     Returns:
-        The share in the server. Keep it, or not: the server runs until it is stopped or this
+        The share in the server. It need not be kept: the server runs until it is stopped or this
         process ends.
 
     Raises:
@@ -128,19 +128,19 @@ def start(
             nothing was touched.
         EmbeddedServerError: no programs, a folder that cannot be used or holds something else or
             data of another major version, a server that does not start, runs with other settings
-            than those asked for, or cannot be reached. The text says which, and what to do. Data in
-            the folder is as it was.
+            than the requested ones, or cannot be reached. The text says which, and what to do. Data
+            in the folder is unchanged.
     """
     path = _options.check_folder_argument(folder, fast)
     asked = _options.check_settings(settings, fast=fast, lasts=path is not None)
     if sys.platform == "win32":
         raise EmbeddedServerError(
-            "the embedded server works on Linux and macOS, not on Windows. Nothing was started. "
-            "Use any PostgreSQL server or a Docker container and give its URL."
+            "the embedded server works on Linux and macOS, not on Windows. Nothing was started."
+            " Use any PostgreSQL server or a Docker container and pass its URL."
         )
     deadline = time.monotonic() + timeout
     if path is None or not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
-        find()  # Before anything is made for a server that cannot be started.
+        find()  # before anything is created for a server that cannot be started
     share = ServerHandle(temporary_folder() if path is None else path, temporary=path is None)
     try:
         if path is not None:
@@ -157,7 +157,7 @@ def _start(
     folder = handle.folder
     start_lock = _folder.take_lock(folder, _folder.START_LOCK, exclusive=True, deadline=deadline)
     try:
-        # While we hold start.lock no supervisor ends, except for PostgreSQL's own end.
+        # While we hold start.lock no supervisor ends, except after PostgreSQL's own end.
         handle.use_lock = _folder.take_lock(
             folder, _folder.USE_LOCK, exclusive=False, deadline=deadline
         )
@@ -182,8 +182,8 @@ def _start(
 
 
 def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None:
-    """Give the state of the running server, None if none runs. Only a connection proves it."""
-    reason = "it has not said where it listens"
+    """Return the state of the running server, None if none runs. Only a connection proves it."""
+    reason = "it has not reported its socket"
     while _folder.is_locked(folder, _folder.SERVER_LOCK, exclusive=False):
         state = _folder.read_state(folder)
         if state is not None:
@@ -191,15 +191,15 @@ def _join(folder: Path, deadline: float, *, role: bool) -> dict[str, Any] | None
                 left = deadline - time.monotonic()
                 if _database.prepare(state, left, role=role):
                     return state
-                reason = "another server answers at its address"
+                reason = "another server responds at its address"
             except psycopg.Error as exc:
                 reason = str(exc).strip()
         if time.monotonic() > deadline:
             raise EmbeddedServerError(
-                f"a server runs on {folder} and cannot be reached from here: "
-                f"{reason}{_database.environment_hint()}. Nothing was sent. It may be recovering "
-                "after a crash (give a longer timeout), or run in another container, whose sockets "
-                f"are not shared. See {folder / _folder.LOG}."
+                f"a server runs on {folder} and cannot be reached from here:"
+                f" {reason}{_database.environment_hint()}. Nothing was sent. It may be recovering"
+                " after a crash (use a longer timeout), or run in another container, whose"
+                f" sockets are not shared. See {folder / _folder.LOG}."
             )
         time.sleep(_POLL)
     return None
@@ -213,7 +213,7 @@ def _check_ours(folder: Path, state: dict[str, Any], deadline: float, *, role: b
         raise _database.unusable_server_error(folder, exc) from exc
     if not ours:
         raise _database.unusable_server_error(
-            folder, RuntimeError("another server answers at its address")
+            folder, RuntimeError("another server responds at its address")
         )
 
 
@@ -223,7 +223,7 @@ def _check_settings(folder: Path, asked: dict[str, str], state: dict[str, Any]) 
     if differing:
         wanted = ", ".join(f"{name} = {value}" for name, value in sorted(differing.items()))
         raise EmbeddedServerError(
-            f"the server that already runs on {folder} was not started with {wanted}. Nothing was "
-            "sent; it runs on as it was. Leave the settings out, or stop every process that uses "
-            "the folder and start it with them."
+            f"the server that already runs on {folder} was not started with {wanted}. Nothing was"
+            " sent; it runs unchanged. Omit the settings, or stop every process that uses the"
+            " folder and start it with them."
         )

@@ -1,12 +1,12 @@
 """The process that starts PostgreSQL for its clients, watches it, and ends it with the last one.
 
-It is run by its path with ``python -I -S``, in a session of its own, with nothing but the standard
+It is run by its path with ``python -I -S``, in a separate session, with only the standard
 library. The arguments are the folder and the bin directory, the first line of standard input is a
 JSON object with the rest; the input ends when the client that started us is gone. One JSON line on
 standard output says that the server is ready, or why it is not. Standard error is the server's log.
 
-Who else uses the folder is known by locks alone, which the kernel drops when a process dies in
-whatever way: each client holds ``use.lock`` shared for as long as it uses the server, and
+Other users of the folder are known by locks only, which the kernel releases when a process dies in
+any way: each client holds ``use.lock`` shared for as long as it uses the server, and
 ``start.lock`` while it starts or joins it; this process holds ``server.lock`` all its life, and
 ends when it gets the other two for itself.
 """
@@ -44,7 +44,7 @@ class Supervisor:
         self.folder = folder
         self.request = request
         self.state = os.path.join(folder, "server.json")
-        # Whoever can read it over a connection is connected to the server of server.json.
+        # A client that can read it over a connection is connected to the server of server.json.
         self.token = os.urandom(16).hex()
         settings = request["settings"] | {"messagedb.server": self.token}
         self.cluster = Cluster(folder, binaries, settings)
@@ -52,7 +52,7 @@ class Supervisor:
         self.restarts: list[float] = []
 
     def start(self) -> dict[str, Any]:
-        """Start the server, on new data if there is none, and give what a client needs to know."""
+        """Start the server, on new data if there is none; return the properties for a client."""
         deadline = time.monotonic() + float(self.request["timeout"])
         self._lock(deadline)
         self.cluster.stop_orphan()
@@ -67,8 +67,8 @@ class Supervisor:
         with open(self.state + ".new", "w", encoding="ascii") as file:
             json.dump(state, file)
         self._chown_to_folder_owner(self.state + ".new")
-        # Early, so that the next supervisor finds the socket's directory whenever we are killed:
-        # clients believe a connection only.
+        # Early, so that the next supervisor finds the socket's directory even if we are killed:
+        # clients trust only a connection.
         os.replace(self.state + ".new", self.state)
         self.cluster.make(deadline, sync=not self.request["fast"])
         self.cluster.launch(deadline)
@@ -102,9 +102,9 @@ class Supervisor:
                 return
 
     def shut_down(self) -> None:
-        """End PostgreSQL and remove what only a running server needs. The locks end with us."""
+        """End PostgreSQL and remove the files of a running server. The locks end with us."""
         if not self.locks:
-            return  # The folder is another supervisor's.
+            return  # the folder is another supervisor's
         with contextlib.suppress(OSError):
             os.unlink(self.state)
         self.cluster.stop()
@@ -122,7 +122,7 @@ class Supervisor:
         self.locks.append(descriptor)
 
     def _clear_leftovers(self) -> None:
-        """Remove what killed supervisors left behind."""
+        """Remove the files that killed supervisors left behind."""
         owners = {os.geteuid(), os.stat(self.folder).st_uid}
         with contextlib.suppress(OSError):
             owners.add(os.stat(self.cluster.data).st_uid)
@@ -138,7 +138,7 @@ class Supervisor:
                 shutil.rmtree(os.path.join(self.folder, entry), ignore_errors=True)
 
     def _restart(self, status: int) -> bool:
-        """Start PostgreSQL again, at the same address, if it died; not if somebody stopped it."""
+        """Start PostgreSQL again, at the same address, if it died but was not stopped."""
         now = time.monotonic()
         self.restarts = [at for at in self.restarts if now - at < RESTART_WINDOW]
         if status == 0 or len(self.restarts) >= RESTARTS:
@@ -153,7 +153,7 @@ class Supervisor:
         return True
 
     def _chown_to_folder_owner(self, path: str) -> None:
-        """Give what root made to the folder's owner, who can then use the folder without root."""
+        """Change the owner of root's files to the folder's owner, who can use them without root."""
         if os.geteuid() == 0:
             owner = os.stat(self.folder)
             os.chown(path, owner.st_uid, owner.st_gid)
@@ -172,7 +172,7 @@ def _lock_all(descriptors: list[int]) -> bool:
 
 
 def _wake(number: int, frame: object) -> None:
-    """Handle a signal by nothing: that it came is known by the wake-up descriptor."""
+    """Do nothing: the wake-up descriptor reports the signal."""
 
 
 def _read_request() -> dict[str, Any]:
@@ -190,8 +190,8 @@ def _read_request() -> dict[str, Any]:
 def main() -> int:
     """Run until the last client is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Whoever sends one to everybody (a service manager, a closing terminal) means the clients:
-        # we go when they have gone. By a handler, because an ignored signal is inherited.
+        # A signal that is sent to all processes (by a service manager, a closing terminal) is for
+        # the clients: we end after them. A handler is set, because an ignored signal is inherited.
         signal.signal(number, _wake)
     os.umask(0o077)
     supervisor = Supervisor(sys.argv[1], sys.argv[2], _read_request())

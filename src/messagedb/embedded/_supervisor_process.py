@@ -21,11 +21,11 @@ from . import _folder
 from ._binaries import find
 
 _SUPERVISOR = Path(__file__).absolute().with_name("_supervisor.py")
-# How much longer than its own limit the supervisor has to say why it failed.
+# Additional time for the supervisor, beyond its own limit, to report why it failed.
 _ANSWER_LIMIT = 5.0
 
-# Supervisors that this process started. They may go on for other clients, so they are waited for
-# without a wait.
+# Supervisors that this process started. They may continue for other clients, so they are reaped
+# without waiting.
 _children: set[int] = set()
 _children_lock = threading.Lock()
 
@@ -38,8 +38,8 @@ def spawn(
     The caller holds ``start.lock`` and a share of ``use.lock``.
 
     Returns:
-        What the supervisor says of the server; its process id; and the writing end of its input,
-        whose end it takes for ours.
+        The supervisor's description of the server; its process id; and the writing end of its
+        input, whose end it takes for ours.
 
     Raises:
         EmbeddedServerError: it could not be started; nothing runs, and nothing is open.
@@ -74,7 +74,7 @@ def spawn(
             os.close(descriptor)
     with _children_lock:
         _children.add(process.pid)
-    # It is reaped below, maybe long after this object has gone, which would complain about it.
+    # It is reaped below, maybe long after this object is collected, which would log a warning.
     process.returncode = 0
     try:
         os.write(order_writer, json.dumps(order).encode("ascii") + b"\n")
@@ -84,12 +84,12 @@ def spawn(
     except BaseException as exc:
         os.close(order_writer)
         if isinstance(exc, BrokenPipeError):
-            raise _startup_error(folder, "its supervisor ended at once", []) from exc
+            raise _startup_error(folder, "its supervisor ended immediately", []) from exc
         if isinstance(exc, TimeoutError):
-            # What it started ends with it, or at the next start at the latest.
+            # Its child processes end with it, or at the next start at the latest.
             with contextlib.suppress(OSError):
                 os.kill(process.pid, signal.SIGKILL)
-            raise _startup_error(folder, "it took too long; give a longer timeout", []) from exc
+            raise _startup_error(folder, "it took too long; use a longer timeout", []) from exc
         raise
     finally:
         os.close(answer_reader)
@@ -97,7 +97,7 @@ def spawn(
 
 
 def reap() -> set[int]:
-    """Reap the supervisors of this process that have ended, and give those that have not."""
+    """Reap the supervisors of this process that have ended, and return those that have not."""
     with _children_lock:
         for pid in list(_children):
             try:
@@ -118,7 +118,7 @@ def _read_answer(descriptor: int, deadline: float) -> dict[str, Any]:
             raise TimeoutError
         piece = os.read(descriptor, 65536)
         if not piece:
-            return {"error": "its supervisor ended without a word"}
+            return {"error": "its supervisor ended without a response"}
         text += piece
     answer: dict[str, Any] = json.loads(text)
     return answer
@@ -128,26 +128,26 @@ def _startup_error(folder: Path, reason: str, log: list[str]) -> EmbeddedServerE
     lines = "".join("\n    " + line for line in log)
     tail = f"\nThe last lines of {folder / _folder.LOG}:{lines}" if lines else ""
     return EmbeddedServerError(
-        f"the embedded PostgreSQL in {folder} could not be started: {reason}. Nothing was sent; "
-        f"data in the folder is as it was.{tail}"
+        f"the embedded PostgreSQL in {folder} could not be started: {reason}. Nothing was sent;"
+        f" data in the folder is unchanged.{tail}"
     )
 
 
 def _environment() -> dict[str, str]:
-    """Give our environment without what would reach PostgreSQL through it."""
+    """Return our environment without variables that would affect PostgreSQL."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 
 def _interpreter() -> str:
-    """Give a Python to run the supervisor with: ours, unless we live inside another program."""
+    """Return a Python for the supervisor: ours, unless it is embedded in another program."""
     if Path(sys.executable or "-").name.startswith(("python", "pypy")):
         return sys.executable
     found = shutil.which("python3")
     if found is None:
         raise EmbeddedServerError(
-            "no Python was found to run the embedded server's supervisor with: this process runs "
-            f"in {sys.executable!r}, and there is no python3 on PATH. Nothing was started. Put one "
-            "there, or use any PostgreSQL server and give its URL."
+            "no Python was found to run the embedded server's supervisor with: this process runs"
+            f" in {sys.executable!r}, and there is no python3 on PATH. Nothing was started. Put"
+            " one there, or use any PostgreSQL server and pass its URL."
         )
     return found
