@@ -94,7 +94,7 @@ async def test_a_server_that_is_read_only_for_a_while_is_away(
                 lambda: client.bind(conn).write_message(stream, NewMessage("Tested")),
             ]
             for call in calls:
-                with pytest.raises(StoreUnavailableError, match="takes no writes now") as caught:
+                with pytest.raises(StoreUnavailableError, match="accepts no writes now") as caught:
                     await call()
                 assert caught.value.is_transient
                 assert isinstance(caught.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
@@ -114,7 +114,7 @@ async def test_a_transaction_that_its_user_began_as_read_only_refuses_writes(
     url = server.url(user="message_store")
     message = NewMessage("Tested")
     async with AsyncClient(url) as client:
-        with pytest.raises(ValidationError, match="begun as read-only"):
+        with pytest.raises(ValidationError, match="started as read-only"):
             if how == "in our own":
                 async with client.transaction() as tx:
                     await tx.connection.execute("SET TRANSACTION READ ONLY")
@@ -179,7 +179,7 @@ async def test_after_a_primary_was_demoted_the_pool_finds_the_new_one(category: 
             assert await client.write_message(f"{category}-1", NewMessage("Tested")) == 0
             be_read_only(first, "on")
             until = time.monotonic() + 10.0
-            with pytest.raises(StoreUnavailableError, match="takes no writes now"):
+            with pytest.raises(StoreUnavailableError, match="accepts no writes now"):
                 # A session that was there before is told a moment later.
                 while time.monotonic() < until:
                     await client.write_message(f"{category}-1", NewMessage("Tested"))

@@ -26,7 +26,7 @@ from messagedb import (
 )
 from tests.support.plproxy import NoPLProxyError, ProxiedStore
 
-REFUSED = "by PL/Proxy, where each call is committed by itself"
+REFUSED = "by PL/Proxy, where each call is committed separately"
 
 
 @pytest.fixture(scope="module")

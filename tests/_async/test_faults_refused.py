@@ -86,7 +86,7 @@ async def why(url: str) -> StoreUnavailableError:
             "certified",
             {"sslmode": "require", "sslcert": "stranger", "sslkey": "stranger"},
             "unknown ca",
-            "a client's certificate that it trusts",
+            "a client certificate that it trusts",
         ),
         (
             "certified",

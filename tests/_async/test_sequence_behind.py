@@ -76,7 +76,7 @@ async def test_no_write_takes_a_position_that_was_passed(owner: str, pooler: boo
     async with AsyncClient(user, pooler=pooler) as client:
         errors = await each_write(client, user)
         for error in errors:
-            assert "it gave 3 last, and the last message is at 11" in str(error)
+            assert "its last value is 3, and the last message is at 11" in str(error)
         assert await client.stream_version("new-1") == -1
         assert len(await client.get_stream_messages("old-1")) == 6
         mend(owner, errors[-1])

@@ -145,7 +145,7 @@ def test_a_connection_that_was_not_made() -> None:
     assert "that the server runs" in str(away)
     assert away.is_transient
     no_name = error_mapping.cannot_connect(UnicodeError("label too long"), "host db")
-    assert "none that can be looked up" in str(no_name)
+    assert "cannot be resolved" in str(no_name)
     assert not no_name.is_transient
 
 

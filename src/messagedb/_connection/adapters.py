@@ -16,7 +16,7 @@ from psycopg.types.string import StrDumperUnknown, TextBinaryLoader, TextLoader
 
 
 def _adapters() -> AdaptersMap:
-    """Just what our statements need: what a user registers changes nothing of ours."""
+    """Return only the adapters that our statements need: a user's registrations have no effect."""
     adapters = AdaptersMap(types=psycopg.adapters.types)
     for oid_name, loader in (
         ("text", TextBinaryLoader),
@@ -26,14 +26,14 @@ def _adapters() -> AdaptersMap:
         ("int2", Int2BinaryLoader),
         ("int4", Int4BinaryLoader),
         ("int8", Int8BinaryLoader),
-        # A timestamp stays the server's own microseconds since 2000: it is decoded when it is asked
-        # for, and one that Python cannot express does not hide the other messages of its page.
+        # A timestamp stays the server's number of microseconds since 2000: it is decoded on access,
+        # and one that Python cannot represent does not affect other messages of its page.
         ("timestamp", Int8BinaryLoader),
     ):
         adapters.register_loader(oid_name, loader)
     adapters.register_loader(0, TextLoader)
     adapters.register_dumper(str, StrDumperUnknown)
-    # One width for every integer: the same statement is prepared once, whatever the value.
+    # One width for every integer: each statement is prepared once, whatever the value.
     adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_dumper(type(None), NoneDumper)
     return adapters

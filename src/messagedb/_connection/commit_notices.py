@@ -1,4 +1,4 @@
-"""What a server has said, or still has to say, of a commit."""
+"""The notices and answers of a server about a commit."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 _WAITS_FOR_STANDBY: Final = "SyncRepWaitForLSN"
-"""The server's function that warns of a commit whose wait for a synchronous standby was ended. Its
-text is translated, the function's name is not."""
+"""The server's function that warns of a commit whose wait for a synchronous standby was ended. The
+warning is translated, the function's name is not."""
 
 
 class CommitNotices:
-    """What a connection's notices say of its commits.
+    """The information about commits in a connection's notices.
 
     Attributes:
-        is_unreplicated: whether the last commit is on the primary only, as far as is known.
+        is_unreplicated: True if the last commit is on the primary only, as far as is known.
     """
 
     __slots__ = ("is_unreplicated",)
@@ -28,16 +28,16 @@ class CommitNotices:
         self.is_unreplicated = False
 
     def take(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Look at a notice of the server's."""
+        """Evaluate a notice of the server."""
         if notice.source_function == _WAITS_FOR_STANDBY:
             self.is_unreplicated = True
 
 
 def has_answered(pgconn: PGconn) -> bool:
-    """Take what a server has sent, without waiting; tell whether it is done, or gone.
+    """Read the server's answer without waiting; return True if it is complete or lost.
 
     Args:
-        pgconn: a connection whose answer was given up waiting for. Nobody else may use it.
+        pgconn: a connection whose caller gave up waiting for the answer. It must not be in use.
     """
     try:
         pgconn.flush()
@@ -57,7 +57,7 @@ def has_answered(pgconn: PGconn) -> bool:
             if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
                 return True
         if nothings == 2:
-            # Nothing of a pipeline that was broken off is left to be answered.
+            # No command of an aborted pipeline is left to be answered.
             return True
     except psycopg.Error:
         return True

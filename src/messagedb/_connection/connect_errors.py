@@ -1,7 +1,7 @@
-"""Why a connection could not be made: what was said, what to do, and whether it passes by itself.
+"""The causes of a failed connection: the message, the advice, and whether the cause is transient.
 
-libpq tells no SQLSTATE of a connection that was not made, only a text; the server's part of it may
-be in another language. A text that is not known counts as a cause that passes.
+For a failed connection libpq reports no SQLSTATE, only a message; the server's part of it may be in
+another language. An unknown message counts as a transient cause.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import psycopg
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why no connection could be made.
+    """The reason of a failed connection.
 
     Attributes:
-        said: what was said, in one line: by one server, or by each of several.
-        advice: what to do.
-        is_transient: whether the same attempt may succeed later, with nothing changed here or in
-            the server's configuration.
+        said: the message in one line: of one server, or of each of several.
+        advice: the action to take.
+        is_transient: whether the same attempt may succeed later without a change here or in the
+            server's configuration.
     """
 
     said: str
@@ -42,7 +42,7 @@ _UNKNOWN: Final = _cause(
     "", "Check that the server runs, and its host and port.", is_transient=True
 )
 
-# The first that is found in the text counts. Texts of libpq and of the server in English.
+# The first match counts. The messages are those of libpq and of the server in English.
 _CAUSES: Final = (
     _cause(
         "too many clients already|too many connections for|remaining connection slots",
@@ -53,56 +53,56 @@ _CAUSES: Final = (
     _cause(
         "database system is (starting up|shutting down|in recovery mode|not yet accepting|"
         "not accepting)|is not currently accepting connections|Hot standby mode is disabled",
-        "The server is there, and does not take connections now: wait until it does; its log says "
-        "what it is doing.",
+        "The server runs, but does not accept connections now: wait until it does; its log reports "
+        "the reason.",
         is_transient=True,
     ),
     _cause(
         "(server|session|database) is (not )?(read-only|in hot standby mode)",
-        "The server is not what target_session_attrs asks for: name one that is, or take another "
-        "target_session_attrs. After a failover it may become so by itself.",
+        "The server does not match target_session_attrs: name one that does, or change "
+        "target_session_attrs. After a failover the server may match later.",
         is_transient=True,
     ),
     _cause(
         "does not support SSL, but SSL was required",
-        "The server has TLS off: set ssl = on there, or take another sslmode than the connection "
-        "string has.",
+        "TLS is disabled on the server: set ssl = on there, or change sslmode in the connection "
+        "string.",
     ),
     _cause(
         "no pg_hba.conf entry .*no encryption|pg_hba.conf rejects .*no encryption",
-        "The server lets this user in from here with TLS only, or not at all: take "
+        "The server accepts this user from here with TLS only, or not at all: use "
         "sslmode=require, or add a line to its pg_hba.conf.",
     ),
     _cause(
         "root certificate file .* does not exist|could not read root certificate",
         "sslrootcert must name the file of the authority that signed the server's certificate; "
-        "sslrootcert=system takes those of the operating system.",
+        "sslrootcert=system uses those of the operating system.",
     ),
     _cause(
         "certificate verify failed",
         "The server's certificate is not signed by an authority in sslrootcert, or has expired: "
-        "give the right file, or renew the certificate.",
+        "name the right file, or renew the certificate.",
     ),
     _cause(
         "does not match host name",
-        "The server's certificate is for another name: connect by a name that it has, or take "
-        "sslmode=verify-ca, which does not look at names.",
+        "The server's certificate is for another name: connect by a name in it, or use "
+        "sslmode=verify-ca, which does not check names.",
     ),
     _cause(
         "private key file|could not (load|read|open|get) .*certificate file|certificate present",
         "Check the client's certificate: sslcert and sslkey must name files that belong together, "
-        "and the key must be readable by nobody else (chmod 600).",
+        "and no other user may be able to read the key (chmod 600).",
     ),
     _cause(
         "requires a valid client certificate|certificate authentication failed|"
         "alert (unknown ca|bad certificate|certificate (required|expired|revoked|unknown))",
-        "The server asks for a client's certificate that it trusts, made out to this user: give "
+        "The server requires a client certificate that it trusts, issued to this user: set "
         "sslcert and sslkey.",
     ),
     _cause(
         "invalid response to SSL negotiation|expected authentication request|"
         "unsupported frontend protocol",
-        "What answers there is no PostgreSQL server: check host and port.",
+        "The program at this address is not a PostgreSQL server: check host and port.",
         is_transient=True,
     ),
     _cause(
@@ -113,18 +113,18 @@ _CAUSES: Final = (
     ),
     _cause(
         "SSL error|SSL SYSCALL",
-        "TLS with the server could not be set up: look into the server's log, and check "
-        "sslnegotiation and what is in between.",
+        "The TLS connection to the server failed: see the server's log, and check "
+        "sslnegotiation and the network in between.",
         is_transient=True,
     ),
     _cause(
         "channel binding required|authentication method requirement",
-        "The server asks for another authentication than channel_binding or require_auth of the "
-        "connection string allow.",
+        "The server requires another authentication method than channel_binding or require_auth "
+        "of the connection string allow.",
     ),
     _cause(
         "(LDAP|RADIUS|PAM|BSD|GSSAPI|SSPI) authentication failed",
-        "Check user and password, and that the service answers that the server asks about them.",
+        "Check user and password, and that the authentication service of the server is available.",
         is_transient=True,
     ),
     _cause(
@@ -133,11 +133,11 @@ _CAUSES: Final = (
     ),
     _cause(
         "is not permitted to log in",
-        "The role may not log in: ALTER ROLE … LOGIN, or connect as one that may.",
+        "The role may not log in: run ALTER ROLE … LOGIN, or connect as a role that may.",
     ),
     _cause(
         "permission denied for database",
-        "GRANT CONNECT ON DATABASE … TO the role, or connect as one that may.",
+        "Run GRANT CONNECT ON DATABASE … TO the role, or connect as a role that may.",
     ),
     _cause(
         '(role|database) ".*" does not exist',
@@ -150,25 +150,25 @@ _CAUSES: Final = (
     ),
     _cause(
         "timeout expired",
-        "Nothing answered in time: check host and port, and firewalls in between.",
+        "No answer within the timeout: check host and port, and firewalls in between.",
         is_transient=True,
     ),
     _cause(
         "resolve host|translate host name",
-        "Check the host's name, and that names are looked up.",
+        "Check the host name and the name resolution.",
         is_transient=True,
     ),
     _cause(
         "closed the connection unexpectedly",
-        "What is there ended the connection before it was made: look into the server's log, or "
-        "that of the pooler or proxy in between.",
+        "The peer closed the connection during setup: see the log of the server, or of the pooler "
+        "or proxy in between.",
         is_transient=True,
     ),
     _cause("^invalid .* value", "Correct that part of the connection string."),
 )
 _KNOWN: Final = tuple((re.compile(cause.text, re.I), cause) for cause in _CAUSES)
 
-# How psycopg tells of several attempts, after the last one's text.
+# psycopg's report of several attempts, after the message of the last one.
 _SEVERAL: Final = "Multiple connection attempts failed. All failures were:"
 _ATTEMPT: Final = re.compile(r"^- host: (.+?), port: (.+?), hostaddr: .+?: ", re.M)
 
@@ -177,9 +177,9 @@ _PLACE: Final = re.compile(r'^connection to server (at|on socket) ".*?"(, port \
 
 
 def refusal(error: psycopg.Error) -> Refusal:
-    """Tell why a connection was not made.
+    """Return the reason of a failed connection.
 
-    It comes back if one of several attempts may: those of several hosts, or addresses of one.
+    It is transient if one of several attempts is: of several hosts, or several addresses of one.
     """
     primary = error.diag.message_primary
     found = [("", primary)] if primary is not None else _attempts(str(error).strip())
@@ -198,7 +198,7 @@ def refusal(error: psycopg.Error) -> Refusal:
 
 
 def _attempts(text: str) -> list[tuple[str, str]]:
-    """What each attempt said in its line that tells most, and where, if there were several."""
+    """Return each attempt's most informative line, with its place if there were several."""
     _, several, rest = text.partition(_SEVERAL)
     if several:
         parts = _ATTEMPT.split(rest)[1:]
@@ -217,7 +217,7 @@ def _place(host: str, port: str) -> str:
 
 
 def _telling(text: str) -> str:
-    """The line of an attempt that says why: libpq tries with TLS and without, a line for each."""
+    """Return the line with the reason: libpq tries with and without TLS, and reports both."""
     lines = [_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
     tries = [line for line in lines if _PLACE.match(line)] or lines
     telling = [line for line in tries if "no encryption" not in line] or tries

@@ -1,4 +1,4 @@
-"""Connection strings: whether they are any, and the part of them that may be shown."""
+"""Connection strings: their validity, and the parts of them that may be shown."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .._errors import ValidationError
 
 
 class Address(str):
-    """A connection string whose ``repr`` has no password: it stands in tracebacks with locals."""
+    """A connection string whose ``repr`` has no password: tracebacks with locals contain it."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Name the server, or nothing where it cannot be told apart from the password."""
+        """Name the server, or nothing if it cannot be distinguished from the password."""
         return f"<{shown(self)}>"
 
 
 def shown(conninfo: Any) -> str:
-    """What may be shown of an address, also of one that is none."""
+    """Return the parts of an address that may be shown; it may also be invalid."""
     if not isinstance(conninfo, str):
         return "no address"
     if conninfo.startswith("embedded:"):
@@ -31,30 +31,30 @@ def shown(conninfo: Any) -> str:
 
 
 def concealed(conninfo: Any) -> Any:
-    """The same connection string, as an `Address`; what is none as it is."""
+    """Return a connection string as an `Address`; another value unchanged."""
     return Address(conninfo) if isinstance(conninfo, str) else conninfo
 
 
 def check_conninfo(conninfo: Any) -> None:
-    """Refuse what is no connection string, without showing it: it may hold a password.
+    """Refuse an invalid connection string, without showing it: it may contain a password.
 
     Raises:
-        ValidationError: the text says what it should be. Nothing was sent.
+        ValidationError: it describes the required form. Nothing was sent.
     """
     if not isinstance(conninfo, str):
-        raise ValidationError(f"conninfo must be text, not {type(conninfo).__name__}")
+        raise ValidationError(f"conninfo must be a str, not {type(conninfo).__name__}")
     if not _is_understood(conninfo):
-        # libpq's own text quotes the part that it stumbled over, perhaps a piece of the password.
+        # libpq's error quotes the part that it could not parse, perhaps a piece of the password.
         raise ValidationError(
             "conninfo is not a connection string that libpq understands (it is not shown, as it "
-            "may hold a password). Give 'postgresql://user:password@host:port/dbname', with "
-            "special characters percent-encoded, or 'host=… dbname=… user=…'. For a client it may "
-            "be 'embedded:' or 'embedded:./folder', too."
+            "may contain a password). Use 'postgresql://user:password@host:port/dbname', with "
+            "special characters percent-encoded, or 'host=… dbname=… user=…'. A client also "
+            "accepts 'embedded:' and 'embedded:./folder'."
         )
 
 
 def where(conninfo: str) -> str:
-    """The server and database that a connection string names, for texts: never a password."""
+    """Return the server and database of a connection string, for messages: never a password."""
     given = conninfo_to_dict(conninfo)
     host = given.get("host") or given.get("hostaddr") or "the default host"
     port = f" port {given['port']}" if given.get("port") else ""
@@ -66,8 +66,8 @@ def where(conninfo: str) -> str:
 def _is_understood(conninfo: str) -> bool:
     if "\0" in conninfo:
         return False
-    # A password with a raw '/', '@' or '?' ends up in other parts of the URL, which texts would
-    # show.
+    # A password with a raw '/', '@' or '?' is parsed into other parts of the URL, which would be
+    # shown in messages.
     scheme, found, rest = conninfo.partition("://")
     if found and scheme in ("postgresql", "postgres"):
         authority = re.split(r"[/?]", rest, maxsplit=1)[0]
@@ -80,5 +80,5 @@ def _is_understood(conninfo: str) -> bool:
     ports = str(given.get("port") or "").split(",")
     if not all(port.strip().isdecimal() for port in ports if port):
         return False
-    # An address of a user in the place of a host's; a host that begins with "@" is a socket.
+    # The user's part in place of a host; a host that begins with "@" is a socket.
     return "@" not in str(given.get("host") or "")[1:]

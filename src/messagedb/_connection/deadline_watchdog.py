@@ -1,4 +1,4 @@
-"""The deadlines of transactions: one thread that shuts the sockets of those whose time is up."""
+"""The deadlines of transactions: one thread shuts the sockets of transactions at their deadline."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGcancelConn, PGconn
 
-# How long the thread stays when there is nothing to watch, in seconds.
+# The seconds after which the thread ends if there is nothing to watch.
 _IDLE = 10.0
 
-# How long a cancellation may take to get through, in seconds, and how long the socket waits for it.
+# The seconds that a cancellation may take, and the seconds that the socket waits for it.
 _CANCEL_LIMIT = 10.0
 _CANCEL_FIRST = 0.25
 
@@ -29,16 +29,16 @@ _CANCEL_FIRST = 0.25
 class Watch:
     """A socket that is shut down at a deadline unless the watch is stopped before.
 
-    A running statement is cancelled first: a pooler takes no cancellation from a client that is
-    gone. Then the server sees the end of the connection, rolls the transaction back and frees its
-    locks. Whoever waits for the server's answer gets an error. Nothing else of the process is
-    touched.
+    A running statement is cancelled first: a pooler accepts no cancellation for a client that has
+    disconnected. Then the server sees the end of the connection, rolls the transaction back and
+    releases its locks. The caller that waits for the server's answer gets an error. Nothing else of
+    the process is affected.
 
     Args:
-        deadline: when, by the clock of ``time.monotonic``.
+        deadline: by the clock of ``time.monotonic``.
 
     Attributes:
-        is_over: whether the deadline came first.
+        is_over: True if the deadline came first.
     """
 
     __slots__ = ("_cancel", "_descriptor", "_is_on", "deadline", "is_over")
@@ -52,21 +52,21 @@ class Watch:
         self._cancel: Callable[[], object] | None = None
 
     def start(self, descriptor: int, cancel: Callable[[], object]) -> None:
-        """Begin to watch a socket. To be called once.
+        """Start to watch a socket. To be called one time only.
 
         Args:
             descriptor: the number of the socket.
-            cancel: cancels what the server is doing on the connection. It may block.
+            cancel: cancels the statement that the server is executing. It may block.
 
         Raises:
-            OSError: there is no descriptor left. Nothing is watched.
-            RuntimeError: there is no thread left. Nothing is watched.
+            OSError: no descriptor is available. Nothing is watched.
+            RuntimeError: no thread is available. Nothing is watched.
         """
         global _thread, _wakes_at
         self._cancel = cancel
         with _lock:
-            # A descriptor of its own: libpq may close the other one, whose number is then given to
-            # another file.
+            # A duplicate descriptor: libpq may close the original, whose number is then reused
+            # for another file.
             self._descriptor = socket.dup(descriptor)
             self._is_on = True
             _watches.add(self)
@@ -85,7 +85,7 @@ class Watch:
     def stop(self) -> None:
         """End the watch. Does nothing after its deadline, or when called again.
 
-        It waits for no lock: an abandoned transaction may be collected in a thread that has it.
+        It acquires no lock: an abandoned transaction may be collected in a thread that holds it.
         """
         if not self._is_on:
             return
@@ -94,11 +94,11 @@ class Watch:
             socket.close(self._descriptor)
             self._cancel = None
         else:
-            # The thread was first, which may not have told yet.
+            # The thread was first, but may not have set is_over yet.
             self.is_over = True
 
     def _is_taken(self) -> bool:
-        """Take it out, if nobody else did: whoever takes it out closes the descriptor."""
+        """Remove this watch if it is still there: the thread that removes it closes the socket."""
         try:
             _watches.remove(self)
         except KeyError:
@@ -108,18 +108,18 @@ class Watch:
     def _begin_to_end(self, now: float) -> None:
         self.is_over = True
         _ending[self] = now + _CANCEL_FIRST
-        # It may block as long as the network does: no other deadline waits for it.
+        # It may block as long as the network does: other deadlines must not wait for it.
         cancel = threading.Thread(
             target=self._cancel_statement, name="messagedb-cancel", daemon=True
         )
         try:
             cancel.start()
-        except RuntimeError:  # there is no thread left
+        except RuntimeError:  # no thread is available
             _ending[self] = now
 
     def _cancel_statement(self) -> None:
         cancel, self._cancel = self._cancel, None
-        # Where it does not get through, the limits that were set in the server are left.
+        # If it fails, the time limits set in the server still apply.
         with suppress(psycopg.Error, OSError):
             if cancel is not None:
                 cancel()
@@ -135,17 +135,17 @@ class Watch:
 
 
 def canceller(pgconn: PGconn) -> Callable[[], object]:
-    """What cancels the statement that runs on a connection, even when that is closed meanwhile.
+    """Return a function that cancels a connection's statement, even if that is closed meanwhile.
 
-    It lets other threads run while it waits. libpq's older way, as psycopg's C code calls it, keeps
-    all of them from running until the server answers, which may be never.
+    Other threads run while it waits. libpq's older function, as psycopg's C code calls it, blocks
+    all of them until the server answers, which may never happen.
     """
     if capabilities.has_cancel_safe():
         request = pgconn.cancel_conn()
         return lambda: _cancel(request)
     if pq.__impl__ == "python":
         return pgconn.get_cancel().cancel
-    # The limits that were set in the server are left.
+    # The time limits set in the server still apply.
     return lambda: None
 
 
@@ -154,7 +154,7 @@ def _cancel(request: PGcancelConn) -> None:
     try:
         request.start()
         while (status := request.poll()) in _EVENTS and (left := until - monotonic()) > 0:
-            # The socket may be another one after each step.
+            # The socket may change after each step.
             with selectors.DefaultSelector() as selector:
                 selector.register(request.socket, _EVENTS[status])
                 selector.select(left)
@@ -167,12 +167,12 @@ _EVENTS: dict[int, int] = {
     pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
 }
 
-# It is taken by itself: an exception that a signal's handler raises inside the condition's own
-# __enter__ would leave it locked for ever.
+# The lock is acquired directly: if a signal handler raises an exception inside the condition's
+# __enter__, the lock would stay locked forever.
 _lock = threading.Lock()
 _condition = threading.Condition(_lock)
 _watches: set[Watch] = set()
-# Those whose time is up, and when their sockets are shut at the latest: of the thread only.
+# Watches past their deadline, and when their sockets are shut at the latest: for the thread only.
 _ending: dict[Watch, float] = {}
 _thread: threading.Thread | None = None
 _wakes_at = 0.0
@@ -197,7 +197,7 @@ def _run() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """Leave the watches to the parent: the thread is there only, and so are the transactions."""
+    """Leave the watches to the parent, which has the thread and the transactions."""
     global _condition, _lock, _thread
     for watch in (*_watches, *_ending):
         watch._is_on = False  # pyright: ignore[reportPrivateUsage]

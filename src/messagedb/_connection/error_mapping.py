@@ -1,4 +1,4 @@
-"""The one mapping from psycopg's errors to ours: by SQLSTATE, for P0001 by the text."""
+"""The one mapping from psycopg's errors to ours: by SQLSTATE, for P0001 by the message."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRANSACTION_ABORTED: Final = (
     "Your transaction is aborted: roll it back (to a savepoint, or all of it)."
 )
 
-# Searched anywhere in the message: a proxying database puts its own words before the server's.
+# Searched anywhere in the message: a proxying database adds text before the server's.
 _WRONG_VERSION: Final = re.compile(
     r"Wrong expected version: (-?\d+) \(Stream: (.*), Stream Version: (-?\d+)\)", re.S
 )
@@ -43,15 +43,15 @@ _CONDITION_OFF: Final = "Retrieval with SQL condition is not activated"
 
 
 class CommandTimeout(psycopg.OperationalError):
-    """No answer in time: the connection is closed, or kept apart while a commit may go on."""
+    """No answer within the timeout: the connection is closed, or set aside during a commit."""
 
 
 class NotReplicated(psycopg.OperationalError):
-    """Committed on the primary, where somebody has ended the wait for a synchronous standby."""
+    """A commit on the primary whose wait for a synchronous standby was ended by another session."""
 
 
 def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
-    """Whether the answer of the call was lost, so that the error does not tell its outcome."""
+    """Return True if the call's answer was lost, so that the error does not show its outcome."""
     if isinstance(error, CommandTimeout | NotReplicated):
         return True
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
@@ -60,9 +60,9 @@ def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
 
 
 def is_others_fault(error: psycopg.Error) -> bool:
-    """Whether the server rolled back because of others, so that the same may pass a moment later.
+    """Return True if the server rolled back because of concurrency, so that a retry may succeed.
 
-    What waited until a lock_timeout of the user's is not sent again: it was to wait no longer.
+    A call that reached the user's lock_timeout is not retried: it was to wait no longer.
     """
     return error.sqlstate in ("40001", "40P01")
 
@@ -74,16 +74,18 @@ def translate(
     has_condition: bool = False,
     is_read_only_by_choice: bool = False,
 ) -> MessageDBError:
-    """Give our error for psycopg's, to be raised ``from`` that.
+    """Return our error for psycopg's, to be raised ``from`` that.
 
     Args:
-        error: what psycopg raised.
-        consequence: what is now true in the database.
-        has_condition: whether the statement held SQL of the user's, which may be what is wrong.
-        is_read_only_by_choice: whether the transaction is one that the user began as read-only.
+        error: psycopg's error.
+        consequence: the state of the database now.
+        has_condition: whether the statement contained SQL of the user, which may be invalid.
+        is_read_only_by_choice: whether the user started the transaction as read-only.
     """
     if isinstance(error, psycopg_pool.PoolTimeout):
-        return PoolTimeoutError(f"no connection became free in time ({error}). Nothing was sent.")
+        return PoolTimeoutError(
+            f"no connection became available within the timeout ({error}). Nothing was sent."
+        )
     state = error.sqlstate
     text = first_line(error)
     if state is None:
@@ -101,12 +103,13 @@ def translate(
         return _limit_reached(error, text, consequence)
     if state == "25006" and is_read_only_by_choice:
         return ValidationError(
-            f"the transaction was begun as read-only, and takes no writes ({text}). {consequence}"
+            f"the transaction was started as read-only and accepts no writes ({text}). "
+            f"{consequence}"
         )
     if state == "42501" and sqlstates.is_of_row_security(error, text):
         return IncompatibleServerError(
             f"a row security policy of the table refuses the row ({text}). {consequence} Change "
-            "the policy, or connect as a role that it lets write."
+            "the policy, or connect as a role that it allows to write."
         )
     if state in sqlstates.VALUE_STATES:
         return ValidationError(
@@ -121,7 +124,7 @@ def translate(
     if state == "25P04":
         return TransactionTimeoutError(
             f"the transaction took longer than transaction_timeout ({text}). It is rolled back. "
-            "Run it again, with less to do or more time."
+            "Run it again with fewer statements or a longer timeout."
         )
     if state in sqlstates.UNAVAILABLE_STATES:
         return StoreUnavailableError(
@@ -138,7 +141,7 @@ def translate(
 
 
 def _of_psycopg(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
-    """The error for one that is not the server's."""
+    """Return our error for one that psycopg raised itself."""
     if isinstance(error, psycopg.OperationalError) and not isinstance(
         error, psycopg.errors.PipelineAborted
     ):
@@ -147,34 +150,34 @@ def _of_psycopg(error: psycopg.Error, text: str, consequence: str) -> MessageDBE
         )
     if isinstance(error, psycopg.InterfaceError) and "oid loader" in text:
         return IncompatibleServerError(
-            f"a column has a type that it has in no Message DB, and cannot be read ({text}). "
+            f"a column has a type that Message DB does not use, and cannot be read ({text}). "
             f"{consequence} Compare the table and the functions with those of Message DB."
         )
-    return ServerError(f"psycopg could not do the call: {text}. {consequence}")
+    return ServerError(f"psycopg could not execute the call: {text}. {consequence}")
 
 
 def _limit_reached(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
-    """The error for a limit of the server's that is reached: SQLSTATE 54000."""
+    """Return the error for a limit of the server: SQLSTATE 54000."""
     limit = sqlstates.limit_of(error, text)
     if limit == "wraparound":
         return StoreUnavailableError(
-            "the server takes no writes until old transaction ids are free for use again "
-            f"({text}). {consequence} An administrator has to end transactions, prepared "
-            "transactions and replication slots that are old, and to VACUUM the database."
+            "the server accepts no writes until old transaction ids can be reused "
+            f"({text}). {consequence} An administrator must end old transactions, prepared "
+            "transactions and replication slots, and run VACUUM on the database."
         )
     if limit == "index":
         return ValidationError(
-            "the server refused a value: it is longer than an index takes. Of Message DB's: "
+            "the server refused a value: it is too long for an index. For an index of Message DB, "
             "shorten the stream name or the correlation stream name (about 2,600 bytes together) "
             f"({text}). {consequence}"
         )
     return ValidationError(
-        f"data or metadata is larger than PostgreSQL takes, 255 MB ({text}). {consequence}"
+        f"data or metadata is larger than PostgreSQL allows, 255 MB ({text}). {consequence}"
     )
 
 
 def _is_of_sql(state: str) -> bool:
-    """Whether a SQLSTATE may be for wrong data or wrong SQL: of two classes, or too deep."""
+    """Return True if a SQLSTATE may mean invalid data or SQL: two classes, or nested too deeply."""
     return state.startswith(("22", "42", "54001")) and state != "42501"
 
 
@@ -183,7 +186,7 @@ def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
         return WrongExpectedVersionError(found[2], int(found[1]), int(found[3]))
     if _CONDITION_OFF in text:
         return IncompatibleServerError(
-            f"the server does not let this session read with an SQL condition ({text}). "
+            f"the server does not allow this session to read with an SQL condition ({text}). "
             f"{consequence}"
         )
     if any(words in text for words in _REFUSALS):
@@ -194,13 +197,13 @@ def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
 
 
 def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnavailableError:
-    """The error for a connection not made. *where* names the server, without a password.
+    """Return the error for a failed connection. *where* names the server, without a password.
 
-    It does not come back where a person has to change something, such as a wrong password.
+    It is not transient if a change of configuration is needed, for example for a wrong password.
     """
     if isinstance(error, UnicodeError):
         unavailable = StoreUnavailableError(
-            f"cannot connect to {where}: the host's name is none that can be looked up ({error}). "
+            f"cannot connect to {where}: the host name cannot be resolved ({error}). "
             "Check it. Nothing was sent."
         )
         unavailable.is_transient = False
@@ -214,7 +217,7 @@ def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnav
 
 
 def first_line(error: psycopg.Error) -> str:
-    """The server's primary message, or the first line of libpq's."""
+    """Return the server's primary message, or the first line of libpq's."""
     primary = error.diag.message_primary
     if primary is not None:
         return primary

@@ -1,4 +1,4 @@
-"""The history of a server: what changes when it may have lost what it had acknowledged."""
+"""The history of a server: it changes if the server may have lost acknowledged commits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["Histories", "ServerHistory"]
 
 
 class ServerHistory(msgspec.Struct, frozen=True):
-    """What a server's past is known by. A part is None where it cannot be read.
+    """The identification of a server's past. A part is None if it cannot be read.
 
     Attributes:
         timeline: eight hexadecimal digits; None on a standby.
-        system_identifier: the number that initdb gave to the cluster.
-        stats_reset: when the statistics were emptied, as by the recovery after a crash.
+        system_identifier: the number that initdb assigned to the cluster.
+        stats_reset: the time when the statistics were cleared, as by the recovery after a crash.
     """
 
     timeline: str | None = None
@@ -25,21 +25,21 @@ class ServerHistory(msgspec.Struct, frozen=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether every part could be read: an unknown part counts as changed."""
+        """Return True if every part could be read: an unknown part counts as changed."""
         return None not in (self.timeline, self.system_identifier, self.stats_reset)
 
     def is_same_as(self, other: ServerHistory | None) -> bool:
-        """Whether nothing that was committed in the one can be missing in the other."""
+        """Return True if no commit of one can be missing in the other."""
         return self.is_known and self == other
 
     def is_on_timeline_of(self, other: ServerHistory) -> bool:
-        """Whether both are of one server, which may have crashed in between."""
+        """Return True if both are of one server, which may have crashed in between."""
         mine = (self.system_identifier, self.timeline)
         return None not in mine and mine == (other.system_identifier, other.timeline)
 
     @property
     def text(self) -> str | None:
-        """The parts in one text, to be stored; None for an unknown one."""
+        """The parts in one string, to be stored; None if a part is unknown."""
         if not self.is_known:
             return None
         return f"{self.timeline}.{self.system_identifier}.{self.stats_reset}"
@@ -49,16 +49,16 @@ UNKNOWN_HISTORY: Final = ServerHistory()
 
 
 def history_from_row(row: tuple[Any, ...]) -> ServerHistory:
-    """Give the history that the columns of a row tell."""
+    """Return the history in the columns of a row."""
     return ServerHistory(*row)
 
 
 class Histories:
-    """The histories that one client has seen, by number. It may be shared by threads.
+    """The histories that one client has seen, by number. Threads may share it.
 
     Attributes:
-        latest: the number that was asked for last: that of the newest connection.
-        latest_known: the same of the histories of which every part could be read; 0 for none.
+        latest: the number that was requested last: that of the newest connection.
+        latest_known: the same for histories of which every part could be read; 0 for none.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Histories:
         self._lock = threading.Lock()
 
     def number_of(self, history: ServerHistory) -> int:
-        """Give the number of a history, from 1; an unknown one gets another each time."""
+        """Return the number of a history, from 1; an unknown one gets another each time."""
         with self._lock:
             number = self._numbers.get(history)
             if number is None:
@@ -83,5 +83,5 @@ class Histories:
             return number
 
     def text_of(self, number: int) -> str | None:
-        """Give the text of the history with a number, None for an unknown one."""
+        """Return the string of the history with a number; None for an unknown one."""
         return self._texts.get(number)

@@ -1,7 +1,7 @@
-"""The sequence of the global positions: whether it is behind its table, and what to do then.
+"""The sequence of the global positions: detection that it is behind its table, and the fix.
 
-A restore of the table alone, or logical replication, leaves it behind. Then new messages get
-positions that are taken, or that consumers have passed: those are never handled.
+It is behind after a restore or a logical replication of the table alone. New messages then get
+positions that are in use, or that consumers have passed: these are never handled.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Sequence(msgspec.Struct):
     """The sequence of a store.
 
     Attributes:
-        name: as SQL, with its schema; None where the role may not look at it.
-        is_suspected: whether it was seen behind its table: then it is asked before each write.
+        name: as SQL, with its schema; None if the role may not read it.
+        is_suspected: whether it was seen behind its table: then it is checked before each write.
     """
 
     name: str | None
@@ -33,10 +33,10 @@ class Sequence(msgspec.Struct):
 
 
 def question(schema: str, sequence: str) -> str:
-    """Ask for the last position in the table, and for what the sequence gave last.
+    """Return the query for the last position in the table, and the sequence's last value.
 
-    The statement's snapshot is taken before the sequence is read, and a position is taken before
-    its message can be seen: whoever writes meanwhile, a sequence that is well is never behind.
+    The statement's snapshot is taken before the sequence is read, and a position is assigned before
+    its message is visible: with concurrent writes, a correct sequence is never behind.
     """
     return (
         f"SELECT (SELECT max(global_position) FROM {quoted(schema)}.messages), "
@@ -45,13 +45,13 @@ def question(schema: str, sequence: str) -> str:
 
 
 def is_behind(row: tuple[Any, ...]) -> bool:
-    """Whether the next position that the sequence gives is taken, or passed."""
+    """Return True if the sequence's next position is in use, or was passed."""
     head, last, is_called = row
     return head is not None and (last < head or (last == head and not is_called))
 
 
 def cure(schema: str) -> str:
-    """The statement that sets the sequence right, for the owner of the table."""
+    """Return the statement that corrects the sequence, for the owner of the table."""
     table = f"{quoted(schema)}.messages" if schema != "message_store" else "message_store.messages"
     literal = table.replace("'", "''")
     return (
@@ -61,28 +61,29 @@ def cure(schema: str) -> str:
 
 
 def behind(schema: str, row: tuple[Any, ...]) -> IncompatibleServerError:
-    """The error for a write to a store whose sequence is behind."""
+    """Return the error for a write to a store whose sequence is behind."""
     head, last, _ = row
     return IncompatibleServerError(
-        f"the sequence of the global positions is behind the table of messages: it gave {last} "
-        f"last, and the last message is at {head}, as after a restore or a replication of the "
-        "table alone. What is written now would get positions that consumers have passed, and "
-        "would never be handled. Nothing was written; reads are fine. As the owner of the table: "
-        f"{cure(schema)}"
+        f"the sequence of the global positions is behind the table of messages: its last value is "
+        f"{last}, and the last message is at {head}, as after a restore or a replication of the "
+        "table alone. New messages would get positions that consumers have passed, and "
+        "would never be handled. Nothing was written; reads are allowed. As the owner of the "
+        f"table, run {cure(schema)}"
     )
 
 
 def is_taken(error: psycopg.Error) -> bool:
-    """Whether a write was refused as its global position is taken already."""
+    """Return True if a write was refused because its global position is already in use."""
     return error.sqlstate == "23505" and constraint_of(error) == _KEY
 
 
 def taken(error: psycopg.Error, consequence: str) -> IncompatibleServerError:
-    """The error for a write whose global position is taken already."""
+    """Return the error for a write whose global position is already in use."""
     schema = error.diag.schema_name or "message_store"
     return IncompatibleServerError(
-        "the server gave the message a global position that is taken: the sequence is behind the "
+        "the server gave the message a global position that is in use: the sequence is behind the "
         "table of messages, as after a restore or a replication of the table alone "
-        f"({error.diag.message_primary}). {consequence} As the owner of the table: {cure(schema)}; "
+        f"({error.diag.message_primary}). {consequence} As the owner of the table, run "
+        f"{cure(schema)}; "
         "messages that were written meanwhile may be at positions that consumers have passed."
     )

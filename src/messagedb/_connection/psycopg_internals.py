@@ -1,7 +1,7 @@
-"""What is private in psycopg and yet used: here, and in the file of this name that does the I/O.
+"""The private names of psycopg that are used: here, and in the file of this name that does the I/O.
 
 Nothing else uses a private name of psycopg. Those of psycopg_pool are used in ``connection/pool``
-and ``_concurrency/pooling_*``. A test for each name fails when psycopg changes it.
+and ``_concurrency/pooling_*``. A test for each name fails if psycopg changes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # pyright: reportPrivateUsage=false
 
 WaitTimeout = errors._WaitTimeout
-"""Raised by psycopg's wait when its timeout is over."""
+"""Raised by psycopg's wait when its timeout has passed."""
 
 copy_end = generators.copy_end
 execute_query = generators.execute
@@ -28,11 +28,11 @@ current_pipeline: Callable[[Any], StorePipeline | None] = attrgetter("_pipeline"
 
 
 class StorePipeline(Protocol):
-    """What is asked of a pipeline that a connection is in.
+    """The attributes needed of a pipeline that a connection is in.
 
     Attributes:
         is_ending: whether its end has begun.
-        command_queue: the commands that were not handed to libpq yet.
+        command_queue: the commands that were not passed to libpq yet.
     """
 
     is_ending: bool
@@ -40,11 +40,11 @@ class StorePipeline(Protocol):
 
 
 def set_pipeline(conn: Any, pipeline: object) -> None:
-    """Make psycopg use this pipeline at the next ``conn.pipeline()``; None for one of its own."""
+    """Make psycopg use this pipeline at the next ``conn.pipeline()``; None for psycopg's own."""
     conn._pipeline = pipeline
 
 
 def has_sent_everything(conn: Any) -> bool:
-    """Return whether what ends the pipeline of a connection was sent, as far as is known."""
+    """Return True if the end of a connection's pipeline was sent, as far as is known."""
     pipeline = current_pipeline(conn)
     return pipeline is None or (pipeline.is_ending and not pipeline.command_queue)

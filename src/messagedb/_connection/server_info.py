@@ -1,4 +1,4 @@
-"""What opening learns of a server, and whether the client can work with it."""
+"""The facts about a server that opening queries, and the check that the client can work with it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NEEDED: Final = (
     "category/1",
     "hash_64/1",
 )
-"""The functions that the library cannot do without, as name/number of parameters."""
+"""The functions that the library requires, as name/number of parameters."""
 
 
 class Server(msgspec.Struct, frozen=True):
-    """The facts of one server, database and role, in the order in which they are asked for."""
+    """The facts of one server, database and role, in the order of the query's columns."""
 
     backend_pid: int
     version: int
@@ -44,37 +44,37 @@ class Server(msgspec.Struct, frozen=True):
 
     @property
     def knows_history(self) -> bool:
-        """Whether the history of the server that has the messages can be asked for."""
+        """Return True if the history of the server that has the messages can be queried."""
         return self.history_readable and not self.is_proxied
 
     @property
     def finds_last_of_type(self) -> bool:
-        """Whether get_last_stream_message takes a type (Message DB 1.3.0 and later)."""
+        """Return True if get_last_stream_message accepts a type (Message DB 1.3.0 and later)."""
         return "get_last_stream_message/2" in self.functions
 
 
 def server_from_row(row: tuple[Any, ...]) -> Server:
-    """The facts from the row that the inspecting statement gave."""
+    """Return the facts from the row of the inspecting statement."""
     functions, sequence = frozenset(row[8].split()), Sequence(row[-1])
     facts: Any = (*row[:8], functions, *row[9:-1], sequence)
     return Server(*facts)
 
 
 def check_not_proxied(server: Server, what: str) -> None:
-    """Refuse what needs one transaction where each call is one of another database.
+    """Refuse an operation that needs one transaction if each call goes to another database.
 
     Args:
         server: the facts.
-        what: what is refused.
+        what: the name of the operation.
 
     Raises:
         IncompatibleServerError: the functions are PL/Proxy's. Nothing was sent.
     """
     if server.is_proxied:
         raise IncompatibleServerError(
-            f"database {server.database!r} passes the calls of Message DB on to other databases by "
-            "PL/Proxy, where each call is committed by itself: a transaction here would hold "
-            f"nothing together and take nothing back. So it has no place for {what}. Nothing was "
+            f"database {server.database!r} passes the calls of Message DB to other databases by "
+            "PL/Proxy, where each call is committed separately: a transaction here could not make "
+            f"calls atomic or roll them back. Therefore it does not support {what}. Nothing was "
             "sent. Write single messages, keep positions in streams, or connect to the database "
             "that has the messages."
         )
@@ -90,20 +90,20 @@ def check_libpq() -> None:
         raise IncompatibleServerError(
             f"the libpq that psycopg uses is version {pq.version() // 10000}, and messagedb needs "
             "14 or later. "
-            "Install 'psycopg[binary]', which brings its own. Nothing was sent."
+            "Install 'psycopg[binary]', which includes its own. Nothing was sent."
         )
 
 
 def check_client_encoding(encoding: bytes | None) -> None:
-    """Refuse a connection that would change names and data on their way.
+    """Refuse a connection that would convert names and data in transit.
 
     Raises:
-        IncompatibleServerError: the connection's client_encoding is another. Nothing was sent.
+        IncompatibleServerError: the connection's client_encoding is not UTF8. Nothing was sent.
     """
     if encoding != b"UTF8":
         name = "unknown" if encoding is None else encoding.decode("ascii", "replace")
         raise IncompatibleServerError(
-            f"the connection's client_encoding is {name}, and messages are text in UTF8: give "
+            f"the connection's client_encoding is {name}, but messages are text in UTF8: set "
             "client_encoding=UTF8 when connecting. Nothing was sent."
         )
 
@@ -111,10 +111,10 @@ def check_client_encoding(encoding: bytes | None) -> None:
 def check_server(server: Server, schema: str) -> None:
     """Refuse a server that the client cannot work with.
 
-    A standby is not refused: it serves reads, and a write says what it is.
+    A standby is accepted: it serves reads, and a write raises an error that names it.
 
     Raises:
-        IncompatibleServerError: the text names what is wrong and its cure. Nothing was written.
+        IncompatibleServerError: it names the problem and the fix. Nothing was written.
     """
     where = f"database {server.database!r}"
     if server.version < _OLDEST_SERVER:

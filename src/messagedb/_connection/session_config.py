@@ -1,4 +1,4 @@
-"""How the connections of one client are made and set up: one object for all of them."""
+"""The setup of the connections of one client: one object for all of them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 
 class Profile:
-    """What a new connection of a client must know. Given to psycopg as the context of its adapters.
+    """The configuration of a client's new connections. Passed to psycopg as its adapters' context.
 
     Attributes:
-        session_settings: whether settings of the session may be made; False behind a transaction
-            pooler.
+        session_settings: whether session settings may be changed; False with a transaction pooler.
         reads_history: whether the role may read the history of the server.
         histories: the histories that were seen, by number.
         operation_seconds: how long a call may take, the way of its answer included.
-        last_error: why the last attempt to connect failed, None after one that did not.
+        last_error: the reason why the last attempt to connect failed, None after a success.
     """
 
     def __init__(self, settings: Settings, sql: Statements) -> None:
@@ -47,22 +46,22 @@ class Profile:
 
     @property
     def adapters(self) -> AdaptersMap:
-        """Those of a connection as psycopg makes it, for the user's statements in a transaction."""
+        """The adapters of a psycopg connection, for the user's statements in a transaction."""
         return psycopg.adapters
 
     @property
     def connection(self) -> None:
-        """Part of psycopg's protocol of a context."""
+        """A part of psycopg's protocol of a context."""
 
     @property
     def connect_limit(self) -> float:
-        """The seconds that connecting and setting up may take."""
+        """The limit in seconds for connecting and setting up."""
         return max(2.0, min(self.settings.timeout, self.settings.command_timeout))
 
     def connect_arguments(self, conninfo: str) -> dict[str, Any]:
-        """Arguments for connecting that the connection string does not have already.
+        """Return the arguments for connecting that the connection string does not already have.
 
-        A connection whose peer vanished is noticed by the kernel, without a query of ours.
+        The kernel detects a connection whose peer has vanished, without a query of ours.
         """
         given = conninfo_to_dict(conninfo)
         answer_time = self.settings.command_timeout + ANSWER_GRACE
@@ -77,23 +76,23 @@ class Profile:
         if "PGCONNECT_TIMEOUT" in os.environ:
             del wanted["connect_timeout"]
         if given.get("service") or "PGSERVICE" in os.environ:
-            # What the service's file says is not known here.
+            # The content of the service file is not known here.
             wanted = {}
         arguments = {name: value for name, value in wanted.items() if given.get(name) is None}
-        # Not the user's to choose: names are hashed as UTF-8.
+        # The user cannot choose this: names are hashed as UTF-8.
         return {**arguments, "client_encoding": "UTF8"}
 
     def set_up(self) -> Statement:
-        """The one statement that sets a session up, and gives the history if it may be read."""
+        """Return the statement that sets a session up and returns the history if it is readable."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
         text = SET_UP_AND_HISTORY if self.reads_history else SET_UP
         return Statement(text, (self.search_path, milliseconds, milliseconds))
 
     def set_up_transaction(self) -> Statement:
-        """The one statement that does as much for a transaction, and leaves the session alone."""
+        """Return the equivalent statement for a transaction, which does not change the session."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
         return Statement(SET_UP_TRANSACTION, (self.search_path, milliseconds))
 
     def deadline(self) -> float:
-        """When a call that begins now must have ended, by the clock of ``time.monotonic``."""
+        """Return the deadline of a call that begins now, by the clock of ``time.monotonic``."""
         return monotonic() + self.operation_seconds

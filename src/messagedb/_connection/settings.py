@@ -1,4 +1,4 @@
-"""The options of a client, validated once, before anything is opened."""
+"""The options of a client, validated one time, before anything is opened."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .conninfo import check_conninfo
 
 EMBEDDED_PREFIX = "embedded:"
 
-# What a client needs after the server has given up by itself: the time for that answer to arrive.
+# The seconds that a client waits after the server's own timeout, for its answer to arrive.
 ANSWER_GRACE = 1.0
 
 
 def time_is_left(deadline: float) -> bool:
-    """Whether the server may still be asked for an answer by a deadline of ``monotonic``."""
+    """Return True if there is time for the server's answer before a deadline of ``monotonic``."""
     return monotonic() < deadline - ANSWER_GRACE
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a client was told. Times are seconds."""
+    """All options of a client. Times are seconds."""
 
     conninfo: str
     schema: str
@@ -52,7 +52,7 @@ def check_settings(settings: Settings) -> None:
     """Check every option.
 
     Raises:
-        ValidationError: an option is out of its range; the text names it. Nothing was opened.
+        ValidationError: an option is out of its range; the error names it. Nothing was opened.
     """
     _check_address(settings.conninfo)
     schema: Any = settings.schema
@@ -73,14 +73,14 @@ def check_settings(settings: Settings) -> None:
     registry: Any = settings.registry
     if not isinstance(registry, MessageRegistry):
         raise ValidationError(
-            f"registry must be a MessageRegistry, not {type(registry).__name__}: make one, and add "
-            "your classes to it with its add()"
+            f"registry must be a MessageRegistry, not {type(registry).__name__}: create one, and "
+            "add your classes to it with its add()"
         )
     for name in ("pooler", "direct_writes"):
         flag: Any = getattr(settings, name)
         if flag not in (None, True, False):
             raise ValidationError(
-                f"{name} must be True, False, or None to find out on opening, not {flag!r}"
+                f"{name} must be True, False, or None to detect it on opening, not {flag!r}"
             )
     if settings.default_batch_size != -1:
         check_integer("default_batch_size", settings.default_batch_size, least=1)
@@ -91,7 +91,7 @@ def _check_address(conninfo: Any) -> None:
         check_conninfo(conninfo)
     elif conninfo.startswith(f"{EMBEDDED_PREFIX}//"):
         raise ValidationError(
-            "an embedded address has no '//': give 'embedded:./folder' or 'embedded:/a/folder'"
+            "an embedded address has no '//': use 'embedded:./folder' or 'embedded:/a/folder'"
         )
     elif "\0" in conninfo:
         raise ValidationError("the folder of an embedded address must not contain a NUL character")

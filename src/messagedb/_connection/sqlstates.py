@@ -1,4 +1,4 @@
-"""What the server's SQLSTATEs mean to a store, and which of its causes one with several has."""
+"""The meaning of the server's SQLSTATEs for a store, and the cause of those with several."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ if TYPE_CHECKING:
 
 VALUE_STATES: Final = {
     "22003": "a number is out of the server's range",
-    "22021": "the text has a byte sequence that the database's encoding does not have",
+    "22021": "the string has a byte sequence that the database's encoding does not have",
     "22P02": "a value has the wrong form",
-    "22P05": "the text has a character that PostgreSQL cannot store",
+    "22P05": "the string has a character that PostgreSQL cannot store",
     "2201W": "batch_size must not be negative on this server (before 1.2.2 not even -1)",
     "23502": "a value is missing",
-    "54001": "the data is nested too deeply for the server (or a trigger there calls itself "
-    "without end)",
+    "54001": "the data is nested too deeply for the server (or a trigger there recurses without "
+    "end)",
 }
-"""Refused for what a value says."""
+"""Refused because of the content of a value."""
 
 RETRY_STATES: Final = {
-    "40001": "the server could not serialize this with other transactions, or a standby with what "
-    "it replays",
+    "40001": "the server could not serialize this with other transactions, or a standby with the "
+    "WAL that it replays",
     "40P01": "the server broke a deadlock with another transaction",
-    "55P03": "a lock was not free within lock_timeout",
+    "55P03": "a lock did not become available within lock_timeout",
 }
-"""Rolled back because of others."""
+"""Rolled back because of concurrency."""
 
 UNAVAILABLE_STATES: Final = {
-    "25006": "this server takes no writes now: it is a standby, it was demoted, or the server, the "
-    "database or the role is read-only (default_transaction_read_only). Connect to the primary "
+    "25006": "this server accepts no writes now: it is a standby, it was demoted, or the server, "
+    "the database or the role is read-only (default_transaction_read_only). Connect to the primary "
     "(target_session_attrs=read-write), or wait until it is one",
     "25P03": "the server ended the session: it was idle in a transaction for too long",
     "53000": "the server lacks a resource",
     "53100": "the server's disk is full",
     "53200": "the server is out of memory; if of shared memory, raise max_locks_per_transaction",
-    "53300": "no connection is left: lower max_size, or raise the limit of the server "
+    "53300": "no connection is available: lower max_size, or raise the limit of the server "
     "(max_connections), the database, the role or the pooler",
     "53400": "a limit of the server's configuration is reached",
-    "57000": "an administrator interfered",
+    "57000": "an administrator intervened",
     "57014": "the server cancelled the statement (statement_timeout, or another session)",
     "57P01": "the server is being shut down, or an administrator ended the session",
     "57P02": "a crash of another server process ended the session",
     "57P03": "the server is starting up or shutting down",
     "57P04": "the database was dropped",
     "57P05": "the server ended the session: it was idle for too long",
-    "58000": "the server's operating system failed it",
+    "58000": "the server's operating system reported an error",
     "58030": "the server could not read or write a file",
 }
-"""Not done, and nothing is wrong with the call: it may be right later."""
+"""Not executed, although the call is valid: it may succeed later."""
 
 SET_UP_STATES: Final = {
-    "3F000": "the schema of Message DB is not there. Install it with messagedb.schema.install(), "
+    "3F000": "the schema of Message DB does not exist. Install it with messagedb.schema.install(), "
     "or name the schema with schema=",
     "42501": "the role lacks a privilege. Connect as message_store, or GRANT message_store TO it",
     "42883": "a function is missing or not in the search_path. If it is one of Message DB's: "
@@ -62,8 +62,8 @@ SET_UP_STATES: Final = {
 }
 """The database is not set up for the call."""
 
-# The states in which the server ends the session: what was being done may or may not be done. Those
-# of class 08 come from a database that had sent the call on to another one.
+# The states in which the server ends the session: the outcome of the current call is unknown. Those
+# of class 08 come from a database that passed the call to another one.
 SESSION_ENDED: Final = frozenset(
     {"25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"}
     | {"08000", "08003", "08006", "08007"}
@@ -71,7 +71,7 @@ SESSION_ENDED: Final = frozenset(
 
 Limit = Literal["wraparound", "index", "size"]
 
-# The files of PostgreSQL's source that an error of 54000 comes from; its text may be in any
+# The files of PostgreSQL's source that raise an error of 54000; its message may be in any
 # language.
 _FILES: Final[dict[str, Limit]] = {
     "varsup.c": "wraparound",
@@ -82,29 +82,29 @@ _FILES: Final[dict[str, Limit]] = {
 
 
 def limit_of(error: psycopg.Error, text: str) -> Limit:
-    """The limit of the server that an error of SQLSTATE 54000 is about."""
+    """Return the limit of the server that an error of SQLSTATE 54000 is about."""
     file = error.diag.source_file or ""
     if (limit := _FILES.get(file.replace("\\", "/").rpartition("/")[2])) is not None:
         return limit
-    # A database that sends calls on gives another one's text, and its own source.
+    # A database that passes calls on reports another one's message with its own source file.
     if "wraparound" in text or "MultiXact" in text or "multixact" in text:
         return "wraparound"
     return "index" if "index row" in text else "size"
 
 
 def is_of_row_security(error: psycopg.Error, text: str) -> bool:
-    """Whether an error of SQLSTATE 42501 is a policy's, and not about a privilege."""
+    """Return True if an error of SQLSTATE 42501 is about a policy, not a privilege."""
     return error.diag.source_function == "ExecWithCheckOptions" or "row-level security" in text
 
 
 def ends_session(error: psycopg.Error) -> bool:
-    """Whether the server's error says that it has ended the session, or may have lost the call."""
+    """Return True if the server's error means that the session ended, or the call may be lost."""
     severity = error.diag.severity_nonlocalized or error.diag.severity
     return severity in ("FATAL", "PANIC") or error.sqlstate in SESSION_ENDED
 
 
 def is_of_connection(state: str) -> bool:
-    """Whether a SQLSTATE says that a connection failed, and not that its protocol was broken."""
+    """Return True if a SQLSTATE means a failed connection, not a protocol violation."""
     return state.startswith("08") and state != "08P01"
 
 
@@ -112,7 +112,7 @@ _CONSTRAINT: Final = re.compile(r'constraint "([^"]+)"')
 
 
 def constraint_of(error: psycopg.Error) -> str | None:
-    """The constraint that an error is about; of a proxied call's the text alone tells it."""
+    """Return the constraint of an error; for a proxied call only the message contains it."""
     if error.diag.constraint_name is not None:
         return error.diag.constraint_name
     found = _CONSTRAINT.search(error.diag.message_primary or "")
