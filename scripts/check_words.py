@@ -38,6 +38,7 @@ PATHS: Final = (
     "src/messagedb/_messages",
     "src/messagedb/_operations",
     "src/messagedb/_read_models",
+    "src/messagedb/_schema",
     "src/messagedb/_sql",
     "src/messagedb/_subscriptions",
     "src/messagedb/_transactions",
@@ -51,6 +52,7 @@ PATHS: Final = (
     "src/messagedb/messages.py",
     "src/messagedb/read_models.py",
     "src/messagedb/schema.py",
+    "src/messagedb/streams",
     "src/messagedb/telemetry.py",
     "src/messagedb/testing.py",
 )

@@ -153,7 +153,7 @@ def test_a_table_of_somebody_else(new_database: NewDatabase) -> None:
     url = new_database(install=False)
     with psycopg.connect(url) as conn:
         conn.execute("create schema message_store create table messages (n int)")
-    with pytest.raises(IncompatibleServerError, match="not known whose"):
+    with pytest.raises(IncompatibleServerError, match="belong to another application"):
         schema.install(url)
 
 

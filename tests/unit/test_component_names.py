@@ -61,8 +61,8 @@ def test_what_is_no_category(name: Any) -> None:
     [
         ((None,), "must not be None"),
         (("",), "must not be empty"),
-        ((5,), "must be text"),
-        (("1", None), "must be text"),
+        ((5,), "must be a str"),
+        (("1", None), "must be a str"),
         (("1+2", "3"), "must not contain '\\+'"),
         (("1\0",), "NUL"),
     ],

@@ -139,7 +139,7 @@ def test_taking_it_away() -> None:
         (psycopg.errors.InsufficientPrivilege("no"), False, IncompatibleServerError, "owner"),
         (psycopg.errors.LockNotAvailable("no"), False, RetryableError, "Nothing was changed"),
         (psycopg.errors.DuplicateObject("no"), False, ServerError, "Nothing was changed"),
-        (psycopg.OperationalError("gone"), True, StoreUnavailableError, "made or not made"),
+        (psycopg.OperationalError("gone"), True, StoreUnavailableError, "complete or not made"),
     ],
 )
 def test_what_becomes_of_an_error(

@@ -139,7 +139,7 @@ def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
         ({"may_create_role": False}, "CREATE ROLE message_store LOGIN"),
         ({"may_create": False}, 'GRANT CREATE ON DATABASE "shop" TO "owner"'),
         ({"may_create": False, "schema_exists": True}, 'GRANT CREATE ON SCHEMA "s" TO "owner"'),
-        ({"has_messages": True, "functions": FUNCTIONS[:2]}, "not known whose"),
+        ({"has_messages": True, "functions": FUNCTIONS[:2]}, "belong to another application"),
     ],
 )
 def test_a_database_that_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -189,7 +189,7 @@ def test_what_is_no_connection_string(conninfo: Any) -> None:
         (psycopg.errors.InsufficientPrivilege("no"), False, IncompatibleServerError, "owner"),
         (psycopg.errors.LockNotAvailable("no"), False, RetryableError, "Nothing was installed"),
         (psycopg.errors.DuplicateTable("no"), False, ServerError, "Nothing was installed"),
-        (psycopg.OperationalError("gone"), True, StoreUnavailableError, "whole or not at all"),
+        (psycopg.OperationalError("gone"), True, StoreUnavailableError, "complete or not there"),
     ],
 )
 def test_what_becomes_of_an_error(

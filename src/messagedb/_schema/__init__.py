@@ -1,3 +1,3 @@
-"""SQL that installs, upgrades and removes our schema, and what a database has of it. No I/O."""
+"""SQL that installs, upgrades and removes the library's schemas, and their inspection. No I/O."""
 
 from __future__ import annotations

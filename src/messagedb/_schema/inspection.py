@@ -1,4 +1,4 @@
-"""What is known of a database before our SQL is run there, and the query that asks for it."""
+"""The facts about a database before the library's SQL is run there, and the query for them."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ LEFT JOIN pg_namespace AS n ON n.nspname = %s
 LEFT JOIN pg_namespace AS o ON o.nspname = 'messagedb'
 WHERE r.rolname = current_user
 """
-"""Asks for a `DatabaseInfo`, given the schema's name. Reads catalogs only."""
+"""The query for a `DatabaseInfo`, with the schema's name as parameter. Reads catalogs only."""
 
 
 class DatabaseInfo(msgspec.Struct, frozen=True):
-    """What is known of a database and of the role that would install, as `INSPECT` gives it.
+    """The facts about a database and the installing role, as returned by `INSPECT`.
 
     Attributes:
-        may_create_messagedb: whether the role may create the schema ``messagedb``, or owns the one
-            that is there.
-        messagedb_tables: those of our two tables that are there.
-        schema_version: the version of our schema; None where it is not there, or was not asked for.
+        may_create_messagedb: whether the role may create the schema ``messagedb``, or owns the
+            existing one.
+        messagedb_tables: those of the library's two tables that exist.
+        schema_version: the version of the schema ``messagedb``; None if it does not exist or was
+            not queried.
     """
 
     server_version: int
@@ -67,10 +68,10 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
 
 
 def parse_database_info(row: tuple[Any, ...]) -> DatabaseInfo:
-    """The facts from the row that `INSPECT` gave."""
+    """Return the facts from the row that `INSPECT` returned."""
     return DatabaseInfo(*row)
 
 
 def add_schema_version(facts: DatabaseInfo, row: tuple[Any, ...]) -> DatabaseInfo:
-    """The same facts with the version of our schema, from the row of ``SELECT_SCHEMA_VERSION``."""
+    """Add the version of the schema ``messagedb`` from the row of ``SELECT_SCHEMA_VERSION``."""
     return msgspec.structs.replace(facts, schema_version=row[0])

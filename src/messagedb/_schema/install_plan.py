@@ -1,4 +1,4 @@
-"""The SQL of our Message DB schema as text, and what to do with a database: decisions, no I/O."""
+"""The SQL of our Message DB schema, and the plan for installing it in a database. No I/O."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .messagedb_schema import MESSAGEDB_SCHEMA, build_messagedb_script, plan_mes
 from .sql_files import load_sql
 
 VERSION: Final = "1.3.0"
-"""The version of Message DB whose interface this is; what ``message_store_version()`` answers."""
+"""The version of Message DB with this interface; the result of ``message_store_version()``."""
 
 ROLE: Final = "message_store"
-"""The role that is granted the use of the schema, whatever its name. It is the whole cluster's."""
+"""The role that may use the schema, whatever the schema's name. It belongs to the whole cluster."""
 
 OLDEST_SERVER: Final = 140000
 """The oldest PostgreSQL that the SQL runs on, as ``server_version_num``."""
@@ -29,12 +29,12 @@ LOCK_KEYS: Final = (1835295858, 1)
 """The advisory lock of an installation: a pair, as the 64-bit keys are those of the categories."""
 
 CONNECT_SECONDS: Final = 10
-"""How long connecting may take where the connection string does not say."""
+"""The connect timeout if the connection string has none."""
 
 LOCK_SECONDS: Final = 60
-"""How long an installation waits for one that another process has begun."""
+"""The longest time that an installation waits for another one."""
 
-# In the order in which they can be run. The first two are left out where their object is there.
+# In the order in which they can be run. The first two are omitted if their object exists.
 _ROLE_FILE: Final = "role"
 _SCHEMA_FILE: Final = "schema"
 _FILES: Final = (
@@ -52,11 +52,11 @@ _FILES: Final = (
     "privileges",
 )
 
-# What the bodies of the functions stand between.
+# The delimiter of the functions' bodies.
 _QUOTE: Final = "$messagedb$"
 
-# What a Message DB is told by. Not the table: a database that passes the calls on to others has
-# none, and somebody else's table may be called "messages".
+# The functions that identify a Message DB. Not the table: a database that passes the calls to
+# others has none, and another application's table may be called "messages".
 _FINGERPRINT_FUNCTIONS: Final = (
     "category",
     "get_category_messages",
@@ -72,14 +72,14 @@ SET_UP: Final = (
 """The settings of the one transaction of an installation."""
 
 LOCK: Final = "SELECT pg_advisory_xact_lock({}, {})".format(*LOCK_KEYS)
-"""Waits for another installation in this database, and keeps others waiting to the end."""
+"""Waits for another installation in this database, and blocks others until the end."""
 
 
 class InstallPlan(msgspec.Struct, frozen=True):
-    """What is to be run in a database.
+    """The statements to be run in a database.
 
     Attributes:
-        statements: the statements in order, several in one text; none if nothing is missing.
+        statements: the statements in order, several in one string; empty if nothing is missing.
         installs: whether they install Message DB itself.
     """
 
@@ -88,11 +88,11 @@ class InstallPlan(msgspec.Struct, frozen=True):
 
 
 def plan_install(facts: DatabaseInfo, schema: str) -> InstallPlan:
-    """Return what is missing there: Message DB unless one is there, and our schema ``messagedb``.
+    """Return the missing parts: Message DB, if there is none, and the schema ``messagedb``.
 
     Raises:
-        IncompatibleServerError: it cannot be installed there; the text names the cure.
-        ValidationError: the schema's name cannot be one.
+        IncompatibleServerError: it cannot be installed there; the error names the fix.
+        ValidationError: the schema's name is invalid.
     """
     check_schema_name(schema)
     own = plan_messagedb_schema(facts)
@@ -105,7 +105,7 @@ def plan_install(facts: DatabaseInfo, schema: str) -> InstallPlan:
 
 
 def add_role(facts: DatabaseInfo, texts: list[str]) -> list[str]:
-    """Put the role before statements that grant something to it, where it is missing."""
+    """Create the role before statements that grant something to it, if it is missing."""
     if facts.role_exists or not texts:
         return texts
     return [load_sql(_ROLE_FILE, MESSAGEDB_SCHEMA), *texts]
@@ -114,15 +114,15 @@ def add_role(facts: DatabaseInfo, texts: list[str]) -> list[str]:
 def build_script(*, schema: str = "message_store") -> str:
     """Return the SQL that `install` runs, as one script for ``psql``, in one transaction.
 
-    For a database whose administrator runs SQL by hand. It looks at nothing first: in a database
-    that has a Message DB in this schema it fails, and leaves that one as it was. Our own schema
-    ``messagedb`` may be there already.
+    For a database whose administrator runs SQL manually. It checks nothing first: in a database
+    that has a Message DB in this schema it fails, and leaves that one unchanged. The schema
+    ``messagedb`` may already exist.
 
     Args:
         schema: the schema to create and install in.
 
     Raises:
-        ValidationError: the schema's name cannot be one.
+        ValidationError: the schema's name is invalid.
     """
     check_schema_name(schema)
     header = (
@@ -143,30 +143,30 @@ def build_script(*, schema: str = "message_store") -> str:
 
 
 def install_error(error: psycopg.Error, lost: bool) -> MessageDBError:
-    """Give our error for one out of an installation; *lost*: whether the connection died of it."""
+    """Return our error for one from an installation; *lost*: whether it ended the connection."""
     if lost:
         return translate(
             error,
-            "The installation is one transaction: it is there whole or not at all. Call install() "
+            "The installation is one transaction: it is complete or not there. Call install() "
             "again.",
         )
     end = "Nothing was installed: the installation is one transaction."
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return IncompatibleServerError(
-            f"the role may not do what the installation needs ({first_line(error)}). Install as "
+            f"the role lacks a privilege for the installation ({first_line(error)}). Install as "
             f"the owner of the database or as a superuser. {end}"
         )
     return translate(error, end)
 
 
 def check_schema_name(schema: Any) -> None:
-    """Refuse what cannot be the name of a schema of ours.
+    """Refuse an invalid name of a schema.
 
     Raises:
-        ValidationError: the text says why.
+        ValidationError: it names the reason.
     """
     if not isinstance(schema, str):
-        raise ValidationError(f"schema must be text, not {type(schema).__name__}")
+        raise ValidationError(f"schema must be a str, not {type(schema).__name__}")
     try:
         size = len(schema.encode())
     except UnicodeEncodeError:
@@ -188,23 +188,23 @@ def check_schema_name(schema: Any) -> None:
 
 
 def check_conninfo(conninfo: Any) -> _conninfo.Address:
-    """Refuse what is no connection string, without showing it: it may hold a password.
+    """Refuse an invalid connection string, without showing it: it may contain a password.
 
     Raises:
-        ValidationError: the text says what it should be.
+        ValidationError: it describes the required form.
     """
     if isinstance(conninfo, str) and conninfo.startswith("embedded:"):
         raise ValidationError(
-            "an 'embedded:' address cannot be installed in from outside: "
+            "install() does not support an 'embedded:' address: "
             "messagedb.embedded.start() and a client with that address install the schema "
-            "themselves"
+            "automatically"
         )
     _conninfo.check_conninfo(conninfo)
     return _conninfo.Address(conninfo)
 
 
 def connect_arguments(conninfo: str) -> dict[str, Any]:
-    """Arguments for connecting that the connection string does not have already."""
+    """Return the arguments for connecting that the connection string does not already have."""
     arguments: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
     if not conninfo_to_dict(conninfo).get("connect_timeout"):
         arguments["connect_timeout"] = CONNECT_SECONDS
@@ -212,14 +212,14 @@ def connect_arguments(conninfo: str) -> dict[str, Any]:
 
 
 def check_not_standby(facts: DatabaseInfo, state_note: str) -> None:
-    """Refuse a server that takes no writes; *end* says what is now true in the database.
+    """Refuse a server that accepts no writes; *state_note* describes the database's state.
 
     Raises:
         IncompatibleServerError: it is a standby, or the role's transactions are read-only.
     """
     if facts.in_recovery:
         raise IncompatibleServerError(
-            "the server is a standby and takes no writes: connect to the primary "
+            "the server is a standby and accepts no writes: connect to the primary "
             f"(target_session_attrs=primary). {state_note}"
         )
     if facts.read_only:
@@ -235,8 +235,8 @@ def _check_installable(facts: DatabaseInfo, schema: str) -> None:
     if facts.has_messages:
         raise IncompatibleServerError(
             f"schema {schema!r} in {where} has a table 'messages' but not the functions of Message "
-            "DB: it is not known whose it is. Name another schema with schema=, or finish what "
-            f"was begun there. {end}"
+            "DB: the table may belong to another application. Name another schema with schema=, or "
+            f"complete the installation there. {end}"
         )
     if facts.server_version < OLDEST_SERVER:
         raise IncompatibleServerError(

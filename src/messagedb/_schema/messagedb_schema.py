@@ -1,4 +1,4 @@
-"""Our separate schema ``messagedb``: what is missing of it in a database, as statements; no I/O."""
+"""The separate schema ``messagedb``: its missing parts in a database, as statements. No I/O."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from .inspection import DatabaseInfo
 
 MESSAGEDB_SCHEMA: Final = "messagedb"
-"""The name of our schema. It serves every Message DB of a database, and is never another."""
+"""The name of the library's schema. It serves every Message DB of a database, and is fixed."""
 
-# The file at index v leads from version v to the next; the first makes the schema.
+# The file at index v upgrades version v to the next; the first one creates the schema.
 _FILES: Final = ("own_1",)
 
 VERSION: Final = len(_FILES)
-"""The version of our schema that this library makes and uses."""
+"""The version of the schema ``messagedb`` that this library creates and uses."""
 
 SELECT_SCHEMA_VERSION: Final = "SELECT coalesce(max(version), 0) FROM messagedb.schema_version"
-"""Asks for the version of our schema, where `is_version_readable` says that it can be asked."""
+"""The query for the version of the schema ``messagedb``, if `is_version_readable` allows it."""
 
 _TABLES: Final = 2
 
 
 def is_version_readable(facts: DatabaseInfo) -> bool:
-    """Whether the version of our schema can be asked for, and matters: the role could change it."""
+    """Return True if the schema's version can be queried and the role could upgrade it."""
     return facts.may_create_messagedb and len(facts.messagedb_tables) == _TABLES
 
 
 def plan_messagedb_schema(facts: DatabaseInfo) -> list[str]:
-    """Return the statements that make our schema, or bring it to this version, in order.
+    """Return the statements that create the schema, or upgrade it to this version, in order.
 
-    They need the role ``message_store``. None if nothing is missing, and none if it cannot be made
+    They need the role ``message_store``. Empty if nothing is missing, and if it cannot be created
     here: on a standby, in a read-only database, or by a role that may not create schemas.
 
     Raises:
-        IncompatibleServerError: what is in a schema of this name is not ours.
+        IncompatibleServerError: a schema of this name contains another application's table.
     """
     role_can_be_there = facts.role_exists or facts.may_create_role
     if (
@@ -58,5 +58,5 @@ def plan_messagedb_schema(facts: DatabaseInfo) -> list[str]:
 
 
 def build_messagedb_script() -> list[str]:
-    """Return the statements of every version; those of a version that is there change nothing."""
+    """Return the statements of every version; those of an existing version change nothing."""
     return [load_sql(name, MESSAGEDB_SCHEMA) for name in _FILES]

@@ -1,4 +1,4 @@
-"""The trigger that tells who listens of new messages: its statements and decisions, no I/O."""
+"""The trigger that notifies listeners of new messages: its statements and plan. No I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CHANNEL: Final = "messagedb"
 _LONGEST_CHANNEL: Final = 63
-"""Bytes that PostgreSQL takes for the name of a channel."""
+"""The most bytes that PostgreSQL accepts for the name of a channel."""
 
 TRIGGER: Final = "messagedb_notify"
 """The trigger's name, on the table ``messages`` of a Message DB."""
@@ -48,19 +48,19 @@ LEFT JOIN pg_namespace AS o ON o.nspname = 'messagedb'
 LEFT JOIN pg_proc AS f
     ON f.pronamespace = o.oid AND f.proname = 'notify_of_messages' AND f.pronargs = 0
 """
-"""Asks for a `NotifyInfo`, given the schema's name. Reads catalogs only."""
+"""The query for a `NotifyInfo`, with the schema's name as parameter. Reads catalogs only."""
 
 NOTHING: Final = "Nothing was changed."
 
 
 class NotifyInfo(msgspec.Struct, frozen=True):
-    """What is known of the table and its trigger, as `INSPECT_NOTIFY` gives it.
+    """The facts about the table and its trigger, as returned by `INSPECT_NOTIFY`.
 
     Attributes:
-        has_table: there is a table ``messages``, and not a view or a foreign table.
-        trigger_is_ours: the trigger of our name calls our function.
-        is_function_unused: the role may drop the function, and no trigger of another table calls
-            it.
+        has_table: whether ``messages`` is a table, and not a view or a foreign table.
+        trigger_is_ours: whether the trigger of our name calls our function.
+        is_function_unused: whether the role may drop the function, and no trigger of another table
+            calls it.
     """
 
     has_table: bool
@@ -75,9 +75,9 @@ class NotifyInfo(msgspec.Struct, frozen=True):
 
 
 def get_channel(schema: str) -> str:
-    """The channel of the notifications of a store.
+    """Return the channel of the notifications of a store.
 
-    The payload is a category, or '' where it is not told.
+    The payload is a category, or '' if it is not named.
     """
     if schema == "message_store":
         return _CHANNEL
@@ -88,15 +88,15 @@ def get_channel(schema: str) -> str:
 
 
 def parse_notify_info(row: tuple[Any, ...]) -> NotifyInfo:
-    """The facts from the row that `INSPECT_NOTIFY` gave."""
+    """Return the facts from the row that `INSPECT_NOTIFY` returned."""
     return NotifyInfo(*row)
 
 
 def plan_install_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> list[str]:
-    """Return the statements that put the trigger in place, in order; none if it is there.
+    """Return the statements that create the trigger, in order; empty if it exists.
 
     Raises:
-        IncompatibleServerError: it cannot be put in place; the text names the cure.
+        IncompatibleServerError: it cannot be created; the error names the fix.
     """
     _check_table(facts, found, schema)
     if found.trigger_is_ours:
@@ -118,12 +118,12 @@ def plan_install_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> 
 
 
 def plan_remove_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> list[str]:
-    """Return the statements that take the trigger away; none if it is not there.
+    """Return the statements that remove the trigger; empty if it does not exist.
 
-    The function goes with the last trigger that calls it.
+    The function is removed with the last trigger that calls it.
 
     Raises:
-        IncompatibleServerError: it cannot be taken away; the text names the cure.
+        IncompatibleServerError: it cannot be removed; the error names the fix.
     """
     _check_table(facts, found, schema)
     if not found.trigger_is_ours:
@@ -136,14 +136,14 @@ def plan_remove_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> l
 
 
 def notify_error(error: psycopg.Error, lost: bool) -> MessageDBError:
-    """Give our error for one out of these steps; *lost*: whether the connection died of it."""
+    """Return our error for one from these steps; *lost*: whether it ended the connection."""
     if lost:
         return translate(
-            error, "The change is one transaction: it is made or not made. Make the call again."
+            error, "The change is one transaction: it is complete or not made. Repeat the call."
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return IncompatibleServerError(
-            f"the role may not do what the trigger needs ({first_line(error)}). Connect as the "
+            f"the role lacks a privilege for the trigger ({first_line(error)}). Connect as the "
             f"owner of the table 'messages' or as a superuser. {NOTHING}"
         )
     return translate(error, NOTHING)
@@ -153,8 +153,8 @@ def _check_table(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> None:
     if not found.has_table:
         raise IncompatibleServerError(
             f"there is no table 'messages' in {_describe_location(facts, schema)}, which the "
-            "trigger is put on. Install Message DB with messagedb.schema.install(), or name its "
-            "schema with schema=; where this database passes its calls on to others, connect to "
+            "trigger needs. Install Message DB with messagedb.schema.install(), or name its "
+            "schema with schema=; if this database passes its calls to others, connect to "
             f"each of those. {NOTHING}"
         )
 
@@ -181,7 +181,7 @@ def _cannot_create_function_text(facts: DatabaseInfo) -> str:
         )
     return (
         f"the function of the trigger belongs into the schema {MESSAGEDB_SCHEMA!r}, and role "
-        f"{facts.user!r} may not put it there: {cure}. {NOTHING}"
+        f"{facts.user!r} may not create it there: {cure}. {NOTHING}"
     )
 
 

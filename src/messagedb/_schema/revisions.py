@@ -1,4 +1,4 @@
-"""Which revision of our SQL a database has: brought to this one, or taken away; no I/O."""
+"""The revision of our SQL in a database: its upgrade and removal. No I/O."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ LEFT JOIN pg_namespace AS n ON n.nspname = wanted.name
 LEFT JOIN pg_proc AS f
     ON f.pronamespace = n.oid AND f.proname = 'message_store_version' AND f.pronargs = 0
 """
-"""Asks for a `Revision`, given the schema's name. Reads catalogs only."""
+"""The query for a `Revision`, with the schema's name as parameter. Reads catalogs only."""
 
-# What can be replaced in place. The table, its type and indexes cannot.
+# The objects that can be replaced in place. The table, its type and indexes cannot.
 _REPLACEABLE: Final = (
     "stream_names",
     "message_store_version",
@@ -90,16 +90,16 @@ VIEWS: Final = (
 
 # In the order of their file.
 INDEXES: Final = ("messages_id", "messages_stream", "messages_category")
-"""The indexes of Message DB, beside that of the key."""
+"""The indexes of Message DB, except that of the primary key."""
 
 
 class Revision(msgspec.Struct, frozen=True):
-    """What is known of the Message DB of a schema, as `INSPECT_REVISION` gives it.
+    """The facts about the Message DB of a schema, as returned by `INSPECT_REVISION`.
 
     Attributes:
-        comment: that of ``message_store_version()``: ours says which revision it is.
+        comment: the comment on ``message_store_version()``: ours contains the revision.
         functions: as name/number of parameters.
-        indexes: those that can be used.
+        indexes: the valid ones.
     """
 
     has_table: bool
@@ -114,13 +114,13 @@ class Revision(msgspec.Struct, frozen=True):
 
     @property
     def number(self) -> int | None:
-        """The revision of our SQL; None where Message DB is not of us, or not there."""
+        """The revision of our SQL; None if there is no Message DB or it is not ours."""
         found = _COMMENT(self.comment or "")
         return int(found[1]) if found and self.has_table else None
 
     @property
     def is_whole(self) -> bool:
-        """Whether every function, view and index of ours is there."""
+        """Return True if every function, view and index of ours exists."""
         return (
             self.has_type
             and set(FUNCTIONS) <= set(self.functions)
@@ -130,19 +130,19 @@ class Revision(msgspec.Struct, frozen=True):
 
 
 def parse_revision(row: tuple[Any, ...]) -> Revision:
-    """The revision from the row that `INSPECT_REVISION` gave."""
+    """Return the revision from the row that `INSPECT_REVISION` returned."""
     return Revision(*row)
 
 
 def plan_upgrade(facts: DatabaseInfo, found: Revision, schema: str) -> list[str]:
-    """Return the statements that bring our SQL there to this revision; none if it is there, whole.
+    """Return the statements that upgrade our SQL to this revision; empty if it is complete.
 
-    What was dropped of it is made again. Of a Message DB that is not ours nothing is touched; our
-    own schema beside it is.
+    Dropped parts are created again. A Message DB that is not ours is not changed; the schema
+    ``messagedb`` beside it is.
 
     Raises:
         IncompatibleServerError: there is no Message DB, it is newer than this library, or the role
-            may not change it; the text names the cure.
+            may not change it; the error names the fix.
     """
     where = _describe_location(facts, schema)
     if "get_category_messages" not in facts.functions and found.number is None:
@@ -155,9 +155,9 @@ def plan_upgrade(facts: DatabaseInfo, found: Revision, schema: str) -> list[str]
         return add_role(facts, own)
     if found.number > REVISION:
         raise IncompatibleServerError(
-            f"the Message DB in {where} is of revision {found.number}, which a newer messagedb has "
-            f"installed; this one knows {REVISION}. It can be used as it is: upgrade this library. "
-            f"{NOTHING}"
+            f"the Message DB in {where} has revision {found.number}, installed by a newer "
+            f"messagedb; this one knows {REVISION}. It can be used unchanged: upgrade this library."
+            f" {NOTHING}"
         )
     check_not_standby(facts, NOTHING)
     _check_owner(facts, found, where)
@@ -177,10 +177,10 @@ def plan_upgrade(facts: DatabaseInfo, found: Revision, schema: str) -> list[str]
 def plan_uninstall(
     facts: DatabaseInfo, found: Revision, schema: str, *, has_messages: bool, drop_messages: bool
 ) -> list[str]:
-    """Return the statements that take away what `install` made there; none if it is not there.
+    """Return the statements that remove what `install` created; empty if it does not exist.
 
     Raises:
-        ValidationError: it holds messages, and nobody said that they may go.
+        ValidationError: it contains messages, and *drop_messages* is not set.
         IncompatibleServerError: the Message DB is not ours, or the role may not drop it.
     """
     where = _describe_location(facts, schema)
@@ -188,15 +188,15 @@ def plan_uninstall(
         return []
     if found.number is None:
         raise IncompatibleServerError(
-            f"the Message DB in {where} was not installed by messagedb, and is left to what "
-            f"installed it. {NOTHING}"
+            f"the Message DB in {where} was not installed by messagedb: remove it with the tool "
+            f"that installed it. {NOTHING}"
         )
     check_not_standby(facts, NOTHING)
     _check_owner(facts, found, where)
     if has_messages and not drop_messages:
         raise ValidationError(
-            f"the Message DB in {where} holds messages, which would be gone: say drop_messages=True"
-            f" if that is meant. {NOTHING}"
+            f"the Message DB in {where} contains messages, which would be deleted: pass "
+            f"drop_messages=True to confirm this. {NOTHING}"
         )
     texts = [load_sql("uninstall", schema)]
     if facts.messagedb_tables and facts.may_create_messagedb:
@@ -207,26 +207,26 @@ def plan_uninstall(
 
 
 def build_lock_table(schema: str) -> str:
-    """The statement that keeps all others from the table to the end of the transaction."""
+    """Return the statement that locks the table exclusively until the end of the transaction."""
     return f"LOCK TABLE {quoted(schema)}.messages IN ACCESS EXCLUSIVE MODE"
 
 
 def build_has_messages(schema: str) -> str:
-    """The question whether there is a message."""
+    """Return the query whether there is a message."""
     return f"SELECT EXISTS (SELECT FROM {quoted(schema)}.messages)"
 
 
 def change_error(error: psycopg.Error, lost: bool) -> MessageDBError:
-    """Give our error for one out of these steps; *lost*: whether the connection died of it."""
+    """Return our error for one from these steps; *lost*: whether it ended the connection."""
     if lost:
         return translate(
-            error, "The change is one transaction: it is made or not made. Make the call again."
+            error, "The change is one transaction: it is complete or not made. Repeat the call."
         )
     if isinstance(error, psycopg.errors.DependentObjectsStillExist):
         detail = " ".join((error.diag.message_detail or "").split())
         return IncompatibleServerError(
-            f"something else in the database is built on Message DB ({first_line(error)}"
-            f"{': ' if detail else ''}{detail}): drop that first. {NOTHING}"
+            f"other objects in the database depend on Message DB ({first_line(error)}"
+            f"{': ' if detail else ''}{detail}): drop these first. {NOTHING}"
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return IncompatibleServerError(

@@ -1,4 +1,4 @@
-"""The SQL files of this package as text, with the schema's name in its place."""
+"""The SQL files of this package, with the schema's name inserted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PLACEHOLDER: Final = re.compile("@schema@|@schema_text@")
 
 
 def load_sql(name: str, schema: str) -> str:
-    """Return one file's text for a schema."""
+    """Return the SQL of one file for a schema."""
     text = resources.files(_PACKAGE).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     name_of_schema = quoted(schema)
-    # The second form stands inside of a text literal.
+    # The second form is inside a string literal.
     forms = {
         "@schema@": name_of_schema,
         "@schema_text@": name_of_schema.replace("'", "''"),

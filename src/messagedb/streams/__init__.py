@@ -1,4 +1,4 @@
-"""Stream names and consumer groups, computed here as the server's own functions compute them."""
+"""Stream names and consumer groups, computed in the same way as by the server's functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The casing of names as the Eventide toolkit changes it: camelCase stored, snake_case in Ruby."""
+"""The casing of names as in the Eventide toolkit: camelCase in the store, snake_case in Ruby."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _CAPITAL: Final = re.compile(r"([a-z0-9])([A-Z])")
 def camel(text: str) -> str:
     """Return a name as Ruby stores it: ``"someKey"`` for ``"some_key"``.
 
-    A ``_`` and what follows it become a capital, but for one at either end; the first letter
-    becomes small. (A ``/`` becomes ``::``.) Not every name comes back with `underscore`: digits
-    lose their ``_`` (``"address1"`` for ``"address_1"``), and capitals theirs (``"sOMEKEY"`` for
+    A ``_`` and the character after it become a capital, except at either end; the first letter
+    becomes lower-case. (A ``/`` becomes ``::``.) `underscore` does not restore every name: digits
+    lose their ``_`` (``"address1"`` for ``"address_1"``), and so do capitals (``"sOMEKEY"`` for
     ``"SOME_KEY"``).
     """
     changed = _NEXT_WORD.sub(_capital, text)
@@ -25,9 +25,9 @@ def camel(text: str) -> str:
 def underscore(text: str) -> str:
     """Return a name as Ruby reads it: ``"some_key"`` for ``"someKey"``.
 
-    A capital after a small ASCII letter or a digit begins a word, and so does the last of several
-    capitals before a small letter (``"some_http_event"`` for ``"someHTTPEvent"``); ``-`` becomes
-    ``_``, ``::`` becomes ``/``, and all letters small.
+    A word begins at a capital after a lower-case ASCII letter or a digit, and at the last of
+    several capitals before a lower-case letter (``"some_http_event"`` for ``"someHTTPEvent"``);
+    ``-`` becomes ``_``, ``::`` becomes ``/``, and all letters become lower-case.
     """
     parted = _CAPITAL.sub(r"\1_\2", _CAPITALS.sub(r"\1_\2", text.replace("::", "/")))
     return parted.replace("-", "_").lower()

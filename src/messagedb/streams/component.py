@@ -1,4 +1,4 @@
-"""The stream names of one component, as the Eventide toolkit composes them."""
+"""The stream names of one component, in the form of the Eventide toolkit."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ _SNAPSHOT: Final = "snapshot"
 class Category:
     """The category of a component's entities, and the names of the streams around it.
 
-    It is used as given: Eventide writes names in camelCase, and `camel` makes one of
-    ``"some_category"``. Two with the same name are equal. ``"account-1" in category`` tells whether
-    `parse_id` gives the id of that stream: for streams of the category and of its command category.
+    The name is used unchanged: Eventide writes names in camelCase; `camel` converts
+    ``"some_category"`` to this. Two with the same name are equal. ``"account-1" in category`` is
+    True if `parse_id` returns the id of that stream: for streams of the category and of its command
+    category.
 
     Args:
         name: such as ``"account"``, without ``-``; may have types: ``"account:special"``.
 
     Raises:
-        ValueError: not the name of a category, or with a part that is empty or not one of
-            ``category:type+type``.
+        ValueError: the name is not a category's, a part of it is empty, or it does not have the
+            form ``category:type+type``.
     """
 
     __slots__ = ("_name",)
@@ -44,7 +45,7 @@ class Category:
 
     @property
     def name(self) -> str:
-        """The name, with the types if it was given some."""
+        """The name, including its types."""
         return self._name
 
     @property
@@ -55,62 +56,62 @@ class Category:
     def stream_name(
         self, id: str, *ids: str, type: str | None = None, types: Iterable[str] = ()
     ) -> str:
-        """Give the stream of an entity: ``account-123``.
+        """Return the stream of an entity: ``account-123``.
 
         Args:
-            id: when it is the only one it may be a compound id, joined with ``+``.
-            ids: further ids; the first is the one that consumer groups share work by.
+            id: if it is the only one it may be a compound id, joined with ``+``.
+            ids: further ids; consumer groups partition by the first of all ids.
             type: a type to add to the category.
             types: further types.
 
         Raises:
-            ValueError: a part is not text, is empty, or has a separator in it.
+            ValueError: a part is not a string, is empty, or contains a separator.
         """
         return stream_name(self._name, _id(id), ids=ids, type=type, types=types)
 
     def command_stream_name(self, id: str, *ids: str) -> str:
-        """Give the stream of the commands to an entity: ``account:command-123``.
+        """Return the stream of the commands to an entity: ``account:command-123``.
 
         Raises:
-            ValueError: an id is not text, is empty, or has a separator in it.
+            ValueError: an id is not a string, is empty, or contains a separator.
         """
         return stream_name(self.command_category, _id(id), ids=ids)
 
     def position_stream_name(self, identifier: str | None = None) -> str:
-        """Give the stream that a consumer of this category keeps its position in.
+        """Return the stream in which a consumer of this category stores its position.
 
         A consumer of the commands has another: see the function `position_stream_name`.
 
         Raises:
-            ValueError: the identifier is not text, or empty.
+            ValueError: the identifier is not a string, or is empty.
         """
         return position_stream_name(self._name, identifier)
 
     def snapshot_stream_name(
         self, id: str, entity: type[Any] | str | None = None, specifier: str | None = None
     ) -> str:
-        """Give the stream of an entity's snapshots, which is named by the entity's class.
+        """Return the stream of an entity's snapshots, which is named after the entity's class.
 
         Args:
-            id: the entity's; may be a compound id.
-            entity: the class or its name; left out, the name of the category without its types,
+            id: the entity's id; may be a compound id.
+            entity: the class or its name; by default the name of the category without its types,
                 which is the class's in most components (``account``, ``Account``).
-            specifier: a text after the class's name, as it is.
+            specifier: a string appended unchanged to the class's name.
 
         Raises:
-            ValueError: a part is not text, is empty, or has a separator in it.
+            ValueError: a part is not a string, is empty, or contains a separator.
         """
         name = base_category(self._name) if entity is None else entity
         return snapshot_stream_name(name, id, specifier)
 
     def parse_id(self, stream_name: str) -> str:
-        """Give the id in the name of an entity's stream, or of the stream of its commands.
+        """Return the id in the name of an entity's stream, or of the stream of its commands.
 
-        A compound id is given whole.
+        A compound id is returned whole.
 
         Raises:
-            ValueError: a stream of another category, or without an id. The text says what it should
-                be.
+            ValueError: a stream of another category, or without an id. The error describes the
+                expected name.
         """
         found = id_of(stream_name) if self._has(stream_name) else None
         if not found:
@@ -121,7 +122,7 @@ class Category:
         return found
 
     def parse_ids(self, stream_name: str) -> list[str]:
-        """Give the ids in the name of such a stream, in order.
+        """Return the ids in the name of such a stream, in order.
 
         Raises:
             ValueError: as `parse_id`.
@@ -149,17 +150,17 @@ class Category:
 
 
 def position_stream_name(category: str, identifier: str | None = None) -> str:
-    """Give the stream that a consumer keeps its position in: ``account:position-identifier``.
+    """Return the stream in which a consumer stores its position: ``account:position-identifier``.
 
-    ``position`` becomes one of the category's types (``account:command+position``): it is not added
-    a second time, and what a second colon parts is left out.
+    ``position`` is added to the category's types (``account:command+position``), unless it is one
+    of them; text after a second colon is omitted.
 
     Args:
-        category: what the consumer reads; may have types.
+        category: the category that the consumer reads; may have types.
         identifier: the consumer's, if it has one.
 
     Raises:
-        ValueError: a part is not text, is empty, or the category has a ``-``.
+        ValueError: a part is not a string, is empty, or the category contains a ``-``.
     """
     check_part("the category", category, "-")
     if identifier is not None:
@@ -168,15 +169,15 @@ def position_stream_name(category: str, identifier: str | None = None) -> str:
 
 
 def snapshot_stream_name(entity: type[Any] | str, id: str, specifier: str | None = None) -> str:
-    """Give the stream of an entity's snapshots: ``someEntity:snapshot-123`` of SomeEntity.
+    """Return the stream of an entity's snapshots: ``someEntity:snapshot-123`` of SomeEntity.
 
     Args:
-        entity: the class, whose name without its module counts, or that name.
-        id: the entity's; may be a compound id.
-        specifier: a text after the class's name, as it is.
+        entity: the class, whose name without its module is used, or that name.
+        id: the entity's id; may be a compound id.
+        specifier: a string appended unchanged to the class's name.
 
     Raises:
-        ValueError: a part is not text, is empty, or has a separator in it.
+        ValueError: a part is not a string, is empty, or contains a separator.
     """
     name: Any = entity.__name__ if isinstance(entity, type) else entity
     check_part("the entity", name, "-:+")
@@ -186,7 +187,7 @@ def snapshot_stream_name(entity: type[Any] | str, id: str, specifier: str | None
 
 
 def typed_stream_name(category: str, type: str, id: str | None) -> str:
-    """A category with a type that it has once, and an id: by Eventide's reading of its parts."""
+    """Return a category with a type added once, and an id, following Eventide's parsing."""
     parts = category.split(":")
     types = [part for part in parts[1].split("+") if part] if len(parts) > 1 else []
     if type not in types:
@@ -197,6 +198,6 @@ def typed_stream_name(category: str, type: str, id: str | None) -> str:
 
 def _id(value: Any) -> str:
     if value is None:
-        raise ValueError("the id of a stream name must not be None: give the entity's, as text")
-    checked: str = value  # stream_name() checks that it is text
+        raise ValueError("the id of a stream name must not be None: pass the entity's id as a str")
+    checked: str = value  # stream_name() checks that it is a str
     return checked

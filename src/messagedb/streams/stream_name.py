@@ -1,8 +1,8 @@
 """Parse and compose stream names: ``category[:type[+type…]][-id[+id…]]``.
 
 The first ``-`` ends the category; ``+`` joins the ids of a compound id, and types. ``category``,
-``id``, ``cardinal_id`` and ``is_category`` give what the server's functions of these names give,
-for every text.
+``id``, ``cardinal_id`` and ``is_category`` return the same as the server's functions of these
+names, for every string.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def category(stream_name: str) -> str:
-    """Return the part before the first ``-``, types included; without a ``-`` the whole name."""
+    """Return the part before the first ``-`` with its types; without a ``-`` the whole name."""
     return stream_name.partition("-")[0]
 
 
 def id(stream_name: str) -> str | None:
     """Return the part after the first ``-``, or None for the name of a category.
 
-    A compound id is given whole. The id of ``"account-"`` is ``""``.
+    A compound id is returned whole. The id of ``"account-"`` is ``""``.
     """
     _, dash, rest = stream_name.partition("-")
     return rest if dash else None
@@ -30,34 +30,34 @@ def id(stream_name: str) -> str | None:
 def ids(stream_name: str) -> list[str]:
     """Return the ids of a compound id, in order; empty for the name of a category.
 
-    Empty ids are kept, at the end too, so that the first is always the cardinal id and the ids
-    joined with ``+`` are the id again: those of ``"account-a+"`` are ``["a", ""]``. (Eventide's
-    Ruby leaves out empty ids at the end.)
+    Empty ids are kept, also at the end, so that the first is always the cardinal id and joining the
+    ids with ``+`` restores the id: those of ``"account-a+"`` are ``["a", ""]``. (Eventide's Ruby
+    omits empty ids at the end.)
     """
     _, dash, rest = stream_name.partition("-")
     return rest.split("+") if dash else []
 
 
 def cardinal_id(stream_name: str) -> str | None:
-    """Return the first id of a compound id, the one that consumer groups share work by.
+    """Return the first id of a compound id, by which consumer groups partition streams.
 
-    None for the name of a category. An empty id is ``""``, as on the server. (Eventide's Ruby says
-    nil.)
+    None for the name of a category. An empty id is ``""``, as on the server. (Eventide's Ruby
+    returns nil.)
     """
     _, dash, rest = stream_name.partition("-")
     return rest.partition("+")[0] if dash else None
 
 
 def is_category(stream_name: str) -> bool:
-    """Tell whether the name has no ``-``, and so no id."""
+    """Return True if the name has no ``-``, and so no id."""
     return "-" not in stream_name
 
 
 def category_types(name: str) -> list[str]:
     """Return the types in a name: ``["command", "retry"]`` of ``"account:command+retry-1"``.
 
-    Only Eventide gives types a meaning; to the server they are part of the category. As there, a
-    second ``:`` ends them, and empty types at the end are left out.
+    Only Eventide gives types a meaning; for the server they are part of the category. As there, a
+    second ``:`` ends them, and empty types at the end are omitted.
     """
     parts = category(name).split(":")
     types = parts[1].rstrip("+") if len(parts) > 1 else ""
@@ -84,21 +84,20 @@ def stream_name(
     """Compose a stream name, or with neither id nor ids the name of a category.
 
     The ids follow each other as *cardinal_id*, *id*, *ids*, the types as those that the category
-    has, *type*, *types*. What is composed parses back into what was given; whatever would not is
-    refused.
+    has, *type*, *types*. The result must parse back into the arguments, or they are refused.
 
     Args:
         category: not empty and without ``-``. May have types (``account:command``), which are then
             the first.
-        id: when it is the only one it may be a compound id, joined with ``+``.
+        id: if it is the only one it may be a compound id, joined with ``+``.
         ids: further ids, each without ``+``.
-        cardinal_id: the id that consumer groups share work by, without ``+``.
+        cardinal_id: the id by which consumer groups partition streams, without ``+``.
         type: without ``-``, ``:`` and ``+``.
         types: further types, each likewise.
 
     Raises:
-        ValueError: a part is not text, is empty, holds a NUL character or a lone surrogate, or a
-            separator that would make it parse as something else.
+        ValueError: a part is not a string, is empty, contains a NUL character, a lone surrogate, or
+            a separator with which it would parse differently.
     """
     check_part("category", category, "-")
     given_ids = [*([] if cardinal_id is None else [cardinal_id]), *([] if id is None else [id])]
@@ -114,7 +113,7 @@ def stream_name(
         if colons > 1 or category.endswith((":", "+")):
             raise ValueError(
                 f"the category {category!r} cannot take further types: "
-                "give it as 'category' or as 'category:type+type'"
+                "pass it as 'category' or as 'category:type+type'"
             )
         name += ("+" if colons else ":") + "+".join(given_types)
     return name + "-" + "+".join(given_ids) if given_ids else name
@@ -123,23 +122,25 @@ def stream_name(
 def _as_list(label: str, values: Any) -> Sequence[Any]:
     if isinstance(values, str | bytes):
         raise ValueError(
-            f"{label} must be several texts, such as a list, not the text {values!r} itself"
+            f"{label} must be several strings, such as a list, not the str {values!r} itself"
         )
     try:
         return list(values)
     except TypeError:
-        raise ValueError(f"{label} must be several texts, such as a list, not {values!r}") from None
+        raise ValueError(
+            f"{label} must be several strings, such as a list, not {values!r}"
+        ) from None
 
 
 def check_part(label: str, value: Any, separators: str) -> None:
-    """Raise ValueError for what cannot be a part of a stream name."""
+    """Refuse an invalid part of a stream name with a ValueError."""
     if not isinstance(value, str):
         raise ValueError(
-            f"{label} of a stream name must be text, not {type(value).__name__}: give str(value)"
+            f"{label} of a stream name must be a str, not {type(value).__name__}: pass str(value)"
         )
     if not value:
         raise ValueError(
-            f"{label} of a stream name must not be empty: leave it out, or give its value"
+            f"{label} of a stream name must not be empty: leave it out, or pass its value"
         )
     for separator in separators:
         if separator in value:
@@ -148,10 +149,12 @@ def check_part(label: str, value: Any, separators: str) -> None:
                 f"parts of a name: {value!r}"
             )
     if "\0" in value:
-        raise ValueError(f"{label} holds a NUL character, which PostgreSQL cannot store: {value!r}")
+        raise ValueError(
+            f"{label} contains a NUL character, which PostgreSQL cannot store: {value!r}"
+        )
     try:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{label} holds a lone surrogate, which is not Unicode text: {value!r}"
+            f"{label} contains a lone surrogate, which is not Unicode: {value!r}"
         ) from None
