@@ -151,7 +151,7 @@ def test_composes(args: tuple[str, ...], options: dict[str, Any], name: str) -> 
         (("a", "\ud800"), {}, "surrogate"),
         (("a", "x\0"), {}, "NUL"),
         (("a", ""), {}, "an id of a stream name must not be empty"),
-        (("a", 5), {}, "not int: give str(value)"),
+        (("a", 5), {}, "not int: pass str(value)"),
         (("a", "b+c"), {"ids": ["d"]}, "an id of a stream name must not contain '+'"),
         (("a", "b"), {"cardinal_id": "c+d"}, "must not contain '+'"),
         (("a",), {"cardinal_id": "c+d"}, "must not contain '+'"),
