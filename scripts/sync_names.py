@@ -22,6 +22,7 @@ BUILT_IN = {
 PACKAGE_NAMES = {
     # ours
     "AsyncAllConsumer": "AllConsumer",
+    "AsyncAllConsumerOptions": "AllConsumerOptions",
     "AsyncAllFeed": "AllFeed",
     "AsyncAppender": "Appender",
     "AsyncAutocommitExecutor": "AutocommitExecutor",
@@ -31,9 +32,11 @@ PACKAGE_NAMES = {
     "AsyncCheckedFeed": "CheckedFeed",
     "AsyncClient": "Client",
     "AsyncClientCore": "ClientCore",
+    "AsyncCommonOptions": "CommonOptions",
     "AsyncConnectionProvider": "ConnectionProvider",
     "AsyncConsumer": "Consumer",
     "AsyncConsumerBase": "ConsumerBase",
+    "AsyncConsumerOptions": "ConsumerOptions",
     "AsyncConsumerRun": "ConsumerRun",
     "AsyncConsumerScenario": "ConsumerScenario",
     "AsyncContext": "Context",
@@ -65,6 +68,7 @@ PACKAGE_NAMES = {
     "AsyncPositions": "Positions",
     "AsyncProgress": "Progress",
     "AsyncReadModel": "ReadModel",
+    "AsyncReadModelOptions": "ReadModelOptions",
     "AsyncRunState": "RunState",
     "AsyncScans": "Scans",
     "AsyncSignals": "Signals",

@@ -7,10 +7,10 @@ import importlib
 import inspect
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, is_typeddict
 
 import msgspec
 import pytest
@@ -88,7 +88,7 @@ PAIRS = list(_pairs())
 
 def _members(thing: Any) -> dict[str, Any]:
     """Give the public members of a class by their sync names, special methods included."""
-    if not inspect.isclass(thing):
+    if not inspect.isclass(thing) or is_typeddict(thing):
         return {"": thing}
     ignored = set(dir(object)) | set(dir(msgspec.Struct)) | set(dir(Generic))
     ignored |= {"__weakref__", "__module__", "__dict__", "__annotations__"}
@@ -107,6 +107,11 @@ def _function(member: Any) -> Any:
     if isinstance(member, property):
         return member.fget
     return getattr(member, "__func__", member)  # of a class method or a static one
+
+
+def _keys(options: Any) -> Iterable[tuple[str, Any]]:
+    """Return the keys of a TypedDict with their types, as they are written."""
+    return options.__annotations__.items()  # type: ignore[no-any-return]
 
 
 def _as_sync(annotation: Any) -> Any:
@@ -148,6 +153,11 @@ def test_both_halves_have_the_same_members(name: str, theirs: Any, ours: Any) ->
 @pytest.mark.parametrize(("theirs", "ours"), CASES)
 def test_both_halves_take_the_same_parameters(theirs: Any, ours: Any) -> None:
     assert type(theirs) is type(ours)
+    if is_typeddict(theirs):
+        keys = {name: _as_sync(kind.__forward_arg__) for name, kind in _keys(theirs)}
+        assert keys == {name: kind.__forward_arg__ for name, kind in _keys(ours)}
+        assert theirs.__optional_keys__ == ours.__optional_keys__ == keys.keys()
+        return
     if not callable(_function(theirs)):
         assert theirs == ours
         return

@@ -1,6 +1,12 @@
-"""Groups, statuses and pages of consumers, beside the classes at the top. No I/O."""
+"""Options, statuses and pages of consumers, beside the classes at the top."""
 
 from __future__ import annotations
+
+from _messagedb_async.consumers.options import (
+    AsyncAllConsumerOptions,
+    AsyncCommonOptions,
+    AsyncConsumerOptions,
+)
 
 from ._consumers.consumer_info import ConsumerInfo
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
@@ -9,10 +15,17 @@ from ._consumers.parked_messages import ParkedMessage
 from ._consumers.status import ConsumerStatus
 from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 from ._subscriptions.backoff import NO_RETRY
+from ._sync.consumers.options import AllConsumerOptions, CommonOptions, ConsumerOptions
 
 __all__ = [
     "NO_RETRY",
+    "AllConsumerOptions",
+    "AsyncAllConsumerOptions",
+    "AsyncCommonOptions",
+    "AsyncConsumerOptions",
+    "CommonOptions",
     "ConsumerInfo",
+    "ConsumerOptions",
     "ConsumerStatus",
     "GroupMember",
     "GroupResize",

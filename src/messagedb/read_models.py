@@ -1,7 +1,10 @@
-"""Versions of read models. No I/O: see ``ReadModel``."""
+"""Options and versions of read models: see ``ReadModel``."""
 
 from __future__ import annotations
 
-from ._read_models.naming import ReadModelVersion
+from _messagedb_async.consumers.options import AsyncReadModelOptions
 
-__all__ = ["ReadModelVersion"]
+from ._read_models.naming import ReadModelVersion
+from ._sync.consumers.options import ReadModelOptions
+
+__all__ = ["AsyncReadModelOptions", "ReadModelOptions", "ReadModelVersion"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 import pytest
 
+import messagedb
 from messagedb import (
     AllConsumer,
     Client,
@@ -14,6 +17,8 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
     ValidationError,
+    consumers,
+    read_models,
 )
 from messagedb._consumers.settings import ConsumerSettings
 from messagedb._subscriptions.validation import check_start, names_of
@@ -51,6 +56,39 @@ def test_a_name_that_was_given_is_taken_as_it_is() -> None:
         assert given.position_name == "mine-1"
         assert given.seed == "account:position-x"
     assert make(position_store=TablePositionStore()).position_name == "account:position"
+
+
+OPTIONS: list[Any] = [
+    consumers.CommonOptions,
+    consumers.AllConsumerOptions,
+    consumers.ConsumerOptions,
+    read_models.ReadModelOptions,
+]
+
+
+def test_documented_defaults_are_the_defaults() -> None:
+    documented: dict[str, str] = {}
+    for options in OPTIONS:
+        text = inspect.getdoc(options) or ""
+        for name, about in re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", text, re.M | re.S):
+            found = re.search(r"Default:\s+``(.*?)``", about)
+            assert found is not None, name
+            documented[name] = found[1]
+    assert documented.keys() == consumers.ConsumerOptions.__optional_keys__
+    given = make()
+    for name, default in documented.items():
+        assert eval(default, dict(vars(messagedb))) == getattr(given, name), name
+
+
+def test_an_unknown_option_is_an_error_as_python_raises_it() -> None:
+    unknown: Any = {"batch": 1}
+    with pytest.raises(
+        TypeError, match=r"Consumer.__init__\(\) got an unexpected keyword argument 'batch'"
+    ):
+        Consumer(Client(), "account", **unknown)
+    of_groups: Any = {"group_size": 1}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'group_size'"):
+        AllConsumer(Client(), identifier="x", **of_groups)
 
 
 def test_the_defaults_are_eventide_s_where_it_has_any() -> None:

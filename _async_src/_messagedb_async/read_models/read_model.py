@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
 from messagedb._consumers.failure_texts import reason_of
-from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
+from messagedb._consumers.position_stores import TablePositionStore
+from messagedb._consumers.settings import check_options
 from messagedb._errors import TransactionTimeoutError, ValidationError
 from messagedb._read_models.naming import (
     build_comment,
@@ -21,18 +22,17 @@ from messagedb._read_models.naming import (
     validate_create,
 )
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.backoff import RetryPolicy
 
 from ..consumers.consumer import AsyncConsumer
+from ..consumers.options import AsyncReadModelOptions
 from ..subscriptions.retry import retry_while_unavailable
 from .tables import AsyncModelTables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
-    from typing import Self
+    from typing import Self, Unpack
 
     from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
-    from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
     from messagedb._read_models.naming import ReadModelVersion
 
     from ..client_core.core import AsyncClientCore
@@ -90,25 +90,14 @@ class AsyncReadModel:
         readers: roles that may read the view. SELECT is granted to them when the view is created,
             and to those that lack it when the model runs. They need USAGE on `schema`, too, which
             all roles have on ``public``.
-        position_store: where positions are stored. None for ``TablePositionStore()``; the other
-            kind needs no table ``messagedb.positions``, and adds a message to the store for each
-            one that is handled.
-        batch_size: as for the consumer, like the following arguments.
-        poll_interval: seconds.
-        idle_poll_interval: seconds.
-        transaction_timeout: seconds for the transaction of a message.
-        correlation: only messages of workflows with this correlation category.
-        condition: an SQL condition; never build it from untrusted input.
-        types: only messages of these types.
-        retry: the number of attempts of a failing handler, and the delays between them.
-        on_error: the action after the last attempt. Skipped and parked messages are missing in the
+        options: see ``AsyncReadModelOptions``. Skipped and parked messages are missing in the
             table.
-        middleware: functions that wrap each call of a handler.
-        notify: use notifications to find new messages sooner.
-        lease_timeout: seconds without a sign of life after which another process may take over.
+            A ``StreamPositionStore`` needs no table ``messagedb.positions``, and adds a message to
+            the store for each one that is handled.
 
     Raises:
         ValidationError: an argument is invalid. Nothing was sent.
+        TypeError: an option is unknown. Nothing was sent.
     """
 
     def __init__(
@@ -121,46 +110,25 @@ class AsyncReadModel:
         create: str | Iterable[str],
         schema: str = "public",
         readers: Iterable[str] = (),
-        position_store: StreamPositionStore | TablePositionStore | None = None,
-        batch_size: int = 1000,
-        poll_interval: float = 0.1,
-        idle_poll_interval: float = 1.0,
-        transaction_timeout: float = 30.0,
-        correlation: str | None = None,
-        condition: str | None = None,
-        types: Iterable[str] | None = None,
-        retry: RetryPolicy | None = None,
-        on_error: AsyncOnError = "stop",
-        middleware: Iterable[AsyncMiddleware[Any]] = (),
-        notify: bool = False,
-        lease_timeout: float | None = 10.0,
-        on_lost_history: Literal["stop", "continue"] = "stop",
+        **options: Unpack[AsyncReadModelOptions],
     ) -> None:
+        check_options(type(self).__name__, options, AsyncReadModelOptions.__optional_keys__)
         settings = client._profile.settings  # pyright: ignore[reportPrivateUsage]
         self._names = names = check_names(schema, name, version, settings.schema)
         roles = check_readers(readers)
-        store = TablePositionStore() if position_store is None else position_store
+        store = options.get("position_store")
+        if store is None:
+            store = TablePositionStore()
+        options["position_store"] = store
+        options["middleware"] = (self._fill, *options.get("middleware", ()))
         self._mark = build_comment(names, version, check_position_store(store), category)
         self._texts = validate_create(create)
         self._consumer = AsyncConsumer(
             client,
             category,
             identifier=names.get_identifier(version),
-            position_store=store,
             transactional=True,
-            batch_size=batch_size,
-            poll_interval=poll_interval,
-            idle_poll_interval=idle_poll_interval,
-            transaction_timeout=transaction_timeout,
-            correlation=correlation,
-            condition=condition,
-            types=types,
-            retry=retry,
-            on_error=on_error,
-            middleware=(self._fill, *middleware),
-            notify=notify,
-            lease_timeout=lease_timeout,
-            on_lost_history=on_lost_history,
+            **options,
         )
         if settings.max_size < 2:
             raise ValidationError(

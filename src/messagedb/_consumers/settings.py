@@ -10,7 +10,7 @@ from .._argument_checks import check_seconds
 from .._errors import ValidationError
 from .._operations import validation
 from .._subscriptions.backoff import RetryPolicy
-from .._subscriptions.validation import check_on_lost_history, check_start
+from .._subscriptions.validation import check_on_lost_history, check_start, names_of
 from ..streams.reserved import parked_stream_name
 from .consumer_info import ALL
 from .failure_policy import POLICIES
@@ -23,7 +23,7 @@ from .position_stores import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
 Start: TypeAlias = Literal["stored", "beginning", "end"] | int
 
@@ -38,27 +38,27 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[str, ...] | None
     """The categories of a consumer of several categories; None for the whole store."""
     identifier: str | None
-    start: Start
-    batch_size: int
-    poll_interval: float
-    idle_poll_interval: float
-    position_update_interval: int
-    position_update_seconds: float
-    position_store: StreamPositionStore | TablePositionStore
-    transactional: bool
-    transaction_timeout: float
-    group_member: int | None
-    group_size: int | None
-    streams_without_id: int | None
-    correlation: str | None
-    condition: str | None
-    types: tuple[str, ...] | None
-    concurrency: int
-    retry: RetryPolicy
-    on_error: str | Callable[..., Any]
-    middleware: tuple[Callable[..., Any], ...]
-    notify: bool
-    lease_timeout: float | None
+    start: Start = "stored"
+    batch_size: int = 1000
+    poll_interval: float = 0.1
+    idle_poll_interval: float = 1.0
+    position_update_interval: int = 100
+    position_update_seconds: float = 1.0
+    position_store: StreamPositionStore | TablePositionStore = StreamPositionStore()
+    transactional: bool = False
+    transaction_timeout: float = 30.0
+    group_member: int | None = None
+    group_size: int | None = None
+    streams_without_id: int | None = None
+    correlation: str | None = None
+    condition: str | None = None
+    types: tuple[str, ...] | None = None
+    concurrency: int = 1
+    retry: RetryPolicy = RetryPolicy()
+    on_error: str | Callable[..., Any] = "stop"
+    middleware: tuple[Callable[..., Any], ...] = ()
+    notify: bool = False
+    lease_timeout: float | None = 10.0
     on_lost_history: str = "stop"
 
     @property
@@ -102,6 +102,47 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def gets_streams_without_id(self) -> bool:
         """True if this member of the group reads the streams without an id."""
         return self.streams_without_id is not None and self.streams_without_id == self.group_member
+
+
+def build_settings(
+    options: Mapping[str, object],
+    *,
+    identifier: str | None,
+    category: str | None = None,
+    categories: Iterable[str] | None = None,
+) -> ConsumerSettings:
+    """Build the settings of a consumer from the options that were passed to it.
+
+    Raises:
+        ValidationError: types or categories are not iterables of names. Nothing was sent.
+    """
+    # None stands for the default where it would be an object.
+    given: dict[str, Any] = {
+        name: value
+        for name, value in options.items()
+        if value is not None or name not in ("position_store", "retry")
+    }
+    if "types" in given:
+        given["types"] = names_of("types", given["types"])
+    if "middleware" in given:
+        given["middleware"] = tuple(given["middleware"])
+    return ConsumerSettings(
+        category=category,
+        categories=names_of("categories", categories),
+        identifier=identifier,
+        **given,
+    )
+
+
+def check_options(owner: str, options: Mapping[str, object], known: frozenset[str]) -> None:
+    """Check that all options are known, as Python does it for parameters.
+
+    Raises:
+        TypeError: one is not. Nothing was sent.
+    """
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{owner}.__init__() got an unexpected keyword argument {name!r}")
 
 
 def check_settings(settings: ConsumerSettings) -> None:
