@@ -39,7 +39,7 @@ async def test_money_comes_and_goes(app: FastAPI, http: httpx2.AsyncClient) -> N
     assert (await http.get("/accounts/1")).json() == {"balance": 5, "version": 1}
     assert (await http.get("/accounts/2")).json() == {"balance": 0, "version": -1}
     # Nothing sleeps: the test waits for what the consumer is to have handled.
-    await app.state.consumer.when_caught_up(timeout=10)
+    await app.state.consumer.wait_until_caught_up(timeout=10)
     assert (await http.get("/turnover")).json() == {"total": 9}
     assert (await http.get("/health")).status_code == 200
 

@@ -17,6 +17,7 @@ from ._message_rows import COLUMNS, build_message_row
 from ._output import escape_controls
 from ._parse_input import build_message, parse_expected_version, parse_json_object, parse_messages
 from ._read_pages import follow_pages, iter_pages, limit_pages, resolve_start
+from ._store import StoreTarget
 
 _MAX_DEPTH = 10  # levels that fit a terminal; deeper nodes show their level as a number
 
@@ -59,7 +60,7 @@ def write(
     ] = "any",
 ) -> None:
     """Write a message to a stream, or several together."""
-    store = ctx.obj
+    store: StoreTarget = ctx.obj
     version = parse_expected_version(expected_version)
     if type == "-":
         if data is not None or metadata is not None or id is not None:
@@ -75,7 +76,7 @@ def write(
                 type, parse_json_object(text, "data"), parse_json_object(metadata, "metadata"), id
             )
         ]
-    with store.client(max_size=1) as client:
+    with store.open_client(max_size=1) as client:
         positions = client.write_messages(stream_name, messages, expected_version=version)
     store.output.print_rows(
         ("stream_name", "position", "type", "id"),
@@ -129,9 +130,9 @@ def read(
     ] = 1000,
 ) -> None:
     """Read a stream or a category; exit code 1 if it has no message at all."""
-    store = ctx.obj
+    store: StoreTarget = ctx.obj
     wanted = tuple(name for name in (types or "").split(",") if name)
-    with store.client(max_size=1) as client:
+    with store.open_client(max_size=1) as client:
         source = follow_pages if follow else iter_pages
         found = source(
             client,
@@ -167,8 +168,8 @@ def last(
     ] = None,
 ) -> None:
     """Show the last message of a stream; exit code 1 if it has none."""
-    store = ctx.obj
-    with store.client(max_size=1) as client:
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
         message = client.get_last_stream_message(stream_name, type=type)
     if message is None:
         of_type = "" if type is None else f" of type {type!r}"
@@ -190,11 +191,11 @@ def trace(
 
     The cause of each message is in its metadata, as following() writes it.
     """
-    store = ctx.obj
-    with store.client(max_size=1) as client:
+    store: StoreTarget = ctx.obj
+    with store.open_client(max_size=1) as client:
         cause = find_message(client, store.schema, message)
         root = build_tree(cause, iter_effects(client, cause, within))
-        head = client.store_head()
+        head = client.get_store_head()
     if store.output.is_json:
         for depth, node in root.walk():
             store.output.print_json({"depth": depth, **build_message_row(node.message)})

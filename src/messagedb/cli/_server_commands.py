@@ -49,9 +49,9 @@ def _get_version() -> str:
 
 def ping(ctx: typer.Context) -> None:
     """Check whether the store responds; exit code 0 if so, 3 if it cannot be reached."""
-    store = ctx.obj
+    store: StoreTarget = ctx.obj
     begun = time.perf_counter()
-    with store.client(max_size=1) as client:
+    with store.open_client(max_size=1) as client:
         version = client.message_store_version()
     seconds = round(time.perf_counter() - begun, 4)
     columns = ("message_store_version", "seconds")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ._store import StoreTarget
 from ._summary_queries import COUNTS, build_summary_query
 
 Limit = Annotated[
@@ -64,9 +65,9 @@ def types(
 def _show(
     ctx: typer.Context, keys: tuple[str, ...], pattern: str | None, limit: int | None
 ) -> None:
-    store = ctx.obj
+    store: StoreTarget = ctx.obj
     columns = (*keys, *COUNTS)
     question, parameters = build_summary_query(store.schema, keys, pattern, limit)
-    with store.client(max_size=1) as client, client.transaction(read_only=True) as tx:
+    with store.open_client(max_size=1) as client, client.transaction(read_only=True) as tx:
         found = tx.connection.execute(question, parameters).fetchall()
     store.output.print_rows(columns, (dict(zip(columns, row, strict=True)) for row in found))
