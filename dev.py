@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-ENVIRONMENT = ROOT / ".venv-dev"
+ENVIRONMENT = ROOT / ".venv-dev" / "{}.{}".format(*sys.version_info)  # one for each Python
 STAMP = ENVIRONMENT / "made-by-dev.py.txt"
 COMMANDS: dict[str, list[str]] = {
     "demo": ["-s", "demo", "--"],

@@ -175,7 +175,7 @@ def _draw_lines(axes: Any, section: Section) -> None:
 
 
 def _colors(measures: list[Measure]) -> dict[str, str]:
-    """Blues for ours; greys, and what else there is, for the rivals."""
+    """Blues for ours; grays, and what else there is, for the rivals."""
     ours = dict.fromkeys(measure.name for measure in measures if measure.ours)
     rivals = dict.fromkeys(measure.name for measure in measures if not measure.ours)
     lines = any(measure.x for measure in measures)

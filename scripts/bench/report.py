@@ -145,8 +145,8 @@ def show(section: Section, *, judge: bool) -> None:
     for each in section.comparisons:
         value = f"{number(each.value)} {each.unit}"
         rounds = f"({number(each.low)} to {number(each.high)})"
-        judgement = verdict(each) if judge else ""
-        print(f"    → {_label(each.name, each.x)}: {value} {rounds} {judgement}".rstrip())
+        judgment = verdict(each) if judge else ""
+        print(f"    → {_label(each.name, each.x)}: {value} {rounds} {judgment}".rstrip())
     print(end="", flush=True)
 
 

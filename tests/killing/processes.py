@@ -1,4 +1,4 @@
-"""Workers as processes: begun, signalled, killed, and asked how they ended."""
+"""Workers as processes: begun, signaled, killed, and asked how they ended."""
 
 from __future__ import annotations
 

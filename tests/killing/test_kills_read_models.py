@@ -13,7 +13,7 @@ import pytest
 
 from messagedb._read_models.naming import ModelNames
 from tests.killing.gates import closed_gate, write
-from tests.killing.modelling import rebuild
+from tests.killing.modeling import rebuild
 from tests.killing.processes import until
 from tests.killing.worker import Half
 
@@ -109,7 +109,7 @@ def begin(half: Half, url: str, category: str) -> subprocess.Popen[bytes]:
     """Begin a process that rebuilds the second version."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.killing.modelling", half, url, category, "2"],
+        [sys.executable, "-m", "tests.killing.modeling", half, url, category, "2"],
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": path},
     )
