@@ -172,12 +172,12 @@ def tests(session: nox.Session) -> None:
         run_sample(session)
 
 
-def run_sample(session: nox.Session) -> None:
-    """Run the sample of the tests, and print what it left out."""
+def run_sample(session: nox.Session, *options: str) -> None:
+    """Run the sample of the tests with these options of pytest, and print what it left out."""
     sample = ["-p", "tests.support.sampling", *(f"--first-of={glob}" for glob in LONG)]
     sample += [f"--ignore-glob={glob}" for glob in LEFT_OUT]
     try:
-        session.run("python", "-m", "pytest", *PARALLEL, *sample, *session.posargs)
+        session.run("python", "-m", "pytest", *PARALLEL, *sample, *options, *session.posargs)
     finally:
         session.log(f"This was a sample: the first test of each file of {' '.join(LONG)};")
         session.log(f"no test of {' '.join(LEFT_OUT)}; and all other tests.")
@@ -225,7 +225,8 @@ def lowest(session: nox.Session) -> None:
     pins.write_text("".join(f"{pin}\n" for pin in lowest_pins()))
     session.install("-c", str(pins), "-e", EVERYTHING, *dependencies("test"))
     session.run("python", "-m", "pip", "list")
-    run_sample(session)
+    # Old versions of some use what their own dependencies have deprecated since.
+    run_sample(session, "-W", "default::DeprecationWarning")
 
 
 def lowest_pins() -> list[str]:
