@@ -1,4 +1,4 @@
-"""The hand-written asynchronous half of messagedb. Import messagedb: this package is private."""
+"""Async variant of messagedb, written by hand. Import messagedb: this package is private."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client and its options."""
+"""Client and its options."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 class AsyncClient(AsyncClientCore):
     """A client of one Message DB, with a pool of connections.
 
-    It opens itself on the first operation; close it, or use it as a context manager. It may be
-    shared by all tasks of one event loop. In the child after a fork it opens a pool of its own (a
-    borrowed one stays the parent's). Each operation holds one connection while it runs, and ends
-    within ``command_timeout`` and one second more; a write whose connection was lost is sent again
-    within that time, which its message id makes safe, and a read is, too.
+    It opens itself on the first operation; close it, or use it as a context manager. The
+    tasks of one event loop may share it. In the child process after a fork it opens a new pool (a
+    borrowed one remains the parent's). Each operation holds one connection while it runs, and ends
+    within ``command_timeout`` and one more second. If its connection is lost, a read or a write is
+    sent again within that time; the message id makes this safe for a write.
 
     Example::
 
@@ -42,26 +42,26 @@ class AsyncClient(AsyncClientCore):
     Args:
         conninfo: a libpq connection string or URL; empty for libpq's environment; ``embedded:`` for
             a temporary PostgreSQL that ends with the process, ``embedded:./folder`` for one that
-            keeps its data there.
-        pool: a psycopg pool of yours to borrow connections from instead: used, never closed, each
-            connection given back as it was. Its own options decide about connections;
-            ``command_timeout`` is then the server's alone.
+            keeps its data in that folder.
+        pool: your psycopg pool to borrow connections from: it is never closed, and each connection
+            is returned as it was. The options of the pool apply to connections;
+            ``command_timeout`` is then enforced by the server only.
         schema: the schema that Message DB is installed in.
-        min_size: how many connections to keep open.
-        max_size: how many connections to open at most.
+        min_size: the number of connections to keep open.
+        max_size: the maximum number of open connections.
         timeout: seconds to wait for a connection.
         command_timeout: seconds that the server may take for an operation.
-        pooler: whether a transaction pooler such as PgBouncer is in between. None finds out on
+        pooler: True if a transaction pooler such as PgBouncer is in between. None detects it on
             opening; False is for a pooler in session mode, and faster.
-        direct_writes: whether batches, and writes in a transaction, may insert into the table under
-            Message DB's own lock. None finds out on opening whether the role may; False calls the
-            server's functions only.
+        direct_writes: let batches, and writes in a transaction, insert into the table under Message
+            DB's lock. None detects on opening whether the role may; False only calls the server's
+            functions.
         default_batch_size: messages in a page unless a read says otherwise; -1 for no limit.
-        decimals: whether ``Decimal`` may be written, as a JSON number, and all numbers with a
-            fraction are read as ``Decimal``.
-        registry: the classes whose instances can be written as messages. None for one of its own,
-            empty at first.
-        hooks: what goes around its operations, the outermost first: see ``messagedb.hooks``.
+        decimals: allow writing ``Decimal``, as a JSON number, and read all numbers with a fraction
+            as ``Decimal``.
+        registry: the classes whose instances can be written as messages. None for a new, empty
+            registry.
+        hooks: hooks that wrap its operations, the outermost first: see ``messagedb.hooks``.
 
     Raises:
         ValidationError: an option is out of its range. Nothing was opened.
@@ -102,23 +102,23 @@ class AsyncClient(AsyncClientCore):
         super().__init__(settings, pool)
 
     async def list_consumers(self, category: str | None = None) -> list[ConsumerInfo]:
-        """List the consumers that have stored a position in a store, whether or not they run now.
+        """List the consumers that have stored a position in a store, running or not.
 
-        They are found by their streams of positions, also those of Eventide's consumers, and by the
-        rows of ``messagedb.positions``. Not found are those that have stored nothing yet, and those
-        whose stream has another name of its own. Each is asked for by itself, so that two of them
+        They are found by their position streams, also those of Eventide's consumers, and by the
+        rows of ``messagedb.positions``. Consumers that have stored no position yet are not found,
+        nor those with a configured name of the stream. Each consumer is queried separately, so they
         are not of the same moment.
 
-        It reads all records of positions in streams, of which there is one for each time that a
-        consumer has stored its own; nothing is locked.
+        It reads all position records in streams, of which there is one for each save of a consumer;
+        nothing is locked.
 
         Args:
-                category: only consumers of this one; None for all.
+                category: only consumers of this category; None for all.
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages.
-            StoreUnavailableError: the store is away.
-            ValidationError: the category is none. Nothing was sent.
+            StoreUnavailableError: the store is unavailable.
+            ValidationError: the category is invalid. Nothing was sent.
         """
         return await list_consumers(self, category)
 
@@ -132,35 +132,36 @@ class AsyncClient(AsyncClientCore):
         position_store: StreamPositionStore | TablePositionStore | None = None,
         dry_run: bool = False,
     ) -> GroupResize:
-        """Give a consumer group another number of members, while none of them runs.
+        """Change the number of members of a consumer group, while none of them runs.
 
-        Another size gives streams to other members. All new members begin after the least position
-        of the old ones, so that nothing is skipped; what the other old members have handled after
-        it is handled again, at most ``max_redelivered`` messages. To have none of them again, let
-        each old member run to the end first, with ``run(until="caught_up")`` and no more writes to
+        Another size assigns streams to other members. All new members begin after the least
+        position of the old ones, so no message is skipped. Messages after it that other old members
+        have handled are handled again, at most ``max_redelivered`` messages. To avoid that, first
+        let each old member run to the end, with ``run(until="caught_up")`` and no more writes to
         the category: then all positions are equal.
 
         It is one transaction: afterwards the old members refuse to run (``PositionConflictError``),
-        and the new ones begin where it says. The order of work: stop the members, call this, start
-        the members of the new size. A size that the group had before may be given again. Called
-        again after it was done, also by a process that was killed before it knew, it changes
-        nothing and tells the same; the new members may run by then.
+        and the new ones begin at the returned position. First stop the members, then call this,
+        then start the members of the new size. A size that the group had before may be used again.
+        If this is called again after it was done, for example because the process was killed
+        before it got the result, it changes nothing and returns the same; the new members may
+        already run then.
 
         Args:
             category: the category of the group.
             identifier: the identifier of the group.
-            old_size: how many members there are.
-            new_size: how many there are to be.
-            position_store: where the positions are, as the consumers were told; not one with a name
-                of its own.
-            dry_run: only look at what it would do.
+            old_size: the current number of members.
+            new_size: the new number of members.
+            position_store: the position store that the consumers are configured with; it must not
+                have a name.
+            dry_run: only return the result that it would have.
 
         Raises:
-            PositionConflictError: a member runs, of the old size or the new one; or a new member
-                has a position already, and the group was not given this size. Nothing was changed.
-            ValidationError: an argument is refused. Nothing was sent.
-            MessageDBError: the store is away or refused. Nothing was changed, but for
-                ``OutcomeUnknownError``: call it again.
+            PositionConflictError: a member of the old or the new size runs; or a new member already
+                has a position, and the group was not resized to this size. Nothing was changed.
+            ValidationError: an argument is invalid. Nothing was sent.
+            MessageDBError: the store was unavailable or refused. Nothing was changed, except for
+                ``OutcomeUnknownError``: call this again.
         """
         return await resize_group(
             self,

@@ -291,7 +291,7 @@ async def test_what_it_cannot_be_is_refused(client: AsyncClient, category: str) 
         (category, category, "categories must be an iterable"),
         ([f"{category}-1"], category, "categories"),
         (None, None, "needs an identifier"),
-        (None, "", "identifier must be a text"),
+        (None, "", "identifier must be a string"),
     ]
     for categories, identifier, text in wrong:
         with pytest.raises(ValidationError, match=text):

@@ -183,7 +183,7 @@ async def test_what_is_no_member_of_a_group_is_refused(client: AsyncClient, cate
         ({"identifier": "a", "streams_without_id": 0}, "group"),
         ({"identifier": "a", "streams_without_id": 2} | member, "0 to 1, not 2"),
         ({"identifier": "a", "streams_without_id": True} | member, "not True"),
-        ({"identifier": ""} | member, "identifier must be a text"),
+        ({"identifier": ""} | member, "identifier must be a string"),
     ]
     for options, text in wrong:
         with pytest.raises(ValidationError, match=text):

@@ -136,7 +136,7 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
     await client.resize_consumer_group(category, identifier="group", old_size=2, new_size=3)
     found = await client.list_consumers(category)
     given_up = [c for c in found if c.group_size == 2]
-    assert [(c.position, "another size, 3" in str(c.problem)) for c in given_up] == [
+    assert [(c.position, "resized to 3 members" in str(c.problem)) for c in given_up] == [
         (None, True),
         (None, True),
     ]

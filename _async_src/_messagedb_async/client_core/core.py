@@ -36,17 +36,17 @@ R = TypeVar("R")
 
 
 class AsyncClientCore(AsyncSubscriptions):
-    """Base class of the client: what consumers, entities and read models are built on."""
+    """Base class of the client. Consumers, entities and read models depend on it."""
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
-        # First, as a report of an error that is raised here may show it.
+        # First, because the report of an error that is raised here may show its repr.
         self._lifecycle = AsyncLifecycle(settings, pool)
         self._lifecycle.prepare()
         self._profile = self._lifecycle.profile
         self._executor = AsyncPooledExecutor(self._lifecycle)
 
     def __repr__(self) -> str:
-        """Name the server, never a password."""
+        """Return the server's address, never a password."""
         return f"<{type(self).__name__} {self._lifecycle.describe()}>"
 
     async def __aenter__(self) -> Self:
@@ -64,34 +64,34 @@ class AsyncClientCore(AsyncSubscriptions):
         await self.close()
 
     async def open(self) -> None:
-        """Connect, look at the server, and open the pool. Does nothing on an open client.
+        """Connect, inspect the server, and open the pool. Do nothing if the client is open.
 
         Raises:
             StoreUnavailableError: the server could not be reached, or the client is closed. Nothing
                 was sent.
             IncompatibleServerError: there is no Message DB, or one that cannot be used; the text
-                names the cure.
+                names the fix.
             ValidationError: the registry lacks upcasters: see its ``check``; or the client cannot
-                be used from here, and the text says why. Nothing was sent.
+                be used from here, for the reason in the text. Nothing was sent.
         """
         await self._lifecycle.ensure_open()
 
     async def close(self) -> None:
-        """Close the pool, and release an embedded server. Does nothing on a closed client.
+        """Close the pool, and release an embedded server. Do nothing if the client is closed.
 
-        Operations that are running end first or fail; a borrowed pool stays open. A closed client
-        stays closed.
+        Running operations end first or fail; a borrowed pool stays open. A closed client cannot be
+        opened again.
         """
         await self._lifecycle.close()
 
     async def connect(self) -> AsyncConnection[Any]:
-        """Make a connection of its own: set up like those of the pool, not one of them.
+        """Open a separate connection: configured like those of the pool, but not one of them.
 
-        For what outlives an operation, such as LISTEN or a lock of a session. It is yours to close,
-        and has no time limit but those of the server.
+        Use it for work that outlives an operation, such as LISTEN or a lock of a session. Close it
+        yourself. Only the server's time limits apply to it.
 
         Raises:
-            StoreUnavailableError: it could not be made. Nothing was sent.
+            StoreUnavailableError: the connection could not be opened. Nothing was sent.
         """
         return await (await self._lifecycle.ensure_open()).connect()
 
@@ -112,23 +112,23 @@ class AsyncClientCore(AsyncSubscriptions):
         return self._lifecycle.upkeep
 
     def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
-        """Give the operations on a psycopg connection of yours, in your transaction.
+        """Return the operations on a psycopg connection of yours, in your transaction.
 
-        The client need not be open; of its options the schema, ``direct_writes``,
-        ``default_batch_size``, ``decimals``, ``registry`` and ``hooks`` count.
+        The client need not be open. Of its options the schema, ``direct_writes``,
+        ``default_batch_size``, ``decimals``, ``registry`` and ``hooks`` apply.
 
         Args:
             conn: an open connection to any Message DB. It is not closed, committed or changed.
 
         Raises:
-            ValidationError: not a connection of this kind. Nothing was sent.
+            ValidationError: not a connection of this variant. Nothing was sent.
         """
         lent = cast("object", conn)
         if not isinstance(lent, AsyncConnection):
             wanted, given = AsyncConnection.__qualname__, type(lent).__name__
             raise ValidationError(
-                f"bind() of this client takes a {wanted} of psycopg, not {given}: the other kind "
-                "goes to the other kind of client. Nothing was sent."
+                f"bind() of this client takes a {wanted} of psycopg, not {given}. Nothing was "
+                "sent. Use the client of the same variant as the connection."
             )
         return AsyncBoundClient(self._profile, self._lifecycle.server_info_cache, conn)
 
@@ -143,9 +143,9 @@ class AsyncClientCore(AsyncSubscriptions):
     ) -> AsyncGenerator[AsyncTransaction]:
         """Run a block in a transaction: committed at its end, rolled back when it raises.
 
-        One connection of the pool is kept for it. Its operations are those of the client; the
-        client's own, called in the block, are not part of it, and a write to a category that the
-        transaction has written would wait for it in vain.
+        It uses one connection of the pool. Its operations are those of the client. Operations of
+        the client itself, called in the block, are not part of it; a write to a category that the
+        transaction has written to would wait for the transaction, until a timeout.
 
         Example::
 
@@ -155,25 +155,25 @@ class AsyncClientCore(AsyncSubscriptions):
                 await tx.connection.execute("UPDATE balance SET amount = amount - 5 WHERE id = 1")
 
         Args:
-            isolation: None for READ COMMITTED, the only one in which messages can be written; the
+            isolation: None for READ COMMITTED, the only level in which messages can be written; the
                 others are for reads.
-            read_only: whether PostgreSQL is to refuse every write.
+            read_only: let PostgreSQL refuse every write.
             timeout: seconds from its BEGIN to its end. Then the transaction is rolled back and its
-                locks are free, whatever the block is doing; the block itself is not interrupted.
-                Its next use of the transaction raises, or its end.
-            categories: take the locks of these categories at once. Transactions that name all that
-                they write cannot deadlock with each other; one that writes to several categories
-                without naming them may, and then raises ``RetryableError``.
+                locks are released, whatever the block is doing. The block itself is not
+                interrupted: the next use of the transaction raises, or its end.
+            categories: acquire the locks of these categories when it begins. Transactions that name
+                all categories that they write to cannot deadlock with each other. One that writes
+                to several categories without naming them may, and then raises ``RetryableError``.
 
         Raises:
-            TransactionAbortedError: a statement in the block had failed and its error was not
-                passed on. The transaction is rolled back.
-            TransactionTimeoutError: its time was up. It is rolled back.
-            RetryableError: it met a deadlock, or could not be serialized. It is rolled back.
-            StoreUnavailableError: no connection could be had (``PoolTimeoutError``), or it was
+            TransactionAbortedError: a statement in the block had failed and its error did not leave
+                the block. The transaction is rolled back.
+            TransactionTimeoutError: its timeout has expired. It is rolled back.
+            RetryableError: a deadlock or a serialization failure. It is rolled back.
+            StoreUnavailableError: no connection was available (``PoolTimeoutError``), or it was
                 lost, or a lock was not free within ``command_timeout``. It is rolled back.
-            OutcomeUnknownError: the COMMIT was sent and not answered, and the server could not tell
-                what became of it. All of it may be stored, or none, or all still come.
+            OutcomeUnknownError: the response to the COMMIT was lost, and the server could not
+                report the outcome. All of it may be stored, now or a little later, or none.
             ServerError: the server refused to commit, as for a deferred constraint. It is rolled
                 back.
         """
@@ -183,7 +183,7 @@ class AsyncClientCore(AsyncSubscriptions):
         try:
             yield AsyncTransaction(state)
         except psycopg.Error as error:
-            # Of a statement of the user's: all that it says may be that the connection is gone.
+            # An error of a user's statement may be the only sign that the connection is lost.
             is_late = state.is_out_of_time()
             await state.roll_back()
             if is_late:
@@ -205,8 +205,8 @@ class AsyncClientCore(AsyncSubscriptions):
     ) -> AsyncTransaction:
         """Begin a transaction that you end yourself, with its ``commit()`` or ``rollback()``.
 
-        Its connection is missing in the pool until then, so call one of them in any case. The
-        arguments and errors are those of ``transaction()``.
+        Its connection is not in the pool until then, so call one of them in any case. The arguments
+        and errors are those of ``transaction()``.
         """
         options = transaction_options(isolation, read_only, timeout, categories)
         return AsyncTransaction(await self._executor.begin(options))
@@ -222,27 +222,27 @@ class AsyncClientCore(AsyncSubscriptions):
         timeout: float = 30.0,
         categories: Iterable[str] = (),
     ) -> R:
-        """Run a function in a transaction, again when others made it fail, and give its result.
+        """Run a function in a transaction, and again after transient failures. Return its result.
 
-        It is run again after a deadlock, a serialization failure or a lock timeout, also of
-        statements of its own on ``connection``: PostgreSQL has rolled everything back then, so what
-        the function does elsewhere must bear being done again. Between two attempts it waits a
-        random time of up to 20 ms, 40 ms and so on, at most 1 s.
+        It runs again after a deadlock, a serialization failure or a lock timeout, also of its own
+        statements on ``connection``. PostgreSQL has rolled everything back then, so other effects
+        of the function must be safe to repeat. Between two attempts it waits for a random time of
+        up to 20 ms, 40 ms and so on, at most 1 s.
 
         Args:
             function: a coroutine function that takes the transaction.
-            max_attempts: how often it is run at most.
-            retry_version_conflicts: whether it is run again after ``WrongExpectedVersionError``,
-                too: for a function that reads the version that it expects.
+            max_attempts: the maximum number of attempts.
+            retry_version_conflicts: run it again after ``WrongExpectedVersionError``, too: for a
+                function that reads the version that it expects.
             isolation: as in ``transaction()``.
             read_only: as in ``transaction()``.
             timeout: as in ``transaction()``, for each attempt.
             categories: as in ``transaction()``.
 
         Raises:
-            RetryableError: the last attempt failed, too (psycopg's error if it was of a statement
-                of the function's own). It is rolled back, as are those before.
-            MessageDBError: as ``transaction()`` raises them. The attempt is rolled back.
+            RetryableError: the last attempt failed, too (psycopg's error if the function's own
+                statement failed). All attempts are rolled back.
+            MessageDBError: as ``transaction()`` raises it. The attempt is rolled back.
         """
         check_work(function, max_attempts)
         options = transaction_options(isolation, read_only, timeout, categories)

@@ -1,4 +1,4 @@
-"""Whether the store still is the one that was read: looked at after a change of its history."""
+"""Feed that detects lost messages of the store after a change of the server's history."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class AsyncCheckedFeed:
-    """A feed that gives no page of a store which has lost what was read from it before.
+    """A feed that returns no page of a store that has lost messages which were read before.
 
-    Within one history of the server nothing can be lost, and nothing is asked. When a page comes
-    with another history, it is read once more, together with the message that was the last one to
-    be looked at: on one connection, so that both are of one server.
+    Within one history of the server no message can be lost, and nothing is queried. When a page has
+    another history, it is read again, together with the last message that was read: on one
+    connection, so that both are from one server.
 
     Args:
         feed: the feed.
-        client: whose store it is.
-        trail: what was looked at.
-        name: the consumer's, for texts.
+        client: a client of the store.
+        trail: the messages that were read.
+        name: the consumer's name, for error texts.
     """
 
     def __init__(self, feed: AsyncFeed, client: AsyncScans, trail: Trail, name: str) -> None:
@@ -41,19 +41,19 @@ class AsyncCheckedFeed:
 
     @property
     def held_by(self) -> list[OpenWriteTransaction]:
-        """The transactions that hold back what comes next, by the last read."""
+        """The transactions that hold back the next messages, as of the last read."""
         return self._feed.held_by
 
     @property
     def wants_soon(self) -> bool:
-        """Whether the last read held something back, which may be free any moment."""
+        """True if the last read held a message back that can be delivered in a moment."""
         return self._feed.wants_soon
 
     async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
-        """Look at the page from a global position on.
+        """Read the page from a global position on.
 
         Raises:
-            LostHistoryError: what was looked at before is not there any more.
+            LostHistoryError: a message that was read before is not stored any more.
         """
         trail = self._trail
         if trail.lost is not None:
@@ -71,29 +71,29 @@ class AsyncCheckedFeed:
         return scan
 
     async def head(self) -> int | None:
-        """Give the last position that it would look at now, 0 for none; None if nobody can tell."""
+        """Return the last position of the feed's scans, 0 for none; None if it is not known."""
         return await self._feed.head()
 
     async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
-        """Give the position to go on from with what cannot be seen yet, and with nothing else."""
+        """Return the position to begin after with only messages that are not visible yet."""
         return await self._feed.end(pause)
 
     async def lag(self, position: int) -> Lag:
-        """Tell what follows a position that is done, whether or not the filters let it through."""
+        """Measure the messages after a position, whether or not they match the filters."""
         return await self._feed.lag(position)
 
 
 async def lost(
     client: AsyncScans, name: str, mark: Mark, found_id: str | None, remembered: Mapping[str, int]
 ) -> LostHistoryError:
-    """Find out what of the store is as it was, for the error that tells of it.
+    """Return the error for lost messages, with the last position that the store still has.
 
     Args:
-        client: whose store it is.
-        name: the consumer's.
-        mark: the message that is not what it was.
-        found_id: the message that is there now.
-        remembered: ids that were looked at, with their positions.
+        client: a client of the store.
+        name: the consumer's name.
+        mark: the message that is missing or another one.
+        found_id: the message that has its position now.
+        remembered: ids that were read, with their positions.
     """
     common = last_common(remembered, await find_by_id(client, remembered))
     return lost_history(name, mark, found_id, common, await client.get_store_head())

@@ -1,4 +1,4 @@
-"""What a consumer reads: one category, or several, or all, in the order of global position."""
+"""Feeds of one category, several or all, in the order of global position."""
 
 from __future__ import annotations
 
@@ -23,56 +23,56 @@ if TYPE_CHECKING:
     from ..operations.scans import AsyncScans
 
 
-# Seconds from one look at who is writing to the next.
+# Seconds between two queries for the open write transactions.
 _LOOK = 0.05
 
 
 class AsyncFeed(Protocol):
-    """The messages that a consumer gets, page by page. One page is read at a time."""
+    """The messages for a consumer, page by page. One page is read at a time."""
 
     @property
     def held_by(self) -> list[OpenWriteTransaction]:
-        """The transactions that hold back what comes next, by the last read."""
+        """The transactions that hold back the next messages, as of the last read."""
         ...
 
     @property
     def wants_soon(self) -> bool:
-        """Whether the last read held something back, which may be free any moment."""
+        """True if the last read held a message back that can be delivered in a moment."""
         ...
 
     async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
-        """Look at the page from a global position on. The next is from ``scan.position + 1`` on.
+        """Read the page from a global position on. The next begins at ``scan.position + 1``.
 
-        It does not wait for messages, nor for other transactions.
+        It waits neither for messages nor for other transactions.
 
         Args:
             position: the global position to start at.
-            look_at: another one, of which the scan then tells what is there now.
+            look_at: another position, whose current message is returned with the scan.
         """
         ...
 
     async def head(self) -> int | None:
-        """Give the last position that it would look at now, 0 for none; None if nobody can tell."""
+        """Return the last position of the feed's scans, 0 for none; None if it is not known."""
         ...
 
     async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
-        """Give the position to go on from with what cannot be seen yet, and with nothing else.
+        """Return the position to begin after with only messages that are not visible yet.
 
         Args:
-            pause: waits for so many seconds while others write; tells whether to go on.
+            pause: waits for a number of seconds while others write; returns False to stop.
 
         Returns:
-            The position; None if nobody can tell, or it is not to go on.
+            The position; None if it is not known, or the pause stopped.
         """
         ...
 
     async def lag(self, position: int) -> Lag:
-        """Tell what follows a position that is done, whether or not the filters let it through."""
+        """Measure the messages after a position, whether or not they match the filters."""
         ...
 
 
 class AsyncCategoryFeed:
-    """One category, whose messages appear in their order."""
+    """A feed of one category, whose messages appear in order."""
 
     def __init__(
         self,
@@ -99,16 +99,16 @@ class AsyncCategoryFeed:
 
     @property
     def held_by(self) -> list[OpenWriteTransaction]:
-        """Nobody, ever."""
+        """Always empty."""
         return []
 
     @property
     def wants_soon(self) -> bool:
-        """Nothing is held back, ever."""
+        """Always False: no message is held back."""
         return False
 
     async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
-        """Look at the page from a global position on."""
+        """Read the page from a global position on."""
         return await self._client.scan_category(
             self._category,
             position=position,
@@ -123,23 +123,23 @@ class AsyncCategoryFeed:
         )
 
     async def head(self) -> int | None:
-        """Give the category's last global position."""
+        """Return the category's last global position."""
         return await self._client.get_category_head(self._category)
 
     async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
-        """Give the same: who writes to the category has its lock, and a later position."""
+        """Return the head: a writer holds the category's lock, so its positions are later."""
         return await self.head()
 
     async def lag(self, position: int) -> Lag:
-        """Tell what of the category follows a position."""
+        """Measure the messages of the category after a position."""
         return await self._client.get_lag([self._category], position)
 
 
 class AsyncAllFeed:
-    """Several categories or the whole store, whose messages may appear out of their order.
+    """A feed of several categories or the whole store, whose messages may appear out of order.
 
-    What is behind a gap is held back until the gap is settled: until everybody who was writing
-    after it was seen has ended. Meanwhile each read looks whether somebody has.
+    Messages after a gap are held back until the gap is settled: until all transactions that were
+    writing after it was seen have ended. Meanwhile each read checks if one of them has ended.
     """
 
     def __init__(
@@ -161,16 +161,16 @@ class AsyncAllFeed:
 
     @property
     def held_by(self) -> list[OpenWriteTransaction]:
-        """The transactions whose end is waited for."""
+        """The transactions that are waited for."""
         return self._gaps.held_by
 
     @property
     def wants_soon(self) -> bool:
-        """Whether a gap was in the way of the last page."""
+        """True if the last page ended at an unsettled gap."""
         return self._gaps.is_held
 
     async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
-        """Look at the page from a global position on, and give what is before the first gap in it.
+        """Read the page from a global position on, and return the messages before its first gap.
 
         Raises:
             IncompatibleServerError: the server is a standby, or the role may not read the table of
@@ -182,7 +182,7 @@ class AsyncAllFeed:
             return gaps.nothing(position)
         scan = await self._scan(position, look_at)
         gaps.forget_unless_of(scan.history)
-        # Only who is asked for after the scan proves anything.
+        # Only transactions that are queried after the scan prove anything.
         if gaps.needs_writers(scan) and gaps.list_writers(
             scan, await self._client.list_open_write_transactions()
         ):
@@ -201,13 +201,13 @@ class AsyncAllFeed:
         return msgspec.structs.replace(found, messages=messages, ids=ids)
 
     async def head(self) -> int | None:
-        """Give the last global position of the whole store: other categories are passed by, too."""
+        """Return the last global position of the whole store: other categories are scanned, too."""
         return await self._client.get_store_head()
 
     async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
-        """Give the position before all that open transactions had written, when they have ended.
+        """Return the position before all messages of open transactions, when these have ended.
 
-        What was there before is passed over from then on, also where it is behind that position.
+        Messages that were visible before are skipped from then on, even after that position.
         """
         client, gaps = self._client, self._gaps
         if await self.head() is None:
@@ -230,7 +230,7 @@ class AsyncAllFeed:
         return end.position(first)
 
     async def lag(self, position: int) -> Lag:
-        """Tell what of the categories follows a position."""
+        """Measure the messages of the categories after a position."""
         return await self._client.get_lag(self._categories, position)
 
     async def _scan(self, position: int, look_at: int | None) -> ScannedStorePage:

@@ -1,4 +1,4 @@
-"""An endless iterator over a category, for those who want a loop instead of handlers."""
+"""Endless iterator over a category."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ async def subscription(
     name: str,
     continues: bool,
 ) -> AsyncIterator[Message[Any]]:
-    """Give the messages of a feed after a position, and wait for more, for ever.
+    """Yield the messages of a feed after a position, and wait for more, endlessly.
 
     Args:
-        client: whose store it is.
+        client: a client of the store.
         feed: the feed, of the category *name*.
         position: the global position.
-        polling: how long to wait where nothing was found.
+        polling: the delays between polls that find no messages.
         name: the category.
-        continues: whether it goes on where the store has lost messages that were given.
+        continues: continue when the store has lost messages that were yielded.
 
     Raises:
-        LostHistoryError: the store has, and it does not.
+        LostHistoryError: the store has lost messages, and the iterator is not to continue.
     """
     trail = Trail()
     checked = AsyncCheckedFeed(feed, client, trail, name)
@@ -91,7 +91,7 @@ async def _pause(seconds: float) -> bool:
 
 
 class _Availability:
-    """Whether the store answered the subscription last time. Each change is logged once."""
+    """The availability of the store in the last read. Each change is logged once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -101,10 +101,12 @@ class _Availability:
         """Note that a read failed."""
         if not self._is_unavailable:
             self._is_unavailable = True
-            log.warning("subscription to %s: the store is away: %s", self._name, text_of(error))
+            log.warning(
+                "subscription to %s: the store is unavailable: %s", self._name, text_of(error)
+            )
 
     def note_success(self) -> None:
         """Note that a read succeeded."""
         if self._is_unavailable:
             self._is_unavailable = False
-            log.info("subscription to %s: the store is there again", self._name)
+            log.info("subscription to %s: the store is available again", self._name)

@@ -1,4 +1,4 @@
-"""The questions by which a store is known again: which message is where, and which was the last."""
+"""Queries that identify a store's history: for single messages, and for the last positions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 async def look_back(
     store: AsyncOperations, position: int, category: str | None = None
 ) -> Mark | None:
-    """Give the last message up to a global position: the mark by which the store is known.
+    """Return the last message up to a global position: the mark that identifies the history.
 
     Args:
-        store: where it is.
+        store: the client or transaction to read with.
         position: the global position.
-        category: the category of the message that is just there. A role that may not read the table
-            of messages is told of no other.
+        category: the category of the message at that position. A role that may not read the table
+            of messages can only find this message.
     """
     sql = _statements(store)
     if await _may_read_table(store):
@@ -41,10 +41,10 @@ async def look_back(
 
 
 async def look_at(store: AsyncOperations, position: int, category: str | None = None) -> str | None:
-    """Give the id of the message at a global position; None where there is none.
+    """Return the id of the message at a global position; None if there is none.
 
     Args:
-        store: where it is.
+        store: the client or transaction to read with.
         position: the global position.
         category: the message's, for a role that may not read the table of messages.
     """
@@ -53,9 +53,9 @@ async def look_at(store: AsyncOperations, position: int, category: str | None = 
 
 
 async def find_by_id(store: AsyncOperations, ids: Iterable[str]) -> list[tuple[str, int]]:
-    """Give the ids and global positions of those of the messages that are there.
+    """Return the ids and global positions of those of the messages that are stored.
 
-    Nothing where the role may not read the table of messages.
+    It returns none if the role may not read the table of messages.
     """
     if not await _may_read_table(store):
         return []
@@ -64,10 +64,10 @@ async def find_by_id(store: AsyncOperations, ids: Iterable[str]) -> list[tuple[s
 
 
 async def last_positions(store: AsyncOperations) -> tuple[int | None, int | None]:
-    """Give the last global position that there is, and the last that was given to a message.
+    """Return the last global position that is stored, and the last that a message ever got.
 
-    They differ where the newest messages were erased. 0 stands for none; None where the role may
-    not read the table of messages, or its sequence.
+    They differ if the newest messages were deleted. 0 stands for none; None if the role may not
+    read the table of messages, or its sequence.
     """
     if not await _may_read_table(store):
         return None, None
@@ -76,7 +76,7 @@ async def last_positions(store: AsyncOperations) -> tuple[int | None, int | None
 
 
 def history_of(transaction: AsyncTransaction) -> int:
-    """Give the number of the history of a transaction's server; another one where unknown."""
+    """Return the number of the history of a transaction's server; a new one if it is unknown."""
     return transaction._state.history_number  # pyright: ignore[reportPrivateUsage]
 
 

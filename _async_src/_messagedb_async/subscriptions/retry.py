@@ -1,4 +1,4 @@
-"""The one retry of operations that fail because the store is unavailable."""
+"""Retry of operations that fail because the store is unavailable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def retry_while_unavailable(
     on_failure: Callable[[Exception, float], object],
     is_transient: Callable[[Exception], bool] = is_passing,
 ) -> R | None:
-    """Call a function until it succeeds, with growing waits between the attempts.
+    """Call a function until it succeeds, with growing delays between the attempts.
 
     Args:
         call: the function.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AsyncSubscriptions(AsyncScans):
-    """A loop over messages that are there, and over those that come."""
+    """Endless loops over stored messages, and over new ones as they are written."""
 
     async def subscribe(
         self,
@@ -39,12 +39,12 @@ class AsyncSubscriptions(AsyncScans):
         condition: str | None = None,
         on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> AsyncIterator[Message[Any]]:
-        """Iterate over a category for ever: over what is there, then over what is written.
+        """Iterate over a category endlessly: over stored messages, then over new ones.
 
-        No message is passed over, and the order is that of the store. While the store is away it
-        waits and tries again. It keeps no position: note ``message.global_position`` of what you
-        have done with, and begin at the one behind it the next time. No connection is held between
-        pages. Leave the loop to end it, or close the client.
+        No message is skipped, and the order is that of the store. While the store is unavailable it
+        waits and retries. It stores no position: save the ``message.global_position`` of the last
+        message that you are done with, and begin at the next one the next time. No connection is
+        held between pages. Leave the loop to end it, or close the client.
 
         Example::
 
@@ -53,30 +53,31 @@ class AsyncSubscriptions(AsyncScans):
 
         Args:
             category: the part of the stream names before the first ``-``.
-            start: ``"beginning"``, ``"end"`` (only what is written from the first step on), or the
-                global position of the first message.
-            batch_size: how many messages to look at in one read.
-            poll_interval: seconds from one look to the next where nothing was found.
-            idle_poll_interval: what that grows to after a hundred such looks.
+            start: ``"beginning"``, ``"end"`` (only messages that are written after the first step),
+                or the global position of the first message.
+            batch_size: the number of messages to scan in one read.
+            poll_interval: seconds between two polls that find no messages.
+            idle_poll_interval: the interval that this grows to after a hundred such polls.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
                 category.
             group_member: only streams of this member, from 0 to size - 1; needs the size.
             group_size: the number of members, from 1 to 32767.
-            streams_without_id: whether that member gets the streams without an id, too.
+            streams_without_id: True if that member gets the streams without an id, too.
             types: only messages of these types.
-            condition: SQL over ``messages``, put into the query as it is: never made of input from
-                outside.
-            on_lost_history: what to do when the store has lost messages that were given, as after a
-                failover to a standby that lagged: ``"stop"`` with an error, or ``"continue"``
-                behind the last message that it still has of the pages looked at last.
+            condition: an SQL condition over ``messages`` that is inserted into the query unchanged:
+                never build it from untrusted input.
+            on_lost_history: the action if the store has lost messages that were yielded, as after a
+                failover to a standby that lagged: ``"stop"`` with an error, or ``"continue"`` after
+                the last message of the recently read pages that it still has.
 
         Raises:
             StoreUnavailableError: the client was closed.
-            LostHistoryError: the store has lost messages that were given, and the subscription is
-                to stop, or no message that was given lately is left.
-            IncompatibleServerError: ``"end"`` is not known to the role.
-            MessageDBError: the server refuses the read, as it does a condition that is wrong.
-            ValidationError: an argument is refused. All of them come from the steps of the loop.
+            LostHistoryError: the store has lost messages that were yielded, and the subscription is
+                to stop, or the store has none of the recently read messages any more.
+            IncompatibleServerError: the role may not find out the ``"end"``.
+            MessageDBError: the server refuses the read, for example because of an invalid
+                condition.
+            ValidationError: an argument is invalid. All errors are raised by the steps of the loop.
         """
         check_category(category)
         check_seconds("poll_interval", poll_interval)
@@ -100,7 +101,7 @@ class AsyncSubscriptions(AsyncScans):
             if head is None:
                 raise IncompatibleServerError(
                     "start='end' needs the last position, and the role may not read the table of "
-                    "messages. Nothing was changed. Give a position."
+                    "messages. Nothing was changed. Pass a position."
                 )
             position = head
         else:
