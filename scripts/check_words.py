@@ -35,6 +35,8 @@ PATHS: Final = (
     "scripts/check_words.py",
     "src/_messagedb_pytest",
     "src/messagedb/__init__.py",
+    "src/messagedb/_argument_checks.py",
+    "src/messagedb/_concurrency",
     "src/messagedb/_connection",
     "src/messagedb/_consumers",
     "src/messagedb/_entities",
@@ -45,9 +47,11 @@ PATHS: Final = (
     "src/messagedb/_schema",
     "src/messagedb/_sql",
     "src/messagedb/_subscriptions",
+    "src/messagedb/_testing",
     "src/messagedb/_transactions",
     "src/messagedb/cli",
     "src/messagedb/consumers.py",
+    "src/messagedb/embedded",
     "src/messagedb/entities.py",
     "src/messagedb/errors.py",
     "src/messagedb/expected_version.py",
@@ -161,11 +165,14 @@ def comments(source: str, line: int = 1) -> Iterator[Prose]:
 
 
 def python_prose(source: str, line: int = 1, *, strings: bool = True) -> Iterator[Prose]:
-    """Find docstrings and comments of Python code, and all its other strings if wanted."""
+    """Find docstrings and comments of Python code, and all its other strings if wanted.
+
+    A string without a space is a value, such as the name of a user, and not prose.
+    """
     tree = ast.parse(source)
     wanted = ast.walk(tree) if strings else docstrings(tree)
     for node in wanted:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield Prose(node.lineno + line - 1, node.value)
     yield from comments(source, line)
 

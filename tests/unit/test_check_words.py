@@ -37,7 +37,7 @@ def test_docstrings_comments_and_strings_of_code_are_checked(
         '"""Whether it works."""\n\n'
         "# One comment, at\n# once on two lines.\n"
         "told = f\"is a text, not {'of nobody'}\"\n\n\n"
-        'def f() -> None:\n    """Give a thing\n\n    anew.\n    """\n'
+        'def f() -> None:\n    """Give a thing\n\n    anew.\n    """\n    user = "nobody"\n'
     )
     found = findings(tmp_path, "code.py", code, monkeypatch)
     assert sorted(found) == sorted(

@@ -45,7 +45,7 @@ FOUND = notify_trigger.NotifyInfo(
     may_use_messagedb=True,
     may_create_function=True,
 )
-NO_OWN: dict[str, Any] = {"own_tables": [], "own_version": None}
+NO_OWN: dict[str, Any] = {"messagedb_tables": [], "schema_version": None}
 
 
 def steps(found: dict[str, Any], **facts: Any) -> list[str]:
@@ -96,15 +96,19 @@ def test_what_is_missing_is_made() -> None:
         ({"has_trigger": True}, {}, "rename it"),
         ({}, {"in_recovery": True, "read_only": True}, "target_session_attrs"),
         ({}, {"read_only": True}, "default_transaction_read_only = off"),
-        ({"may_create_function": False}, {"may_create_own": False}, "owner of schema 'messagedb'"),
+        (
+            {"may_create_function": False},
+            {"may_create_messagedb": False},
+            "owner of schema 'messagedb'",
+        ),
         (
             {"may_use_messagedb": False, "may_create_function": False, "has_function": True},
-            {"may_create_own": False},
+            {"may_create_messagedb": False},
             "owner of schema 'messagedb'",
         ),
         (
             {"may_create_function": False},
-            {"may_create_own": False, **NO_OWN},
+            {"may_create_messagedb": False, **NO_OWN},
             'GRANT CREATE ON DATABASE "shop" TO "owner"',
         ),
         (
@@ -126,7 +130,7 @@ def test_taking_it_away() -> None:
     trigger = 'DROP TRIGGER messagedb_notify ON "a""b".messages'
     assert removal(**ours) == [trigger]
     function = "DROP FUNCTION messagedb.notify_of_messages()"
-    assert removal(**ours, function_can_go=True) == [trigger, function]
+    assert removal(**ours, is_function_unused=True) == [trigger, function]
     with pytest.raises(IncompatibleServerError, match="connect as 'boss'"):
         removal(**ours, is_owner=False)
     with pytest.raises(IncompatibleServerError, match="no table"):

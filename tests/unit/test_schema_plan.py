@@ -36,7 +36,7 @@ EMPTY = DatabaseInfo(
     messagedb_tables=[],
 )
 # Our schema whole, in its version of today.
-OWN = {"own_tables": ["positions", "schema_version"], "own_version": 1}
+OWN = {"messagedb_tables": ["positions", "schema_version"], "schema_version": 1}
 FUNCTIONS = ["category", "get_category_messages", "get_stream_messages", "write_message", "more"]
 
 
@@ -89,12 +89,12 @@ def test_a_message_db_that_is_there_is_left_alone(changes: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "changes",
     [
-        {"may_create_own": False},
-        {"may_create_own": False, "own_tables": OWN["own_tables"]},
+        {"may_create_messagedb": False},
+        {"may_create_messagedb": False, "messagedb_tables": OWN["messagedb_tables"]},
         {"in_recovery": True},
         {"read_only": True},
         {"role_exists": False, "may_create_role": False},
-        {**OWN, "own_version": 99},
+        {**OWN, "schema_version": 99},
     ],
 )
 def test_our_schema_is_left_out_beside_a_message_db(changes: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ def test_a_role_that_is_missing_is_made_first() -> None:
 
 
 def test_message_db_is_installed_where_our_schema_cannot_be() -> None:
-    steps = plan.plan_install(facts(schema_exists=True, may_create_own=False), "s")
+    steps = plan.plan_install(facts(schema_exists=True, may_create_messagedb=False), "s")
     assert steps.installs
     assert "messagedb.positions" not in "".join(steps.statements)
 
@@ -118,12 +118,12 @@ def test_message_db_is_installed_where_our_schema_cannot_be() -> None:
 def test_a_schema_of_our_name_that_is_not_ours(table: str) -> None:
     for functions in ([], FUNCTIONS):
         with pytest.raises(IncompatibleServerError, match=rf"{table}.*Rename") as caught:
-            plan.plan_install(facts(functions=functions, own_tables=[table]), "s")
+            plan.plan_install(facts(functions=functions, messagedb_tables=[table]), "s")
         assert str(caught.value).endswith("Nothing was installed.")
 
 
 def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
-    tables = facts(functions=FUNCTIONS, role_exists=True, own_tables=OWN["own_tables"])
+    tables = facts(functions=FUNCTIONS, role_exists=True, messagedb_tables=OWN["messagedb_tables"])
     assert len(plan.plan_install(add_schema_version(tables, (0,)), "s").statements) == 1
     assert plan.plan_install(add_schema_version(tables, (1,)), "s").statements == []
 
