@@ -63,7 +63,10 @@ def test_the_variable_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         (None, "it has no initdb"),
         ("echo 'postgres (PostgreSQL) 13.22'", "it is PostgreSQL 13, and 14 is the oldest"),
-        ("echo 'libz.so.1: not found' >&2; exit 127", "status 127 and said: libz.so.1: not found"),
+        (
+            "echo 'libz.so.1: not found' >&2; exit 127",
+            "status 127 and printed: libz.so.1: not found",
+        ),
     ],
 )
 def test_a_variable_that_names_a_useless_directory_is_an_error(

@@ -137,7 +137,7 @@ class _FunctionProjection(Projection[S]):
     def initial(self) -> S:
         return self._initial()
 
-    def _functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
+    def _get_functions(self) -> Iterable[tuple[Callable[[S, Any], Any], list[type[Any]] | None]]:
         yield self._evolve, self._classes
 
 

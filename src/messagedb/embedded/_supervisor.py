@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from messagedb.embedded._cluster import Cluster, StartupError
 else:
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-    from _cluster import Cluster
+    from _cluster import Cluster, StartupError
 
 POLL = 0.1
 RESTARTS, RESTART_WINDOW, RESTART_LIMIT = 5, 60.0, 300.0
