@@ -71,7 +71,7 @@ async def test_retry_counts_as_an_attempt_and_may_say_when(
     consumer.handler(trouble.handle)
     await write(client, f"{category}-1", 0, 2)
     begin = time.monotonic()
-    with pytest.raises(HandlerError, match="called 3 times, at last: not yet"):
+    with pytest.raises(HandlerError, match="called 3 times, last result: not yet"):
         await consumer.run(until="caught_up")
     assert 0.04 <= time.monotonic() - begin < 10
     assert trouble.calls == [(0, 1), (1, 1), (1, 2), (1, 3)]

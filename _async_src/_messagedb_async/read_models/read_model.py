@@ -91,9 +91,8 @@ class AsyncReadModel:
             and to those that lack it when the model runs. They need USAGE on `schema`, too, which
             all roles have on ``public``.
         options: see ``AsyncReadModelOptions``. Skipped and parked messages are missing in the
-            table.
-            A ``StreamPositionStore`` needs no table ``messagedb.positions``, and adds a message to
-            the store for each one that is handled.
+            table. A ``StreamPositionStore`` needs no table ``messagedb.positions``, and adds a
+            message to the store for each one that is handled.
 
     Raises:
         ValidationError: an argument is invalid. Nothing was sent.
