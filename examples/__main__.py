@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> None:
-    """Run one, in a temporary embedded store unless an address is given."""
+    """Run an example, in a temporary embedded store unless an address is given."""
     names = sorted(path.stem for path in FOLDER.glob("asynchronous/[a-z]*.py"))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=names)

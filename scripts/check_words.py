@@ -22,6 +22,7 @@ ROOT: Final = Path(__file__).parents[1]
 PATHS: Final = (
     "CONTRIBUTING.md",
     "README.md",
+    "examples",
     "_async_src/_messagedb_async/__init__.py",
     "_async_src/_messagedb_async/client.py",
     "_async_src/_messagedb_async/client_core/core.py",

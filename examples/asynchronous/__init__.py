@@ -1,3 +1,3 @@
-"""Examples with AsyncClient; those in the folder synchronous are made from them."""
+"""Examples with AsyncClient; those in the folder synchronous are generated from them."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A consumer: handlers, attempts that fail, messages that are put aside and replayed."""
+"""A consumer: handlers, failing attempts, and messages that are parked and replayed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 async def main(address: str) -> None:
-    """Ship orders, but for one whose item is not in stock at first."""
+    """Ship orders, except one whose item is not in stock at first."""
     in_stock = {"book"}
     async with AsyncClient(address, registry=registry) as client:
         consumer = AsyncConsumer(
@@ -42,9 +42,9 @@ async def main(address: str) -> None:
             shipped = NewMessage("Shipped", {"item": order.item}, id=context.derive_id("shipped"))
             await context.client.write_message("shipment-1", shipped)
 
-        @consumer.handler  # whatever has no handler of its own
+        @consumer.handler  # all types without another handler
         async def other(message: Message) -> None:
-            print("passed over:", message.type)
+            print("skipped:", message.type)
 
         await client.write_messages("order-1", [Placed("lamp"), NewMessage("Paid"), Placed("book")])
         await consumer.run(until="caught_up")  # a service calls run(signals=True)

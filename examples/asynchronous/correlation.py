@@ -1,4 +1,4 @@
-"""Correlation: a command goes to another component, and its answer finds the way back."""
+"""Correlation: a command goes to another component, and its reply comes back to the sender."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from messagedb import AsyncClient, AsyncConsumer, AsyncContext, Message, Metadat
 
 
 async def main(address: str) -> None:
-    """Let orders ask payments for money, and hear of their own payments only."""
+    """Let orders request payments, and receive only events of their own payments."""
     async with AsyncClient(address) as client:
-        # The component of payments: it knows nothing of who asks. following() hands on whom the
-        # workflow belongs to, and whom to answer.
+        # The component of payments does not know the sender. following() copies the correlation and
+        # the reply address.
         payments = AsyncConsumer(client, "payment:command", identifier="payments")
 
         @payments.handler("Pay")
@@ -17,7 +17,7 @@ async def main(address: str) -> None:
             paid = NewMessage("Paid", command.data, metadata=context.following())
             await context.client.write_message(f"payment-{command.data['id']}", paid)
 
-        # The component of orders: of all events of payments it gets those of its own workflows.
+        # The component of orders only gets those events of payments that belong to its workflows.
         orders = AsyncConsumer(client, "payment", identifier="orders", correlation="order")
 
         @orders.handler("Paid")

@@ -1,4 +1,4 @@
-"""Position tracking: a consumer goes on where it was, in a stream or a table, or elsewhere."""
+"""Position tracking: a consumer continues where it was, by a position in a stream or a table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def main(address: str) -> None:
 
                 return consumer
 
-            for first in (0, 3):  # as if the process had been started anew
+            for first in (0, 3):  # as if the process had been restarted
                 for n in range(first, first + 3):
                     await client.write_message(f"meter{number}-1", NewMessage("Read", {"n": n}))
                 await new_consumer().run(until="caught_up")

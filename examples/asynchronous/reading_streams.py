@@ -15,7 +15,7 @@ class Deposited(msgspec.Struct, frozen=True):
 
 
 async def main(address: str) -> None:
-    """Read what was written, in all ways."""
+    """Read the written messages in all ways."""
     async with AsyncClient(address, registry=registry) as client:
         await client.write_message("account-1", NewMessage("Opened", {"owner": "Ada"}))
         await client.write_messages("account-1", [Deposited(amount) for amount in (5, 7)])
@@ -37,7 +37,7 @@ async def main(address: str) -> None:
         last = await client.get_last_stream_message("account-1", type="Opened")
         print("last Opened:", last.data if last is not None else None)
 
-        # Straight into classes: messages of other types are passed over.
+        # Directly into classes: messages of other types are skipped.
         types = registry.types(Deposited)
         amounts = [m.data.amount async for m in client.read_category("account", types=types)]
         print("deposited:", sum(amounts))

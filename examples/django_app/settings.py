@@ -11,7 +11,7 @@ from messagedb import embedded
 
 
 def database(url: str) -> dict[str, Any]:
-    """Give Django's settings for a URL of PostgreSQL."""
+    """Return Django's settings for a URL of PostgreSQL."""
     given = conninfo_to_dict(url)
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST"}
     settings = {names[key]: str(value) for key, value in given.items() if key in names}

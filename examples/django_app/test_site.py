@@ -1,4 +1,4 @@
-"""Real requests to the site, and its command, on the store that messagedb's pytest plugin gives."""
+"""Real requests to the site, and its command, on the store of messagedb's pytest plugin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def site(messagedb_admin_url: str) -> Iterator[None]:
-    """Give the site, with its tables in the database of the store."""
+    """Return the site, with its tables in the database of the store."""
     os.environ["DATABASE_URL"] = messagedb_admin_url
     os.environ["DJANGO_SETTINGS_MODULE"] = "examples.django_app.settings"
     import django

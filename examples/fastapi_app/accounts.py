@@ -1,4 +1,4 @@
-"""What becomes of an account: pure decisions, which no framework and no database is needed for."""
+"""Decisions about accounts: pure functions, without a framework and without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application: one client for the process, a consumer beside it, errors as HTTP says them."""
+"""The application: one client for the process, a consumer beside it, and errors as HTTP errors."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Balance(BaseModel):
 
 
 class Turnover:
-    """A read model in memory, made anew from the beginning each time that the process starts.
+    """A read model in memory, rebuilt from the beginning each time that the process starts.
 
-    With several workers one of them has it, and the others wait for their turn: give the consumer a
-    process of its own then, and the read model a table.
+    With several workers one of them updates it, and the others wait: then run the consumer in a
+    separate process, and store the read model in a table.
     """
 
     def __init__(self) -> None:
@@ -46,18 +46,18 @@ class Turnover:
 
 
 def entities(request: Request) -> AsyncEntityStore[int, Deposit | Withdraw]:
-    """Give the accounts, which live as long as the application."""
+    """Return the accounts, which live as long as the application."""
     accounts: AsyncEntityStore[int, Deposit | Withdraw] = request.app.state.accounts
     return accounts
 
 
 Accounts: TypeAlias = Annotated[AsyncEntityStore[int, Deposit | Withdraw], Depends(entities)]
-# Sent twice with one key, a request is answered once.
+# A request that is sent twice with one key is handled once.
 Key: TypeAlias = Annotated[str | None, Header(min_length=1, max_length=200)]
 
 
 def create_app(url: str, category: str = CATEGORY) -> FastAPI:
-    """Make the application on a store."""
+    """Create the application on a store."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

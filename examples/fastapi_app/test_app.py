@@ -1,4 +1,4 @@
-"""Real requests to the application, on the store that messagedb's pytest plugin gives."""
+"""Real requests to the application, on the store of messagedb's pytest plugin."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_money_comes_and_goes(app: FastAPI, http: httpx2.AsyncClient) -> N
     assert (await http.post("/accounts/1/deposits", json={"amount": 0})).status_code == 422
     assert (await http.get("/accounts/1")).json() == {"balance": 5, "version": 1}
     assert (await http.get("/accounts/2")).json() == {"balance": 0, "version": -1}
-    # Nothing sleeps: the test waits for what the consumer is to have handled.
+    # Nothing sleeps: the test waits until the consumer has handled the messages.
     await app.state.consumer.wait_until_caught_up(timeout=10)
     assert (await http.get("/turnover")).json() == {"total": 9}
     assert (await http.get("/health")).status_code == 200

@@ -12,10 +12,10 @@ Answer: TypeAlias = tuple[dict[str, Any], int]
 
 
 def create_app(url: str, category: str = "account") -> Flask:
-    """Make the application on a store."""
+    """Create the application on a store."""
     app = Flask(__name__)
     # Not open yet: servers such as gunicorn load the application, then fork. A client opens itself,
-    # and after a fork the child opens a pool of its own.
+    # and after a fork the child opens a new pool.
     client = app.extensions["messagedb"] = Client(url)
 
     @app.post("/accounts/<id>/deposits")
@@ -23,7 +23,7 @@ def create_app(url: str, category: str = "account") -> Flask:
         amount = (request.get_json(silent=True) or {}).get("amount")
         if not isinstance(amount, int) or amount < 1:
             return {"detail": "amount must be an integer from 1"}, 422
-        # Sent twice with one key, it is one deposit.
+        # A request that is sent twice with one key is one deposit.
         key = request.headers.get("Idempotency-Key")
         message = NewMessage("Deposited", {"amount": amount})
         position = client.write_message(f"{category}-{id}", message, id=key)

@@ -1,4 +1,4 @@
-"""Real requests to the application, by Flask's own test client."""
+"""Real requests to the application, by Flask's test client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of commands to an account. No database here."""
+"""Decisions about commands to an account. No database here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def decide(received: Received[Command], account: Account) -> Event | None:
-    """Handle a command once: what comes a second time has a sequence that was there already."""
+    """Handle a command once: a repeated one has a sequence that was handled before."""
     command, sequence = received.command, received.sequence
     if sequence <= account.sequence:
         return None

@@ -1,4 +1,4 @@
-"""The two components, with asyncio: each one's consumers, to be run in a process of their own."""
+"""The two components, with asyncio: the consumers of each, to run in separate processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def account_component(client: AsyncClient) -> list[AsyncConsumer]:
 
 
 def funds_transfer_component(client: AsyncClient) -> list[AsyncConsumer]:
-    """Handle the commands to transfers, what has happened to them, and what accounts tell."""
+    """Handle the commands to transfers, their events, and the replies of accounts."""
     store = AsyncEntityStore(client, funds_transfer.name, decider=transfers.DECIDER)
     commands = AsyncConsumer(client, funds_transfer.command_category)
     events = AsyncConsumer(client, funds_transfer.name, identifier="process")

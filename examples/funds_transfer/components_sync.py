@@ -1,4 +1,4 @@
-"""The two components, with threads: each one's consumers, to be run in a process of their own."""
+"""The two components, with threads: the consumers of each, to run in separate processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def account_component(client: Client) -> list[Consumer]:
 
 
 def funds_transfer_component(client: Client) -> list[Consumer]:
-    """Handle the commands to transfers, what has happened to them, and what accounts tell."""
+    """Handle the commands to transfers, their events, and the replies of accounts."""
     store = EntityStore(client, funds_transfer.name, decider=transfers.DECIDER)
     commands = Consumer(client, funds_transfer.command_category)
     events = Consumer(client, funds_transfer.name, identifier="process")

@@ -1,4 +1,4 @@
-"""Two components in one process: open two accounts, move money, and tell what came of it."""
+"""Two components in one process: open two accounts, move money, and print the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main(address: str) -> None:
             client.write_message(account.command_stream_name(id), Open(id, owner))
         client.write_message(account.command_stream_name("ada"), Deposit("ada", 100))
 
-        # Of this run alone: in a store that is kept, the earlier transfers have been answered.
+        # Only of this run: in a persistent store, the earlier transfers were replied to.
         replies = f"customer:reply-{uuid4()}"
         amounts = {str(uuid4()): amount for amount in (30, 500)}
         for id, amount in amounts.items():

@@ -1,4 +1,4 @@
-"""The messages of both components: camelCase in the store, as other services may read it, too."""
+"""The messages of both components: camelCase in the store, for other services that read it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ funds_transfer = Category("fundsTransfer")
 
 
 class Data(msgspec.Struct, frozen=True, rename="camel"):
-    """What all messages have in common."""
+    """Base of all messages."""
 
 
 Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
-"""Of another amount no message is written: it could not be read back."""
+"""A message with another amount is not written: it could not be decoded."""
 
 
 # Commands to accounts, in streams account:command-<id>.
@@ -112,7 +112,7 @@ class Cancelled(Data, frozen=True):
     funds_transfer_id: str
 
 
-# The answer, to the stream that whoever sent the Transfer asked for it in.
+# The reply, to the reply address in the metadata of the Transfer.
 
 
 @registry.add

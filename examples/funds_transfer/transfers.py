@@ -1,4 +1,4 @@
-"""What becomes of a transfer: money leaves one account, then comes to the other."""
+"""Decisions about a transfer: money leaves one account, then comes to the other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .messages import (
 )
 
 Command: TypeAlias = Transfer | Withdrawn | WithdrawalRejected | Deposited
-"""What it is asked to do, and what the accounts have told."""
+"""The command, and the events of the accounts."""
 
 Event: TypeAlias = Initiated | Debited | Transferred | Cancelled
 
@@ -34,7 +34,7 @@ class FundsTransfer(msgspec.Struct, frozen=True):
 
 
 def decide(command: Command, transfer: FundsTransfer) -> Event | None:
-    """Take each step once: its status tells what was handled already."""
+    """Take each step once: the status shows which steps were handled already."""
     match command, transfer.status:
         case Transfer(id, source, target, amount), "new":
             return Initiated(id, source, target, amount)

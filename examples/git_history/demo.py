@@ -21,7 +21,7 @@ from messagedb.errors import EmbeddedServerError
 
 
 class Totals:
-    """What a consumer makes of the messages: the commits and lines of each author."""
+    """A read model of the messages: the commits and lines of each author."""
 
     def __init__(self) -> None:
         self.commits: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class Totals:
 
 
 async def write(client: AsyncClient, commits: list[Commit]) -> tuple[int, int]:
-    """Write every commit to its author's stream; give how many are stored, and how many are new."""
+    """Write every commit to its author's stream; return the numbers of stored and of new ones."""
     before = {name: await client.stream_version(name) for name in {c.stream_name for c in commits}}
     new = 0
     for commit in commits:
@@ -45,7 +45,7 @@ async def write(client: AsyncClient, commits: list[Commit]) -> tuple[int, int]:
 
 
 async def total_async(client: AsyncClient) -> Totals:
-    """Consume the category with the asynchronous client."""
+    """Consume the category with the async client."""
     totals = Totals()
     async for message in client.read_category("commit", batch_size=100):
         totals.handle(message)
@@ -53,7 +53,7 @@ async def total_async(client: AsyncClient) -> Totals:
 
 
 def total(client: Client) -> Totals:
-    """Consume the category with the synchronous client."""
+    """Consume the category with the sync client."""
     totals = Totals()
     for message in client.read_category("commit", batch_size=100):
         totals.handle(message)
@@ -61,7 +61,7 @@ def total(client: Client) -> Totals:
 
 
 async def run_async(address: str, commits: list[Commit]) -> Totals:
-    """Write and consume with the asynchronous client."""
+    """Write and consume with the async client."""
     async with AsyncClient(address) as client:
         print(f"store: {client!r}, Message DB {await client.message_store_version()}")
         begun = time.perf_counter()
@@ -82,12 +82,12 @@ async def run_async(address: str, commits: list[Commit]) -> Totals:
 
 
 def main() -> None:
-    """Do the work, and say what was done and where the data is."""
+    """Do the work, and print the results and the place of the data."""
     source, commits = read_history()
     print(f"input: {len(commits)} commits from {source}")
     address = sys.argv[1] if len(sys.argv) > 1 else default_address()
     if address == "embedded:":
-        # Each client would have a temporary store of its own: this one is for both.
+        # Each client would have a separate temporary store: this one is for both.
         with embedded.start() as server:
             run(server.url, commits)
         print("The data was in a temporary store, and is gone.")
@@ -99,10 +99,10 @@ def main() -> None:
 
 
 def default_address() -> str:
-    """Give a folder of this checkout; one for temporary files where PostgreSQL may not be here.
+    """Return a folder of this checkout; a temporary one if PostgreSQL cannot run in the checkout.
 
-    It does not run as root. Where root may not make a user namespace, as in most containers, it
-    runs as another user, who may not enter root's own folders.
+    PostgreSQL does not run as root. If root may not create a user namespace, as in most containers,
+    it runs as another user, who may not enter root's folders.
     """
     here = Path(__file__).resolve().parents[2] / ".data" / "git-history"
     try:

@@ -1,4 +1,4 @@
-"""The commits of a git repository, or of a small file of them where there is no repository."""
+"""The commits of a git repository, or of a small file of commits if there is no repository."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from messagedb import NewMessage, streams
 HERE = Path(__file__).parent
 SHIPPED = HERE / "history.jsonl"
 
-# Of a fixed id and a commit's hash comes the commit's message id, the same on every run.
+# The commit's message id is derived from a fixed id and the commit's hash: it is always the same.
 ID_OF_DEMO = uuid.UUID("01a1f5c0-6d7e-7a34-9a55-9d3a3ad4c001")
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """One commit: who changed how many lines, when and why."""
+    """One commit: its author, time, message and numbers of lines."""
 
     hash: str
     author: str
@@ -35,14 +35,14 @@ class Commit(msgspec.Struct, frozen=True):
         return streams.stream_name("commit", author)
 
     def message(self) -> NewMessage:
-        """The commit as a message: writing it again is writing it once."""
+        """The commit as a message, with an id that makes writing it again idempotent."""
         return NewMessage(
             "Committed", msgspec.structs.asdict(self), id=uuid.uuid5(ID_OF_DEMO, self.hash)
         )
 
 
 def read_history() -> tuple[str, list[Commit]]:
-    """Give where the commits come from, and the commits, oldest first."""
+    """Return the origin of the commits, and the commits, oldest first."""
     log = ["git", "-C", str(HERE), "log", "--reverse", "--no-renames", "--numstat", "-z"]
     pretty = "--format=%x01%H%x02%an%x02%aI%x02%s%x03"
     try:
@@ -61,7 +61,7 @@ def _parse(text: str) -> Iterator[Commit]:
         header, _, changes = entry.partition("\x03")
         hash, author, time, subject = header.split("\x02")
         counts = [line.split("\t") for line in changes.splitlines() if line.count("\t") >= 2]
-        # Binary files have "-" for a number of lines.
+        # Binary files have "-" instead of a number of lines.
         added = sum(int(count[0]) for count in counts if count[0].isdigit())
         removed = sum(int(count[1]) for count in counts if count[1].isdigit())
         yield Commit(hash, author, time, subject, added, removed)

@@ -1,4 +1,4 @@
-"""The balances of accounts in a table: built, read, rebuilt with another column. Async half.
+"""The balances of accounts in a table: built, read, rebuilt with another column. Async variant.
 
 Run it as ``python examples/read_model/read_model_async.py``: it starts a temporary PostgreSQL.
 """

@@ -1,4 +1,4 @@
-"""The balances of accounts in a table: built, read, rebuilt with another column. Sync half.
+"""The balances of accounts in a table: built, read, rebuilt with another column. Sync variant.
 
 Run it as ``python examples/read_model/read_model_sync.py``: it starts a temporary PostgreSQL.
 """

@@ -1,4 +1,4 @@
-"""Run it as ``python -m examples.starlette_app``; MESSAGEDB_URL says which store."""
+"""Run it as ``python -m examples.starlette_app``; MESSAGEDB_URL is the address of the store."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from messagedb.expected_version import ExpectedVersion
 
 
 def create_app(url: str, category: str = "note") -> Starlette:
-    """Make the application on a store."""
+    """Create the application on a store."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, AsyncClient]]:

@@ -1,4 +1,4 @@
-"""Real requests to the application, by Starlette's own test client."""
+"""Real requests to the application, by Starlette's test client."""
 
 from __future__ import annotations
 

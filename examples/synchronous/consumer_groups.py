@@ -1,4 +1,4 @@
-"""Consumer groups in several processes: each has its streams, and takes them up after a kill."""  # generated from examples/asynchronous/consumer_groups.py: edit that file
+"""Consumer groups in several processes: each reads its streams, and continues after a kill."""  # generated from examples/asynchronous/consumer_groups.py: edit that file
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = 2
 
 
 def member(address: str, number: int) -> None:
-    """Be one member of the group: what each process runs."""
+    """Run one member of the group: each process calls this."""
     with Client(address, max_size=3) as client:
         consumer = Consumer(
             client,
@@ -36,7 +36,7 @@ def member(address: str, number: int) -> None:
 
 
 def main(address: str) -> None:
-    """Divide tasks among two processes, kill one, and start it again."""
+    """Divide tasks between two processes, kill one, and start it again."""
     if address != "embedded:":
         divide(address)
         return
@@ -45,7 +45,7 @@ def main(address: str) -> None:
 
 
 def divide(url: str) -> None:
-    """The same in a store that several processes reach."""
+    """Do the same in a store that several processes can reach."""
     streams = ("task-a", "task-b", "task-c", "task-d")
     with Client(url) as client:
         for n in range(6):
@@ -61,7 +61,7 @@ def divide(url: str) -> None:
 
 
 def run(url: str, dies: str) -> list[int]:
-    """Run both members as processes, and give their exit codes."""
+    """Run both members as processes, and return their exit codes."""
     half = ["--sync"] if __name__.split(".")[1] == "synchronous" else []
     command = [sys.executable, "-m", "examples", "consumer_groups", *half]
     environment = {**os.environ, "DIES": dies}

@@ -1,4 +1,4 @@
-"""Idempotent writes: what is sent twice is stored once, whoever sends it again."""  # generated from examples/asynchronous/idempotent_writes.py: edit that file
+"""Idempotent writes: a message that is sent twice is stored once, by any process."""  # generated from examples/asynchronous/idempotent_writes.py: edit that file
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from messagedb import (
 def main(address: str) -> None:
     """Send everything twice."""
     with Client(address) as client:
-        # A message has its id from the moment that it is made.
+        # A message gets its id when it is created.
         deposited = NewMessage("Deposited", {"amount": 5})
         for _ in range(2):
             print("position", client.write_message("account-1", deposited))
@@ -38,7 +38,7 @@ def main(address: str) -> None:
             consumer.run(until="caught_up")
         print("receipts:", client.stream_version("receipt-1") + 1)
 
-        # Two commands with one key of the caller's: the first one has it.
+        # Two commands with one key of the caller: the first one gets it.
         for _ in range(2):
             command = NewMessage("Deposit", {"key": "k-1"})
             client.write_message("account:command-1", command)

@@ -1,4 +1,4 @@
-"""Optimistic concurrency: who decides upon old news is told, reads again, and decides again."""  # generated from examples/asynchronous/optimistic_concurrency.py: edit that file
+"""Optimistic concurrency: a decision from an old version is refused, and made again."""  # generated from examples/asynchronous/optimistic_concurrency.py: edit that file
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def main(address: str) -> None:
         except WrongExpectedVersionError as error:
             print("too late: expected", error.expected_version, "and found", error.actual_version)
 
-        # An entity store does it all: load, decide, write with the version, again on a conflict.
+        # An entity store does all of this: load, decide, write with the version, retry a conflict.
         decider = Decider(initial=int, decide=decide, evolve=evolve)
         flights = EntityStore(client, "flight", decider=decider)
         booked = flights.transact("7", 3)

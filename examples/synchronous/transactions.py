@@ -1,4 +1,4 @@
-"""Transactions: two streams and SQL of your own, savepoints, and what a rollback leaves."""  # generated from examples/asynchronous/transactions.py: edit that file
+"""Transactions: two streams and your own SQL, savepoints, and the effect of a rollback."""  # generated from examples/asynchronous/transactions.py: edit that file
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from messagedb import Client, NewMessage
 def main(address: str) -> None:
     """Move money between two streams, all or nothing."""
     with Client(address) as client:
-        # The locks of both categories are taken at once, in an order that cannot deadlock.
+        # The locks of both categories are acquired together, in an order that cannot deadlock.
         with client.transaction(categories=["account", "transfer"], timeout=10) as tx:
             tx.write_message("account-1", NewMessage("Withdrawn", {"amount": 5}))
             tx.write_message("transfer-9", NewMessage("Completed", {"amount": 5}))
@@ -16,7 +16,7 @@ def main(address: str) -> None:
             print(cursor.fetchone())
         print("transfer-9 is at", client.stream_version("transfer-9"))
 
-        # A savepoint takes back a part.
+        # A savepoint rolls back a part.
         with client.transaction() as tx:
             tx.write_message("account-1", NewMessage("Deposited", {"amount": 1}))
             try:
@@ -27,7 +27,7 @@ def main(address: str) -> None:
                 print("taken back:", error)
         print("account-1:", [m.data["amount"] for m in client.read_stream("account-1")])
 
-        # What raises out of the block takes all of it back.
+        # An error that leaves the block rolls back all of it.
         try:
             with client.transaction() as tx:
                 tx.write_message("account-1", NewMessage("Closed"))

@@ -19,7 +19,7 @@ class Withdrawn(msgspec.Struct, frozen=True):
 def main(address: str) -> None:
     """Write to one stream in all ways."""
     with Client(address, registry=registry) as client:
-        # One message. What comes back is its position in the stream.
+        # One message. The result is its position in the stream.
         opened = NewMessage("Opened", {"owner": "Ada"})
         print("written at", client.write_message("account-1", opened))
 
@@ -30,7 +30,7 @@ def main(address: str) -> None:
         # An instance of a registered class.
         print("written at", client.write_message("account-1", Withdrawn(2)))
 
-        # With an id of your own, made of what is unique about it, and with metadata.
+        # With your own id, derived from its unique facts, and with metadata.
         id = uuid5(opened.id, "2026-11 interest")
         metadata = Metadata(properties={"job": "interest"})
         interest = NewMessage("InterestPaid", {"amount": 1}, metadata=metadata, id=id)

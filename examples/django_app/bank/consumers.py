@@ -1,4 +1,4 @@
-"""What handles the messages of accounts."""
+"""Consumers of the messages of accounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from messagedb import Client, Consumer, Context, Message
 
 
 def counting(client: Client) -> Consumer:
-    """Make the consumer that counts deposits: each of them once, as it is one transaction."""
+    """Create the consumer that counts deposits: each of them once, because it is transactional."""
     consumer = Consumer(client, "account", identifier="counting", transactional=True)
 
     @consumer.handler("Deposited")

@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Account(models.Model):
-    """An account; *deposits* is what the consumer has counted."""
+    """An account; the consumer counts *deposits*."""
 
     id = models.BigIntegerField(primary_key=True)
     balance = models.BigIntegerField(default=0)

@@ -7,11 +7,11 @@ from django.db import connection
 
 from messagedb import BoundClient, Client
 
-# It opens itself when it is first used; after a fork the child opens a pool of its own.
+# It opens itself when it is first used; after a fork the child opens a new pool.
 client = Client(settings.MESSAGEDB_URL)
 
 
 def in_transaction() -> BoundClient:
-    """Give the operations on Django's own connection: what they write goes with its transaction."""
+    """Return the operations on Django's connection: their writes commit with its transaction."""
     connection.ensure_connection()
     return client.bind(connection.connection)

@@ -1,4 +1,4 @@
-"""What the site answers."""
+"""Views of the site."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .store import in_transaction
 
 
 def deposit(request: HttpRequest, id: int) -> JsonResponse:
-    """Add to the balance and write the message: both, or none of them."""
+    """Add to the balance and write the message: both, or neither of them."""
     amount = json.loads(request.body)["amount"]
     with transaction.atomic():
         account, _ = Account.objects.select_for_update().get_or_create(id=id)
@@ -28,6 +28,6 @@ def deposit(request: HttpRequest, id: int) -> JsonResponse:
 
 
 def account(request: HttpRequest, id: int) -> JsonResponse:
-    """Show an account, with what the consumer has counted."""
+    """Show an account, with the consumer's count of deposits."""
     found = Account.objects.filter(id=id).values("balance", "deposits").first()
     return JsonResponse(found or {"detail": "no such account"}, status=200 if found else 404)

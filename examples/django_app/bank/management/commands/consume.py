@@ -1,4 +1,4 @@
-"""The command ``consume``: the consumers of the site, in a process of their own."""
+"""The command ``consume``: the consumers of the site, in a separate process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...consumers import counting
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM or Ctrl-C, which let the message in hand be finished."""
+    """Runs until SIGTERM or Ctrl-C, which let the current message be finished."""
 
     help = "Handle the messages of accounts."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take how long to run."""
+        """Add the option for the time to run."""
         parser.add_argument("--until-caught-up", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
