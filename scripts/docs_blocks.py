@@ -1,4 +1,4 @@
-"""The blocks of Python of README.md and the pages in docs/, as files for a type checker.
+"""Blocks of Python of README.md and the pages in docs/, as files for a type checker.
 
 ``python scripts/docs_blocks.py FOLDER`` writes them, and prints the folders to be checked: one for
 all blocks that stand alone, and one for each page with files that its other blocks import.
@@ -37,29 +37,29 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The name of the file that it is, if its first line says so."""
+        """The name of the file, if the block's first line has one."""
         found = _NAME.match(self.text) if self.language == "python" else None
         return found and found[1]
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Give all blocks of a page, of whatever language."""
+    """Return all blocks of a page, in any language."""
     found: list[tuple[str, str]] = _BLOCK.findall(page.read_text())
     return [Block(number, language, text) for number, (language, text) in enumerate(found)]
 
 
 def title_of(page: Path) -> str:
-    """Give what to call a page."""
+    """Return the name of a page."""
     return page.relative_to(DOCS if DOCS in page.parents else ROOT).with_suffix("").as_posix()
 
 
 def pages() -> list[Path]:
-    """Give the pages, README.md first."""
+    """Return the pages, README.md first."""
     return [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
 
 
 def write(folder: Path) -> list[Path]:
-    """Write the blocks into a folder that is made anew, and give the folders to be checked."""
+    """Write the blocks into a new folder, and return the folders to be checked."""
     shutil.rmtree(folder, ignore_errors=True)
     alone = folder / "alone"
     folders = [alone]

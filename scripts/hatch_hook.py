@@ -1,4 +1,4 @@
-"""Build hook: generate the sync half of the package before a wheel or an editable install."""
+"""Build hook: generate the sync variant of the package before a wheel or an editable install."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class MakeSyncHook(BuildHookInterface[Any]):
-    """Run the converter; a refusal fails the build with the converter's own text."""
+    """Run the converter; a refusal fails the build with the converter's text."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write ``src/messagedb/_sync`` for a "standard" and for an "editable" build."""

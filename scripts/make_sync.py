@@ -1,11 +1,11 @@
-"""Generate the sync half from the hand-written async half, and refuse what cannot be converted.
+"""Generate the sync variant from the hand-written async variant; refuse unconvertible code.
 
     python scripts/make_sync.py            write messagedb/_sync, tests/_sync, examples/synchronous
     python scripts/make_sync.py --check    write nothing; exit 1 and name what is stale
 
 unasync changes the tokens; sync_names.py lists the names; sync_prose.py rewrites docstrings and
-comments; sync_refusals.py tells what cannot be converted. A generated file has the lines of its
-source, so its line numbers are those of the file to edit.
+comments; sync_refusals.py finds code that cannot be converted. A generated file has the lines of
+its source, so its line numbers are those of the file to edit.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class ConversionError(Exception):
-    """The async half holds something that has no sync form; nothing was written."""
+    """The async variant contains code without a sync form; nothing was written."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One folder to convert: where from, where to, with which names, which of them must be used."""
+    """A folder to convert: source, target, names, and the names that must be used."""
 
     source: Path
     target: Path
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run found: the files that were (or would be) changed, and names to delete."""
+    """The result of a run: the files that were (or would be) changed, and names to delete."""
 
     changed: list[Path]
     unused: list[str]
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def job_for_package(root: Path = ROOT) -> Job:
-    """Give the job that makes ``messagedb._sync``."""
+    """Return the job that generates ``messagedb._sync``."""
     return Job(
         root / "_async_src" / "_messagedb_async",
         root / "src" / "messagedb" / "_sync",
@@ -65,20 +65,20 @@ def job_for_package(root: Path = ROOT) -> Job:
 
 
 def job_for_tests(root: Path = ROOT) -> Job:
-    """Give the job that makes ``tests/_sync``."""
+    """Return the job that generates ``tests/_sync``."""
     names = PACKAGE_NAMES | TEST_NAMES
     source, target = root / "tests" / "_async", root / "tests" / "_sync"
     return Job(source, target, names, TEST_NAMES, check_strings=False)
 
 
 def job_for_examples(root: Path = ROOT) -> Job:
-    """Give the job that makes ``examples/synchronous``, which is in git: users read it."""
+    """Return the job that generates ``examples/synchronous``, which is in git: users read it."""
     source, target = root / "examples" / "asynchronous", root / "examples" / "synchronous"
     return Job(source, target, PACKAGE_NAMES, (), check_strings=False)
 
 
 def make_package(root: Path = ROOT) -> None:
-    """Write the sync half of the package; what a build runs.
+    """Write the sync variant of the package. Builds call this.
 
     Raises:
         ConversionError: something cannot be converted, or a listed name is never used.
@@ -89,9 +89,9 @@ def make_package(root: Path = ROOT) -> None:
 
 
 def make_all(root: Path = ROOT) -> None:
-    """Write the sync half of package, tests and examples; what the tests' conftest.py runs.
+    """Write the sync variant of package, tests and examples. The tests' conftest.py calls this.
 
-    A listed name that is never used is let pass here: builds and ``--check`` refuse it.
+    Listed names that are never used are accepted here: builds and ``--check`` refuse them.
 
     Raises:
         ConversionError: something cannot be converted.
@@ -101,14 +101,14 @@ def make_all(root: Path = ROOT) -> None:
 
 
 def run(job: Job, *, write: bool = True) -> Outcome:
-    """Convert one folder, and write what differs from what is there.
+    """Convert one folder, and write the files that have changed.
 
     Args:
-        job: what to convert.
-        write: False to only find out what would be written or removed.
+        job: the folder to convert.
+        write: False to only find out which files would be written or removed.
 
     Raises:
-        ConversionError: it names each file, line and cure; nothing was written.
+        ConversionError: it names each file, line and fix; nothing was written.
     """
     sources = {path.relative_to(job.source): path for path in sorted(job.source.rglob("*.py"))}
     texts = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
@@ -145,12 +145,12 @@ def _convert_tokens(sources: Mapping[Path, Path], job: Job) -> dict[Path, str]:
 
 
 def _finish(path: Path, source: str, converted: str, job: Job) -> tuple[str, list[str]]:
-    """Rewrite the prose, add the note on line 1, and look for what is left of async code."""
+    """Rewrite the prose, add the note on line 1, and find remaining async code."""
     try:
         prose = sync_prose.spans(converted)
     except SyntaxError as error:
         return "", [
-            f"{path}:{error.lineno}: the sync twin does not parse ({error.msg}): "
+            f"{path}:{error.lineno}: the sync variant does not parse ({error.msg}): "
             "write await x() and not await(x()); ruff format does"
         ]
     problems: list[str] = []
@@ -159,14 +159,14 @@ def _finish(path: Path, source: str, converted: str, job: Job) -> tuple[str, lis
     for span in reversed(prose):
         new = sync_prose.rewrite(text[span.start : span.end], names, PHRASES)
         problems.extend(
-            f"{path}:{span.line + line}: {word!r} is left in the twin's docstring or comment: say"
-            " it for both halves, or give the phrase a line in sync_names.py"
+            f"{path}:{span.line + line}: {word!r} is left in a docstring or comment of the sync"
+            " variant: make it true of both variants, or add the phrase to sync_names.py"
             for line, word in sync_prose.leftovers(new)
         )
         text = text[: span.start] + new + text[span.end :]
     if text.count("\n") != source.count("\n"):
         problems.append(
-            f"{path}:1: the sync twin has another number of lines: keep await and what it awaits, "
+            f"{path}:1: the sync variant has another number of lines: keep await and its operand, "
             "and async and its def, with or for, on one line"
         )
     problems.extend(sync_refusals.after(path, text, strings=job.check_strings))
@@ -177,7 +177,7 @@ def _finish(path: Path, source: str, converted: str, job: Job) -> tuple[str, lis
 
 
 def _store(target: Path, made: Mapping[Path, str], write: bool) -> Iterator[Path]:
-    """Write what differs, remove what would not be made, and tell both."""
+    """Write changed files, remove stale ones, and return both."""
     for name, text in made.items():
         path = target / name
         if path.is_file() and path.read_bytes() == text.encode():
@@ -202,8 +202,8 @@ def _unused_text(unused: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; give the exit status: 0 done or up to date, 1 stale or refused."""
-    parser = argparse.ArgumentParser(description="Generate the sync half from the async half.")
+    """Run the command line; return the exit status: 0 done or up to date, 1 stale or refused."""
+    parser = argparse.ArgumentParser(description="Generate the sync from the async variant.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when stale")
     check: bool = parser.parse_args(arguments).check
     failed = False

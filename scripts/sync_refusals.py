@@ -1,4 +1,4 @@
-"""What has no sync form: each with its file, its line and the cure."""
+"""Code without a sync form: each finding has a file, a line and a fix."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _CURES = {
     "anext": "list it in sync_names.py",
     "Awaitable": "put an alias pair into a shared module and list its names in sync_names.py",
     "Coroutine": "put an alias pair into a shared module and list its names in sync_names.py",
-    "asyncio": "take what it is used for from the twin module _concurrency.backend_async",
+    "asyncio": "take what it is used for from the variants' module _concurrency.backend_async",
 }
 
 
 def before(path: Path, text: str, names: Mapping[str, str]) -> Iterator[str]:
-    """Find, before the conversion, what would come out wrong or differ between Pythons.
+    """Find, before the conversion, code that would be converted wrongly, or differ between Pythons.
 
     Args:
-        path: the file, for the texts.
-        text: what is in it.
+        path: the file, for the error texts.
+        text: its contents.
         names: the names that the conversion replaces.
     """
     try:
@@ -50,39 +50,39 @@ def before(path: Path, text: str, names: Mapping[str, str]) -> Iterator[str]:
             if found:
                 yield (
                     f"{path}:{node.lineno}: {found[0]} in an f-string converts differently on each"
-                    " Python: give it a variable of its own before the f-string"
+                    " Python: assign it to a separate variable before the f-string"
                 )
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] in names and alias.asname is None:
                     yield (
-                        f"{path}:{node.lineno}: import {alias.name} binds another name in the twin:"
-                        " write from … import …"
+                        f"{path}:{node.lineno}: import {alias.name} binds another name in the sync"
+                        " variant: write from … import …"
                     )
 
 
 def after(path: Path, text: str, *, strings: bool) -> Iterator[str]:
-    """Find, after the conversion, whatever is still async.
+    """Find, after the conversion, all remaining async code.
 
     Args:
-        path: the file that was converted, for the texts.
+        path: the converted file, for the error texts.
         text: the sync code, with its docstrings and comments rewritten.
-        strings: True to look into strings too: texts of errors are not rewritten.
+        strings: True to search strings, too: error texts are not rewritten.
     """
     tree = ast.parse(text)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         line = f"{path}:{getattr(node, 'lineno', 1)}"
         if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.AsyncFunctionDef):
-            yield f"{line}: {type(node).__name__} is left in the sync twin"
+            yield f"{line}: {type(node).__name__} is left in the sync variant"
         elif isinstance(node, ast.comprehension) and node.is_async:
-            yield f"{path}:{node.target.lineno}: an async comprehension is left in the sync twin"
+            yield f"{path}:{node.target.lineno}: an async comprehension is left in the sync variant"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found = re.search(r"\b(?:async|await|asyncio|Async[A-Z]\w*)\b", node.value)
             if found and strings and id(node) not in docstrings:
                 yield (
-                    f"{line}: {found[0]!r} is left in a string of the twin: say it for both halves,"
-                    " or put type(self).__name__ in a variable"
+                    f"{line}: {found[0]!r} is left in a string of the sync variant: make it true of"
+                    " both variants, or put type(self).__name__ in a variable"
                 )
         for name in _identifiers(node):
             if re.match(r"Sync[A-Z]", name):
@@ -90,7 +90,7 @@ def after(path: Path, text: str, *, strings: bool) -> Iterator[str]:
                 yield f'{line}: {old} has no sync name: add "{old}": "{name[4:]}" to sync_names.py'
             elif name in _CURES or re.search("async|await", name, re.IGNORECASE):
                 cure = _CURES.get(name, "rename it, or list it in sync_names.py")
-                yield f"{line}: {name} is left in the sync twin: {cure}"
+                yield f"{line}: {name} is left in the sync variant: {cure}"
 
 
 def _identifiers(node: ast.AST) -> Iterator[str]:

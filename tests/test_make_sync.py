@@ -1,4 +1,4 @@
-"""The converter: what it writes, what it refuses, and that the twin reads as sync code."""
+"""The converter: what it writes, what it refuses, and that the sync variant reads as sync code."""
 
 from __future__ import annotations
 
@@ -73,25 +73,25 @@ def test_a_module_is_converted_line_by_line(job: Job) -> None:
 @pytest.mark.parametrize(
     ("line", "refusal"),
     [
-        ("import asyncio", "5: asyncio is left in the sync twin: take what it is used for from"),
+        ("import asyncio", "5: asyncio is left in the sync variant: take what it is used for from"),
         ("x = asyncio.sleep", "5: asyncio is left"),
         ("x: AsyncPool", '5: AsyncPool has no sync name: add "AsyncPool": "Pool" to sync_names.py'),
         ("from x import AsyncPool", "5: AsyncPool has no sync name"),
         ("x: _AsyncPool", "5: _AsyncPool is left"),
         ("x: contextlib.AbstractAsyncContextManager[int]", "AbstractAsyncContextManager is left"),
-        ("x: Awaitable[int]", "5: Awaitable is left in the sync twin: put an alias pair"),
+        ("x: Awaitable[int]", "5: Awaitable is left in the sync variant: put an alias pair"),
         ("x: Coroutine[int, int, int]", "5: Coroutine is left"),
-        ("x = anext(y)", "5: anext is left in the sync twin: list it"),
+        ("x = anext(y)", "5: anext is left in the sync variant: list it"),
         ("x = y.aiter()", "5: aiter is left"),
         ("x = aclosing(y)", "5: aclosing is left"),
-        ("def fetch_async(): ...", "5: fetch_async is left in the sync twin: rename it"),
+        ("def fetch_async(): ...", "5: fetch_async is left in the sync variant: rename it"),
         ("class async_thing: ...", "5: async_thing is left"),
         ("f(async_=1)", "5: async_ is left"),
         ("def f(is_async): ...", "5: is_async is left"),
         ("import x as async_x", "async_x is left"),
         ("from x.async_y import z", "async_y is left"),
         ("import _messagedb_async.client.client", "5: import _messagedb_async.client.client binds"),
-        ("async def f():\n    await(g())", "6: the sync twin does not parse"),
+        ("async def f():\n    await(g())", "6: the sync variant does not parse"),
         ("async def f(x):\n    return (await\n        x)", "another number of lines"),
         (
             "async def f(x):\n    return f'{await x}'",
@@ -100,10 +100,13 @@ def test_a_module_is_converted_line_by_line(job: Job) -> None:
         ("x = f'{y}await'", "5: await in an f-string"),
         ("x = f'{AsyncClient}'", "5: AsyncClient in an f-string"),
         ("x = f'{y[\"aclose\"]}'", "5: aclose in an f-string"),
-        ("x = 'call await open() first'", "5: 'await' is left in a string of the twin"),
-        ("x = 'an AsyncClient is closed'", "5: 'AsyncClient' is left in a string of the twin"),
+        ("x = 'call await open() first'", "5: 'await' is left in a string of the sync variant"),
+        (
+            "x = 'an AsyncClient is closed'",
+            "5: 'AsyncClient' is left in a string of the sync variant",
+        ),
         ("x: 'list[AsyncClient]'", "5: 'AsyncClient' is left in a string"),
-        ("x = 1  # the event loop is busy", "5: 'event loop' is left in the twin's docstring or"),
+        ("x = 1  # the event loop is busy", "5: 'event loop' is left in a docstring or"),
         ("def f():\n    '''One.\n\n    A coroutine.\n    '''", "8: 'coroutine' is left"),
         ("# for async and sync code", "5: 'sync and sync' is left"),
         ("x = (", "5: '(' was never closed"),

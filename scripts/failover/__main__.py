@@ -3,7 +3,7 @@
     python -m failover             all of it, some minutes
     python -m failover --short     a minute or two
 
-Exits with 1 where something was lost, doubled or told wrongly, or too little was tried.
+Exits with 1 if a message was lost or doubled, an outcome was wrong, or too little was tried.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.replication.figures import Figures  # noqa: E402
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is tried."""
+    """The amount of work of a run."""
 
     rounds_of_one: int
     rounds_of_many: int
@@ -44,7 +44,7 @@ SHORT = Amounts(rounds_of_one=1, rounds_of_many=2, failovers=1, seconds_away=5.0
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the run, on servers of its own."""
+    """One part of the run, on separate servers."""
 
     name: str
     synchronous: bool
@@ -52,7 +52,7 @@ class Part:
 
 
 def parts(amounts: Amounts) -> Iterator[Part]:
-    """Give all parts: each in both halves, those with a choice with both kinds of replication."""
+    """Return all parts: each in both variants, and with both kinds of replication if applicable."""
 
     def doubts(size: int, rounds: int, half: str) -> Callable[[Cluster, str], Figures]:
         if half == "async":
@@ -89,7 +89,7 @@ def parts(amounts: Amounts) -> Iterator[Part]:
 
 
 def main() -> int:
-    """Run all parts, and give the exit status."""
+    """Run all parts, and return the exit status."""
     parser = argparse.ArgumentParser(prog="failover", description="Fail over under load.")
     parser.add_argument("--short", action="store_true", help="try less")
     amounts = SHORT if parser.parse_args().short else LONG
