@@ -80,7 +80,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """Give a superuser's URL of the server's maintenance database."""
+    """Return a superuser's URL of the server's maintenance database."""
     with contextlib.ExitStack() as stack:
         url, failure = "", ""
         try:
@@ -94,7 +94,7 @@ def server_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def new_database(server_url: str) -> Iterator[NewDatabase]:
-    """Give a function that makes a database and gives a superuser's URL of it.
+    """Return a function that creates a database and returns a superuser's URL of it.
 
     Its arguments: ``encoding="UTF8"``, and ``install=True`` for our schema in it. The databases go
     when the run ends, whoever is still connected.
@@ -126,7 +126,7 @@ def new_database(server_url: str) -> Iterator[NewDatabase]:
 
 @pytest.fixture(scope="session")
 def database_url(new_database: NewDatabase) -> str:
-    """Give a superuser's URL of the run's own database, with our schema in it.
+    """Return a superuser's URL of the run's own database, with our schema in it.
 
     With ``MESSAGEDB_TEST_SCHEMA=genuine`` it holds the genuine Message DB instead.
     """
@@ -143,7 +143,7 @@ def database_url(new_database: NewDatabase) -> str:
 
 @pytest.fixture(scope="session")
 def store_url(database_url: str) -> str:
-    """Give the URL of the same database for the role message_store."""
+    """Return the URL of the same database for the role message_store."""
     url = backend.make_url(database_url, user="message_store")
     try:
         psycopg.connect(url).close()
@@ -158,7 +158,7 @@ def store_url(database_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def replication_template() -> Iterator[Template]:
-    """Give what the servers that replicate begin with."""
+    """Return the initial data of the replicating servers."""
     from tests.support.replication import NoProgramsError, Template
 
     try:
@@ -171,7 +171,7 @@ def replication_template() -> Iterator[Template]:
 
 @pytest.fixture
 def new_cluster(replication_template: Template) -> Iterator[NewCluster]:
-    """Give a function that starts a primary and its standbys: see ``Cluster``."""
+    """Return a function that starts a primary and its standbys: see ``Cluster``."""
     from tests.support.replication import Cluster
 
     with contextlib.ExitStack() as stack:
@@ -186,19 +186,19 @@ def new_cluster(replication_template: Template) -> Iterator[NewCluster]:
 
 @pytest.fixture
 def replicated(new_cluster: NewCluster) -> Cluster:
-    """Give a primary whose commits wait for its standby."""
+    """Return a primary whose commits wait for its standby."""
     return new_cluster(synchronous=True)
 
 
 @pytest.fixture
 def lagging(new_cluster: NewCluster) -> Cluster:
-    """Give a primary whose commits do not wait for its standby."""
+    """Return a primary whose commits do not wait for its standby."""
     return new_cluster(synchronous=False)
 
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Give a folder that every user may enter, as root's embedded server is another user's."""
+    """Return a folder that every user may enter, as root's embedded server is another user's."""
     with tempfile.TemporaryDirectory(prefix="messagedb test ") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -206,6 +206,6 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def category() -> str:
-    """Give a category that no other test has: letters only, in camelCase."""
+    """Return a category that no other test has: letters only, in camelCase."""
     word = "".join(random.choices(string.ascii_lowercase, k=12))
     return f"test{word.capitalize()}"

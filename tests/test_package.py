@@ -87,7 +87,7 @@ PAIRS = list(_pairs())
 
 
 def _members(thing: Any) -> dict[str, Any]:
-    """Give the public members of a class by their sync names, special methods included."""
+    """Return the public members of a class by their sync names, special methods included."""
     if not inspect.isclass(thing) or is_typeddict(thing):
         return {"": thing}
     ignored = set(dir(object)) | set(dir(msgspec.Struct)) | set(dir(Generic))

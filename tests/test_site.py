@@ -25,7 +25,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Give what headings are called in links, by GitHub's rule, which is Sphinx's, too."""
+    """Return the names of headings in links, by GitHub's rule, which is Sphinx's, too."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.M)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

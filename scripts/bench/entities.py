@@ -176,7 +176,7 @@ def _deposit(accounts: RivalAccounts) -> Callable[[Any], object]:
 
 
 def _each(count: int, ids: Sequence[K], operation: Callable[[K], object]) -> Callable[[], None]:
-    """Give a call that does an operation to the next ids."""
+    """Return a call that does an operation to the next ids."""
     rest = iter(ids)
 
     def run() -> None:

@@ -106,7 +106,7 @@ def _consume(client: Client, job: Job, count: int) -> None:
 
 
 def _reset_peak() -> int:
-    """Make the memory of now the peak, where the system can, and give the peak in bytes."""
+    """Make the memory of now the peak, where the system can, and return the peak in bytes."""
     with suppress(OSError):
         _CLEAR_REFS.write_text("5")
     return _peak()

@@ -37,10 +37,10 @@ def text() -> str:
 
 
 def category(word: str) -> str:
-    """Give a category that nothing was written to in this process."""
+    """Return a category that nothing was written to in this process."""
     return f"{word}{next(_numbers)}"
 
 
 def stream(category: str) -> str:
-    """Give a stream of the category that nothing was written to in this process."""
+    """Return a stream of the category that nothing was written to in this process."""
     return f"{category}-{next(_numbers)}"

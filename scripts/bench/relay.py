@@ -33,7 +33,7 @@ class Job(msgspec.Struct, frozen=True):
 
 @contextmanager
 def relayed(host: str, port: int, delay: float) -> Iterator[int]:
-    """Relay to a server from a process of its own, and give the port on 127.0.0.1."""
+    """Relay to a server from a process of its own, and return the port on 127.0.0.1."""
     job = msgspec.json.encode(Job(host, port, delay))
     with children.start("relay", job) as child:
         try:

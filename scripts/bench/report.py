@@ -82,19 +82,19 @@ def save(path: Path, results: Results) -> None:
 
 
 def shown(unit: str, sample: float) -> float:
-    """Give a sample in the unit that is shown."""
+    """Return a sample in the unit that is shown."""
     if unit in RATES:
         return 1 / sample
     return sample * {MICROSECONDS: 1e6, MILLISECONDS: 1e3}.get(unit, 1.0)
 
 
 def heading(section: Section) -> str:
-    """Give a section's title as a heading."""
+    """Return a section's title as a heading."""
     return section.title[0].upper() + section.title[1:]
 
 
 def spread(unit: str, measure: Measure) -> tuple[float, float]:
-    """Give the smallest and the largest of a measure's rounds in the unit that is shown."""
+    """Return the smallest and the largest of a measure's rounds in the unit that is shown."""
     values = [shown(unit, sample) for sample in measure.samples]
     return min(values), max(values)
 

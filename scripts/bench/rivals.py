@@ -147,7 +147,7 @@ class MessageDbPy:
 
 
 def eventsourcing_environment(admin: str, *, functions: bool) -> dict[str, str]:
-    """Give the settings of eventsourcing for a database.
+    """Return the settings of eventsourcing for a database.
 
     Args:
         admin: the database, for a role that may make tables in it.

@@ -48,7 +48,7 @@ _LIBRARIES: Final = (
 
 
 def with_settings(conninfo: str, **settings: str) -> str:
-    """Give the address again, for sessions that have these settings and find the functions."""
+    """Return the address again, for sessions that have these settings and find the functions."""
     wanted = {"search_path": SEARCH_PATH, **settings}
     options = " ".join(f"-c {name}={value}" for name, value in wanted.items())
     return make_conninfo(conninfo, options=options)
@@ -67,7 +67,7 @@ class Database:
         self.conninfo = with_settings(make_conninfo(admin, user=ROLE))
 
     def ask(self, query: str, *parameters: Any) -> Any:
-        """Run a query as the superuser, and give the first value of its first row."""
+        """Run a query as the superuser, and return the first value of its first row."""
         with self._connect() as conn:
             row = psycopg.RawCursor(conn).execute(query.encode(), parameters).fetchone()
         assert row is not None
@@ -141,7 +141,7 @@ class Server:
         return int(row[0])
 
     def address(self) -> tuple[str, int]:
-        """Give the host, or the folder of the Unix socket, and the port."""
+        """Return the host, or the folder of the Unix socket, and the port."""
         with psycopg.connect(self._admin) as conn:
             return conn.info.host, conn.info.port
 

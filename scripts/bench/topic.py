@@ -29,7 +29,7 @@ class Bench(NamedTuple):
     rounds: int
 
     def pick(self, normal: T, quick: T) -> T:
-        """Give a count of a real run, or of a quick one."""
+        """Return a count of a real run, or of a quick one."""
         return quick if self.quick else normal
 
 
@@ -50,7 +50,7 @@ class Topic(NamedTuple):
 
 
 def repeated(count: int, operation: Callable[[], object]) -> Callable[[], None]:
-    """Give a call that does an operation many times."""
+    """Return a call that does an operation many times."""
 
     def run() -> None:
         for _ in range(count):
@@ -62,7 +62,7 @@ def repeated(count: int, operation: Callable[[], object]) -> Callable[[], None]:
 def repeated_async(
     runner: asyncio.Runner, count: int, operation: Callable[[], Awaitable[object]]
 ) -> Callable[[], None]:
-    """Give a call that does an asynchronous operation many times, on the runner's loop."""
+    """Return a call that does an asynchronous operation many times, on the runner's loop."""
 
     async def run() -> None:
         for _ in range(count):

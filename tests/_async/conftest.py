@@ -13,14 +13,14 @@ from messagedb import AsyncClient
 
 @pytest.fixture(scope="session")
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give an open client of the run's database."""
+    """Return an open client of the run's database."""
     async with AsyncClient(store_url, max_size=4) as client:
         yield client
 
 
 @pytest.fixture
 async def conn(store_url: str) -> AsyncIterator[AsyncConnection[Any]]:
-    """Give a psycopg connection of a user: nothing set up, not in autocommit mode."""
+    """Return a psycopg connection of a user: nothing set up, not in autocommit mode."""
     conn = await AsyncConnection.connect(store_url)
     yield conn
     await conn.close()

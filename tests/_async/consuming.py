@@ -27,14 +27,14 @@ async def write(client: AsyncClient, stream: str, first: int, count: int) -> lis
 
 
 async def stream_of(client: AsyncClient, stream: str) -> list[Message[Any]]:
-    """Give the messages of a stream, also of one without an id."""
+    """Return the messages of a stream, also of one without an id."""
     category = stream.partition("-")[0]
     messages = await client.get_category_messages(category, batch_size=-1)
     return [message for message in messages if message.stream_name == stream]
 
 
 def noting(consumer: AsyncConsumer | AsyncAllConsumer) -> list[int]:
-    """Give the consumer a handler for everything, and give the list that it notes numbers in."""
+    """Add a handler for everything to the consumer; return the list that it adds numbers to."""
     seen: list[int] = []
 
     @consumer.handler
@@ -45,7 +45,7 @@ def noting(consumer: AsyncConsumer | AsyncAllConsumer) -> list[int]:
 
 
 async def saved(client: AsyncClient, consumer: AsyncConsumer) -> list[int]:
-    """Give the positions that a consumer has stored in its stream, in order."""
+    """Return the positions that a consumer has stored in its stream, in order."""
     return [record.data["position"] for record in await stream_of(client, consumer.name)]
 
 

@@ -38,7 +38,7 @@ def write_numbers(node: Node, category: str, first: int, count: int) -> None:
 
 
 def numbers_in(node: Node, category: str) -> list[int]:
-    """Give the numbers of the messages of a category that a node has, in order."""
+    """Return the numbers of the messages of a category that a node has, in order."""
     with psycopg.connect(node.url("store"), autocommit=True) as conn:
         cursor = conn.execute(
             "select (data->>'n')::int from message_store.messages"
@@ -49,7 +49,7 @@ def numbers_in(node: Node, category: str) -> list[int]:
 
 
 def position_of(node: Node, category: str, number: int) -> int:
-    """Give the global position of the message of a number."""
+    """Return the global position of the message of a number."""
     with psycopg.connect(node.url("store"), autocommit=True) as conn:
         row = conn.execute(
             "select global_position from message_store.messages"

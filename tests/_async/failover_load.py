@@ -143,12 +143,12 @@ def take_load(
 
 
 def list_of_ids(value: Any) -> list[str]:
-    """Give an array that the server has given."""
+    """Return an array that the server has given."""
     return [str(id) for id in value]
 
 
 def counts(writers: list[Writer]) -> list[int]:
-    """Give how much each of them has written."""
+    """Return how much each of them has written."""
     return [len(writer.acknowledged) for writer in writers]
 
 

@@ -73,7 +73,7 @@ class Load:
 
 
 def note(consumer: AsyncConsumer) -> Numbers:
-    """Give the consumer a handler that does nothing, and give what it is called for."""
+    """Add a handler that does nothing to the consumer; return the messages it is called for."""
     seen: Numbers = {}
 
     @consumer.handler
@@ -84,7 +84,7 @@ def note(consumer: AsyncConsumer) -> Numbers:
 
 
 def copy(consumer: AsyncConsumer, category: str) -> None:
-    """Give the consumer a handler that writes each number to another category.
+    """Add a handler to the consumer that writes each number to another category.
 
     Nothing but the transaction that it is in keeps it from writing one twice.
     """
@@ -96,7 +96,7 @@ def copy(consumer: AsyncConsumer, category: str) -> None:
 
 
 async def numbers_of(client: AsyncClient, category: str) -> Numbers:
-    """Give the numbers in the streams of a category, in order."""
+    """Return the numbers in the streams of a category, in order."""
     numbers: Numbers = {}
     for message in await client.get_category_messages(category, batch_size=-1):
         id = message.stream_name.partition("-")[2]
@@ -105,7 +105,7 @@ async def numbers_of(client: AsyncClient, category: str) -> Numbers:
 
 
 def status_of(consumer: AsyncConsumer) -> ConsumerStatus:
-    """Give the status of a consumer, which has not failed."""
+    """Return the status of a consumer, which has not failed."""
     status = consumer.status()
     assert status.state != "failed", status
     return status
@@ -118,5 +118,5 @@ def have_gone_on(consumers: list[AsyncConsumer], before: list[int], more: int = 
 
 
 def handled(consumers: list[AsyncConsumer]) -> list[int]:
-    """Give how many messages each of them has handled."""
+    """Return how many messages each of them has handled."""
     return [status_of(consumer).handled_count for consumer in consumers]

@@ -43,7 +43,7 @@ class Looking(AsyncClient):
 
 @pytest.fixture
 async def slow(store_url: str) -> AsyncIterator[AsyncConnection[Any]]:
-    """Give the connection of a writer that takes its time."""
+    """Return the connection of a writer that takes its time."""
     async with await AsyncConnection.connect(
         store_url, application_name="slow writer", options="-csearch_path=message_store,public"
     ) as conn:
@@ -68,7 +68,7 @@ async def consumer_of(
 
 
 def naming(consumer: AsyncAllConsumer) -> list[str]:
-    """Give the consumer a handler that notes the stream of each message in the list given."""
+    """Add a handler to the consumer that adds the stream of each message to the list."""
     seen: list[str] = []
 
     @consumer.handler

@@ -67,7 +67,7 @@ def incompressible(length: int) -> str:
 
 @pytest.fixture
 async def unreachable() -> AsyncClient:
-    """Give a client that fails on sending: what it refuses otherwise is refused before."""
+    """Return a client that fails on sending: what it refuses otherwise is refused before."""
     return AsyncClient("host=127.0.0.1 port=1 dbname=none")
 
 

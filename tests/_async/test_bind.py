@@ -105,7 +105,7 @@ FRAMES = ["implicit", "autocommit", "transaction", "savepoint", "pipeline", "aut
 
 @pytest.fixture(params=[True, None, False], ids=["direct", "found out", "functions only"])
 async def any_client(request: pytest.FixtureRequest, store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give clients that write in each of the two ways."""
+    """Return clients that write in each of the two ways."""
     async with AsyncClient(store_url, direct_writes=request.param) as client:
         yield client
 

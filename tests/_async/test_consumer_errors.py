@@ -34,7 +34,7 @@ class Deposited(msgspec.Struct, frozen=True):
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client of the test's own: handlers add classes to its registry."""
+    """Return a client of the test's own: handlers add classes to its registry."""
     async with AsyncClient(store_url, max_size=4) as client:
         yield client
 

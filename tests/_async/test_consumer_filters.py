@@ -35,7 +35,7 @@ class Looking(AsyncClient):
 
 @pytest.fixture
 async def looking(store_url: str) -> AsyncIterator[Looking]:
-    """Give such a client."""
+    """Return such a client."""
     async with Looking(store_url, max_size=4) as client:
         client.looked_at = []
         yield client

@@ -37,7 +37,7 @@ async def test_the_open_transaction_of_the_lease_holds_no_snapshot(
 
 
 def age_of_lease(url: str, name: str) -> float | None:
-    """Give for how many seconds a session of this name has held a lease; None for none."""
+    """Return for how many seconds a session of this name has held a lease; None for none."""
     with psycopg.connect(url, autocommit=True) as conn:
         row = conn.execute(
             "select extract(epoch from clock_timestamp() - xact_start)::float8"

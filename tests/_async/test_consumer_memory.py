@@ -33,7 +33,7 @@ class Counting(AsyncClient):
 
 @pytest.fixture
 async def counting(store_url: str) -> AsyncIterator[Counting]:
-    """Give such a client."""
+    """Return such a client."""
     async with Counting(store_url, max_size=4) as client:
         yield client
 

@@ -51,7 +51,7 @@ class Sorter:
 
 @pytest.fixture(params=[False, True], ids=["plain", "transactional"])
 def sorter(request: pytest.FixtureRequest, client: AsyncClient, category: str) -> Sorter:
-    """Give consumers of both kinds."""
+    """Return consumers of both kinds."""
     return Sorter(client, category, identifier="sorts", transactional=request.param)
 
 

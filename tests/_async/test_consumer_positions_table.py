@@ -29,13 +29,13 @@ TABLE = TablePositionStore()
 
 @pytest.fixture(scope="module")
 def own_url(new_database: NewDatabase) -> str:
-    """Give a superuser's URL of a database with our schema, whichever one the run's has."""
+    """Return a superuser's URL of a database with our schema, whichever one the run's has."""
     return new_database()
 
 
 @pytest.fixture
 async def least(own_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client of the role message_store there."""
+    """Return a client of the role message_store there."""
     async with AsyncClient(make_url(own_url, user="message_store"), max_size=4) as client:
         yield client
 

@@ -33,7 +33,7 @@ ERRORS: dict[str, tuple[Any, str]] = {
 
 
 def failing(consumer: AsyncConsumer, make: Any) -> None:
-    """Give a consumer a handler that fails."""
+    """Add a handler that fails to a consumer."""
 
     @consumer.handler
     async def fail(message: Message[Any]) -> None:

@@ -31,7 +31,7 @@ PositionStore = StreamPositionStore | TablePositionStore
 
 @pytest.fixture(params=["streams", "table"])
 def store(request: pytest.FixtureRequest) -> PositionStore:
-    """Give each of the stores of positions."""
+    """Return each of the stores of positions."""
     return StreamPositionStore() if request.param == "streams" else TablePositionStore()
 
 
@@ -80,7 +80,7 @@ class Group:
             await self.run(number, size)
 
     async def resize(self, old: int, new: int, **options: Any) -> GroupResize:
-        """Give it another size."""
+        """Resize it."""
         return await self.client.resize_consumer_group(
             self.category,
             identifier="group",
@@ -104,7 +104,7 @@ async def until_caught_up(consumer: AsyncConsumer) -> None:
 
 @pytest.fixture
 def group(client: AsyncClient, category: str, store: PositionStore) -> Group:
-    """Give a group that nobody has run yet."""
+    """Return a group that nobody has run yet."""
     return Group(client, category, store)
 
 

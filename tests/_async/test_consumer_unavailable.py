@@ -28,7 +28,7 @@ NOWHERE = "postgresql://message_store@127.0.0.1:1/nowhere"
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client that does not wait for long."""
+    """Return a client that does not wait for long."""
     async with AsyncClient(store_url, max_size=4, command_timeout=COMMAND_TIMEOUT) as client:
         yield client
 

@@ -33,7 +33,7 @@ class Withdrawn:
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client of the test's own: handlers add classes to its registry."""
+    """Return a client of the test's own: handlers add classes to its registry."""
     async with AsyncClient(store_url, max_size=4) as client:
         yield client
 

@@ -42,7 +42,7 @@ EVENTS = [Opened("Ada"), Deposited(5), Withdrawn(2)]
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client whose registry has the classes of these cases, and of no others."""
+    """Return a client whose registry has the classes of these cases, and of no others."""
     registry = MessageRegistry()
     for cls in (Opened, Deposited, Withdrawn):
         registry.add(cls)

@@ -45,7 +45,7 @@ def snapshots_of(category: str, interval: int = 3) -> SnapshotPolicy[Account]:
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client whose registry has the classes of these cases, and of no others."""
+    """Return a client whose registry has the classes of these cases, and of no others."""
     registry = MessageRegistry()
     for cls in (Opened, Deposited, Withdrawn):
         registry.add(cls)

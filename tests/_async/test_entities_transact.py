@@ -87,7 +87,7 @@ def write_behind(url: str, stream_name: str) -> None:
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client whose registry has the classes of these cases, and of no others."""
+    """Return a client whose registry has the classes of these cases, and of no others."""
     registry = MessageRegistry()
     for cls in (Opened, Deposited, Withdrawn):
         registry.add(cls)
@@ -366,7 +366,7 @@ async def test_a_projection_decides_nothing(client: AsyncClient, category: str) 
 
 
 async def command_of(client: AsyncClient, category: str) -> Message[Any]:
-    """Give a command as it was read."""
+    """Return a command as it was read."""
     await client.write_message(f"{category}:command-1", NewMessage("Deposit", {"amount": 5}))
     command = await client.get_last_stream_message(f"{category}:command-1")
     assert command is not None

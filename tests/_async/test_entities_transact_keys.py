@@ -46,7 +46,7 @@ CALLERS = 16
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client whose registry has the classes of these cases, and of no others."""
+    """Return a client whose registry has the classes of these cases, and of no others."""
     async with AsyncClient(store_url, max_size=4, registry=events_only()) as client:
         yield client
 

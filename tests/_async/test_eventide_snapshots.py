@@ -60,7 +60,7 @@ def accounts_of(client: AsyncClient, category: str, interval: int = 99) -> Any:
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client whose registry has the classes of these cases, and of no others."""
+    """Return a client whose registry has the classes of these cases, and of no others."""
     registry = MessageRegistry()
     for cls in [Added]:
         registry.add(cls)

@@ -25,14 +25,14 @@ TAKES_OVER = LEASE_TIMEOUT + 1.0 + 1.0
 
 @pytest.fixture
 def proxy(store_url: str) -> Generator[FaultProxy]:
-    """Give a proxy in front of the run's database."""
+    """Return a proxy in front of the run's database."""
     with FaultProxy(store_url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 async def through(proxy: FaultProxy) -> AsyncIterator[AsyncClient]:
-    """Give a client that comes through the proxy."""
+    """Return a client that comes through the proxy."""
     async with AsyncClient(
         proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
     ) as client:
@@ -51,7 +51,7 @@ def is_in(consumer: AsyncConsumer, *states: str) -> bool:
 
 
 def holders(url: str, consumer: AsyncConsumer) -> list[int]:
-    """Give the server processes that hold a consumer's lease."""
+    """Return the server processes that hold a consumer's lease."""
     high, low = (key & 0xFFFFFFFF for key in lease_keys(f"message_store {consumer.name}"))
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
@@ -185,7 +185,7 @@ async def test_without_a_lease_the_second_to_store_a_position_stops(
 
 @pytest.fixture(scope="module")
 def bouncer(store_url: str) -> Generator[PgBouncer]:
-    """Give a PgBouncer in front of the run's database."""
+    """Return a PgBouncer in front of the run's database."""
     try:
         bouncer = PgBouncer(store_url)
     except NoPgBouncerError as error:

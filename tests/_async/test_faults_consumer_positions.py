@@ -39,12 +39,12 @@ def make(client: AsyncClient, category: str, store: Any, **options: Any) -> Asyn
 
 
 def behind(proxy: FaultProxy) -> AsyncClient:
-    """Give a client behind a proxy, which soon gives up."""
+    """Return a client behind a proxy, which soon gives up."""
     return AsyncClient(proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0)
 
 
 def in_table(url: str, consumer: AsyncConsumer) -> list[int]:
-    """Give the positions that the table holds for a consumer."""
+    """Return the positions that the table holds for a consumer."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
             "select position from messagedb.positions where consumer = %s", [consumer.name]

@@ -60,14 +60,14 @@ def be_read_only(server: OwnServer, flag: str) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a server of the tests' own."""
+    """Return a server of the tests' own."""
     server = new_server()
     yield server
     server.close()
 
 
 def copying(consumer: AsyncConsumer, category: str, how: str, size: int = 1) -> list[int]:
-    """Give a consumer a handler that copies, and give the list of its attempts."""
+    """Add a handler that copies to a consumer, and return the list of its attempts."""
     attempts: list[int] = []
     statement = (
         "select message_store.write_message(%s, %s, 'Copied', jsonb_build_object('n', %s::int))"
@@ -88,7 +88,7 @@ def copying(consumer: AsyncConsumer, category: str, how: str, size: int = 1) -> 
 
 
 async def copies(client: AsyncClient, category: str) -> list[int]:
-    """Give the numbers that were copied, in order."""
+    """Return the numbers that were copied, in order."""
     return [message.data["n"] for message in await stream_of(client, f"{category}Copy-1")]
 
 
@@ -198,7 +198,7 @@ async def test_nothing_is_skipped_while_commits_wait_for_a_standby(
 
 @contextmanager
 def small_disk(server: OwnServer) -> Generator[Path]:
-    """Give a folder of the server's on a disk of a few megabytes."""
+    """Return a folder of the server's on a disk of a few megabytes."""
     folder = Path(tempfile.mkdtemp(prefix="mdbt-disk-", dir=server.folder))
     mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=0777", "tmpfs", str(folder)]
     try:

@@ -38,7 +38,7 @@ TERMINATIONS = 8
 
 @pytest.fixture
 def server() -> Iterator[OwnServer]:
-    """Give a durable server with our schema."""
+    """Return a durable server with our schema."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:
@@ -105,7 +105,7 @@ def is_back(consumer: AsyncConsumer) -> bool:
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, consumer: AsyncConsumer, text: str) -> int:
-    """Give how often a consumer has warned of something."""
+    """Return how often a consumer has warned of something."""
     lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     return sum(line.startswith(f"{consumer.name}: {text}") for line in lines)
 

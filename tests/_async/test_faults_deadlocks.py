@@ -22,7 +22,7 @@ WRITERS = 8
 
 @pytest.fixture(scope="module")
 def url(new_database: Callable[..., str]) -> str:
-    """Give the URL of a database whose server looks for deadlocks soon."""
+    """Return the URL of a database whose server looks for deadlocks soon."""
     url = new_database()
     with psycopg.connect(url, autocommit=True) as conn:
         name = conn.info.dbname
@@ -35,7 +35,7 @@ Store = AsyncClient | AsyncBoundClient
 
 @pytest.fixture(params=["own", "pooler", "borrowed", "bound", "functions"])
 async def stores(request: pytest.FixtureRequest, url: str) -> AsyncIterator[list[Store]]:
-    """Give a store for each writer, of each of the ways in which a single write runs."""
+    """Return a store for each writer, of each of the ways in which a single write runs."""
     way = request.param
     async with AsyncExitStack() as stack:
         if way == "borrowed":

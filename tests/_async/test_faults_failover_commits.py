@@ -29,14 +29,14 @@ NAME = "the client"
 
 @asynccontextmanager
 async def opened(cluster: Cluster, size: int = 1, **options: Any) -> AsyncGenerator[AsyncClient]:
-    """Give a client of the cluster that has time enough to find the new primary."""
+    """Return a client of the cluster that has time enough to find the new primary."""
     url = cluster.url(application_name=NAME)
     async with AsyncClient(url, max_size=size, command_timeout=20.0, **options) as client:
         yield client
 
 
 def ids_of(node: Node, stream: str) -> list[str]:
-    """Give the ids of the messages that a node has in a stream."""
+    """Return the ids of the messages that a node has in a stream."""
     return [id for id, _ in stored(node.url("store"), stream)]
 
 

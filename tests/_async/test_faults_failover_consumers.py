@@ -58,7 +58,7 @@ Chosen = Literal["stop", "continue"]
 
 @asynccontextmanager
 async def opened(cluster: Cluster, size: int = 6) -> AsyncGenerator[AsyncClient]:
-    """Give a client of the cluster."""
+    """Return a client of the cluster."""
     async with AsyncClient(
         cluster.url(), max_size=size, timeout=5.0, command_timeout=5.0
     ) as client:
@@ -81,7 +81,7 @@ def has_seen(seen: list[int], count: int) -> bool:
 
 
 def states(*consumers: AsyncConsumer | AsyncAllConsumer) -> set[str]:
-    """Give the states of consumers."""
+    """Return the states of consumers."""
     return {consumer.status().state for consumer in consumers}
 
 
@@ -109,7 +109,7 @@ async def handle_a_tail_that_gets_lost(
 
 
 def saved_in(node: Node, category: str) -> object:
-    """Give the streams in which positions of a category's consumers are stored."""
+    """Return the streams in which positions of a category's consumers are stored."""
     return node.scalar(
         "select array_agg(stream_name) from message_store.messages"
         " where message_store.category(stream_name) like '%:position'"
@@ -118,7 +118,7 @@ def saved_in(node: Node, category: str) -> object:
 
 
 def saves(node: Node, category: str) -> object:
-    """Give how many positions of a category's consumers are stored in streams or in the table."""
+    """Return how many positions of a category's consumers are stored in streams or in the table."""
     return node.scalar(
         "select (select count(*) from message_store.messages"
         " where message_store.category(stream_name) like '%:position'"
@@ -307,7 +307,7 @@ async def test_a_read_model_shows_what_the_store_has(lagging: Cluster, category:
 
 
 def list_of_numbers(value: Any) -> list[int]:
-    """Give an array that the server has given."""
+    """Return an array that the server has given."""
     return [int(number) for number in value]
 
 

@@ -58,7 +58,7 @@ async def until_told(conn: AsyncConnection[Any]) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a server of the tests' own."""
+    """Return a server of the tests' own."""
     server = new_server()
     yield server
     server.close()

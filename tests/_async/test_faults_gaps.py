@@ -30,7 +30,7 @@ def make(client: AsyncClient, categories: list[str] | None, identifier: str) -> 
 
 
 def noting(consumer: AsyncAllConsumer) -> list[int]:
-    """Give the consumer a handler for everything, and give the positions that it is called for."""
+    """Add a handler for everything to the consumer; return the positions that it is called for."""
     seen: list[int] = []
 
     @consumer.handler
@@ -41,7 +41,7 @@ def noting(consumer: AsyncAllConsumer) -> list[int]:
 
 
 def status_of(consumer: AsyncAllConsumer) -> ConsumerStatus:
-    """Give the status of a consumer, which has not failed."""
+    """Return the status of a consumer, which has not failed."""
     status = consumer.status()
     assert status.state != "failed", status
     return status
@@ -52,7 +52,7 @@ class RolledBackError(Exception):
 
 
 async def write_out_of_order(client: AsyncClient, category: str, seed: int) -> int:
-    """Write in transactions that take their time to end, and give how much was committed."""
+    """Write in transactions that take their time to end, and return how much was committed."""
     chance = random.Random(seed)
     count = 0
     for number in range(TRANSACTIONS):
@@ -72,7 +72,7 @@ async def write_out_of_order(client: AsyncClient, category: str, seed: int) -> i
 
 
 async def positions_of(client: AsyncClient, categories: list[str]) -> list[int]:
-    """Give the global positions of all messages of some categories, in order."""
+    """Return the global positions of all messages of some categories, in order."""
     positions: list[int] = []
     for category in categories:
         messages = await client.get_category_messages(category, batch_size=-1)

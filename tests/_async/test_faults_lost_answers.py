@@ -44,7 +44,7 @@ async def write(
 async def prepare(
     client: AsyncClient, category: str, expected: ExpectedVersion
 ) -> tuple[str, list[int]]:
-    """Give a stream at the expected version, and the positions that a write of three would have."""
+    """Return a stream at the expected version, and the positions of a write of three."""
     if expected == NO_STREAM:
         return f"{category}-new", [0, 1, 2]
     await seed(client, category)
@@ -222,7 +222,7 @@ async def test_a_write_that_waits_for_the_lock_when_the_client_gives_up(
 
 
 async def waits_for_the_lock(store_url: str, category: str, count: int, when: str) -> None:
-    """Give a write up while it waits; write it again before or after the first one has the lock."""
+    """Cancel a write while it waits; write it again before or after the first one has the lock."""
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:

@@ -25,13 +25,13 @@ SOON = 1.0
 
 @pytest.fixture(scope="module")
 def owner_url(new_database: Callable[..., str]) -> str:
-    """Give its owner's URL of a database whose trigger the tests put in place and take away."""
+    """Return its owner's URL of a database whose trigger the tests put in place and take away."""
     return new_database()
 
 
 @pytest.fixture
 async def writer(owner_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client that writes there, with the trigger in place."""
+    """Return a client that writes there, with the trigger in place."""
     await schema.install_notify_async(owner_url)
     async with AsyncClient(make_url(owner_url, user="message_store")) as client:
         yield client
@@ -43,7 +43,7 @@ def make(client: AsyncClient, category: str, poll: float = NEVER) -> AsyncConsum
 
 
 def listening(url: str, name: str) -> list[int]:
-    """Give the server processes that listen under an application's name."""
+    """Return the server processes that listen under an application's name."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
             "select pid from pg_stat_activity"
@@ -61,7 +61,7 @@ def is_idle(consumer: AsyncConsumer) -> bool:
 async def arrive(
     writer: AsyncClient, consumer: AsyncConsumer, stream: str, seen: list[int], limit: float
 ) -> float:
-    """Write a message while the consumer is idle, and give the seconds until it is handled."""
+    """Write a message while the consumer is idle, and return the seconds until it is handled."""
     await eventually(partial(is_idle, consumer))
     count = len(seen)
     begin = time.monotonic()

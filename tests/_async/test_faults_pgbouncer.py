@@ -37,7 +37,7 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def bouncer(store_url: str) -> Iterator[PgBouncer]:
-    """Give a PgBouncer in front of the run's database."""
+    """Return a PgBouncer in front of the run's database."""
     try:
         bouncer = PgBouncer(store_url)
     except NoPgBouncerError as error:
@@ -47,7 +47,7 @@ def bouncer(store_url: str) -> Iterator[PgBouncer]:
 
 
 def state(url: str) -> Any:
-    """Give what a client of the same server connection finds there."""
+    """Return the settings that a client of the same server connection finds."""
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as conn:
         return conn.execute(
             "select pg_backend_pid(), current_setting('search_path'),"

@@ -31,7 +31,7 @@ REFUSED = "by PL/Proxy, where each call is committed separately"
 
 @pytest.fixture(scope="module")
 def store() -> Generator[ProxiedStore]:
-    """Give a store that is spread over two databases."""
+    """Return a store that is spread over two databases."""
     try:
         store = ProxiedStore()
     except NoPLProxyError as error:
@@ -42,7 +42,7 @@ def store() -> Generator[ProxiedStore]:
 
 @pytest.fixture
 async def proxied(store: ProxiedStore) -> AsyncIterator[AsyncClient]:
-    """Give a client of it."""
+    """Return a client of it."""
     async with AsyncClient(store.url()) as client:
         yield client
 

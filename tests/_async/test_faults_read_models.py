@@ -15,7 +15,7 @@ from tests.support.proxy import FaultProxy
 
 @pytest.fixture
 async def place(database_url: str, category: str) -> AsyncIterator[Place]:
-    """Give a schema of the test's own that the role message_store may use."""
+    """Return a schema of the test's own that the role message_store may use."""
     place = Place(database_url, category.lower())
     yield place
     place.do(f"DROP SCHEMA {place.schema} CASCADE")

@@ -18,7 +18,7 @@ from tests.support.tls import Certificates, NoTLSError, TLSServer
 
 @pytest.fixture(scope="module")
 def certificates() -> Iterator[Certificates]:
-    """Give an authority's certificate and those that it has signed."""
+    """Return an authority's certificate and those that it has signed."""
     try:
         made = Certificates()
     except NoTLSError as error:
@@ -29,7 +29,7 @@ def certificates() -> Iterator[Certificates]:
 
 @pytest.fixture(scope="module")
 def tls(certificates: Certificates) -> Iterator[TLSServer]:
-    """Give a server with TLS, which asks some roles for certificates."""
+    """Return a server with TLS, which asks some roles for certificates."""
     try:
         server = TLSServer(certificates)
     except NoTLSError as error:
@@ -51,7 +51,7 @@ def tls(certificates: Certificates) -> Iterator[TLSServer]:
 
 
 async def why(url: str) -> StoreUnavailableError:
-    """Give the error that a client of the server gets."""
+    """Return the error that a client of the server gets."""
     client = AsyncClient(url, timeout=5.0)
     with pytest.raises(StoreUnavailableError) as caught:
         await client.open()
@@ -171,7 +171,7 @@ async def test_each_of_several_hosts_says_what_it_said(tls: TLSServer) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a server of the tests' own, with our schema and roles that must give a password."""
+    """Return a server of the tests' own, with our schema and roles that must give a password."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:

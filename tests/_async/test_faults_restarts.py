@@ -24,7 +24,7 @@ LIMIT = COMMAND_TIMEOUT + 1.5
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a durable server with our schema."""
+    """Return a durable server with our schema."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:

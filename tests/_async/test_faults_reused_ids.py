@@ -25,7 +25,7 @@ from tests.support.server import OwnServer
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a durable server with our schema."""
+    """Return a durable server with our schema."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:
@@ -36,7 +36,7 @@ def server() -> Iterator[OwnServer]:
 
 
 def status_of(url: str, id: int) -> str:
-    """Give the server's word on a transaction."""
+    """Return the server's word on a transaction."""
     with psycopg.connect(url) as conn:
         row = conn.execute("select txid_status(%s)", [id]).fetchone()
         assert row is not None

@@ -15,7 +15,7 @@ SIZE = 10
 
 
 async def open_client(store_url: str, category: str, pooler: bool = False) -> AsyncClient:
-    """Give a client with all of its connections, by the name of the category."""
+    """Return a client with all of its connections, by the name of the category."""
     url = make_url(store_url, application_name=category)
     client = AsyncClient(url, min_size=SIZE, max_size=SIZE, pooler=pooler)
     await client.open()

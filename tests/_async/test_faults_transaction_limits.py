@@ -168,7 +168,7 @@ async def test_a_transaction_that_cannot_be_watched_is_not_begun(
 
 
 def descriptors() -> int:
-    """Give the number of files that are open."""
+    """Return the number of files that are open."""
     return len(list(FOLDER.iterdir()))
 
 
@@ -222,7 +222,7 @@ async def test_a_thousand_transactions_leave_nothing_and_end_nothing_of_others(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a durable server with our schema."""
+    """Return a durable server with our schema."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:

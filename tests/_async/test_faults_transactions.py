@@ -58,7 +58,7 @@ CONTENTS = ["one", "batch", "copied", "sql", "savepoint", "categories"]
 
 @asynccontextmanager
 async def open_client(url: str, kind: str, *, recovers: bool = True) -> AsyncGenerator[AsyncClient]:
-    """Give a client of a kind, with one connection: what is not given back is missed."""
+    """Return a client of a kind, with one connection: what is not given back is missed."""
     if kind == "borrowed":
         pool: AsyncConnectionPool[Any]
         async with AsyncConnectionPool(url, min_size=1, max_size=1, open=False) as pool:
@@ -80,7 +80,7 @@ def is_whole_pool(pool: AsyncConnectionPool[Any]) -> bool:
 
 
 async def fill(tx: AsyncTransaction, category: str, content: str) -> list[str]:
-    """Do something in a transaction, and give the ids of what it writes to ``<category>-1``."""
+    """Do something in a transaction, and return the ids of what it writes to ``<category>-1``."""
     stream = f"{category}-1"
     messages = new_messages({"batch": 3, "copied": COPIED}.get(content, 1))
     if content == "sql":
@@ -99,7 +99,7 @@ async def fill(tx: AsyncTransaction, category: str, content: str) -> list[str]:
 
 
 def ids(url: str, category: str) -> list[str]:
-    """Give the ids of what is stored in ``<category>-1``."""
+    """Return the ids of what is stored in ``<category>-1``."""
     return [id for id, _ in stored(url, f"{category}-1")]
 
 
@@ -178,7 +178,7 @@ async def test_the_connection_is_lost_before_the_commit(
 async def commit_and_lose_the_server(
     store_url: str, category: str, kind: str, how: str
 ) -> tuple[Outcome[None], list[str]]:
-    """Commit with the answer lost and no server after it, and give how that went."""
+    """Commit with the answer lost and no server after it, and return how that went."""
     with FaultProxy(store_url) as proxy:
         async with open_client(proxy.url(), kind, recovers=False) as client:
             tx = await client.begin(timeout=COMMAND_TIMEOUT)
@@ -232,7 +232,7 @@ def has_transaction_timeout(url: str) -> bool:
 
 
 def make_commits_wait(database_url: str, category: str) -> str:
-    """Give a table; who commits a row of it waits for the category's lock."""
+    """Return a table; who commits a row of it waits for the category's lock."""
     name = f'public."{category}"'
     with psycopg.connect(database_url, autocommit=True) as conn:
         for text in (
@@ -608,7 +608,7 @@ async def test_time_runs_out_while_the_block_keeps_the_thread(
 
 
 def descriptors() -> int:
-    """Give the number of files that are open."""
+    """Return the number of files that are open."""
     return len(list(FOLDER.iterdir()))
 
 
@@ -643,7 +643,7 @@ def is_over(tx: AsyncTransaction) -> bool:
 async def transfer(
     client: AsyncClient, names: list[str], times: int, categories: list[str]
 ) -> list[tuple[int, int]]:
-    """Write to two streams in one transaction, so many times, and give the positions."""
+    """Write to two streams in one transaction, so many times, and return the positions."""
     positions: list[tuple[int, int]] = []
     for _ in range(times):
         async with client.transaction(categories=categories) as tx:
@@ -734,7 +734,7 @@ async def test_writers_in_opposite_orders_deadlock_and_are_run_again(
 
 @pytest.fixture(scope="module")
 def bouncer(store_url: str) -> Iterator[PgBouncer]:
-    """Give a PgBouncer in front of the run's database."""
+    """Return a PgBouncer in front of the run's database."""
     try:
         bouncer = PgBouncer(store_url)
     except NoPgBouncerError as error:

@@ -27,7 +27,7 @@ LIMIT = COMMAND_TIMEOUT + 3.0
 async def opened(
     cluster: Cluster, size: int = 1, command_timeout: float = COMMAND_TIMEOUT, **options: Any
 ) -> AsyncGenerator[AsyncClient]:
-    """Give a client that is known by its name."""
+    """Return a client that is known by its name."""
     url = cluster.url(application_name=NAME)
     async with AsyncClient(
         url, max_size=size, timeout=1.0, command_timeout=command_timeout, **options
@@ -36,19 +36,19 @@ async def opened(
 
 
 def link_of(cluster: Cluster) -> FaultProxy:
-    """Give what is between the primary and its standby."""
+    """Return the proxy between the primary and its standby."""
     link = cluster.standby.link
     assert link is not None
     return link
 
 
 def ids_of(node: Node, stream: str) -> list[str]:
-    """Give the ids of the messages that a node has in a stream."""
+    """Return the ids of the messages that a node has in a stream."""
     return [id for id, _ in stored(node.url("store"), stream)]
 
 
 def in_doubt(error: OutcomeUnknownError, messages: list[NewMessage]) -> list[NewMessage]:
-    """Give those of the messages that an error names."""
+    """Return those of the messages that an error names."""
     named = {id for _, id in error.written} | {str(message.id) for message in error.messages}
     return [message for message in messages if str(message.id) in named]
 

@@ -34,7 +34,7 @@ SOON = 3.0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    """Give a server of the tests' own, with our schema, and roles that must give passwords."""
+    """Return a server of the tests' own, with our schema, and roles that must give passwords."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:
@@ -56,7 +56,7 @@ def server() -> Iterator[OwnServer]:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Give all that is logged anywhere."""
+    """Return all that is logged anywhere."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
@@ -68,7 +68,7 @@ def says_no_secret(text: str) -> bool:
 
 
 def locals_of(error: BaseException | None) -> Iterator[Any]:
-    """Give all that the library's frames of a traceback hold, as a report with locals shows it."""
+    """Return the variables in the library's frames of a traceback, as a report with locals does."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if "tests" not in frame.f_code.co_filename:
@@ -77,7 +77,7 @@ def locals_of(error: BaseException | None) -> Iterator[Any]:
 
 
 async def refused(url: str, logged: pytest.LogCaptureFixture, **options: Any) -> MessageDBError:
-    """Use a client of the server in each way, and give the one error that all of them get."""
+    """Use a client of the server in each way, and return the one error that all of them get."""
     client = AsyncClient(url, **options)
     errors: list[MessageDBError] = []
     calls: list[Callable[[], Any]] = [

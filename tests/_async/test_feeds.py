@@ -39,7 +39,7 @@ class Reading:
         return [writer.pid for writer in self.feed.held_by]
 
     async def read(self, times: int = 1) -> list[str]:
-        """Read so many pages, and give the types of all messages so far."""
+        """Read so many pages, and return the types of all messages so far."""
         for _ in range(times):
             scan = await self.feed.read(self.position)
             assert scan.position >= self.position - 1
@@ -66,7 +66,7 @@ async def reading(client: AsyncClient, *categories: str, **options: Any) -> Read
 
 @pytest.fixture
 async def slow(store_url: str) -> AsyncIterator[AsyncConnection[Any]]:
-    """Give the connection of a writer that takes its time."""
+    """Return the connection of a writer that takes its time."""
     async with await AsyncConnection.connect(
         store_url, application_name="slow writer", options="-csearch_path=message_store,public"
     ) as conn:
@@ -269,7 +269,7 @@ async def test_a_sequence_that_gives_positions_in_blocks_is_refused(
 
 @pytest.fixture(scope="module")
 def primary() -> Generator[OwnServer]:
-    """Give a server of the tests' own, with our schema, that takes prepared transactions."""
+    """Return a server of the tests' own, with our schema, that takes prepared transactions."""
     try:
         server = OwnServer()
     except EmbeddedServerError as error:

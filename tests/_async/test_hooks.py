@@ -80,7 +80,7 @@ class Noting(Hooks):
 
 @pytest.fixture
 async def reversing(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client that stores texts backwards."""
+    """Return a client that stores texts backwards."""
     async with AsyncClient(store_url, max_size=2, hooks=[Reversing()]) as client:
         yield client
 

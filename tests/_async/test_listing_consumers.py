@@ -24,7 +24,7 @@ from tests.support.store import functions_only
 
 
 def quiet(consumer: AsyncConsumer) -> AsyncConsumer:
-    """Give a consumer a handler that does nothing."""
+    """Add a handler that does nothing to a consumer."""
 
     @consumer.handler
     async def ignore(message: Message[Any]) -> None:
@@ -34,7 +34,7 @@ def quiet(consumer: AsyncConsumer) -> AsyncConsumer:
 
 
 async def write(client: AsyncClient, category: str, count: int) -> int:
-    """Write so many messages, and give the global position of the last."""
+    """Write so many messages, and return the global position of the last."""
     stream = f"{category}-1"
     await client.write_messages(stream, [NewMessage("Happened") for _ in range(count)])
     last = await client.get_last_stream_message(stream)

@@ -33,7 +33,7 @@ NewDatabase = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def genuine_url(new_database: NewDatabase) -> str:
-    """Give a superuser's URL of a genuine Message DB: its functions need a search_path."""
+    """Return a superuser's URL of a genuine Message DB: its functions need a search_path."""
     url = new_database(install=False)
     genuine.install(url)
     return url
@@ -43,7 +43,7 @@ def genuine_url(new_database: NewDatabase) -> str:
 async def way(
     request: pytest.FixtureRequest, genuine_url: str
 ) -> AsyncIterator[AsyncClient | AsyncBoundClient]:
-    """Give each of the ways in which operations run."""
+    """Return each of the ways in which operations run."""
     pooler = True if request.param == "pooler" else None
     async with (
         AsyncClient(genuine_url, pooler=pooler) as client,
@@ -119,7 +119,7 @@ async def test_what_is_wrong_with_a_condition_is_said(
 
 @pytest.fixture(scope="module")
 def functions_only_url(new_database: NewDatabase) -> str:
-    """Give the URL of a role that may call the functions and see no table."""
+    """Return the URL of a role that may call the functions and see no table."""
     url = new_database()
     functions_only(url)
     return make_url(url, user="message_store")

@@ -55,11 +55,11 @@ class Place:
         return cursor.fetchall() if cursor.description else []
 
     def rows(self, relation: str = "sums") -> list[tuple[Any, ...]]:
-        """Give the rows of the view, or of a table."""
+        """Return the rows of the view, or of a table."""
         return self.do(f"SELECT * FROM {self.schema}.{relation} ORDER BY 1")
 
     def relations(self) -> set[str]:
-        """Give the names of tables and views."""
+        """Return the names of tables and views."""
         rows = self.do(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
             f" AND relnamespace = '{self.schema}'::regnamespace"
@@ -78,7 +78,7 @@ class Place:
 
 @pytest.fixture
 async def place(database_url: str, category: str) -> AsyncIterator[Place]:
-    """Give a schema of the test's own that the role message_store may use."""
+    """Return a schema of the test's own that the role message_store may use."""
     place = Place(database_url, category.lower())
     yield place
     place.do(f"DROP SCHEMA {place.schema} CASCADE")

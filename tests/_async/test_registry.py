@@ -71,7 +71,7 @@ class Unheard(msgspec.Struct):
 
 @pytest.fixture(scope="module")
 async def typed(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client that knows the classes of this module."""
+    """Return a client that knows the classes of this module."""
     # A pool that grows draws random numbers in its thread, which Hypothesis takes for a strategy's.
     async with AsyncClient(store_url, registry=registry, max_size=1) as typed:
         await typed.message_store_version()

@@ -25,7 +25,7 @@ from tests.support.background_async import Background, eventually
 
 
 def failing(consumer: AsyncConsumer, *waits: Event) -> None:
-    """Give the consumer a handler that fails, perhaps after something."""
+    """Add a handler that fails, perhaps after an effect, to the consumer."""
 
     @consumer.handler
     async def fail(message: Message[Any]) -> None:

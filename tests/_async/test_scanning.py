@@ -30,7 +30,7 @@ ORIGINS = ("origin", "origin-5", "origin:command-1", "other-1")
 
 @pytest.fixture(scope="module")
 def functions_only_url(new_database: NewDatabase) -> str:
-    """Give the URL of a role that may call the functions and see no table."""
+    """Return the URL of a role that may call the functions and see no table."""
     url = new_database()
     functions_only(url)
     return make_url(url, user="message_store")
@@ -40,7 +40,7 @@ def functions_only_url(new_database: NewDatabase) -> str:
 async def way(
     request: pytest.FixtureRequest, store_url: str, functions_only_url: str
 ) -> AsyncIterator[AsyncClient]:
-    """Give a client of each of the ways in which scans run."""
+    """Return a client of each of the ways in which scans run."""
     url = functions_only_url if request.param == "functions only" else store_url
     async with AsyncClient(url, pooler=True if request.param == "pooler" else None) as client:
         yield client

@@ -32,7 +32,7 @@ from tests._async.accounts import (
 
 @pytest.fixture
 async def client(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client whose registry has the classes of these cases, and of no others."""
+    """Return a client whose registry has the classes of these cases, and of no others."""
     registry = MessageRegistry()
     for cls in (Opened, Deposited, Withdrawn, Open, Deposit, Withdraw):
         registry.add(cls)

@@ -20,7 +20,7 @@ SEQUENCE = "message_store.messages_global_position_seq"
 
 @pytest.fixture
 def owner(new_database: Callable[..., str]) -> str:
-    """Give the owner's URL of a store whose next positions were passed, as after a restore."""
+    """Return the owner's URL of a store whose next positions were passed, as after a restore."""
     return made_behind(new_database())
 
 
@@ -48,7 +48,7 @@ def message() -> NewMessage:
 
 
 async def each_write(client: AsyncClient, url: str) -> list[IncompatibleServerError]:
-    """Write in each way, and give the errors."""
+    """Write in each way, and return the errors."""
     found: list[IncompatibleServerError] = []
     with pytest.raises(IncompatibleServerError) as caught:
         await client.write_message("new-1", message())

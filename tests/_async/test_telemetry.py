@@ -30,7 +30,7 @@ SECRET = "s3cret-value"
 
 @pytest.fixture
 def seen() -> Seen:
-    """Give a telemetry and what it has told."""
+    """Return a telemetry and what it has told."""
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))

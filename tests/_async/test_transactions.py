@@ -41,7 +41,7 @@ def noted(n: int = 0) -> NewMessage:
 
 @pytest.fixture(params=KINDS)
 async def any_client(request: pytest.FixtureRequest, store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give clients of each kind, with one connection each: what is not given back is missed."""
+    """Return clients of each kind, with one connection each: what is not given back is missed."""
     kind: str = request.param
     direct = False if "functions" in kind else None
     async with AsyncExitStack() as stack:

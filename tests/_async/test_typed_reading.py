@@ -60,7 +60,7 @@ EVENTS = [Deposited("7", 1), Deposited("7", 2), Deposited("7", 3), Withdrawn(4)]
 
 
 def history() -> list[NewMessage]:
-    """Give messages of each version and name, which are read as EVENTS, and one of another type."""
+    """Return messages of each version and name, read as EVENTS, and one of another type."""
     return [
         NewMessage("MoneyDeposited", {"accountNumber": 7, "amount": 1}),
         NewMessage("Other", {"a": 1}),

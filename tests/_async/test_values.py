@@ -35,7 +35,7 @@ SOME = settings(max_examples=60, deadline=None, derandomize=True)
 
 @pytest.fixture(scope="session")
 async def functions(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Give a client that writes by the server's functions only."""
+    """Return a client that writes by the server's functions only."""
     async with AsyncClient(store_url, direct_writes=False) as client:
         yield client
 
@@ -259,7 +259,7 @@ async def read_by_function(
     condition: str | None,
     **_: Any,
 ) -> list[int]:
-    """Give the global positions that the server's own function gives, with its own filters."""
+    """Return the global positions that the server's own function gives, with its own filters."""
     await conn.execute(
         "SELECT set_config('search_path', 'message_store, public', true),"
         " set_config('message_store.sql_condition', 'on', true)"
@@ -276,7 +276,7 @@ _filled: list[str] = []
 
 
 async def filled(client: AsyncClient) -> str:
-    """Give a category with some of everything, the same one each time."""
+    """Return a category with some of everything, the same one each time."""
     if not _filled:
         category = new_category()
         for n in range(20):

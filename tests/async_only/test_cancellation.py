@@ -33,7 +33,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def open_client(store_url: str, kind: str, size: int) -> AsyncGenerator[AsyncClient]:
-    """Give a client of a kind with all of its connections."""
+    """Return a client of a kind with all of its connections."""
     if kind == "borrowed":
         async with AsyncConnectionPool(store_url, min_size=size, max_size=size, open=False) as pool:
             yield AsyncClient(pool=pool)

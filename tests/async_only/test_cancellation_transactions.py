@@ -91,7 +91,7 @@ async def savepoint_that_is_rolled_back(client: AsyncClient, category: str) -> N
 
 
 async def savepoint_whose_cancellation_is_survived(client: AsyncClient, category: str) -> None:
-    """Give up what is behind a savepoint, as asyncio.timeout() does, and keep the rest."""
+    """Cancel the work after a savepoint, as asyncio.timeout() does, and keep the rest."""
     with suppress(TransactionAbortedError):
         async with client.transaction() as tx:
             await tx.write_message(f"{category}-1", NewMessage("Tested"))
@@ -143,7 +143,7 @@ COPIED = ["batch", "batch_in_transaction", "savepoint_survived"]
 
 @pytest.fixture
 def look(store_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """Give a connection that looks at what the transactions leave."""
+    """Return a connection that looks at what the transactions leave."""
     with psycopg.connect(store_url, autocommit=True) as conn:
         yield conn
 

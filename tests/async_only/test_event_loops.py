@@ -88,7 +88,7 @@ async def use(client: AsyncClient) -> None:
 
 
 async def refused_iterator(client: AsyncClient) -> AsyncIterator[object]:
-    """Give nothing, and see that an iterator is refused."""
+    """Return nothing, and check that an iterator is refused."""
     with pytest.raises(ValidationError, match="Nothing was sent"):
         async for message in client.subscribe("a"):
             yield message

@@ -33,7 +33,7 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def command(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Give a function that runs the command in this process, in the store of the tests."""
+    """Return a function that runs the command in this process, in the store of the tests."""
     monkeypatch.setenv("MESSAGEDB_URL", store_url)
 
     def run(*arguments: str, input: str | None = None) -> Ran:
@@ -47,7 +47,7 @@ def command(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def process(store_url: str) -> Callable[..., subprocess.Popen[str]]:
-    """Give a function that starts the command as a process, in the store of the tests."""
+    """Return a function that starts the command as a process, in the store of the tests."""
 
     def start(
         *arguments: str, more: Mapping[str, str] | None = None, **options: Any

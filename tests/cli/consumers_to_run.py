@@ -15,12 +15,12 @@ nothing = 42
 
 
 def copy_id(message: Message[Any]) -> UUID:
-    """Give the id of a message's copy, the same each time."""
+    """Return the id of a message's copy, the same each time."""
     return uuid5(message.id, "copy")
 
 
 def copying(client: Client) -> Consumer:
-    """Give a consumer that copies each message, and puts a bad one aside."""
+    """Return a consumer that copies each message, and puts a bad one aside."""
     consumer = Consumer(
         client, CATEGORY, identifier="copying", retry=NO_RETRY, on_error="park", poll_interval=0.02
     )
@@ -36,7 +36,7 @@ def copying(client: Client) -> Consumer:
 
 
 def breaking(client: Client) -> Consumer:
-    """Give a consumer whose handler fails as a closed pipe of the command itself would."""
+    """Return a consumer whose handler fails as a closed pipe of the command itself would."""
     consumer = Consumer(client, "breaking", identifier="breaking", retry=NO_RETRY)
 
     @consumer.handler
@@ -52,7 +52,7 @@ def unready(client: Client) -> Consumer:
 
 
 async def copying_async(client: AsyncClient) -> list[AsyncConsumer]:
-    """Give the same of the async half, in a list."""
+    """Return the same of the async half, in a list."""
     consumer = AsyncConsumer(client, CATEGORY, identifier="copying", retry=NO_RETRY)
 
     @consumer.handler

@@ -19,7 +19,7 @@ from tests.cli.conftest import Command
 
 
 def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give each option with the names of the commands that lead to it."""
+    """Return each option with the names of the commands that lead to it."""
     for parameter in command.params:
         if parameter.param_type_name == "option" and "--help" not in parameter.opts:
             yield path, parameter

@@ -25,14 +25,14 @@ HERE = "tests.cli.consumers_to_run"
 
 @pytest.fixture
 def client(store_url: str) -> Iterator[Client]:
-    """Give a client of the store of the tests."""
+    """Return a client of the store of the tests."""
     with Client(store_url, max_size=2) as client:
         yield client
 
 
 @pytest.fixture
 def start(process: Process, category: str) -> Callable[..., subprocess.Popen[str]]:
-    """Give a function that starts the command with this test's category for its consumers."""
+    """Return a function that starts the command with this test's category for its consumers."""
 
     def run(*arguments: str, bad: str = "") -> subprocess.Popen[str]:
         environment = {"CATEGORY": category, "BAD": bad}

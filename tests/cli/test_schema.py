@@ -70,7 +70,7 @@ def test_an_embedded_store_is_its_users_own(command: Command, open_folder: Path)
 
 @pytest.fixture(scope="module")
 def counted(new_database: NewDatabase) -> str:
-    """Give a store with messages of two types in three categories."""
+    """Return a store with messages of two types in three categories."""
     url = new_database()
     with Client(url) as client:
         for stream, type, count in (

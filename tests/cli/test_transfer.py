@@ -42,7 +42,7 @@ def rows(url: str, question: str = ALL) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def full(new_database: NewDatabase) -> str:
-    """Give a store with messages of all kinds, and with gaps in the global positions."""
+    """Return a store with messages of all kinds, and with gaps in the global positions."""
     url = new_database()
     with Client(url) as client:
         for n in range(40):

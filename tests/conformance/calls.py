@@ -83,7 +83,7 @@ def _masked(value: object) -> object:
 
 
 def query(url: str, text: str, *params: Any) -> list[tuple[Any, ...]]:
-    """Execute one statement on a connection of its own, and give its rows."""
+    """Execute one statement on a connection of its own, and return its rows."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(text.encode(), params)
         return cursor.fetchall() if cursor.description is not None else []

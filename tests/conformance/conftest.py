@@ -20,7 +20,7 @@ NewDatabase = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def databases(new_database: NewDatabase) -> Databases:
-    """Give the two databases. Without the genuine one the run is skipped, or fails where told to.
+    """Return the two databases. Without the genuine one the run is skipped, or fails where told to.
 
     It fails if ``CI`` or ``MESSAGEDB_REQUIRE_GENUINE`` is set.
     """
@@ -38,14 +38,14 @@ def connect(url: str) -> Connection[Any]:
 
 @pytest.fixture(scope="session")
 def long_pair(databases: Databases) -> Iterator[Pair]:
-    """Give connections that last for the run, for tests that need no clean table."""
+    """Return connections that last for the run, for tests that need no clean table."""
     with connect(databases.ours) as ours, connect(databases.genuine) as genuine:
         yield Pair(ours, genuine)
 
 
 @pytest.fixture
 def pair(databases: Databases) -> Iterator[Pair]:
-    """Give fresh sessions on both databases, with empty tables and positions from the start."""
+    """Return fresh sessions on both databases, with empty tables and positions from the start."""
     with connect(databases.ours) as ours, connect(databases.genuine) as genuine:
         made = Pair(ours, genuine)
         made.both(TABLES)
@@ -54,7 +54,7 @@ def pair(databases: Databases) -> Iterator[Pair]:
 
 @pytest.fixture(params=["ours", "genuine"])
 def url(request: pytest.FixtureRequest, databases: Databases) -> str:
-    """Give each of the two databases in turn, with an empty table."""
+    """Return each of the two databases in turn, with an empty table."""
     found = databases.ours if request.param == "ours" else databases.genuine
     with connect(found) as conn:
         conn.execute(TABLES.encode())
@@ -63,7 +63,7 @@ def url(request: pytest.FixtureRequest, databases: Databases) -> str:
 
 @pytest.fixture(params=["ours", "genuine"])
 def fresh_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
-    """Give a superuser's URL of a database with a Message DB: ours, or the genuine one."""
+    """Return a superuser's URL of a database with a Message DB: ours, or the genuine one."""
     url = new_database(install=request.param == "ours")
     if request.param == "genuine":
         genuine.install(url)
@@ -72,7 +72,7 @@ def fresh_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
 
 @pytest.fixture
 def heard(fresh_url: str) -> Iterator[Callable[[], list[str]]]:
-    """Give a function that gives what was notified since it was last called."""
+    """Return a function that returns the notifications since its last call."""
     with psycopg.connect(fresh_url, autocommit=True) as conn:
         conn.execute(sql.SQL("listen {}").format(sql.Identifier(CHANNEL)))
 

@@ -46,7 +46,7 @@ def objects(url: str, name: str = "message_store") -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def ours(new_database: NewDatabase) -> str:
-    """Give a database of its own with our Message DB."""
+    """Return a database of its own with our Message DB."""
     return new_database()
 
 

@@ -174,7 +174,7 @@ def test_a_read_only_role(new_database: NewDatabase) -> None:
 
 @pytest.fixture
 def owner(server_url: str) -> Iterator[str]:
-    """Give a role that is not a superuser, with CREATEDB and CREATEROLE."""
+    """Return a role that is not a superuser, with CREATEDB and CREATEROLE."""
     name = f"messagedb_owner_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as conn:
         conn.execute(sql.SQL("create role {} createdb createrole").format(sql.Identifier(name)))

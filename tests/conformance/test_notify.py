@@ -25,7 +25,7 @@ select unnest(%s::text[]), 'T', 0
 
 @pytest.fixture
 def writer(fresh_url: str) -> Iterator[Connection[Any]]:
-    """Give a connection of the role message_store, with the trigger in place."""
+    """Return a connection of the role message_store, with the trigger in place."""
     assert schema.install_notify(fresh_url) is True
     with psycopg.connect(fresh_url, autocommit=True) as conn:
         conn.execute("set search_path = message_store, public")

@@ -39,7 +39,7 @@ SAVE = (
 
 @pytest.fixture(params=["empty", "ours", "genuine"])
 def url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
-    """Give a database without our schema: empty, or with our Message DB or the genuine one."""
+    """Return a database without our schema: empty, or with our Message DB or the genuine one."""
     url = new_database(install=request.param == "ours")
     if request.param == "genuine":
         genuine.install(url)

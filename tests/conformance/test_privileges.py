@@ -66,7 +66,7 @@ CALLS = (
 
 @pytest.fixture(scope="module")
 def roles(server_url: str) -> Iterator[dict[str, str]]:
-    """Give the three kinds of roles by kind; the two that are made here go with the module."""
+    """Return the three kinds of roles by kind; the two that are made here go with the module."""
     mark = uuid.uuid4().hex[:12]
     made = {"member": f"messagedb_member_{mark}", "stranger": f"messagedb_stranger_{mark}"}
     with psycopg.connect(server_url, autocommit=True) as conn:
@@ -79,7 +79,7 @@ def roles(server_url: str) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(params=["message_store", "member", "stranger"])
 def role(request: pytest.FixtureRequest, roles: dict[str, str], databases: Databases) -> str:
-    """Give each role in turn. The two databases are asked for as they bring message_store."""
+    """Return each role in turn. The two databases are asked for as they bring message_store."""
     name = roles[request.param]
     if request.param == "member":
         with psycopg.connect(databases.ours, autocommit=True) as conn:

@@ -35,7 +35,7 @@ def client() -> Iterator[Callable[..., ClientProcess]]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a path, with a space in it, for a new folder; nothing may run there in the end."""
+    """Return a path, with a space in it, for a new folder; nothing may run there in the end."""
     place = _place()
     yield place / "store"
     until(lambda: not running(place), "the server ended")
@@ -52,7 +52,7 @@ def _used() -> Iterator[Path]:
 
 @pytest.fixture
 def store(_used: Path) -> Iterator[Path]:
-    """Give a folder that was used before, by other tests too; nothing may run in the end."""
+    """Return a folder that was used before, by other tests too; nothing may run in the end."""
     assert not running(_used)
     yield _used
     until(lambda: not running(_used), "the server ended")

@@ -104,18 +104,18 @@ class ClientProcess:
         return heard
 
     def tell(self, command: str) -> None:
-        """Give it a command."""
+        """Send it a command."""
         assert self.process.stdin is not None
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
     def ask(self, command: str) -> dict[str, Any]:
-        """Give it a command and read the answer."""
+        """Send it a command and read the answer."""
         self.tell(command)
         return self.hear()
 
     def end(self, number: int = signal.SIGKILL) -> int:
-        """End it by a signal, and give its exit status."""
+        """End it by a signal, and return its exit status."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -138,7 +138,7 @@ def until(condition: Callable[[], object], what: str, limit: float = 15.0) -> No
 
 
 def running(folder: Path | str, program: str = "") -> list[int]:
-    """Give the processes, zombies and clients excepted, whose command line names the folder."""
+    """Return the processes, zombies and clients excepted, whose command line names the folder."""
     named = (str(folder), program)
     return [
         pid
@@ -164,11 +164,11 @@ def _processes() -> Iterator[tuple[int, str]]:
 
 
 def postmaster(folder: Path | str) -> int:
-    """Give the process id of the folder's postmaster."""
+    """Return the process id of the folder's postmaster."""
     return int((Path(folder) / "data" / "postmaster.pid").read_text().split()[0])
 
 
 def supervisor(folder: Path | str) -> int:
-    """Give the process id of the folder's supervisor."""
+    """Return the process id of the folder's supervisor."""
     state = json.loads((Path(folder) / "server.json").read_text())
     return int(state["supervisor"])

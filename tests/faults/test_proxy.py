@@ -15,7 +15,7 @@ from tests.support.store import sessions, stored
 
 @pytest.fixture
 def proxy(store_url: str) -> Iterator[FaultProxy]:
-    """Give a proxy in front of the run's database."""
+    """Return a proxy in front of the run's database."""
     with FaultProxy(store_url) as proxy:
         yield proxy
 

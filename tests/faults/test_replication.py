@@ -18,7 +18,7 @@ def connect(url: str) -> psycopg.Connection[tuple[int]]:
 
 
 def write(url: str, stream: str) -> str:
-    """Write a message on a connection of its own, and give its id."""
+    """Write a message on a connection of its own, and return its id."""
     message = NewMessage("Tested")
     with connect(url) as conn:
         conn.execute(
@@ -28,7 +28,7 @@ def write(url: str, stream: str) -> str:
 
 
 def ids(node: Node, stream: str) -> list[str]:
-    """Give the ids of the messages that a node has in a stream."""
+    """Return the ids of the messages that a node has in a stream."""
     return [id for id, _ in stored(node.url("store"), stream)]
 
 

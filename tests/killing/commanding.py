@@ -55,7 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     notes: str
 
     def left(self) -> range:
-        """Give the keys whose answers were not noted yet; half a line is none."""
+        """Return the keys whose answers were not noted yet; half a line is none."""
         return range(len(answers(self.notes)), self.keys)
 
 
@@ -70,7 +70,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def answers(notes: str) -> list[Answer]:
-    """Give the answers that were noted."""
+    """Return the answers that were noted."""
     path = Path(notes)
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return [msgspec.json.decode(line, type=Answer) for line in lines]

@@ -17,7 +17,7 @@ from tests.support.backend import make_url
 
 @pytest.fixture(scope="session")
 def effects_url(new_database: NewDatabase) -> str:
-    """Give the URL of a database with the table of effects, for the role message_store."""
+    """Return the URL of a database with the table of effects, for the role message_store."""
     url = new_database()
     with psycopg.connect(url) as conn:
         conn.execute(TABLE.encode())
@@ -26,7 +26,7 @@ def effects_url(new_database: NewDatabase) -> str:
 
 @pytest.fixture
 def fork(tmp_path: Path) -> Iterator[Callable[[Order], Forked]]:
-    """Give a function that begins a worker which is to be killed."""
+    """Return a function that begins a worker which is to be killed."""
     begun: list[Forked] = []
 
     def begin(order: Order) -> Forked:
@@ -40,7 +40,7 @@ def fork(tmp_path: Path) -> Iterator[Callable[[Order], Forked]]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[Order], Program]]:
-    """Give a function that begins a worker as a program of its own."""
+    """Return a function that begins a worker as a program of its own."""
     begun: list[Program] = []
 
     def begin(order: Order) -> Program:

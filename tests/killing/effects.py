@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
 
 
 def effects_of(url: str, category: str) -> list[Effect]:
-    """Give the effects in the order in which they were noted."""
+    """Return the effects in the order in which they were noted."""
     return [
         Effect(*row)
         for row in _rows(
@@ -75,7 +75,7 @@ def effects_of(url: str, category: str) -> list[Effect]:
 
 
 def messages_of(url: str, category: str) -> list[Stored]:
-    """Give the messages in the order of the store."""
+    """Return the messages in the order of the store."""
     return [
         Stored(*row)
         for row in _rows(
@@ -88,18 +88,18 @@ def messages_of(url: str, category: str) -> list[Stored]:
 
 
 def count_effects(url: str, category: str) -> int:
-    """Give the number of messages that were handled at least once."""
+    """Return the number of messages that were handled at least once."""
     query = "SELECT count(DISTINCT global_position) FROM effects WHERE category = %s"
     return int(_rows(url, query, category)[0][0])
 
 
 def handled(url: str, category: str) -> list[int]:
-    """Give the positions of handled messages in the order of handling, of all streams."""
+    """Return the positions of handled messages in the order of handling, of all streams."""
     return [effect.position for effect in effects_of(url, category)]
 
 
 def stored_position(url: str, order: Order) -> int | None:
-    """Give the global position that is stored for a worker's consumer."""
+    """Return the global position that is stored for a worker's consumer."""
     query = (
         "SELECT position FROM messagedb.positions WHERE consumer = %s"
         if order.table
@@ -111,7 +111,7 @@ def stored_position(url: str, order: Order) -> int | None:
 
 
 def waiting_at(url: str, gate: int) -> int:
-    """Give the number of handlers that wait at the gate."""
+    """Return the number of handlers that wait at the gate."""
     query = "SELECT count(*) FROM pg_locks WHERE objid = %s AND locktype = 'advisory'"
     database = " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     return int(_rows(url, query + " AND NOT granted" + database, gate)[0][0])

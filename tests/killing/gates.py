@@ -39,7 +39,7 @@ class Gate:
 
 @contextlib.contextmanager
 def closed_gate(url: str) -> Generator[Gate]:
-    """Give a gate that is closed until it is opened, or the block ends."""
+    """Return a gate that is closed until it is opened, or the block ends."""
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("select pg_advisory_lock(%s)", [GATE])
         yield Gate(url, conn)

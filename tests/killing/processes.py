@@ -50,7 +50,7 @@ class Forked:
         os.kill(self._process.pid, number)
 
     def wait(self, limit: float = 20.0) -> int:
-        """Wait for its end, and give its exit status."""
+        """Wait for its end, and return its exit status."""
         self._process.join(limit)
         status = self._process.exitcode
         assert status is not None, f"it has not ended within {limit} s: {self.told()}"
@@ -63,7 +63,7 @@ class Forked:
         self._process.close()
 
     def told(self) -> str:
-        """Give the end of what it has logged."""
+        """Return the end of what it has logged."""
         return f"{self.order}\n{_text(self.log)[-3000:]}"
 
 
@@ -99,7 +99,7 @@ class Program:
         self.process.send_signal(number)
 
     def wait(self, limit: float = 10.0) -> int:
-        """Wait for its end, and give its exit status."""
+        """Wait for its end, and return its exit status."""
         return self.process.wait(limit)
 
     def end(self) -> None:
@@ -108,7 +108,7 @@ class Program:
         self.process.wait()
 
     def text(self) -> str:
-        """Give what it has said so far."""
+        """Return what it has said so far."""
         return _text(self.log)
 
     def until_said(self, words: str, limit: float = 10.0) -> None:
@@ -130,7 +130,7 @@ def until(
 
 
 def until_still(value: Callable[[], int], seconds: float = 0.5) -> int:
-    """Poll until a number has not changed for so long, and give it."""
+    """Poll until a number has not changed for so long, and return it."""
     last, since = value(), time.monotonic()
     deadline = since + 10.0
     while time.monotonic() - since < seconds:

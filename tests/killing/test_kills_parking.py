@@ -22,7 +22,7 @@ transactional_or_not = pytest.mark.parametrize("transactional", [False, True])
 
 
 def order_of(half: Half, url: str, category: str, *, transactional: bool) -> Order:
-    """Give the order of the first worker, which parks the second message."""
+    """Return the order of the first worker, which parks the second message."""
     return Order(
         half=half,
         url=url,
@@ -35,7 +35,7 @@ def order_of(half: Half, url: str, category: str, *, transactional: bool) -> Ord
 
 
 def next_of(order: Order, *, replays: bool = False) -> Order:
-    """Give the order of the worker after one: it waits for nothing."""
+    """Return the order of the worker after one: it waits for nothing."""
     return Order(
         half=order.half,
         url=order.url,
@@ -49,14 +49,14 @@ def next_of(order: Order, *, replays: bool = False) -> Order:
 
 
 def parked_in(url: str, category: str) -> list[int]:
-    """Give the positions of the messages that are parked."""
+    """Return the positions of the messages that are parked."""
     with Client(url, max_size=2) as client:
         consumer = Consumer(client, category, identifier=IDENTIFIER)
         return [parked.position for parked in consumer.list_parked()]
 
 
 def records(url: str, category: str) -> int:
-    """Give how much was ever written of parked messages."""
+    """Return how much was ever written of parked messages."""
     return len(stored(url, f"{category}:parked-{IDENTIFIER}"))
 
 
@@ -124,5 +124,5 @@ def test_what_is_being_replayed_when_it_is_killed_stays_parked(
 
 
 def order_with_gate(order: Order, *, after: bool = False) -> Order:
-    """Give an order with a gate for the message that is parked."""
+    """Return an order with a gate for the message that is parked."""
     return msgspec.structs.replace(order, gate=PARKED, gate_after=after)

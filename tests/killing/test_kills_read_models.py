@@ -22,7 +22,7 @@ COUNT = 10
 
 @pytest.fixture
 def schema(database_url: str, category: str) -> Iterator[str]:
-    """Give a schema that the role message_store may use."""
+    """Return a schema that the role message_store may use."""
     name = category.lower()
     with psycopg.connect(database_url, autocommit=True) as admin:
         admin.execute(f"CREATE SCHEMA {name} AUTHORIZATION message_store".encode())

@@ -209,5 +209,5 @@ def test_a_signal_ends_a_process_whose_consumers_stop_already_as_one_has_failed(
 
 
 def of(order: Order, category: str) -> Order:
-    """Give the order of a consumer beside another one as if it were alone."""
+    """Return the order of a consumer beside another one as if it were alone."""
     return Order(half=order.half, url=order.url, category=category)

@@ -23,7 +23,7 @@ WAITING = "another consumer with this identifier runs"
 
 
 def by_life(url: str, category: str, life: int) -> int:
-    """Give the number of effects of one worker."""
+    """Return the number of effects of one worker."""
     return sum(effect.life == life for effect in effects_of(url, category))
 
 
@@ -160,7 +160,7 @@ def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the
 
 
 def after(order: Order) -> Order:
-    """Give the order of the worker that takes over."""
+    """Return the order of the worker that takes over."""
     return Order(
         half=order.half,
         url=order.url,

@@ -97,7 +97,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.category}:position-{IDENTIFIER}{group}"
 
     def options(self) -> dict[str, Any]:
-        """Give the arguments of the consumer."""
+        """Return the arguments of the consumer."""
         return {
             "identifier": IDENTIFIER,
             "batch_size": self.batch_size,
@@ -128,7 +128,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             raise Park("told to")
 
     def note(self, message: Message[Any]) -> tuple[Any, ...]:
-        """Give the values that are noted of a message."""
+        """Return the values that are noted of a message."""
         place = (message.stream_name, message.position, message.global_position)
         category = message.stream_name.partition("-")[0]
         return (category, self.member or 0, self.life, *place)

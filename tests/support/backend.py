@@ -169,7 +169,7 @@ def _docker_server() -> Generator[str]:
 
 
 def make_url(conninfo: str = "", **changes: str) -> str:
-    """Give a connection string as a URL, with some of its parameters changed.
+    """Return a connection string as a URL, with some of its parameters changed.
 
     Args:
         conninfo: a URL or a ``key=value`` string, as libpq takes them.

@@ -26,13 +26,13 @@ class Background(Generic[R]):
         return self._task.done()
 
     async def outcome(self, limit: float = 30.0) -> Outcome[R]:
-        """Wait for its end, at most so many seconds, and give how it went."""
+        """Wait for its end, at most so many seconds, and return how it went."""
         await asyncio.wait([self._task], timeout=limit)
         assert self._task.done(), f"still running after {limit} s"
         return self._task.result()
 
     async def result(self, limit: float = 30.0) -> R:
-        """Wait for its end, and give its result or raise its error."""
+        """Wait for its end, and return its result or raise its error."""
         return (await self.outcome(limit)).result()
 
 

@@ -39,13 +39,13 @@ class Background(Generic[R]):
         return not self._thread.is_alive()
 
     def outcome(self, limit: float = 30.0) -> Outcome[R]:
-        """Wait for its end, at most so many seconds, and give how it went."""
+        """Wait for its end, at most so many seconds, and return how it went."""
         self._thread.join(limit)
         assert self._outcome is not None, f"still running after {limit} s"
         return self._outcome
 
     def result(self, limit: float = 30.0) -> R:
-        """Wait for its end, and give its result or raise its error."""
+        """Wait for its end, and return its result or raise its error."""
         return self.outcome(limit).result()
 
 

@@ -6,7 +6,7 @@ import os
 
 
 def outside_environment() -> dict[str, str]:
-    """Give the environment without what is for these tests only.
+    """Return the environment without what is for these tests only.
 
     A user's own tests take the store that MESSAGEDB_TEST_URL names as it is; of ours it is a server
     that may have none.

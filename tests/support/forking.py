@@ -20,7 +20,7 @@ SIZE = 2
 
 
 def forked() -> int:
-    """Fork, and give what that gives."""
+    """Fork, and return what that gives."""
     with warnings.catch_warnings():
         # The workers of the pool are threads, which the child does not have, nor needs.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -28,7 +28,7 @@ def forked() -> int:
 
 
 def in_child(work: Callable[[], object]) -> object:
-    """Do it in a child process, and give what it gave."""
+    """Do it in a child process, and return what it gave."""
     reader, writer = os.pipe()
     pid = forked()
     if pid == 0:
@@ -44,7 +44,7 @@ def in_child(work: Callable[[], object]) -> object:
 
 
 def pids(client: AsyncClient | Client) -> list[int]:
-    """Give the process ids of the sessions in a client's pool."""
+    """Return the process ids of the sessions in a client's pool."""
     conns: list[Any] = list(pool_of(client).__dict__["_pool"])
     return sorted(conn.info.backend_pid for conn in conns)
 

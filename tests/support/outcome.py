@@ -26,14 +26,14 @@ class Outcome(Generic[R]):
     seconds: float
 
     def result(self) -> R:
-        """Give the value, or raise the error."""
+        """Return the value, or raise the error."""
         if self.error is not None:
             raise self.error
         return cast("R", self.value)
 
 
 def pool_of(client: AsyncClient | Client) -> Any:
-    """Give the pool of an open client."""
+    """Return the pool of an open client."""
     return vars(client)["_lifecycle"].provider.pool
 
 

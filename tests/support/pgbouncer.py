@@ -55,7 +55,7 @@ class PgBouncer:
             raise
 
     def url(self, pool: str) -> str:
-        """Give the URL of one of the `POOLS`."""
+        """Return the URL of one of the `POOLS`."""
         return make_url(host=str(self.folder), port="6432", dbname=pool, user="any")
 
     def close(self) -> None:

@@ -92,11 +92,11 @@ class ProxiedStore:
             raise
 
     def url(self, database: str = PROXY, user: str = "message_store") -> str:
-        """Give the URL of one of the databases."""
+        """Return the URL of one of the databases."""
         return self._server.url(database, user)
 
     def count(self, stream_name: str) -> int:
-        """Give the number of messages that a stream has on the nodes."""
+        """Return the number of messages that a stream has on the nodes."""
         found = 0
         for name in NODES:
             with psycopg.connect(self._server.url(name)) as conn:

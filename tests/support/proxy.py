@@ -30,7 +30,7 @@ class FaultProxy:
         return self._relay.port
 
     def url(self, target: str | None = None, **changes: str) -> str:
-        """Give the server's URL, or another of the same server, by way of the proxy."""
+        """Return the server's URL, or another of the same server, by way of the proxy."""
         # Without hostaddr: it would lead past the proxy. Without TLS: the proxy reads along.
         values = conninfo_to_dict(self._target if target is None else target)
         names = ("dbname", "user", "password")

@@ -73,7 +73,7 @@ class OwnServer:
             raise
 
     def url(self, dbname: str = "postgres", user: str = "postgres", password: str = "") -> str:
-        """Give the URL of a database of this server."""
+        """Return the URL of a database of this server."""
         place = {"host": str(self.folder), "port": "5432", "sslmode": "disable"}
         login = {"dbname": dbname, "user": user} | ({"password": password} if password else {})
         return make_url(**place, **login)
@@ -209,7 +209,7 @@ class OwnServer:
         return False
 
     def log(self) -> str:
-        """Give the end of what the server has logged."""
+        """Return the end of what the server has logged."""
         return (self.folder / "server.log").read_text(errors="replace")[-2000:]
 
 

@@ -11,7 +11,7 @@ from messagedb import streams
 
 
 def stored(url: str, stream_name: str) -> list[tuple[str, int]]:
-    """Give id and position of each message of a stream, in order."""
+    """Return id and position of each message of a stream, in order."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
             "select id::text, position from message_store.messages where stream_name = %s"
@@ -22,7 +22,7 @@ def stored(url: str, stream_name: str) -> list[tuple[str, int]]:
 
 
 def count_category(url: str, category: str) -> int:
-    """Give the number of messages of a category."""
+    """Return the number of messages of a category."""
     return _number(
         url,
         "select count(*) from message_store.messages"
@@ -32,14 +32,14 @@ def count_category(url: str, category: str) -> int:
 
 
 def sessions(url: str, application_name: str) -> int:
-    """Give the number of sessions of a name."""
+    """Return the number of sessions of a name."""
     return _number(
         url, "select count(*) from pg_stat_activity where application_name = %s", [application_name]
     )
 
 
 def pids(url: str, application_name: str) -> list[int]:
-    """Give the process ids of the sessions of a name."""
+    """Return the process ids of the sessions of a name."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
             "select pid from pg_stat_activity where application_name = %s order by pid",
@@ -49,7 +49,7 @@ def pids(url: str, application_name: str) -> list[int]:
 
 
 def waiting_for_locks(url: str, category: str) -> int:
-    """Give the number of sessions that wait for a category's lock."""
+    """Return the number of sessions that wait for a category's lock."""
     return _number(
         url,
         "select count(*) from pg_locks where locktype = 'advisory' and not granted"
@@ -59,12 +59,12 @@ def waiting_for_locks(url: str, category: str) -> int:
 
 
 def locks_of(url: str, pid: int) -> int:
-    """Give the number of locks that a server process holds."""
+    """Return the number of locks that a server process holds."""
     return _number(url, "select count(*) from pg_locks where granted and pid = %s", [pid])
 
 
 def terminate(url: str, pids: Sequence[int]) -> int:
-    """End sessions, wait for their end, and give how many there were."""
+    """End sessions, wait for their end, and return how many there were."""
     return _number(
         url,
         "select count(*) from unnest(%s::int[]) pid where pg_terminate_backend(pid, 5000)",

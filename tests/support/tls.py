@@ -43,7 +43,7 @@ class Certificates:
         _openssl("x509", "-req", "-in", str(request), *signed, *more)
 
     def path(self, name: str, kind: str = "crt") -> str:
-        """Give the path of a certificate or a key."""
+        """Return the path of a certificate or a key."""
         return str(self.folder / f"{name}.{kind}")
 
     def close(self) -> None:
@@ -88,11 +88,11 @@ class TLSServer(OwnServer):
         self.start()
 
     def url(self, dbname: str = "postgres", user: str = "postgres", password: str = "") -> str:
-        """Give the URL of a database of this server, by its socket."""
+        """Return the URL of a database of this server, by its socket."""
         return make_url(super().url(dbname, user, password), port=self.port)
 
     def tcp(self, user: str = "postgres", **options: str) -> str:
-        """Give the URL of this server, by its port."""
+        """Return the URL of this server, by its port."""
         place = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres", "user": user}
         return make_url(**place, gssencmode="disable", **options)
 

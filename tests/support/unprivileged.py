@@ -27,14 +27,14 @@ class Way:
     namespace: bool = False
 
     def command(self, *arguments: str | Path, death_signal: int = signal.SIGKILL) -> list[str]:
-        """Give the command that runs a program so. It gets the signal when our thread ends."""
+        """Return the command that runs a program so. It gets the signal when our thread ends."""
         # By way of this file: what has threads should not fork and go on in Python.
         launcher = [sys.executable, "-I", "-S", __file__]
         way = [self.user or "", "namespace" if self.namespace else "", str(int(death_signal))]
         return [*launcher, *way, *map(str, arguments)]
 
     def own(self, folder: Path) -> None:
-        """Give a folder of ours, and what is in it, to the user of the program."""
+        """Change the owner of a folder of ours, and of its contents, to the user of the program."""
         if self.user is not None:
             entry = pwd.getpwnam(self.user)
             for path in (folder, *folder.rglob("*")):
@@ -55,7 +55,7 @@ class Way:
 
 
 def choose(program: Path, folder: Path) -> tuple[Way, Path]:
-    """Choose how to run a program in a folder of ours, and give it the folder.
+    """Choose how to run a program in a folder of ours, and pass it the folder.
 
     Returns:
         The way, and the program to run: a copy where the other user cannot reach the original.

@@ -230,7 +230,7 @@ def interrupted(url: str, kind: type[BaseException]) -> Generator[None]:
 
 @pytest.fixture(params=["own", "pooler", "functions", "borrowed"])
 def client(request: pytest.FixtureRequest, store_url: str) -> Iterator[Client]:
-    """Give a client of each kind, with few connections."""
+    """Return a client of each kind, with few connections."""
     options: dict[str, dict[str, Any]] = {
         "own": {},
         "pooler": {"pooler": True},

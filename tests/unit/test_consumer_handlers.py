@@ -47,7 +47,7 @@ def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
 
 
 def hand(handlers: Handlers, type_name: str, data: Any = None) -> Any:
-    """Hand a message over, and give what its handler does."""
+    """Hand a message over, and return what its handler does."""
     by_type, catch_all = handlers.compiled(())
     invoke = by_type.get(type_name, catch_all)
     assert invoke is not None

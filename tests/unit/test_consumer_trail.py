@@ -10,7 +10,7 @@ from messagedb.testing import make_message
 
 
 def page(first: int, count: int, history: int = 1) -> ScannedPage:
-    """Give a page of so many messages, whose ids are their positions."""
+    """Return a page of so many messages, whose ids are their positions."""
     positions = range(first, first + count)
     messages = [make_message("a-1", "Tested", position=n, global_position=n) for n in positions]
     ids = [str(n) for n in positions]

@@ -73,7 +73,7 @@ def is_shut(pair: Pair) -> bool:
 
 @pytest.fixture
 def pairs() -> Iterator[list[Pair]]:
-    """Give a number of pairs."""
+    """Return a number of pairs."""
     pairs = [Pair() for _ in range(60)]
     yield pairs
     for pair in pairs:
@@ -81,7 +81,7 @@ def pairs() -> Iterator[list[Pair]]:
 
 
 def threads() -> list[threading.Thread]:
-    """Give the threads of the watchdog."""
+    """Return the threads of the watchdog."""
     return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
@@ -92,7 +92,7 @@ def nothing_is_watched() -> bool:
 
 
 def descriptors() -> set[int]:
-    """Give the numbers of the files that are open; none where that cannot be told."""
+    """Return the numbers of the files that are open; none where that cannot be told."""
     if not FOLDER.is_dir():
         return set()
     # The folder itself was open while it was read.

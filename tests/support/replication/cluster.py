@@ -59,7 +59,7 @@ class Cluster:
         return standby
 
     def url(self, *, nodes: Sequence[Node] = (), user: str = "message_store", **more: str) -> str:
-        """Give the URL of the store for clients, who find the node that takes writes.
+        """Return the URL of the store for clients, who find the node that takes writes.
 
         Args:
             nodes: whom it names, and in which order; by default all of them.
@@ -101,7 +101,7 @@ class Cluster:
         )
 
     def waiting_commits(self, application_name: str = "") -> int:
-        """Give how many sessions wait for a standby, of all names or of one."""
+        """Return how many sessions wait for a standby, of all names or of one."""
         count = self.primary.scalar(
             "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
             f" and '{application_name}' in ('', application_name)"
@@ -110,12 +110,12 @@ class Cluster:
         return count
 
     def fail_over(self) -> Node:
-        """Cut the primary's power, promote the standby that has most, and give it."""
+        """Cut the primary's power, promote the standby that has most, and return it."""
         self.primary.power_cut()
         return self.promote(max(self.standbys, key=Node.received))
 
     def promote(self, standby: Node) -> Node:
-        """Promote a standby, let the others follow it, and give it; the old primary stays as it is.
+        """Promote a standby, let the others follow it, and return it; the old primary is unchanged.
 
         The new primary's commits wait for nobody, until a node rejoins a synchronous cluster.
         """
@@ -143,7 +143,7 @@ class Cluster:
         self._start_as_standby(node)
 
     def switch_over(self) -> Node:
-        """Stop the primary in order, promote a standby that the old one follows, and give it."""
+        """Stop the primary in order, promote a standby that the old one follows, and return it."""
         old = self.primary
         old.stop()
         new = self.promote(max(self.standbys, key=Node.received))

@@ -33,7 +33,7 @@ class Figures:
             setattr(self, field.name, together)
 
     def lines(self) -> list[str]:
-        """Give a line for each number."""
+        """Return a line for each number."""
         return [f"{getattr(self, name):>9,}  {text}" for name, text in _TEXTS.items()]
 
     def problems(self, *, doubts: int, waiting: int) -> list[str]:

@@ -130,14 +130,14 @@ class Node(OwnServer):
             conn.execute(statement.encode())
 
     def scalar(self, query: str) -> object:
-        """Give the one value of a query, beside the proxies."""
+        """Return the one value of a query, beside the proxies."""
         with psycopg.connect(self.url(DATABASE), autocommit=True) as conn:
             row = conn.execute(query.encode()).fetchone()
             assert row is not None
             return row[0]
 
     def received(self) -> int:
-        """Give how far a standby has the primary's log, in bytes."""
+        """Return how far a standby has the primary's log, in bytes."""
         lsn = "coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
         value = self.scalar(f"select ({lsn} - '0/0'::pg_lsn)::bigint")
         assert isinstance(value, int)
@@ -154,7 +154,7 @@ class Node(OwnServer):
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Give each process that has not ended, with its parent."""
+    """Return each process that has not ended, with its parent."""
     if not Path("/proc/self/stat").exists():
         command = ["ps", "-axo", "pid=,ppid=,state="]
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
