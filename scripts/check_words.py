@@ -73,6 +73,7 @@ PATHS: Final = (
     "src/messagedb/streams",
     "src/messagedb/telemetry.py",
     "src/messagedb/testing.py",
+    "tests/support",
 )
 """Folders and files that are clean, and have to stay so."""
 

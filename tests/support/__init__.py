@@ -1,3 +1,3 @@
-"""What the tests share: the server that they run on, and small helpers."""
+"""Shared by the tests: the server that they run on, and small helpers."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the fault tests need beyond words, for tasks: see background_sync."""
+"""Helpers of the fault tests that exist twice, for tasks: see background_sync."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Background(Generic[R]):
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """True if it has ended."""
         return self._task.done()
 
     async def outcome(self, limit: float = 30.0) -> Outcome[R]:

@@ -1,4 +1,4 @@
-"""What the fault tests need beyond words, for threads: see background_async."""
+"""Helpers of the fault tests that exist twice, for threads: see background_async."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Background(Generic[R]):
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """True if it has ended."""
         return not self._thread.is_alive()
 
     def outcome(self, limit: float = 30.0) -> Outcome[R]:

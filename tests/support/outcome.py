@@ -38,7 +38,7 @@ def pool_of(client: AsyncClient | Client) -> Any:
 
 
 def is_whole(client: AsyncClient | Client) -> bool:
-    """Whether each connection that the pool counts lies in it, and nobody waits for one."""
+    """Return True if all connections the pool counts are in it, and no caller waits for one."""
     stats = pool_of(client).get_stats()
     return bool(
         stats["pool_available"] == stats["pool_size"] >= stats["pool_min"]

@@ -9,7 +9,7 @@ from tests.support.relay import Loss, Mode, Relay, is_whole
 
 
 class FaultProxy:
-    """A proxy on a port of 127.0.0.1, with a thread of its own, in front of a server's URL.
+    """A proxy on a port of 127.0.0.1, with a separate thread, in front of a server's URL.
 
     It begins by forwarding. Each command is in force when its method returns, for connections that
     there are and for new ones.
@@ -78,7 +78,7 @@ class FaultProxy:
     def silence(self) -> None:
         """Lose all that is said from now on, on the connections that there are, both ways.
 
-        Neither side is told, as when the way between them is gone. New connections work.
+        Neither side gets notice, as when the network between them is gone. New connections work.
         """
 
         def command() -> None:

@@ -22,7 +22,7 @@ _READY = b"Z\x00\x00\x00\x05"
 
 
 def is_whole(answer: bytes | bytearray) -> bool:
-    """Whether an answer was seen to its end."""
+    """Return True if an answer was seen to its end."""
     return _READY in answer
 
 

@@ -83,7 +83,7 @@ class OwnServer:
         self._thread.submit(self._start).result(2 * _PATIENCE)
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Stop the server: in order (sessions are ended), or at once, as if it had crashed."""
+        """Stop the server: in order (sessions are ended), or immediately, as in a crash."""
         postgres = self._postgres
         if postgres is not None:
             postgres.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
@@ -183,7 +183,7 @@ class OwnServer:
         )
         until = time.monotonic() + _PATIENCE
         while not self._launch(command, until):
-            # What a server that was stopped at once has left may be there for a moment longer.
+            # Files of a server that was stopped immediately may exist for a moment longer.
             assert time.monotonic() < until, f"the server does not start: {self.log()}"
 
     def _launch(self, command: list[str], until: float) -> bool:

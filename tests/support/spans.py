@@ -1,4 +1,4 @@
-"""What a telemetry has told, kept in memory."""
+"""Spans and metrics of a telemetry, kept in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fault tests look up in a database, on a connection that no fault reaches."""
+"""Queries of the fault tests, on a connection that no fault reaches."""
 
 from __future__ import annotations
 

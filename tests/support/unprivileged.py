@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Way:
-    """One way to run a program: as this user, in a user namespace of its own, or as another."""
+    """One way to run a program: as this user, in a separate user namespace, or as another user."""
 
     user: str | None = None
     namespace: bool = False

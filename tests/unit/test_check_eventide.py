@@ -1,4 +1,4 @@
-"""What a registry finds that would stop a Ruby service, or be lost in it."""
+"""Findings in a registry that would stop a Ruby service, or be lost in it."""
 
 from __future__ import annotations
 

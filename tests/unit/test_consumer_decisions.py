@@ -1,4 +1,4 @@
-"""What becomes of a message whose handler failed or said what it wants."""
+"""The decision about a message whose handler failed or returned an outcome."""
 
 from __future__ import annotations
 

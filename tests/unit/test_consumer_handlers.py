@@ -30,7 +30,7 @@ class Closed:
 
 
 class Call:
-    """What a handler is called with, of which it gets the message."""
+    """The context of a handler's call, from which it gets the message."""
 
     def __init__(self, message: Message[Any]) -> None:
         self.message = message

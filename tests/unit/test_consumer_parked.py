@@ -1,4 +1,4 @@
-"""What is written of parked messages, and which of them still are."""
+"""Records of parked messages, and the messages that are still parked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last record of a position stream says."""
+"""The contents of the last record of a position stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of errors and reasons, whatever they hold."""
+"""Error texts and reasons, whatever they contain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from messagedb._subscriptions.log_texts import fit, shown, text_of
 
 
 class Hostile(ValueError):
-    """An error that cannot be told."""
+    """An error without an available text."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -22,7 +22,7 @@ class Hostile(ValueError):
 
 
 class Words(str):
-    """A text with methods of its own."""
+    """A string with overridden methods."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What a consumer remembers of the pages that it has looked at."""
+"""The memory of a consumer for the pages that it has read."""
 
 from __future__ import annotations
 

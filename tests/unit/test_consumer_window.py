@@ -1,4 +1,4 @@
-"""The window of messages that may be handled at once, against a model, in any interleaving."""
+"""The window of messages in progress, against a model, in any interleaving."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from messagedb.testing import make_message
 
 
 class Model:
-    """What a window promises, written down without thought for speed."""
+    """A simple and slow model of a window."""
 
     def __init__(self, position: int) -> None:
         self.looked_at = position
@@ -25,12 +25,12 @@ class Model:
 
     @property
     def unfinished(self) -> list[Message[Any]]:
-        """What is not done, in the order of the store."""
+        """Return the unfinished messages, in the order of the store."""
         return [m for m in self.messages if m.global_position not in self.finished]
 
     @property
     def free(self) -> list[int]:
-        """The first unfinished message of each stream, where nobody has it."""
+        """Return the first unfinished message of each stream, unless it is taken."""
         first: dict[str, int] = {}
         for message in self.unfinished:
             first.setdefault(message.stream_name, message.global_position)

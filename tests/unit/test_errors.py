@@ -1,4 +1,4 @@
-"""The tree of errors: one base, pickles, texts that say what is true and what to do."""
+"""The tree of errors: one base, pickles, and error texts with the state and the fix."""
 
 from __future__ import annotations
 

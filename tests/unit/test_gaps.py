@@ -1,4 +1,4 @@
-"""Nothing of the whole store is missed, whoever commits when: histories, made and drawn."""
+"""No message of the whole store is missed, in any order of commits: histories, made and drawn."""
 
 from __future__ import annotations
 

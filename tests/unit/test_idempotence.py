@@ -1,4 +1,4 @@
-"""What tells that a command was handled, and the copy that reserves it."""
+"""The detection of handled commands, and the copy that reserves a command."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def holds(value: Any, wanted: Callable[[Any], bool]) -> bool:
-    """Whether the tree of lists has such a leaf."""
+    """Return True if the tree of lists has such a leaf."""
     if value.__class__ is list:
         return any(holds(child, wanted) for child in value)
     return wanted(value)

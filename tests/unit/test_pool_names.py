@@ -1,4 +1,4 @@
-"""What of psycopg_pool is private and yet used is there, and is used in one place only."""
+"""The private names of psycopg_pool that we use exist, and are used in one place only."""
 
 from __future__ import annotations
 

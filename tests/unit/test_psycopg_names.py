@@ -1,4 +1,4 @@
-"""What of psycopg is private and yet used is there, and is used in two files only."""
+"""The private names of psycopg that we use exist, and are used in two files only."""
 
 from __future__ import annotations
 

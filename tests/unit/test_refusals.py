@@ -1,4 +1,4 @@
-"""What libpq and the server say of a connection that was not made, and what we make of it."""
+"""Errors of libpq and the server for a failed connection, and our errors for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch comes to is decided without a database."""
+"""The result of a batch is decided without a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scan asks for and what its answer means, decided without a database."""
+"""Statements of scans and the interpretation of their rows, without a database."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_lag_tells_whether_it_is_exact() -> None:
     assert look.lag([(9, 5000, 0, 0)], True).is_exact is False
     assert look.lag([(None, 0, None, 0)], True) == Lag(0, 0, True, None, moment)
     assert look.lag([(None, 1000, 0, 0)], False) == Lag(None, 1000, False, moment, moment)
-    # A time that PostgreSQL calls infinite is none that Python has.
+    # Python has no equivalent of PostgreSQL's infinite time.
     assert look.lag([(9, 3, 2**63 - 1, 0)], True).oldest is None
     for limit in (0, True, 2.0):
         with pytest.raises(ValidationError, match="limit"):

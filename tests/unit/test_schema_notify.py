@@ -1,4 +1,4 @@
-"""What is decided about the trigger from the facts of a database: its statements and refusals."""
+"""Decisions about the trigger from the facts of a database: its statements and refusals."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def removal(**found: Any) -> list[str]:
 
 
 def words(texts: list[str]) -> list[str]:
-    """What each of the texts makes."""
+    """Return the kind of each statement."""
     marks = {
         "CREATE ROLE": "role",
         "CREATE TABLE": "schema",

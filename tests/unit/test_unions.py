@@ -101,7 +101,7 @@ CASES = [
 
 
 def made(source: str, future: bool) -> dict[str, Any]:
-    """Run some source with or without the annotations as texts, as a module of its own would."""
+    """Run some source with or without the annotations as strings, like a separate module."""
     scope = dict(NAMES)
     exec("from __future__ import annotations\n" * future + source, scope)
     return scope

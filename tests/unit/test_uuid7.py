@@ -103,7 +103,7 @@ def test_threads_get_ids_of_their_own() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_does_not_repeat_its_parent() -> None:
-    # In an interpreter of its own: a fork of the test process would take its threads' locks along.
+    # In a separate interpreter: a fork of the test process would take its threads' locks along.
     program = """
 import os, threading, time
 from messagedb._messages import ids

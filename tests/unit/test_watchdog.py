@@ -33,7 +33,7 @@ FOLDER = Path("/proc/self/fd")
 
 
 class Pair:
-    """A socket that is watched, and its peer, which sees what becomes of it."""
+    """A socket that is watched, and its peer, which sees the result."""
 
     def __init__(self) -> None:
         self.watched, self.peer = socket.socketpair()
@@ -51,11 +51,11 @@ class Pair:
 
     @property
     def is_shut(self) -> bool:
-        """Whether the peer has seen the end."""
+        """True if the peer has seen the end."""
         return bool(select.select([self.peer], [], [], 0)[0]) and self.peer.recv(1) == b""
 
     def carries(self) -> bool:
-        """Whether what is sent arrives, both ways."""
+        """Return True if data arrives, both ways."""
         self.watched.send(b"a")
         self.peer.send(b"b")
         return (self.peer.recv(1), self.watched.recv(1)) == (b"a", b"b")
@@ -67,7 +67,7 @@ class Pair:
 
 
 def is_shut(pair: Pair) -> bool:
-    """Whether the pair's peer has seen the end."""
+    """Return True if the pair's peer has seen the end."""
     return pair.is_shut
 
 
@@ -86,13 +86,13 @@ def threads() -> list[threading.Thread]:
 
 
 def nothing_is_watched() -> bool:
-    """Whether the descriptors of all watches are closed."""
+    """Return True if the descriptors of all watches are closed."""
     with deadline_watchdog._condition:
         return not deadline_watchdog._watches and not deadline_watchdog._ending
 
 
 def descriptors() -> set[int]:
-    """Return the numbers of the files that are open; none where that cannot be told."""
+    """Return the numbers of the files that are open; none if they are not available."""
     if not FOLDER.is_dir():
         return set()
     # The folder itself was open while it was read.
@@ -100,7 +100,7 @@ def descriptors() -> set[int]:
 
 
 def is_open(number: int) -> bool:
-    """Whether a number is that of an open file."""
+    """Return True if a number is that of an open file."""
     try:
         os.fstat(number)
     except OSError:
@@ -166,7 +166,7 @@ def test_each_descriptor_is_closed_once(pairs: list[Pair]) -> None:
     first = over.watch(SOON)
     eventually(lambda: over.is_shut)
     eventually(lambda: descriptors() <= before)
-    # The numbers are other files' now, which a second close would take away.
+    # The numbers are other files' now, which a second close would close.
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
     first.stop()
     second.stop()
@@ -174,7 +174,7 @@ def test_each_descriptor_is_closed_once(pairs: list[Pair]) -> None:
         assert os.fstat(file)
         os.close(file)
     Watch(monotonic()).stop()  # one that was never started
-    # Where there is no descriptor left, it is told, and nothing is kept.
+    # If there is no descriptor left, an error says so, and nothing is kept.
     with no_descriptor_left(), pytest.raises(OSError, match="open files"):
         never.watch(SOON)
     assert descriptors() <= before
@@ -283,7 +283,7 @@ def test_the_thread_ends_when_idle_and_another_begins(
     eventually(lambda: pairs[0].is_shut, LIMIT)
     eventually(lambda: not threads(), LIMIT)
     with monkeypatch.context() as patch:
-        # No thread can be had: the caller is told, and nothing is watched.
+        # No thread can be started: the caller gets the error, and nothing is watched.
         def start(_: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
 
@@ -350,7 +350,7 @@ def test_a_forked_child_leaves_the_parents_sockets_alone(pairs: list[Pair]) -> N
         eventually(lambda: mine.cancelled == 1, LIMIT)
         return [own.is_over, waits.is_over, watch.is_over, len(threads()), inherited]
 
-    # Another thread may have the lock at that moment, which is then nobody's in the child.
+    # Another thread may hold the lock at that moment; in the child that thread does not exist.
     with vars(deadline_watchdog)["_condition"]:
         said = in_child(child)
     assert said == [True, False, False, 1, []]

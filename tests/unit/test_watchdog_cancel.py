@@ -1,4 +1,4 @@
-"""What the watchdog cancels a statement with: it gets through, and holds up no other thread."""
+"""The watchdog's cancellation of a statement: it gets through, and blocks no other thread."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def prefer(way: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def is_asleep(conn: psycopg.Connection, pid: int) -> bool:
-    """Whether a session is in pg_sleep()."""
+    """Return True if a session is in pg_sleep()."""
     query = "select 1 from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
     return conn.execute(query, [pid]).fetchone() is not None
 

@@ -78,9 +78,9 @@ class Cluster:
         return make_url(dbname=DATABASE, user=user, **(place | more))
 
     def set_synchronous(self, synchronous: bool) -> None:
-        """Let commits wait for one of the other nodes, be it there or not; or for nobody.
+        """Let commits wait for one of the other nodes, be it there or not; or not wait at all.
 
-        Commits that wait end when they are to wait for nobody.
+        Commits that wait end when they are not to wait any more.
         """
         self._synchronous = synchronous
         others = ", ".join(node.name for node in self.nodes if node is not self.primary)
@@ -117,7 +117,7 @@ class Cluster:
     def promote(self, standby: Node) -> Node:
         """Promote a standby, let the others follow it, and return it; the old primary is unchanged.
 
-        The new primary's commits wait for nobody, until a node rejoins a synchronous cluster.
+        The new primary's commits do not wait, until a node rejoins a synchronous cluster.
         """
         others = [node for node in self.standbys if node is not standby]
         standby.promote()

@@ -1,4 +1,4 @@
-"""What the failovers of a run have come to, in numbers."""
+"""Results of the failovers of a run, in numbers."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _SETTINGS = {
 
 
 class Node(OwnServer):
-    """A server that is a primary or a standby; its processes can all be killed at once.
+    """A server that is a primary or a standby; its processes can all be killed simultaneously.
 
     Attributes:
         name: under which a primary knows it as a standby.
@@ -65,11 +65,11 @@ class Node(OwnServer):
 
     @property
     def runs(self) -> bool:
-        """Whether its main process is there."""
+        """True if its main process runs."""
         return self._postgres is not None and self._postgres.poll() is None
 
     def follow(self, primary: Node) -> None:
-        """Make it a standby of another node: when it starts, or at once if it is a standby."""
+        """Make it a standby of another node: when it starts, or now if it is a standby."""
         if self.link is not None:
             self.link.close()
         self.link = FaultProxy(primary.url())
@@ -106,7 +106,7 @@ class Node(OwnServer):
         self.copy(primary.url())
 
     def power_cut(self) -> None:
-        """Kill all processes of the server at once."""
+        """Kill all processes of the server simultaneously."""
         postgres, self._postgres = self._postgres, None
         if postgres is None or postgres.poll() is not None:
             return
