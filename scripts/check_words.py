@@ -31,6 +31,7 @@ PATHS: Final = (
     "_async_src/_messagedb_async/schema",
     "_async_src/_messagedb_async/subscriptions",
     "_async_src/_messagedb_async/testing",
+    "_async_src/_messagedb_async/transactions",
     "docs",
     "examples",
     "scripts/check_words.py",

@@ -1,3 +1,3 @@
-"""Transactions, bound clients, and the outcome of a COMMIT without an answer."""
+"""Transactions, bound clients, and the outcome of a COMMIT without a response."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operations on a connection that the caller has, in the caller's transaction."""
+"""Operations on a connection of the caller, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ if TYPE_CHECKING:
 
 
 class AsyncBoundClient(AsyncOperations):
-    """The operations of a client on one psycopg connection of the caller's.
+    """The operations of a client on one psycopg connection of the caller.
 
     In a transaction, or on a connection that is not in autocommit mode, they are part of that
-    transaction: written when it commits, gone when it rolls back, and the locks of the categories
-    written are held to its end. Neither a message that is stored already nor a version conflict
-    aborts it. On a connection in autocommit mode and outside a transaction each operation is a
-    transaction of its own.
+    transaction: their writes are stored when it commits, and the locks of the written categories
+    are held until it ends. Neither a message that is already stored nor a version conflict aborts
+    it. On a connection in autocommit mode and outside a transaction each operation is a separate
+    transaction.
 
     No setting of the connection lasts beyond an operation, and the client's ``command_timeout``
     does not limit it in the caller's transaction. Row factories, cursor factories and adapters of
     the connection are not used. Use it from one task at a time, like the connection.
 
-    Besides what the operations name, they raise ``TransactionAbortedError`` in a transaction that
-    has failed already: nothing was sent, and it waits to be rolled back. Writes in REPEATABLE READ
-    or SERIALIZABLE are refused with ``ValidationError``. In a pipeline of the caller's, an error of
-    what the caller has queued is raised as it is. What a signal's handler raises in the middle of
-    an operation comes through as it is, and the connection is closed if the server is still at
-    work: what it was doing may still be done.
+    Besides their documented errors, they raise ``TransactionAbortedError`` in a transaction that
+    has already failed: nothing was sent, and the transaction must be rolled back. Writes in
+    REPEATABLE READ or SERIALIZABLE are refused with ``ValidationError``. In a pipeline of the
+    caller, an error of the caller's queued statements is raised unchanged. An exception of a
+    signal's handler in the middle of an operation is raised unchanged, and the connection is closed
+    if the server is still executing the operation: that may still be done.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class AsyncBoundClient(AsyncOperations):
         self._per_call: AsyncTransactionPerCallExecutor | None = None
 
     def __repr__(self) -> str:
-        """Name the connection."""
+        """Return the connection's description."""
         return f"<{type(self).__name__} on {self._conn!r}>"
 
     @property
@@ -170,7 +170,7 @@ class AsyncBoundClient(AsyncOperations):
             break_off(self._conn)
 
     def _may_repeat(self, executor: AsyncExecutor, error: psycopg.Error, deadline: float) -> bool:
-        """Whether nothing but the operation was rolled back, and because of others."""
+        """True if only the operation was rolled back, because of other sessions."""
         return (
             executor is self._per_call
             and not self._conn.closed

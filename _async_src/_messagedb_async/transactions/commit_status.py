@@ -1,4 +1,4 @@
-"""What became of a transaction whose COMMIT was sent and not answered: asked of the server."""
+"""Query for the outcome of a transaction whose COMMIT was sent without a response."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
     from ..execution.connection_providers import AsyncConnectionProvider
 
-# How often it is asked, in seconds.
+# Seconds between two queries.
 _POLL = 0.02
 
 
 async def fate_of(provider: AsyncConnectionProvider, proof: CommitProof) -> str:
-    """Ask, within the time of a command, whether a transaction was committed or rolled back.
+    """Query, for at most the time of a command, whether a transaction was committed.
 
-    While the server does not know yet, because it has not seen the end of the connection or is
-    starting again, it is asked again. Where commits wait for a standby, "committed" is said when
-    another commit, behind it, has got there.
+    While the server does not know it yet, because it has not noticed the end of the connection or
+    is restarting, the query is repeated. If commits wait for a standby, "committed" is returned
+    when a later commit has reached the standby.
 
     Args:
-        provider: where to ask.
-        proof: what the transaction is known by.
+        provider: the connections to query with.
+        proof: the facts that identify the transaction.
 
     Returns:
-        How the transaction ended, in the words of ``_transactions``.
+        The outcome of the transaction, one of the constants of ``_transactions``.
     """
     deadline = provider.profile.deadline()
     end = IN_PROGRESS
@@ -58,7 +58,7 @@ async def _ask(provider: AsyncConnectionProvider, proof: CommitProof, deadline: 
     except StoreUnavailableError:
         return UNKNOWN
     conn = executor.connection
-    # A connection of a borrowed pool has no deadline of its own.
+    # A connection of a borrowed pool has no deadline.
     watch = Watch(deadline)
     try:
         watch.start(conn.pgconn.socket, canceller(conn.pgconn))

@@ -1,4 +1,4 @@
-"""A transaction on a connection that is kept for it: how it begins, goes on, and ends."""
+"""State of a transaction on its connection: begin, statements, and end."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ if TYPE_CHECKING:
 
 
 class AsyncTransactionState:
-    """One transaction: its connection, its time, and what has become of it.
+    """State of one transaction: connection, deadline and outcome.
 
     Attributes:
-        provider: the pool that the connection is of.
-        executor: how its reads and writes run.
+        provider: the pool of the connection.
+        executor: runs its reads and writes.
         conn: the connection.
-        options: what the transaction was asked to be.
-        connection_exposed: whether the user has had the connection, and may have set something.
-        outcome: what has become of the transaction, in words for a text; None while it goes on.
+        options: the options of the transaction.
+        connection_exposed: True if the user got the connection, and may have changed settings.
+        outcome: the outcome of the transaction, as in error texts; None while it is active.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class AsyncTransactionState:
 
     @property
     def is_of_parent(self) -> bool:
-        """Whether this is another process than the one that began it, whose connection it is."""
+        """True in another process than the one that began it and owns the connection."""
         return os.getpid() != self._process
 
     @property
     def is_active(self) -> bool:
-        """Whether it goes on here, has time left, and no statement has failed."""
+        """True if it can be used: it is active here, has time left, and no statement has failed."""
         return (
             self.outcome is None
             and not self.is_of_parent
@@ -101,22 +101,22 @@ class AsyncTransactionState:
 
     @property
     def history_number(self) -> int:
-        """The number that the client has given to the history of its server."""
+        """The client's number of the history of its server."""
         conn, profile = self.conn, self.provider.profile
         if profile.session_settings and isinstance(conn, AsyncStoreConnection):
             return conn.history_number
         return profile.number_of(self._history)
 
     async def begin(self) -> None:
-        """Send the BEGIN, and take the locks that were asked for: one round trip.
+        """Send the BEGIN, and acquire the configured locks: one round trip.
 
         Raises:
-            psycopg.Error: it failed. The connection was given back.
-            OSError: there is no descriptor left to watch it by. The same.
+            psycopg.Error: it failed. The connection was released.
+            OSError: no descriptor was left to watch it with. The connection was released.
         """
         provider, locks, pgconn = self.provider, self.options.locks, self.conn.pgconn
         profile, conn = provider.profile, self.conn
-        # A connection of ours knows its server's history; behind a pooler it may change any time.
+        # A connection of ours knows its server's history; behind a pooler this may change any time.
         asks_history = profile.reads_history
         if profile.session_settings and isinstance(conn, AsyncStoreConnection):
             self._history, asks_history = conn.history, False
@@ -146,10 +146,10 @@ class AsyncTransactionState:
         self.end_operation()
 
     def check_active(self) -> None:
-        """Refuse to use a transaction that is not there any more.
+        """Raise if the transaction is not active any more.
 
         Raises:
-            TransactionTimeoutError: its time is up. It is rolled back.
+            TransactionTimeoutError: its timeout has expired. It is rolled back.
             StoreUnavailableError: its connection is closed. It is rolled back.
             ValidationError: it has ended, or is the parent process's. Nothing was sent.
         """
@@ -166,11 +166,11 @@ class AsyncTransactionState:
             raise transactions.connection_lost("it is closed")
 
     async def prepare_statement(self) -> None:
-        """See that the transaction can take a statement, and limit the time of that.
+        """Check that the transaction can execute a statement, and limit the statement's time.
 
         Raises:
             TransactionAbortedError: a statement has failed before. Nothing was sent.
-            MessageDBError: it is not there any more, as `check_active` tells.
+            MessageDBError: it is not active any more, as in `check_active`.
         """
         self.check_active()
         conn = self.conn
@@ -188,23 +188,23 @@ class AsyncTransactionState:
         self._limit_operation()
 
     def _limit_operation(self) -> None:
-        """Let what comes take the time of a command, and not more than the transaction has."""
+        """Limit the next statements to the time of a command, at most the transaction's time."""
         self.executor.set_deadline(min(self.provider.profile.deadline(), self._limit))
 
     def end_operation(self) -> None:
-        """Let what the user does on the connection take the rest of the transaction's time."""
+        """Limit the user's statements on the connection to the rest of the transaction's time."""
         self.executor.set_deadline(self._limit)
 
     def interrupted_by(self, error: BaseException) -> None:
-        """Roll back, by closing the connection, after an exception that came into an operation.
+        """Roll back, by closing the connection, after an exception that interrupted an operation.
 
-        Whoever catches it does not know what of the operation was done.
+        The code that catches it does not know which part of the operation was done.
         """
         if is_from_outside(error) and not self.is_of_parent:
             self.conn.pgconn.finish()
 
     async def execute_command(self, text: str) -> None:
-        """Execute a command of the transaction's own, as for a savepoint."""
+        """Execute a command of the transaction itself, as for a savepoint."""
         self._limit_operation()
         try:
             await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
@@ -214,11 +214,11 @@ class AsyncTransactionState:
             self.end_operation()
 
     async def rollback_to(self, savepoint: str, written: int) -> None:
-        """Roll back to a savepoint and leave it, if the transaction is still there for that.
+        """Roll back to a savepoint and leave it, if the transaction is still active.
 
         Args:
             savepoint: its name.
-            written: how many messages the transaction had written when it began.
+            written: the number of messages that the transaction had written when it began.
         """
         self.executor.forget_locks()
         if self.is_of_parent:
@@ -226,9 +226,9 @@ class AsyncTransactionState:
         del self.executor.written[written:]
         if self.outcome is None and not self._watch.is_over and not self.conn.closed:
             self._limit_operation()
-            # An error says that the connection is lost: the transaction's end will tell it, too.
+            # An error means that the connection is lost: the transaction's end will raise it, too.
             with suppress(psycopg.Error):
-                # One by one: a pipeline of the user's takes no two in one text.
+                # One by one: a pipeline of the user refuses two in one statement.
                 for text in (
                     f"ROLLBACK TO SAVEPOINT {savepoint}",
                     f"RELEASE SAVEPOINT {savepoint}",
@@ -237,7 +237,7 @@ class AsyncTransactionState:
             self.end_operation()
 
     async def commit(self) -> None:
-        """Commit, and give the connection back; roll back what cannot be committed."""
+        """Commit, and release the connection; roll back if it cannot be committed."""
         try:
             await self.prepare_statement()
             if self.conn.pgconn.pipeline_status != PipelineStatus.OFF:
@@ -247,9 +247,9 @@ class AsyncTransactionState:
             await self.roll_back()
 
     async def roll_back(self) -> None:
-        """Roll back unless it has ended, and give the connection back.
+        """Roll back unless it has ended, and release the connection.
 
-        Raises nothing of the server's: a connection that fails here is closed, which is a rollback,
+        It raises no server errors: a connection that fails here is closed, which is a rollback,
         too.
         """
         if self.is_of_parent:
@@ -265,7 +265,7 @@ class AsyncTransactionState:
             await self._release()
 
     def is_out_of_time(self, error: psycopg.Error | None = None) -> bool:
-        """Whether the transaction's time is up before its end, or was when this error came."""
+        """Return True if the timeout has expired, or had when this error was raised."""
         if self.outcome in (COMMITTED, UNKNOWN):
             return False
         return (
@@ -278,7 +278,7 @@ class AsyncTransactionState:
         )
 
     def timed_out(self, error: psycopg.Error | None = None) -> MessageDBError:
-        """The error for the transaction when its time is up, which may be of this error."""
+        """Return the error for an expired timeout, which may be caused by this error."""
         state = None if error is None else error.sqlstate
         if error is None or state not in transactions.TIME_LIMITS:
             return transactions.timed_out(self.options.timeout)
@@ -289,12 +289,12 @@ class AsyncTransactionState:
     def map_error(
         self, error: psycopg.Error, otherwise: str, *, has_condition: bool = False
     ) -> MessageDBError:
-        """Our error for psycopg's, which says what has become of the transaction."""
+        """Convert psycopg's error to ours, with the outcome of the transaction."""
         if self.is_out_of_time(error):
             return self.timed_out(error)
         if is_lost(error, self.conn.closed):
             return transactions.connection_lost(first_line(error))
-        # Behind a pooler it may be another server than the one that told what it is.
+        # Behind a pooler the server may not be the one that reported the facts.
         by_choice = self.provider.profile.session_settings and is_read_only_by_choice(self.conn)
         if not by_choice:
             self.executor.note_refusal(error)
@@ -306,7 +306,7 @@ class AsyncTransactionState:
         )
 
     def write_error(self, write: Write, error: psycopg.Error) -> MessageDBError:
-        """Return our error for psycopg's of a write, which says what has become of all."""
+        """Convert psycopg's error of a write to ours, with the outcome of all writes."""
         if error.sqlstate == "57014" and not self.is_out_of_time(error):
             limit = self.provider.profile.settings.command_timeout
             return write_results.refused(write, error, limit, TRANSACTION_ABORTED)
@@ -335,9 +335,9 @@ class AsyncTransactionState:
             raise TransactionAbortedError(transactions.FAILED_BEFORE)
 
     async def _prove(self) -> CommitProof | None:
-        """Learn what the transaction can be known by; None for one that has changed nothing.
+        """Query the facts that identify the transaction; None if it has changed nothing.
 
-        It is asked before the COMMIT, whose answer may be lost.
+        This is done before the COMMIT, whose response may be lost.
         """
         conn, executor = self.conn, self.executor
         if self.options.read_only:
@@ -360,12 +360,12 @@ class AsyncTransactionState:
         )
 
     async def _resolve_lost_commit(self, error: psycopg.Error, proof: CommitProof | None) -> None:
-        """Ask what became of the transaction, as the answer to its COMMIT was lost."""
+        """Query the outcome of the transaction, because the response to its COMMIT was lost."""
         is_late = error.sqlstate in transactions.TIME_LIMITS
         # First, because the pool may have no other connection.
         await self._release()
         reason = first_line(error)
-        # One without an id has changed nothing, so that nothing can have been committed.
+        # A transaction without an id has changed nothing, so nothing can have been committed.
         fate = ROLLED_BACK if proof is None else await fate_of(self.provider, proof)
         self.outcome = fate
         if fate == UNKNOWN:
@@ -399,7 +399,7 @@ class AsyncTransactionState:
             await self.provider.release(self.executor)
 
     def _has_unanswered_commit(self) -> bool:
-        """Whether the server may still be at work on the COMMIT, which nothing ends."""
+        """Return True if the server may still be executing the COMMIT, which nothing ends."""
         conn = self.conn
         return (
             self.outcome == UNKNOWN

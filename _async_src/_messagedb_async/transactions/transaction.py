@@ -1,4 +1,4 @@
-"""A transaction as its user sees it: operations, SQL of one's own, savepoints, and its end."""
+"""Transaction for users: operations, their own SQL, savepoints, commit and rollback."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 class AsyncTransaction(AsyncOperations):
     """The operations of a client in one transaction, on a connection that is kept for it.
 
-    It is made by ``transaction()`` and ``begin()`` of a client. What is written in it is stored
-    when it commits, all of it or none; other sessions see nothing of it before. The lock of each
-    category that was written is held to its end: other writers of the category wait. Neither a
-    message that is stored already nor a version conflict aborts it. Use it from one task at a time.
+    Create it with ``transaction()`` or ``begin()`` of a client. Its writes are stored when it
+    commits, all of them or none; other sessions do not see them before. The lock of each written
+    category is held until the end: other writers of the category wait. Neither a message that is
+    already stored nor a version conflict aborts it. Use it from one task at a time.
 
-    Besides what they name themselves, the operations raise:
+    Besides their documented errors, the operations raise:
 
-    - ``TransactionAbortedError``: a statement has failed before, so that PostgreSQL takes no other
-      one. Nothing was sent; leave the block, or the savepoint.
-    - ``TransactionTimeoutError``: the transaction's time is up. It is rolled back.
+    - ``TransactionAbortedError``: an earlier statement has failed, so PostgreSQL refuses further
+      ones. Nothing was sent; leave the block, or the savepoint.
+    - ``TransactionTimeoutError``: the timeout has expired. The transaction is rolled back.
     - ``StoreUnavailableError``: the connection was lost, and the transaction is rolled back; or the
-      server gave a statement up after the client's ``command_timeout``, and it is aborted.
-    - ``ValidationError``: the transaction has ended before, or is none that can write. Nothing was
+      server cancelled a statement after the client's ``command_timeout``, and it is aborted.
+    - ``ValidationError``: the transaction has ended, or it cannot write. Nothing was
       sent.
     """
 
@@ -52,25 +52,25 @@ class AsyncTransaction(AsyncOperations):
         self._depth = 0
 
     def __repr__(self) -> str:
-        """Name the connection and the state."""
+        """Return the connection and the state."""
         state = self._state
         word = state.outcome or ("active" if state.is_active else "failed")
         return f"<{type(self).__name__} ({word}) on {state.conn!r}>"
 
     @property
     def is_active(self) -> bool:
-        """Whether it can be used: neither ended nor out of time, and no statement has failed."""
+        """True if it can be used: it has not ended, has time left, and no statement has failed."""
         return self._state.is_active
 
     @property
     def connection(self) -> AsyncConnection[Any]:
-        """The transaction's connection, for SQL of your own that commits or rolls back with it.
+        """The transaction's connection, for your SQL that commits or rolls back with it.
 
-        It is as psycopg makes it, with autocommit on: nothing but this transaction is begun. Its
-        own ``commit()`` and ``rollback()`` refuse to end the transaction (those of a borrowed pool
-        do not: do not call them). What you set with SET ends with the transaction (behind a
-        transaction pooler only SET LOCAL does), and the connection is the client's again then. One
-        of a borrowed pool is given back as you leave it.
+        It is a psycopg connection with autocommit on: psycopg begins no transaction on it. Its
+        ``commit()`` and ``rollback()`` refuse to end the transaction (those of a borrowed pool's
+        connection do not: do not call them). Settings that you change with SET end with the
+        transaction (behind a transaction pooler only those of SET LOCAL do); after it, the client
+        uses the connection again. A connection of a borrowed pool is returned as you leave it.
 
         Raises:
             MessageDBError: the transaction has ended, as for an operation.
@@ -84,19 +84,19 @@ class AsyncTransaction(AsyncOperations):
         return transactions.sees_a_snapshot(self._state.options.isolation)
 
     async def commit(self) -> None:
-        """Commit the transaction, and give its connection back.
+        """Commit the transaction, and release its connection.
 
-        When the answer to the COMMIT is lost, the server is asked on another connection what became
-        of the transaction, within the client's ``command_timeout``.
+        If the response to the COMMIT is lost, the server is queried on another connection for the
+        outcome, within the client's ``command_timeout``.
 
         Raises:
-            TransactionAbortedError: a statement had failed and its error was not passed on. The
-                transaction is rolled back.
-            TransactionTimeoutError: its time was up. It is rolled back.
+            TransactionAbortedError: a statement had failed and its error did not leave the block.
+                The transaction is rolled back.
+            TransactionTimeoutError: the timeout has expired. It is rolled back.
             RetryableError: it could not be serialized with others. It is rolled back; run it again.
             StoreUnavailableError: the connection was lost. It is rolled back.
-            OutcomeUnknownError: the COMMIT was sent and not answered, and the server could not tell
-                what became of it. All of it may be stored, or none, or all still come.
+            OutcomeUnknownError: the response to the COMMIT was lost, and the server could not
+                report the outcome. All of it may be stored, now or a little later, or none.
             ServerError: the server refused to commit, as for a deferred constraint. It is rolled
                 back.
             ValidationError: it has ended before. Nothing was sent.
@@ -104,10 +104,10 @@ class AsyncTransaction(AsyncOperations):
         await self._state.commit()
 
     async def rollback(self) -> None:
-        """Roll the transaction back, and give its connection back. Nothing of it is stored.
+        """Roll the transaction back, and release its connection. Nothing of it is stored.
 
-        Does nothing on one that is rolled back already, nor on one of unknown outcome, which it
-        cannot change.
+        Do nothing if it is already rolled back, or has an unknown outcome, which this cannot
+        change.
 
         Raises:
             ValidationError: it is committed. It stays so.
@@ -118,13 +118,13 @@ class AsyncTransaction(AsyncOperations):
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncGenerator[None]:
-        """Roll back to here if the block raises; the transaction itself goes on.
+        """Roll back to this point if the block raises; the transaction itself continues.
 
-        Locks that were taken in the block are free again, too. Savepoints nest.
+        Locks that were acquired in the block are released, too. Savepoints nest.
 
         Raises:
-            TransactionAbortedError: a statement in the block had failed and its error was not
-                passed on. What was done in the block is rolled back; the transaction goes on.
+            TransactionAbortedError: a statement in the block had failed and its error did not leave
+                the block. The block's changes are rolled back; the transaction continues.
         """
         state = self._state
         await state.prepare_statement()
