@@ -76,7 +76,9 @@ async def test_a_result_that_says_nothing_stops_before_the_message(
     giving = Giving(RESULTS[kind])
     consumer.handler(giving.handle)
     positions = await write(client, f"{category}-1", 0, 3)
-    with pytest.raises(HandlerError, match=r"called once, last result: .*handler returned") as caught:
+    with pytest.raises(
+        HandlerError, match=r"called once, last result: .*handler returned"
+    ) as caught:
         await consumer.run(until="caught_up")
     assert caught.value.position == 1
     assert giving.seen == [0, 1]
