@@ -20,7 +20,7 @@ async def test_it_comes_and_goes(new_database: NewDatabase) -> None:
     assert not await upgrade_async(url)
     async with AsyncClient(url) as client:
         assert await client.write_message("account-1", NewMessage("Deposited")) == 0
-    with pytest.raises(ValidationError, match="holds messages"):
+    with pytest.raises(ValidationError, match="contains messages"):
         await uninstall_async(url)
     assert await uninstall_async(url, drop_messages=True)
     assert not await uninstall_async(url)

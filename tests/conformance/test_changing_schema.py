@@ -211,5 +211,5 @@ def test_it_waits_for_who_writes(ours: str) -> None:
             thread.join(0.01)
         assert query(ours, waiting) == [(1,)]
     thread.join(30)
-    assert "holds messages" in str(found[0])
+    assert "contains messages" in str(found[0])
     assert query(ours, "select count(*) from message_store.messages") == [(1,)]
