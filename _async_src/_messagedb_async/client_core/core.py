@@ -107,10 +107,6 @@ class AsyncClientCore(AsyncSubscriptions):
     async def _server_facts(self) -> Server:
         return (await self._lifecycle.ensure_open()).dialect.server
 
-    @property
-    def _upkeep(self) -> Places:
-        return self._lifecycle.upkeep
-
     def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
         """Return the operations on a psycopg connection of yours, in your transaction.
 
@@ -262,3 +258,8 @@ class AsyncClientCore(AsyncSubscriptions):
                 if delay is None or attempt >= max_attempts:
                     raise
             await sleep(delay)
+
+
+def get_upkeep(client: AsyncClientCore) -> Places:
+    """Return the places for what consumers ask for beside their handlers."""
+    return client._lifecycle.upkeep  # pyright: ignore[reportPrivateUsage]

@@ -192,7 +192,7 @@ async def connect_beside(pool: AsyncConnectionPool[Any]) -> AsyncConnection[Any]
         psycopg.Error: it could not be made.
         UnicodeError: the host's name is none.
     """
-    conn: Any = await pool._connect()  # pyright: ignore[reportPrivateUsage]
+    conn: Any = await pool._connect()
     conn._pool = None
     own: AsyncConnection[Any] = conn
     return own

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from messagedb._consumers.position_records import runs_elsewhere
 from messagedb._consumers.settings import check_settings
 from messagedb._consumers.status import build_status
 from messagedb._errors import ValidationError
-from messagedb._messages.annotations import capture_namespace
+from messagedb._messages.annotations import capture_namespace, get_frame
 
 from ..client_core.core import AsyncClientCore
 from .consumer_run import AsyncConsumerRun
@@ -124,7 +123,7 @@ class AsyncConsumerBase(ABC):
             ValidationError: the function is of the other kind, its annotation says nothing, or a
                 type has a handler already.
         """
-        around = capture_namespace(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
+        around = capture_namespace(get_frame(1))
         if len(arguments) == 1 and not isinstance(arguments[0], str):
             self._add(arguments[0], (), around)
             return arguments[0]

@@ -17,6 +17,7 @@ from messagedb._operations.scan_requests import check_readable
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import TABLE_COLUMNS, quoted
 
+from ..operations.internals import get_profile, get_server
 from .position_stores import run_in
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ async def list_consumers(client: AsyncClientCore, category: str | None) -> list[
     """List the consumers of a store: see ``AsyncClient.list_consumers()``."""
     if category is not None:
         validation.check_category(category)
-    facts = await client._server_facts()  # pyright: ignore[reportPrivateUsage]
+    facts = await get_server(client)
     check_readable(facts.table_readable, "the list of consumers")
-    schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+    schema = get_profile(client).settings.schema
     async with client.transaction(read_only=True) as transaction:
         found = await _stored(transaction, schema)
     wanted = [each for each in found if category is None or each.category == category]

@@ -13,6 +13,7 @@ from messagedb._errors import LostHistoryError, MessageDBError, PositionConflict
 from messagedb._subscriptions.availability import is_passing
 from messagedb._subscriptions.log_texts import text_of
 
+from ..operations.internals import get_profile
 from ..subscriptions.checked_feed import AsyncCheckedFeed
 from .fetch_loop import AsyncFetchLoop
 from .lag_monitor import keep_measuring, measure
@@ -335,7 +336,7 @@ def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> 
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):
         return AsyncStreamPositions(client, name)
-    schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+    schema = get_profile(client).settings.schema
     return AsyncTablePositions(client, name, schema, settings.category)
 
 

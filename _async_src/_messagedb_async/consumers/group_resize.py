@@ -29,6 +29,7 @@ from messagedb._operations import validation
 from messagedb._sql import consumers as sql
 from messagedb.expected_version import NO_STREAM
 
+from ..operations.internals import get_profile
 from .lease import AsyncLease
 from .position_stores import run_in
 
@@ -202,7 +203,7 @@ class _InTable:
     """The positions of members in the table."""
 
     def __init__(self, client: AsyncClientCore) -> None:
-        self._schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+        self._schema = get_profile(client).settings.schema
         self._saves: dict[str, str | None] = {}
         self._given_up: set[str] = set()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.read_trail import Mark, Trail, lost_history
 
+from ..operations.internals import get_profile
 from ..subscriptions.checked_feed import lost
 from ..subscriptions.marks import history_of, last_positions, look_at, look_back
 
@@ -31,7 +32,7 @@ async def check_stored(
     """
     if stored is None or stored.position == 0:
         return None
-    profile = client._profile  # pyright: ignore[reportPrivateUsage]
+    profile = get_profile(client)
     mark = await look_back(client, stored.mark_position, category)
     history = mark.history if mark is not None else profile.histories.latest
     is_same = stored.history is not None and stored.history == profile.histories.text_of(history)

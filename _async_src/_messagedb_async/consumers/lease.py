@@ -19,6 +19,7 @@ from messagedb._subscriptions.availability import is_store_away
 from messagedb._subscriptions.log_texts import text_of
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from ..operations.internals import get_profile
 from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 
@@ -51,7 +52,7 @@ class AsyncLease:
         self.interval = timeout / 3
         self._client = client
         # One lock for the whole database, which may hold two stores.
-        schema = client._profile.settings.schema  # pyright: ignore[reportPrivateUsage]
+        schema = get_profile(client).settings.schema
         self._keys = lease_keys(f"{schema} {name}")
         self._conn: AsyncConnection[Any] | None = None
 
@@ -109,7 +110,7 @@ class AsyncLease:
         """Whether the client's newest connection is to a server with another history."""
         if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
             return False
-        histories = self._client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        histories = get_profile(self._client).histories
         return histories.latest_known not in (0, conn.history_number)
 
     async def _heartbeat(self) -> None:

@@ -19,6 +19,7 @@ from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 from messagedb._subscriptions.log_texts import text_of
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
+from ..operations.internals import get_profile
 from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 
@@ -69,7 +70,7 @@ class AsyncListener:
             IncompatibleServerError: nobody would notify. Nothing was changed.
             StoreUnavailableError: the store is away.
         """
-        settings = self._client._profile  # pyright: ignore[reportPrivateUsage]
+        settings = get_profile(self._client)
         conn = await self._client.connect()
         try:
             if not settings.session_settings:
@@ -156,5 +157,5 @@ class AsyncListener:
 
     def _limit(self, conn: AsyncConnection[Any]) -> None:
         if isinstance(conn, AsyncStoreConnection):
-            profile = self._client._profile  # pyright: ignore[reportPrivateUsage]
+            profile = get_profile(self._client)
             conn.deadline = monotonic() + profile.settings.command_timeout + ANSWER_GRACE

@@ -9,6 +9,7 @@ from messagedb._concurrency.backend_async import sleep
 from messagedb._consumers.position_records import runs_elsewhere
 from messagedb._errors import IncompatibleServerError, ValidationError
 
+from ..operations.internals import get_profile
 from ..subscriptions.marks import look_back
 from .consumer_run import open_position_store
 from .lease import AsyncLease
@@ -59,7 +60,7 @@ async def _position_before(client: AsyncClientCore, feed: AsyncFeed, start: obje
     if start == "beginning":
         return 0
     if start == "end":
-        settings = client._profile.settings  # pyright: ignore[reportPrivateUsage]
+        settings = get_profile(client).settings
         limit = monotonic() + settings.command_timeout
 
         async def pause(seconds: float) -> bool:

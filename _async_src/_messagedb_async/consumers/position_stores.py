@@ -30,7 +30,9 @@ from messagedb.errors import OutcomeUnknownError
 from messagedb.expected_version import NO_STREAM
 
 from ..connection.connection import AsyncStoreCursor, execute
+from ..operations.internals import get_profile, get_server
 from ..subscriptions.marks import history_of, look_at
+from ..transactions.transaction import get_state
 
 # So many records are looked at for a position that the store still has.
 _EARLIER = 1000
@@ -130,7 +132,7 @@ class AsyncStreamPositions:
         self.record: StoredPosition | None = None
         self.doubted: Ticket | None = None
         self._client = client
-        self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        self._histories = get_profile(client).histories
         self._version = NO_STREAM
         # Sent, and not answered: to be sent again before anything else is.
         self._lost: tuple[NewMessage, int] | None = None
@@ -209,7 +211,7 @@ class AsyncStreamPositions:
 
         Through PL/Proxy nobody can be waited for; the save after it is compared all the same.
         """
-        if (await self._client._server_facts()).is_proxied:  # pyright: ignore[reportPrivateUsage]
+        if (await get_server(self._client)).is_proxied:
             return await self._client.get_last_stream_message(self.name)
         category = self.name.partition("-")[0]
         async with self._client.transaction(categories=[category]) as transaction:
@@ -239,7 +241,7 @@ class AsyncTablePositions:
         self.record: StoredPosition | None = None
         self.doubted: Ticket | None = None
         self._client = client
-        self._histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        self._histories = get_profile(client).histories
         self._category = category
         self._history = 0
         self._schema = schema
@@ -343,7 +345,7 @@ async def run_in(
         IncompatibleServerError: the table is not there, or the role may not use it.
         MessageDBError: as an operation of the transaction raises.
     """
-    state = transaction._state  # pyright: ignore[reportPrivateUsage]
+    state = get_state(transaction)
     await state.prepare_statement()
     try:
         return await execute(AsyncStoreCursor(state.conn), Statement(text, values))

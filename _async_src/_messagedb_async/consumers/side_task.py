@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from ..client_core.core import get_upkeep
+
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
 
@@ -22,7 +24,7 @@ async def when_free(
     signals: AsyncSignals, client: AsyncClientCore, function: AsyncThunk[R]
 ) -> R | None:
     """Call a function when there is a place; None when the run is to stop."""
-    places = client._upkeep  # pyright: ignore[reportPrivateUsage]
+    places = get_upkeep(client)
     while not await places.take(_LOOK):
         if signals.is_stopping:
             return None
@@ -34,7 +36,7 @@ async def when_free(
 
 async def if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
     """Call a function if there is a place soon; None if not."""
-    places = client._upkeep  # pyright: ignore[reportPrivateUsage]
+    places = get_upkeep(client)
     if not await places.take(_LOOK):
         return None
     try:
@@ -45,7 +47,7 @@ async def if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
 
 async def soon(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
     """Call a function when there is a place, or after some seconds without."""
-    places = client._upkeep  # pyright: ignore[reportPrivateUsage]
+    places = get_upkeep(client)
     has_place = await places.take(_LONGEST)
     try:
         return await function()

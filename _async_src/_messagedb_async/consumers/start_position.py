@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from messagedb._connection.server_info import check_not_proxied
 from messagedb._errors import IncompatibleServerError, LostHistoryError
 
+from ..operations.internals import get_profile, get_server
 from ..subscriptions.checked_feed import lost
 from ..subscriptions.marks import look_back
 from .history_check import check_stored
@@ -76,7 +77,7 @@ class AsyncStartPosition:
     async def _find(self, end: int) -> bool:
         settings, progress, positions = self._settings, self._state.progress, self._positions
         if settings.transactional:
-            server = await self._client._server_facts()  # pyright: ignore[reportPrivateUsage]
+            server = await get_server(self._client)
             check_not_proxied(server, "transactional=True")
         await positions.load()
         stored = positions.stored or 0
@@ -146,7 +147,7 @@ class AsyncStartPosition:
             LostHistoryError: it is not.
         """
         client, trail = self._client, self._state.progress.trail
-        histories = client._profile.histories  # pyright: ignore[reportPrivateUsage]
+        histories = get_profile(client).histories
         if trail.lost is not None:
             raise trail.lost
         if mark is None or mark.history == histories.latest:

@@ -11,6 +11,7 @@ from messagedb._entities.new_events import build_messages, simulate_stored
 from messagedb._errors import LostHistoryError, WrongExpectedVersionError
 from messagedb._operations.requests import Basis
 
+from ..operations.internals import read_stream_page, write_batch
 from .earlier_events import find_events, read_events
 
 if TYPE_CHECKING:
@@ -158,9 +159,7 @@ class AsyncAppender(Generic[S]):
         """Return the entity after the events that were written, or were already stored."""
         first, last = min(positions), max(positions)
         name = self._loader.stream_name(id)
-        page, history = await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
-            name, first, last - first + 2
-        )
+        page, history = await read_stream_page(self._store, name, first, last - first + 2)
         stored = [message for message in page if message.position in positions]
         is_new = first == entry.version + 1
         if cause.has_fixed_ids:
@@ -196,7 +195,8 @@ class AsyncAppender(Generic[S]):
         # None if nothing was read, or the last event read is not known.
         basis = None if entry.last_id is None else Basis(str(entry.last_id), entry.history)
         # Of two decisions for one message or key, one is stored as a whole, not a part of each.
-        return await self._store._write_batch(  # pyright: ignore[reportPrivateUsage]
+        return await write_batch(
+            self._store,
             stream_name,
             messages,
             entry.version,

@@ -10,6 +10,8 @@ from messagedb._operations import requests
 from messagedb._operations.dialect import lookup_page
 from messagedb._operations.validation import LAST_POSITION
 
+from ..operations.internals import get_profile, get_server, read_rows, write_request
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -30,7 +32,7 @@ async def find_events(
     id = cause.build_event_id(stream_name, 0)
     if await _position_of(store, stream_name, id) is None:
         return []
-    profile = store._profile  # pyright: ignore[reportPrivateUsage]
+    profile = get_profile(store)
     # The event may be visible before its commit is acknowledged. Writing it again waits for that:
     # an id that the stream has returns its position, whatever the expected version. If the event
     # is gone by now, the write fails, because no stream reaches this version.
@@ -44,7 +46,7 @@ async def find_events(
         profile.settings.registry,
     )
     try:
-        [position] = await store._write(again)  # pyright: ignore[reportPrivateUsage]
+        [position] = await write_request(store, again)
     except WrongExpectedVersionError:
         return []
     return await read_events(store, stream_name, cause, position, batch_size)
@@ -64,14 +66,14 @@ async def read_events(
 
 async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> int | None:
     """Return the position of a message id in a stream, None if it is not there."""
-    sql = store._profile.sql  # pyright: ignore[reportPrivateUsage]
-    if (await store._server_facts()).table_readable:  # pyright: ignore[reportPrivateUsage]
-        rows = await store._read(requests.look_for_message(sql, str(id)))  # pyright: ignore[reportPrivateUsage]
+    sql = get_profile(store).sql
+    if (await get_server(store)).table_readable:
+        rows = await read_rows(store, requests.look_for_message(sql, str(id)))
         return rows[0][1] if rows and rows[0][0] == stream_name else None
     position = 0
     while True:
         page = lookup_page(sql, stream_name, position)
-        rows = await store._read(requests.Read(page.call, page.call))  # pyright: ignore[reportPrivateUsage]
+        rows = await read_rows(store, requests.Read(page.call, page.call))
         for row in rows:
             if row[0] == str(id):
                 return int(row[page.column])

@@ -12,6 +12,8 @@ from messagedb._entities.validation import build_entity_stream_name
 from messagedb._errors import MessageDecodeError
 from messagedb.expected_version import NO_STREAM
 
+from ..operations.internals import read_stream_page
+
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
@@ -216,9 +218,7 @@ class AsyncLoader(Generic[S]):
     async def _page(
         self, stream_name: str, position: int, size: int
     ) -> tuple[list[Message[Any]], int]:
-        return await self._store._stream_page(  # pyright: ignore[reportPrivateUsage]
-            stream_name, position, size
-        )
+        return await read_stream_page(self._store, stream_name, position, size)
 
     async def _stored(
         self, snapshots: SnapshotPolicy[S], id: str, entry: CachedEntity[S]

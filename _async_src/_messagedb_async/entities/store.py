@@ -19,6 +19,7 @@ from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVe
 from messagedb._transactions.options import retry_delay
 from messagedb.expected_version import NO_STREAM
 
+from ..operations.internals import get_profile, sees_a_snapshot
 from ..operations.operations import AsyncOperations
 from .appender import Appended, AsyncAppender
 from .edit_session import AsyncEntityEdit
@@ -164,10 +165,7 @@ class AsyncEntityStore(Generic[S, C]):
         check_store(store, AsyncOperations)
         bound = copy(self)
         # Another client may use another database, and the cache may be newer than a snapshot.
-        ours = (
-            store._profile is self._client._profile  # pyright: ignore[reportPrivateUsage]
-            and not store._sees_a_snapshot  # pyright: ignore[reportPrivateUsage]
-        )
+        ours = get_profile(store) is get_profile(self._client) and not sees_a_snapshot(store)
         cache = EntityCache(sys.maxsize, self._loader.cache if ours else None)
         bound._use(store, cache, stores_snapshots=False)
         return bound

@@ -25,6 +25,7 @@ from messagedb._subscriptions.availability import is_passing
 
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.options import AsyncReadModelOptions
+from ..operations.internals import get_profile
 from ..subscriptions.retry import retry_while_unavailable
 from .tables import AsyncModelTables
 
@@ -112,7 +113,7 @@ class AsyncReadModel:
         **options: Unpack[AsyncReadModelOptions],
     ) -> None:
         check_options(type(self).__name__, options, AsyncReadModelOptions.__optional_keys__)
-        settings = client._profile.settings  # pyright: ignore[reportPrivateUsage]
+        settings = get_profile(client).settings
         self._names = names = check_names(schema, name, version, settings.schema)
         roles = check_readers(readers)
         store = options.get("position_store")

@@ -16,6 +16,7 @@ from messagedb._sql.statements import Statement
 
 from ..connection.connection import AsyncStoreCursor, execute
 from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePositions
+from ..transactions.transaction import get_state
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
@@ -190,7 +191,7 @@ class AsyncModelTables:
     async def _rows(
         self, transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
     ) -> list[tuple[Any, ...]]:
-        state = transaction._state  # pyright: ignore[reportPrivateUsage]
+        state = get_state(transaction)
         await state.prepare_statement()
         try:
             return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
@@ -200,7 +201,7 @@ class AsyncModelTables:
             state.end_operation()
 
     async def _do(self, transaction: AsyncTransaction, text: bytes) -> None:
-        state = transaction._state  # pyright: ignore[reportPrivateUsage]
+        state = get_state(transaction)
         await state.prepare_statement()
         try:
             await AsyncStoreCursor(state.conn).execute(text, prepare=False)
@@ -210,7 +211,7 @@ class AsyncModelTables:
             state.end_operation()
 
     def _explained(self, transaction: AsyncTransaction, error: psycopg.Error) -> MessageDBError:
-        state = transaction._state  # pyright: ignore[reportPrivateUsage]
+        state = get_state(transaction)
         if state.is_out_of_time(error) or is_lost(error, state.conn.closed):
             return state.map_error(error, _NOTHING)
         if error.sqlstate == "42704" and self._readers:

@@ -9,6 +9,8 @@ import msgspec
 from messagedb._subscriptions.end_of_store import End
 from messagedb._subscriptions.gap_tracker import Gaps
 
+from ..operations.internals import get_first_after, get_heads
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -213,7 +215,7 @@ class AsyncAllFeed:
         if await self.head() is None:
             return None
         if self._end is None:
-            heads = await client._heads(self._categories)  # pyright: ignore[reportPrivateUsage]
+            heads = await get_heads(client, self._categories)
             end = End(*heads)
             gaps.held_by = await client.list_open_write_transactions()
             self._end = end
@@ -224,9 +226,9 @@ class AsyncAllFeed:
             gaps.look(await client.list_open_write_transactions())
         names = self._categories
         if names is None:
-            names = list((await client._heads())[0])  # pyright: ignore[reportPrivateUsage]
+            names = list((await get_heads(client))[0])
         behind = end.positions(names)
-        first = await client._first_after(behind)  # pyright: ignore[reportPrivateUsage]
+        first = await get_first_after(client, behind)
         return end.position(first)
 
     async def lag(self, position: int) -> Lag:

@@ -8,6 +8,8 @@ from messagedb._operations import scan_requests
 from messagedb._sql.scans import scan_statements
 from messagedb._subscriptions.read_trail import Mark
 
+from ..operations.internals import get_profile, get_server, read_in_history
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -81,14 +83,14 @@ def history_of(transaction: AsyncTransaction) -> int:
 
 
 async def _may_read_table(store: AsyncOperations) -> bool:
-    facts = await store._server_facts()  # pyright: ignore[reportPrivateUsage]
+    facts = await get_server(store)
     return facts.table_readable
 
 
 def _statements(store: AsyncOperations) -> ScanStatements:
-    return scan_statements(store._profile.settings.schema)  # pyright: ignore[reportPrivateUsage]
+    return scan_statements(get_profile(store).settings.schema)
 
 
 async def _read(store: AsyncOperations, read: Read) -> tuple[list[tuple[Any, ...]], int]:
-    found = await store._read_in_history(read)  # pyright: ignore[reportPrivateUsage]
+    found = await read_in_history(store, read)
     return found[0][0], found[1]

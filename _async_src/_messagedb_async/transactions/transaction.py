@@ -188,3 +188,8 @@ class AsyncTransaction(AsyncOperations):
             raise
         finally:
             state.end_operation()
+
+
+def get_state(transaction: AsyncTransaction) -> AsyncTransactionState:
+    """Return the state of a transaction, for the packages above."""
+    return transaction._state  # pyright: ignore[reportPrivateUsage]

@@ -41,14 +41,14 @@ class Watch:
         is_over: True if the deadline came first.
     """
 
-    __slots__ = ("_cancel", "_descriptor", "_is_on", "deadline", "is_over")
+    __slots__ = ("_cancel", "deadline", "descriptor", "is_on", "is_over")
 
-    _descriptor: int
+    descriptor: int
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.is_over = False
-        self._is_on = False
+        self.is_on = False
         self._cancel: Callable[[], object] | None = None
 
     def start(self, descriptor: int, cancel: Callable[[], object]) -> None:
@@ -67,8 +67,8 @@ class Watch:
         with _lock:
             # A duplicate descriptor: libpq may close the original, whose number is then reused
             # for another file.
-            self._descriptor = socket.dup(descriptor)
-            self._is_on = True
+            self.descriptor = socket.dup(descriptor)
+            self.is_on = True
             _watches.add(self)
             if _thread is None:
                 thread = threading.Thread(target=_run, name="messagedb-watchdog", daemon=True)
@@ -87,17 +87,17 @@ class Watch:
 
         It acquires no lock: an abandoned transaction may be collected in a thread that holds it.
         """
-        if not self._is_on:
+        if not self.is_on:
             return
-        self._is_on = False
-        if self._is_taken():
-            socket.close(self._descriptor)
+        self.is_on = False
+        if self.claim():
+            socket.close(self.descriptor)
             self._cancel = None
         else:
             # The thread was first, but may not have set is_over yet.
             self.is_over = True
 
-    def _is_taken(self) -> bool:
+    def claim(self) -> bool:
         """Remove this watch if it is still there: the thread that removes it closes the socket."""
         try:
             _watches.remove(self)
@@ -105,7 +105,7 @@ class Watch:
             return False
         return True
 
-    def _begin_to_end(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         self.is_over = True
         _ending[self] = now + _CANCEL_FIRST
         # It may block as long as the network does: other deadlines must not wait for it.
@@ -128,9 +128,9 @@ class Watch:
                 _ending[self] = 0.0
                 _condition.notify()
 
-    def _shut(self) -> None:
+    def shutdown_socket(self) -> None:
         del _ending[self]
-        with suppress(OSError), socket.socket(fileno=self._descriptor) as duplicate:
+        with suppress(OSError), socket.socket(fileno=self.descriptor) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
 
 
@@ -184,10 +184,10 @@ def _run() -> None:
         with _lock:
             now = monotonic()
             for watch in list(_watches):
-                if watch.deadline <= now and watch._is_taken():  # pyright: ignore[reportPrivateUsage]
-                    watch._begin_to_end(now)  # pyright: ignore[reportPrivateUsage]
+                if watch.deadline <= now and watch.claim():
+                    watch.expire(now)
             for watch in [watch for watch, limit in _ending.items() if limit <= now]:
-                watch._shut()  # pyright: ignore[reportPrivateUsage]
+                watch.shutdown_socket()
             deadlines = [*(watch.deadline for watch in list(_watches)), *_ending.values()]
             _wakes_at = min(deadlines, default=now + _IDLE)
             _condition.wait(max(_wakes_at - now, 0.0))
@@ -200,8 +200,8 @@ def _after_fork_in_child() -> None:
     """Leave the watches to the parent, which has the thread and the transactions."""
     global _condition, _lock, _thread
     for watch in (*_watches, *_ending):
-        watch._is_on = False  # pyright: ignore[reportPrivateUsage]
-        socket.close(watch._descriptor)  # pyright: ignore[reportPrivateUsage]
+        watch.is_on = False
+        socket.close(watch.descriptor)
     _watches.clear()
     _ending.clear()
     _lock = threading.Lock()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
-from .._messages.annotations import capture_namespace, try_resolve_classes
+from .._messages.annotations import capture_namespace, get_frame, try_resolve_classes
 
 __all__ = ["Decider"]
 
@@ -84,7 +83,7 @@ class Decider(Generic[S, C, E]):
 
     def __post_init__(self) -> None:
         # Two frames up the decider is created: the classes of its events may be local there.
-        names = capture_namespace(sys._getframe(2))  # pyright: ignore[reportPrivateUsage]
+        names = capture_namespace(get_frame(2))
         object.__setattr__(self, "_classes", try_resolve_classes(self.evolve, 1, "method", names))
 
     @property

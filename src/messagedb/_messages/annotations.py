@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
 from .._errors import ValidationError
@@ -19,6 +20,10 @@ class Namespace(NamedTuple):
 
     module: Mapping[str, Any]
     local: Mapping[str, Any]
+
+
+get_frame: Callable[[int], types.FrameType] = sys._getframe  # pyright: ignore[reportPrivateUsage]
+"""Return a frame of the caller's: 0 for its own, 1 for that of its caller."""
 
 
 def capture_namespace(frame: types.FrameType) -> Namespace:

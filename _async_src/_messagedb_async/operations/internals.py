@@ -1,0 +1,90 @@
+"""What the packages above use of a client or a transaction, and its users do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# pyright: reportPrivateUsage=false
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from messagedb._connection.server_info import Server
+    from messagedb._connection.session_config import Profile
+    from messagedb._messages.message import Message, NewMessage
+    from messagedb._messages.registry import DataInstance
+    from messagedb._operations.requests import Basis, Read, Write
+    from messagedb.expected_version import ExpectedVersion
+
+    from .operations import AsyncOperations
+    from .scans import AsyncScans
+
+
+def get_profile(store: AsyncOperations) -> Profile:
+    """Return the settings of a client, and what is known of its connections."""
+    return store._profile
+
+
+def sees_a_snapshot(store: AsyncOperations) -> bool:
+    """Return whether the store is known to be seen as it was when a transaction began."""
+    return store._sees_a_snapshot
+
+
+async def get_server(store: AsyncOperations) -> Server:
+    """Return what the server has told of itself; a client opens for that."""
+    return await store._server_facts()
+
+
+async def read_rows(store: AsyncOperations, read: Read) -> list[tuple[Any, ...]]:
+    """Return the rows of a read."""
+    return await store._read(read)
+
+
+async def read_in_history(
+    store: AsyncOperations, *reads: Read
+) -> tuple[list[list[tuple[Any, ...]]], int]:
+    """Return the rows of reads on one connection, and the number of its server's history."""
+    return await store._read_in_history(*reads)
+
+
+async def read_stream_page(
+    store: AsyncOperations, stream_name: str, position: int, batch_size: int
+) -> tuple[list[Message[Any]], int]:
+    """Return a page of a stream, and the number of the history of the server that gave it."""
+    return await store._stream_page(stream_name, position, batch_size)
+
+
+async def write_request(store: AsyncOperations, write: Write) -> list[int]:
+    """Write all messages of a write or none, and return their positions."""
+    return await store._write(write)
+
+
+async def write_batch(
+    store: AsyncOperations,
+    stream_name: str,
+    messages: Iterable[NewMessage | DataInstance],
+    expected_version: ExpectedVersion,
+    *,
+    is_whole: bool = False,
+    basis: Basis | None = None,
+) -> list[int]:
+    """Write a batch; a whole one conflicts where some of it is stored, and some is not.
+
+    Raises:
+        LostHistoryError: the message it was decided upon is gone. Nothing was written.
+    """
+    return await store._write_batch(
+        stream_name, messages, expected_version, is_whole=is_whole, basis=basis
+    )
+
+
+async def get_heads(
+    client: AsyncScans, categories: Iterable[str] | None = None
+) -> tuple[dict[str, int], int]:
+    """Return the global positions of the last messages of categories, and of the whole store."""
+    return await client._heads(categories)
+
+
+async def get_first_after(client: AsyncScans, positions: dict[str, int]) -> int | None:
+    """Return the first global position of all that are behind those of their categories."""
+    return await client._first_after(positions)
