@@ -20,63 +20,29 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parents[1]
 
 PATHS: Final = (
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
-    "_async_src/_messagedb_async/__init__.py",
-    "_async_src/_messagedb_async/client.py",
-    "_async_src/_messagedb_async/client_core/core.py",
-    "_async_src/_messagedb_async/entities",
-    "_async_src/_messagedb_async/operations",
-    "_async_src/_messagedb_async/read_models",
-    "_async_src/_messagedb_async/schema",
-    "_async_src/_messagedb_async/subscriptions",
-    "_async_src/_messagedb_async/testing",
-    "_async_src/_messagedb_async/transactions",
+    "RELEASING.md",
+    "_async_src",
+    "changelog.d",
+    "dev.py",
     "docs",
     "examples",
-    "scripts/check_words.py",
-    "scripts/docs_blocks.py",
-    "scripts/failover",
-    "scripts/fetch_message_db.py",
-    "scripts/hatch_hook.py",
-    "scripts/make_sync.py",
-    "scripts/smoke.py",
-    "scripts/smoke_extras.py",
-    "scripts/sync_prose.py",
-    "scripts/sync_refusals.py",
-    "src/_messagedb_pytest",
-    "src/messagedb/__init__.py",
-    "src/messagedb/_argument_checks.py",
-    "src/messagedb/_concurrency",
-    "src/messagedb/_connection",
-    "src/messagedb/_consumers",
-    "src/messagedb/_entities",
-    "src/messagedb/_errors.py",
-    "src/messagedb/_messages",
-    "src/messagedb/_operations",
-    "src/messagedb/_read_models",
-    "src/messagedb/_schema",
-    "src/messagedb/_sql",
-    "src/messagedb/_subscriptions",
-    "src/messagedb/_testing",
-    "src/messagedb/_transactions",
-    "src/messagedb/cli",
-    "src/messagedb/consumers.py",
-    "src/messagedb/embedded",
-    "src/messagedb/entities.py",
-    "src/messagedb/errors.py",
-    "src/messagedb/expected_version.py",
-    "src/messagedb/hooks.py",
-    "src/messagedb/idempotency.py",
-    "src/messagedb/messages.py",
-    "src/messagedb/read_models.py",
-    "src/messagedb/schema.py",
-    "src/messagedb/streams",
-    "src/messagedb/telemetry.py",
-    "src/messagedb/testing.py",
-    "tests/support",
+    "noxfile.py",
+    "scripts",
+    "src",
+    "tests",
 )
-"""Folders and files that are clean, and have to stay so."""
+"""Everything that people read."""
+
+NOT_YET: Final = (
+    "_async_src/_messagedb_async/client_core/",
+    "_async_src/_messagedb_async/connection/",
+    "_async_src/_messagedb_async/consumers/",
+    "_async_src/_messagedb_async/execution/",
+)
+"""Folders in PATHS that are not clean yet."""
 
 EXCLUDED: Final = ("/_sync/", "docs/performance/results.")
 """Generated files: their sources are checked."""
@@ -243,13 +209,13 @@ def check_file(path: Path) -> Iterator[Finding]:
 
 
 def files_of(paths: list[str]) -> Iterator[Path]:
-    """Find the pages and Python files under these paths, without generated ones."""
+    """Find the pages and Python files under these paths, without excluded ones."""
     for name in paths:
         path = ROOT / name
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         for each in found:
-            is_generated = any(part in each.as_posix() for part in EXCLUDED)
-            if each.suffix in (".md", ".py") and not is_generated:
+            is_excluded = any(part in each.as_posix() for part in (*EXCLUDED, *NOT_YET))
+            if each.suffix in (".md", ".py") and not is_excluded:
                 yield each
 
 

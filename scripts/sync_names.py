@@ -1,6 +1,6 @@
-"""The names that differ between the two halves: one line each, async name to sync name.
+"""The names that differ between the two variants: one line each, async name to sync name.
 
-A name that is listed and never used fails the build, so that this page stays true.
+A name that is listed and never used fails the build, so that this file stays correct.
 """
 
 from __future__ import annotations

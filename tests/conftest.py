@@ -1,4 +1,4 @@
-"""The frame of the test run: the generated twin, the server, databases and names for each test."""
+"""The frame of the test run: the generated sync variant, the server, databases and names."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("messagedb", deadline=None)
 hypothesis.settings.load_profile("messagedb")
 
-# pytest reads this file before it collects, so the twins are there when a test imports them. Until
-# then messagedb itself may not be imported: it imports the twin.
+# pytest reads this file before it collects, so the sync variant is there when a test imports it.
+# Until then messagedb itself may not be imported: it imports the sync variant.
 try:
     make_sync.make_all()
 except make_sync.ConversionError as error:
@@ -96,8 +96,8 @@ def server_url() -> Iterator[str]:
 def new_database(server_url: str) -> Iterator[NewDatabase]:
     """Return a function that creates a database and returns a superuser's URL of it.
 
-    Its arguments: ``encoding="UTF8"``, and ``install=True`` for our schema in it. The databases go
-    when the run ends, whoever is still connected.
+    Its arguments: ``encoding="UTF8"``, and ``install=True`` for our schema in it. The databases are
+    dropped when the run ends, whether or not they are in use.
     """
     from messagedb import schema
 

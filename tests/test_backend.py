@@ -100,7 +100,7 @@ def test_docker_answers_on_a_socket_or_it_does_not(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     assert not docker_engine_answers()
     with socketserver.UnixStreamServer(str(path), _Engine) as engine:
-        # Bound and listening, but nobody accepts: a hanging engine.
+        # Bound and listening, but no process accepts: a hanging engine.
         assert not docker_engine_answers(timeout=0.05)
         thread = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,4 +1,4 @@
-"""The public surface: its names, that the two halves are equal, and who imports whom."""
+"""The public surface: its names, equality of the two variants, and the order of imports."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_all_is_sorted_and_every_name_can_be_imported(name: str) -> None:
     assert not [name for name in module.__all__ if re.match(r"_(?!_version__$)", name)]
 
 
-# The others hold code of their own, with helpers for the packages above them.
+# The others have their own code, with helpers for the packages above them.
 FACADES = [
     name
     for name in PUBLIC_MODULES

@@ -1,4 +1,4 @@
-"""What Sphinx does not see of the pages: links, anchors, settings of others, what is left out."""
+"""Checks of the pages that Sphinx does not make: links, anchors, settings of others, omissions."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Measures messagedb beside its rivals; needs the folder ``scripts`` on PYTHONPATH.
+"""Benchmarks messagedb beside its rivals; needs the folder ``scripts`` on PYTHONPATH.
 
     nox -s bench                              everything, about half an hour; writes the JSON
-    nox -s bench -- --only batches,reads      some groups, put into the JSON of an earlier run
-    nox -s bench -- --quick                   proves that all of it runs; the numbers mean nothing
+    nox -s bench -- --only batches,reads      some groups, merged into the JSON of an earlier run
+    nox -s bench -- --quick                   checks that all of it runs; the numbers mean nothing
     nox -s bench -- charts                    draws the JSON: an SVG for each group, and the tables
 
-Nox runs ``python -m bench``, with what follows ``--``.
+Nox runs ``python -m bench`` with the arguments after ``--``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ QUICK = "QUICK RUN: counts are tiny, there is one round, and the numbers mean no
 
 
 def main() -> None:
-    """Measure, or draw what was measured."""
+    """Measure, or draw the results."""
     options = _options()
     output: Path = options.output or RESULTS
     if options.command == "charts":
@@ -95,7 +95,7 @@ def _options() -> argparse.Namespace:
         help="charts draws the JSON of a run, into its folder, and measures nothing",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="tiny counts, one round: only to see that it runs"
+        "--quick", action="store_true", help="tiny counts, one round: only to check that it runs"
     )
     parser.add_argument("--long", action="store_true", help="with a store of 5 million, too")
     parser.add_argument(
@@ -138,7 +138,7 @@ def _names(text: str, known: Sequence[str]) -> frozenset[str]:
 def _rounds(text: str) -> int:
     rounds = int(text)
     if rounds < ROUNDS:
-        raise argparse.ArgumentTypeError(f"fewer than {ROUNDS} rounds tell nothing")
+        raise argparse.ArgumentTypeError(f"fewer than {ROUNDS} rounds prove nothing")
     return rounds
 
 
@@ -151,7 +151,7 @@ def _run(bench: Bench, topics: Sequence[Topic], output: Path) -> None:
     missed: list[str] = []
     for topic in topics:
         group = _measure(bench, topic, environment)
-        # After each group: a run that is cut short keeps what it has.
+        # After each group: an interrupted run keeps its results.
         report.save(output, _with(output, group, bench.quick))
         missed += [
             f"{topic.name}, {section.title}: {each.name}: {report.number(each.value)} {each.unit}, "
@@ -166,7 +166,7 @@ def _run(bench: Bench, topics: Sequence[Topic], output: Path) -> None:
     elif missed:
         print("Not reached:", *missed, sep="\n  ")
     else:
-        print("Everything that was wanted is reached.")
+        print("All limits are reached.")
 
 
 def _measure(bench: Bench, topic: Topic, environment: dict[str, str]) -> Group:
@@ -187,9 +187,9 @@ def _measure(bench: Bench, topic: Topic, environment: dict[str, str]) -> Group:
 
 
 def _with(output: Path, group: Group, meaningless: bool) -> Results:
-    """Put the group into the results that are there, in the place of an earlier one of its name.
+    """Add the group to the existing results, replacing an earlier one of its name.
 
-    Results of quick runs and of real ones are never put together.
+    Results of quick runs and of real ones are never merged.
     """
     groups = {}
     if output.exists() and (earlier := report.load(output)).meaningless == meaningless:

@@ -1,4 +1,4 @@
-"""The entity that commands are sent to: an account of ours, whose events are the payload."""
+"""The entity of the commands: our account, whose events are the payload."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ def evolve(account: Account, event: Deposited) -> Account:
 DECIDER: Final[Decider[Account, Deposit, Any]] = Decider(
     initial=Account, decide=decide, evolve=evolve
 )
-"""What becomes of the commands."""
+"""Decider of the commands."""

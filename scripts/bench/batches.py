@@ -18,7 +18,7 @@ from .topic import Bench, Topic, repeated
 
 
 class _Wanted(NamedTuple):
-    """How many times as fast as each rival a batch should be at least."""
+    """The smallest factor by which a batch should be faster than each rival."""
 
     message_db_py: float | None = None
     eventsourcing: float | None = None
@@ -38,7 +38,7 @@ _EVENTSOURCING_FUNCTIONS = "eventsourcing: insert_events, DB functions"
 
 
 class _Writers(NamedTuple):
-    """Who writes."""
+    """The contenders that write."""
 
     ours: Client
     message_db_py: rivals.MessageDbPy
@@ -70,7 +70,7 @@ def _open(stack: ExitStack, genuine: Database, plain: Database, functions: Datab
 
 
 def _section(bench: Bench, writers: _Writers, size: int, wanted: _Wanted) -> Section:
-    # About as many messages in each run, whatever the size of a batch.
+    # About the same number of messages in each run, for each size of a batch.
     batches = max(1, bench.pick(1000, 100) // size)
 
     def to_new_streams(write: Callable[[str], object]) -> Callable[[], None]:
@@ -146,9 +146,9 @@ def _large(bench: Bench, client: Client) -> Section:
 TOPIC = Topic(
     "batches",
     "Batches",
-    "Messages are written to a new stream of a genuine Message DB in each batch, all or none; "
-    "eventsourcing stores as many events of a new originator in a table of its own. "
-    "synchronous_commit is as the server has it. Encoding the data and making the ids is part of "
-    "the time.",
+    "Messages are written to a new stream of a genuine Message DB in each batch, all or none;"
+    " eventsourcing stores as many events of a new originator in its own table."
+    " synchronous_commit is as the server has it. Encoding the data and making the ids is part of"
+    " the time.",
     run,
 )

@@ -1,4 +1,4 @@
-"""Draws what a run found, from its JSON alone: an SVG for each group, and the tables."""
+"""Charts of a run from its JSON alone: an SVG for each group, and the tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .report import RATES, Group, Section, heading, number, shown, spread
 
 _STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
-    # The same results give the same file.
+    # The same results draw the same file.
     "svg.hashsalt": "messagedb",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -39,7 +39,7 @@ _LINES = 1.9
 _AROUND = 0.72
 _LEGEND = 0.65
 _HEAD = 0.75
-"""Inches: of one bar, of a panel with lines, and of what is around a panel and the figure."""
+"""Inches: of one bar, of a panel with lines, and of the margins of a panel and the figure."""
 
 
 def draw(results: Path) -> None:
@@ -51,7 +51,7 @@ def draw(results: Path) -> None:
             figure = _figure(group, found.meaningless)
             path = folder / f"{group.name}.svg"
             figure.savefig(path, metadata={"Date": None, "Creator": None})
-            # Lines that end with a space would be mended by whoever commits them.
+            # Lines that end with a space would be changed by a commit hook.
             lines = path.read_text(encoding="utf-8").splitlines()
             path.write_text("".join(f"{line.rstrip()}\n" for line in lines), encoding="utf-8")
             print(f"drawn: {path}")
@@ -87,7 +87,7 @@ def _height(section: Section) -> float:
 
 
 def _has_legend(group: Group, place: int) -> bool:
-    """Panels that follow each other and show the same lines have one legend, below the last."""
+    """Return True if the panel has a legend: equal panels in sequence have one, below the last."""
     here, *after = group.sections[place:]
     return bool(here.axis) and not (after and after[0].axis and _names(after[0]) == _names(here))
 
@@ -133,7 +133,7 @@ def _draw_bars(axes: Any, section: Section) -> None:
 
 
 def _ratios(section: Section) -> dict[str, str]:
-    """The ratio to show beside each rival, where there is one measure of ours that it is to."""
+    """Return the ratio to show beside each rival, if one measure of ours has ratios to them."""
     if sum(measure.ours for measure in section.measures) != 1:
         return {}
     return {
@@ -175,7 +175,7 @@ def _draw_lines(axes: Any, section: Section) -> None:
 
 
 def _colors(measures: list[Measure]) -> dict[str, str]:
-    """Blues for ours; grays, and what else there is, for the rivals."""
+    """Return blues for our measures; grays and other colors for the rivals."""
     ours = dict.fromkeys(measure.name for measure in measures if measure.ours)
     rivals = dict.fromkeys(measure.name for measure in measures if not measure.ours)
     lines = any(measure.x for measure in measures)

@@ -1,4 +1,4 @@
-"""Programs of this package that run in a process of their own."""
+"""Programs of this package that run in a separate process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 def start(module: str, job: bytes) -> subprocess.Popen[bytes]:
-    """Start a module of this package, and hand it its job: addresses may hold a password.
+    """Start a module of this package, and pass its job by a pipe: addresses may hold a password.
 
     The job is one line; the child's standard input stays open.
     """
@@ -29,10 +29,10 @@ def start(module: str, job: bytes) -> subprocess.Popen[bytes]:
 
 
 def answer(child: subprocess.Popen[bytes]) -> bytes:
-    """Wait for the one line that a child answers.
+    """Wait for the one line of a child's response.
 
     Raises:
-        RuntimeError: it ended without one; why is on standard error.
+        RuntimeError: it ended without one; the reason is on standard error.
     """
     assert child.stdout is not None
     line = child.stdout.readline()

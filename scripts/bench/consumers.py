@@ -35,7 +35,7 @@ _numbers = itertools.count()
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Measure both halves on one backlog."""
+    """Measure both variants on one backlog."""
     count, few = bench.pick((100_000, 2_000), (2_000, 50))
     category = payload.category("backlog")
     with bench.server.ours() as ours:

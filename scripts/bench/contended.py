@@ -1,4 +1,4 @@
-"""Commands to one entity from many at once: the rate, and how often they are decided."""
+"""Concurrent commands to one entity: the rate, and how often they are decided."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .report import COMMANDS, Section
 from .topic import Bench, Topic, opened
 
 _SENDERS = 32
-# More than what anybody needs: who gives up is not measured.
+# More than any sender needs: giving up is not measured.
 _ATTEMPTS = 10_000
 _DEFAULT_ATTEMPTS = 4
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Measure both halves."""
+    """Measure both variants."""
     each = bench.pick(30, 2)
     with bench.server.genuine() as genuine:
         with ExitStack() as stack:
@@ -92,7 +92,7 @@ def _sections(
     each: int,
     runs: list[list[int]],
 ) -> Iterator[Section]:
-    many, one = f"messagedb: {_SENDERS} {sender}s at once", f"messagedb: one {sender}"
+    many, one = f"messagedb: {_SENDERS} concurrent {sender}s", f"messagedb: one {sender}"
     count = _SENDERS * each
     measures = measure(
         [Contender(many, together, count), Contender(one, alone, count)], bench.rounds
@@ -117,7 +117,7 @@ def _sections(
         unit="% of the commands",
         measures=[
             Measure(
-                name=f"messagedb: {_SENDERS} {sender}s at once",
+                name=f"messagedb: {_SENDERS} concurrent {sender}s",
                 samples=[
                     100 * sum(attempts > _DEFAULT_ATTEMPTS for attempts in run) / len(run)
                     for run in timed

@@ -1,4 +1,4 @@
-"""Durability: what waiting for the disk costs, and what a pool of some size gets back."""
+"""Durability: the cost of waiting for the disk, and the gain of a pool of some size."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ _THEIRS_CACHED = "eventsourcing: cached"
 _THEIRS_BLIND = "eventsourcing: cached, unchecked"
 
 _NOTE = (
-    "Cached: AGGREGATE_CACHE_MAXSIZE is set, and the store is asked for newer events, as ours is. "
-    "Unchecked: AGGREGATE_CACHE_FASTFORWARD=n, too, so that what another process wrote is known "
-    "only after a save has failed."
+    "Cached: AGGREGATE_CACHE_MAXSIZE is set, and the store is asked for newer events, as ours is."
+    " Unchecked: AGGREGATE_CACHE_FASTFORWARD=n, too, so that events of another process are seen"
+    " only after a save has failed."
 )
 
 _WANTED = 1.5
@@ -72,7 +72,7 @@ def _loading(bench: Bench, database: Database, client: Client) -> Section:
         client, category, cache_size=0, snapshots=snapshots
     )
     client.write_messages(stream, [payload.message() for _ in range(count - _NEW_EVENTS)])
-    # From here on the one has them in memory, and the other in a snapshot.
+    # From here on one has them in memory, and the other in a snapshot.
     known.load(id)
     with_snapshot.load(id)
     client.write_messages(stream, [payload.message() for _ in range(_NEW_EVENTS)])
@@ -81,7 +81,8 @@ def _loading(bench: Bench, database: Database, client: Client) -> Section:
     database.settle()
 
     def load_new() -> None:
-        # What a bound store loads it keeps to itself: to the next one the same events are new.
+        # A bound store does not share the entities that it loads: to the next one the same events
+        # are new.
         known.bind(client).load(id)
 
     for store in (cold, known.bind(client), with_snapshot, current):
@@ -111,7 +112,7 @@ def _store(client: Client, category: str, **options: Any) -> EntityStore[Account
 
 
 def _at_length(bench: Bench, genuine: Database, empty: Database, events: int) -> list[Measure]:
-    """Each entity gets one command only, so that it has as many events as it should."""
+    """Measure one command for each entity, so that it has as many events as it should."""
     operations, turns = bench.pick((10 if events < 1000 else 2, 8), (3, 1))
     entities = operations * (1 + bench.rounds * turns)
     category = payload.category("commanded")
@@ -213,11 +214,11 @@ def _commands(commit: str, measures: list[Measure]) -> Section:
 TOPIC = Topic(
     "entities",
     "Entities",
-    "The state of an account in a genuine Message DB is loaded by an EntityStore; and a command is "
-    "sent to it: load, decide, append at the version that was loaded. Beside it an Application of "
-    "eventsourcing with its tables in PostgreSQL: repository.get, a method of the aggregate, save. "
-    "Each entity gets one command only. Both stores have a database of their own on the same "
-    "server, the same payload and their default settings, unless named; eventsourcing writes "
-    "through its function in the database, which is the faster of its two ways.",
+    "The state of an account in a genuine Message DB is loaded by an EntityStore; and a command"
+    " is sent to it: load, decide, append at the version that was loaded. Beside it an"
+    " Application of eventsourcing with its tables in PostgreSQL: repository.get, a method of the"
+    " aggregate, save. Each entity gets one command only. Both stores have a separate database on"
+    " the same server, the same payload and their default settings, unless named; eventsourcing"
+    " writes through its function in the database, which is the faster of its two ways.",
     run,
 )

@@ -1,4 +1,4 @@
-"""Fills a store on the server itself, where the way in is not what is measured."""
+"""Filling of a store on the server itself, where the writing is not measured."""
 
 from __future__ import annotations
 

@@ -19,20 +19,20 @@ _LIMIT = 1.3
 _TURNS = 5
 _CATEGORIES = 19
 _LONG, _SHORT = 1000, 100
-"""How many messages a stream has in the one large category, and in each of the others."""
+"""Number of messages of a stream in the one large category, and in each of the others."""
 
 _AT = {"start": 0.0, "middle": 0.5, "end": 1.0}
 
 
 class _Store(NamedTuple):
-    """A store that was filled.
+    """A filled store.
 
     Attributes:
         label: its size in words.
-        client: writes without waiting for the disk, whose pace would hide the rest.
+        client: writes without waiting for the disk, whose time would hide the rest.
         large: its large category, 30 % of it.
         streams: streams of the large category, all of them of a page's length.
-        positions: where the pages of the large category begin.
+        positions: the first positions of the large category's pages.
     """
 
     label: str
@@ -50,7 +50,7 @@ def run(bench: Bench) -> Iterator[Section]:
         sizes.append(5_000_000)
     with ExitStack() as stack:
         stores = [_fill(stack, bench.server, size) for size in sizes]
-        # Reads come first, and batches last: what is written lets the small store grow.
+        # Reads come first, and batches last: writes let the small store grow.
         title = "stream page of 1,000"
         yield _section(bench, stores, title, MILLISECONDS, bench.pick(5, 1), _stream_page)
         yield _category_pages(bench, stores)
@@ -67,7 +67,7 @@ def _fill(stack: ExitStack, server: Server, size: int) -> _Store:
     small = cycle([payload.category("small") for _ in range(_CATEGORIES)])
     streams: list[str] = []
     written = 0
-    # 30 % to the one, 70 % to the others, all through the store.
+    # 30 % to one category, 70 % to the others, distributed over the whole store.
     while written < size:
         streams.append(payload.stream(large))
         client.write_messages(streams[-1], [payload.message() for _ in range(_LONG)])
@@ -182,7 +182,7 @@ def _wal(bench: Bench, stores: list[_Store]) -> Section:
         title="write-ahead log of one message, for information",
         unit=BYTES,
         measures=measures,
-        note="Of the whole server, so with what it does by itself in between.",
+        note="Of the whole server, including its background work in between.",
     )
 
 

@@ -13,8 +13,8 @@ _WARNING = (
 
 
 def text(results: Results) -> str:
-    """Compose the page: what it ran on, then each group with its chart and its tables."""
-    lines = ["# What was measured", ""]
+    """Compose the page: its environment, then each group with its chart and its tables."""
+    lines = ["# Benchmarks", ""]
     if results.meaningless:
         lines += [_WARNING, ""]
     lines += [
@@ -65,7 +65,7 @@ def _medians(section: Section) -> Iterator[str]:
 
 
 def _by_place(section: Section) -> Iterator[str]:
-    """The same names at several places: a column for each place."""
+    """Return a table of the same names at several places: a column for each place."""
     places = list(dict.fromkeys(measure.x for measure in section.measures))
     yield _row((f"{section.unit}; {section.axis}:", *places))
     yield _row(("---", *("---:" for _ in places)))
@@ -79,7 +79,7 @@ def _by_place(section: Section) -> Iterator[str]:
 
 
 def _ratios(section: Section, judge: bool) -> Iterator[str]:
-    """What the medians say of each other; nothing is judged where the numbers mean nothing."""
+    """Return the ratios of the medians; limits are not shown for a quick run."""
     columns = {"": "---"}
     if section.axis:
         columns[section.axis] = "---:"

@@ -15,10 +15,10 @@ class Contender(NamedTuple):
     """One of the ways that are measured side by side.
 
     Attributes:
-        name: what tables and charts call it: who, a colon, and how.
-        run: does the work once; this is what is timed.
+        name: its name in tables and charts: the library, a colon, and the way.
+        run: does the work once; this is timed.
         operations: how many operations one run does. Times are for one of them.
-        x: its place on the axis, where the same name is measured at several.
+        x: its place on the axis, if the same name is measured at several.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Contender(NamedTuple):
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one contender.
+    """Result of one contender.
 
     Attributes:
-        name: what tables and charts call it: who, a colon, and how.
+        name: its name in tables and charts: the library, a colon, and the way.
         samples: one of each round: the seconds of one operation, or MB, or bytes.
-        x: its place on the axis, where the same name was measured at several.
+        x: its place on the axis, if the same name was measured at several.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ours(self) -> bool:
-        """Whether it is messagedb."""
+        """True if it is messagedb."""
         return self.name.partition(":")[0] == "messagedb"
 
     @property
@@ -52,16 +52,16 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A ratio of medians, or a quantity, and what was wanted of it.
+    """A ratio of medians, or a quantity, and its limit.
 
     Attributes:
-        name: what is compared with what.
-        rival: the measure that a ratio is to, '' where there is none.
+        name: the names that are compared.
+        rival: the measure in the denominator of a ratio, '' without one.
         value: the ratio of the medians, or the quantity.
         low: the smallest such ratio of a single round.
         high: the largest.
         unit: ``×`` for a ratio.
-        wanted: the limit that was set; None for a ratio that is for information.
+        wanted: the limit; None for a ratio that is for information.
         at_most: whether the limit is an upper one.
         x: the place on the axis.
     """
@@ -78,22 +78,22 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reached(self) -> bool | None:
-        """Whether the value keeps to the limit; None where there is none."""
+        """True if the value is within the limit; None without one."""
         if self.wanted is None:
             return None
         return self.value <= self.wanted if self.at_most else self.value >= self.wanted
 
 
 def measure(contenders: Sequence[Contender], rounds: int, turns: int = 1) -> list[Measure]:
-    """Run every contender once untimed, then all of them in turn, as often as there are rounds.
+    """Run every contender once untimed, then all of them in turn, once per round.
 
-    What disturbs the machine for some seconds so disturbs all of them.
+    A disturbance of the machine for some seconds so affects all of them.
 
     Args:
-        contenders: who is measured.
+        contenders: the ways to measure.
         rounds: how many samples of each are taken.
         turns: how often each has its turn in a round, whose sample is the mean of them. Many short
-            turns share out what disturbs the machine for less than a second, too.
+            turns also distribute disturbances of less than a second.
     """
     for contender in contenders:
         contender.run()
@@ -120,12 +120,12 @@ def _seconds(contender: Contender) -> float:
 
 
 def times_as_fast(ours: Measure, rival: Measure, wanted: float | None = None) -> Comparison:
-    """Tell how many times as fast as the rival ours is: the rival's median time by our median time.
+    """Return how many times as fast ours is: the rival's median time by our median time.
 
     Args:
         ours: measured in the same rounds as the rival.
-        rival: what it is compared with.
-        wanted: how many times as fast it should be at least.
+        rival: the measure to compare with.
+        wanted: the smallest wanted factor.
     """
     ratios = [theirs / mine for mine, theirs in zip(ours.samples, rival.samples, strict=True)]
     return Comparison(
@@ -140,12 +140,12 @@ def times_as_fast(ours: Measure, rival: Measure, wanted: float | None = None) ->
 
 
 def spread_of(measures: Sequence[Measure], name: str, wanted: float | None = None) -> Comparison:
-    """Tell how many times the smallest median the largest is.
+    """Return the ratio of the largest median to the smallest.
 
     Args:
         measures: measured in the same rounds.
-        name: what is compared.
-        wanted: how many times at most.
+        name: the name of the comparison.
+        wanted: the largest wanted ratio.
     """
     smallest = min(measures, key=lambda each: each.median)
     largest = max(measures, key=lambda each: each.median)
@@ -161,7 +161,7 @@ def spread_of(measures: Sequence[Measure], name: str, wanted: float | None = Non
 
 
 def quantity(measure: Measure, name: str, unit: str, wanted: float) -> Comparison:
-    """Hold a quantity that was measured against an upper limit."""
+    """Compare a measured quantity with an upper limit."""
     return Comparison(
         name=name,
         value=measure.median,

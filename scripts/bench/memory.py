@@ -16,7 +16,7 @@ _LIMIT = 50.0
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Write a category, read it, and let a consumer handle it, each in a process of its own."""
+    """Write a category, read it, and let a consumer handle it, each in a separate process."""
     count, batch = bench.pick((1_000_000, 10_000), (20_000, 10_000))
     write = f"messagedb: write_messages, {batch:,} in a call"
     read = "messagedb: read_category, every .data"
@@ -24,7 +24,7 @@ def run(bench: Bench) -> Iterator[Section]:
     names = {"write": write, "read": read, "consume": consume}
     category = payload.category("memory")
     with bench.server.genuine() as genuine:
-        # The child that reads uses the first messages of the category, whoever wrote them.
+        # The reading child uses the first messages of the category, from any writer.
         answers = {
             names[action]: _in_a_process(Job(action, genuine.conninfo, category, count, batch))
             for action in ("write", "read", "consume")
@@ -53,9 +53,8 @@ def _in_a_process(job: Job) -> Answer:
 TOPIC = Topic(
     "memory",
     "Memory",
-    "A process of its own writes a million messages, from a generator that makes each when it is "
-    "asked for; another one reads them, and in a third one a consumer handles them. Each does a "
-    "hundred first; then its peak resident memory is compared with the memory that it had. One "
-    "process each, so there is no spread.",
+    "A separate process writes a million messages, from a generator; another one reads them, and"
+    " in a third one a consumer handles them. Each does a hundred first; then its peak resident"
+    " memory is compared with the memory that it had. One process each, so there is no spread.",
     run,
 )

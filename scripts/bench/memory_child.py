@@ -1,4 +1,4 @@
-"""The process whose memory is measured: it does its job, and tells its peak."""
+"""The process whose memory is measured: it does its job, and prints its peak."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to do.
+    """The work to do.
 
     Attributes:
         action: to write a category, to read it, or to let a consumer handle it.
@@ -41,11 +41,11 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """How it went.
+    """Result of the work.
 
     Attributes:
         growth: by how many MB the peak of the process's memory was above its memory before.
-        seconds: the time of it.
+        seconds: the duration.
     """
 
     growth: float
@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    """Do the job that comes in, after a small one that loads what is loaded but once."""
+    """Do the job from standard input, after a small one that loads modules and caches."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     do = {"consume": _consume, "read": _read, "write": _write}[job.action]
     with Client(job.conninfo) as client:

@@ -1,4 +1,4 @@
-"""Notifications: how soon a message is handled with and without them, and what they cost."""
+"""Notifications: the latency of a message with and without them, and their cost."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def _cost(bench: Bench, database: Database, writes: int) -> Iterator[Section]:
             measures = measure(contenders, bench.rounds)
         plain, notified = measures
         yield Section(
-            title=f"writes of {threads} thread{'s' if threads > 1 else ''}, each to a category of "
-            "its own",
+            title=f"writes of {threads} thread{'s' if threads > 1 else ''}, each to a separate"
+            " category",
             unit=RATE,
             measures=measures,
             comparisons=[times_as_fast(notified, plain)],
@@ -136,7 +136,7 @@ TOPIC = Topic(
     "Notifications",
     "A consumer waits for messages that another client writes at random moments; the time is that "
     "from the end of write_message to the beginning of the handler. Then the same writes are done "
-    "with the trigger that notifies and with it disabled, nobody listening; switching it is part "
+    "with the trigger that notifies and with it disabled, without a listener; switching it is part "
     "of the time.",
     run,
 )

@@ -27,12 +27,12 @@ _numbers = itertools.count(1)
 
 
 def message() -> NewMessage:
-    """Make a new message of the payload, with an id of its own."""
+    """Make a new message of the payload, with a new id."""
     return NewMessage(TYPE, DATA)
 
 
 def text() -> str:
-    """Encode the payload, as who calls the server's functions by hand has to."""
+    """Encode the payload, as bare calls of the server's functions need it."""
     return msgspec.json.encode(DATA).decode()
 
 

@@ -1,4 +1,4 @@
-"""Pipelines of the user's own: their rows and a message, with and without ``conn.pipeline()``."""
+"""Pipelines of the user: their rows and a message, with and without ``conn.pipeline()``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .servers import ROLE, Database
 from .topic import Bench, Topic, repeated
 
 _DELAY = 0.0005
-"""Seconds that each direction takes longer: a round trip takes one millisecond more."""
+"""Added delay of each direction in seconds: a round trip takes one millisecond more."""
 
 _ROWS = 100
 _TABLE = """
@@ -140,8 +140,8 @@ def _transaction(client: Client) -> Callable[[bool], None]:
 TOPIC = Topic(
     "pipelines",
     "Pipelines",
-    "One transaction of 100 rows of the user's own and one message; the time of one. A relay on "
-    "127.0.0.1 keeps back what it gets for half a millisecond in each direction, in the place of "
-    "a network. For information.",
+    "One transaction of 100 rows of the user's own and one message; the time of one. A relay on"
+    " 127.0.0.1 delays its data for half a millisecond in each direction, as a network would. For"
+    " information.",
     run,
 )

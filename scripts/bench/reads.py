@@ -22,7 +22,7 @@ _MESSAGE_DB_PY = "message-db-py: read_stream"
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Measure both halves on one stream."""
+    """Measure both variants on one stream."""
     count, page_size = bench.pick((10_000, 1000), (500, 100))
     turns = bench.pick(4, 1)
     positions = range(0, count, page_size)
@@ -125,8 +125,8 @@ def _async(
 TOPIC = Topic(
     "reads",
     "Reads",
-    "A stream of a genuine Message DB is read from its beginning to its end. messagedb gives "
-    "Message objects and decodes their data when it is asked for; psycopg gives tuples with the "
-    "data as text, from the same function; message-db-py gives dicts with decoded data.",
+    "A stream of a genuine Message DB is read from its beginning to its end. messagedb returns"
+    " Message objects and decodes their data on access; psycopg returns tuples with the data as"
+    " strings, from the same function; message-db-py returns dicts with decoded data.",
     run,
 )

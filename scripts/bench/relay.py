@@ -1,4 +1,4 @@
-"""A network that is far away: a relay on 127.0.0.1 that keeps each byte back for a while."""
+"""A simulated network delay: a relay on 127.0.0.1 that delays each byte."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CHUNK = 1 << 16
 
 
 class Job(msgspec.Struct, frozen=True):
-    """Where to relay to.
+    """Target of the relay.
 
     Attributes:
         host: of the server, or the folder of its Unix socket.
         port: of the server.
-        delay: the seconds that each direction takes longer.
+        delay: the added delay of each direction, in seconds.
     """
 
     host: str
@@ -33,13 +33,13 @@ class Job(msgspec.Struct, frozen=True):
 
 @contextmanager
 def relayed(host: str, port: int, delay: float) -> Iterator[int]:
-    """Relay to a server from a process of its own, and return the port on 127.0.0.1."""
+    """Relay to a server from a separate process, and return the port on 127.0.0.1."""
     job = msgspec.json.encode(Job(host, port, delay))
     with children.start("relay", job) as child:
         try:
             yield int(children.answer(child))
         finally:
-            # The end of its input is the end of the child.
+            # The child ends at the end of its input.
             assert child.stdin is not None
             child.stdin.close()
 
@@ -79,7 +79,7 @@ def _connect(job: Job) -> socket.socket:
 def _receive(
     source: socket.socket, waiting: SimpleQueue[tuple[float, bytes]], delay: float
 ) -> None:
-    """Note when each chunk is due: what follows it at once is due at once after it."""
+    """Record when each chunk is due: one that follows immediately is due immediately after."""
     data = b"-"
     while data:
         try:

@@ -1,4 +1,4 @@
-"""What a run found: its form as JSON, and its tables on the screen while it goes on."""
+"""Results of a run: their form as JSON, and their tables on the terminal during the run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Measures that were taken in the same rounds, and are shown in one table and one panel.
 
     Attributes:
-        title: what was measured.
-        unit: what is shown: a rate, a time, or the samples themselves.
+        title: the title.
+        unit: the unit that is shown: a rate, a time, or the samples themselves.
         measures: in the order in which they are shown.
-        comparisons: what they say of each other.
-        axis: what the places of measures with ``x`` are.
-        note: what a reader has to know.
+        comparisons: ratios between them.
+        axis: the meaning of the places of measures with ``x``.
+        note: a note for the reader.
     """
 
     title: str
@@ -39,13 +39,13 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one group found, and what it ran on.
+    """All results of one group, and their environment.
 
     Attributes:
-        name: what ``--only`` calls it; the name of its chart.
+        name: its name for ``--only``, and of its chart.
         title: its heading.
         about: how it was measured.
-        environment: what it ran on.
+        environment: the server, the machine and the versions.
         seconds: how long it took.
         sections: its tables.
     """
@@ -59,10 +59,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file.
+    """The contents of the file.
 
     Attributes:
-        meaningless: whether it comes from a quick run, whose counts are too small to tell anything.
+        meaningless: True if it comes from a quick run, whose counts are too small to mean anything.
         groups: in the order in which they are shown.
     """
 
@@ -100,13 +100,13 @@ def spread(unit: str, measure: Measure) -> tuple[float, float]:
 
 
 def number(value: float) -> str:
-    """Format a number of any unit: three digits or more that tell something."""
+    """Format a number of any unit: three significant digits or more."""
     decimals = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:,.{decimals}f}"
 
 
 def limit(comparison: Comparison) -> str:
-    """Tell what was wanted; '' where nothing was."""
+    """Return the limit as a string; '' without one."""
     if comparison.wanted is None:
         return ""
     sign = "≤" if comparison.at_most else "≥"
@@ -114,7 +114,7 @@ def limit(comparison: Comparison) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Tell what was wanted, and whether it is reached; '' where nothing was."""
+    """Return the limit, and whether it is reached; '' without one."""
     if comparison.wanted is None:
         return ""
     state = "reached" if comparison.reached else "NOT REACHED"
@@ -122,7 +122,7 @@ def verdict(comparison: Comparison) -> str:
 
 
 def show_environment(environment: dict[str, str]) -> None:
-    """Print what the numbers are measured on."""
+    """Print the environment of the numbers."""
     for name, value in environment.items():
         print(f"  {name:20} {value}")
 
@@ -133,7 +133,7 @@ def show_heading(title: str, about: str) -> None:
 
 
 def show(section: Section, *, judge: bool) -> None:
-    """Print a section's table, and judge what was reached unless the numbers mean nothing."""
+    """Print a section's table, and the limits unless the numbers mean nothing."""
     print(f"\n  {section.title}   [{section.unit}: median, and smallest to largest round]")
     for line in filter(None, (section.axis and f"[…]: {section.axis}", section.note)):
         print(f"  {line}")

@@ -52,9 +52,9 @@ class RivalAccounts:
     """An application with a repository of accounts, on the tables of eventsourcing.
 
     Args:
-        admin: a database, for a role that may make tables in it.
+        admin: a database, for a role that may create tables in it.
         cache_size: of its aggregate cache; 0 for none.
-        fast_forward: whether what comes from the cache is brought up to the newest event.
+        fast_forward: whether a cached aggregate is updated to the newest event.
     """
 
     def __init__(self, admin: str, *, cache_size: int = 0, fast_forward: bool = True) -> None:
@@ -65,7 +65,7 @@ class RivalAccounts:
         self._application: Any = Application(environment)
 
     def fill(self, entities: int, events: int) -> Sequence[UUID]:
-        """Make accounts, each with a number of events, the one that it begins with among them."""
+        """Create accounts, each with a number of events, including its first one."""
         made: list[UUID] = []
         for _ in range(entities):
             account = RivalAccount()
@@ -76,7 +76,7 @@ class RivalAccounts:
         return made
 
     def load(self, id: UUID) -> RivalAccount:
-        """Have an account from the repository."""
+        """Load an account from the repository."""
         account: RivalAccount = self._application.repository.get(id)
         return account
 

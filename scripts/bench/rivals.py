@@ -44,7 +44,7 @@ Page = list[tuple[Any, ...]]
 
 
 def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """Connect as who wants bare psycopg to be fast: autocommit, and all statements prepared."""
+    """Connect for fast use of bare psycopg: autocommit, and all statements prepared."""
     return psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
 
 
@@ -54,9 +54,9 @@ async def connect_async(conninfo: str) -> psycopg.AsyncConnection[tuple[Any, ...
 
 
 def parameters(stream: str) -> tuple[Any, ...]:
-    """Make a message for a bare call.
+    """Return the parameters of a message for a bare call.
 
-    The id is made as ours are: a random one would cost the server more, and so the rival.
+    The id is generated as ours are: a random one would cost the server more, and so the rival.
     """
     return str(payload.message().id), stream, payload.TYPE, payload.text(), None, None
 
@@ -166,10 +166,10 @@ def eventsourcing_environment(admin: str, *, functions: bool) -> dict[str, str]:
 
 
 class EventSourcing:
-    """The recorder of an eventsourcing application, which has tables of its own.
+    """The recorder of an eventsourcing application, which has its own tables.
 
     Args:
-        admin: an empty database, for a role that may make tables in it.
+        admin: an empty database, for a role that may create tables in it.
         functions: whether it writes through a function in the database.
     """
 

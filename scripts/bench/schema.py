@@ -112,8 +112,7 @@ def _read_pages(
 TOPIC = Topic(
     "schema",
     "Our own SQL of the interface",
-    "The SQL that messagedb.schema.install() puts into an empty database, beside the genuine "
-    "Message DB: the same statements on both, by bare psycopg, so that it is the server alone that "
-    "differs.",
+    "The SQL that messagedb.schema.install() installs in an empty database, beside the genuine"
+    " Message DB: the same statements on both, by bare psycopg, so that only the server differs.",
     run,
 )

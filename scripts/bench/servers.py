@@ -22,10 +22,10 @@ from messagedb import embedded, schema
 ROLE: Final = "message_store"
 SEARCH_PATH: Final = "message_store,public"
 
-# What 64 threads on each of four pools and one more need at once.
+# Enough for 64 threads on each of four pools and one more.
 _MAX_CONNECTIONS: Final = "400"
 
-# The rest of an address differs between the libpq of one driver and that of another.
+# The other parts of an address differ between the libpq of one driver and that of another.
 _ADDRESS: Final = ("host", "port", "user", "password", "dbname", "sslmode", "sslrootcert")
 
 _SETTINGS: Final = (
@@ -82,16 +82,16 @@ class Database:
         return psycopg.connect(with_settings(self.admin), autocommit=True)
 
     def settle(self) -> None:
-        """Leave nothing of filling the database to be done while something is measured."""
+        """Finish the server's work after filling the database, before the measurement."""
         self.run("VACUUM ANALYZE")
         self.run("CHECKPOINT")
 
 
 class Server:
-    """A server, and what is known of it.
+    """A server, and its description.
 
     Attributes:
-        kind: how it came to be, for the report.
+        kind: its origin, for the report.
     """
 
     def __init__(self, admin: str, kind: str) -> None:
@@ -146,7 +146,7 @@ class Server:
             return conn.info.host, conn.info.port
 
     def describe(self) -> dict[str, str]:
-        """Tell what the numbers were measured on."""
+        """Return the environment of the numbers."""
         with psycopg.connect(self._admin) as conn:
             found = conn.execute(
                 "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY (%s)",
@@ -176,7 +176,7 @@ def _installed(distribution: str) -> str:
 
 @contextmanager
 def open_server(conninfo: str = "") -> Generator[Server]:
-    """Start a durable embedded server on a temporary folder, or use the one that is given.
+    """Start a durable embedded server on a temporary folder, or use the server of an address.
 
     Args:
         conninfo: a superuser's address of a server; '' for an embedded one.

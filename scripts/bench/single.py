@@ -1,4 +1,4 @@
-"""Single writes: what a write costs beside a bare call of the server's function."""
+"""Single writes: the cost of a write beside a bare call of the server's function."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _POOL_ARGUMENTS = {"autocommit": True, "prepare_threshold": 0}
 
 
 class _Counts(NamedTuple):
-    """How many messages are written in a turn, and how many of them in one transaction."""
+    """Number of messages that are written in a turn, and in one transaction."""
 
     writes: int
     in_transaction: int
 
     def repeats(self, name: str) -> int:
-        """How often a contender's operation is done."""
+        """Return how often a contender's operation is done."""
         return self.writes // self.in_transaction if name in _TRANSACTIONS else self.writes
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Measure both halves, with and without waiting for the disk."""
+    """Measure both variants, with and without waiting for the disk."""
     counts = _Counts(*bench.pick((100, 100), (20, 10)))
     turns = bench.pick(10, 1)
     with bench.server.genuine() as genuine:
@@ -181,9 +181,9 @@ def _async(
 TOPIC = Topic(
     "single",
     "Single writes",
-    "One writer writes one message after the other to a stream of a genuine Message DB; the time "
-    "of one. Everybody encodes the data and makes the id (version 7, but version 4 in "
-    "message-db-py) within it. In transactions of 100 messages BEGIN and COMMIT are part of the "
-    "time.",
+    "One writer writes one message after the other to a stream of a genuine Message DB; the time"
+    " of one. All contenders encode the data and make the id (version 7, but version 4 in"
+    " message-db-py) within it. In transactions of 100 messages BEGIN and COMMIT are part of the"
+    " time.",
     run,
 )

@@ -1,4 +1,4 @@
-"""What a group of measurements is, and what it is given to run with."""
+"""A group of measurements, and the settings of its run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Bench(NamedTuple):
-    """How a group is to run.
+    """Settings of a group's run.
 
     Attributes:
-        server: where its databases are made.
-        quick: whether it only has to prove that it runs.
+        server: the server of its databases.
+        quick: whether it is only checked that it runs.
         long: whether it may take an hour.
         rounds: how often each contender is measured.
     """
@@ -37,10 +37,10 @@ class Topic(NamedTuple):
     """A group of measurements.
 
     Attributes:
-        name: what ``--only`` calls it.
+        name: its name for ``--only``.
         title: its heading.
         about: how it is measured.
-        run: measures, and gives each section when it is done.
+        run: measures, and returns each section when it is done.
     """
 
     name: str
@@ -73,9 +73,9 @@ def repeated_async(
 
 @contextmanager
 def opened(runner: asyncio.Runner, manager: AbstractAsyncContextManager[T, Any]) -> Iterator[T]:
-    """Be in an asynchronous context on the runner's loop, from code that is not asynchronous.
+    """Enter an async context on the runner's loop, from sync code.
 
-    Contenders of both kinds so take turns in one loop of rounds.
+    Contenders of both kinds can so take turns in one loop of rounds.
     """
 
     async def enter() -> T:

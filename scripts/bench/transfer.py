@@ -1,4 +1,4 @@
-"""A store into a file and back: the command ``messagedb``, beside PostgreSQL's own tools."""
+"""A store into a file and back: the CLI ``messagedb``, beside PostgreSQL's own tools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SELECT 'account-' || n / 100, n % 100, 'Deposited',
        CASE WHEN n % 3 = 0 THEN jsonb_build_object('correlationStreamName', 'a-' || n) END
 FROM generate_series(0, {last}) n ORDER BY n
 """
-# Equal for equal rows, whatever their number.
+# Equal for equal rows, for any number of them.
 _CONTENT = (
     "SELECT sum(hashtextextended(m::text, 0)) || '/' || count(*) FROM message_store.messages m"
 )
@@ -49,7 +49,7 @@ class _Ran(msgspec.Struct):
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Take a store out, and bring it into empty ones, in processes of their own."""
+    """Export a store, and import it into empty ones, in separate processes."""
     count = bench.pick(1_000_000, 5_000)
     rounds = min(bench.rounds, 3)
     ran: dict[str, list[_Ran]] = {}
@@ -66,7 +66,7 @@ def run(bench: Bench) -> Iterator[Section]:
                     schema.install(target.admin)
                     ran.setdefault(title, []).append(_run(_in(target, folder)[title]))
                     if target.ask(_CONTENT) != content:
-                        raise RuntimeError(f"{title} has not brought what was there")
+                        raise RuntimeError(f"{title} has not transferred all messages")
     rates = {
         title: Measure(name=title, samples=[each.seconds / count for each in samples])
         for title, samples in ran.items()
@@ -147,9 +147,9 @@ def _run(command: list[str]) -> _Ran:
 TOPIC = Topic(
     "transfer",
     "A store into a file and back",
-    "Each is a process of its own, its start included, on the same machine as the server. The "
-    "messages are taken out of a store of our schema into a file, and that is brought into an "
-    "empty one, with its indexes in place; the rows of both are compared. psql and pg_dump write "
-    "columns and no JSON.",
+    "Each is a separate process, its start included, on the same machine as the server. The"
+    " messages are exported from a store of our schema to a file, and that is imported into an"
+    " empty one, with its indexes in place; the rows of both are compared. psql and pg_dump write"
+    " columns and no JSON.",
     run,
 )

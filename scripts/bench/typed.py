@@ -170,9 +170,9 @@ def _decoding(
 TOPIC = Topic(
     "typed",
     "Typed messages",
-    "Messages that were read before are decoded, all in memory: into dicts by message.data, and "
-    "into instances of a class with the payload's fields, which are checked against their types. "
-    "The last two look at the version in the metadata, too, and one of them brings a dict to the "
-    "next version. Then both with the reading, from a genuine Message DB.",
+    "Messages that were read before are decoded, all in memory: into dicts by message.data, and"
+    " into instances of a class with the payload's fields, which are checked against their types."
+    " The last two read the version in the metadata, too, and one of them converts a dict to the"
+    " next version. Then both with the reading, from a genuine Message DB.",
     run,
 )

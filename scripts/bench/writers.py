@@ -1,4 +1,4 @@
-"""Many writers at once: 64 tasks or threads, and pools of every size."""
+"""Many concurrent writers: 64 tasks or threads, and pools of every size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BARE_TASKS = "psycopg: 64 tasks on a pool"
 _BARE_THREADS = "psycopg: 64 threads on a pool"
 _MESSAGE_DB_PY = "message-db-py: 64 threads, its own pool of 64"
 
-# Of the pools, besides the connections that each of them may have.
+# Of the pools, beside the connections that each of them may have.
 _SPARE_CONNECTIONS = 10
 
 
@@ -76,7 +76,7 @@ def _section(
             *(times_as_fast(found[_THREADS, last], each) for each in message_db_py),
         ],
         axis="max_size of the pool",
-        note="What this server has too few connections for is left out." if lacking else "",
+        note="Sizes for which this server has too few connections are omitted." if lacking else "",
     )
 
 
@@ -167,9 +167,9 @@ def _all_threads(
 TOPIC = Topic(
     "writers",
     "Many writers",
-    "64 asyncio tasks on one AsyncClient and 64 threads on one Client write single messages into a "
-    "genuine Message DB, each writer to a stream of its own; beside them bare prepared calls on "
-    "psycopg_pool with as many connections. message-db-py closes all connections but one when they "
-    "come back to its pool. For information.",
+    "64 asyncio tasks on one AsyncClient and 64 threads on one Client write single messages into"
+    " a genuine Message DB, each writer to a separate stream; beside them bare prepared calls on"
+    " psycopg_pool with as many connections. message-db-py closes all connections but one when"
+    " they are returned to its pool. For information.",
     run,
 )

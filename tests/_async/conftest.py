@@ -1,4 +1,4 @@
-"""Fixtures of the cases that both halves run."""
+"""Fixtures of the cases that both variants run."""
 
 from __future__ import annotations
 

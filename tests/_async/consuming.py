@@ -1,4 +1,4 @@
-"""What the tests of consumers have in common: numbered messages, and handlers that take note."""
+"""Helpers for the tests of consumers: numbered messages, and handlers that record them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def fail_over_unseen(cluster: Cluster, category: str, first: int = 1000, count: 
 
 
 def write_numbers(node: Node, category: str, first: int, count: int) -> None:
-    """Write numbered messages to three streams of a category in turn, as somebody else does."""
+    """Write numbered messages to three streams of a category in turn, as another program does."""
     with psycopg.connect(node.url("store"), autocommit=True) as conn:
         conn.execute(
             "select message_store.write_message(gen_random_uuid()::text,"

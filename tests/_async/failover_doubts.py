@@ -1,4 +1,4 @@
-"""The primary dies while COMMITs are in doubt: what was told, beside what is stored."""
+"""The primary dies while COMMITs are in doubt: their reported outcomes, beside the stored ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Committer:
 
 
 async def doubts(cluster: Cluster, category: str, size: int, rounds: int) -> Figures:
-    """Let the primary die while COMMITs are in doubt, and see what becomes of what was told."""
+    """Let the primary die while COMMITs are in doubt, and check their reported outcomes."""
     figures = Figures()
     url = cluster.url(application_name=NAME)
     is_synchronous = cluster.primary.scalar("show synchronous_standby_names") != ""
@@ -82,7 +82,7 @@ async def doubts(cluster: Cluster, category: str, size: int, rounds: int) -> Fig
 def take_doubt(
     figures: Figures, new: Node, writer: Committer, cut: float, is_synchronous: bool
 ) -> None:
-    """Compare what a writer was told with what the new primary has."""
+    """Compare a writer's reported outcomes with the new primary's messages."""
     ids = Counter(id for id, _ in stored(new.url("store"), writer.stream))
     figures.acknowledged += len(writer.committed)
     figures.doubled += sum(count - 1 for count in ids.values())
@@ -97,7 +97,7 @@ def take_doubt(
 
 
 def have_committed(writers: list[Committer], count: int) -> bool:
-    """Whether each of them has committed so often."""
+    """Return True if each of them has committed that often."""
     return all(len(writer.committed) >= count for writer in writers)
 
 
@@ -110,7 +110,7 @@ class Standstill:
         self._since = 0.0
 
     def is_there(self) -> bool:
-        """Whether nothing has moved for a moment."""
+        """Return True if nothing has moved for a moment."""
         now = [writer.committing for writer in self._writers]
         if now != self._seen:
             self._seen, self._since = now, time.monotonic()

@@ -1,4 +1,4 @@
-"""Failovers under writers and consumers, and a standby that is away."""
+"""Failovers under writers and consumers, and a standby that is unavailable."""
 
 from __future__ import annotations
 
@@ -153,12 +153,12 @@ def counts(writers: list[Writer]) -> list[int]:
 
 
 def have_written(writers: list[Writer], before: list[int], more: int) -> bool:
-    """Whether each of them has written so many more than before."""
+    """Return True if each of them has written so many more than before."""
     return all(now >= was + more for now, was in zip(counts(writers), before, strict=True))
 
 
 def die_and_rejoin(cluster: Cluster, is_synchronous: bool) -> None:
-    """Let the primary die, the standby of an unsynchronous one behind; it comes back as standby."""
+    """Let the primary die, the standby of an unsynchronous one lag; it rejoins as standby."""
     old, link = cluster.primary, cluster.standby.link
     assert link is not None
     if not is_synchronous:
@@ -175,7 +175,7 @@ def die_and_rejoin(cluster: Cluster, is_synchronous: bool) -> None:
 
 
 async def away(cluster: Cluster, category: str, seconds: float) -> Figures:
-    """Let the standby be away for so long, under 16 writers on a pool of 4."""
+    """Stop the standby for that long, under 16 writers on a pool of 4."""
     figures = Figures()
     link = cluster.standby.link
     assert link is not None

@@ -50,7 +50,7 @@ class Load:
 
     @property
     def written(self) -> Numbers:
-        """What is in the streams."""
+        """Return the numbers in the streams."""
         return {str(n): list(range((self._count + 2 - n) // 3)) for n in range(3)}
 
     async def run(self) -> None:
@@ -112,7 +112,7 @@ def status_of(consumer: AsyncConsumer) -> ConsumerStatus:
 
 
 def have_gone_on(consumers: list[AsyncConsumer], before: list[int], more: int = 5) -> bool:
-    """Whether each of them has handled so many more messages than before."""
+    """Return True if each of them has handled so many more messages than before."""
     counts = [status_of(consumer).handled_count for consumer in consumers]
     return all(now > was + more for now, was in zip(counts, before, strict=True))
 

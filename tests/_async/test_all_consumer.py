@@ -208,7 +208,7 @@ async def test_what_is_rolled_back_is_passed_by(
 ) -> None:
     consumer = await consumer_of(client, category, "A")
     seen = naming(consumer)
-    # A category that is not its own holds it back as well: nobody can tell whose a gap is.
+    # A category that is not its own blocks it as well: a gap has no category.
     await slow.execute(
         "SELECT write_message(gen_random_uuid()::varchar, %s, 'Noted', '{}')", [f"{category}C-1"]
     )

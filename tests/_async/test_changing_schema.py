@@ -1,4 +1,4 @@
-"""A schema comes, is brought up to date, and goes: in both halves."""
+"""A schema is installed, upgraded and removed: in both variants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several handlers at once: what stays in order, what is stored, how much is read ahead."""
+"""Several concurrent handlers: the order, the stored position, the number of pages read ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a handler is given beside its message, and the middleware around each of its calls."""
+"""The context of a handler, and the middleware around each of its calls."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def test_signs_of_life_do_not_wait_for_a_connection_of_the_pool(
         @first.handler
         async def slow(message: Message[Any]) -> None:
             calls.append("first")
-            # With the only connection of the pool in hand, for four times as long as the lease.
+            # While it holds the only connection of the pool, for four times as long as the lease.
             await is_late.wait(2.0)
 
         @second.handler

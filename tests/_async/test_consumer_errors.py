@@ -1,4 +1,4 @@
-"""What a consumer does with a message that it cannot handle."""
+"""A consumer's reaction to a message that it cannot handle."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ async def test_an_error_of_a_handler_s_own_is_an_attempt_whatever_its_class(
     await write(client, f"{category}-1", 0, 3)
     with pytest.raises(HandlerError, match="called 3 times, last result: StoreUnavailableError"):
         await consumer.run(until="caught_up")
-    # The store may have been away just before, once.
+    # The store may have been unavailable just before, once.
     assert trouble.calls == [(0, 1), (1, 1), (1, 1), (1, 2), (1, 3)]
 
 

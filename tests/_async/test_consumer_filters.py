@@ -1,4 +1,4 @@
-"""Consumers with filters: what they hand over, how much they look at, what they store."""
+"""Consumers with filters: the messages that they deliver, examine and store."""
 
 from __future__ import annotations
 

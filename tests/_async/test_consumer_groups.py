@@ -79,8 +79,8 @@ async def test_compound_ids_go_where_their_cardinal_id_goes(
 async def test_members_of_one_identifier_lose_nothing(
     client: AsyncClient, category: str, store: StreamPositionStore | TablePositionStore
 ) -> None:
-    # Known of other clients: members share the identifier's position, so that the one that is
-    # ahead makes the one that is behind pass over its messages.
+    # Known of other clients: members share the identifier's position, so that the one that is ahead
+    # makes the one that is behind skip its messages.
     positions = await fill(client, category)
     ahead, behind = members(client, category, 2, position_store=store)
     of_ahead, of_behind = noting(ahead), noting(behind)

@@ -1,4 +1,4 @@
-"""What a handler or on_error says of a message, and what becomes of it."""
+"""Outcomes from a handler or on_error, and their effects on a message."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ async def test_parking_twice_is_parking_once(
         await again.run()
         assert again.consumer.status().parked_count == 2, number
     assert await sorter.parked() == before
-    # Another consumer has a list of its own.
+    # Another consumer has a separate list.
     other = Sorter(client, category, identifier="other")
     other.unwanted = {2}
     await other.run()

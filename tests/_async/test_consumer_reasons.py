@@ -13,7 +13,7 @@ from tests._async.consuming import write
 
 
 class Hostile(ValueError):
-    """An error that cannot be told."""
+    """An error whose text raises."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")

@@ -104,7 +104,7 @@ async def until_caught_up(consumer: AsyncConsumer) -> None:
 
 @pytest.fixture
 def group(client: AsyncClient, category: str, store: PositionStore) -> Group:
-    """Return a group that nobody has run yet."""
+    """Return a group that has not run yet."""
     return Group(client, category, store)
 
 

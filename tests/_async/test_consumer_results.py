@@ -1,4 +1,4 @@
-"""What a handler gives that says nothing of its message: nothing is done, and nothing passed by."""
+"""Invalid results of a handler: no message is handled or skipped."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ async def test_positions_never_go_back_where_two_run_at_once(
 async def test_a_failed_message_is_never_passed_by_a_later_save(
     client: AsyncClient, category: str
 ) -> None:
-    """Unlike Eventide, whose next record passes over a message whose error was swallowed."""
+    """Unlike Eventide, whose next record skips a message whose error was swallowed."""
     consumer = AsyncConsumer(
         client,
         category,

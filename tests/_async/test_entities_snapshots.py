@@ -1,4 +1,4 @@
-"""Snapshots of entities: stored in Eventide's form, read, and passed over where they are wrong."""
+"""Snapshots of entities: stored in Eventide's form, read, and ignored if they are invalid."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ async def test_after_a_conflict_they_are_stored_as_well(client: AsyncClient, cat
 
 
 class Rich(msgspec.Struct, frozen=True):
-    """A state of what JSON has no form of its own for."""
+    """A state of values that JSON cannot represent directly."""
 
     by_day: dict[int, Decimal] = {}
     names: frozenset[str] = frozenset()

@@ -283,7 +283,7 @@ async def test_in_a_transaction_of_the_caller(client: AsyncClient, category: str
     assert (await bound.transact("1", Deposit(1))).entity == Account("", 6, 2)
     assert (await bound.transact("1", Deposit(1))).entity == Account("", 7, 3)
     assert await bound.get("1") == Account("", 7, 3)
-    # Nobody else has heard of it.
+    # No other session has seen it.
     assert await accounts.get("1") == Account("", 5, 1)
     await tx.rollback()
     assert await accounts.load("1") == LoadedEntity(Account("", 5, 1), 0)

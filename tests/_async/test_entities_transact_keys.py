@@ -95,7 +95,7 @@ async def test_a_key_that_comes_again_gets_the_first_result(
     assert (first.is_repeated, first.attempts) == (False, 1)
     repeated = msgspec.structs.replace(first, is_repeated=True, attempts=0)
     assert await accounts.transact("1", Withdraw(4), id="k") == repeated
-    # Also after others, and by somebody who has nothing in memory.
+    # Also after other commands, and in a process that has nothing in memory.
     await accounts.transact("1", Deposit(100))
     await accounts.transact("1", Deposit(1), id="another")
     fresh = AsyncEntityStore(client, category, decider=DECIDER)
@@ -325,7 +325,7 @@ async def test_many_at_once_with_one_key(
 
 
 class Overtaken(AsyncClient):
-    """A client whose first write somebody else comes before."""
+    """A client whose first write comes after another session's."""
 
     first: Any = None
 
@@ -527,6 +527,6 @@ async def test_hooks_see_what_is_written_and_nothing_else(store_url: str, catego
         first = await accounts.transact("1", Deposit(5), id="k")
         again = await accounts.transact("1", Deposit(5), id="k")
         assert (first.is_repeated, again.is_repeated) == (False, True)
-        # What a hook takes away is not known: then the command's class is not compared.
+        # A value that a hook removes is not known: then the command's class is not compared.
         assert (await accounts.transact("1", Withdraw(5), id="k")).events == (Deposited(5),)
         assert sealing.written == ["Deposited"]

@@ -83,7 +83,7 @@ async def test_the_rows_that_are_written(client: AsyncClient, category: str) -> 
         assert written.metadata == row["metadata"]
         time = written.data["time"]
         assert re.sub(r"\d", "9", time) == re.sub(r"\d", "9", row["data"]["time"])
-        # Two keys more than Eventide's, which passes over them: whose events these are.
+        # Two keys more than Eventide's, which ignores them: they identify the events.
         last_id = written.data["lastEventId"]
         ours = {"time": time, "streamName": f"{category}-1", "lastEventId": last_id}
         assert written.data == row["data"] | ours

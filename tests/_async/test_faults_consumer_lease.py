@@ -46,7 +46,7 @@ def make(client: AsyncClient, category: str, **options: Any) -> AsyncConsumer:
 
 
 def is_in(consumer: AsyncConsumer, *states: str) -> bool:
-    """Whether a consumer, which has not failed, is in one of these states."""
+    """Return True if a consumer, which has not failed, is in one of these states."""
     return status_of(consumer).state in states
 
 

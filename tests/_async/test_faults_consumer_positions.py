@@ -53,12 +53,12 @@ def in_table(url: str, consumer: AsyncConsumer) -> list[int]:
 
 
 def has_lost(proxy: FaultProxy, count: int) -> bool:
-    """Whether so many answers have been lost."""
+    """Return True if so many responses have been lost."""
     return proxy.lost >= count
 
 
 def is_away(consumer: AsyncConsumer) -> bool:
-    """Whether a consumer, which has not failed, waits for the store."""
+    """Return True if a consumer, which has not failed, waits for the store."""
     return status_of(consumer).state == "reconnecting"
 
 
@@ -148,7 +148,7 @@ async def test_the_answer_to_the_commit_of_a_handler_is_lost(
                 await write(client, f"{category}-1", 1, COUNT)
                 await eventually(partial(has_lost, proxy, before + 1))
                 if how == "silent":
-                    # Nor can it ask anybody what became of it.
+                    # Nor can it query the outcome.
                     proxy.stall()
                     await eventually(partial(is_away, consumer))
                 proxy.forward()

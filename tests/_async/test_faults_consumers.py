@@ -95,12 +95,12 @@ async def under_load(
 
 
 def is_away(consumer: AsyncConsumer) -> bool:
-    """Whether a consumer says that the store is unavailable."""
+    """Return True if a consumer says that the store is unavailable."""
     return status_of(consumer).state == "reconnecting"
 
 
 def is_back(consumer: AsyncConsumer) -> bool:
-    """Whether it does not."""
+    """Return True if it does not."""
     return not is_away(consumer)
 
 
@@ -159,7 +159,7 @@ async def test_the_way_to_the_server_is_lost(
         async with AsyncClient(
             proxy.url(), max_size=6, command_timeout=COMMAND_TIMEOUT, timeout=1.0
         ) as silenced:
-            # The server keeps the locks of a transaction that nobody goes on with as long as that.
+            # The server keeps the locks of an abandoned transaction for that long.
             consumers = Consumers(silenced, category, transaction_timeout=COMMAND_TIMEOUT)
             async with under_load(consumers, client, category):
                 for _ in range(2):

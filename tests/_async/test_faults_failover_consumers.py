@@ -76,7 +76,7 @@ def consumer_of(
 
 
 def has_seen(seen: list[int], count: int) -> bool:
-    """Whether so many messages were handled."""
+    """Return True if so many messages were handled."""
     return len(seen) >= count
 
 
@@ -263,7 +263,7 @@ async def test_effects_in_the_store_are_those_of_its_messages(
 
 
 def has_copied(node: Node, effects: str, count: int) -> bool:
-    """Whether so many effects are there."""
+    """Return True if so many effects are there."""
     return len(numbers_in(node, effects)) >= count
 
 
@@ -312,7 +312,7 @@ def list_of_numbers(value: Any) -> list[int]:
 
 
 def has_table(node: Node, category: str) -> bool:
-    """Whether the view of the read model is there."""
+    """Return True if the view of the read model is there."""
     return bool(node.scalar(f"select to_regclass('{category}.numbers') is not null"))
 
 
@@ -357,7 +357,7 @@ async def test_a_fleet_goes_on_after_one_failover_and_another(
 
 
 def have_all(seen: list[list[int]], numbers: list[int]) -> bool:
-    """Whether all of these were handled, by one or the other."""
+    """Return True if all of these were handled, by one or the other."""
     return set(numbers) <= {number for each in seen for number in each}
 
 
@@ -428,7 +428,7 @@ async def test_saves_that_the_store_has_lost_are_not_another_consumers(
 
 
 def has_saved_beyond(node: Node, category: str, position: int) -> bool:
-    """Whether a greater position is stored."""
+    """Return True if a greater position is stored."""
     return bool(
         node.scalar(
             f"select exists (select from messagedb.positions where consumer like '{category}%'"

@@ -53,7 +53,7 @@ async def lag_behind(cluster: Cluster, client: AsyncClient, category: str, count
 async def test_a_stored_position_of_lost_messages_is_found_at_the_next_start(
     lagging: Cluster, category: str
 ) -> None:
-    """The position came to the other server, the messages did not: as with a store of its own."""
+    """The position reached the other server, the messages did not: as with a separate store."""
     async with AsyncClient(lagging.url(), max_size=4, command_timeout=5.0) as client:
         await client.write_messages(f"{category}-1", new_messages(0, 20))
         consumer = AsyncConsumer(client, category, identifier="a")

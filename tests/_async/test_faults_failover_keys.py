@@ -26,7 +26,7 @@ async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
         link.refuse()
         call = Background(accounts.transact, "1", Withdraw(4), id="k")
         await eventually(lambda: replicated.waiting_commits("one") == 1)
-        # Whoever ends the wait leaves events that all can see, and that the standby has not.
+        # Ending the wait leaves events that all sessions see, and that the standby does not have.
         admin = replicated.primary.url("store")
         with psycopg.connect(admin, autocommit=True) as conn:
             cursor = conn.execute("select pid from pg_stat_activity where wait_event = 'SyncRep'")

@@ -180,7 +180,7 @@ async def test_after_a_primary_was_demoted_the_pool_finds_the_new_one(category: 
             be_read_only(first, "on")
             until = time.monotonic() + 10.0
             with pytest.raises(StoreUnavailableError, match="accepts no writes now"):
-                # A session that was there before is told a moment later.
+                # An existing session is notified a moment later.
                 while time.monotonic() < until:
                     await client.write_message(f"{category}-1", NewMessage("Tested"))
             for position in range(6):

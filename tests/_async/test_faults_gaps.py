@@ -48,7 +48,7 @@ def status_of(consumer: AsyncAllConsumer) -> ConsumerStatus:
 
 
 class RolledBackError(Exception):
-    """What a writer raises to have its transaction rolled back."""
+    """Raised by a writer to have its transaction rolled back."""
 
 
 async def write_out_of_order(client: AsyncClient, category: str, seed: int) -> int:
@@ -123,7 +123,7 @@ async def test_eight_writers_that_commit_out_of_order(
 
 
 def has_begun(consumer: AsyncAllConsumer) -> bool:
-    """Whether the consumer knows its place."""
+    """Return True if the consumer has loaded its position."""
     return status_of(consumer).position is not None
 
 

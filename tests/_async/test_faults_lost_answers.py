@@ -52,7 +52,7 @@ async def prepare(
 
 
 def marker(mode: str, messages: list[NewMessage]) -> str:
-    """What the request that commits the write holds."""
+    """Return a part of the request that commits the write."""
     if mode == "own" or (mode == "functions" and len(messages) == 1):
         return str(messages[0].id)
     return "COMMIT"
@@ -234,7 +234,8 @@ async def waits_for_the_lock(store_url: str, category: str, count: int, when: st
                 outcome = await Background(write, client, stream, messages, NO_STREAM).outcome()
                 assert isinstance(outcome.error, OutcomeUnknownError)
                 assert outcome.seconds < LIMIT
-                # It waits on, although nobody waits for it: it was not undone, and may yet come.
+                # It still waits, although its client is gone: it was not undone, and may yet be
+                # stored.
                 assert waiting_for_locks(store_url, category) == 1
                 assert stored(store_url, stream) == []
                 lost = outcome.error.messages

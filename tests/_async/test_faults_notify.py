@@ -25,7 +25,7 @@ SOON = 1.0
 
 @pytest.fixture(scope="module")
 def owner_url(new_database: Callable[..., str]) -> str:
-    """Return its owner's URL of a database whose trigger the tests put in place and take away."""
+    """Return its owner's URL of a database whose trigger the tests install and remove."""
     return new_database()
 
 
@@ -54,7 +54,7 @@ def listening(url: str, name: str) -> list[int]:
 
 
 def is_idle(consumer: AsyncConsumer) -> bool:
-    """Whether a consumer, which has not failed, waits for messages."""
+    """Return True if a consumer, which has not failed, waits for messages."""
     return status_of(consumer).state == "caught up"
 
 

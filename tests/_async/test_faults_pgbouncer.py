@@ -24,7 +24,7 @@ from tests.support.pgbouncer import NoPgBouncerError, PgBouncer
 from tests.support.proxy import FaultProxy
 from tests.support.store import count_category, stored
 
-# Which pool of PgBouncer, and what the client is told of it.
+# The pool of PgBouncer, and the client's option for it.
 SETTINGS = [
     ("single", None),
     ("single", True),

@@ -49,7 +49,7 @@ async def race(
     messages: list[NewMessage],
     expected: ExpectedVersion,
 ) -> list[list[int] | DuplicateMessageError]:
-    """Let all writers begin at once, and return what each of them got."""
+    """Start all writers simultaneously, and return the result of each."""
     bound = store_url if way.startswith("bound") else ""
     results: list[list[int] | DuplicateMessageError] = []
     async with AsyncClient(store_url, max_size=WRITERS, **WAYS[way]) as client:

@@ -1,4 +1,4 @@
-"""Servers that let nobody in: the cause, what to do, and whether a consumer waits for it."""
+"""Servers that refuse connections: the cause, the advice, and whether a consumer waits."""
 
 from __future__ import annotations
 

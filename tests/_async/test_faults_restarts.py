@@ -1,4 +1,4 @@
-"""The server is stopped at once and started again under eight writers."""
+"""The server is stopped immediately and started again under eight writers."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Writer:
 
 
 def have_written(writers: list[Writer], before: list[int]) -> bool:
-    """Whether each of them has written some more, or will not any more."""
+    """Return True if each of them has written some more, or has stopped writing."""
     counts = [len(writer.acknowledged) for writer in writers]
     ended = [writer.problem is not None for writer in writers]
     return all(e or now > was + 5 for e, now, was in zip(ended, counts, before, strict=True))
 
 
 def have_failed(writers: list[Writer], before: list[int]) -> bool:
-    """Whether a call of each of them has failed."""
+    """Return True if a call of each of them has failed."""
     return all(writer.failed > was for writer, was in zip(writers, before, strict=True))
 
 

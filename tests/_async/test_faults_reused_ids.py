@@ -44,7 +44,7 @@ def status_of(url: str, id: int) -> str:
 
 
 def is_ending(tx: AsyncTransaction) -> bool:
-    """Whether the COMMIT was sent, and is not answered."""
+    """Return True if the COMMIT was sent, and got no response."""
     return "unknown" in repr(tx)
 
 

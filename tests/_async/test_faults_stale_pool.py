@@ -89,7 +89,7 @@ async def test_all_sessions_end_while_they_read(
     await seed(client, category)
     await eventually(lambda: is_whole(client))
     with locked(database_url, category):
-        # A read that takes as long as somebody has the category's lock.
+        # A read that waits as long as another session holds the category's lock.
         slow = (
             f"pg_advisory_xact_lock_shared(message_store.hash_64('{category}')) IS NOT NULL"
             " AND messages.position = 0"

@@ -1,4 +1,4 @@
-"""What a transaction takes of time and descriptors has a limit, also where all goes wrong."""
+"""A transaction's time and descriptors have a limit, also if everything fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FOLDER = Path("/proc/self/fd")
 
 
 class Undone(Exception):
-    """What a block raises to be rolled back."""
+    """Raised by a block to be rolled back."""
 
 
 async def begin_in_silence(store_url: str, kind: str) -> tuple[str, Outcome[Any]]:
@@ -111,7 +111,7 @@ async def test_in_a_pipeline_of_the_users(store_url: str, category: str, pooler:
                 await tx.write_message(stream, NewMessage("Tested"))
             assert await tx.stream_version(stream) == 1
         assert await client.stream_version(stream) == 1
-        # Its COMMIT would not be waited for: nobody is told that it is done, or that it is not.
+        # Its COMMIT would not be waited for: its outcome would not be reported.
         tx = await client.begin()
         await tx.write_message(stream, NewMessage("Tested"))
         with pytest.raises(ValidationError, match=r"inside a psycopg pipeline\. .* is rolled back"):
@@ -233,7 +233,7 @@ def server() -> Iterator[OwnServer]:
 
 
 def is_ending(tx: AsyncTransaction) -> bool:
-    """Whether its COMMIT was sent, and nobody has told how that went."""
+    """Return True if its COMMIT was sent, and its outcome is unknown."""
     return "unknown" in repr(tx)
 
 
@@ -242,7 +242,7 @@ async def test_the_server_is_stopped_and_started(server: OwnServer, category: st
     with FaultProxy(url) as proxy:
         async with AsyncClient(proxy.url(), min_size=2, max_size=2, command_timeout=20.0) as client:
             await client.write_message(stream, NewMessage("Tested"))
-            # While nobody uses it: begin() finds only connections to the server that was.
+            # While it is idle: begin() finds only connections to the earlier server.
             await eventually(lambda: is_whole(client))
             await run_blocking(server.stop)
             await run_blocking(server.start)
@@ -253,7 +253,7 @@ async def test_the_server_is_stopped_and_started(server: OwnServer, category: st
                 with pytest.raises(StoreUnavailableError, match="is rolled back"):
                     await tx.write_message(stream, NewMessage("Tested"))
                 await tx.rollback()
-            # While it is asked what became of a COMMIT, that it remembers.
+            # While it queries the outcome of a COMMIT, which it remembers.
             tx = await client.begin(categories=[category])
             message = NewMessage("Tested")
             assert await tx.write_message(stream, message) == 1

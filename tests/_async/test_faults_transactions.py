@@ -74,7 +74,7 @@ async def open_client(url: str, kind: str, *, recovers: bool = True) -> AsyncGen
 
 
 def is_whole_pool(pool: AsyncConnectionPool[Any]) -> bool:
-    """Whether each connection that the pool counts lies in it."""
+    """Return True if each connection that the pool counts lies in it."""
     stats = pool.get_stats()
     return stats["pool_available"] == stats["pool_size"] == 1
 
@@ -131,7 +131,7 @@ async def test_the_answer_to_the_commit_is_lost(store_url: str, category: str, k
 
 
 def is_ending(tx: AsyncTransaction) -> bool:
-    """Whether the COMMIT was sent, and is not answered."""
+    """Return True if the COMMIT was sent, and got no response."""
     return "unknown" in repr(tx)
 
 
@@ -191,7 +191,7 @@ async def commit_and_lose_the_server(
             else:
                 proxy.stall()
             outcome = await commit.outcome()
-            # Nobody says any more than is known.
+            # No more is reported than is known.
             with pytest.raises(ValidationError, match="of unknown outcome"):
                 await tx.stream_version(f"{category}-1")
             with pytest.raises(ValidationError, match="of unknown outcome"):
@@ -288,7 +288,7 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
                     if end == "committed in time":
                         await commit.result()
                         assert ids(store_url, place) == written
-                    # What the client was told of the other one: it may still come.
+                    # The client's error for the other one: it may still be stored.
                     await eventually(partial(has_come, store_url, place, written))
                 proxy.end_orphans()
                 assert not tx.is_active
@@ -296,7 +296,7 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
 
 
 def has_come(url: str, category: str, written: list[str]) -> bool:
-    """Whether what was written to ``<category>-1`` is stored."""
+    """Return True if the messages written to ``<category>-1`` are stored."""
     return ids(url, category) == written
 
 
@@ -358,7 +358,7 @@ async def test_the_connection_is_lost_in_the_middle(
                             await fill(tx, category, "one")
                             lose()
                             raise ZeroDivisionError
-            # What the block raises of its own is not hidden by it.
+            # The block's own error is not hidden by it.
             with pytest.raises(ZeroDivisionError):
                 async with client.transaction() as tx:
                     await fill(tx, category, "one")
@@ -513,7 +513,7 @@ async def test_a_silent_peer_in_the_middle(
     for number, call in enumerate(calls):
         outcome = await call.result()
         if cases[number][1] is do_nothing:
-            # The COMMIT was sent, and nobody can be asked about it.
+            # The COMMIT was sent, and no server can be asked about it.
             assert isinstance(outcome.error, OutcomeUnknownError), (cases[number], outcome)
             assert outcome.seconds < TIMEOUT + LIMIT, (cases[number], outcome)
         else:
@@ -636,7 +636,7 @@ async def test_no_descriptor_is_left_behind(store_url: str, category: str, kind:
 
 
 def is_over(tx: AsyncTransaction) -> bool:
-    """Whether it cannot be used any more."""
+    """Return True if it can no longer be used."""
     return not tx.is_active
 
 
@@ -707,7 +707,7 @@ async def write_both_again(
 async def test_writers_in_opposite_orders_deadlock_and_are_run_again(
     database_url: str, category: str
 ) -> None:
-    # The owner of the server may have it look for deadlocks at once.
+    # The owner of the server may configure an immediate search for deadlocks.
     url = make_url(database_url, options="-c deadlock_timeout=5ms")
     names = [f"{category}a-1", f"{category}b-1"]
     orders = [names, names[::-1]]

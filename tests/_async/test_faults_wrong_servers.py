@@ -1,4 +1,4 @@
-"""Servers that cannot be used: the right error, soon, with the cure, and never the password."""
+"""Servers that cannot be used: the right error, soon, with the fix, and never the password."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def says_no_secret(text: str) -> bool:
-    """Whether no form of the password is in a text."""
+    """Return True if no form of the password is in a string."""
     forms = (SECRET, quote(SECRET, safe=""), repr(SECRET)[1:-1], "s3cret", "wrong-secret")
     return not any(form in text for form in forms)
 

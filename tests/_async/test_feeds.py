@@ -1,4 +1,4 @@
-"""What consumers read: a category, and the whole store whoever commits when."""
+"""Feeds of consumers: a category, and the whole store for any order of commits."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from messagedb.testing import make_message
 
 
 class Reversing(Hooks):
-    """Stores texts backwards, as a hook that encrypts would store something else."""
+    """Stores strings backwards, as a hook that encrypts would store something else."""
 
     def before_write(
         self, stream_name: str, messages: Sequence[NewMessage]
@@ -80,7 +80,7 @@ class Noting(Hooks):
 
 @pytest.fixture
 async def reversing(store_url: str) -> AsyncIterator[AsyncClient]:
-    """Return a client that stores texts backwards."""
+    """Return a client that stores strings backwards."""
     async with AsyncClient(store_url, max_size=2, hooks=[Reversing()]) as client:
         yield client
 

@@ -67,7 +67,7 @@ class Place:
         return {name for (name,) in rows}
 
     def is_waited_for(self) -> bool:
-        """Whether a session waits for a lock on something here."""
+        """Return True if a session waits for a lock on something here."""
         return bool(
             self.do(
                 "SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
@@ -247,7 +247,7 @@ async def test_a_version_is_dropped_unless_it_is_shown_or_kept_up(
     assert not await second.drop_version(1)
     assert place.relations() == {"sums", "sums_v2"}
     assert [each.version for each in await second.list_versions()] == [2]
-    # It begins anew.
+    # It begins from the first message.
     assert await first.rebuild(allow_downgrade=True)
     assert place.rows() == [("a", 1), ("b", 1)]
 

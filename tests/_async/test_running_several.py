@@ -84,7 +84,7 @@ async def test_one_that_fails_stops_the_others_and_its_error_is_raised(
     with pytest.raises(HandlerError, match=f"not {category}B-1") as info:
         await run.result()
     assert info.value.consumer == bad.name
-    # The handler in hand has finished, no other was begun, and the position is stored.
+    # The current handler has finished, no other was begun, and the position is stored.
     assert await saved(client, good) == [first]
     assert good.status().state == "stopped"
     assert await client.stream_version(bad.name) == NO_STREAM

@@ -45,7 +45,7 @@ class Looking(AsyncClient):
 
 @pytest.fixture
 async def looking(store_url: str, category: str) -> AsyncIterator[Looking]:
-    """Return such a client, with one connection and a name of its own."""
+    """Return such a client, with one connection and a separate name."""
     url = make_url(store_url, application_name=category)
     async with Looking(url, min_size=1, max_size=1) as client:
         yield client

@@ -30,7 +30,7 @@ SECRET = "s3cret-value"
 
 @pytest.fixture
 def seen() -> Seen:
-    """Return a telemetry and what it has told."""
+    """Return a telemetry and its spans."""
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
@@ -79,7 +79,7 @@ async def test_operations_are_spans(seen: Seen, store_url: str, category: str) -
 
 
 async def stored(store_url: str, stream: str) -> list[Message[Any]]:
-    """What is in a stream."""
+    """Return the messages of a stream."""
     async with AsyncClient(store_url, max_size=1) as client:
         return await client.get_stream_messages(stream)
 

@@ -1,4 +1,4 @@
-"""Transactions of the client: what is in one, how it ends, and what becomes of bad use."""
+"""Transactions of the client: their writes, their ends, and the errors for misuse."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def any_client(request: pytest.FixtureRequest, store_url: str) -> AsyncIte
 
 
 async def is_locked(store_url: str, category: str) -> bool:
-    """Whether any session holds the lock of a category."""
+    """Return True if any session holds the lock of a category."""
     async with await AsyncConnection.connect(store_url) as conn:
         query = "SELECT pg_try_advisory_xact_lock(%s::bigint)"
         row = await (await conn.execute(query, (streams.hash_64(category),))).fetchone()

@@ -1,4 +1,4 @@
-"""What is written is what is read, and the ways to write and read agree: properties."""
+"""Properties: reads return the written values, and the ways to write and read agree."""
 
 # pyright: reportPrivateUsage=false
 
@@ -27,7 +27,7 @@ from messagedb._messages.jsonb_size import compute_min_size
 from messagedb._operations import batch_plan
 from tests.support import json_values
 
-# The workers of a pool, which are threads in one of the halves, draw random delays at any time.
+# The workers of a pool, which are threads in one of the variants, draw random delays at any time.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 
 SOME = settings(max_examples=60, deadline=None, derandomize=True)
@@ -111,8 +111,8 @@ async def test_a_batch_is_as_many_single_writes(
     store_url: str,
     writes: list[tuple[str, list[int], Any]],
 ) -> None:
-    # The same writes in stores of their own: single writes that are taken back on an error, and
-    # batches in each way that they can go. All outcomes and all rows are the same.
+    # The same writes in separate stores: single writes that are rolled back on an error, and
+    # batches in each way that they can be written. All outcomes and all rows are the same.
     outcomes: dict[str, list[Any]] = {}
     rows: dict[str, list[Any]] = {}
     async with await AsyncConnection.connect(store_url, autocommit=True) as conn:

@@ -104,7 +104,7 @@ async def test_an_operation_of_the_client(
 
 
 def is_waited_for(pool: Any, waiting: asyncio.Future[Any]) -> bool:
-    """Whether somebody waits for a connection, or has given up."""
+    """Return True if a caller waits for a connection, or has given up."""
     return waiting.done() or pool.get_stats()["requests_waiting"] > 0
 
 

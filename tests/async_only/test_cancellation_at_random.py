@@ -46,7 +46,7 @@ async def test_a_thousand_tasks_cancelled_at_random_moments_leave_the_pool_whole
             ends["cancelled" if task.cancelled() else "done"] += 1
 
         for _ in range(TASKS // 4):
-            # More at once than there are connections: some wait for one.
+            # More tasks than connections: some wait for one.
             await asyncio.gather(once(), once(), once(), once())
         # Nothing but its cancellation has ended any of them.
         assert ends == {"cancelled": TASKS, "done": 0}

@@ -29,11 +29,11 @@ from tests.support.stepping import Stepped, at_each_step, cancelled_at
 
 
 class Undone(Exception):
-    """What a block raises to be rolled back."""
+    """Raised by a block to be rolled back."""
 
 
 class Case(NamedTuple):
-    """What is cancelled, and what it stores in a category when it is not."""
+    """The call that is cancelled, and the messages that it stores in a category otherwise."""
 
     call: Callable[[AsyncClient, str], Awaitable[object]]
     writes: int
@@ -51,7 +51,7 @@ async def block(client: AsyncClient, category: str) -> None:
 
 
 async def with_categories(client: AsyncClient, category: str) -> None:
-    """Take the lock at once."""
+    """Acquire the lock immediately."""
     async with client.transaction(categories=[category]) as tx:
         await tx.write_message(f"{category}-1", NewMessage("Tested"))
         await tx.get_last_stream_message(f"{category}-1")
@@ -149,7 +149,7 @@ def look(store_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def is_free(look: psycopg.Connection[Any], category: str) -> bool:
-    """Whether nobody has the lock of a category."""
+    """Return True if the lock of a category is free."""
     lock = "SELECT pg_try_advisory_xact_lock(%s)"
     return look.execute(lock, [streams.hash_64(category)]).fetchone() == (True,)
 

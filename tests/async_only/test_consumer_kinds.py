@@ -1,4 +1,4 @@
-"""Functions of the other half's kind are refused by an AsyncConsumer."""
+"""Functions of the other variant's kind are refused by an AsyncConsumer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ WRONG = "must be a coroutine function, and .* is of the other kind"
 
 
 async def handle(message: Message[Any]) -> None:
-    """A handler of this half."""
+    """A handler of this variant."""
 
 
 def plain(message: Message[Any]) -> None:
-    """A handler of the other half."""
+    """A handler of the other variant."""
 
 
 class Callable:

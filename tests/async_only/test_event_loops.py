@@ -67,7 +67,7 @@ class ProactorEventLoop(asyncio.SelectorEventLoop):
 
 
 async def use(client: AsyncClient) -> None:
-    """Use a client in each way, and see that it is refused at once."""
+    """Use a client in each way, and check that it is refused immediately."""
 
     async def work(tx: AsyncTransaction) -> None:
         await tx.message_store_version()

@@ -1,4 +1,4 @@
-"""What is logged names messages and never shows what is in them."""
+"""Log records name messages and never show their contents."""
 
 from __future__ import annotations
 

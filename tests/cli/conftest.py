@@ -1,4 +1,4 @@
-"""The command ``messagedb``, run in this process, or as one of its own."""
+"""The CLI, run in this process, or as a separate one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from messagedb.cli._app import app
 
 
 class Ran(msgspec.Struct):
-    """What a run of the command came to."""
+    """Result of a run of the CLI."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""Consumers that the tests let the command run, and what is none."""
+"""Targets for the CLI: consumers, and objects that are not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def unready(client: Client) -> Consumer:
 
 
 async def copying_async(client: AsyncClient) -> list[AsyncConsumer]:
-    """Return the same of the async half, in a list."""
+    """Return the same of the async variant, in a list."""
     consumer = AsyncConsumer(client, CATEGORY, identifier="copying", retry=NO_RETRY)
 
     @consumer.handler

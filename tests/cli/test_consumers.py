@@ -1,4 +1,4 @@
-"""Consumers are run, watched, moved and mended by the command."""
+"""Consumers are run, monitored, moved and repaired by the CLI."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_position_is_changed_beside_what_cannot_be_seen_only_if_that_is_said(
 
 
 def test_a_consumer_without_an_identifier(client: Client, command: Command, category: str) -> None:
-    """As Eventide's are, unless they are told."""
+    """As in Eventide by default."""
     client.write_messages(f"{category}-1", [NewMessage("Bad") for _ in range(2)])
     consumer = Consumer(client, category, on_error="park", retry=NO_RETRY)
 

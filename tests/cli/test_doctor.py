@@ -1,4 +1,4 @@
-"""What is wrong with a store is found, with its cure."""
+"""Problems of a store are found, with their fixes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Message DB is installed, upgraded and taken away by the command, and counted."""
+"""Message DB is installed, upgraded, removed and counted by the CLI."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_embedded_store_is_its_users_own(command: Command, open_folder: Path)
     assert command("--url", url, "write", "account-1", "Opened").code == 0
     assert command("--url", url, "install").rows == [{"installed": False}]
     assert command("--url", url, "uninstall", "-y").rows == [{"uninstalled": True}]
-    assert command("--url", url, "read", "account").rows == []  # and is there anew
+    assert command("--url", url, "read", "account").rows == []  # and is installed again
 
 
 @pytest.fixture(scope="module")

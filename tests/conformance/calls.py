@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-# What differs from one moment to the next, in rows and in texts.
+# Parts of rows and messages that differ from one moment to the next.
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 _TIME = "<time>"
 _COMMAND = "Generated Command: "
@@ -29,7 +29,7 @@ class Databases:
 
 @dataclass
 class Outcome:
-    """What a client sees of one call."""
+    """Result of one call, as a client sees it."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     columns: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -48,7 +48,7 @@ def run(conn: Connection[Any], text: str, params: Sequence[Any] | None = None) -
     outcome = Outcome()
 
     def noted(diagnostic: psycopg.errors.Diagnostic) -> None:
-        # Our own commands have a text of their own; that there is one is part of the interface.
+        # Our own commands have their own text; that there is one is part of the interface.
         message = diagnostic.message_primary or ""
         outcome.notices.append(_COMMAND if message.startswith(_COMMAND) else message)
 
@@ -83,7 +83,7 @@ def _masked(value: object) -> object:
 
 
 def query(url: str, text: str, *params: Any) -> list[tuple[Any, ...]]:
-    """Execute one statement on a connection of its own, and return its rows."""
+    """Execute one statement on a new connection, and return its rows."""
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(text.encode(), params)
         return cursor.fetchall() if cursor.description is not None else []

@@ -20,7 +20,7 @@ NewDatabase = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def databases(new_database: NewDatabase) -> Databases:
-    """Return the two databases. Without the genuine one the run is skipped, or fails where told to.
+    """Return the two databases. Without the genuine one the run is skipped, or fails if required.
 
     It fails if ``CI`` or ``MESSAGEDB_REQUIRE_GENUINE`` is set.
     """

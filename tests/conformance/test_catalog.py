@@ -1,4 +1,4 @@
-"""What a client can ask the catalogs: functions, types, columns, defaults, indexes, views, role."""
+"""The catalogs as a client sees them: functions, types, columns, defaults, indexes, views, role."""
 
 from __future__ import annotations
 

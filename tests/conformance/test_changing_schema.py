@@ -1,4 +1,4 @@
-"""What was installed is brought to the newest revision, and taken away."""
+"""An installation is upgraded to the newest revision, and removed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def objects(url: str, name: str = "message_store") -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def ours(new_database: NewDatabase) -> str:
-    """Return a database of its own with our Message DB."""
+    """Return a separate database with our Message DB."""
     return new_database()
 
 

@@ -1,4 +1,4 @@
-"""Installing: once, again, by many at once, beside others, and where it is refused."""
+"""Installing: once, again, by many concurrent sessions, beside others, and where it is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting the trigger that notifies in place, and taking it away: once, by many, by whom."""
+"""Installing and removing the trigger that notifies: once, by many sessions, by each role."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_two_message_dbs_of_one_database(fresh_url: str, heard: Heard) -> None:
     assert schema.install_notify(fresh_url, schema="other") is True
     write = "insert into {}.messages (stream_name, type, position) values ('b-1', 'T', 0)"
     query(fresh_url, write.format("other"))
-    assert heard() == []  # it has a channel of its own
+    assert heard() == []  # it has a separate channel
     assert schema.remove_notify(fresh_url, schema="other") is True
     query(fresh_url, write.format("message_store"))
     assert heard() == ["b"]

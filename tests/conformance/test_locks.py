@@ -37,7 +37,7 @@ class Writers:
         return future
 
     def waits(self, conn: Connection[Any]) -> bool:
-        """Whether the session waits for an advisory lock."""
+        """Return True if the session waits for an advisory lock."""
         found = self._watcher.execute(
             "select from pg_locks where pid = %s and locktype = 'advisory' and not granted",
             [conn.info.backend_pid],

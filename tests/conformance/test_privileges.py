@@ -104,7 +104,7 @@ def test_what_a_role_may_do(pair: Pair, role: str, text: str) -> None:
 
 
 def allowed(role: str, text: str) -> bool:
-    """What the facts say: reading and appending for message_store and its members."""
+    """Return the expected privileges: reading and appending for message_store and its members."""
     if text.startswith(("listen", "create temp")):
         return True
     if text.startswith("grant"):

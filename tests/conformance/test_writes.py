@@ -1,4 +1,4 @@
-"""What is written, at which position, and what refuses a write, in the genuine order."""
+"""Written messages, their positions, and the reasons to refuse a write, in the genuine order."""
 
 from __future__ import annotations
 

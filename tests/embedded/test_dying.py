@@ -68,7 +68,7 @@ def test_kill_9_of_the_supervisor(client: Start, store: Path) -> None:
     os.kill(supervisor(store), signal.SIGKILL)
     # A signal takes its time: until the supervisor has died, its server is there to be joined.
     until(lambda: not is_locked(store, SERVER_LOCK, exclusive=False), "the supervisor died", 5)
-    # At once: the old PostgreSQL may still be on its way out.
+    # Immediately: the old PostgreSQL may still be ending.
     assert heard <= acknowledged_rows(store)
     assert not os.path.exists(socket_directory)
     one.end(signal.SIGKILL)

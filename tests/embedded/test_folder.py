@@ -1,4 +1,4 @@
-"""What cannot be used is refused, by an error that says what to do, and left as it was."""
+"""A folder that cannot be used is refused, by an error that says what to do, and not changed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_data_of_another_major_version_is_refused_by_both_names(store: Path) -> 
 
 
 def test_a_folder_that_the_user_may_not_write_is_refused(client: Start, folder: Path) -> None:
-    # Root may write everywhere, so it is somebody else for this.
+    # Root may write everywhere, so this needs another user.
     somebody = {"uid": 65534} if os.geteuid() == 0 else {}
     folder.mkdir(mode=0o555)
     for path in (folder, folder / "new"):
@@ -69,7 +69,7 @@ def test_a_folder_that_the_user_may_not_write_is_refused(client: Start, folder: 
         said = one.hear()
         one.wait()
         assert said["kind"] == "EmbeddedServerError"
-        # Where the programs are in root's own closed home, that is what somebody else meets first.
+        # If the programs are in root's own closed home, another user gets that error first.
         if "no PostgreSQL programs were found" not in said["error"]:
             assert "Permission denied" in said["error"]
             assert "name a folder that this user may write" in said["error"]

@@ -18,7 +18,7 @@ def connect(url: str) -> psycopg.Connection[tuple[int]]:
 
 
 def write(url: str, stream: str) -> str:
-    """Write a message on a connection of its own, and return its id."""
+    """Write a message on a new connection, and return its id."""
     message = NewMessage("Tested")
     with connect(url) as conn:
         conn.execute(
@@ -33,7 +33,7 @@ def ids(node: Node, stream: str) -> list[str]:
 
 
 def has_port_of(node: Node, conn: psycopg.Connection[tuple[int]]) -> bool:
-    """Whether a connection leads to a node."""
+    """Return True if a connection leads to a node."""
     return conn.info.port == node.clients.port
 
 

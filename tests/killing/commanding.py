@@ -12,7 +12,7 @@ import msgspec
 
 from messagedb import AsyncClient, AsyncEntityStore, Client, Decider, EntityStore
 
-# One that nobody kills any more, as the test run itself was killed, ends by itself.
+# A program whose killer is gone, as the test run itself was killed, ends by itself.
 _LONGEST = 60
 
 
@@ -38,14 +38,14 @@ DECIDER: Decider[int, Add, Added] = Decider(initial=int, decide=decide, evolve=e
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What one program is to do.
+    """The work of one program.
 
     Attributes:
-        half: with which half of the library.
-        url: in which database.
+        half: the variant of the library.
+        url: of the database.
         category: of the entity.
         keys: how many commands there are.
-        notes: the file of the answers: a line each.
+        notes: the file of the responses: a line each.
     """
 
     half: Literal["async", "sync"]
@@ -55,7 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     notes: str
 
     def left(self) -> range:
-        """Return the keys whose answers were not noted yet; half a line is none."""
+        """Return the keys whose responses were not recorded yet, whole lines only."""
         return range(len(answers(self.notes)), self.keys)
 
 
@@ -86,7 +86,7 @@ def note(order: Order, key: int, done: Any) -> None:
 
 
 async def run_async(order: Order) -> None:
-    """Send the commands that are left by the async half."""
+    """Send the remaining commands by the async variant."""
     async with AsyncClient(order.url, max_size=1) as client:
         store = AsyncEntityStore(client, order.category, decider=DECIDER)
         for key in order.left():
@@ -94,7 +94,7 @@ async def run_async(order: Order) -> None:
 
 
 def run_sync(order: Order) -> None:
-    """Send the commands that are left by the sync half."""
+    """Send the remaining commands by the sync variant."""
     with Client(order.url, max_size=1) as client:
         store = EntityStore(client, order.category, decider=DECIDER)
         for key in order.left():

@@ -40,7 +40,7 @@ def fork(tmp_path: Path) -> Iterator[Callable[[Order], Forked]]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[Order], Program]]:
-    """Return a function that begins a worker as a program of its own."""
+    """Return a function that starts a worker as a separate program."""
     begun: list[Program] = []
 
     def begin(order: Order) -> Program:

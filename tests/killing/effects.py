@@ -1,4 +1,4 @@
-"""What the workers have noted in the table of effects, and whether it is what was promised."""
+"""Effects that the workers have recorded in the table, and the check of the promises."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Stored(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the effects of several lives say.
+    """Summary of the effects of several lives.
 
     Attributes:
         lives: how many of them have handled anything.

@@ -1,4 +1,4 @@
-"""Messages for a worker, and a gate that keeps one of its handlers in hand."""
+"""Messages for a worker, and a gate that blocks one of its handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program that is killed while it rebuilds a read model, of either half."""
+"""The program that is killed while it rebuilds a read model, of either variant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST = 9
 
 
 def rebuild(url: str, category: str, version: int) -> bool:
-    """Rebuild a version with the sync half."""
+    """Rebuild a version with the sync variant."""
     with Client(url) as client:
         model = ReadModel(
             client, category, name="noted", version=version, create=CREATE, schema=category.lower()
@@ -35,7 +35,7 @@ def rebuild(url: str, category: str, version: int) -> bool:
 
 
 async def rebuild_async(url: str, category: str, version: int) -> bool:
-    """Rebuild a version with the async half."""
+    """Rebuild a version with the async variant."""
     async with AsyncClient(url) as client:
         model = AsyncReadModel(
             client, category, name="noted", version=version, create=CREATE, schema=category.lower()

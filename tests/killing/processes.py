@@ -18,8 +18,8 @@ import msgspec
 from tests.killing import worker
 from tests.killing.worker import Order
 
-# Their modules are imported once, in a process of its own that every worker is forked from: a new
-# interpreter for each would take longer than the lives that they are given.
+# Their modules are imported once, in a separate process that every worker is forked from: a new
+# interpreter for each would take longer than the lives of the workers.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.killing.worker"])
 
@@ -35,7 +35,7 @@ class Forked:
 
     @property
     def sentinel(self) -> Any:
-        """What is ready when it has ended."""
+        """Return the object that is ready when it has ended."""
         return self._process.sentinel
 
     def kill(self) -> None:
@@ -79,7 +79,7 @@ def wait_for_any(forked: Iterable[Forked], seconds: float) -> None:
 
 
 class Program:
-    """A worker that is a whole program of its own, for how it ends."""
+    """A worker that is a separate program, to test how it ends."""
 
     def __init__(self, order: Order, log: Path) -> None:
         self.order = order

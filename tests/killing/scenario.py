@@ -24,14 +24,14 @@ Fork = Callable[[Order], Forked]
 def kill_while_writing(
     fork: Fork, orders: Sequence[Order], *, longest: float, seed: int | None = None
 ) -> None:
-    """Kill one of the workers, begin it anew, and so on, while the messages are written.
+    """Kill one of the workers, start it again, and so on, while the messages are written.
 
     In the end they work until everything is handled, and are stopped by SIGTERM.
 
     Args:
-        fork: begins a worker.
+        fork: starts a worker.
         orders: those of the workers.
-        longest: the most seconds that one is given until it is killed.
+        longest: the largest number of seconds until one is killed.
         seed: of all that is random; a new one if it is None.
     """
     seed = random.randrange(2**32) if seed is None else seed

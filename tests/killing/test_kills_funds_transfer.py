@@ -93,11 +93,11 @@ class Bank:
         )
 
     def are_done(self, *ids: str) -> bool:
-        """Whether transfers have been answered."""
+        """Return True if transfers have been answered."""
         return all(self.client.get_last_stream_message(f"teller-{id}") for id in ids)
 
     def balances(self) -> tuple[int, int]:
-        """What the two accounts have."""
+        """Return the balances of the two accounts."""
         return self.accounts.load("ada").entity.balance, self.accounts.load("bob").entity.balance
 
 
@@ -135,7 +135,7 @@ def test_money_is_neither_lost_nor_made(
                 again = Order(half=half, url=url, component=component)
                 with running(again, victim_log) as survivor:
                     until(done, victim_log.read_text, 20.0)
-                    # It may be told to stop before it listens to that.
+                    # It may be stopped before it has set its signal handler.
                     assert survivor.stop() in (0, -signal.SIGTERM), victim_log.read_text()
             moved += AMOUNT
             assert bank.balances() == (PAID_IN - moved, moved)

@@ -78,7 +78,7 @@ def test_what_is_being_parked_when_it_is_killed_is_parked_once(
             gate.open()
             until(lambda: waiting_for_locks(url, name) == 1, first.told)
             first.kill()
-            # Nobody is told of a message that is parked and whose position is not stored.
+            # A message that is parked and whose position is not stored is not reported.
             is_parked = moment == "before the position is stored" and not transactional
             assert parked_in(url, category) == ([PARKED] if is_parked else [])
             assert stored_position(url, order) == messages[0]

@@ -1,4 +1,4 @@
-"""What SIGTERM and SIGINT do to a consumer that has a handler in hand."""
+"""Effects of SIGTERM and SIGINT on a consumer whose handler is running."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_the_second_takes_over_soon_when_the_first_is_killed(
 ) -> None:
     write(effects_url, f"{category}-1", 5)
     with closed_gate(effects_url) as gate:
-        # The lease itself is much longer: the server sees at once that its holder is dead.
+        # The lease itself is much longer: the server sees immediately that its holder is dead.
         first = start(Order(half=half, url=effects_url, category=category, life=1, gate=2))
         gate.until_waiting(first)
         second = start(Order(half=half, url=effects_url, category=category, life=2))
@@ -151,7 +151,8 @@ def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the
     effects = effects_of(effects_url, category)
     verdict = judge(effects, messages_of(effects_url, category))
     print(verdict)
-    # The one in hand, and what else the first one did before it saw that it had lost its place.
+    # The current one, and those that the first one handled before it noticed that it had lost its
+    # lease.
     by_first = [effect.position for effect in effects if effect.life == 1]
     assert by_first[:3] == [0, 1, 2]
     assert [effect.life for effect in effects if effect.position == 2] == [2, 1]

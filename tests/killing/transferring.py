@@ -20,11 +20,11 @@ Component = Literal["account", "fundsTransfer"]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process is to do.
+    """The work of one process.
 
     Attributes:
-        half: with which half of the library.
-        url: in which database.
+        half: the variant of the library.
+        url: of the database.
         component: which of the two.
         kill_at: before or after which of its writes it is killed: 1 is before the first one, 2
             after it; None for never.
@@ -63,7 +63,7 @@ class DyingAsyncClient(AsyncClient):
 
 
 class DyingClient(Client):
-    """The same in the other half."""
+    """The same in the other variant."""
 
     steps: Steps
 
@@ -75,7 +75,7 @@ class DyingClient(Client):
 
 
 async def run_async(order: Order) -> None:
-    """Run a component of the async half until SIGTERM."""
+    """Run a component of the async variant until SIGTERM."""
     async with DyingAsyncClient(order.url, registry=registry) as client:
         client.steps = Steps(order.kill_at)
         if order.component == "account":
@@ -86,7 +86,7 @@ async def run_async(order: Order) -> None:
 
 
 def run_sync(order: Order) -> None:
-    """Run a component of the sync half until SIGTERM."""
+    """Run a component of the sync variant until SIGTERM."""
     with DyingClient(order.url, registry=registry) as client:
         client.steps = Steps(order.kill_at)
         if order.component == "account":

@@ -1,4 +1,4 @@
-"""The program that is killed: consumers of either half that note what they handle in a table."""
+"""The program that is killed: consumers of either variant that record messages in a table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Half = Literal["async", "sync"]
 
 IDENTIFIER = "killed"
 
-# Held by a test that wants a handler to stay in hand until it lets it go.
+# Held by a test that blocks a handler until it releases it.
 GATE = 4711
 PASS_GATE = b"SELECT pg_advisory_lock_shared(%s), pg_advisory_unlock_shared(%s)"
 
@@ -43,26 +43,26 @@ INSERT INTO effects (category, member, life, stream_name, position, global_posit
 VALUES (%s, %s, %s, %s, %s, %s)
 """
 
-# A worker that nobody kills any more, as the test run itself was killed, ends by itself.
+# A worker whose killer is gone, as the test run itself was killed, ends by itself.
 _LONGEST = 180
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker is to do.
+    """The work of one worker.
 
     Attributes:
-        half: with which half of the library.
-        url: in which database.
+        half: the variant of the library.
+        url: of the database.
         category: the category to consume.
         beside: another one, for a second consumer in the same process.
-        life: a number for what it notes, to tell it from the workers before and after it.
+        life: a number in its records, to distinguish it from the workers before and after it.
         member: the number of the member of a group.
         transactional: whether effects and position are one transaction.
         table: whether positions are stored in the table.
         gate: the position in a stream of messages whose handler waits for the gate.
-        gate_after: whether it waits when it has noted the message, and not before.
+        gate_after: whether it waits after it has recorded the message, and not before.
         parks: the position in a stream of messages that are parked.
-        replays: whether it has the handlers replay what is parked, and ends.
+        replays: whether it replays parked messages, and ends.
         beside_fails: whether the second consumer stops with an error at its first message.
         random_seconds: each handler takes a random time of at most so many seconds.
     """
@@ -119,7 +119,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             raise Stop("told to")
 
     def waits(self, message: Message[Any], *, after: bool) -> bool:
-        """Whether a handler waits for the gate, before or after it has noted the message."""
+        """Return True if a handler waits for the gate, before or after recording the message."""
         return message.position == self.gate and after == self.gate_after
 
     def park(self, message: Message[Any]) -> None:
@@ -135,7 +135,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_async(order: Order) -> None:
-    """Run consumers of the async half."""
+    """Run consumers of the async variant."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncClient(order.url, max_size=4))
         consumers: list[AsyncConsumer] = []
@@ -172,7 +172,7 @@ def _handle_async(
 
 
 def run_sync(order: Order) -> None:
-    """Run consumers of the sync half."""
+    """Run consumers of the sync variant."""
     with ExitStack() as stack:
         client = stack.enter_context(Client(order.url, max_size=4))
         consumers: list[Consumer] = []

@@ -1,4 +1,4 @@
-"""pytest's plugin in suites of users: fresh projects, each in a process of its own."""
+"""pytest's plugin in suites of users: new projects, each in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of the other half's kind are refused by a Consumer."""
+"""Functions of the other variant's kind are refused by a Consumer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ WRONG = "must be a plain function, and .* is of the other kind"
 
 
 def handle(message: Message[Any]) -> None:
-    """A handler of this half."""
+    """A handler of this variant."""
 
 
 async def coroutine_function(message: Message[Any]) -> None:
-    """A handler of the other half."""
+    """A handler of the other variant."""
 
 
 class Callable:

@@ -1,4 +1,4 @@
-"""A process ends at once whose client nobody closed, as one of a module is never closed."""
+"""A process ends immediately whose client was never closed, as one of a module is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a fork the child has a pool of its own, and the parent's goes on."""
+"""After a fork the child has a new pool, and the parent's still works."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ SIGNALS = 1000
 
 
 class TooLate(Exception):
-    """What an application raises when a job's time is up."""
+    """Raised by an application when a job's time is up."""
 
 
 @contextmanager
@@ -58,13 +58,13 @@ def raising(make: Callable[[], BaseException]) -> Generator[list[BaseException]]
 
 
 def ignore(_arguments: object) -> None:
-    """Take what is raised where nobody can get it, and keep nothing of it."""
+    """Ignore an exception that no caller can catch, and keep nothing of it."""
 
 
 def call_until(raised: list[BaseException], seconds: float, call: Callable[[], object]) -> None:
     """Call a function until an alarm has raised.
 
-    In a function of its own: what comes at the jump of a loop is not in the loop's ``try`` on
+    A separate function: an exception at the jump of a loop is not in the loop's ``try`` on
     Python 3.13.
     """
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -75,7 +75,7 @@ def call_until(raised: list[BaseException], seconds: float, call: Callable[[], o
 def test_a_thousand_signals_at_random_moments_leave_the_pool_whole(
     store_url: str, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What comes in a finalizer nobody can get; it is not to be kept, either.
+    # An exception in a finalizer reaches no caller; it is not to be kept, either.
     monkeypatch.setattr(sys, "unraisablehook", ignore)
     rng = random.Random(1)
     url = make_url(store_url, application_name=category)
@@ -133,7 +133,8 @@ def test_a_thousand_signals_at_random_moments_leave_the_pool_whole(
                 except TooLate as late:
                     error = late
                 if error is None:
-                    # It came where nobody can get it, as in a finalizer or a log's handler.
+                    # It was raised where no caller can catch it, as in a finalizer or a log's
+                    # handler.
                     swallowed += 1
                 else:
                     assert error is raised[-1]
@@ -216,7 +217,7 @@ def no_finalizers() -> Generator[None]:
 
 @contextmanager
 def interrupted(url: str, kind: type[BaseException]) -> Generator[None]:
-    """Let nobody read or write messages, and see that the alarm's error leaves the block."""
+    """Block reads and writes of messages, and check that the alarm's error leaves the block."""
     with no_finalizers(), psycopg.connect(url) as conn, raising(kind) as raised:
         conn.execute("lock table message_store.messages in access exclusive mode")
         begin = time.monotonic()

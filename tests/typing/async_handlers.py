@@ -1,4 +1,4 @@
-"""What a user's type checker refuses as a handler of the async half; checked, never run."""
+"""Handlers that type checkers refuse for the async variant; checked, never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's type checker refuses as a handler of the sync half; checked, never run."""
+"""Handlers that type checkers refuse for the sync variant; checked, never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's type checker sees of the sync half; checked, never run."""
+"""A user's types with the sync variant; checked, never run."""
 
 from __future__ import annotations
 

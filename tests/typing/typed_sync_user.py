@@ -1,4 +1,4 @@
-"""What a user's type checker sees of typed messages; checked, never run."""
+"""A user's types with typed messages; checked, never run."""
 
 from __future__ import annotations
 

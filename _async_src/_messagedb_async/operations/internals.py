@@ -1,4 +1,4 @@
-"""What the packages above use of a client or a transaction, and its users do not."""
+"""Members of a client or a transaction for the packages above, not for its users."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def get_profile(store: AsyncOperations) -> Profile:
-    """Return the settings of a client, and what is known of its connections."""
+    """Return the configuration of a client's connections."""
     return store._profile
 
 
 def sees_a_snapshot(store: AsyncOperations) -> bool:
-    """Return whether the store is known to be seen as it was when a transaction began."""
+    """Return True if all reads see the store as it was when a transaction began."""
     return store._sees_a_snapshot
 
 
 async def get_server(store: AsyncOperations) -> Server:
-    """Return what the server has told of itself; a client opens for that."""
+    """Return the properties of the server; a client opens to read them."""
     return await store._server_facts()
 
 
