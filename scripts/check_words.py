@@ -36,14 +36,6 @@ PATHS: Final = (
 )
 """Everything that people read."""
 
-NOT_YET: Final = (
-    "_async_src/_messagedb_async/client_core/",
-    "_async_src/_messagedb_async/connection/",
-    "_async_src/_messagedb_async/consumers/",
-    "_async_src/_messagedb_async/execution/",
-)
-"""Folders in PATHS that are not clean yet."""
-
 EXCLUDED: Final = ("/_sync/", "docs/performance/results.")
 """Generated files: their sources are checked."""
 
@@ -214,7 +206,7 @@ def files_of(paths: list[str]) -> Iterator[Path]:
         path = ROOT / name
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         for each in found:
-            is_excluded = any(part in each.as_posix() for part in (*EXCLUDED, *NOT_YET))
+            is_excluded = any(part in each.as_posix() for part in EXCLUDED)
             if each.suffix in (".md", ".py") and not is_excluded:
                 yield each
 

@@ -128,7 +128,7 @@ async def test_an_end_that_does_not_come_is_an_error_that_names_who_is_waited_fo
         assert await noting_all.consumer.reset_position(5) == 4
         async with client.transaction() as transaction:
             await transaction.write_message(f"{category}A-1", named("open"))
-            with pytest.raises(TimeoutError, match=r"do not end.*pid=\d+.*Nothing was changed"):
+            with pytest.raises(TimeoutError, match=r"are still open.*pid=\d+.*Nothing was changed"):
                 await noting_all.consumer.reset_position("end")
 
 

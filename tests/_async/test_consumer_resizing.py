@@ -225,7 +225,7 @@ async def test_it_refuses_while_a_member_of_either_size_runs(group: Group) -> No
         if size == 2:
             # It has stored its position all the same, and may go on.
             await group.run_consumers(2)
-    with pytest.raises(PositionConflictError, match="has a position already"):
+    with pytest.raises(PositionConflictError, match="already has a position"):
         await group.resize(2, 3)
     await group.run_consumers(2)
 
@@ -263,7 +263,7 @@ async def test_a_size_that_runs_under_its_own_positions_is_no_new_size(group: Gr
     await group.write(20)
     await group.run_consumers(2)
     await group.run_consumers(3)
-    with pytest.raises(PositionConflictError, match=r"group\+0\+3' has a position already"):
+    with pytest.raises(PositionConflictError, match=r"group\+0\+3' already has a position"):
         await group.resize(2, 3)
     await group.run_consumers(2)
     await group.run_consumers(3)

@@ -29,9 +29,9 @@ async def test_it_is_waited_for_before_the_message_is_written(
 
 async def test_what_waits_is_told_of_the_end(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, retry=NO_RETRY)
-    with pytest.raises(ValidationError, match="it does not run"):
+    with pytest.raises(ValidationError, match="it is not running"):
         await consumer.wait_until_caught_up()
-    with pytest.raises(ValidationError, match="it does not run"):
+    with pytest.raises(ValidationError, match="it is not running"):
         await consumer.wait_until_processed(f"{category}-1", 0)
     began, go_on = Event(), Event()
 

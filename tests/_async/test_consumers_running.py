@@ -128,9 +128,9 @@ async def test_it_runs_until_it_is_stopped(client: AsyncClient, category: str) -
     seen = noting(consumer)
     run = Background(consumer.run)
     await eventually(lambda: consumer.status().state == "caught up")
-    with pytest.raises(ValidationError, match="it runs already"):
+    with pytest.raises(ValidationError, match="it is already running"):
         await consumer.run()
-    with pytest.raises(ValidationError, match="it runs already"):
+    with pytest.raises(ValidationError, match="it is already running"):
         async with consumer.running():
             raise AssertionError
     await consumer.stop(timeout=5)

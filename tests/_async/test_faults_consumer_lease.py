@@ -222,6 +222,6 @@ async def test_notifications_behind_a_transaction_pooler_are_refused(
     async with AsyncClient(bouncer.url("pair"), max_size=2) as pooled:
         consumer = make(pooled, category, notify=True)
         noting(consumer)
-        with pytest.raises(IncompatibleServerError, match="a transaction pooler does not let"):
+        with pytest.raises(IncompatibleServerError, match="a pooler in transaction mode does not"):
             await consumer.run()
         assert consumer.status().state == "failed"

@@ -133,7 +133,7 @@ async def test_the_session_that_listens_is_ended_and_it_listens_again(
             assert await arrive(writer, consumer, f"{category}-1", seen, SOON) < SOON
     assert seen == list(range(7))
     texts = [record.getMessage() for record in caplog.records]
-    assert sum("notifications do not come, it polls" in text for text in texts) == 3
+    assert sum("no notifications come, it polls" in text for text in texts) == 3
     assert sum("notifications come again" in text for text in texts) == 3
 
 

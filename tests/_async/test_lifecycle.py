@@ -72,7 +72,7 @@ async def test_a_full_pool_says_so(store_url: str) -> None:
         source = single._lifecycle.provider
         assert source is not None
         conn = await source.pool.getconn()
-        with pytest.raises(PoolTimeoutError, match=r"None of at most 1 connections.*max_size"):
+        with pytest.raises(PoolTimeoutError, match=r"All 1 connections are in use.*max_size"):
             await single.stream_version("a-1")
         await source.pool.putconn(conn)
         assert await single.stream_version("a-1") == -1

@@ -239,7 +239,7 @@ async def test_borrowed_pools_that_cannot_give(store_url: str) -> None:
     full = AsyncConnectionPool(store_url, min_size=1, max_size=1, timeout=0.2, open=False)
     async with full, full.connection():
         client = AsyncClient(pool=full, timeout=0.2)
-        with pytest.raises(PoolTimeoutError, match="None of at most 1"):
+        with pytest.raises(PoolTimeoutError, match="All 1 connections are in use"):
             await client.stream_version("a-1")
     await client.close()
 

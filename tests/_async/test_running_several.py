@@ -164,7 +164,7 @@ async def test_one_that_runs_already_is_refused_and_goes_on(
     seen = noting(running)
     noting(other)
     async with running.running():
-        with pytest.raises(ValidationError, match="it runs already"):
+        with pytest.raises(ValidationError, match="it is already running"):
             await run_consumers_async(other, running, signals=False)
         await write(client, f"{category}A-1", 0, 1)
         await running.wait_until_processed(f"{category}A-1", 0, timeout=10)

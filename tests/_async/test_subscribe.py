@@ -193,5 +193,5 @@ async def test_the_end_is_not_known_to_who_may_call_functions_only(
     async with AsyncClient(make_url(url, user="message_store")) as client:
         await client.write_messages(f"{category}-1", numbered(0, 2))
         assert await take(client.subscribe(category), 2) == [0, 1]
-        with pytest.raises(IncompatibleServerError, match="Give a position"):
+        with pytest.raises(IncompatibleServerError, match="Pass a position"):
             await take(client.subscribe(category, start="end"), 1)

@@ -16,7 +16,7 @@ from messagedb import (
     ValidationError,
 )
 
-WRONG = "must be a coroutine function, and .* is of the other kind"
+WRONG = "must be a coroutine function, and .* is not"
 
 
 async def handle(message: Message[Any]) -> None:

@@ -20,7 +20,7 @@ halves = pytest.mark.parametrize("half", ["async", "sync"])
 both = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 # What the log says when a signal was taken, and of the consumer that it stops.
-TAKEN = "it is to stop"
+TAKEN = "it is stopping"
 
 # So long that nothing but the stop itself stores a position.
 NEVER = 60.0

@@ -9,7 +9,7 @@ import pytest
 from messagedb import Client, Consumer, HandlerError, Message, NewMessage, Park, ValidationError
 from messagedb.consumers import NO_RETRY
 
-WRONG = "must be a plain function, and .* is of the other kind"
+WRONG = "must be a plain function, and .* is not"
 
 
 def handle(message: Message[Any]) -> None:

@@ -1,3 +1,3 @@
-"""What consumers are built on: pooled operations, scans, transactions and subscriptions."""
+"""The base of consumers: pooled operations, scans, transactions and subscriptions."""
 
 from __future__ import annotations

@@ -261,5 +261,5 @@ class AsyncClientCore(AsyncSubscriptions):
 
 
 def get_upkeep(client: AsyncClientCore) -> Places:
-    """Return the places for what consumers ask for beside their handlers."""
+    """Return the places for queries of consumers outside their handlers."""
     return client._lifecycle.upkeep  # pyright: ignore[reportPrivateUsage]

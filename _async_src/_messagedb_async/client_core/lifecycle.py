@@ -1,4 +1,4 @@
-"""The life of a client: it opens itself when first needed, closes once, and survives a fork."""
+"""The lifecycle of a client: it opens when first needed, closes once, and survives a fork."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class AsyncLifecycle:
 
     Attributes:
         settings: the options.
-        external_pool: the pool that the client was given, None for one of its own.
-        profile: what a new connection has to know.
-        provider: what connections come from; None while the client is not open.
-        server_info_cache: what is known of the servers of bound connections, by address.
-        upkeep: the places for what consumers ask for beside their handlers.
+        external_pool: the pool that was passed to the client, None if it has its own.
+        profile: the configuration of a new connection.
+        provider: the source of connections; None while the client is not open.
+        server_info_cache: properties of the servers of bound connections, by address.
+        upkeep: the places for queries of consumers outside their handlers.
     """
 
     profile: Profile
@@ -51,13 +51,13 @@ class AsyncLifecycle:
         self.server_info_cache: dict[tuple[Any, ...], Server] = {}
         self._closed = False
         self._embedded: EmbeddedServer | None = None
-        # After a fork: the embedded server is the parent's to stop, and the child's to use.
+        # After a fork: the embedded server is stopped by the parent, and used by the child.
         self._inherited_url: str | None = None
         self._external_pool_is_parents = False
         self._opening = Lock()
 
     def prepare(self) -> None:
-        """Check the options, and be ready to open.
+        """Check the options, and prepare for opening.
 
         Raises:
             ValidationError: an option is out of its range; the text names it. Nothing was opened.
@@ -70,14 +70,14 @@ class AsyncLifecycle:
             raise ValidationError(f"pool must be a {wanted} of psycopg_pool, not {given}")
         if pool is not None and settings.conninfo:
             raise ValidationError(
-                "give either conninfo or pool: a borrowed pool knows where it connects"
+                "pass either conninfo or pool: a borrowed pool has its own address"
             )
         self.profile = Profile(settings, statements(settings.schema))
         self.upkeep = self._places_of_upkeep()
         _lifecycles.add(self)
 
     def __repr__(self) -> str:
-        """Name the server, never a password."""
+        """Return the server, never a password."""
         return f"<{type(self).__name__} {self.describe()}>"
 
     def describe(self) -> str:
@@ -92,7 +92,7 @@ class AsyncLifecycle:
     async def close(self) -> None:
         """Close the pool, and release an embedded server. Does nothing on a closed client.
 
-        Operations that are running end first or fail; a borrowed pool stays open. A closed client
+        Running operations end first or fail; a borrowed pool stays open. A closed client
         stays closed.
         """
         async with self._opening:
@@ -100,7 +100,8 @@ class AsyncLifecycle:
             provider, self.provider = self.provider, None
             server, self._embedded = self._embedded, None
             try:
-                # Elsewhere than it was opened a pool cannot be closed: its connections go with it.
+                # A pool can only be closed where it was opened; otherwise its connections end with
+                # that.
                 if provider is not None and provider.belongs_to_current_loop():
                     await provider.waiting.end()
                     if self.external_pool is None:
@@ -110,7 +111,7 @@ class AsyncLifecycle:
                     await run_blocking(server.stop)
 
     async def ensure_open(self) -> AsyncConnectionProvider:
-        """Open the client unless it is open, and give what connections come from."""
+        """Open the client unless it is open, and return the source of its connections."""
         provider = self.provider
         if provider is not None:
             return provider
@@ -118,7 +119,7 @@ class AsyncLifecycle:
         async with self._opening:
             if self._closed:
                 closed = StoreUnavailableError(
-                    "the client is closed: make a new one. Nothing was sent."
+                    "the client is closed: create a new one. Nothing was sent."
                 )
                 closed.is_transient = False
                 raise closed
@@ -130,8 +131,8 @@ class AsyncLifecycle:
     async def _open_provider(self) -> AsyncConnectionProvider:
         if self._external_pool_is_parents:
             forked = StoreUnavailableError(
-                "the pool was lent to the client before the fork, and is the parent's: make a "
-                "client with a pool of this process. Nothing was sent."
+                "the pool was created before fork() and cannot be used in the child process:"
+                " create a client with a pool of this process. Nothing was sent."
             )
             forked.is_transient = False
             raise forked
@@ -154,7 +155,7 @@ class AsyncLifecycle:
         return provider
 
     async def close_pool_at_exit(self) -> None:
-        """End the pool with the process: without the lock, which a thread may hold for ever."""
+        """Close the pool at the process's end, without the lock, which a thread may hold."""
         provider = self.provider
         if (
             provider is not None
@@ -164,18 +165,18 @@ class AsyncLifecycle:
             await provider.pool.close(timeout=_END_SECONDS)
 
     def _places_of_upkeep(self) -> Places:
-        """Places for what consumers ask for beside their handlers: half of the pool at a time.
+        """Return places for consumers' queries outside their handlers: half of the pool.
 
-        A thousand consumers that look for messages would else stand in line before each write.
+        Otherwise a thousand consumers that poll would delay each write.
         """
         pool = self.external_pool
         size = self.settings.max_size if pool is None else pool.max_size
         return Places(max(1, size // 2))
 
     def start_anew_after_fork(self) -> None:
-        """In the child: leave the parent's connections alone; the next operation opens others."""
+        """Leave the parent's connections alone in the child; the next operation opens others."""
         _kept_from_parent.append((self.provider, self._embedded, self.external_pool))
-        # Nothing can be done with a pool that was lent before: its sockets are the parent's.
+        # A borrowed pool cannot be used: its sockets are the parent's.
         self._external_pool_is_parents = self.external_pool is not None
         if self._embedded is not None:
             self._inherited_url = self._embedded.url
@@ -187,12 +188,12 @@ class AsyncLifecycle:
 
 _lifecycles: weakref.WeakSet[AsyncLifecycle] = weakref.WeakSet()
 
-# What a child process has from its parent, kept so that it is never collected: closing it would be
-# the parent's loss.
+# Objects of a child process from its parent, kept so that they are never collected: closing them
+# would break the parent's.
 _kept_from_parent: list[Any] = []
 
 
-# Of a pool that nobody closed psycopg waits 5 seconds for each thread, on Python 3.13 in vain.
+# psycopg waits 5 seconds for each thread of a pool that was never closed, on Python 3.13 in vain.
 _END_SECONDS = 1.0
 
 

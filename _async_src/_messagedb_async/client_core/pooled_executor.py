@@ -45,7 +45,7 @@ class AsyncPooledExecutor:
         self._settings = lifecycle.settings
 
     async def read(self, read: requests.Read) -> list[tuple[Any, ...]]:
-        """Give the rows of a read."""
+        """Return the rows of a read."""
 
         async def attempt(executor: AsyncPoolExecutor) -> list[tuple[Any, ...]]:
             return await executor.read(read)
@@ -55,7 +55,7 @@ class AsyncPooledExecutor:
     async def read_in_history(
         self, *reads: requests.Read
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
-        """Give the rows of reads on one connection, and the number of its server's history."""
+        """Return the rows of reads on one connection, and the number of its server's history."""
 
         async def attempt(executor: AsyncPoolExecutor) -> tuple[list[list[tuple[Any, ...]]], int]:
             return await executor.read_in_history(reads)
@@ -65,7 +65,7 @@ class AsyncPooledExecutor:
     async def _retry_read(
         self, read: requests.Read, attempt: AsyncUnaryFunction[AsyncPoolExecutor, R]
     ) -> R:
-        """Read on a connection of the pool, and again on another one if that was lost."""
+        """Read on a connection of the pool, and retry on another one if that was lost."""
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
         deadline = monotonic() + self._operation_seconds
         attempts = self._settings.max_size + 1
@@ -96,10 +96,10 @@ class AsyncPooledExecutor:
                 await sleep(pause(rollbacks))
 
     async def write(self, write: requests.Write) -> list[int]:
-        """Write all messages of a write or none, and give their positions.
+        """Write all messages of a write or none, and return their positions.
 
         Raises:
-            OutcomeUnknownError: sent and not answered, also when sent again.
+            OutcomeUnknownError: sent, and no response came, also when sent again.
             MessageDBError: as the operations raise. Nothing was written.
         """
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
@@ -145,7 +145,7 @@ class AsyncPooledExecutor:
                 await sleep(pause(rollbacks))
 
     async def begin(self, options: TransactionOptions) -> AsyncTransactionState:
-        """Begin a transaction on a connection that is kept for it."""
+        """Begin a transaction on a connection that is reserved for it."""
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
         check_not_proxied(provider.dialect.server, "a transaction")
         deadline = monotonic() + self._operation_seconds
@@ -162,7 +162,7 @@ class AsyncPooledExecutor:
                     raise state.map_error(error, _NOTHING_BEGUN) from error
             except OSError as error:
                 if error.errno is None:
-                    # Of an application: the system's have a number.
+                    # Raised by an application: the operating system's have a number.
                     raise
                 raise StoreUnavailableError(
                     f"the transaction's time cannot be watched: {error}. Nothing was sent."

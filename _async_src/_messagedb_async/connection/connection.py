@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# psycopg's own default, for the user's statements in a transaction: ours are prepared at once.
+# psycopg's own default, for the user's statements in a transaction: ours are prepared immediately.
 _PREPARE_THRESHOLD = 5
 
 
@@ -55,28 +55,29 @@ class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
-        """The adapters of our statements; those of the connection are its owner's."""
+        """Adapters of our statements; those of the connection are its owner's."""
         return ADAPTERS
 
 
 class AsyncStoreConnection(AsyncConnection[TupleRow]):
-    """A connection that gives up waiting at its deadline, and closes itself when it does.
+    """A connection that stops waiting at its deadline, and then closes itself.
 
     Attributes:
-        deadline: when the operation in hand must have ended, by the clock of ``time.monotonic``.
-        commands: the cursor for writes, kept because making one costs as much as a tenth of a
+        deadline: when the current operation must have ended, by the clock of ``time.monotonic``.
+        commands: the cursor for writes, kept because creating one costs as much as a tenth of a
             write.
-        is_in_transaction: whether it is kept for a transaction that has methods to end it.
-        made_at: when it was made, by the same clock.
-        fell_silent: whether the server said nothing until the deadline, not even that it gives up.
-        is_outdated: whether the server takes no writes any more.
-        may_commit: whether what runs may be a commit, whose connection outlives the deadline.
-        is_waiting: whether it was given up so, and the server may still be at work.
-        notices: what the server says of commits beside their answers.
-        history: that of the server, as it was when the connection was made.
-        history_number: the number that the client has given to that.
-        known: what its pool knows it by; None while it is not in one.
-        process: the process that has made it.
+        is_in_transaction: whether it is reserved for a transaction that has methods to end it.
+        made_at: when it was opened, by the same clock.
+        fell_silent: whether the server sent nothing until the deadline, not even that it aborted.
+        is_outdated: whether the server no longer accepts writes.
+        may_commit: whether the running statement may be a commit, whose connection outlives the
+            deadline.
+        is_waiting: whether it has passed its deadline so, and the server may still be at work.
+        notices: the server's notices about commits, beside its responses.
+        history: that of the server when the connection was opened.
+        history_number: the client's number of that history.
+        known: the pool's reference to it; None while it is not in one.
+        process: the process that opened it.
     """
 
     deadline: float = math.inf
@@ -121,7 +122,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             conn.process = os.getpid()
             conn.deadline = deadline
             conn.made_at = monotonic()
-            # Without a reference back: one that was lost is collected, and replaced, at once.
+            # Without a reference back: a lost one is collected, and replaced, immediately.
             conn.commands = AsyncStoreCursor(proxy(conn))
             conn.notices = CommitNotices()
             conn.add_notice_handler(conn.notices.take)
@@ -133,7 +134,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                     await conn.close()
                     raise
         except BaseException as error:
-            # A half-made connection stays open as long as the frames that hold it are kept.
+            # A connection that failed to open stays open as long as the frames that hold it are
+            # kept.
             traceback.clear_frames(error.__traceback__)
             if isinstance(error, psycopg.Error):
                 context.last_error = refusal(error)
@@ -143,7 +145,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         return conn
 
     async def set_up_again(self, profile: Profile) -> None:
-        """Undo what a user has set in the session, in one round trip.
+        """Undo the user's settings of the session, in one round trip.
 
         Raises:
             psycopg.Error: it failed. The connection is to be closed.
@@ -162,7 +164,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         except psycopg.errors.InsufficientPrivilege:
             if not profile.reads_history:
                 raise
-            # Its right to read the history was taken away since the client was opened.
+            # Its privilege to read the history was revoked since the client was opened.
             profile.reads_history = False
             await self._set_up(profile)
 
@@ -177,31 +179,32 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             self.history_number = profile.number_of(self.history)
 
     async def commit(self) -> None:
-        """Commit what was begun, unless another object is to do that."""
+        """Commit the open transaction, unless another object has to do that."""
         self._check_may_end()
         await super().commit()
 
     async def rollback(self) -> None:
-        """Roll back what was begun, unless another object is to do that."""
+        """Roll back the open transaction, unless another object has to do that."""
         self._check_may_end()
         await super().rollback()
 
     def _check_may_end(self) -> None:
         if self.is_in_transaction:
             raise psycopg.ProgrammingError(
-                "the transaction on this connection is a client's: end it with commit() or "
-                "rollback() of the object that transaction() or begin() gave"
+                "the transaction on this connection belongs to a client: end it with commit() or"
+                " rollback() of the object that transaction() or begin() returned"
             )
 
     async def wait(self, gen: PQGen[R], interval: float = 0.1, timeout: float | None = None) -> R:
         """Wait for the server, until the deadline at the longest.
 
-        An exception from outside comes through, and breaks the connection off.
+        An exception from outside is raised, and breaks the connection off.
         """
         if self.process not in (0, os.getpid()):
-            # What is to be sent is sent while it waits: nothing was.
+            # Data to send is sent during the wait: nothing was.
             raise psycopg.OperationalError(
-                "the connection was made before this process was forked, and is the parent's"
+                "the connection was opened before this process was forked, and belongs to the"
+                " parent"
             )
         hidden: BaseException | None = None
         try:
@@ -217,11 +220,11 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                 if not self.may_commit:
                     self.pgconn.finish()
                     raise CommandTimeout(
-                        "the server did not answer in time; the connection was closed"
+                        "the server did not respond in time; the connection was closed"
                     ) from None
-                # A commit may wait for a standby: that goes on, whatever becomes of the connection.
+                # A commit may wait for a standby: that continues, also without the connection.
                 self.is_waiting = True
-                raise CommandTimeout("the server did not answer in time") from None
+                raise CommandTimeout("the server did not respond in time") from None
         except psycopg.OperationalError as error:
             hidden = hidden_in(error)
             if hidden is None:
@@ -235,19 +238,19 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
 
 
 async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
-    """Send a COMMIT, and wait for its answer; give the command that the server says it has done.
+    """Send a COMMIT, wait for its response, and return the command that the server has executed.
 
     Unlike other statements it is never cancelled, also when the task is: a commit that waits for a
-    standby would end at once, be visible, and be lost with the primary.
+    standby would end immediately, be visible, and be lost with the primary.
 
     Args:
         conn: a connection in a transaction, and in no pipeline.
-        deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then left
-            as it is: the server may still be at work.
+        deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then not
+            changed: the server may still be at work.
 
     Raises:
-        CommandTimeout: no answer came in time. It may be committed, or still be.
-        NotReplicated: it is committed, and somebody has ended its wait for a standby.
+        CommandTimeout: no response came in time. It may be committed now or later.
+        NotReplicated: it is committed, and an administrator has ended its wait for a standby.
         psycopg.Error: the server's refusal, or the connection was lost.
     """
     notices = conn.notices if isinstance(conn, AsyncStoreConnection) else CommitNotices()
@@ -257,7 +260,7 @@ async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
     try:
         result = await execute_uncancelled(conn, b"COMMIT", deadline)
     except WaitTimeout:
-        raise CommandTimeout("the server did not answer the COMMIT in time") from None
+        raise CommandTimeout("the server did not respond to the COMMIT in time") from None
     finally:
         if not isinstance(conn, AsyncStoreConnection):
             conn.remove_notice_handler(notices.take)
@@ -270,16 +273,16 @@ async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
 
 
 _NOT_REPLICATED = (
-    "the server has committed, but the wait for its synchronous standby was ended by somebody"
+    "the server has committed, but an administrator ended the wait for its synchronous standby"
 )
 
 
 @asynccontextmanager
 async def watching_commits(conn: AsyncConnection[Any]) -> AsyncGenerator[None]:
-    """See that what is committed in the block is also where commits are to be replicated to.
+    """Check that commits in the block are also on the standby if they have to be.
 
     Raises:
-        NotReplicated: it is committed, and somebody has ended its wait for a standby.
+        NotReplicated: it is committed, and an administrator has ended its wait for a standby.
     """
     if isinstance(conn, AsyncStoreConnection):
         notices = conn.notices
@@ -296,7 +299,7 @@ async def watching_commits(conn: AsyncConnection[Any]) -> AsyncGenerator[None]:
 
 
 def check_replicated(notices: CommitNotices) -> None:
-    """See that the last commit did not end before a standby had it.
+    """Check that the last commit did not end before a standby had it.
 
     Raises:
         NotReplicated: it did.
@@ -307,10 +310,10 @@ def check_replicated(notices: CommitNotices) -> None:
 
 
 def is_clean(conn: AsyncConnection[Any]) -> bool:
-    """Whether a connection can serve another operation.
+    """Return True if a connection can serve another operation.
 
     A task that is cancelled while it enters a pipeline leaves the mode on, which the pool does not
-    look at.
+    check.
     """
     pgconn = conn.pgconn
     return (
@@ -321,7 +324,7 @@ def is_clean(conn: AsyncConnection[Any]) -> bool:
 
 
 async def execute(cursor: AsyncStoreCursor, statement: Statement) -> list[TupleRow]:
-    """Execute one statement and give all of its rows, in binary."""
+    """Execute one statement and return all of its rows, in binary."""
     text, params = statement
     await cursor.execute(text, params, binary=True, prepare=cursor.prepares or None)
     return await cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Looking at a connection: its server, its state, and what an error on it leaves true."""
+"""Inspection of a connection: its server, its state, and the database's state after an error."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
-    """Ask the server what it is. Reads catalogs only, and where it may the last global position.
+    """Query the server's properties. Reads catalogs only, and if allowed the last global position.
 
     Raises:
-        MessageDBError: the question failed.
+        MessageDBError: the query failed.
     """
     statement = Statement(INSPECT, (profile.settings.schema,))
     try:
@@ -41,16 +41,16 @@ async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
 
 
 async def check_ready(conn: AsyncConnection[Any]) -> None:
-    """Settle what the caller has queued on a connection, and see that it can take an operation.
+    """Finish the caller's queued statements, and check that a connection can take an operation.
 
     Raises:
         ValidationError: it is in a COPY or a stream(). Nothing was sent.
-        IncompatibleServerError: it would change texts on their way. Nothing was sent.
+        IncompatibleServerError: it would change strings in transfer. Nothing was sent.
     """
     server_info.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
     if conn.pgconn.pipeline_status != PipelineStatus.OFF:
-        # Only after what the caller has queued was answered is it known what the transaction
-        # is. An error of that is the caller's own, and raised as it is.
+        # The state of the transaction is known only after the responses to the caller's queued
+        # statements. Their errors are the caller's own, and raised unchanged.
         async with conn.pipeline() as pipeline:
             await pipeline.sync()
     elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
@@ -60,18 +60,18 @@ async def check_ready(conn: AsyncConnection[Any]) -> None:
 
 
 def state_note(conn: AsyncConnection[Any], otherwise: str) -> str:
-    """Return what an error of an operation in the caller's transaction leaves true."""
+    """Return the database's state after an error of an operation in the caller's transaction."""
     if conn.closed:
-        return "The connection is closed: what was not committed on it is rolled back."
+        return "The connection is closed: uncommitted changes on it are rolled back."
     if conn.pgconn.transaction_status == TransactionStatus.INERROR:
         return TRANSACTION_ABORTED
     return otherwise
 
 
 def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
-    """Return whether a transaction takes no writes by choice, on a server that does take them.
+    """Return True if a transaction is read-only by choice, on a server that accepts writes.
 
-    The server tells each change of what new transactions are; behind some poolers it does not.
+    The server reports each change of the default for new transactions; some poolers do not.
     """
     told = conn.pgconn.parameter_status
     return conn.read_only is True or (
@@ -80,7 +80,7 @@ def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
 
 
 def transaction_aborted_error() -> TransactionAbortedError:
-    """Return the error for an operation in a transaction that has failed already."""
+    """Return the error for an operation in a transaction that has already failed."""
     return TransactionAbortedError(
         "the transaction on this connection has failed before. Nothing was sent. Roll it back "
         "(to a savepoint, or all of it) and run it again."

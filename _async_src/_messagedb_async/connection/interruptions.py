@@ -1,4 +1,4 @@
-"""Exceptions that come into an operation from outside, and the connection that they leave."""
+"""Exceptions from outside an operation, and the connection that they leave."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def is_from_outside(error: BaseException) -> bool:
-    """Return whether an exception is neither psycopg's nor ours: a signal's handler has raised it.
+    """Return True if an exception is neither psycopg's nor ours: a signal's handler has raised it.
 
-    The cancellation of a task is none: psycopg waits for the end of what it interrupts.
+    The cancellation of a task is not one: psycopg waits for the end of the interrupted statement.
     """
     return not isinstance(error, (psycopg.Error, MessageDBError, CANCELLED, GeneratorExit))
 
 
 def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
-    """Return an exception from outside that psycopg took for one of the socket, such as an OSError.
+    """Return an exception from outside that psycopg mistook for the socket's, such as an OSError.
 
     One of the operating system has a number; a TimeoutError that an application raises has none.
     """
@@ -35,10 +35,10 @@ def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
 
 
 def break_off(conn: AsyncConnection[Any]) -> None:
-    """Close a connection on which an operation was interrupted, and wait for nothing.
+    """Close a connection on which an operation was interrupted, without waiting.
 
-    What the server was doing may still be done. Where that may be a commit, a connection of ours
-    stays open until it has answered. One of the user's is left alone unless it is of no more use.
+    The server's work may still be done. If that may be a commit, a connection of ours stays open
+    until the server has responded. One of the user's is not changed unless it is unusable.
     """
     pgconn = conn.pgconn
     is_at_work = pgconn.transaction_status == TransactionStatus.ACTIVE

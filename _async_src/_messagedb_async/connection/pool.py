@@ -1,4 +1,4 @@
-"""The client's own pool: psycopg's, which makes up for connections that were lost."""
+"""The client's own pool: psycopg's, which replaces lost connections."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ if TYPE_CHECKING:
 
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 
-# An attempt to connect again is never put off longer: the pool serves again soon after the server
-# does.
+# An attempt to reconnect is never delayed longer: the pool serves again soon after the server does.
 _LONGEST_RECONNECT_DELAY = 1.0
 
 
 class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
-    """psycopg's pool, but quick to connect again, and whole whatever interrupts its users.
+    """psycopg's pool, but quick to reconnect, and complete after any interruption of its users.
 
-    An exception of a signal's handler comes between any two steps, so that a connection may be in
-    nobody's hands, or be given back and replaced twice. Here each connection is known by a weak
-    reference from the time it is made. One that is closed, given up or collected is replaced for
-    that reference, once.
+    An exception of a signal's handler can be raised between any two steps, so that a connection may
+    have no owner, or be returned and replaced twice. Here each connection is known by a weak
+    reference from its creation on. One that is closed, given up or collected is replaced for that
+    reference, once.
 
-    All names of psycopg_pool that are private are used in this file and in ``_pooling_async``.
+    All private names of psycopg_pool that are used are in this file and in ``_pooling_async``.
     """
 
     def __init__(self, conninfo: str, **options: Any) -> None:
         self._known: set[ref[AsyncStoreConnection]] = set()
-        # Those that were collected: noted in one step, in whatever thread that happened.
+        # Collected connections: recorded in one step, in the thread in which that happened.
         self._lost: list[ref[AsyncStoreConnection]] = []
         super().__init__(conninfo, **options)
 
@@ -62,7 +61,7 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         await super().schedule_task(task, delay)
 
     async def drain(self) -> None:
-        """Make all connections anew: those in the pool now, those in use when they come back."""
+        """Replace all connections: those in the pool now, those in use when they are returned."""
         async with self._lock:
             self._drained_at = monotonic()
             conns = list(self._pool)
@@ -71,7 +70,7 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
             await self._retire(conn)
 
     async def replace(self, known: ref[AsyncStoreConnection] | None) -> None:
-        """Make a connection in place of another, if that was not done yet."""
+        """Open a connection instead of another, if that was not done yet."""
         try:
             self._known.remove(known)  # type: ignore[arg-type]
         except KeyError:
@@ -79,7 +78,7 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         await self._add_connection(None)
 
     async def grow(self) -> None:
-        """Make one connection more, if there is room, and none is being made."""
+        """Open one connection more, if there is room, and none is being opened."""
         async with self._lock:
             if self._nconns >= self._max_size or self._growing:
                 return
@@ -109,13 +108,13 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         return given
 
     def _make_up(self) -> None:
-        """Have those replaced that were lost."""
+        """Replace lost connections."""
         while self._lost:
             self.run_task(ReplaceConnection(self, self._lost[0]))
             del self._lost[0]
 
     def _make_up_for_closed(self) -> None:
-        """Have those replaced that are closed: what keeps them may be an error that is kept."""
+        """Replace closed connections: a kept error may keep them from being collected."""
         for known in list(self._known):
             conn = known()
             if conn is not None and conn.closed and conn not in self._pool:
@@ -149,7 +148,8 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         async with self._lock:
             if not self._closed:
                 while self._waiting:
-                    # It leaves the queue when it was told, so that it is told in any case.
+                    # It leaves the queue when it has the connection, so that it gets it in any
+                    # case.
                     is_taken = await self._waiting[0].set(conn)
                     self._waiting.popleft()
                     if is_taken:
@@ -168,7 +168,7 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
 
 
 class ReplaceConnection(MaintenanceTask):
-    """Make a connection in place of one that is gone."""
+    """Open a connection instead of one that is gone."""
 
     def __init__(self, pool: AsyncStorePool, known: ref[AsyncStoreConnection] | None) -> None:
         super().__init__(pool)
@@ -179,18 +179,18 @@ class ReplaceConnection(MaintenanceTask):
 
 
 class GrowPool(MaintenanceTask):
-    """Make one connection more."""
+    """Open one connection more."""
 
     async def _run(self, pool: Any) -> None:
         await pool.grow()
 
 
 async def connect_beside(pool: AsyncConnectionPool[Any]) -> AsyncConnection[Any]:
-    """Make a connection like those of a pool, which is not the pool's.
+    """Open a connection like those of a pool, but outside of it.
 
     Raises:
-        psycopg.Error: it could not be made.
-        UnicodeError: the host's name is none.
+        psycopg.Error: it could not be opened.
+        UnicodeError: the host's name is invalid.
     """
     conn: Any = await pool._connect()
     conn._pool = None

@@ -1,4 +1,4 @@
-"""Asking whether the sequence of the global positions is behind its table."""
+"""Check whether the sequence of the global positions is behind its table."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger("messagedb.client")
 
 
 async def look(conn: AsyncConnection[Any], profile: Profile, server: Server) -> None:
-    """Find out on opening whether writes are to be refused, and warn of it.
+    """Check on opening whether writes are to be refused, and log a warning.
 
     Raises:
-        psycopg.Error: the question failed.
+        psycopg.Error: the query failed.
     """
     if server.sequence.name is None or not server.table_readable:
         return
@@ -40,7 +40,7 @@ async def check(
 
     Raises:
         IncompatibleServerError: it is. Nothing was written.
-        psycopg.Error: the question failed.
+        psycopg.Error: the query failed.
     """
     if sequence.name is not None:
         row = await _ask(conn, schema, sequence.name)

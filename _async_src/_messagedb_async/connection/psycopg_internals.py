@@ -1,4 +1,4 @@
-"""What waits for the server by private names of psycopg: a pipeline and a COMMIT."""
+"""Waits for the server that use private names of psycopg: a pipeline and a COMMIT."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
-# How often psycopg's wait looks up, in seconds.
+# Interval of psycopg's wait, in seconds.
 _INTERVAL = 0.1
 
 
 class AsyncStorePipeline(AsyncPipeline):
-    """psycopg's pipeline, but the Sync that ends it is the last that it sends.
+    """psycopg's pipeline, but the Sync that ends it is the last message that it sends.
 
-    psycopg sends a Flush after it. A transaction pooler that reads that only when it has taken the
-    server's connection back already gives this client another one, and never takes it back.
+    psycopg sends a Flush after it. A transaction pooler that reads the Flush only after it has
+    taken the server's connection back assigns this client another one, and never takes it back.
 
-    And it does not warn, for an error that is expected, of the statements that went with it.
+    And it does not warn, for an expected error, of the statements that were sent with it.
 
     Attributes:
         is_ending: whether its end has begun.
@@ -51,13 +51,13 @@ class AsyncStorePipeline(AsyncPipeline):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Wait for the answers of what was sent."""
+        """Wait for the responses to the sent statements."""
         if exc_val is not None and is_from_outside(exc_val):
             break_off(self._conn)
         self.is_ending = True
         problem = exc_val
         try:
-            # The server may be at work on a commit: then the connection stays as it is.
+            # The server may be at work on a commit: then the connection is not changed.
             if not getattr(self._conn, "is_waiting", False):
                 async with self._conn.lock:
                     await self._conn.wait(self._exit_gen())
@@ -85,7 +85,7 @@ class AsyncStorePipeline(AsyncPipeline):
         yield from self._rest_gen()
 
     def _rest_gen(self) -> PQGen[None]:
-        # Who was interrupted twice has closed the connection, and waits for nothing more.
+        # A second interruption has closed the connection, without waiting.
         if self.result_queue and self.pgconn.status == ConnStatus.OK:
             yield from send_queued(self.pgconn)
             yield from self._fetch_gen(flush=False)
@@ -93,7 +93,7 @@ class AsyncStorePipeline(AsyncPipeline):
 
 @asynccontextmanager
 async def pipeline(conn: AsyncConnection[Any]) -> AsyncGenerator[AsyncPipeline]:
-    """Be in a pipeline of ours, or in the one that the caller of a bound connection is in.
+    """Enter a pipeline of ours, or use the one that the caller of a bound connection is in.
 
     A task that is cancelled while psycopg enters a pipeline would leave the connection in it.
     """
@@ -121,11 +121,11 @@ async def execute_uncancelled(
     Args:
         conn: a connection in no pipeline.
         command: one SQL command without parameters.
-        deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then left
-            as it is: the server may still be at work.
+        deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then not
+            changed: the server may still be at work.
 
     Raises:
-        WaitTimeout: no answer came in time.
+        WaitTimeout: no response came in time.
         psycopg.Error: the connection was lost.
     """
     result: PGresult

@@ -1,3 +1,3 @@
-"""Consumers: the part of the async half that reads on and on, and hands messages to handlers."""
+"""Consumers: they read without end, and deliver messages to handlers."""
 
 from __future__ import annotations

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 class AsyncAllConsumer(AsyncConsumerBase):
-    """Hands the messages of several categories, or of the whole store, to handlers in order.
+    """Delivers the messages of several categories, or of the whole store, to handlers in order.
 
-    All that ``AsyncConsumer`` says holds here, too. Between categories messages commit in another
-    order than that of their global positions: one that a slow transaction has written may appear
-    behind others. This consumer waits for it: it hands over what is before the first gap, sees
-    which transactions write to the table of messages, and goes on when they have ended.
+    Everything that ``AsyncConsumer`` describes applies here, too. Between categories messages
+    commit in another order than that of their global positions: a message of a slow transaction may
+    appear behind others. This consumer waits for it: it delivers the messages before the first gap,
+    finds the transactions that write to the table of messages, and continues when they have ended.
     ``status().blocked_by`` names them. A transaction that stays open after a write, in any
-    category, holds it back for as long.
+    category, blocks it for as long.
 
-    It reads by global position, other categories' messages included, which are passed over. It
+    It reads by global position, including messages of other categories, which are ignored. It
     needs the table of messages and the primary server; and its own position records are messages of
-    the store, too: take a ``TablePositionStore`` where that matters.
+    the store, too: use a ``TablePositionStore`` if that matters.
 
     Args:
-        client: where to read, and to write.
-        categories: whose messages; None for the whole store.
+        client: the client to read and write with.
+        categories: the categories to read; None for the whole store.
         identifier: names the consumer: its positions are stored as ``all:position-<identifier>``.
         options: see ``AsyncAllConsumerOptions``.
 

@@ -1,4 +1,4 @@
-"""The operations that the consumers of one category and of several have in common."""
+"""Operations that the consumers of one category and of several share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ R = TypeVar("R", bound="AsyncHandlerResult")
 
 
 class AsyncConsumerBase(ABC):
-    """A consumer, of whatever it reads."""
+    """A consumer of any messages."""
 
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
         check_settings(settings)
@@ -55,8 +55,8 @@ class AsyncConsumerBase(ABC):
         if not isinstance(given, AsyncClientCore):
             wanted, other = AsyncClientCore.__name__.removesuffix("Core"), type(given).__name__
             raise ValidationError(
-                f"a consumer of this kind takes a {wanted}, not {other}: the other kind goes to "
-                "the other kind of consumer. Nothing was sent."
+                f"this consumer needs a {wanted}, not {other}: use the consumer of the same"
+                " variant as the client. Nothing was sent."
             )
         self._client = client
         self._settings = settings
@@ -67,7 +67,7 @@ class AsyncConsumerBase(ABC):
         self._run: AsyncConsumerRun | None = None
 
     def __repr__(self) -> str:
-        """Name the consumer and its state."""
+        """Return the consumer's name and its state."""
         return f"<{type(self).__name__} {self.name!r} ({self.status().state})>"
 
     @abstractmethod
@@ -83,12 +83,12 @@ class AsyncConsumerBase(ABC):
 
     @property
     def client(self) -> AsyncClientCore:
-        """The client that it was made with."""
+        """The client of the consumer."""
         return self._client
 
     @property
     def registry(self) -> MessageRegistry:
-        """The classes of messages that handlers are given: the client's registry."""
+        """The classes of messages for handlers: the client's registry."""
         return self._registry
 
     @overload
@@ -103,25 +103,25 @@ class AsyncConsumerBase(ABC):
     def handler(self, function: Callable[[M], R], /) -> Callable[[M], R]: ...
 
     def handler(self, /, *arguments: Any) -> Any:
-        """Let a coroutine function handle messages: a decorator.
+        """Register a coroutine function as a handler of messages: a decorator.
 
         ``@consumer.handler`` on a function whose first parameter is annotated with a class of
-        messages, or with several (``Deposited | Withdrawn``): it is given such an object, made of
+        messages, or with several (``Deposited | Withdrawn``): it gets such an object, decoded from
         the data. A class that the registry does not have is added under its own name. Annotated
-        with ``Message``, or not at all, it gets every message that no other handler is for.
+        with ``Message``, or not at all, it gets every message without another handler.
 
-        ``@consumer.handler("Deposited", …)`` names message types; the function is given the
+        ``@consumer.handler("Deposited", …)`` names message types; the function gets the
         ``Message``.
 
-        A second parameter, if there is one, is given the context. The function returns None, or
-        raises or returns an outcome (``Skip()``, ``Park()``, ``Retry()``, ``Stop()``). Anything
-        else stops the consumer before the message with ``HandlerError``, as it may be meant to say
-        that the message was not handled. A message without a handler is passed over, and its
-        position counts.
+        A second parameter, if there is one, gets the context. The function returns None, or raises
+        or returns an outcome (``Skip()``, ``Park()``, ``Retry()``, ``Stop()``). Anything else stops
+        the consumer before the message with ``HandlerError``, as it may be meant to report that the
+        message was not handled. A message without a handler is ignored, and its position counts as
+        done.
 
         Raises:
-            ValidationError: the function is of the other kind, its annotation says nothing, or a
-                type has a handler already.
+            ValidationError: the function is of the other kind, its annotation names no class, or a
+                type already has a handler.
         """
         around = capture_namespace(get_frame(1))
         if len(arguments) == 1 and not isinstance(arguments[0], str):
@@ -137,7 +137,8 @@ class AsyncConsumerBase(ABC):
     def _add(self, function: Any, names: tuple[str, ...], around: Namespace) -> None:
         if self._is_running():
             raise ValidationError(
-                f"{self.name}: it runs already, and would not see another handler: add it before"
+                f"{self.name}: it is running, and would not use another handler: add the handler"
+                " before"
             )
         _check_kind("a handler", function)
         self._handlers.add(function, names, around)
@@ -151,30 +152,32 @@ class AsyncConsumerBase(ABC):
     ) -> None:
         """Handle messages until it is stopped.
 
-        Another consumer with the same identifier keeps it waiting, and it takes over when that one
-        ends. While the store is away it waits and tries again. In the end the message in hand is
+        If another consumer with the same identifier runs, it waits, and takes over when that one
+        ends. While the store is unavailable it waits and retries. At the end the current message is
         finished, and the position is stored.
 
         Args:
-            until: ``"caught_up"`` to return when everything is handled that was there when it
+            until: ``"caught_up"`` to return when every message is handled that was there when it
                 began.
             signals: whether SIGINT and SIGTERM stop it, as ``stop()`` does; a second one ends the
-                process at once. In the main thread only; not in a web server, which takes them.
+                process immediately. In the main thread only; not in a web server, which handles
+                them.
             stop_timeout: seconds that a handler has then to finish.
 
         Raises:
-            HandlerError: a message could not be handled, and ``on_error`` says to stop, or its
-                handler did. The position is stored before it.
-            BaseException: what a handler raised that is no ``Exception``, such as ``SystemExit``:
-                unchanged. No other attempt is made, and the position is stored before its message.
+            HandlerError: a message could not be handled, and ``on_error`` or its handler decided to
+                stop. The position is stored before it.
+            BaseException: an error of a handler that is not an ``Exception``, such as
+                ``SystemExit``: unchanged. There is no further attempt, and the position is stored
+                before its message.
             PositionConflictError: another consumer stores positions under this identifier, or the
-                position that is stored is none of this store. What is stored stays.
+                stored record is not a position. The stored record is unchanged.
             LostHistoryError: the store has lost messages that were handled, and ``on_lost_history``
-                says to stop; or no stored position is left to go on from.
-            IncompatibleServerError: something on the server is missing; the text names the cure.
+                is ``"stop"``; or no stored position is left to continue from.
+            IncompatibleServerError: something on the server is missing; the text names the fix.
             TimeoutError: a handler did not finish in time after a stop, and was interrupted. Its
                 message is handled again the next time.
-            ValidationError: it runs already, or has no handler. Nothing was sent.
+            ValidationError: it is already running, or has no handler. Nothing was sent.
         """
         check_seconds("stop_timeout", stop_timeout)
         run = self._start_run(until)
@@ -189,13 +192,13 @@ class AsyncConsumerBase(ABC):
                 raise
             self._run = None
             raise ValidationError(
-                "signals=True works in the main thread only: run it there, or stop it yourself. "
-                "Nothing was sent."
+                "signals=True works in the main thread only: call it there, or stop the consumer"
+                " yourself. Nothing was sent."
             ) from error
 
     @asynccontextmanager
     async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
-        """Run it in an asyncio task while a block runs, and stop it at the block's end.
+        """Run it in an asyncio task during a block, and stop it at the block's end.
 
         Args:
             stop_timeout: seconds that a handler has to finish then.
@@ -216,7 +219,7 @@ class AsyncConsumerBase(ABC):
             raise run.exit
 
     async def stop(self, *, timeout: float = 10.0) -> None:
-        """Let the handler in hand finish, store the position, and end. Does nothing if it ended.
+        """Let the current handler finish, store the position, and end, unless it has ended.
 
         Not to be called by a handler, which would wait for itself: raise ``Stop`` there.
 
@@ -224,8 +227,8 @@ class AsyncConsumerBase(ABC):
             timeout: seconds to wait.
 
         Raises:
-            TimeoutError: the handler did not finish in time. Its asyncio task is cancelled; what it
-                had done so far stays (is rolled back, if transactional). The message is handled
+            TimeoutError: the handler did not finish in time. Its asyncio task is cancelled; its
+                effects so far stay (are rolled back, if transactional). The message is handled
                 again the next time.
         """
         check_seconds("timeout", timeout)
@@ -233,15 +236,15 @@ class AsyncConsumerBase(ABC):
             await self._run.stop(timeout)
 
     def _start_run(self, until: Any) -> AsyncConsumerRun:
-        """Return a run that is to be executed; no other one is started before it has finished."""
+        """Return a run to be executed; no other one is started before it has finished."""
         if until not in (None, "caught_up"):
-            raise ValidationError(f"until must be 'caught_up' or left out, not {until!r}")
+            raise ValidationError(f"until must be 'caught_up' or omitted, not {until!r}")
         if self._is_running():
-            raise ValidationError(f"{self.name}: it runs already. Nothing was sent.")
+            raise ValidationError(f"{self.name}: it is already running. Nothing was sent.")
         if not self._handlers:
             raise ValidationError(
-                f"{self.name}: it has no handler, so that every message would be passed over. "
-                "Decorate one with @consumer.handler. Nothing was sent."
+                f"{self.name}: it has no handler, so every message would be ignored. Decorate one"
+                " with @consumer.handler. Nothing was sent."
             )
         self._run = AsyncConsumerRun(
             self._client,
@@ -258,18 +261,18 @@ class AsyncConsumerBase(ABC):
         return self._run is not None and not self._run.state.signals.finished.is_set()
 
     def status(self) -> ConsumerStatus:
-        """Return where it is. Nothing is asked of the server, so that it answers immediately."""
+        """Return its status immediately, without a query to the server."""
         snapshot = None if self._run is None else self._run.snapshot()
         return build_status(self.name, snapshot, self._counters, datetime.now(UTC))
 
     async def wait_until_caught_up(self, *, timeout: float | None = None) -> None:
-        """Wait until everything is handled that is in the store now: for tests.
+        """Wait until every message is handled that is in the store now: for tests.
 
         Args:
-            timeout: seconds to wait at most; None for no limit.
+            timeout: the largest number of seconds to wait; None for no limit.
 
         Raises:
-            TimeoutError: it is not, in that time.
+            TimeoutError: it has not caught up in that time.
             MessageDBError: the run ended before, with this error; ``ValidationError`` if it was
                 stopped or never began.
         """
@@ -279,15 +282,15 @@ class AsyncConsumerBase(ABC):
     async def wait_until_processed(
         self, stream_name: str, position: int, *, timeout: float | None = None
     ) -> None:
-        """Wait until a message is handled, as one that was just written: for tests.
+        """Wait until a message is handled, such as one that was just written: for tests.
 
         Args:
             stream_name: its stream.
-            position: its position there, as the write gave it.
-            timeout: seconds to wait at most; None for no limit.
+            position: its position there, as the write returned it.
+            timeout: the largest number of seconds to wait; None for no limit.
 
         Raises:
-            TimeoutError: it is not, in that time; or there is no such message.
+            TimeoutError: it was not handled in that time; or there is no such message.
             MessageDBError: as ``wait_until_caught_up`` raises it.
         """
         state, interval = self._require_run().state, self._settings.poll_interval
@@ -295,19 +298,19 @@ class AsyncConsumerBase(ABC):
 
     def _require_run(self) -> AsyncConsumerRun:
         if self._run is None:
-            raise ValidationError(f"{self.name}: it does not run: there is nothing to wait for")
+            raise ValidationError(f"{self.name}: it is not running: there is nothing to wait for")
         return self._run
 
     async def reset_position(self, start: Literal["beginning", "end"] | int) -> int:
         """Store another position, for the next time that the consumer runs.
 
-        Backward, everything after it is handled again; forward, what is in between never is.
+        Backward, everything after it is handled again; forward, messages in between are skipped.
 
         Args:
-            start: ``"beginning"``; ``"end"``, so that only what is written from now on is handled;
-                or the global position of the next message to handle. For a consumer of several
-                categories the end is before what open transactions have written, so that it waits
-                for their end, up to ``command_timeout``; what others had written meanwhile is
+            start: ``"beginning"``; ``"end"``, so that only messages written from now on are
+                handled; or the global position of the next message to handle. For a consumer of
+                several categories the end is before the messages of open transactions, so it waits
+                for their end, up to ``command_timeout``; messages that others wrote meanwhile are
                 handled, too.
 
         Returns:
@@ -315,26 +318,26 @@ class AsyncConsumerBase(ABC):
 
         Raises:
             PositionConflictError: a consumer with this identifier runs. Nothing was changed.
-            IncompatibleServerError: ``"end"`` is not known to the role. Nothing was changed.
+            IncompatibleServerError: the role may not find the ``"end"``. Nothing was changed.
             TimeoutError: a transaction that was open did not end. Nothing was changed.
-            ValidationError: it is no position. Nothing was sent.
+            ValidationError: it is not a position. Nothing was sent.
         """
         if self._is_running():
             raise runs_elsewhere(self.name)
         return await reset_position(self._client, self._settings, self._feed(), start)
 
     async def list_parked(self) -> list[ParkedMessage]:
-        """List the messages that are parked, in the order of parking.
+        """List the parked messages, in the order of parking.
 
-        They are read from a stream of the store, ``account:parked-<identifier>``, whole.
+        They are read from a stream of the store, ``account:parked-<identifier>``, in full.
         """
         return await self._parked.list_all()
 
     async def discard_parked(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
-        """Take parked messages off the list without handling them. Doing it twice is doing it once.
+        """Remove parked messages from the list without handling them. Repeating it has no effect.
 
         Args:
-            parked: which of them.
+            parked: the messages to remove.
 
         Returns:
             How many were on the list.
@@ -344,23 +347,24 @@ class AsyncConsumerBase(ABC):
     async def replay_parked(
         self, parked: ParkedMessage | Iterable[ParkedMessage] | None = None
     ) -> int:
-        """Let the handlers here have parked messages once more, and take those off that they did.
+        """Call the handlers here with parked messages again; remove the handled ones.
 
         Each is handled once, without the retry policy. With ``transactional`` the effects and the
-        note that it was replayed are one transaction; otherwise a crash in between leaves it on the
-        list. The consumer may run meanwhile, here or elsewhere: its position is not touched. The
-        handlers see an old message again: those of its stream that came later were handled before.
+        record of the replay are one transaction; otherwise a crash in between leaves it on the
+        list. The consumer may run meanwhile, here or in another process: its position is not
+        changed. The handlers get an old message: later messages of its stream were handled before.
 
         Args:
-            parked: which of them; None for all. What is not on the list any more is left out.
+            parked: the messages to replay; None for all. Messages no longer on the list are
+                ignored.
 
         Returns:
             How many were handled.
 
         Raises:
-            HandlerError: a handler failed, with its error as the cause, or gave an outcome or
+            HandlerError: a handler failed, with its error as the cause, or returned an outcome or
                 anything else but None. The message stays parked, and those after it, too.
-            ValidationError: a message has no handler here, or is not in the store any more. It
+            ValidationError: a message has no handler here, or is no longer in the store. It
                 stays parked.
         """
         handlers = self._handlers.compiled(self._settings.middleware)
@@ -372,10 +376,10 @@ def _check_kind(what: str, function: Any) -> None:
         wanted = "a coroutine function" if iscoroutinefunction(_probe) else "a plain function"
         name = getattr(function, "__qualname__", None) or repr(function)
         raise ValidationError(
-            f"{what} of this consumer must be {wanted}, and {name} is of the other kind: write it "
-            "anew, or take the other kind of consumer"
+            f"{what} of this consumer must be {wanted}, and {name} is not: rewrite it, or use the"
+            " consumer of the other variant"
         )
 
 
 async def _probe() -> None:
-    """One of this half's kind."""
+    """Example of a function of this variant."""

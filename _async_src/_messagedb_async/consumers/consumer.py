@@ -18,30 +18,31 @@ if TYPE_CHECKING:
 
 
 class AsyncConsumer(AsyncConsumerBase):
-    """Hands the messages of a category to handlers, in the order in which they were stored.
+    """Delivers the messages of a category to handlers, in the order in which they were stored.
 
     What it guarantees:
 
-    - **At least once**: no message is passed over before its handler has finished, whatever happens
+    - **At least once**: no message is skipped before its handler has finished, whatever happens
       to the process, the server or the network. After a crash the messages after the stored
       position are handled again: ``position_update_interval`` of them, and those that were handled
-      while the last save was under way; never more than four pages of ``batch_size`` besides.
-    - **Exactly once inside this database** with ``transactional=True``: what a handler writes with
+      while the last save was in progress; never more than four pages of ``batch_size`` in addition.
+    - **Exactly once inside this database** with ``transactional=True``: the handler's writes with
       ``context.client`` and the position are one transaction.
     - Elsewhere, **once by id**: ``context.derive_id(name)`` is the same in every attempt.
     - **In order** within each stream, also with ``concurrency``; within the category without it.
 
-    A failing handler is called again as ``retry`` says; then ``on_error`` decides. By default the
-    consumer stops and raises, with the position before the message: nothing is skipped by itself.
-    Attempts that failed because the store was away, or took no writes for a while, do not count: it
-    waits until the store is there again. After ``StoreUnavailableError`` or ``OutcomeUnknownError``
-    of a handler it asks the store itself; one that answers may just have come back, once, and then
-    the attempts count: another store is away, a read takes longer than it may, the pool is too
-    small.
+    A failing handler is retried as ``retry`` says; then ``on_error`` decides. By default the
+    consumer stops and raises, with the position before the message: no message is skipped by
+    itself. Attempts that failed because the store was unavailable, or temporarily accepted no
+    writes, do not count: it waits until the store is available again. After
+    ``StoreUnavailableError`` or ``OutcomeUnknownError`` of a handler it queries the store itself;
+    if that succeeds, the store may have become available only just now, so one such attempt does
+    not count. The next ones do: the cause is another store that is unavailable, a read beyond its
+    timeout, or a pool that is too small.
 
     Only one consumer of a name runs at a time: others wait, and take over when it ends, dies, or
-    shows no sign of life for ``lease_timeout``. Besides connections of the client's pool it has one
-    of its own for that, and one more with ``notify``. At most two pages, 2 × ``batch_size``
+    shows no sign of life for ``lease_timeout``. Beside connections of the client's pool it uses a
+    separate one for that, and one more with ``notify``. At most two pages, 2 × ``batch_size``
     messages, are in memory.
 
     Example::
@@ -55,8 +56,8 @@ class AsyncConsumer(AsyncConsumerBase):
         await consumer.run(signals=True)
 
     Args:
-        client: where to read, and to write.
-        category: whose messages.
+        client: the client to read and write with.
+        category: the category to read.
         identifier: names the consumer among those of the category: each has its own position.
             Members of a group share it.
         options: see ``AsyncConsumerOptions``.

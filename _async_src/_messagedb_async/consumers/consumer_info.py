@@ -1,4 +1,4 @@
-"""The consumers of a store, with their positions and how far behind they are."""
+"""The consumers of a store, with their positions and their lag."""
 
 from __future__ import annotations
 

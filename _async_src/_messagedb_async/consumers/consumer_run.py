@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# How often head and lag are measured without a lease, whose renewals they otherwise go with.
+# How often head and lag are measured without a lease; otherwise they are measured at its renewals.
 _MEASURE_SECONDS = 3.0
 
 
@@ -47,17 +47,17 @@ class AsyncConsumerRun:
     """One run of a consumer from its start to its end.
 
     Args:
-        client: where to read, and to write.
+        client: the client to read and write with.
         settings: the consumer's.
-        counters: what it has done before.
+        counters: the consumer's counters, from earlier runs on.
         feed: its messages.
         dispatch: its handlers.
         wants: returns True for the categories whose notifications wake it.
-        until: ``"caught_up"`` to end when everything is handled that is there now.
+        until: ``"caught_up"`` to end when every message is handled that is there now.
 
     Attributes:
-        state: what its parts share.
-        exit: an error that is no ``Exception`` and has ended it.
+        state: the state that its parts share.
+        exit: an error that is not an ``Exception`` and has ended it.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class AsyncConsumerRun:
         self._target: int | None = None
         self._side_tasks: list[Task[None]] = []
         self._call: Interruptible[None] = Interruptible()
-        # Why a stop interrupts the handler.
+        # The reason of a stop that interrupts the handler.
         self._interruption = ""
 
     async def execute(self) -> None:
         """Deliver messages until the run is to stop; then store the position.
 
         Raises:
-            BaseException: what ended the run, as ``run()`` of a consumer raises it.
+            BaseException: the error that ended the run, as ``run()`` of a consumer raises it.
         """
         state = self.state
         try:
@@ -115,7 +115,7 @@ class AsyncConsumerRun:
             state.signals.finished.set()
 
     async def execute_in_background(self) -> None:
-        """Execute it, and keep an error that is no ``Exception``: a task must not raise it."""
+        """Execute it, and keep an error that is not an ``Exception``: a task must not raise it."""
         try:
             await self.execute()
         except BaseException as error:
@@ -152,7 +152,7 @@ class AsyncConsumerRun:
             raise signals.failure
 
     async def _prepare(self) -> bool:
-        """Acquire the lease, find the start position, start what goes on beside the loop.
+        """Acquire the lease, find the start position, start the tasks beside the loop.
 
         Returns:
             False if the run is to stop instead.
@@ -175,7 +175,7 @@ class AsyncConsumerRun:
         interval = _MEASURE_SECONDS if self._lease is None else self._lease.interval
         self._side_tasks.append(Task(keep_measuring, state, client, self._feed, interval))
         if not settings.transactional:
-            # There each position is stored by the loop: two simultaneous saves would conflict.
+            # Otherwise each position is stored by the loop: two simultaneous saves would conflict.
             self._side_tasks.append(Task(self._saver.run))
         return True
 
@@ -229,15 +229,15 @@ class AsyncConsumerRun:
             return
         doubted = positions.doubted
         try:
-            # A COMMIT in doubt has stored the position, if it came.
+            # A COMMIT in doubt has stored the position, if it was executed.
             if doubted is None or not await positions.is_stored(doubted):
                 await self._saver.save()
         except MessageDBError as error:
             if state.signals.failure is None and not is_passing(error):
                 state.signals.failure = error
             log.warning(
-                "%s: the last position could not be stored, so that what was handled after %s is "
-                "handled again: %s",
+                "%s: the last position could not be stored, so messages that were handled after"
+                " %s are handled again: %s",
                 state.name,
                 positions.stored,
                 text_of(error),
@@ -280,8 +280,8 @@ class AsyncConsumerRun:
         if self._call.interrupt():
             await signals.finished.wait(timeout)
         elif not self._settings.transactional:
-            # A transactional handler that goes on stores its own, and may just have done so: this
-            # one would be the earlier.
+            # A transactional handler that is still running stores its own position, and may just
+            # have done so: this one would be the earlier.
             await self._save_final_position()
         raise TimeoutError(text)
 
@@ -294,15 +294,15 @@ class AsyncConsumerRun:
         """Stop because of a signal, or of another consumer that failed.
 
         Returns:
-            False if a handler goes on that cannot be interrupted.
+            False if a handler is still running that cannot be interrupted.
         """
         name = self.state.name
-        log.info("%s: it is to stop%s", name, f", by signal {number}" if number else "")
+        log.info("%s: it is stopping%s", name, f", by signal {number}" if number else "")
         try:
             await self.stop(timeout)
         except TimeoutError as error:
             if not self._call.was_interrupted:
-                # Nothing but its end ends a thread.
+                # Only the end of the process ends a thread.
                 log.critical("%s%s", error, " The process is ended." if number else "")
                 return False
         return True
@@ -314,7 +314,7 @@ class AsyncConsumerRun:
         self.state.signals.finished.set()
 
     def snapshot(self) -> RunSnapshot:
-        """Return what is known of the run now, without a question to the server."""
+        """Return the current state of the run, without a query to the server."""
         progress, availability = self.state.progress, self.state.availability
         message = progress.current_message
         reason = availability.pool_is_exhausted or self.state.phase.reason
@@ -332,7 +332,7 @@ class AsyncConsumerRun:
 
 
 def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> AsyncPositions:
-    """Return where a consumer's position is stored."""
+    """Return the position store of a consumer."""
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):
         return AsyncStreamPositions(client, name)
@@ -344,8 +344,8 @@ def _interruption_text(name: str, message: Any, timeout: float) -> str:
     limit = f"within {timeout:g} s"
     if message is None:
         return (
-            f"{name}: it did not end {limit} after the stop. What is handled and not stored is "
-            "handled again when the consumer runs again."
+            f"{name}: it did not end {limit} after the stop. Messages that are handled and not"
+            " stored are handled again when the consumer runs again."
         )
     what = f"the handler of message {message.position} of stream {message.stream_name!r}"
     return (

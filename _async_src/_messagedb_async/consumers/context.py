@@ -1,4 +1,4 @@
-"""What a handler is given beside its message."""
+"""Context of a handler's call."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
 
     Attributes:
         message: the message, as it is stored.
-        attempt: how often the handler is called with it, from 1.
-        store: where to write: the transaction of a transactional consumer, else the client.
+        attempt: how often the handler was called with it, from 1.
+        client: the object to write with: the transaction of a transactional consumer, otherwise the
+            client.
     """
 
     @property
     def transaction(self) -> AsyncTransaction:
-        """The transaction that the position is stored in, with its ``connection`` for your own SQL.
+        """The transaction that stores the position, with its ``connection`` for your own SQL.
 
         Raises:
             ValidationError: the consumer is not transactional. Nothing was sent.
@@ -33,8 +34,8 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
         if isinstance(self.client, AsyncTransaction):
             return self.client
         raise ValidationError(
-            "the consumer has no transaction: give it transactional=True, or begin one of your own "
-            "with the client. Nothing was sent."
+            "the consumer has no transaction: pass it transactional=True, or begin a transaction"
+            " with the client. Nothing was sent."
         )
 
 
@@ -42,4 +43,4 @@ AsyncNamedHandler: TypeAlias = (
     Callable[[Message[Any], AsyncContext], AsyncHandlerResult]
     | Callable[[Message[Any]], AsyncHandlerResult]
 )
-"""Handles messages by their types: a coroutine function of the message and perhaps the context."""
+"""Handles messages by their types: a coroutine function of the message and maybe the context."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .run_state import AsyncRunState
 
 
-# So many pages are handled at most whose last position is not stored.
+# The largest number of pages that are handled without a stored position.
 _PAGES = 4
 
 
@@ -37,12 +37,12 @@ class AsyncFetchLoop:
 
     Args:
         state: the run's.
-        client: whose connections it takes.
+        client: the client whose connections it uses.
         settings: the consumer's.
         feed: the messages.
         processor: calls the handlers.
         saver: stores the position.
-        listener: wakes it when messages are written; None where it polls only.
+        listener: wakes it when messages are written; None if it only polls.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class AsyncFetchLoop:
             )
         signals.started.set()
         position = progress.position
-        # Handled, and perhaps not stored: one page is handled before the saver is asked, and
-        # workers have two besides.
+        # Handled, and perhaps not stored: one page is handled before the saver is called, and
+        # workers have two in addition.
         pages = deque([position], maxlen=_PAGES - (1 if self._workers is None else 3))
         try:
             while not signals.is_stopping and (until is None or progress.position < until):
@@ -130,12 +130,12 @@ class AsyncFetchLoop:
 
         scan = await self._state.retry_while_unavailable(read)
         if failed_before and scan is not None:
-            # It may be another server now, which lacks what the first one had.
+            # It may be a different server now, which lacks messages of the first one.
             await measure(self._state, self._client, self._feed)
         return scan
 
     async def _read(self, position: int) -> ScannedPage | None:
-        """Read a page when a connection may be taken for it; None if the run is to stop."""
+        """Read a page when a connection may be used for it; None if the run is to stop."""
         return await when_free(self._state.signals, self._client, lambda: self._feed.read(position))
 
     async def _dispatch_page(self, scan: ScannedPage) -> None:
@@ -147,7 +147,7 @@ class AsyncFetchLoop:
             await self._workers.add_page(scan)
             return
         if scan.is_full and READS_AHEAD:
-            # While these are handled, the server looks for the next ones.
+            # While these are handled, the server reads the next ones.
             self._ahead = Task(self._read, scan.position + 1)
             await checkpoint()
         if await self._deliver(scan.messages):
@@ -196,7 +196,7 @@ class AsyncFetchLoop:
         await checkpoint()
 
     async def _apply_backpressure(self, position: int) -> None:
-        """Before another page: see that not too much would be handled again after a crash."""
+        """Limit, before another page, the number of messages that a crash would repeat."""
         if self._saver.lags_behind(position):
             await self._save()
 
@@ -209,7 +209,7 @@ class AsyncFetchLoop:
             # The next read will find the store unavailable, too, and wait.
 
     async def _is_done(self, until: int | None, *, to_end: bool) -> bool:
-        """After a read that has found nothing: return True if everything is done that was asked."""
+        """Return True, after a read without messages, if everything is done that was requested."""
         if until is None and not to_end:
             return False
         if self._workers is not None:

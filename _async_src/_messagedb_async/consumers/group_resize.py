@@ -1,4 +1,4 @@
-"""Giving a consumer group another size, so that nothing is skipped."""
+"""Change of a consumer group's size, so that no message is skipped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
 
-# For as long as the positions are moved.
+# Enough for moving the positions.
 _LEASE = 60.0
 
 _COUNTED = 1_000_000
@@ -63,8 +63,8 @@ async def resize_group(
         raise ValidationError("old_size and new_size are the same. Nothing was sent.")
     if (store.stream_name if isinstance(store, StreamPositionStore) else store.name) is not None:
         raise ValidationError(
-            "the positions of members that were given names of their own are yours to set: use "
-            "reset_position() of each. Nothing was sent."
+            "the positions of members with custom names cannot be moved automatically: use"
+            " reset_position() of each. Nothing was sent."
         )
 
     def names(size: int) -> list[str]:
@@ -75,7 +75,7 @@ async def resize_group(
 
     kind = _InStreams if isinstance(store, StreamPositionStore) else _InTable
     old, new = names(old_size), names(new_size)
-    # Before the leases: when it was done before, the new members may hold theirs.
+    # Before the leases: when it was already done, the new members may hold theirs.
     async with client.transaction(read_only=True) as transaction:
         done = await _done_before(transaction, kind(client), old, new)
     if done is not None:
@@ -107,18 +107,19 @@ async def _resize(
         found = [await members.read(transaction, name) for name in old]
         if all(position is None for position in found):
             raise PositionConflictError(
-                f"none of {', '.join(map(repr, old))} has a position: no group of this category, "
-                "identifier and old_size has run. Nothing was changed. A consumer that ran alone "
-                "is none: give each new member its position with reset_position()."
+                f"none of {', '.join(map(repr, old))} has a position: no group of this category,"
+                " identifier and old_size has run. Nothing was changed. A consumer without a"
+                " group is not a group of one: set the position of each new member with"
+                " reset_position()."
             )
         positions = [position or 0 for position in found]
         for name in new:
             there = await members.read_new(transaction, name)
             if there is not None:
                 raise PositionConflictError(
-                    f"{name!r} has a position already, {there}: members of this size have run, and "
-                    "the group was not given this size here. Nothing was changed. Take the size "
-                    "that it has as old_size, or another identifier."
+                    f"{name!r} already has a position, {there}: members of this size have run, and"
+                    " the group was not resized to it here. Nothing was changed. Use the current"
+                    " size as old_size, or another identifier."
                 )
         if not dry_run:
             for name in old:
@@ -131,7 +132,7 @@ async def _resize(
 async def _done_before(
     transaction: AsyncTransaction, members: _InStreams | _InTable, old: list[str], new: list[str]
 ) -> list[int] | None:
-    """The positions of the old members, if just this was done before; None if it was not."""
+    """Return the positions of the old members, if exactly this was done before; None otherwise."""
     positions: list[int] = []
     for name in old:
         found = await members.read_given_up(transaction, name)
@@ -150,10 +151,10 @@ async def _told(
     start, furthest = min(positions), max(positions)
     repeated = 0
     if furthest > start:
-        # In this order: what is written in between makes it more, not less.
+        # In this order: messages that are written in between increase it.
         behind = await client.get_lag([category], furthest, limit=_COUNTED)
         lag = await client.get_lag([category], start, limit=_COUNTED)
-        # Where not all could be counted: as if all positions were the category's.
+        # If not all could be counted: as if all positions were the category's.
         repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
     return GroupResize(tuple(positions), start, repeated, is_done)
 
@@ -170,7 +171,7 @@ class _InStreams:
         return None if last is None else position_in(last, name)
 
     async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
-        """The same for a new member: none where members of this size were given up before."""
+        """Return the position of a new member: None if members of this size were retired before."""
         last = await transaction.get_last_stream_message(name)
         self._versions[name] = NO_STREAM if last is None else last.position
         return None if last is None or is_given_up(last) else position_in(last, name)
@@ -178,7 +179,7 @@ class _InStreams:
     async def read_given_up(
         self, transaction: AsyncTransaction, name: str
     ) -> tuple[int, int] | None:
-        """The last position of a member that was given up, and the size that came after it."""
+        """Return the last position of a retired member, and the size that came after it."""
         last = await transaction.get_last_stream_message(name)
         return None if last is None else given_up(last)
 
@@ -215,7 +216,7 @@ class _InTable:
         return rows[0][0] if rows else None
 
     async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
-        """The same for a new member: none where members of this size were given up before."""
+        """Return the position of a new member: None if members of this size were retired before."""
         rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
         self._saves[name] = rows[0][1] if rows else None
         if rows and rows[0][2] is not None:
@@ -226,7 +227,7 @@ class _InTable:
     async def read_given_up(
         self, transaction: AsyncTransaction, name: str
     ) -> tuple[int, int] | None:
-        """The last position of a member that was given up, and the size that came after it."""
+        """Return the last position of a retired member, and the size that came after it."""
         rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
         return (rows[0][0], rows[0][2]) if rows and rows[0][2] is not None else None
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
 
 Origin: TypeAlias = Literal["handler", "store", "consumer"]
-"""Of a problem: the handler's code, its statement that the store made fail, or our own statement
-around the handler."""
+"""Origin of a problem: the handler's code, its statement that failed because of the store, or a
+statement of ours around the handler.
+"""
 
 
 class AsyncHandlerCaller(Protocol):
@@ -30,11 +31,11 @@ class AsyncHandlerCaller(Protocol):
         """Call the handler once, and count the message if it is handled.
 
         Returns:
-            None if the message is handled; otherwise what the handler raised, or the outcome that
+            None if the message is handled; otherwise the handler's error, or the outcome that
             it returned.
 
         Raises:
-            MessageDBError: the consumer cannot go on.
+            MessageDBError: the consumer cannot continue.
         """
         ...
 
@@ -55,9 +56,9 @@ class AsyncPlainCaller:
     """Calls handlers that write with the client, each write by itself.
 
     Args:
-        client: that one.
+        client: the same.
         settings: the consumer's.
-        counters: where handled messages are counted.
+        counters: counts handled messages.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whether a stored position, or a message, is of the store that the server has now."""
+"""Check that a stored position, or a message, belongs to the store that the server has now."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 async def check_stored(
     client: AsyncClientCore, name: str, category: str | None, stored: StoredPosition | None
 ) -> Mark | None:
-    """See that a stored position is one of this store, and give the mark to go on from.
+    """Check that a stored position belongs to this store, and return the mark to continue from.
 
-    It must not be beyond all positions that were ever given out. Of one that was stored in the
-    history that the server has now nothing more is asked: messages that are not there any more were
-    erased. Nor is it of one without an id, as the Eventide toolkit stores it.
+    It must not be beyond all assigned positions. A position that was stored in the
+    history that the server has now needs no further check: messages that are missing were
+    erased. Nor does one without an id, as the Eventide toolkit stores it.
 
     Raises:
-        LostHistoryError: it is not.
+        LostHistoryError: it does not.
     """
     if stored is None or stored.position == 0:
         return None
@@ -52,9 +52,9 @@ async def check_stored(
 async def check_message(
     transaction: AsyncTransaction, name: str, mark: Mark, category: str | None, trail: Trail
 ) -> None:
-    """See that a message is in the store that a transaction is about to change because of it.
+    """Check that a message is in the store that a transaction is about to change because of it.
 
-    Nothing is asked where the transaction runs in the history that the message was read in.
+    No query is sent if the transaction runs in the history that the message was read in.
 
     Raises:
         LostHistoryError: it is not.

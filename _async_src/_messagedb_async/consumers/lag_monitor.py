@@ -1,4 +1,4 @@
-"""How far behind a run is."""
+"""Measurement of a run's lag."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def keep_measuring(
 
 
 async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed) -> None:
-    """Measure how far behind the run is."""
+    """Measure the lag of the run."""
     progress = state.progress
     position = progress.position
     if position is None or state.availability.is_unavailable:
@@ -45,10 +45,10 @@ async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed
 
 
 async def check_given(state: AsyncRunState, client: AsyncClientCore) -> None:
-    """Let the run find that the store went back, if positions up to its own are to be given again.
+    """Report lost history to the run if positions up to its own will be assigned again.
 
-    After a restore new messages come at positions that were handled already, as those of others.
-    Where the newest messages were only erased, the sequence is where it was.
+    After a restore new messages get positions of handled ones.
+    If the newest messages were only erased, the sequence is unchanged.
     """
     position = state.progress.position
     head, given = await last_positions(client)

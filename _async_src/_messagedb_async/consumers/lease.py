@@ -1,4 +1,4 @@
-"""The lease of a consumer: who holds it runs, and loses it when it dies, vanishes or hangs."""
+"""The lease of a consumer: its holder runs, and loses it when it dies, disappears or hangs."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from .run_state import AsyncRunState
 
 
-# How long a server that says nothing is waited for when the lease is given up.
+# Time limit for an unresponsive server when the lease is released.
 _RELEASE = 2.0
 
 
 class AsyncLease:
-    """An advisory lock in a transaction that stays open, on a connection of its own.
+    """An advisory lock in a transaction that stays open, on a separate connection.
 
     Args:
-        client: whose server it is.
+        client: the client whose server has the lock.
         name: the consumer's.
-        timeout: seconds without a sign of life after which the server takes it away.
+        timeout: seconds without a sign of life after which the server releases it.
 
     Attributes:
-        timeout: that.
+        timeout: the same.
         interval: seconds between two signs of life.
     """
 
@@ -57,10 +57,10 @@ class AsyncLease:
         self._conn: AsyncConnection[Any] | None = None
 
     async def acquire(self) -> bool:
-        """Try to get it; tell whether it is held.
+        """Try to acquire it; return True if it is held.
 
         Raises:
-            StoreUnavailableError: the store is away. It is not held.
+            StoreUnavailableError: the store is unavailable. It is not held.
         """
         if self._conn is None:
             self._conn = await self._client.connect()
@@ -96,8 +96,8 @@ class AsyncLease:
         if self._is_elsewhere(conn):
             await self.release()
             raise StoreUnavailableError(
-                "the store is on another server now, as after a failover, and the lease was held "
-                "on the one before. Nothing was sent."
+                "the store is on another server now, as after a failover, and the lease was held"
+                " on the previous one. Nothing was sent."
             )
         try:
             self._limit(conn)
@@ -107,23 +107,23 @@ class AsyncLease:
             raise translate(error, NOTHING_READ) from error
 
     def _is_elsewhere(self, conn: AsyncConnection[Any]) -> bool:
-        """Whether the client's newest connection is to a server with another history."""
+        """Return True if the client's newest connection is to a server with another history."""
         if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
             return False
         histories = get_profile(self._client).histories
         return histories.latest_known not in (0, conn.history_number)
 
     async def _heartbeat(self) -> None:
-        """Show a sign of life, and let the snapshot go that the last statement may hold.
+        """Show a sign of life, and release the snapshot that the last statement may hold.
 
-        By the simple protocol: the result of another one stays open to the next, with its snapshot,
-        which would keep vacuum from all that is deleted after it.
+        By the simple protocol: the result of another one stays open until the next, with its
+        snapshot, which would keep vacuum from all rows that are deleted after it.
         """
         assert self._conn is not None
         await AsyncStoreCursor(self._conn).execute(sql.KEEP_LEASE, prepare=False)
 
     async def release(self) -> None:
-        """Give it up. Does nothing where it is not held."""
+        """Release it. Does nothing if it is not held."""
         conn, self._conn = self._conn, None
         if conn is None:
             return
@@ -140,7 +140,7 @@ class AsyncLease:
 
     def _limit(self, conn: AsyncConnection[Any]) -> None:
         if isinstance(conn, AsyncStoreConnection):
-            # An answer that comes later would find the lease gone.
+            # A later response would come when the lease is already lost.
             conn.deadline = monotonic() + self.timeout
 
 
@@ -170,13 +170,13 @@ async def acquire_lease(state: AsyncRunState, lease: AsyncLease) -> bool:
 
 
 async def renew_lease(state: AsyncRunState, lease: AsyncLease) -> None:
-    """Renew it until the run has ended: nothing else, which might keep it waiting."""
+    """Renew it until the run has ended: nothing else, which might delay it."""
     try:
         while await state.signals.pause_until_ended(lease.interval):
             if not await _renew_or_acquire(state, lease):
                 return
     except Exception as error:
-        # Without renewals another one would take over from a consumer that goes on.
+        # Without renewals another one would take over from a running consumer.
         state.signals.fail(error)
 
 
@@ -186,7 +186,7 @@ async def _renew_or_acquire(state: AsyncRunState, lease: AsyncLease) -> bool:
         await lease.renew()
     except MessageDBError as error:
         reason = first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
-        log.warning("%s: the lease was lost, and is taken again: %s", state.name, text_of(error))
+        log.warning("%s: the lease was lost, and is acquired again: %s", state.name, text_of(error))
     else:
         return True
     state.signals.pause_messages("the lease was lost")
@@ -214,7 +214,7 @@ async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -
             log.info("%s: the lease is held again", state.name)
             signals.resume_messages()
             return True
-        # It may be our own lost session that holds it, for as long as the server lets that be.
+        # Our own lost session may still hold it, until the server ends that.
         until = until or monotonic() + lease.timeout
         if monotonic() >= until:
             signals.fail(lease_lost(state.name, reason))

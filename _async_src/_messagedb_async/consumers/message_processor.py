@@ -35,9 +35,9 @@ class AsyncMessageProcessor:
 
     Args:
         state: the run's.
-        client: where handlers write, or whose transactions they write in.
+        client: the client of the handlers, also for their transactions.
         settings: the consumer's.
-        positions: where a transactional consumer stores its position with each message.
+        positions: stores the position of a transactional consumer with each message.
         dispatch: the handlers.
 
     Attributes:
@@ -68,14 +68,14 @@ class AsyncMessageProcessor:
     async def retry_until_final(
         self, message: Message[Any], invoke: Invoke, problem: Exception
     ) -> bool:
-        """Go on with a message whose first attempt had a problem, until it is done.
+        """Retry a message whose first attempt had a problem, until it is done.
 
         Returns:
             False if the run is to stop before it is.
 
         Raises:
             HandlerError: it could not be handled, and the consumer is to stop before it.
-            MessageDBError: something else is wrong.
+            MessageDBError: another error.
         """
         state = self._state
         attempt, outages = 1, 0
@@ -150,7 +150,7 @@ class AsyncMessageProcessor:
     async def _finish(
         self, message: Message[Any], attempt: int, problem: Exception, final: Settle
     ) -> bool:
-        """Do with a message as was decided; return False if the run is to stop before that."""
+        """Apply the final action to a message; return False if the run is to stop before that."""
         state = self._state
         reason = fit(final.reason) or reason_of(problem)
         state.counters.last_error = reason

@@ -1,4 +1,4 @@
-"""Notifications of new messages: LISTEN on a connection of its own, which is made again."""
+"""Notifications of new messages: LISTEN on a separate connection, which is reopened when lost."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
     from .run_state import AsyncSignals
 
-# How long a look for notifications lasts: then it sees whether the run is over, and now and then
-# whether the connection is alive.
+# Duration of one wait for notifications: after it the listener checks whether the run is over, and
+# now and then whether the connection is alive.
 _LOOK = 0.5
 _ALIVE = 10.0
 
@@ -43,11 +43,11 @@ class AsyncListener:
     Args:
         name: the consumer's, for logs.
         signals: the run's.
-        client: whose server it listens to.
-        wants: whether a category is one of the run's.
+        client: the client whose server it listens to.
+        wants: returns True for the run's categories.
 
     Attributes:
-        is_listening: whether notifications come at the moment.
+        is_listening: True while notifications come.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class AsyncListener:
         """Connect and listen.
 
         Raises:
-            IncompatibleServerError: nobody would notify. Nothing was changed.
-            StoreUnavailableError: the store is away.
+            IncompatibleServerError: the server sends no notifications. Nothing was changed.
+            StoreUnavailableError: the store is unavailable.
         """
         settings = get_profile(self._client)
         conn = await self._client.connect()
         try:
             if not settings.session_settings:
                 raise IncompatibleServerError(
-                    "notify=True needs LISTEN, which a transaction pooler does not let through. "
-                    "Nothing was changed. Leave it out, or connect past the pooler."
+                    "notify=True needs LISTEN, which a pooler in transaction mode does not"
+                    " support. Nothing was changed. Omit it, or connect without the pooler."
                 )
             if not conn.autocommit:
                 await conn.set_autocommit(True)
@@ -85,10 +85,10 @@ class AsyncListener:
             rows = await execute(AsyncStoreCursor(conn), Statement(sql.HAS_NOTIFY, (schema,)))
             if not rows[0][0]:
                 raise IncompatibleServerError(
-                    f"notify=True needs the trigger on {schema}.messages that "
-                    "messagedb.schema.install_notify() adds, and it is not there. Nothing was "
-                    "changed. Add it as the table's owner, or leave notify out: the consumer polls "
-                    "then."
+                    f"notify=True needs the trigger on {schema}.messages that"
+                    " messagedb.schema.install_notify() adds, and it is missing. Nothing was"
+                    " changed. Add it as the table's owner, or omit notify: the consumer polls"
+                    " then."
                 )
             listen = f"LISTEN {quoted(get_channel(schema))}"
             await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
@@ -126,11 +126,11 @@ class AsyncListener:
         """Listen until the run has ended or the connection is lost, and close it."""
         try:
             self.is_listening = True
-            # What was written before it listened.
+            # For messages that were written before it listened.
             self._signals.wake.set()
             await self._listen(conn)
         except Exception as error:
-            log.warning("%s: notifications do not come, it polls: %s", self._name, text_of(error))
+            log.warning("%s: no notifications come, it polls: %s", self._name, text_of(error))
         finally:
             self.is_listening = False
             with suppress(psycopg.Error, OSError):
@@ -150,7 +150,7 @@ class AsyncListener:
                 if not notification.payload or self._wants(notification.payload):
                     signals.wake.set()
             if monotonic() - alive > _ALIVE:
-                # A peer that has vanished says nothing, either.
+                # The other end of a broken connection sends nothing, either.
                 self._limit(conn)
                 await execute(AsyncStoreCursor(conn), Statement(sql.KEEP_LEASE, ()))
                 alive = monotonic()

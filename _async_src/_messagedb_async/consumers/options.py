@@ -1,4 +1,4 @@
-"""The options of consumers and read models: their types, and what each of them is for."""
+"""The options of consumers and read models: their types and meanings."""
 
 from __future__ import annotations
 

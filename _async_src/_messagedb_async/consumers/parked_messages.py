@@ -1,4 +1,4 @@
-"""What the owner of a consumer does with its parked messages: list, replay, discard."""
+"""Operations on a consumer's parked messages: list, replay, discard."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class AsyncParkedMessages:
-    """The parked messages of a consumer, which all members of its group have in common."""
+    """The parked messages of a consumer, which all members of its group share."""
 
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
         self._client = client
         self._settings = settings
 
     async def list_all(self) -> list[ParkedMessage]:
-        """List the messages that are parked, in the order of parking."""
+        """List the parked messages, in the order of parking."""
         return await list_parked(self._client, self._settings.parked_stream)
 
     async def discard(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
@@ -46,15 +46,15 @@ class AsyncParkedMessages:
         """Let handlers handle parked messages once more, and remove the handled ones.
 
         Args:
-            parked: which of them; None for all.
-            handlers: those to call.
+            parked: the messages; None for all.
+            handlers: the handlers to call.
 
         Returns:
             How many were handled.
 
         Raises:
             HandlerError: a handler failed. The message stays parked, and those after it, too.
-            ValidationError: a message has no handler, or is not in the store any more. It stays
+            ValidationError: a message has no handler, or is no longer in the store. It stays
                 parked.
         """
         chosen = await self._still_parked(parked)
@@ -65,8 +65,8 @@ class AsyncParkedMessages:
             invoke = by_type.get(message.type, catch_all)
             if invoke is None:
                 raise ValidationError(
-                    f"no handler here is for message {message.position} of stream "
-                    f"{message.stream_name!r}, of type {message.type!r}. It stays parked."
+                    f"there is no handler here for message {message.position} of stream"
+                    f" {message.stream_name!r}, of type {message.type!r}. It stays parked."
                 )
             try:
                 count += await self._replay(each, message, invoke)
@@ -95,7 +95,7 @@ class AsyncParkedMessages:
         return [each for each in _chosen(parked) if each.id in ids]
 
     async def _replay(self, parked: ParkedMessage, message: Message[Any], invoke: Invoke) -> bool:
-        """Handle a parked message; tell whether it was, or had been taken off the list before."""
+        """Handle a parked message; return True if it was handled, or was already off the list."""
         stream, seed = self._settings.parked_stream, self._settings.seed
         end = end_of(parked, REPLAYED)
         if not self._settings.transactional:
@@ -120,6 +120,6 @@ def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessa
     chosen: Any = [parked] if isinstance(parked, ParkedMessage) else parked
     if not isinstance(chosen, Iterable):
         raise ValidationError(
-            f"give messages that list_parked() gave, not {shown(parked)}. Nothing was changed."
+            f"pass messages from list_parked(), not {shown(parked)}. Nothing was changed."
         )
     return list(cast("Iterable[ParkedMessage]", chosen))

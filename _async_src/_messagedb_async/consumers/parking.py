@@ -1,4 +1,4 @@
-"""The stream of messages that are put aside: what is written to it and read from it."""
+"""The stream of parked messages: writing and reading its records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def park(
 
 
 async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
-    """Everything that was ever parked, replayed and discarded, in order."""
+    """Return all records of parking, replaying and discarding, in order."""
     records: list[Message[Any]] = []
     if "-" in stream:
         async for record in store.read_stream(stream):
@@ -53,20 +53,20 @@ async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
 
 
 async def list_parked(store: AsyncOperations, stream: str) -> list[ParkedMessage]:
-    """The messages that are parked now, in the order of parking."""
+    """Return the messages that are parked now, in the order of parking."""
     return still_parked(await records_of(store, stream))
 
 
 async def discard(store: AsyncOperations, stream: str, parked: ParkedMessage) -> None:
-    """Take note that a parked message is not wanted any more."""
+    """Record that a parked message is discarded."""
     await store.write_message(stream, end_of(parked, DISCARDED))
 
 
 async def message_of(store: AsyncOperations, parked: ParkedMessage) -> Message[Any]:
-    """The message that was parked.
+    """Return the message that was parked.
 
     Raises:
-        ValidationError: the store does not hold it any more.
+        ValidationError: it is no longer in the store.
     """
     category = parked.stream_name.partition("-")[0]
     page = await store.get_category_messages(
@@ -74,7 +74,7 @@ async def message_of(store: AsyncOperations, parked: ParkedMessage) -> Message[A
     )
     if not page or page[0].id != parked.message_id:
         raise ValidationError(
-            f"message {parked.message_id} of stream {parked.stream_name!r} is not in the store any "
-            "more. Nothing was changed. Discard it."
+            f"message {parked.message_id} of stream {parked.stream_name!r} is no longer in the"
+            " store. Nothing was changed. Discard it."
         )
     return page[0]

@@ -1,4 +1,4 @@
-"""Setting the position of a consumer that does not run."""
+"""Reset of the position of a consumer that does not run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 async def reset_position(
     client: AsyncClientCore, settings: ConsumerSettings, feed: AsyncFeed, start: object
 ) -> int:
-    """Store another position for a consumer, while it holds the consumer's lease.
+    """Store another position for a consumer, while this call holds the consumer's lease.
 
     Args:
-        client: whose store it is.
+        client: the client of the store.
         settings: the consumer's.
-        feed: its messages, whose end may be asked for.
+        feed: its messages, for the ``"end"``.
         start: ``"beginning"``, ``"end"``, or the global position of the next message to handle.
 
     Returns:
@@ -37,7 +37,7 @@ async def reset_position(
 
     Raises:
         PositionConflictError: the consumer runs. Nothing was changed.
-        IncompatibleServerError: ``"end"`` is not known to the role. Nothing was changed.
+        IncompatibleServerError: the role may not find the ``"end"``. Nothing was changed.
         TimeoutError: a transaction that was open did not end. Nothing was changed.
         ValidationError: it is not a position. Nothing was sent.
     """
@@ -70,14 +70,14 @@ async def _position_before(client: AsyncClientCore, feed: AsyncFeed, start: obje
         head = await feed.end(pause)
         if feed.held_by:
             raise TimeoutError(
-                "the end is not known: these transactions have written and do not end, and "
-                f"what they commit belongs behind it: {feed.held_by}. Nothing was changed. End "
-                "them, or give a position."
+                "the end is not known: these transactions have written and are still open, and"
+                f" their messages belong after it: {feed.held_by}. Nothing was changed. End them,"
+                " or pass a position."
             )
         if head is None:
             raise IncompatibleServerError(
-                "the last position is not known, as the role may not read the table of "
-                "messages. Nothing was changed. Give a position."
+                "the last position is not known, as the role may not read the table of messages."
+                " Nothing was changed. Pass a position."
             )
         return head
     if isinstance(start, int) and not isinstance(start, bool) and 1 <= start < 2**63:

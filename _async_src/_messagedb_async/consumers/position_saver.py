@@ -1,4 +1,4 @@
-"""When a position is stored: after so many messages, after some time, and at the end."""
+"""Saves of the position: after a number of messages, after some time, and at the end."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# Handlers that take microseconds would have the store do nothing but save.
+# Otherwise handlers that take microseconds would keep the store busy with saves only.
 _MIN_SAVE_INTERVAL = 0.01
 
 
 class AsyncPositionSaver:
-    """Stores the position of a run beside it: one save at a time, each of the newest position.
+    """Stores the position of a run concurrently: one save at a time, each of the newest position.
 
     Args:
         state: the run's.
-        client: whose connections it takes.
-        settings: the consumer's, which say how often.
-        positions: where to.
-        check: checks, before a save, that the message of a mark is still what it was.
+        client: the client whose connections it uses.
+        settings: the consumer's, with the intervals.
+        positions: the position store.
+        check: checks, before a save, that the message of a mark is unchanged.
 
     Attributes:
         count: how many messages were examined since the run started.
         next_save_at: the count at which ``request_save`` is to be called.
-        has_handled_message: whether a message was delivered that is worth a save by itself.
+        has_handled_message: True if a message was delivered since the last save.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class AsyncPositionSaver:
 
     @property
     def is_due(self) -> bool:
-        """Whether so many messages were examined that a save is wanted."""
+        """Return True if a save is due by the number of examined messages."""
         interval = self._interval if self.has_handled_message else self._scan_interval
         return self.count - self._saved_count >= interval
 
     def request_save(self) -> None:
-        """Let the newest position be stored now, or soon after the last one was."""
+        """Store the newest position now, or soon after the last save."""
         self.next_save_at = self.count + self._interval
         now = monotonic()
         if now - self._last_request >= _MIN_SAVE_INTERVAL:
@@ -116,7 +116,7 @@ class AsyncPositionSaver:
         try:
             await self.save()
         except LostHistoryError as error:
-            # The loop finds it before it reads on, and knows what to do.
+            # The loop finds it before the next read, and handles it.
             self._state.progress.trail.lost = error
             self._state.signals.wake.set()
 
@@ -125,12 +125,13 @@ class AsyncPositionSaver:
 
         Raises:
             PositionConflictError: another consumer has stored one since.
-            LostHistoryError: what was examined, or stored, is not in the store any more.
+            LostHistoryError: an examined message, or the stored position, is no longer in the
+                store.
             MessageDBError: it could not be stored.
         """
         progress = self._state.progress
         async with self._lock:
-            # First, so that a message that is done meanwhile is worth the next save.
+            # First, so that a message that is done meanwhile counts for the next save.
             self.has_handled_message = False
             position, count = progress.position, self.count
             stored = self._positions.stored
@@ -150,16 +151,16 @@ class AsyncPositionSaver:
                 log.info("%s: the position can be stored again", self._state.name)
 
     def _note_failure(self, error: MessageDBError) -> None:
-        """Log once that nothing is stored: reads may go on meanwhile, as of a read-only server."""
+        """Log once that nothing is stored: reads may continue, as of a read-only server."""
         if is_passing(error):
             self._state.counters.last_error = reason_of(error)
             if not self._is_failing:
                 self._is_failing = True
-                text = "%s: the position cannot be stored now, and is tried again: %s"
+                text = "%s: the position cannot be stored now, and is retried: %s"
                 log.warning(text, self._state.name, text_of(error))
 
     async def call_between_saves(self, function: AsyncThunk[R]) -> R:
-        """Call a function while no position is stored, as one that goes to another position."""
+        """Call a function while no position is stored, such as one that changes the position."""
         async with self._lock:
             return await function()
 
@@ -169,5 +170,5 @@ class AsyncPositionSaver:
         return self.is_due and (stored is None or stored < position)
 
     def end(self) -> None:
-        """Let the task or thread of it end."""
+        """Let its task or thread end."""
         self._requested.set()

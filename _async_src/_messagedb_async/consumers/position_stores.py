@@ -1,4 +1,4 @@
-"""Where positions are stored: in a stream or in a table, each time compared with what is there."""
+"""Position stores: in a stream or in a table, each save with compare-and-set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ..operations.internals import get_profile, get_server
 from ..subscriptions.marks import history_of, look_at
 from ..transactions.transaction import get_state
 
-# So many records are looked at for a position that the store still has.
+# The largest number of records that are searched for a position that the store still has.
 _EARLIER = 1000
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """A position that was written in a transaction: what is true of the store if that commits."""
+    """A position that was written in a transaction: the stored state if that commits."""
 
     id: UUID
     position: int
@@ -56,13 +56,13 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 class AsyncPositions(Protocol):
-    """The position of one consumer. Every save says what it expects to be stored.
+    """The position of one consumer. Every save states the position that it expects to replace.
 
     Attributes:
         name: the stream, or the row's key.
         stored: the global position that is stored, None for none.
-        record: what was stored when it was loaded.
-        doubted: what a COMMIT would have stored that was not answered.
+        record: the stored record when it was loaded.
+        doubted: the position of a COMMIT that got no response.
     """
 
     name: str
@@ -71,11 +71,11 @@ class AsyncPositions(Protocol):
     doubted: Ticket | None
 
     async def settle_lost(self) -> None:
-        """Send a save again that was not answered. Before a transaction that saves another."""
+        """Resend a save that got no response. Called before a transaction that saves another."""
         ...
 
     async def load(self) -> None:
-        """Find out what is stored.
+        """Load the stored position.
 
         Raises:
             PositionConflictError: the group has another size now.
@@ -83,42 +83,42 @@ class AsyncPositions(Protocol):
         ...
 
     async def earlier(self) -> list[StoredPosition]:
-        """Give what was stored before, the newest first, as far as that is kept."""
+        """Return earlier stored positions, the newest first, as far as they are kept."""
         ...
 
     async def save(self, position: int, mark: Mark | None = None) -> None:
-        """Store a position, unless somebody else has stored one since.
+        """Store a position, unless another consumer has stored one since.
 
         Args:
-            position: what is done.
-            mark: the last message that was looked at, None where that is not known.
+            position: the position up to which everything is done.
+            mark: the last message that was examined, None if it is not known.
 
         Raises:
-            PositionConflictError: somebody has. What is stored is theirs.
-            LostHistoryError: what this one had stored is not there any more.
-            OutcomeUnknownError: it may be stored, or still come. The next save settles it.
+            PositionConflictError: another consumer has. Its position stays stored.
+            LostHistoryError: the position that this one had stored is gone.
+            OutcomeUnknownError: it may be stored now or later. The next save resolves it.
         """
         ...
 
     async def save_in(
         self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
     ) -> Ticket:
-        """Store a position with a transaction; ``settle`` it when that is committed.
+        """Store a position with a transaction; call ``settle`` when that is committed.
 
         Raises:
-            PositionConflictError: somebody else has stored one. Roll the transaction back.
-            LostHistoryError: what this one had stored is not there any more. The same.
+            PositionConflictError: another consumer has stored one. Roll the transaction back.
+            LostHistoryError: the position that this one had stored is gone. The same.
         """
         ...
 
     def settle(self, ticket: Ticket) -> None:
-        """Take note that the transaction is committed."""
+        """Record that the transaction is committed."""
         ...
 
     async def is_stored(self, ticket: Ticket) -> bool:
-        """Whether a transaction of unknown outcome was committed; settle it if it was.
+        """Return True if a transaction of unknown outcome was committed; settle it in that case.
 
-        If not, it may still be.
+        If not, it may still be committed later.
         """
         ...
 
@@ -134,11 +134,11 @@ class AsyncStreamPositions:
         self._client = client
         self._histories = get_profile(client).histories
         self._version = NO_STREAM
-        # Sent, and not answered: to be sent again before anything else is.
+        # Sent, no response: to be sent again before anything else.
         self._lost: tuple[NewMessage, int] | None = None
 
     async def load(self) -> None:
-        """Find out what is stored."""
+        """Load the stored position."""
         last = await self._last()
         self._lost = self.stored = self.record = None
         self._version = NO_STREAM if last is None else last.position
@@ -147,7 +147,7 @@ class AsyncStreamPositions:
             self.stored = None if self.record is None else self.record.position
 
     async def earlier(self) -> list[StoredPosition]:
-        """Give what was stored before, the newest first."""
+        """Return earlier stored positions, the newest first."""
         first = max(self._version - _EARLIER, 0)
         records = await self._client.get_stream_messages(
             self.name, position=first, batch_size=_EARLIER
@@ -156,12 +156,12 @@ class AsyncStreamPositions:
         return [each for each in reversed(found) if each is not None]
 
     async def settle_lost(self) -> None:
-        """Send a save again that was not answered. Before a transaction that saves another."""
+        """Resend a save that got no response. Called before a transaction that saves another."""
         if self._lost is not None:
             await self._write(*self._lost)
 
     async def save(self, position: int, mark: Mark | None = None) -> None:
-        """Store a position, unless somebody else has stored one since."""
+        """Store a position, unless another consumer has stored one since."""
         await self.settle_lost()
         if self.stored == position:
             return
@@ -184,7 +184,7 @@ class AsyncStreamPositions:
     async def save_in(
         self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
     ) -> Ticket:
-        """Store a position with a transaction; ``settle`` it when that is committed."""
+        """Store a position with a transaction; call ``settle`` when that is committed."""
         message = self._new_record(position, mark)
         try:
             version = await transaction.write_message(
@@ -195,11 +195,11 @@ class AsyncStreamPositions:
         return Ticket(message.id, position, version)
 
     def settle(self, ticket: Ticket) -> None:
-        """Take note that the transaction is committed."""
+        """Record that the transaction is committed."""
         self.stored, self._version, self.doubted = ticket.position, ticket.version, None
 
     async def is_stored(self, ticket: Ticket) -> bool:
-        """Whether a transaction of unknown outcome was committed; settle it if it was."""
+        """Return True if a transaction of unknown outcome was committed; settle it in that case."""
         last = await self._last()
         if last is None or last.id != ticket.id:
             return False
@@ -207,9 +207,9 @@ class AsyncStreamPositions:
         return True
 
     async def _last(self) -> Message[Any] | None:
-        """The last record, when whoever is writing one has ended: perhaps a dead predecessor.
+        """Read the last record under the lock, after a save in progress (of a dead predecessor).
 
-        Through PL/Proxy nobody can be waited for; the save after it is compared all the same.
+        Through PL/Proxy it cannot wait; the next save is compared all the same.
         """
         if (await get_server(self._client)).is_proxied:
             return await self._client.get_last_stream_message(self.name)
@@ -224,14 +224,14 @@ class AsyncStreamPositions:
     async def _conflict(self, store: AsyncOperations) -> PositionConflictError | LostHistoryError:
         last = await store.get_last_stream_message(self.name)
         there = None if last is None else position_in(last, self.name)
-        # A stream only grows, but for what is lost.
+        # A stream only grows, except when messages are lost.
         if (NO_STREAM if last is None else last.position) < self._version:
             return save_is_gone(self.name, self.stored, there)
         return conflict(self.name, self.stored, there)
 
 
 class AsyncTablePositions:
-    """Positions in a row of the table: updated where the last save is still what is there."""
+    """Positions in a row of the table: updated if the last save is still the stored one."""
 
     def __init__(
         self, client: AsyncClientCore, name: str, schema: str, category: str | None = None
@@ -245,11 +245,12 @@ class AsyncTablePositions:
         self._category = category
         self._history = 0
         self._schema = schema
-        # What the row may say of its last save: that one, or others of ours that were lost since.
+        # The saves that the row may contain: the last one, or later ones of ours without a
+        # response.
         self._saves: list[str] = []
 
     async def load(self) -> None:
-        """Find out what is stored."""
+        """Load the stored position."""
         row = await self._row()
         self._history = self._histories.latest
         self.stored, self.record, self._saves = None, None, []
@@ -261,19 +262,19 @@ class AsyncTablePositions:
             self.record = StoredPosition(position, id, position if at is None else at, history)
 
     async def earlier(self) -> list[StoredPosition]:
-        """Give nothing: a row holds the last position only."""
+        """Return nothing: a row has the last position only."""
         return []
 
     async def settle_lost(self) -> None:
-        """Nothing is sent again: the next save takes what a lost one may have left for its own."""
+        """Do nothing: the next save accepts the row of an unconfirmed save as its own."""
 
     async def save(self, position: int, mark: Mark | None = None) -> None:
-        """Store a position, unless somebody else has stored one since."""
+        """Store a position, unless another consumer has stored one since."""
         ticket: Ticket | None = None
         try:
             async with self._client.transaction() as transaction:
-                # The row holds one position only: one of messages that are gone must not replace
-                # that which the store still has.
+                # The row has one position only: a position of lost messages must not replace the
+                # one that the store still has.
                 if mark is not None and history_of(transaction) != mark.history:
                     found = await look_at(transaction, mark.position, self._category)
                     if found != mark.id:
@@ -288,7 +289,7 @@ class AsyncTablePositions:
     async def save_in(
         self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
     ) -> Ticket:
-        """Store a position with a transaction; ``settle`` it when that is committed."""
+        """Store a position with a transaction; call ``settle`` when that is committed."""
         ticket = Ticket(uuid7(), position, 0)
         seen: tuple[str | None, int | None, str | None] = (None, None, None)
         if mark is not None:
@@ -309,11 +310,11 @@ class AsyncTablePositions:
         return ticket
 
     def settle(self, ticket: Ticket) -> None:
-        """Take note that the transaction is committed."""
+        """Record that the transaction is committed."""
         self.stored, self._saves, self.doubted = ticket.position, [str(ticket.id)], None
 
     async def is_stored(self, ticket: Ticket) -> bool:
-        """Whether a transaction of unknown outcome was committed; settle it if it was."""
+        """Return True if a transaction of unknown outcome was committed; settle it in that case."""
         row = await self._row()
         if row is None or row[1] != str(ticket.id):
             return False
@@ -321,9 +322,9 @@ class AsyncTablePositions:
         return True
 
     async def _row(self) -> tuple[Any, ...] | None:
-        """The row, when whoever is writing it has ended: perhaps a dead predecessor.
+        """Read the row after a write still in progress (of a dead predecessor).
 
-        Only who tries to insert it waits for a first one that is not committed yet.
+        Only an attempt to insert it waits for a first one that is not committed yet.
         """
         transaction = await self._client.begin()
         try:
@@ -339,10 +340,10 @@ class AsyncTablePositions:
 async def run_in(
     transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
 ) -> list[tuple[Any, ...]]:
-    """Execute a statement on our own table in a transaction, and give its rows.
+    """Execute a statement on our own table in a transaction, and return its rows.
 
     Raises:
-        IncompatibleServerError: the table is not there, or the role may not use it.
+        IncompatibleServerError: the table does not exist, or the role may not use it.
         MessageDBError: as an operation of the transaction raises.
     """
     state = get_state(transaction)
@@ -351,18 +352,18 @@ async def run_in(
         return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
     except psycopg.errors.InsufficientPrivilege as error:
         raise IncompatibleServerError(
-            f"the role may not use the table messagedb.positions ({first_line(error)}). Nothing "
-            "was written. Its owner may GRANT USAGE ON SCHEMA messagedb and GRANT SELECT, INSERT, "
-            "UPDATE ON messagedb.positions to the role; or take a StreamPositionStore."
+            f"the role may not use the table messagedb.positions ({first_line(error)}). Nothing"
+            " was written. Its owner may GRANT USAGE ON SCHEMA messagedb and GRANT SELECT,"
+            " INSERT, UPDATE ON messagedb.positions to the role; or use a StreamPositionStore."
         ) from error
     except (
         psycopg.errors.InvalidSchemaName,
         psycopg.errors.UndefinedTable,
     ) as error:
         raise IncompatibleServerError(
-            f"the table messagedb.positions is not there for this role ({first_line(error)}). "
-            "Nothing was written. Call messagedb.schema.install() as the database's owner: it adds "
-            "the table, also beside a Message DB that is there; or take a StreamPositionStore."
+            f"the table messagedb.positions does not exist for this role ({first_line(error)})."
+            " Nothing was written. Call messagedb.schema.install() as the database's owner: it"
+            " adds the table, also beside an existing Message DB; or use a StreamPositionStore."
         ) from error
     except psycopg.Error as error:
         raise state.map_error(error, NOTHING_WRITTEN) from error

@@ -1,4 +1,4 @@
-"""Several consumers in one process: begun together, and stopped together."""
+"""Several consumers in one process: started together, and stopped together."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ async def run_consumers_async(
 ) -> None:
     """Run several consumers, each in an asyncio task, until one fails or all are stopped.
 
-    When one of them fails, the others are stopped as ``stop()`` does it, and then its error is
+    When one of them fails, the others are stopped as by ``stop()``, and then its error is
     raised.
 
     Args:
-        consumers: which.
-        until: ``"caught_up"`` to return when each has handled what was there when it began.
-        signals: whether SIGINT and SIGTERM stop all of them; a second one ends the process at once.
-            In the main thread only.
+        consumers: the consumers.
+        until: ``"caught_up"`` to return when each has handled all messages that were there at its
+            start.
+        signals: whether SIGINT and SIGTERM stop all of them; a second one ends the process
+            immediately. In the main thread only.
         stop_timeout: seconds that handlers have to finish after a stop.
 
     Raises:
         MessageDBError: that of the first that failed, as ``run()`` raises it. Errors of others are
             logged.
         TimeoutError: a handler did not finish in time after a stop.
-        ValidationError: no consumers, one of them twice, one that runs already or has no handler;
-            or ``signals`` outside of the main thread. None of them was begun, and nothing was sent.
+        ValidationError: no consumers, one of them twice, one that is running or has no handler; or
+            ``signals`` outside of the main thread. None of them was started, and nothing was sent.
     """
     if not consumers or len({id(each) for each in consumers}) < len(consumers):
         raise ValidationError("run_consumers takes consumers, each of them once. Nothing was sent.")
@@ -56,8 +57,8 @@ async def run_consumers_async(
         if host.was_entered:
             raise
         raise ValidationError(
-            "signals work in the main thread only: run it there, or give signals=False and stop "
-            "the consumers yourself. Nothing was sent."
+            "signals work in the main thread only: call it there, or pass signals=False and stop"
+            " the consumers yourself. Nothing was sent."
         ) from error
 
 
@@ -95,7 +96,7 @@ class _Host:
             raise self._first
 
     def _start_runs(self) -> list[AsyncConsumerRun]:
-        """Start every run before any is executed: one that fails finds all of them to stop."""
+        """Start every run before any is executed: one that fails can stop all of them."""
         runs: list[AsyncConsumerRun] = []
         try:
             for consumer in self._consumers:
@@ -108,8 +109,8 @@ class _Host:
 
     def stop_by_signal(self, number: int) -> None:
         """Stop all of them because a signal has come."""
-        log.info("signal %d has come: all consumers stop", number)
-        # Also if they are to stop already, as one has failed: this one ends the process in time.
+        log.info("signal %d received: all consumers stop", number)
+        # Also if they are already stopping, as one has failed: this one ends the process in time.
         self._stopping = Task(self._stop_all, number)
 
     async def _execute(self, run: AsyncConsumerRun) -> None:

@@ -1,4 +1,4 @@
-"""The state that the parts of one run share: signals, progress, and whether the store answers."""
+"""The state that the parts of one run share: signals, progress, and the store's availability."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger("messagedb.consumer")
 
 
 class AsyncSignals:
-    """Whether a run goes on: what stops, pauses and wakes its parts.
+    """Signals of a run: they stop, pause and wake its parts.
 
     Attributes:
-        is_stopping: whether no other message is to be started.
-        must_check: whether to ask ``may_continue`` before the next message.
+        is_stopping: True if no other message is to be started.
+        must_check: True if ``may_continue`` is to be called before the next message.
         failure: the first error that stops the run.
         wake: set when there may be messages to read.
         started: set when the run has its start position, and reads.
@@ -88,7 +88,7 @@ class AsyncSignals:
         self._resumed.set()
 
     def _is_stopped(self) -> bool:
-        """Return the attribute, of which mypy believes that no thread changes it."""
+        """Read the attribute through a call: mypy narrows it, but another thread may set it."""
         return self.is_stopping
 
     async def may_continue(self) -> bool:
@@ -97,7 +97,7 @@ class AsyncSignals:
         return not self.is_stopping
 
     async def pause(self, seconds: float) -> bool:
-        """Wait unless the run is to stop; return True if it goes on."""
+        """Wait unless the run is to stop; return True if it is not."""
         await self._stopped.wait(seconds)
         return not self.is_stopping
 
@@ -107,16 +107,16 @@ class AsyncSignals:
 
 
 class AsyncProgress:
-    """How far a run is, and who waits for that.
+    """Progress of a run, and the callers that wait for it.
 
     Attributes:
         position: the global position up to which everything is done.
-        current_message: the message that a handler has now, one of them if there are several.
+        current_message: the message that a handler processes now, one of them if there are several.
         attempt: its attempt.
         lag: the last measurement of the head and of the messages behind.
         measured_at: the time of that.
         waiters: the positions that are waited for, each with its event.
-        trail: the pages that were read lately.
+        trail: the pages that were read recently.
     """
 
     def __init__(self, signals: AsyncSignals) -> None:
@@ -130,13 +130,13 @@ class AsyncProgress:
         self._signals = signals
 
     def advance_to(self, position: int) -> None:
-        """Note that everything up to here is done."""
+        """Record that everything up to here is done."""
         self.position = position
         if self.waiters:
             self.notify_waiters()
 
     def notify_waiters(self) -> None:
-        """Wake those who wait for no more than what is done; all of them when the run has ended."""
+        """Wake the callers whose position is reached; all of them when the run has ended."""
         has_ended = self._signals.ended.is_set()
         for position, event in list(self.waiters):
             if has_ended or self._has_reached(position):
@@ -147,10 +147,10 @@ class AsyncProgress:
 
         Args:
             position: the global position.
-            timeout: seconds to wait at most.
+            timeout: the largest number of seconds to wait.
 
         Returns:
-            Whether everything up to the position is done.
+            True if everything up to the position is done.
         """
         if self._has_reached(position):
             return True
@@ -168,11 +168,11 @@ class AsyncProgress:
         return self.position is not None and self.position >= position
 
     def finish_message(self) -> None:
-        """Note that no handler has a message that is worth reporting."""
+        """Record that no handler has a message that is worth reporting."""
         self.current_message, self.attempt = None, 1
 
     def note_lag(self, lag: Lag) -> None:
-        """Note what the server said of the head and of the messages behind."""
+        """Record the server's head and the number of messages behind."""
         self.lag, self.measured_at = lag, datetime.now(UTC)
 
 
@@ -181,11 +181,11 @@ class AsyncRunState:
 
     Attributes:
         name: the consumer's, for logs and errors.
-        counters: what the consumer has done since it was made.
-        phase: what the run does now, for ``status()``.
-        signals: whether it goes on.
-        progress: how far it is.
-        availability: whether the store answers.
+        counters: the consumer's counters since its creation.
+        phase: the current phase of the run, for ``status()``.
+        signals: whether it continues.
+        progress: its position and measurements.
+        availability: whether the store responds.
     """
 
     def __init__(self, name: str, counters: Counters) -> None:
@@ -197,7 +197,7 @@ class AsyncRunState:
         self.availability = StoreAvailability(name, self.phase, counters, log)
 
     def notify_ended(self) -> None:
-        """Note that no other message is delivered, and wake all who wait."""
+        """Record that no other message is delivered, and wake all waiting callers."""
         self.signals.ended.set()
         self.signals.started.set()
         self.progress.notify_waiters()

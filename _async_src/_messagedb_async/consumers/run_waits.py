@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 async def wait_until_caught_up(
     state: AsyncRunState, feed: AsyncFeed, poll_interval: float, timeout: float | None
 ) -> None:
-    """Wait until everything is handled that is in the store now.
+    """Wait until every message is handled that is in the store now.
 
     Args:
         state: the run's.
         feed: its messages.
-        poll_interval: seconds between two questions to a store that is unavailable.
-        timeout: seconds to wait at most; None for no limit.
+        poll_interval: seconds between two queries to a store that is unavailable.
+        timeout: the largest number of seconds to wait; None for no limit.
 
     Raises:
-        TimeoutError: it is not, in that time.
+        TimeoutError: it has not caught up in that time.
         MessageDBError: the run ended before.
     """
     until = None if timeout is None else monotonic() + timeout
@@ -43,8 +43,8 @@ async def wait_until_caught_up(
             await _wait_for_position(state, sys.maxsize, None)
     if head is None:
         raise ValidationError(
-            "the role may not read the table of messages, so that its last position is not "
-            "known: wait for a message with wait_until_processed()"
+            "the role may not read the table of messages, so its last position is not known: wait"
+            " for a message with wait_until_processed()"
         )
     await _wait_for_position(state, head, _remaining(until))
 
@@ -61,14 +61,14 @@ async def wait_until_processed(
 
     Args:
         state: the run's.
-        client: whose store it is.
+        client: the client of the store.
         stream_name: the message's stream.
         position: its position there.
-        poll_interval: seconds between two looks for a message that is not there yet.
-        timeout: seconds to wait at most; None for no limit.
+        poll_interval: seconds between two queries for a message that is not there yet.
+        timeout: the largest number of seconds to wait; None for no limit.
 
     Raises:
-        TimeoutError: it is not, in that time; or there is no such message.
+        TimeoutError: it was not handled in that time; or there is no such message.
         MessageDBError: the run ended before.
     """
     until = None if timeout is None else monotonic() + timeout
@@ -94,7 +94,7 @@ async def _wait_for_position(state: AsyncRunState, position: int, timeout: float
     if isinstance(failure, Exception):
         raise failure
     if state.signals.ended.is_set():
-        text = f"{state.name}: it was stopped before it came to {position}"
+        text = f"{state.name}: it was stopped before it reached {position}"
         raise ValidationError(text) from failure
     raise TimeoutError(
         f"{state.name}: it was at position {state.progress.position} and not at {position} in time "

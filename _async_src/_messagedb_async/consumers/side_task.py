@@ -1,4 +1,4 @@
-"""What consumers ask for beside their handlers: with a share of the pool, so that others go on."""
+"""Queries of consumers outside their handlers: with a share of the pool only."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# How long a place is waited for before it is seen whether the run is to stop; and how long what
-# cannot be left out waits at most.
+# Time to wait for a place before it is checked whether the run is to stop; and the longest wait of
+# queries that cannot be omitted.
 _LOOK = 1.0
 _LONGEST = 5.0
 
@@ -35,7 +35,7 @@ async def when_free(
 
 
 async def if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
-    """Call a function if there is a place soon; None if not."""
+    """Call a function if there is a place soon; None otherwise."""
     places = get_upkeep(client)
     if not await places.take(_LOOK):
         return None
@@ -46,7 +46,7 @@ async def if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
 
 
 async def soon(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
-    """Call a function when there is a place, or after some seconds without."""
+    """Call a function when there is a place, or after some seconds without one."""
     places = get_upkeep(client)
     has_place = await places.take(_LONGEST)
     try:

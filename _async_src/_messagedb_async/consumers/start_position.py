@@ -1,4 +1,4 @@
-"""Where a run starts, and where it starts again after the store has lost messages."""
+"""The start position of a run, also after the store has lost messages."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class AsyncStartPosition:
 
     Args:
         state: the run's.
-        client: whose store it is.
+        client: the client of the store.
         settings: the consumer's.
         feed: the messages of the consumer.
-        positions: where its position is stored.
+        positions: its position store.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class AsyncStartPosition:
         self._positions = positions
 
     async def find(self) -> bool:
-        """Find the position, and let the run's progress be there.
+        """Find the position, and set the run's progress to it.
 
         Returns:
             False if the run is to stop instead.
 
         Raises:
-            IncompatibleServerError: the end of the store is not known to the role.
-            LostHistoryError: the stored position is not one of this store.
+            IncompatibleServerError: the role may not find the end of the store.
+            LostHistoryError: the stored position does not belong to this store.
             PositionConflictError: the group has another size now.
         """
         signals, end = self._state.signals, 0
@@ -68,8 +68,8 @@ class AsyncStartPosition:
                 return False
             if found is None:
                 raise IncompatibleServerError(
-                    "start='end' needs the last position, and the role may not read the table of "
-                    "messages. Nothing was changed. Give a position."
+                    "start='end' needs the last position, and the role may not read the table of"
+                    " messages. Nothing was changed. Pass a position."
                 )
             end = found
         return bool(await when_free(signals, self._client, lambda: self._find(end)))
@@ -88,7 +88,7 @@ class AsyncStartPosition:
         position = 0 if start == "beginning" else end if start == "end" else max(start - 1, 0)
         if position > stored > 0:
             log.warning(
-                "%s: start=%r passes over everything after the stored position %d, up to %d",
+                "%s: start=%r skips everything after the stored position %d, up to %d",
                 self._state.name,
                 start,
                 stored,
@@ -112,9 +112,9 @@ class AsyncStartPosition:
         return stored
 
     async def find_common(self, error: LostHistoryError) -> bool:
-        """Go to the last stored position that is one of the store as it is now.
+        """Go to the last stored position that belongs to the store as it is now.
 
-        That is what the store has kept of this consumer, and of its effects there.
+        The store has kept it for this consumer, together with its effects there.
 
         Raises:
             LostHistoryError: there is none.
@@ -135,16 +135,16 @@ class AsyncStartPosition:
         if found is None and (record is not None or self._settings.start == "end"):
             raise error
         position = 0 if found is None else found.position
-        log.warning("%s: it begins again behind position %d: %s", name, position, error)
+        log.warning("%s: it continues after position %d: %s", name, position, error)
         progress.trail.begin_at(mark)
         progress.position = position
         return True
 
     async def check(self, mark: Mark | None) -> None:
-        """Check that a message is still what it was, if the history of the server has changed.
+        """Check that a message is unchanged, if the history of the server has changed.
 
         Raises:
-            LostHistoryError: it is not.
+            LostHistoryError: it has changed or is missing.
         """
         client, trail = self._client, self._state.progress.trail
         histories = get_profile(client).histories

@@ -1,4 +1,4 @@
-"""Whether a consumer's own store answers, and takes writes, after a handler could not reach one."""
+"""Probe of a consumer's own store, after a handler could not reach a store."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from ..transactions.transaction import AsyncTransaction
     from .run_state import AsyncRunState
 
-# Longer than a server takes that is merely busy.
+# Longer than the response time of a busy server.
 _ANSWER = 5.0
 
 
 Standing: TypeAlias = Literal["counts", "passed", "away"]
-"""Of an attempt that failed: it counts; or not, as the store was away just before, or is."""
+"""Standing of a failed attempt: it counts, or not, as the store was or is unavailable."""
 
 
 async def standing_of(
@@ -39,20 +39,20 @@ async def standing_of(
     may_be_away: bool,
     may_have_been_away: bool,
 ) -> Standing:
-    """Tell whether an attempt counts, or failed because the store was away.
+    """Return whether an attempt counts, or failed because the store was unavailable.
 
-    A store that is there when it is asked may have been away just before: one such attempt does not
-    count, either, and the next one does.
+    A store that responds to the query may have been unavailable just before: one such attempt does
+    not count, either, and the next one does.
 
     Args:
         state: the run's.
-        client: whose store it is.
-        problem: what the handler raised.
-        may_be_away: whether that is of a kind that a store which is away causes.
-        may_have_been_away: whether no such attempt was there since the store was away.
+        client: the client of the store.
+        problem: the handler's error.
+        may_be_away: True if an unavailable store can cause such an error.
+        may_have_been_away: True if there was no such attempt since the store was unavailable.
 
     Raises:
-        MessageDBError: the store is there and refuses the client for good.
+        MessageDBError: the store responds and refuses the client permanently.
     """
     if not may_be_away:
         return "counts"
@@ -63,7 +63,7 @@ async def standing_of(
 
 
 def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
-    """Whether a statement of the handler's own failed for the store, and not for what it says."""
+    """Return True if a handler's own statement failed because of the store, not of its contents."""
     state: Any = transaction and cast("Any", transaction)._state
     if state is not None and is_lost(error, state.conn.closed):
         return True
@@ -72,17 +72,17 @@ def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> b
 
 
 async def _answers(client: AsyncClientCore, problem: Exception) -> bool:
-    """Tell whether the client's store does now what it might not have done for a handler.
+    """Return True if the client's store does now what it might not have done for a handler.
 
-    On a connection of its own: whether one of the pool is free says nothing of the store.
+    On a separate connection: whether one of the pool is free says nothing about the store.
 
     Args:
-        client: whose store it is.
-        problem: what the handler raised. If a write was refused, the store is asked for one, too:
-            of a megabyte, in a temporary table, rolled back.
+        client: the client of the store.
+        problem: the handler's error. If a write was refused, a write is tried, too:
+            of a megabyte, to a temporary table, rolled back.
 
     Raises:
-        MessageDBError: the store is there and refuses the client for good.
+        MessageDBError: the store responds and refuses the client permanently.
     """
     try:
         conn = await client.connect()
@@ -107,7 +107,7 @@ async def _answers_on(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
         facts = await execute(cursor, Statement(sql.TAKES_WRITES, ()))
         takes_writes, commits_wait, may_try = facts[0]
         if commits_wait:
-            # With locks, for which others wait.
+            # With locks, for which other sessions wait.
             return False
         if not with_write:
             return True

@@ -1,4 +1,4 @@
-"""One attempt of a transactional consumer: the handler, its writes and the position in one go."""
+"""One attempt of a transactional consumer: the handler, its writes and the position together."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class AsyncTransactionalCaller:
 
     Args:
         state: the run's.
-        client: whose transactions.
+        client: the client of the transactions.
         settings: the consumer's.
-        positions: where the position is stored.
+        positions: the position store.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class AsyncTransactionalCaller:
         self._settings = settings
         self._positions = positions
         self._seed = settings.seed
-        # Of the last call: the problem of a statement of our own, around the handler; and that of
-        # a handler's statement which failed because of the store.
+        # From the last call: the problem of our own statement around the handler; and that of a
+        # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
         self._store_problem: Exception | None = None
 
@@ -61,7 +61,7 @@ class AsyncTransactionalCaller:
 
         Raises:
             PositionConflictError: another consumer has stored its position.
-            LostHistoryError: the message, or the position, is not in the store any more.
+            LostHistoryError: the message, or the position, is no longer in the store.
         """
         self._own_problem = self._store_problem = None
         problem = await self._call(message, attempt, invoke)
@@ -154,9 +154,9 @@ class AsyncTransactionalCaller:
         return problem
 
     async def _none_if_committed(self, problem: Exception) -> Exception | None:
-        """Return the problem; None if a COMMIT that was not answered has come after all.
+        """Return the problem; None if a COMMIT without a response was executed after all.
 
-        Where neither is known, the problem is that the store is unavailable.
+        If neither is known, the problem is that the store is unavailable.
         """
         doubted = self._positions.doubted
         if doubted is None:

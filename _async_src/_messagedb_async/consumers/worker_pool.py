@@ -1,4 +1,4 @@
-"""Several handlers at once, with the order within each stream, and only so much read ahead."""
+"""Several concurrent handlers, with the order within each stream, and limited reading ahead."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class AsyncWorkerPool:
     Args:
         state: the run's.
         processor: calls the handlers.
-        saver: where done messages are counted.
-        settings: the consumer's, which say how many handlers, and how many messages at most.
+        saver: counts done messages.
+        settings: the consumer's, with the numbers of handlers and of messages.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class AsyncWorkerPool:
     async def wait_for_capacity(self) -> None:
         """Wait until there is room for another page, or the run is to stop.
 
-        Before the page is read: one that waits for room would be in memory, too.
+        Before the page is read: a page that waits for room would be in memory, too.
         """
         async with self._changed:
             while not (self._window.has_room or self._signals.is_stopping):
@@ -76,7 +76,7 @@ class AsyncWorkerPool:
             await task.wait()
 
     async def cancel(self) -> None:
-        """End the handlers where they are, if that can be done."""
+        """Cancel the handlers, if that is possible."""
         for task in self._tasks:
             await task.end()
 
@@ -117,12 +117,12 @@ class AsyncWorkerPool:
                 if saver.count >= saver.next_save_at:
                     saver.request_save()
         except CANCELLED as error:
-            # One that is interrupted when the run ends is no failure.
+            # A handler that is interrupted when the run ends is no failure.
             if not signals.is_stopping:
                 signals.fail(error)
             raise
         except BaseException as error:
-            # Also SystemExit, which the run raises where it was called.
+            # Also SystemExit, which the run raises to its caller.
             signals.fail(error)
         finally:
             async with self._changed:

@@ -1,3 +1,3 @@
-"""How an operation runs on a connection."""
+"""Execution of operations on a connection."""
 
 from __future__ import annotations

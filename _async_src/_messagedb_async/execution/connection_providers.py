@@ -1,4 +1,4 @@
-"""Where a client's connections come from: a pool of its own, or one that it was lent."""
+"""Sources of a client's connections: its own pool, or a borrowed one."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 
 class AsyncConnectionProvider(ABC):
-    """An open pool, what is known of the server behind it, and how operations run on it.
+    """An open pool, the properties of its server, and the way in which operations run on it.
 
     Attributes:
         pool: the pool.
-        profile: the client's settings, and what is known of its connections.
-        dialect: what the server takes.
-        executor_class: how operations outside of transactions run.
-        waiting: the connections of the pool whose commit was not answered in time.
+        profile: the client's settings, and properties of its connections.
+        dialect: the statements that the server supports.
+        executor_class: the executor of operations outside of transactions.
+        waiting: the connections of the pool whose commit got no response in time.
     """
 
     dialect: Dialect
@@ -59,7 +59,7 @@ class AsyncConnectionProvider(ABC):
         self._home = here()
 
     async def acquire(self, deadline: float) -> AsyncPoolExecutor:
-        """Take a connection for an operation that must end by the deadline.
+        """Acquire a connection for an operation that must end by the deadline.
 
         Raises:
             ValidationError: the pool was opened elsewhere, and cannot be used from here.
@@ -69,7 +69,7 @@ class AsyncConnectionProvider(ABC):
         return self.executor_class(self.dialect, await self._acquire_connection(deadline))
 
     async def acquire_joined(self, deadline: float) -> AsyncJoinedExecutor:
-        """Take a connection for a transaction. The errors are those of ``acquire``."""
+        """Acquire a connection for a transaction. The errors are those of ``acquire``."""
         return AsyncJoinedExecutor(self.dialect, await self._acquire_connection(deadline))
 
     @abstractmethod
@@ -78,8 +78,8 @@ class AsyncConnectionProvider(ABC):
     async def _get_connection(self, deadline: float) -> Any:
         if here() is not self._home:
             raise ValidationError(
-                "the client was opened in another event loop, which its connections belong to: "
-                "make a client in each. Nothing was sent."
+                "this client belongs to another event loop: create one client per event loop."
+                " Nothing was sent."
             )
         waiting = self.waiting
         if waiting.connections:
@@ -98,22 +98,22 @@ class AsyncConnectionProvider(ABC):
                 f"{self._closed_text} ({error}). Nothing was sent."
             ) from error
         except (psycopg.Error, UnicodeError) as error:
-            # A pool that connects while it is asked, or checks its connections.
+            # A pool that connects on request, or checks its connections.
             raise cannot_connect(error, "the pool's server") from error
 
     def belongs_to_current_loop(self) -> bool:
-        """Return whether this is where the pool was opened, and can be used."""
+        """Return True if this is where the pool was opened, and can be used."""
         return here() is self._home
 
     @abstractmethod
     async def reset_session(self, executor: AsyncExecutor) -> None:
-        """Undo what a user may have set on a connection of ours."""
+        """Undo a user's settings on a connection of ours."""
 
     async def connect(self) -> AsyncConnection[Any]:
-        """Make a connection like those of the pool, which is not the pool's.
+        """Open a connection like those of the pool, but outside of it.
 
         Raises:
-            StoreUnavailableError: it could not be made. Nothing was sent.
+            StoreUnavailableError: it could not be opened. Nothing was sent.
         """
         try:
             return await connect_beside(self.pool)
@@ -121,21 +121,21 @@ class AsyncConnectionProvider(ABC):
             raise cannot_connect(error, "the store") from error
 
     async def release(self, executor: AsyncExecutor) -> None:
-        """Give the connection of an executor back."""
+        """Return the connection of an executor to the pool."""
         await self._release_connection(executor.connection)
 
     async def _release_connection(self, conn: Any) -> None:
-        """Give a connection back; close it first unless it can serve another operation."""
+        """Return a connection to the pool; close it first unless it can serve another operation."""
         if not is_clean(conn):
             await conn.close()
         await give_back(self.pool, conn)
 
     def _all_waiting_error(self) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"commits are waiting for a synchronous standby: all {self.pool.max_size} connections "
-            "of the pool are taken by commits that the server has not answered. Nothing was sent. "
-            "Bring the standby back, or let the server's administrator change "
-            "synchronous_standby_names; then the connections are free again by themselves."
+            f"commits are waiting for a synchronous standby: all {self.pool.max_size} connections"
+            " of the pool are in use by commits without a response. Nothing was sent. Start the"
+            " standby, or let the server's administrator change synchronous_standby_names; then"
+            " the connections become free by themselves."
         )
 
     def _none_free_error(self, timeout: float) -> PoolTimeoutError:
@@ -143,24 +143,24 @@ class AsyncConnectionProvider(ABC):
         last = self.profile.last_error
         if last is None:
             full = PoolTimeoutError(
-                f"no connection became free in {seconds}. Nothing was sent. None of at most "
-                f"{self.pool.max_size} connections was free: raise the pool's max_size or timeout, "
-                "or do less at once."
+                f"no connection became free in {seconds}. Nothing was sent. All"
+                f" {self.pool.max_size} connections are in use: raise the pool's max_size or"
+                " timeout, or run fewer operations concurrently."
             )
             full.max_size = self.pool.max_size
             return full
         late = PoolTimeoutError(
-            f"no connection could be made in {seconds}; the last attempt said: {last.said}. "
-            f"{last.advice} Nothing was sent."
+            f"no connection could be opened in {seconds}; the last error: {last.said}."
+            f" {last.advice} Nothing was sent."
         )
         late.is_transient = last.is_transient
         return late
 
 
 class AsyncOwnPoolProvider(AsyncConnectionProvider):
-    """The client's own pool: its connections have deadlines, and are set up when made."""
+    """The client's own pool: its connections have deadlines, and are set up when opened."""
 
-    _closed_text = "the client was closed in between: make a new one"
+    _closed_text = "the client was closed in between: create a new one"
     _drained_at = -math.inf
 
     def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile, dialect: Dialect) -> None:
@@ -175,23 +175,23 @@ class AsyncOwnPoolProvider(AsyncConnectionProvider):
         return conn
 
     async def reset_session(self, executor: AsyncExecutor) -> None:
-        """Undo what a user has set on a connection, or close it."""
+        """Undo a user's settings on a connection, or close it."""
         conn = executor.connection
         try:
             await conn.set_up_again(self.profile)
         except psycopg.Error:
             await conn.close()
         except BaseException:
-            # A task that is cancelled meanwhile: the server may have undone nothing, or a part.
+            # If the task is cancelled meanwhile, the server may have undone nothing, or a part.
             await conn.close()
             raise
 
     async def release(self, executor: AsyncExecutor) -> None:
-        """Give a connection back without its deadline, or keep it while a commit may wait.
+        """Return a connection without its deadline, or keep it while a commit may wait.
 
-        When the server was silent on it, the pool's others are made anew: the way to the server may
-        be gone for them, too, and each would cost an operation as much time to find that out. The
-        same when it took no writes: what connects anew finds the primary.
+        When the server did not respond on it, the pool's others are replaced: their network path
+        may be broken, too, and each would cost an operation as much time to detect that. The same
+        when it accepted no writes: a new connection finds the primary.
         """
         conn = executor.connection
         if conn.is_outdated:
@@ -208,21 +208,21 @@ class AsyncOwnPoolProvider(AsyncConnectionProvider):
 
 
 class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
-    """A pool that somebody else opened, and will close."""
+    """A pool that the application opened, and will close."""
 
-    _closed_text = "the pool that the client was given is not open: open it first"
+    _closed_text = "the pool of the client is not open: open it first"
 
     def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile) -> None:
         super().__init__(pool, profile)
-        # The connections in use whose autocommit mode is off as their owner has it.
+        # The connections in use whose owner has set autocommit off.
         self._without_autocommit: WeakSet[AsyncConnection[Any]] = WeakSet()
 
     async def open(self) -> None:
-        """Look at the server on a connection of the pool.
+        """Inspect the server on a connection of the pool.
 
         Raises:
-            StoreUnavailableError: the pool is not open, or gave no connection in time. Nothing was
-                sent.
+            StoreUnavailableError: the pool is not open, or had no free connection in time. Nothing
+                was sent.
             IncompatibleServerError: the server cannot be used; the text says why.
         """
         profile = self.profile
@@ -236,15 +236,15 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
         self.dialect = Dialect(profile, server)
 
     async def reset_session(self, executor: AsyncExecutor) -> None:
-        """Leave it as it is: the connection is its owner's."""
+        """Do nothing: the connection belongs to its owner."""
 
     async def _acquire_connection(self, deadline: float) -> Any:
-        """Take a connection, and have it begin no transaction by itself."""
+        """Acquire a connection, and set it to begin no transaction by itself."""
         conn = await self._get_connection(deadline)
         try:
             server_info.check_client_encoding(conn.pgconn.parameter_status(b"client_encoding"))
             if conn.pgconn.transaction_status != TransactionStatus.IDLE:
-                # What a check of the pool's owner has left.
+                # Ends a transaction that a check of the pool's owner has left open.
                 await conn.rollback()
             if not conn.autocommit:
                 await conn.set_autocommit(True)
@@ -258,7 +258,7 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
         return conn
 
     async def _release_connection(self, conn: Any) -> None:
-        """Give a connection back as it was."""
+        """Return a connection as it was."""
         if conn in self._without_autocommit:
             self._without_autocommit.discard(conn)
             if is_clean(conn):
@@ -267,10 +267,10 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
 
 
 async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
-    """Look at the server on a connection that is made for it, then open a pool of the client's own.
+    """Inspect the server on a separate connection, then open a pool of the client.
 
     Raises:
-        StoreUnavailableError: no connection could be made; the text says why. Nothing was sent.
+        StoreUnavailableError: no connection could be opened; the text says why. Nothing was sent.
         IncompatibleServerError: the server cannot be used; the text says why.
     """
     server_info.check_libpq()
@@ -297,7 +297,7 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
         min_size=settings.min_size,
         max_size=settings.max_size,
         timeout=settings.timeout,
-        # Never give up: a pool that has given up serves nobody until the next one asks.
+        # Never give up: a pool that has given up reconnects only at the next request.
         reconnect_timeout=sys.float_info.max / 2,
         open=False,
     )
@@ -308,10 +308,10 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
 async def open_borrowed(
     pool: AsyncConnectionPool[Any], profile: Profile
 ) -> AsyncConnectionProvider:
-    """Look at the server on a connection of a borrowed pool.
+    """Inspect the server on a connection of a borrowed pool.
 
     Raises:
-        StoreUnavailableError: the pool is not open, or gave no connection in time. Nothing was
+        StoreUnavailableError: the pool is not open, or had no free connection in time. Nothing was
             sent.
         IncompatibleServerError: the server cannot be used; the text says why.
     """

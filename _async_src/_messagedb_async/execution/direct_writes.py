@@ -1,4 +1,4 @@
-"""A batch under the category's lock, by inserts: first without a look at what is stored."""
+"""A batch under the category's lock, by inserts: first without a search for stored ids."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ _ATTEMPTS = 3
 async def insert_batch(
     conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
 ) -> list[int]:
-    """Write all messages of a batch or none, and give their positions.
+    """Write all messages of a batch or none, and return their positions.
 
-    A batch whose ids are new and whose version is met, as nearly all are, is inserted unseen: in
-    one round trip, or with COPY in four. Any other is taken back and looked at: two more.
+    A batch whose ids are new and whose version matches, as nearly all are, is inserted without a
+    search: in one round trip, or with COPY in four. Any other is rolled back and searched for: two
+    more.
     """
     try:
         version = await _insert_optimistically(conn, sql, write, scope)
     except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported) as error:
-        # An id is stored already; or there is no COPY into this table, which has row security.
+        # An id is already stored; or the table does not allow COPY, as it has row security.
         await rollback_scope(conn, scope)
         _check_position(write, error)
         version = None
@@ -56,7 +57,7 @@ async def insert_batch(
 async def _insert_optimistically(
     conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
 ) -> int | None:
-    """Insert, and give the version that the stream had; None where nothing was inserted.
+    """Insert, and return the version that the stream had; None if nothing was inserted.
 
     Raises:
         ValidationError: the transaction's isolation level does not allow writes.
@@ -81,7 +82,7 @@ async def _insert_optimistically(
         await _copy(conn, sql, write, version)
         await execute_all(conn, scope.leave)
     else:
-        # In a pipeline of the caller's there is no COPY.
+        # A pipeline of the caller's does not allow COPY.
         await execute_all(
             conn, (*_inserts(sql, write.stream_name, write.encoded, version), *scope.leave)
         )
@@ -91,7 +92,7 @@ async def _insert_optimistically(
 async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, version: int) -> None:
     """Insert by COPY, and never leave the connection in it.
 
-    A task that is cancelled while psycopg begins a COPY would: then nobody ends it.
+    A task that is cancelled while psycopg begins a COPY would leave it open.
     """
     outside: BaseException | None = None
     try:
@@ -109,7 +110,7 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
         if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 await conn.wait(copy_end(conn.pgconn, b"aborted by the client"))
-        # As it leaves the COPY, psycopg raises over what it is left for.
+        # At the end of the COPY, psycopg raises its own error over the original one.
         if outside is None or error is outside:
             raise
     if outside is not None:
@@ -119,7 +120,7 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
 async def _insert_missing(
     conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
 ) -> list[int]:
-    """Look which ids are stored, decide, and insert the others."""
+    """Find the stored ids, decide, and insert the others."""
     ids = array_literal(message.id for message in write.encoded)
     before = (*scope.enter, scope.lock(write.stream_name))
     look = Statement(sql.find_messages, (write.stream_name, ids))
@@ -131,7 +132,7 @@ async def _insert_missing(
             inserts = _inserts(sql, write.stream_name, plan.missing, version)
             await execute_all(conn, (*inserts, *scope.leave))
         except psycopg.errors.UniqueViolation as error:
-            # A session that holds another lock, or none, stored one of the ids since the look.
+            # A session that holds another lock, or none, stored one of the ids since the search.
             conflict = error
             await rollback_scope(conn, scope)
             _check_position(write, error)
@@ -155,6 +156,6 @@ def _inserts(
 
 
 def _check_position(write: Write, error: psycopg.Error) -> None:
-    """Do not try again where the sequence is behind its table: a later position may be free."""
+    """Do not retry if the sequence is behind its table: a later position may be free."""
     if is_taken(error):
         raise write_results.lost_to(write, error) from error

@@ -1,4 +1,4 @@
-"""How an operation runs on a connection: as a bare statement, or in a transaction of its own."""
+"""Execution of an operation on a connection: as a bare statement, or in a separate transaction."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _TRANSACTION = WriteScope((_BEGIN,), (_COMMIT,), is_autocommit=True)
 
 
 class AsyncExecutor(ABC):
-    """One way to run reads and writes on a connection, which is its own while it is in use.
+    """One way to run reads and writes on a connection, which it owns while it is in use.
 
-    The errors are psycopg's, or ours where the server's answer decides.
+    The errors are psycopg's, or ours if the server's response decides.
 
     Attributes:
-        dialect: what the server takes.
+        dialect: the statements that the server supports.
         connection: the connection.
     """
 
@@ -64,10 +64,10 @@ class AsyncExecutor(ABC):
 
     @abstractmethod
     async def read(self, read: Read) -> list[TupleRow]:
-        """Give the rows of a read."""
+        """Return the rows of a read."""
 
     async def write(self, write: Write) -> list[int]:
-        """Write all messages of a write or none, and give their positions."""
+        """Write all messages of a write or none, and return their positions."""
         dialect = self.dialect
         if dialect.is_proxied:
             dialect.check_write(write)
@@ -94,7 +94,7 @@ class AsyncExecutor(ABC):
         return [rows[0][0]]
 
     async def _resolve_conflict(self, write: Write, error: psycopg.Error) -> int:
-        """Give the position of a message that is stored already, or raise what the conflict is."""
+        """Return the position of a message that is already stored, or raise the conflict."""
         dialect, conn = self.dialect, self.connection
         place = await locate(conn, dialect, write, 0)
         look = dialect.version_and_isolation(write)
@@ -105,7 +105,7 @@ class AsyncExecutor(ABC):
         raise outcome from error
 
     def set_deadline(self, deadline: float) -> None:
-        """Give the connection another deadline. One that is not ours has none."""
+        """Set another deadline of the connection. One that is not ours has none."""
         if isinstance(self.connection, AsyncStoreConnection):
             self.connection.deadline = deadline
 
@@ -115,7 +115,7 @@ class AsyncExecutor(ABC):
             self.connection.may_commit = True
 
     def note_refusal(self, error: psycopg.Error) -> None:
-        """Take note that the server takes no writes: it may have been the primary before."""
+        """Record that the server accepts no writes: it may have been the primary before."""
         if error.sqlstate == "25006" and isinstance(self.connection, AsyncStoreConnection):
             self.connection.is_outdated = True
 
@@ -125,14 +125,14 @@ class AsyncPoolExecutor(AsyncExecutor):
 
     @abstractmethod
     async def read_in_history(self, reads: tuple[Read, ...]) -> tuple[list[list[TupleRow]], int]:
-        """Give the rows of each read, and the number of the server's history they are of."""
+        """Return the rows of each read, and the number of their server's history."""
 
 
 class AsyncAutocommitExecutor(AsyncPoolExecutor):
-    """On the client's own connections, set up when they were made: a call is a bare statement."""
+    """Executor on the client's own connections, which are set up: a call is a bare statement."""
 
     async def read(self, read: Read) -> list[TupleRow]:
-        """Give the rows of a read. A condition is allowed for the one transaction of its call."""
+        """Return the rows of a read. A condition is allowed for the one transaction of its call."""
         conn = self.connection
         cursor = AsyncStoreCursor(conn)
         if read.has_condition:
@@ -148,14 +148,14 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
         return await execute(cursor, read.call)
 
     async def read_in_history(self, reads: tuple[Read, ...]) -> tuple[list[list[TupleRow]], int]:
-        """Give the rows of each read: one connection is one server, from its start to its end."""
+        """Return the rows of each read: one connection is one server, from its start to its end."""
         return [await self.read(read) for read in reads], self.connection.history_number
 
     async def _write(self, write: Write) -> list[int]:
-        """Write by the server's function; look only when it refuses.
+        """Write by the server's function; search for the id only when it refuses.
 
         Raises:
-            NotReplicated: it is committed, and somebody has ended its wait for a standby.
+            NotReplicated: it is committed, and an administrator has ended its wait for a standby.
         """
         dialect, conn = self.dialect, self.connection
         if write.basis is not None and write.basis.history != conn.history_number:
@@ -171,20 +171,20 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
 
 
 class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
-    """On connections not ours to set up: each operation is a transaction with its own settings."""
+    """Executor on others' connections: each operation is a transaction with its settings."""
 
     def __init__(self, dialect: Dialect, connection: Any) -> None:
         super().__init__(dialect, connection)
         self._scope = WriteScope((_BEGIN, dialect.transaction_setup), (_COMMIT,))
 
     async def read(self, read: Read) -> list[TupleRow]:
-        """Give the rows of a read, in one round trip."""
+        """Return the rows of a read, in one round trip."""
         return (await self._read_all((self.dialect.read_without_settings(read),)))[0]
 
     async def read_in_history(self, reads: tuple[Read, ...]) -> tuple[list[list[TupleRow]], int]:
-        """Give the rows of each read, in one round trip that asks for the history as well.
+        """Return the rows of each read, in one round trip that reads the history as well.
 
-        Behind a pooler the next one may be answered by another server.
+        Behind a pooler the next one may be executed by another server.
         """
         dialect = self.dialect
         profile = dialect.profile
@@ -210,17 +210,17 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         return [await cursor.fetchall() for cursor in cursors]
 
     async def _write(self, write: Write) -> list[int]:
-        """Write in a transaction of its own.
+        """Write in a separate transaction.
 
         Raises:
-            NotReplicated: it is committed, and somebody has ended its wait for a standby.
+            NotReplicated: it is committed, and an administrator has ended its wait for a standby.
         """
         dialect, conn = self.dialect, self.connection
         scope = self._scope if write.basis is None else await self._scope_on_basis(write)
         try:
             async with watching_commits(conn):
                 if dialect.is_proxied and write.expected != EXISTING_STREAM:
-                    # Its lock would be another database's, and let go immediately.
+                    # Its lock would be another database's, and released immediately.
                     return await self._call_function(AsyncStoreCursor(conn), write)
                 if dialect.inserts_directly:
                     return await insert_batch(conn, dialect.sql, write, scope)
@@ -230,7 +230,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
             raise
 
     async def _scope_on_basis(self, write: Write) -> WriteScope:
-        """Give the scope of a write that first sees that its basis is there.
+        """Return the scope of a write that first checks that its basis is there.
 
         Raises:
             LostHistoryError: it is not. Nothing was written.
@@ -247,7 +247,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
 
 
 def _note_taken(sequence: Sequence, error: IncompatibleServerError) -> None:
-    """Take note of a sequence that gave a position which was taken: later ones may be free."""
+    """Record that a sequence assigned a position that was taken: later ones may be free."""
     cause = error.__cause__
     if isinstance(cause, psycopg.Error) and is_taken(cause):
         sequence.is_suspected = True

@@ -1,4 +1,4 @@
-"""Writes by the server's functions alone, for a role or a database that allows nothing else."""
+"""Writes by the server's functions only, for a role or a database that allows nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MESSAGE_SAVEPOINT = WriteScope(
 async def write_by_functions(
     conn: AsyncConnection[Any], dialect: Dialect, write: Write, scope: WriteScope
 ) -> list[int]:
-    """Write a batch by calls of write_message alone, each behind a savepoint of its own.
+    """Write a batch by calls of write_message only, each after a separate savepoint.
 
     For a role that may not insert into the table, and for a database that has only the functions.
     """

@@ -1,4 +1,4 @@
-"""How operations run in a transaction that goes on: the caller's, or one of a client's."""
+"""Execution of operations in an open transaction: the caller's, or one of a client's."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _RELEASE = Statement(RELEASE_SAVEPOINT, ())
 _BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), _RELEASE)
 _DIRECT = WriteScope((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT, records_lock=True)
 
-# So many messages of a transaction are named where its outcome is not known.
+# The largest number of messages that are named if the outcome of a transaction is unknown.
 _MOST_NAMED = 1000
 
 
 class AsyncJoinedExecutor(AsyncExecutor):
-    """In a transaction that goes on: what is set is set back, and no outcome of a write aborts it.
+    """Executor in an open transaction: settings are restored, and no outcome of a write aborts it.
 
     Attributes:
         transaction_id: PostgreSQL's id of the transaction, once a single message was written.
-        message_id: the id of a message that was written and not taken back, None for none.
-        xmin: the transaction that this message's row is of, as far as is known: this one, or that
+        message_id: the id of a message that was written and not rolled back, None for none.
+        xmin: the transaction of this message's row, as far as is known: this one, or that
             of a savepoint.
         written: stream and id of the messages that were written, the first thousand.
     """
@@ -54,7 +54,7 @@ class AsyncJoinedExecutor(AsyncExecutor):
 
     def __init__(self, dialect: Dialect, connection: Any) -> None:
         super().__init__(dialect, connection)
-        # Kept, because making one costs as much as a tenth of a write.
+        # Kept, because creating one costs as much as a tenth of a write.
         self._write_cursor = AsyncStoreCursor(connection)
         self._search_path = Statement(SET_SEARCH_PATH, (dialect.profile.search_path,))
         # The locks that the transaction probably holds. The server is asked each time.
@@ -62,17 +62,17 @@ class AsyncJoinedExecutor(AsyncExecutor):
         self.written: list[tuple[str, str]] = []
 
     def record_locks(self, locks: tuple[CategoryLock, ...], transaction_id: int) -> None:
-        """Take note of locks that the transaction has taken and recorded at its beginning."""
+        """Record the locks that the transaction has acquired and recorded at its beginning."""
         self._held_locks.update(lock.key for lock in locks)
         self.transaction_id = transaction_id
 
     def forget_locks(self) -> None:
-        """Take note that the transaction has ended, or a part of it was rolled back."""
+        """Record that the transaction has ended, or a part of it was rolled back."""
         self._held_locks.clear()
         self.message_id = self.xmin = None
 
     async def read(self, read: Read) -> list[TupleRow]:
-        """Give the rows of a read: of the table, which needs no setting; else of the functions."""
+        """Return the rows of a read: of the table, which needs no setting, or of the functions."""
         conn, dialect = self.connection, self.dialect
         if dialect.table_readable and not read.has_condition:
             return await execute(AsyncStoreCursor(conn), read.query)
@@ -106,7 +106,7 @@ class AsyncJoinedExecutor(AsyncExecutor):
         return positions
 
     async def _write_one(self, write: Write) -> list[int]:
-        """Write one message: in one statement, and behind the lock if that is not held yet."""
+        """Write one message: in one statement, and after the lock if that is not held yet."""
         conn, sql, stream_name = self.connection, self.dialect.sql, write.stream_name
         lock = lock_of(stream_name)
         (message,) = write.encoded
@@ -136,11 +136,12 @@ class AsyncJoinedExecutor(AsyncExecutor):
         position = write_results.unwritten(write, (await execute(self._write_cursor, look))[0])
         if position is not None:
             return [position]
-        # It met what it did not see: behind a savepoint the server may say what that is.
+        # It conflicts with a row that it did not see: after a savepoint the server can report
+        # which.
         return await insert_batch(conn, sql, write, _DIRECT)
 
     def _note(self, write: Write, xmin: int | None) -> None:
-        """Keep what is to prove the transaction: a message whose row is known, if there is one."""
+        """Keep the evidence for the transaction: a message whose row is known, if there is one."""
         if xmin is not None or self.xmin is None:
             self.message_id, self.xmin = write.encoded[-1].id, xmin
         room = _MOST_NAMED - len(self.written)

@@ -1,4 +1,4 @@
-"""Looking for a message id: in the table, or where that cannot be read in its stream."""
+"""Search for a message id: in the table, or if that cannot be read in its stream."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 async def locate(
     conn: AsyncConnection[Any], dialect: Dialect, write: Write, index: int
 ) -> tuple[str, int] | None:
-    """Give the stream and position of message *index* of a write, None where it is not stored.
+    """Return the stream and position of message *index* of a write, None if it is not stored.
 
-    Without the table only its own stream can be looked at, page by page.
+    Without the table only its own stream can be searched, page by page.
     """
     id = write.encoded[index].id
     if dialect.table_readable:

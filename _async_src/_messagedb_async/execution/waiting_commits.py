@@ -1,4 +1,4 @@
-"""Connections whose commit was not answered in time: kept apart until the server has answered."""
+"""Connections whose commit got no response in time: kept apart until the server has responded."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
     from messagedb._connection.session_config import Profile
 
-# How often it is looked whether they have been answered, at first and then on, and whether the
-# server still works on them, in seconds.
+# Intervals in seconds between checks whether they have a response, at first and later, and whether
+# the server still works on them.
 _FIRST_LOOK = 0.005
 _LOOK = 0.1
 _ASK = 2.0
@@ -50,11 +50,10 @@ _NOT_IN_RECOVERY = b"SELECT pg_is_in_recovery()"
 class AsyncWaitingCommits:
     """Connections that keep their place in the pool while the server may work on their commit.
 
-    A commit that waits for a synchronous standby is ended by nothing that a client may do: closing
-    the connection leaves the server's process where it is, and the next one would only add to it.
-    So a connection is let go when the server has answered, when it is broken, or when the server,
-    asked on a connection made for that, is not at work on it: then it was the network that was
-    silent.
+    A client cannot end a commit that waits for a synchronous standby: closing the connection leaves
+    the server's process running, and the next one would only add to it. So a connection is released
+    when the server has responded, when it is broken, or when the server, asked on a separate
+    connection, is not at work on it: then the network did not respond.
 
     Attributes:
         connections: those that have a place of the pool each.
@@ -76,13 +75,13 @@ class AsyncWaitingCommits:
         self._pause = _FIRST_LOOK
 
     def keep(self, conn: AsyncConnection[Any]) -> None:
-        """Take a connection that was not answered, instead of giving it back to the pool."""
+        """Take a connection without a response, instead of returning it to the pool."""
         self.connections.append(conn)
         self._pause = _FIRST_LOOK
         self.go_on()
 
     def go_on(self) -> None:
-        """Watch the connections, should an exception from outside have come in between."""
+        """Watch the connections again, should an exception from outside have interrupted that."""
         with self._guard:
             if self._task is None or self._task.is_done:
                 self._task = Task(self._watch)
@@ -113,7 +112,7 @@ class AsyncWaitingCommits:
             self._pause = min(2 * self._pause, _LOOK)
 
     async def _let_idle_go(self) -> None:
-        """Ask the server which of them it is at work on, and let the others go."""
+        """Ask the server which of them it is at work on, and release the others."""
         asked = list(self.connections)
         try:
             at_work = await self._at_work(asked)
@@ -127,7 +126,7 @@ class AsyncWaitingCommits:
     async def _at_work(
         self, conns: Sequence[AsyncConnection[Any]]
     ) -> Sequence[AsyncConnection[Any]]:
-        """Ask which of the connections the server is at work on.
+        """Return those of the connections that the server is at work on.
 
         Of a server with another history none is: it is not the one that they are connected to.
 
@@ -158,7 +157,7 @@ class AsyncWaitingCommits:
         ]
 
     async def _let_go(self, conn: AsyncConnection[Any]) -> None:
-        """Close a connection, and give its place back."""
+        """Close a connection, and release its place."""
         with self._guard:
             if conn not in self.connections:
                 return
@@ -171,7 +170,7 @@ class AsyncWaitingCommits:
 
 
 def is_of(conn: AsyncConnection[Any], history: object) -> bool:
-    """Whether a connection is one to a server of this history, as far as is known."""
+    """Return True if a connection is to a server of this history, as far as is known."""
     if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
         return True
     return conn.history == history

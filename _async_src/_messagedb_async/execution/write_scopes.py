@@ -27,10 +27,10 @@ class WriteScope(msgspec.Struct, frozen=True):
     Attributes:
         enter: those before it.
         leave: those after it.
-        rollback: those that take it back; none for a rollback of the whole transaction.
+        rollback: those that roll it back; empty for a rollback of the whole transaction.
         is_autocommit: whether one round trip is a transaction by itself, and needs no statement
             before or after it.
-        records_lock: whether the lock outlives the write, and so is recorded for those that follow.
+        records_lock: whether the lock outlives the write, and so is recorded for later ones.
     """
 
     enter: tuple[Statement, ...]
@@ -40,13 +40,13 @@ class WriteScope(msgspec.Struct, frozen=True):
     records_lock: bool = False
 
     def lock(self, stream_name: str) -> Statement:
-        """Return the statement that takes the lock of a stream's category."""
+        """Return the statement that acquires the lock of a stream's category."""
         lock = lock_of(stream_name)
         return lock.take_and_mark() if self.records_lock else lock.take()
 
 
 async def execute_all(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:
-    """Execute statements in one round trip. Their rows are not looked at."""
+    """Execute statements in one round trip. Their rows are not read."""
     async with pipeline(conn):
         for text, params in statements:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
@@ -60,9 +60,9 @@ async def execute_pipelined(
 ) -> list[TupleRow]:
     """Execute statements in one round trip, and return the rows of the wanted one.
 
-    On a connection of ours it is prepared at its first use, which costs no round trip of its own
-    here; on another never: what psycopg prepares at a later use it takes for prepared also when a
-    statement before it has failed.
+    On a connection of ours it is prepared at its first use, which costs no additional round trip
+    here; on another never: a statement that psycopg prepares at a later use counts as prepared also
+    when an earlier statement has failed.
     """
     cursor = AsyncStoreCursor(conn)
     async with pipeline(conn):
@@ -75,7 +75,7 @@ async def execute_pipelined(
 
 
 async def abandon_scope(conn: AsyncConnection[Any], scope: WriteScope) -> None:
-    """Roll a scope back, and raise nothing of the server's over the error that is being raised."""
+    """Roll a scope back, without raising errors of the server over the current error."""
     with contextlib.suppress(psycopg.Error):
         await rollback_scope(conn, scope)
 
@@ -86,10 +86,10 @@ async def rollback_scope(conn: AsyncConnection[Any], scope: WriteScope) -> None:
         return
     if not scope.rollback:
         await conn.rollback()
-    # One by one: at a ROLLBACK psycopg forgets what it has prepared, and tells the server so after
-    # the statement that follows, which must not be one that it prepares.
-    # A task that was cancelled may have no savepoint yet, or none any more: then its transaction is
-    # aborted, and the cancellation goes on.
+    # One by one: at a ROLLBACK psycopg forgets its prepared statements, and tells the server to
+    # drop them after the following statement, which must not be one that it prepares. A cancelled
+    # task may have no savepoint yet, or no longer: then its transaction is aborted, and the
+    # cancellation is raised.
     with contextlib.suppress(psycopg.errors.InvalidSavepointSpecification):
         for statement in scope.rollback:
             await execute_all(conn, (statement,))
