@@ -39,12 +39,12 @@ NewCluster = Callable[..., "Cluster"]
 
 
 def pytest_report_header() -> str:
-    """Say which server the run takes, and why."""
+    """Print the server of the run, and the reason."""
     return _backend_line()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which server the run took where there is no header (``-q``)."""
+    """Print the server of the run if there is no header (``-q``)."""
     if terminalreporter.verbosity < 0:
         terminalreporter.write_line(_backend_line())
 
@@ -60,7 +60,7 @@ def _backend_line() -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where ``CI`` is set, a skipped test has failed."""
+    """Fail a skipped test if ``CI`` is set."""
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -70,7 +70,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Where ``CI`` is set, a skipped file has failed."""
+    """Fail a skipped file if ``CI`` is set."""
     report = yield
     if report.skipped and os.environ.get("CI"):
         report.outcome = "failed"

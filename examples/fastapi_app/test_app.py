@@ -53,7 +53,7 @@ async def test_a_request_that_is_sent_twice_is_answered_once(http: httpx2.AsyncC
         assert (done.status_code, done.json()) == (201, {"balance": 2, "version": 1})
     other = await http.post("/accounts/1/deposits", json={"amount": 5}, headers=key)
     assert other.status_code == 422
-    assert "a key is for one command" in other.json()["detail"]
+    assert "Give each command its own key" in other.json()["detail"]
     assert (await http.get("/accounts/1")).json() == {"balance": 2, "version": 1}
 
 

@@ -82,7 +82,7 @@ async def run_async(address: str, commits: list[Commit]) -> Totals:
 
 
 def main() -> None:
-    """Do the work, and print the results and the place of the data."""
+    """Run the demo, and print the results and the place of the data."""
     source, commits = read_history()
     print(f"input: {len(commits)} commits from {source}")
     address = sys.argv[1] if len(sys.argv) > 1 else default_address()
@@ -115,7 +115,7 @@ def default_address() -> str:
 
 
 def run(address: str, commits: list[Commit]) -> None:
-    """Do the work in one store."""
+    """Run the demo in one store."""
     from_async = asyncio.run(run_async(address, commits))
     with Client(address) as client:
         from_sync = total(client)

@@ -35,7 +35,7 @@ class Commit(msgspec.Struct, frozen=True):
         return streams.stream_name("commit", author)
 
     def message(self) -> NewMessage:
-        """The commit as a message, with an id that makes writing it again idempotent."""
+        """Return the commit as a message, with an id that makes repeated writes idempotent."""
         return NewMessage(
             "Committed", msgspec.structs.asdict(self), id=uuid.uuid5(ID_OF_DEMO, self.hash)
         )

@@ -37,7 +37,7 @@ class Looking(AsyncClient):
     looks = 0
 
     async def list_open_write_transactions(self) -> list[OpenWriteTransaction]:
-        """Say who is writing, and count that."""
+        """Return the open writers, and count the calls."""
         self.looks += 1
         return await super().list_open_write_transactions()
 

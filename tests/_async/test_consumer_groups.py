@@ -42,7 +42,7 @@ async def fill(client: AsyncClient, category: str, count: int = 40) -> list[int]
 
 
 def of_member(category: str, member: int, size: int, count: int = 40) -> list[int]:
-    """The numbers of those messages that are a member's."""
+    """Return the numbers of the messages of a member."""
     return [n for n in range(count) if streams.group_member(f"{category}-{n % 10}", size) == member]
 
 

@@ -93,7 +93,7 @@ async def test_two_round_trips_at_most(
 async def round_trips(
     conn: AsyncConnection[Any], folder: Path, accounts: AsyncEntityStore[Account, Any]
 ) -> int:
-    """How often the server has said that it is ready, while an entity was loaded."""
+    """Return how often the server was ready while an entity was loaded: the round trips."""
     path = folder / "trace"
     with path.open("w+") as file:
         conn.pgconn.trace(file.fileno())

@@ -411,7 +411,7 @@ async def test_another_command_at_once_under_the_key_is_refused(
                 await accounts.transact("1", theirs, id=f"{number}")
 
             client.first = overtake
-            with pytest.raises(ValidationError, match="a key is for one command"):
+            with pytest.raises(ValidationError, match="Give each command its own key"):
                 await accounts.transact("1", mine, id=f"{number}", max_attempts=1)
         types = [message.type async for message in client.read_stream(f"{category}-1")]
         assert types == ["Deposited", "Withdrawn", "Withdrawn", "Deposited", "Opened"]

@@ -80,7 +80,7 @@ def is_whole_pool(pool: AsyncConnectionPool[Any]) -> bool:
 
 
 async def fill(tx: AsyncTransaction, category: str, content: str) -> list[str]:
-    """Do something in a transaction, and return the ids of what it writes to ``<category>-1``."""
+    """Write in a transaction, and return the ids of its messages in ``<category>-1``."""
     stream = f"{category}-1"
     messages = new_messages({"batch": 3, "copied": COPIED}.get(content, 1))
     if content == "sql":
@@ -226,7 +226,7 @@ async def test_no_server_tells_what_became_of_the_commit(store_url: str, categor
 
 
 def has_transaction_timeout(url: str) -> bool:
-    """Tell whether the server limits a whole transaction by itself: PostgreSQL 17 and later."""
+    """Return True if the server limits a whole transaction by itself: PostgreSQL 17 or later."""
     with psycopg.connect(url) as conn:
         return conn.info.server_version >= 170000
 

@@ -49,7 +49,7 @@ async def test_of_entities(client: AsyncClient, category: str) -> None:
     await scenario.then_state("1", Account("Ada", 1, 4))
     await scenario.when("1", Open("Bob"))
     await scenario.then("1")
-    with pytest.raises(AssertionError, match="there came no events"):
+    with pytest.raises(AssertionError, match="but got no events"):
         await scenario.then("1", Opened("Bob"))
     await scenario.when("1", Withdraw(9))
     scenario.then_raises(Refused, match="9 of 1")
@@ -76,7 +76,7 @@ async def test_of_consumers(client: AsyncClient, category: str) -> None:
     await scenario.when(commands, Withdraw(4))
     await scenario.then(f"{category}-1", Withdrawn(2), Withdrawn(2))
     await scenario.then(f"{category}-2")
-    with pytest.raises(AssertionError, match=r"there came Withdrawn\(amount=2\), Withdrawn"):
+    with pytest.raises(AssertionError, match=r"but got Withdrawn\(amount=2\), Withdrawn"):
         await scenario.then(f"{category}-1", Withdrawn(2))
     await scenario.then(
         f"{category}-1",

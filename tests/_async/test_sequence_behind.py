@@ -37,7 +37,7 @@ def made_behind(url: str, last: int = 3) -> str:
 
 
 def mend(url: str, error: IncompatibleServerError) -> None:
-    """Do what the error says."""
+    """Execute the statement in the error."""
     statement = "SELECT setval(" + str(error).partition("SELECT setval(")[2].partition(";")[0]
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(statement.encode())

@@ -37,7 +37,7 @@ class Deposited(msgspec.Struct, frozen=True, rename="camel"):
 
 @registry.upcaster(Deposited, from_version=1)
 def deposited_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Of version 1 the account was named by a number, under the wire's own key."""
+    """Convert version 1, in which the account was a number under the stored key."""
     data["accountId"] = str(data.pop("accountNumber"))
     return data
 

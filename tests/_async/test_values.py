@@ -79,7 +79,7 @@ async def test_what_is_written_is_what_is_read(
 
 
 def kinds(value: Any) -> Any:
-    """The value with the kind of each of its parts: 1 and 1.0 and True are three values."""
+    """Return the value with the type of each part: 1 and 1.0 and True are three values."""
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value)
         return {name: kinds(part) for name, part in items.items()}

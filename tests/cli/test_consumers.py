@@ -50,7 +50,7 @@ def own_server() -> OwnServer:
 
 
 def status(command: Command, category: str, *options: str) -> dict[str, Any]:
-    """The one consumer of a category, and the exit code."""
+    """Return the one consumer of a category, and the exit code."""
     done: Ran = command("consumers", "status", category, *options)
     (row,) = done.rows
     return {**row, "code": done.code, "err": done.err}

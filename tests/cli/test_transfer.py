@@ -114,7 +114,7 @@ def test_small_pages_are_the_same(
     for name in ((), ("account\\",), ("account\\-1\t\n",)):
         whole = command("--url", full, "export", "-", *name).out
         assert whole
-        monkeypatch.setattr(_export, "PAGE", 3)
+        monkeypatch.setattr(_export, "PAGE_SIZE", 3)
         assert command("--url", full, "export", "-", *name).out == whole
         monkeypatch.undo()
 
@@ -161,7 +161,7 @@ def test_an_import_goes_on_where_it_was_cut_off(
     lines = whole.splitlines(keepends=True)
     to = new_database()
     file = tmp_path / "all.ndjson"
-    monkeypatch.setattr("messagedb.cli._export_import_commands.CHUNK", 4)
+    monkeypatch.setattr("messagedb.cli._export_import_commands.RESTORE_CHUNK_SIZE", 4)
     file.write_bytes(b"".join([*lines[:10], b'{"global_position": 7\n', *lines[10:]]))
     done = command("--url", to, "import", str(file))
     assert (done.code, done.out) == (1, "")
@@ -169,7 +169,7 @@ def test_an_import_goes_on_where_it_was_cut_off(
     assert "8 messages were imported before it, and stay" in done.err
     assert rows(to) == rows(full)[:8]
     for size in (3, 7, 100):
-        monkeypatch.setattr("messagedb.cli._export_import_commands.CHUNK", size)
+        monkeypatch.setattr("messagedb.cli._export_import_commands.RESTORE_CHUNK_SIZE", size)
         file.write_bytes(b"".join(lines[: 8 + size * 2]))
         assert command("--url", to, "import", str(file)).code == 0
     file.write_bytes(gzip.compress(whole))
@@ -207,7 +207,7 @@ def test_messages_are_appended_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("messagedb.cli._export_import_commands.APPENDED", 7)
+    monkeypatch.setattr("messagedb.cli._export_import_commands.APPEND_CHUNK_SIZE", 7)
     file = tmp_path / "all.ndjson"
     command("--url", full, "export", str(file), "account\\")
     to = new_database()

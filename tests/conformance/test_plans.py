@@ -61,7 +61,7 @@ def plan(conn: Connection[Any], condition: str) -> str:
 
 
 def scans(conn: Connection[Any], name: str) -> int:
-    """The scans that this session has made and not yet reported."""
+    """Return the scans that this session has made and not yet reported."""
     row = conn.execute(
         "select pg_stat_get_xact_numscans(%s::regclass)", [f"message_store.{name}"]
     ).fetchone()

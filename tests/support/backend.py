@@ -75,7 +75,7 @@ def choose() -> Choice:
 
 
 def embedded_has_binaries() -> bool:
-    """Tell whether messagedb finds PostgreSQL's programs on this machine."""
+    """Return True if messagedb finds PostgreSQL's programs on this machine."""
     from messagedb.embedded import find_binaries
     from messagedb.errors import EmbeddedServerError
 

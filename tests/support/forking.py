@@ -28,7 +28,7 @@ def forked() -> int:
 
 
 def in_child(work: Callable[[], object]) -> object:
-    """Do it in a child process, and return what it gave."""
+    """Call a function in a child process, and return its result."""
     reader, writer = os.pipe()
     pid = forked()
     if pid == 0:

@@ -111,7 +111,7 @@ class FaultProxy:
         self._relay.do(command)
 
     def end_orphans(self) -> None:
-        """Tell the server that the clients are gone that `cut_clients` cut."""
+        """Close the server's side of the connections that `cut_clients` cut."""
 
         def command() -> None:
             while self._relay.orphans:

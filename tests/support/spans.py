@@ -27,12 +27,12 @@ class Seen:
         self._reader = reader
 
     def spans(self) -> list[Any]:
-        """The spans that have ended, in that order."""
+        """Return the finished spans, in that order."""
         found: tuple[ReadableSpan, ...] = self._exporter.get_finished_spans()
         return list(found)
 
     def points(self, name: str) -> list[Any]:
-        """The data points of a metric."""
+        """Return the data points of a metric."""
         data = self._reader.get_metrics_data()
         assert data is not None
         return [

@@ -41,7 +41,7 @@ class Way:
                 os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
     def works(self, program: Path, folder: Path) -> bool:
-        """Tell whether the program starts this way and can use the folder."""
+        """Return True if the program starts this way and can use the folder."""
         script = 'cd -- "$1" && test -w . && exec "$2" -V'
         answer = subprocess.run(
             self.command("/bin/sh", "-c", script, "sh", folder, program),

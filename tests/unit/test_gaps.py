@@ -105,7 +105,7 @@ class Reader:
         return scan
 
     def between(self) -> None:
-        """Nothing happens meanwhile."""
+        """Do nothing: no writer acts meanwhile."""
 
     def _page(self) -> ScannedPage:
         gaps, position = self.gaps, self.position

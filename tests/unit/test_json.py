@@ -73,7 +73,7 @@ class Pair(NamedTuple):
 
 
 def nested(levels: int, leaf: Any = None) -> dict[str, Any]:
-    """An object with this many levels, itself included; lists and objects in turn."""
+    """Return an object with this many levels, itself included; lists and objects in turn."""
     value: Any = leaf
     for level in range(levels - 1):
         value = [value] if level % 2 else {"a": value}

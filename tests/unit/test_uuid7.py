@@ -24,7 +24,7 @@ YEAR_2100 = 4_102_444_800_000  # in milliseconds: after every id of other tests
 
 @pytest.fixture(autouse=True)
 def _restored_state() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
-    """A test that moves the clock ahead does not leave ids of the future to the others."""
+    """Restore the clock of ids after a test that moves it ahead."""
     state = STATE._milliseconds, STATE._prefix
     yield
     STATE._milliseconds, STATE._prefix = state

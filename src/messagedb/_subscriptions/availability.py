@@ -14,5 +14,5 @@ def is_store_away(problem: BaseException) -> bool:
 
 
 def is_passing(problem: BaseException) -> bool:
-    """Like ``is_store_away``, and also True for deadlocks and serialization failures."""
+    """Return True as ``is_store_away``, and also for deadlocks and serialization failures."""
     return is_store_away(problem) or isinstance(problem, RetryableError)
