@@ -38,7 +38,11 @@ EXAMPLES = [
 
 def test_every_error_of_the_tree_has_an_example_here() -> None:
     assert {type(error).__name__ for error in EXAMPLES} == set(errors.__all__) - {"MessageDBError"}
-    assert set(errors.__all__) <= set(messagedb.__all__)
+    # All are at the top but these two, which are kinds of one that is.
+    assert set(errors.__all__) - set(messagedb.__all__) == {
+        "EmbeddedServerError",
+        "PoolTimeoutError",
+    }
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
