@@ -18,6 +18,7 @@ from . import consumers as consumers
 from . import embedded as embedded
 from . import entities as entities
 from . import errors as errors
+from . import hooks as hooks
 from . import messages as messages
 from . import read_models as read_models
 from . import schema as schema

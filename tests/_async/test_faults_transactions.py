@@ -259,6 +259,7 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
                 tx = await client.begin(timeout=0.5 if end == "out of time" else 30.0)
                 written = await fill(tx, place, "one")
                 await tx.connection.execute(f"INSERT INTO {table} VALUES (1)".encode())
+                may_come = False
                 with locked(database_url, category):
                     commit = Background(tx.commit)
                     await eventually(lambda: waiting_for_locks(database_url, category) == 1)

@@ -291,7 +291,7 @@ def decode_data(message: Message[Any], codec: Codec) -> Any:
         MessageDecodeError: it does not fit the class. Its cause is the codec's error.
     """
     try:
-        return codec.decode(message._data, message._decimals)
+        return codec.decode(message._data, message._decimals)  # pyright: ignore[reportPrivateUsage]
     except Exception as error:
         raise mismatch_error(message, codec.cls, error) from error
 
