@@ -52,7 +52,7 @@ async def test_a_limit_that_comes_before_the_transactions_time_is_named(
                 await tx.connection.execute("SET LOCAL transaction_timeout = 0")
                 await tx.connection.execute("SET LOCAL transaction_timeout = '100ms'")
                 await tx.get_stream_messages(f"{category}-1")
-        assert "its locks are free" in str(caught.value)
+        assert "its locks are released" in str(caught.value)
         assert "20 s" not in str(caught.value)
         await eventually(lambda: is_whole(client))
 
