@@ -54,6 +54,10 @@ async def test_a_commit_that_never_came_is_not_said_to_be_done(
 ) -> None:
     url = server.url(user="message_store")
     stream = f"{category}-1"
+    with psycopg.connect(server.url(), autocommit=True) as conn:
+        # If the beginning of the transaction is on disk, its id is not given again.
+        conn.execute("alter system set wal_writer_delay = '10s'")
+        conn.execute("select pg_reload_conf()")
     with FaultProxy(url) as proxy:
         async with AsyncClient(proxy.url(), max_size=2, command_timeout=3.0) as client:
             assert await client.stream_version(stream) == NO_STREAM
