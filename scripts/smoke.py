@@ -46,8 +46,8 @@ def main() -> None:
     check(here.is_relative_to(sysconfig.get_path("purelib")), f"it is in site-packages, not {here}")
     for package in ("messagedb", "_messagedb_async"):
         check(files(package).joinpath("py.typed").is_file(), f"{package} has py.typed")
-    sql = [entry.name for entry in files("messagedb.schema").joinpath("sql").iterdir()]
-    check(any(name.endswith(".sql") for name in sql), "messagedb.schema has its SQL files")
+    sql = [entry.name for entry in files("messagedb._schema").joinpath("sql").iterdir()]
+    check(any(name.endswith(".sql") for name in sql), "messagedb._schema has its SQL files")
     sync_half()
     asyncio.run(async_half())
     print(f"messagedb {version('messagedb')}: both variants write and read; {len(sql)} SQL files")
