@@ -103,7 +103,7 @@ SELECT EXISTS (
     WHERE n.nspname = 'messagedb' AND c.relname = 'positions'
       AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
 """
-"""Whether the role may read the table of positions. ``to_regclass`` would raise an error for a role
+"""True if the role may read the table of positions. ``to_regclass`` would raise an error for a role
 that may not use the schema."""
 
 ALL_POSITIONS: Final = b"""
@@ -127,8 +127,8 @@ SELECT current_setting('transaction_read_only') = 'off',
                WHERE datname = current_database() AND wait_event = 'SyncRep'),
        has_database_privilege(current_database(), 'TEMPORARY')
 """
-"""Whether this session's transactions may write, whether commits wait for a synchronous standby (of
-this role, or of all for one that may see them), and whether a temporary table can be tried."""
+"""Three booleans: this session's transactions may write; commits wait for a synchronous standby (of
+this role, or of all for one that may see them); a temporary table can be tried."""
 
 TRY_TRANSACTION: Final = b"SELECT txid_current()"
 """Needs a transaction id, which a server close to wraparound refuses."""
