@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import psycopg
 import pytest
 
 from messagedb import (
@@ -25,6 +26,7 @@ from messagedb._consumers.failure_policy import (
     WrongResult,
     answer_of_on_error,
     decide,
+    is_of_past_outage,
     problem_of,
 )
 from messagedb._subscriptions.availability import is_store_away
@@ -154,3 +156,24 @@ def test_outcomes_pickle() -> None:
         assert (type(again), again.reason) == (type(outcome), outcome.reason)
     again = pickle.loads(pickle.dumps(Retry(5, "soon")))
     assert (again.delay, again.reason) == (5, "soon")
+
+
+@pytest.mark.parametrize(
+    ("error", "available_for", "expected"),
+    [
+        (psycopg.errors.ReadOnlySqlTransaction, None, True),
+        (psycopg.errors.ReadOnlySqlTransaction, 0.5, True),
+        (psycopg.errors.ReadOnlySqlTransaction, 1.5, False),
+        (psycopg.errors.DiskFull, 0.5, True),
+        (psycopg.errors.AdminShutdown, None, True),
+        (psycopg.errors.AdminShutdown, 0.0, False),
+        (psycopg.errors.QueryCanceled, None, False),
+    ],
+)
+def test_a_refused_write_counts_a_second_after_the_outage_and_others_at_the_next_attempt(
+    error: type[psycopg.Error], available_for: float | None, expected: bool
+) -> None:
+    assert is_of_past_outage(error("x"), available_for) is expected
+    wrapped = StoreUnavailableError("unavailable")
+    wrapped.__cause__ = error("x")
+    assert is_of_past_outage(wrapped, available_for) is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import answer
@@ -79,13 +80,16 @@ class AsyncMessageProcessor:
         """
         state = self._state
         attempt, outages = 1, 0
-        may_have_been_away = True
+        passed_at: float | None = None
         last: Exception | None = problem
         while last is not None:
-            standing = await self._standing_of(last, may_have_been_away)
+            available_for = None if passed_at is None else monotonic() - passed_at
+            standing = await self._standing_of(last, available_for)
             is_away = standing != "counts"
-            if is_away:
-                may_have_been_away = standing == "away"
+            if standing == "away":
+                passed_at = None
+            elif standing == "passed" and passed_at is None:
+                passed_at = monotonic()
             decision = decide(last, attempt, outages, self._settings.retry, is_away)
             if isinstance(decision, Ask):
                 decision = await self._consult_on_error(message, attempt, last)
@@ -103,15 +107,13 @@ class AsyncMessageProcessor:
         state.phase.enter("running")
         return True
 
-    async def _standing_of(self, problem: Exception, may_have_been_away: bool) -> Standing:
+    async def _standing_of(self, problem: Exception, available_for: float | None) -> Standing:
         """Return whether an attempt counts, or failed because the store was unavailable."""
         origin = self._caller.origin_of(problem)
         if origin == "consumer":
             return "away" if is_store_away(problem) else "counts"
         may_be_away = origin == "store" or is_store_away(problem)
-        return await standing_of(
-            self._state, self._client, problem, may_be_away, may_have_been_away
-        )
+        return await standing_of(self._state, self._client, problem, may_be_away, available_for)
 
     async def _consult_on_error(
         self, message: Message[Any], attempt: int, problem: Exception

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import psycopg
 
 from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, is_lost, translate
-from messagedb._consumers.failure_policy import is_write_refused, may_have_passed
+from messagedb._consumers.failure_policy import (
+    is_of_past_outage,
+    is_write_refused,
+    may_have_passed,
+)
 from messagedb._errors import MessageDBError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
@@ -37,19 +41,20 @@ async def standing_of(
     client: AsyncClientCore,
     problem: Exception,
     may_be_away: bool,
-    may_have_been_away: bool,
+    available_for: float | None,
 ) -> Standing:
     """Return whether an attempt counts, or failed because the store was unavailable.
 
     A store that responds to the query may have been unavailable just before: one such attempt does
-    not count, either, and the next one does.
+    not count, either. If a write was refused, the attempts of the next second do not count.
 
     Args:
         state: the run's.
         client: the client of the store.
         problem: the handler's error.
         may_be_away: True if an unavailable store can cause such an error.
-        may_have_been_away: True if there was no such attempt since the store was unavailable.
+        available_for: seconds since the first such attempt after the store was unavailable; None if
+            there was none.
 
     Raises:
         MessageDBError: the store responds and refuses the client permanently.
@@ -59,7 +64,7 @@ async def standing_of(
     if state.signals.is_stopping or not await _answers(client, problem):
         return "away"
     state.availability.mark_available()
-    return "passed" if may_have_been_away and may_have_passed(problem) else "counts"
+    return "passed" if is_of_past_outage(problem, available_for) else "counts"
 
 
 def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:

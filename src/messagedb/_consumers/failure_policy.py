@@ -20,6 +20,9 @@ POLICIES: Final = ("stop", "park", "skip")
 _CANCELLED: Final = "57014"
 # SQLSTATEs of refused writes: read-only, resources, limits, the operating system.
 _OF_WRITES: Final = ("25006", "53", "54", "58")
+# Seconds in which the sessions of a pool learn, one after the other, that writes are allowed again:
+# a session reads the configuration before its next statement, once the server has signaled it.
+_SESSIONS_LEARN: Final = 1.0
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -110,6 +113,21 @@ def may_have_passed(problem: BaseException) -> bool:
     It is not over if the server cancelled a statement that took too long.
     """
     return _state(problem) != _CANCELLED
+
+
+def is_of_past_outage(problem: BaseException, available_for: float | None) -> bool:
+    """Return True if an outage that is over may have caused a handler's problem.
+
+    Args:
+        problem: the exception that the handler raised.
+        available_for: seconds since another attempt was found to have failed because of the same
+            outage; None if there was none.
+    """
+    if not may_have_passed(problem):
+        return False
+    if available_for is None:
+        return True
+    return is_write_refused(problem) and available_for < _SESSIONS_LEARN
 
 
 def is_write_refused(problem: BaseException) -> bool:
