@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
-from messagedb._consumers.handler_registry import Handlers
+from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._entities.projection import Projector
 from messagedb._messages.annotations import capture_namespace
 from messagedb.entities import apply
@@ -76,7 +76,7 @@ def registry_of(*classes: type[Any]) -> MessageRegistry:
     return registry
 
 
-def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
+def add(handlers: HandlerRegistry, function: Callable[..., Any], *names: str) -> None:
     handlers.add(function, names, capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
@@ -85,23 +85,23 @@ class Call:
         self.message = message
 
 
-def hand(handlers: Handlers, *types: str) -> list[Any]:
-    by_type, catch_all = handlers.compiled(())
+def hand(handlers: HandlerRegistry, *types: str) -> list[Any]:
+    by_type, catch_all = handlers.build_dispatch(())
     assert catch_all is None
     calls = [Call(make_message("account-1", name, {})) for name in types]
     return [by_type[call.message.type](call) for call in calls]
 
 
 def test_a_handler_for_a_base_class_gets_what_is_registered_below_it() -> None:
-    handlers = Handlers(registry_of(Deposited, Closed, Other))
+    handlers = HandlerRegistry(registry_of(Deposited, Closed, Other))
     add(handlers, by_base)
     assert hand(handlers, "Deposited", "Closed") == ["base Deposited", "base Closed"]
-    assert set(handlers.compiled(())[0]) == {"Deposited", "Closed"}
+    assert set(handlers.build_dispatch(())[0]) == {"Deposited", "Closed"}
     assert len(handlers) == 1
 
 
 def test_the_nearest_handler_gets_the_message() -> None:
-    handlers = Handlers(registry_of(Deposited, Closed, Moved))
+    handlers = HandlerRegistry(registry_of(Deposited, Closed, Moved))
     for function in (by_base, by_middle, by_class):
         add(handlers, function)
     assert hand(handlers, "Moved", "Deposited", "Closed") == [
@@ -112,7 +112,7 @@ def test_the_nearest_handler_gets_the_message() -> None:
 
 
 def test_a_handler_by_name_is_nearer_than_one_of_a_base_class() -> None:
-    handlers = Handlers(registry_of(Deposited, Closed))
+    handlers = HandlerRegistry(registry_of(Deposited, Closed))
     add(handlers, by_base)
     add(handlers, by_name, "Deposited")
     assert hand(handlers, "Deposited", "Closed") == ["name Deposited", "base Closed"]
@@ -120,20 +120,20 @@ def test_a_handler_by_name_is_nearer_than_one_of_a_base_class() -> None:
 
 def test_a_class_that_is_registered_after_the_handler_counts() -> None:
     registry = MessageRegistry()
-    handlers = Handlers(registry)
+    handlers = HandlerRegistry(registry)
     add(handlers, by_base)
     registry.add(Deposited, aliases=["MoneyDeposited"])
     assert hand(handlers, "Deposited", "MoneyDeposited") == ["base Deposited", "base Deposited"]
 
 
 def test_a_base_class_need_not_be_a_class_of_messages() -> None:
-    handlers = Handlers(registry_of(Renamed))
+    handlers = HandlerRegistry(registry_of(Renamed))
     add(handlers, by_named)
     assert hand(handlers, "Renamed") == ["named Renamed"]
     with pytest.raises(ValidationError, match="class Named already has a handler, by_named"):
         add(handlers, by_named)
     with pytest.raises(ValidationError, match="neither a msgspec Struct nor a dataclass"):
-        add(Handlers(MessageRegistry()), by_named)
+        add(HandlerRegistry(MessageRegistry()), by_named)
 
 
 def test_a_decider_applies_the_events_of_a_base_class() -> None:

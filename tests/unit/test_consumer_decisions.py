@@ -20,14 +20,14 @@ from messagedb import (
     ValidationError,
 )
 from messagedb._consumers.failure_policy import (
-    Again,
-    Ask,
-    Settle,
-    WrongResult,
-    answer_of_on_error,
-    decide,
-    is_of_past_outage,
-    problem_of,
+    ConsultOnError,
+    FinalAction,
+    InvalidResultError,
+    RetryAfter,
+    choose_action,
+    find_problem,
+    may_come_from_past_outage,
+    parse_on_error_result,
 )
 from messagedb._subscriptions.availability import is_store_away
 from messagedb.consumers import NO_RETRY, HandlerOutcome
@@ -39,43 +39,50 @@ UNREADABLE = MessageDecodeError("account-1", 0, 1, "data", "it is no JSON")
 
 def test_an_error_is_tried_again_and_then_asked_about() -> None:
     error = RuntimeError("broken")
-    made = [decide(error, attempt, 0, POLICY, away=False) for attempt in (1, 2, 3, 4)]
-    assert made == [Again(2, counts=True), Again(4, counts=True), Ask(), Ask()]
-    assert decide(error, 1, 0, NO_RETRY, away=False) == Ask()
+    made = [
+        choose_action(error, attempt, 0, POLICY, is_unavailable=False) for attempt in (1, 2, 3, 4)
+    ]
+    assert made == [
+        RetryAfter(2, counts=True),
+        RetryAfter(4, counts=True),
+        ConsultOnError(),
+        ConsultOnError(),
+    ]
+    assert choose_action(error, 1, 0, NO_RETRY, is_unavailable=False) == ConsultOnError()
 
 
 @pytest.mark.parametrize(
     ("outcome", "end"),
     [
-        (Park("p"), Settle("park", "p")),
-        (Skip("s"), Settle("skip", "s")),
-        (Stop("x"), Settle("stop", "x")),
-        (Park(), Settle("park", "")),
+        (Park("p"), FinalAction("park", "p")),
+        (Skip("s"), FinalAction("skip", "s")),
+        (Stop("x"), FinalAction("stop", "x")),
+        (Park(), FinalAction("park", "")),
     ],
 )
-def test_an_outcome_is_the_last_word(outcome: HandlerOutcome, end: Settle) -> None:
+def test_an_outcome_is_the_last_word(outcome: HandlerOutcome, end: FinalAction) -> None:
     for attempt in (1, 3):
-        assert decide(outcome, attempt, 0, POLICY, away=False) == end
-    assert answer_of_on_error(outcome, 1, POLICY) == end
+        assert choose_action(outcome, attempt, 0, POLICY, is_unavailable=False) == end
+    assert parse_on_error_result(outcome, 1, POLICY) == end
 
 
 def test_retry_says_when_and_counts() -> None:
-    assert decide(Retry(7), 1, 0, POLICY, away=False) == Again(7, counts=True)
-    assert decide(Retry(0), 2, 0, POLICY, away=False) == Again(0, counts=True)
-    assert decide(Retry(), 2, 0, POLICY, away=False) == Again(4, counts=True)
-    assert decide(Retry(7), 3, 0, POLICY, away=False) == Ask()
+    assert choose_action(Retry(7), 1, 0, POLICY, is_unavailable=False) == RetryAfter(7, counts=True)
+    assert choose_action(Retry(0), 2, 0, POLICY, is_unavailable=False) == RetryAfter(0, counts=True)
+    assert choose_action(Retry(), 2, 0, POLICY, is_unavailable=False) == RetryAfter(4, counts=True)
+    assert choose_action(Retry(7), 3, 0, POLICY, is_unavailable=False) == ConsultOnError()
 
 
 def test_what_cannot_be_read_is_asked_about_at_once() -> None:
-    assert decide(UNREADABLE, 1, 0, POLICY, away=False) == Ask()
+    assert choose_action(UNREADABLE, 1, 0, POLICY, is_unavailable=False) == ConsultOnError()
 
 
 def test_while_the_store_is_away_no_attempt_counts_and_waits_grow_to_a_limit() -> None:
     error = StoreUnavailableError("away")
     longest = 0.0
     for failures in range(100):
-        decision = decide(error, 3, failures, NO_RETRY, away=True)
-        assert isinstance(decision, Again)
+        decision = choose_action(error, 3, failures, NO_RETRY, is_unavailable=True)
+        assert isinstance(decision, RetryAfter)
         assert not decision.counts
         assert 0.05 <= decision.delay <= 5
         longest = max(longest, decision.delay)
@@ -83,10 +90,12 @@ def test_while_the_store_is_away_no_attempt_counts_and_waits_grow_to_a_limit() -
 
 
 def test_what_says_nothing_of_a_message_stops_before_it_at_once() -> None:
-    wrong = problem_of("park")
-    assert isinstance(wrong, WrongResult)
+    wrong = find_problem("park")
+    assert isinstance(wrong, InvalidResultError)
     for attempt in (1, 3):
-        assert decide(wrong, attempt, 0, POLICY, away=False) == Settle("stop", "")
+        assert choose_action(wrong, attempt, 0, POLICY, is_unavailable=False) == FinalAction(
+            "stop", ""
+        )
 
 
 def test_an_outcome_of_a_class_that_does_not_call_ours_still_says_what_it_is() -> None:
@@ -98,21 +107,21 @@ def test_an_outcome_of_a_class_that_does_not_call_ours_still_says_what_it_is() -
         def __init__(self, number: int) -> None:
             self.number = number
 
-    assert decide(Later(1), 1, 0, POLICY, away=False) == Again(2, counts=True)
-    assert decide(Broken(1), 1, 0, POLICY, away=False) == Settle("park", "")
+    assert choose_action(Later(1), 1, 0, POLICY, is_unavailable=False) == RetryAfter(2, counts=True)
+    assert choose_action(Broken(1), 1, 0, POLICY, is_unavailable=False) == FinalAction("park", "")
 
 
 def test_what_on_error_may_answer() -> None:
     for word in ("stop", "park", "skip"):
-        answer = answer_of_on_error(word, 1, POLICY)
-        assert isinstance(answer, Settle)
-        assert (answer.what, answer.reason) == (word, "")
-    assert answer_of_on_error(Retry(7), 3, POLICY) == Again(7, counts=True)
+        answer = parse_on_error_result(word, 1, POLICY)
+        assert isinstance(answer, FinalAction)
+        assert (answer.action, answer.reason) == (word, "")
+    assert parse_on_error_result(Retry(7), 3, POLICY) == RetryAfter(7, counts=True)
     # Beyond the policy's attempts: its waits go on growing.
-    assert answer_of_on_error(Retry(), 3, POLICY) == Again(8, counts=True)
+    assert parse_on_error_result(Retry(), 3, POLICY) == RetryAfter(8, counts=True)
     for wrong in (None, True, "retry", RuntimeError(), Park):
         with pytest.raises(ValidationError, match="on_error must return"):
-            answer_of_on_error(wrong, 1, POLICY)
+            parse_on_error_result(wrong, 1, POLICY)
 
 
 def test_which_errors_say_that_the_store_is_away() -> None:
@@ -173,7 +182,7 @@ def test_outcomes_pickle() -> None:
 def test_a_refused_write_counts_a_second_after_the_outage_and_others_at_the_next_attempt(
     error: type[psycopg.Error], available_for: float | None, expected: bool
 ) -> None:
-    assert is_of_past_outage(error("x"), available_for) is expected
+    assert may_come_from_past_outage(error("x"), available_for) is expected
     wrapped = StoreUnavailableError("unavailable")
     wrapped.__cause__ = error("x")
-    assert is_of_past_outage(wrapped, available_for) is expected
+    assert may_come_from_past_outage(wrapped, available_for) is expected

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from messagedb import Context, Message, MessageRegistry, ValidationError
-from messagedb._consumers.handler_registry import Handlers
+from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._messages.annotations import capture_namespace
 from messagedb.testing import make_message
 
@@ -37,18 +37,18 @@ class Call:
 
 
 @pytest.fixture
-def handlers() -> Handlers:
-    return Handlers(MessageRegistry())
+def handlers() -> HandlerRegistry:
+    return HandlerRegistry(MessageRegistry())
 
 
-def add(handlers: Handlers, function: Callable[..., Any], *names: str) -> None:
+def add(handlers: HandlerRegistry, function: Callable[..., Any], *names: str) -> None:
     around = capture_namespace(sys._getframe())  # pyright: ignore[reportPrivateUsage]
     handlers.add(function, names, around)
 
 
-def hand(handlers: Handlers, type_name: str, data: Any = None) -> Any:
+def hand(handlers: HandlerRegistry, type_name: str, data: Any = None) -> Any:
     """Hand a message over, and return what its handler does."""
-    by_type, catch_all = handlers.compiled(())
+    by_type, catch_all = handlers.build_dispatch(())
     invoke = by_type.get(type_name, catch_all)
     assert invoke is not None
     return invoke(Call(make_message("account-1", type_name, data)))
@@ -85,21 +85,21 @@ def with_default(given: Any, context: Any = None) -> bool:
 bare: Any = eval("lambda given: given.type")
 
 
-def test_the_annotation_names_the_class(handlers: Handlers) -> None:
+def test_the_annotation_names_the_class(handlers: HandlerRegistry) -> None:
     add(handlers, event)
     add(handlers, event_with_context)
     assert hand(handlers, "Deposited", {"amount": 5}) == Deposited(5)
     assert hand(handlers, "Closed") == (Closed(), "Closed")
     assert len(handlers) == 2
-    assert handlers.compiled(())[1] is None
+    assert handlers.build_dispatch(())[1] is None
 
 
 def test_a_class_keeps_the_name_that_it_is_registered_under() -> None:
     registry = MessageRegistry()
     registry.add(Deposited, type="account.deposited")
-    handlers = Handlers(registry)
+    handlers = HandlerRegistry(registry)
     add(handlers, either)
-    assert set(handlers.compiled(())[0]) == {"account.deposited", "Closed"}
+    assert set(handlers.build_dispatch(())[0]) == {"account.deposited", "Closed"}
     assert hand(handlers, "account.deposited", {"amount": 5}) == Deposited(5)
     assert registry.get_class("Closed") is Closed
 
@@ -108,14 +108,14 @@ def union(given: Union[Deposited, Closed]) -> Any:  # noqa: UP007
     return given
 
 
-def test_a_union_of_the_older_form(handlers: Handlers) -> None:
+def test_a_union_of_the_older_form(handlers: HandlerRegistry) -> None:
     add(handlers, union)
-    assert set(handlers.compiled(())[0]) == {"Deposited", "Closed"}
+    assert set(handlers.build_dispatch(())[0]) == {"Deposited", "Closed"}
 
 
 @pytest.mark.parametrize("function", [message, anything, bare])
 def test_message_any_and_no_annotation_are_for_the_rest(
-    handlers: Handlers, function: Callable[..., Any]
+    handlers: HandlerRegistry, function: Callable[..., Any]
 ) -> None:
     add(handlers, function)
     add(handlers, message, "Named")
@@ -124,7 +124,7 @@ def test_message_any_and_no_annotation_are_for_the_rest(
     assert len(handlers) == 2
 
 
-def test_names_give_the_message_whatever_the_annotation_says(handlers: Handlers) -> None:
+def test_names_give_the_message_whatever_the_annotation_says(handlers: HandlerRegistry) -> None:
     def odd(given: Deposited) -> Any:
         return cast("Any", given).type
 
@@ -133,7 +133,7 @@ def test_names_give_the_message_whatever_the_annotation_says(handlers: Handlers)
     assert len(handlers) == 2
 
 
-def test_what_can_be_called_is_a_handler(handlers: Handlers) -> None:
+def test_what_can_be_called_is_a_handler(handlers: HandlerRegistry) -> None:
     class Account:
         def handle(self, given: Deposited) -> Any:
             return self, given
@@ -152,7 +152,7 @@ def test_what_can_be_called_is_a_handler(handlers: Handlers) -> None:
     assert hand(handlers, "Default") is True
 
 
-def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> None:
+def test_an_annotation_may_be_of_the_calling_function(handlers: HandlerRegistry) -> None:
     class Local(msgspec.Struct):
         a: int = 0
 
@@ -164,7 +164,7 @@ def test_an_annotation_may_be_of_the_calling_function(handlers: Handlers) -> Non
     assert hand(handlers, "Local", {"a": 1}) == Local(1)
 
 
-def test_an_annotation_means_the_names_of_its_own_module(handlers: Handlers) -> None:
+def test_an_annotation_means_the_names_of_its_own_module(handlers: HandlerRegistry) -> None:
     class Local(msgspec.Struct):
         a: int = 0
 
@@ -175,7 +175,7 @@ def test_an_annotation_means_the_names_of_its_own_module(handlers: Handlers) -> 
     assert Local() == Local(0)
 
 
-def test_a_decorated_function_keeps_its_annotations(handlers: Handlers) -> None:
+def test_a_decorated_function_keeps_its_annotations(handlers: HandlerRegistry) -> None:
     @functools.wraps(event)
     def wrapper(*given: Any) -> Any:
         return event(*given)
@@ -222,13 +222,13 @@ def hidden(given: OnlyForTypeCheckers) -> None: ...
         (hidden, "cannot be resolved .* not only for type checkers"),
     ],
 )
-def test_what_is_no_handler(handlers: Handlers, function: Any, text: str) -> None:
+def test_what_is_no_handler(handlers: HandlerRegistry, function: Any, text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         add(handlers, function)
     assert len(handlers) == 0
 
 
-def test_a_type_has_one_handler(handlers: Handlers) -> None:
+def test_a_type_has_one_handler(handlers: HandlerRegistry) -> None:
     add(handlers, event)
     add(handlers, message)
     for function, names, text in (
@@ -240,17 +240,17 @@ def test_a_type_has_one_handler(handlers: Handlers) -> None:
     ):
         with pytest.raises(ValidationError, match=text):
             add(handlers, function, *names)
-    assert set(handlers.compiled(())[0]) == {"Deposited"}
+    assert set(handlers.build_dispatch(())[0]) == {"Deposited"}
 
 
-def test_names_are_those_of_message_types(handlers: Handlers) -> None:
+def test_names_are_those_of_message_types(handlers: HandlerRegistry) -> None:
     wrong: Any
     for wrong in ("\0", 5):
         with pytest.raises(ValidationError):
             add(handlers, message, wrong)
 
 
-def test_middleware_is_called_in_its_order_around_each_handler(handlers: Handlers) -> None:
+def test_middleware_is_called_in_its_order_around_each_handler(handlers: HandlerRegistry) -> None:
     def around(name: str) -> Callable[..., Any]:
         def call(context: Any, call_next: Callable[[Any], Any]) -> Any:
             return f"{name}({call_next(context)})"
@@ -259,7 +259,7 @@ def test_middleware_is_called_in_its_order_around_each_handler(handlers: Handler
 
     add(handlers, message)
     add(handlers, event)
-    by_type, catch_all = handlers.compiled([around("a"), around("b")])
+    by_type, catch_all = handlers.build_dispatch([around("a"), around("b")])
     assert catch_all is not None
     assert catch_all(Call(make_message("account-1", "X"))) == "a(b(X))"
     deposited = Call(make_message("account-1", "Deposited", {"amount": 5}))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from messagedb import Park
-from messagedb._consumers.failure_texts import reason_of
-from messagedb._subscriptions.log_texts import fit, shown, text_of
+from messagedb._consumers.failure_texts import format_reason
+from messagedb._subscriptions.log_texts import escape_line, format_error, format_value
 
 
 class Hostile(ValueError):
@@ -41,11 +41,11 @@ class Worded(ValueError):
 
 
 def test_a_reason_is_one_line() -> None:
-    assert reason_of(ValueError("\n first\nsecond")) == "ValueError: first"
-    assert reason_of(ValueError()) == reason_of(ValueError("\n")) == "ValueError"
-    assert reason_of(Park("why")) == "why"
-    assert reason_of(Park()) == "Park"
-    assert reason_of(Park("why\nnot")) == "why\\nnot"
+    assert format_reason(ValueError("\n first\nsecond")) == "ValueError: first"
+    assert format_reason(ValueError()) == format_reason(ValueError("\n")) == "ValueError"
+    assert format_reason(Park("why")) == "why"
+    assert format_reason(Park()) == "Park"
+    assert format_reason(Park("why\nnot")) == "why\\nnot"
 
 
 @pytest.mark.parametrize(
@@ -58,21 +58,26 @@ def test_a_reason_is_one_line() -> None:
     ],
 )
 def test_what_cannot_be_stored_is_escaped(given: str, expected: str) -> None:
-    assert fit(given) == expected
-    assert reason_of(ValueError(given)).rstrip() == f"ValueError: {expected}"
-    assert reason_of(Park(given)) == text_of(ValueError(given)) == expected
+    assert escape_line(given) == expected
+    assert format_reason(ValueError(given)).rstrip() == f"ValueError: {expected}"
+    assert format_reason(Park(given)) == format_error(ValueError(given)) == expected
 
 
 @pytest.mark.parametrize("long", ["x" * 30_000_000, "\x00" * 5000, "😀" * 5000])
 def test_a_long_text_is_shortened_to_a_few_kilobytes(long: str) -> None:
-    for text in (fit(long), reason_of(ValueError(long)), text_of(ValueError(long)), shown(long)):
+    for text in (
+        escape_line(long),
+        format_reason(ValueError(long)),
+        format_error(ValueError(long)),
+        format_value(long),
+    ):
         assert 2000 <= len(text) <= 2100
         assert len(text.encode()) < 9000
         assert "shortened" in text
 
 
 def test_an_error_without_a_text_is_named() -> None:
-    assert reason_of(Hostile()) == "Hostile (its text is not available: RuntimeError)"
-    assert text_of(Hostile()) == "<Hostile whose text is not available: RuntimeError>"
-    assert shown(Hostile()) == "<Hostile whose text is not available: RuntimeError>"
-    assert reason_of(Worded()) == "Worded: odd\\x00"
+    assert format_reason(Hostile()) == "Hostile (its text is not available: RuntimeError)"
+    assert format_error(Hostile()) == "<Hostile whose text is not available: RuntimeError>"
+    assert format_value(Hostile()) == "<Hostile whose text is not available: RuntimeError>"
+    assert format_reason(Worded()) == "Worded: odd\\x00"

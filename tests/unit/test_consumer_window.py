@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messagedb import Message
-from messagedb._consumers.in_flight_window import Window
+from messagedb._consumers.in_flight_window import InFlightWindow
 from messagedb.testing import make_message
 
 
@@ -58,7 +58,7 @@ def test_any_interleaving_keeps_what_a_window_promises(
     pages: list[tuple[list[tuple[int, str]], int]], start: int, seed: int
 ) -> None:
     chance = random.Random(seed)
-    window, model = Window(start, 4), Model(start)
+    window, model = InFlightWindow(start, 4), Model(start)
     in_hand: list[Message[Any]] = []
     coming = list(pages)
     last_position = start
@@ -81,7 +81,7 @@ def test_any_interleaving_keeps_what_a_window_promises(
             model.messages += messages
             model.looked_at = position
         elif step == "take":
-            message = window.take()
+            message = window.take_ready()
             free = model.free
             assert (message is None) == (not free)
             if message is not None:
@@ -91,7 +91,7 @@ def test_any_interleaving_keeps_what_a_window_promises(
         else:
             message = in_hand.pop(chance.randrange(len(in_hand)))
             model.finished.add(message.global_position)
-            assert window.finish(message) == window.position
+            assert window.mark_done(message) == window.position
         assert last_position <= window.position <= model.done
         last_position = window.position
         # It tells of every message that is done without a gap, and of no other.
@@ -108,7 +108,7 @@ def test_any_interleaving_keeps_what_a_window_promises(
 
 
 def test_a_page_without_messages_moves_the_position_only_behind_what_is_done() -> None:
-    window = Window(0, 10)
+    window = InFlightWindow(0, 10)
     window.add([], 7)
     assert window.position == 7
     message = make_message("x-1", "T", global_position=9)
@@ -116,42 +116,42 @@ def test_a_page_without_messages_moves_the_position_only_behind_what_is_done() -
     window.add([], 20)
     window.add([], 30)
     assert window.position == 7
-    assert window.take() is message
-    assert window.finish(message) == 30
+    assert window.take_ready() is message
+    assert window.mark_done(message) == 30
 
 
 def test_an_older_position_does_not_move_it_back() -> None:
-    window = Window(10, 10)
+    window = InFlightWindow(10, 10)
     window.add([], 4)
     assert window.position == 10
 
 
 def test_done_messages_behind_a_gap_take_room() -> None:
-    window = Window(0, 3)
+    window = InFlightWindow(0, 3)
     messages = [make_message(f"x-{n}", "T", global_position=n) for n in (1, 2, 3)]
     window.add(messages, 3)
     assert not window.has_room
     for message in messages:
-        assert window.take() is message
+        assert window.take_ready() is message
     for message in messages[1:]:
-        assert window.finish(message) == 0
+        assert window.mark_done(message) == 0
     assert not window.has_room
-    assert window.finish(messages[0]) == 3
+    assert window.mark_done(messages[0]) == 3
     assert window.has_room
 
 
 def test_several_threads_take_each_message_once_in_the_order_of_its_stream() -> None:
-    window = Window(0, 10_000)
+    window = InFlightWindow(0, 10_000)
     messages = [make_message(f"x-{n % 7}", "T", global_position=n) for n in range(1, 1001)]
     window.add(messages, 1000)
     finished: list[int] = []
 
     def work() -> None:
         while not window.is_empty:
-            message = window.take()
+            message = window.take_ready()
             if message is not None:
                 finished.append(message.global_position)
-                window.finish(message)
+                window.mark_done(message)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

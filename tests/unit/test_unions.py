@@ -11,7 +11,7 @@ import pytest
 import typing_extensions
 
 from messagedb import Decider, Message, MessageRegistry, Projection, ValidationError
-from messagedb._consumers.handler_registry import Handlers
+from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._messages.annotations import capture_namespace
 from messagedb._messages.unions import get_union_members
 from messagedb.entities import apply
@@ -111,10 +111,10 @@ def made(source: str, future: bool) -> dict[str, Any]:
 def test_a_handler_gets_each_class_of_the_union(
     annotation: str, classes: tuple[type[Any], ...], future: bool
 ) -> None:
-    handlers = Handlers(MessageRegistry())
+    handlers = HandlerRegistry(MessageRegistry())
     handle = made(f"def handle(event: {annotation}): return event", future)["handle"]
     handlers.add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
-    assert set(handlers.compiled(())[0]) == {cls.__name__ for cls in classes}
+    assert set(handlers.build_dispatch(())[0]) == {cls.__name__ for cls in classes}
 
 
 @pytest.mark.parametrize(("annotation", "classes", "future"), CASES)
@@ -153,7 +153,7 @@ def test_types_are_each_class_of_the_union(annotation: str, classes: tuple[type[
 )
 @pytest.mark.parametrize("future", [False, True])
 def test_none_is_no_message_at_any_depth(annotation: str, future: bool) -> None:
-    handlers = Handlers(MessageRegistry())
+    handlers = HandlerRegistry(MessageRegistry())
     handle = made(f"def handle(event: {annotation}): return event", future)["handle"]
     with pytest.raises(ValidationError, match="'NoneType'> of handler handle is not a message"):
         handlers.add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
@@ -162,7 +162,7 @@ def test_none_is_no_message_at_any_depth(annotation: str, future: bool) -> None:
 def test_an_alias_with_message_in_it_is_mixed() -> None:
     handle = made("def handle(event: Union[Alias, Annotated[Message, 1]]): ...", False)["handle"]
     with pytest.raises(ValidationError, match="mixes Message with message classes"):
-        Handlers(MessageRegistry()).add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
+        HandlerRegistry(MessageRegistry()).add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
 def test_what_is_no_class_is_no_type() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Task, is_of_this_half, on_signals
 from messagedb._consumers.counters import Counters
-from messagedb._consumers.handler_registry import Handlers
+from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._consumers.position_records import runs_elsewhere
 from messagedb._consumers.settings import check_settings
 from messagedb._consumers.status import build_status
@@ -61,7 +61,7 @@ class AsyncConsumerBase(ABC):
         self._client = client
         self._settings = settings
         self._registry: MessageRegistry = client.registry
-        self._handlers = Handlers(self._registry)
+        self._handlers = HandlerRegistry(self._registry)
         self._parked = AsyncParkedMessages(client, settings)
         self._counters = Counters()
         self._run: AsyncConsumerRun | None = None
@@ -251,7 +251,7 @@ class AsyncConsumerBase(ABC):
             self._settings,
             self._counters,
             self._feed(),
-            self._handlers.compiled(self._settings.middleware),
+            self._handlers.build_dispatch(self._settings.middleware),
             self._wants,
             until,
         )
@@ -367,7 +367,7 @@ class AsyncConsumerBase(ABC):
             ValidationError: a message has no handler here, or is no longer in the store. It
                 stays parked.
         """
-        handlers = self._handlers.compiled(self._settings.middleware)
+        handlers = self._handlers.build_dispatch(self._settings.middleware)
         return await self._parked.replay(parked, handlers)
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import CANCELLED, Interruptible, Task
 from messagedb._concurrency.signals import end_process
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import StreamPositionStore
 from messagedb._consumers.status import RunSnapshot
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._subscriptions.log_texts import format_error
 
 from ..operations.internals import get_profile
 from ..subscriptions.checked_feed import AsyncCheckedFeed
@@ -240,7 +240,7 @@ class AsyncConsumerRun:
                 " %s are handled again: %s",
                 state.name,
                 positions.stored,
-                text_of(error),
+                format_error(error),
             )
 
     async def _release_all(self) -> None:
@@ -258,12 +258,12 @@ class AsyncConsumerRun:
         state.phase.stop("failed")
         if not isinstance(error, Exception):
             self.exit = error
-            log.error("%s: it has ended: %s", state.name, reason_of(error))
+            log.error("%s: it has ended: %s", state.name, format_reason(error))
             return
         state.signals.failure = state.signals.failure or error
-        state.counters.last_error = reason_of(error)
+        state.counters.last_error = format_reason(error)
         if isinstance(error, MessageDBError | TimeoutError):
-            log.error("%s: it has stopped: %s", state.name, text_of(error))
+            log.error("%s: it has stopped: %s", state.name, format_error(error))
 
     async def stop(self, timeout: float) -> None:
         """Let the current handler finish, store the position, and end.

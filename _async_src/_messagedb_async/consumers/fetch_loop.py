@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from messagedb._concurrency.backend_async import READS_AHEAD, Task, checkpoint
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.poll_interval import Polling
+from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb.streams.reserved import is_bookkeeping
 
 from .lag_monitor import measure
@@ -62,7 +62,7 @@ class AsyncFetchLoop:
         self._processor = processor
         self._saver = saver
         self._listener = listener
-        self._polling = Polling(settings.poll_interval, settings.idle_poll_interval)
+        self._polling = PollInterval(settings.poll_interval, settings.idle_poll_interval)
         self._workers: AsyncWorkerPool | None = None
         self._ahead: Task[ScannedPage | None] | None = None
 
@@ -99,7 +99,7 @@ class AsyncFetchLoop:
                     position = scan.position
                     await self._apply_backpressure(pages[0])
                     pages.append(progress.position)
-                    self._polling.found()
+                    self._polling.reset()
                 if scan.is_full or scan.messages or signals.is_stopping:
                     continue
                 if await self._is_done(until, to_end=to_end):
@@ -227,7 +227,7 @@ class AsyncFetchLoop:
         elif saver.is_due:
             saver.request_save()
         listens = self._listener is not None and self._listener.is_listening
-        seconds = self._polling.wait(took, notified=listens, soon=self._feed.wants_soon)
+        seconds = self._polling.next_delay(took, notified=listens, soon=self._feed.wants_soon)
         await self._state.signals.wake.wait(seconds)
         if phase.state == "caught up":
             phase.enter("running")

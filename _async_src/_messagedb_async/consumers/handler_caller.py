@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
-from messagedb._consumers.failure_policy import cancelled, problem_of
+from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
 
 from .context import AsyncContext
 from .parking import park
 
 if TYPE_CHECKING:
     from messagedb._consumers.counters import Counters
-    from messagedb._consumers.handler_registry import Invoke
+    from messagedb._consumers.handler_registry import HandlerCall
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -27,7 +27,9 @@ statement of ours around the handler.
 class AsyncHandlerCaller(Protocol):
     """Calls handlers, and parks messages that they could not handle."""
 
-    async def call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+    async def call(
+        self, message: Message[Any], attempt: int, invoke: HandlerCall
+    ) -> Exception | None:
         """Call the handler once, and count the message if it is handled.
 
         Returns:
@@ -69,17 +71,19 @@ class AsyncPlainCaller:
         self._parked_stream = settings.parked_stream
         self._seed = settings.seed
 
-    async def call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+    async def call(
+        self, message: Message[Any], attempt: int, invoke: HandlerCall
+    ) -> Exception | None:
         """Call the handler once."""
         try:
             result = await invoke(AsyncContext(message, attempt, self._client, self._seed))
         except CANCELLED as error:
             if is_interrupted():
                 raise
-            return cancelled(error)
+            return cancelled_dependency_error(error)
         except Exception as error:
             return error
-        if result is not None and (problem := problem_of(result)) is not None:
+        if result is not None and (problem := find_problem(result)) is not None:
             return problem
         self._counters.handled += 1
         return None

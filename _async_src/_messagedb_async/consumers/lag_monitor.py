@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError, MessageDBError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._subscriptions.log_texts import format_error
 
 from ..subscriptions.marks import last_positions
 from .run_state import log
@@ -41,7 +41,7 @@ async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed
             await check_given(state, client)
     except Exception as error:
         if not (isinstance(error, MessageDBError) and is_passing(error)):
-            log.warning("%s: the lag cannot be measured: %s", state.name, text_of(error))
+            log.warning("%s: the lag cannot be measured: %s", state.name, format_error(error))
 
 
 async def check_given(state: AsyncRunState, client: AsyncClientCore) -> None:

@@ -16,7 +16,7 @@ from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
 from messagedb._subscriptions.availability import is_store_away
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._subscriptions.log_texts import format_error
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from ..operations.internals import get_profile
@@ -186,7 +186,9 @@ async def _renew_or_acquire(state: AsyncRunState, lease: AsyncLease) -> bool:
         await lease.renew()
     except MessageDBError as error:
         reason = first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
-        log.warning("%s: the lease was lost, and is acquired again: %s", state.name, text_of(error))
+        log.warning(
+            "%s: the lease was lost, and is acquired again: %s", state.name, format_error(error)
+        )
     else:
         return True
     state.signals.pause_messages("the lease was lost")

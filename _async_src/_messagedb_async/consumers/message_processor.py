@@ -6,12 +6,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import answer
-from messagedb._consumers.failure_policy import Again, Ask, Settle, answer_of_on_error, decide
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._consumers.failure_policy import (
+    ConsultOnError,
+    FinalAction,
+    RetryAfter,
+    choose_action,
+    parse_on_error_result,
+)
+from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.handler_outcomes import HandlerOutcome
 from messagedb._errors import HandlerError
 from messagedb._subscriptions.availability import is_store_away
-from messagedb._subscriptions.log_texts import fit
+from messagedb._subscriptions.log_texts import escape_line
 
 from .context import AsyncContext
 from .handler_caller import AsyncPlainCaller
@@ -20,7 +26,7 @@ from .store_probe import standing_of
 from .transactional_caller import AsyncTransactionalCaller
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Dispatch, Invoke
+    from messagedb._consumers.handler_registry import Dispatch, HandlerCall
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -67,7 +73,7 @@ class AsyncMessageProcessor:
         self.call = self._caller.call
 
     async def retry_until_final(
-        self, message: Message[Any], invoke: Invoke, problem: Exception
+        self, message: Message[Any], invoke: HandlerCall, problem: Exception
     ) -> bool:
         """Retry a message whose first attempt had a problem, until it is done.
 
@@ -90,10 +96,10 @@ class AsyncMessageProcessor:
                 passed_at = None
             elif standing == "passed" and passed_at is None:
                 passed_at = monotonic()
-            decision = decide(last, attempt, outages, self._settings.retry, is_away)
-            if isinstance(decision, Ask):
+            decision = choose_action(last, attempt, outages, self._settings.retry, is_away)
+            if isinstance(decision, ConsultOnError):
                 decision = await self._consult_on_error(message, attempt, last)
-            if isinstance(decision, Settle):
+            if isinstance(decision, FinalAction):
                 return await self._finish(message, attempt, last, decision)
             outages = outages + 1 if is_away else 0
             if not await self._wait(message, attempt, last, decision, is_away):
@@ -117,26 +123,26 @@ class AsyncMessageProcessor:
 
     async def _consult_on_error(
         self, message: Message[Any], attempt: int, problem: Exception
-    ) -> Again | Settle:
+    ) -> RetryAfter | FinalAction:
         on_error: Any = self._settings.on_error
         if callable(on_error):
             context = AsyncContext(message, attempt, self._client, self._settings.seed)
             on_error = await answer(on_error(context, problem))
-        return answer_of_on_error(on_error, attempt, self._settings.retry)
+        return parse_on_error_result(on_error, attempt, self._settings.retry)
 
     async def _wait(
         self,
         message: Message[Any],
         attempt: int,
         problem: Exception,
-        again: Again,
+        again: RetryAfter,
         is_away: bool,
     ) -> bool:
         state = self._state
         if is_away:
             state.availability.mark_unavailable(problem, again.delay)
         else:
-            state.counters.last_error = reason_of(problem)
+            state.counters.last_error = format_reason(problem)
             state.phase.enter("retrying")
             log.warning(
                 "%s: attempt %d of message %d of stream %r failed, the next in %.2f s: %s",
@@ -145,19 +151,19 @@ class AsyncMessageProcessor:
                 message.position,
                 message.stream_name,
                 again.delay,
-                reason_of(problem),
+                format_reason(problem),
             )
         return await state.signals.pause(again.delay)
 
     async def _finish(
-        self, message: Message[Any], attempt: int, problem: Exception, final: Settle
+        self, message: Message[Any], attempt: int, problem: Exception, final: FinalAction
     ) -> bool:
         """Apply the final action to a message; return False if the run is to stop before that."""
         state = self._state
-        reason = fit(final.reason) or reason_of(problem)
+        reason = escape_line(final.reason) or format_reason(problem)
         state.counters.last_error = reason
         state.progress.finish_message()
-        if final.what == "stop":
+        if final.action == "stop":
             error = HandlerError(
                 self._settings.position_name,
                 message.stream_name,
@@ -169,7 +175,7 @@ class AsyncMessageProcessor:
             )
             raise error from None if isinstance(problem, HandlerOutcome) else problem
         place = (message.position, message.stream_name)
-        if final.what == "park":
+        if final.action == "park":
             if not await self._park(message, attempt, reason):
                 return False
             state.counters.parked += 1

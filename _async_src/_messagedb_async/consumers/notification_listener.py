@@ -16,7 +16,7 @@ from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement, quoted
 from messagedb._subscriptions.availability import is_store_away
 from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._subscriptions.log_texts import format_error
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from ..operations.internals import get_profile
@@ -130,7 +130,7 @@ class AsyncListener:
             self._signals.wake.set()
             await self._listen(conn)
         except Exception as error:
-            log.warning("%s: no notifications come, it polls: %s", self._name, text_of(error))
+            log.warning("%s: no notifications come, it polls: %s", self._name, format_error(error))
         finally:
             self.is_listening = False
             with suppress(psycopg.Error, OSError):
@@ -138,7 +138,7 @@ class AsyncListener:
 
     def _note_failure(self, error: Exception, seconds: float) -> None:
         if not is_store_away(error):
-            log.warning("%s: it cannot listen, and polls: %s", self._name, text_of(error))
+            log.warning("%s: it cannot listen, and polls: %s", self._name, format_error(error))
 
     async def _listen(self, conn: AsyncConnection[Any]) -> None:
         signals = self._signals

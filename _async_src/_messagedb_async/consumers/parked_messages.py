@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from messagedb._consumers.failure_policy import problem_of
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._consumers.failure_policy import find_problem
+from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, end_of
 from messagedb._errors import HandlerError, ValidationError
-from messagedb._subscriptions.log_texts import shown
+from messagedb._subscriptions.log_texts import format_value
 
 from .context import AsyncContext
 from .parking import discard, list_parked, message_of
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Dispatch, Invoke
+    from messagedb._consumers.handler_registry import Dispatch, HandlerCall
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -80,7 +80,7 @@ class AsyncParkedMessages:
                     message.global_position,
                     message.type,
                     1,
-                    reason_of(error),
+                    format_reason(error),
                     is_replay=True,
                 ) from error
         return count
@@ -94,13 +94,15 @@ class AsyncParkedMessages:
         ids = {each.id for each in current}
         return [each for each in _chosen(parked) if each.id in ids]
 
-    async def _replay(self, parked: ParkedMessage, message: Message[Any], invoke: Invoke) -> bool:
+    async def _replay(
+        self, parked: ParkedMessage, message: Message[Any], invoke: HandlerCall
+    ) -> bool:
         """Handle a parked message; return True if it was handled, or was already off the list."""
         stream, seed = self._settings.parked_stream, self._settings.seed
         end = end_of(parked, REPLAYED)
         if not self._settings.transactional:
             result = await invoke(AsyncContext(message, 1, self._client, seed))
-            if (problem := problem_of(result)) is not None:
+            if (problem := find_problem(result)) is not None:
                 raise problem
             await self._client.write_message(stream, end)
             return True
@@ -111,7 +113,7 @@ class AsyncParkedMessages:
             if await transaction.write_message(stream, end) <= before:
                 return False
             result = await invoke(AsyncContext(message, 1, transaction, seed))
-            if (problem := problem_of(result)) is not None:
+            if (problem := find_problem(result)) is not None:
                 raise problem
         return True
 
@@ -120,6 +122,6 @@ def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessa
     chosen: Any = [parked] if isinstance(parked, ParkedMessage) else parked
     if not isinstance(chosen, Iterable):
         raise ValidationError(
-            f"pass messages from list_parked(), not {shown(parked)}. Nothing was changed."
+            f"pass messages from list_parked(), not {format_value(parked)}. Nothing was changed."
         )
     return list(cast("Iterable[ParkedMessage]", chosen))

@@ -6,10 +6,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from messagedb._concurrency.backend_async import Event, Lock
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._consumers.failure_texts import format_reason
 from messagedb._errors import LostHistoryError, MessageDBError
 from messagedb._subscriptions.availability import is_passing
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._subscriptions.log_texts import format_error
 
 from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
@@ -153,11 +153,11 @@ class AsyncPositionSaver:
     def _note_failure(self, error: MessageDBError) -> None:
         """Log once that nothing is stored: reads may continue, as of a read-only server."""
         if is_passing(error):
-            self._state.counters.last_error = reason_of(error)
+            self._state.counters.last_error = format_reason(error)
             if not self._is_failing:
                 self._is_failing = True
                 text = "%s: the position cannot be stored now, and is retried: %s"
-                log.warning(text, self._state.name, text_of(error))
+                log.warning(text, self._state.name, format_error(error))
 
     async def call_between_saves(self, function: AsyncThunk[R]) -> R:
         """Call a function while no position is stored, such as one that changes the position."""

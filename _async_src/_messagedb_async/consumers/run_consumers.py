@@ -8,7 +8,7 @@ from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import CANCELLED, Task, on_signals
 from messagedb._concurrency.signals import end_process
 from messagedb._errors import ValidationError
-from messagedb._subscriptions.log_texts import text_of
+from messagedb._subscriptions.log_texts import format_error
 
 from .run_state import log
 
@@ -120,7 +120,7 @@ class _Host:
             if self._first is None:
                 self._first = error
             else:
-                log.error("%s: it has stopped, too: %s", run.state.name, text_of(error))
+                log.error("%s: it has stopped, too: %s", run.state.name, format_error(error))
             if self._stopping is None:
                 self._stopping = Task(self._stop_all, None)
             if isinstance(error, CANCELLED):

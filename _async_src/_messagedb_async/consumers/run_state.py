@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import Event
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.run_phase import RunPhase, StoreAvailability
 from messagedb._subscriptions.read_trail import Trail
 
@@ -65,7 +65,7 @@ class AsyncSignals:
         if self.failure is None:
             self.failure = error
             self._phase.stop("failed")
-            self._counters.last_error = reason_of(error)
+            self._counters.last_error = format_reason(error)
         self.stop()
 
     def pause_messages(self, reason: str) -> None:

@@ -10,8 +10,8 @@ import psycopg
 
 from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, is_lost, translate
 from messagedb._consumers.failure_policy import (
-    is_of_past_outage,
     is_write_refused,
+    may_come_from_past_outage,
     may_have_passed,
 )
 from messagedb._errors import MessageDBError
@@ -64,7 +64,7 @@ async def standing_of(
     if state.signals.is_stopping or not await _answers(client, problem):
         return "away"
     state.availability.mark_available()
-    return "passed" if is_of_past_outage(problem, available_for) else "counts"
+    return "passed" if may_come_from_past_outage(problem, available_for) else "counts"
 
 
 def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:

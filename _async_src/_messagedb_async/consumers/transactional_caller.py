@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
-from messagedb._consumers.failure_policy import cancelled, problem_of
+from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_store_away
 from messagedb.errors import OutcomeUnknownError
@@ -18,7 +18,7 @@ from .parking import park
 from .store_probe import is_of_store
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Invoke
+    from messagedb._consumers.handler_registry import HandlerCall
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -56,7 +56,9 @@ class AsyncTransactionalCaller:
         self._own_problem: Exception | None = None
         self._store_problem: Exception | None = None
 
-    async def call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+    async def call(
+        self, message: Message[Any], attempt: int, invoke: HandlerCall
+    ) -> Exception | None:
         """Call the handler once, and store the position with its effects.
 
         Raises:
@@ -70,7 +72,9 @@ class AsyncTransactionalCaller:
             self._state.counters.handled += 1
         return problem
 
-    async def _call(self, message: Message[Any], attempt: int, invoke: Invoke) -> Exception | None:
+    async def _call(
+        self, message: Message[Any], attempt: int, invoke: HandlerCall
+    ) -> Exception | None:
         ticket: Ticket | None = None
         transaction: AsyncTransaction | None = None
         name, trail = self._state.name, self._state.progress.trail
@@ -91,7 +95,7 @@ class AsyncTransactionalCaller:
                 is_in_handler = True
                 result = await invoke(AsyncContext(message, attempt, transaction, self._seed))
                 is_in_handler = False
-                if result is not None and (said := problem_of(result)) is not None:
+                if result is not None and (said := find_problem(result)) is not None:
                     raise said
                 ticket = await positions.save_in(transaction, position, mark)
         except PositionConflictError as error:
@@ -101,7 +105,7 @@ class AsyncTransactionalCaller:
         except CANCELLED as error:
             if is_interrupted():
                 raise
-            problem = cancelled(error)
+            problem = cancelled_dependency_error(error)
         except OutcomeUnknownError as error:
             if ticket is not None:
                 positions.doubted = ticket

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import CANCELLED, Condition, Task
-from messagedb._consumers.in_flight_window import Window
+from messagedb._consumers.in_flight_window import InFlightWindow
 from messagedb.streams.reserved import is_bookkeeping
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AsyncWorkerPool:
         self._progress = state.progress
         self._processor = processor
         self._saver = saver
-        self._window = Window(state.progress.position, settings.batch_size)
+        self._window = InFlightWindow(state.progress.position, settings.batch_size)
         self._changed = Condition()
         self._is_ending = False
         self._tasks = [Task(self._work) for _ in range(settings.concurrency)]
@@ -83,7 +83,7 @@ class AsyncWorkerPool:
     async def _next_message(self) -> Any:
         async with self._changed:
             while not (self._is_ending or self._signals.is_stopping):
-                message = self._window.take()
+                message = self._window.take_ready()
                 if message is not None:
                     return message
                 await self._changed.wait()
@@ -109,7 +109,7 @@ class AsyncWorkerPool:
                     ):
                         break
                 async with self._changed:
-                    progress.advance_to(self._window.finish(message))
+                    progress.advance_to(self._window.mark_done(message))
                     saver.count += 1
                     if not is_bookkeeping(message.stream_name):
                         saver.has_handled_message = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
-from messagedb._consumers.failure_texts import reason_of
+from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import TablePositionStore
 from messagedb._consumers.settings import check_options
 from messagedb._errors import TransactionTimeoutError, ValidationError
@@ -367,7 +367,7 @@ class AsyncReadModel:
 
         def note_failure(error: Exception, seconds: float) -> None:
             if not showing.halt.is_set():
-                log.warning("%s: again in %.1f s: %s", self.table, seconds, reason_of(error))
+                log.warning("%s: again in %.1f s: %s", self.table, seconds, format_reason(error))
 
         if showing.halt.is_set():
             return None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import LostHistoryError
-from messagedb._subscriptions.log_texts import text_of
-from messagedb._subscriptions.poll_interval import Polling
+from messagedb._subscriptions.log_texts import format_error
+from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb._subscriptions.read_trail import Trail
 
 from .checked_feed import AsyncCheckedFeed
@@ -33,7 +33,7 @@ async def subscription(
     client: AsyncScans,
     feed: AsyncFeed,
     position: int,
-    polling: Polling,
+    polling: PollInterval,
     name: str,
     continues: bool,
 ) -> AsyncIterator[Message[Any]]:
@@ -80,9 +80,9 @@ async def subscription(
             yield message
         if scan.position > position:
             position = scan.position
-            polling.found()
+            polling.reset()
         elif not scan.is_full:
-            await sleep(polling.wait(monotonic() - started_at, soon=feed.wants_soon))
+            await sleep(polling.next_delay(monotonic() - started_at, soon=feed.wants_soon))
 
 
 async def _pause(seconds: float) -> bool:
@@ -102,7 +102,7 @@ class _Availability:
         if not self._is_unavailable:
             self._is_unavailable = True
             log.warning(
-                "subscription to %s: the store is unavailable: %s", self._name, text_of(error)
+                "subscription to %s: the store is unavailable: %s", self._name, format_error(error)
             )
 
     def note_success(self) -> None:

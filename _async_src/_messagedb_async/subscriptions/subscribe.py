@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from messagedb._argument_checks import check_seconds
 from messagedb._errors import IncompatibleServerError, ValidationError
 from messagedb._operations.validation import check_category
-from messagedb._subscriptions.poll_interval import Polling
+from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb._subscriptions.validation import check_on_lost_history, check_start, names_of
 
 from ..operations.scans import AsyncScans
@@ -113,7 +113,7 @@ class AsyncSubscriptions(AsyncScans):
                 )
             check_start(given)
             position = max(given - 1, 0)
-        polling = Polling(poll_interval, idle_poll_interval)
+        polling = PollInterval(poll_interval, idle_poll_interval)
         continues = on_lost_history == "continue"
         async for message in subscription(self, feed, position, polling, category, continues):
             yield message

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from .._messages.annotations import Namespace
     from .._messages.registry import MessageRegistry
 
-Invoke = Callable[[Any], Any]
+HandlerCall = Callable[[Any], Any]
 """Calls a handler with a context; the async variant awaits its result."""
 
 
 class Dispatch(NamedTuple):
     """Handlers by message type, and the handler of all other types, if there is one."""
 
-    by_type: dict[str, Invoke]
-    catch_all: Invoke | None
+    by_type: dict[str, HandlerCall]
+    catch_all: HandlerCall | None
 
 
-class Handlers:
+class HandlerRegistry:
     """Handlers by the type of message, and one for all other types.
 
     Args:
@@ -40,16 +40,18 @@ class Handlers:
 
     def __init__(self, registry: MessageRegistry) -> None:
         self._registry = registry
-        self._by_type: dict[str, Invoke] = {}
-        self._by_class: dict[type[Any], Invoke] = {}
+        self._by_type: dict[str, HandlerCall] = {}
+        self._by_class: dict[type[Any], HandlerCall] = {}
         self._names: dict[str | type[Any] | None, str] = {}
-        self._catch_all: Invoke | None = None
+        self._catch_all: HandlerCall | None = None
 
     def __len__(self) -> int:
         """Return the number of types and classes with a handler; the catch-all counts as one."""
         return len(self._names)
 
-    def add(self, function: Callable[..., Any], names: tuple[str, ...], around: Namespace) -> None:
+    def add(
+        self, function: Callable[..., Any], names: tuple[str, ...], namespace: Namespace
+    ) -> None:
         """Add a handler: by names, or by the annotation of its first parameter.
 
         A handler of a class also handles its subclasses in the registry, unless such a subclass, or
@@ -59,7 +61,7 @@ class Handlers:
             function: takes the message, or the event of its class, and optionally the context.
             names: message types, whose messages are passed as Messages; if empty, the annotation
                 is used.
-            around: the names in scope where the handler is added, for its annotation.
+            namespace: the names in scope where the handler is added, for its annotation.
 
         Raises:
             ValidationError: the function is not a handler, or a type already has one. The text says
@@ -69,29 +71,31 @@ class Handlers:
         if names:
             for name in names:
                 validation.check_type(name)
-            self._put(names, function, _raw(function, takes_context))
+            self._register(names, function, _build_message_call(function, takes_context))
             return
-        classes = _classes(function, around)
+        classes = _find_annotated_classes(function, namespace)
         if not classes:
             if self._catch_all is not None:
-                raise _twice("every other message type", self._names[None], function)
-            self._catch_all = _raw(function, takes_context)
+                raise _duplicate_handler_error(
+                    "every other message type", self._names[None], function
+                )
+            self._catch_all = _build_message_call(function, takes_context)
             self._names[None] = get_qualified_name(function)
             return
         add_missing(self._registry, classes)
-        invoke = _decoded(function, takes_context, self._registry.decode)
+        invoke = _build_event_call(function, takes_context, self._registry.decode)
         names_of, registry = self._registry.get_type_names, self._registry
         bases = [cls for cls in classes if cls not in registry]
         types = [name for cls in classes if cls in registry for name in names_of(cls)]
-        self._put([*types, *bases], function, invoke)
+        self._register([*types, *bases], function, invoke)
         self._by_class.update(dict.fromkeys(classes, invoke))
 
-    def compiled(self, middleware: Iterable[Callable[..., Any]]) -> Dispatch:
+    def build_dispatch(self, middleware: Iterable[Callable[..., Any]]) -> Dispatch:
         """Return the handlers by type and the catch-all, each wrapped in the middleware."""
-        around = tuple(middleware)
+        functions = tuple(middleware)
 
-        def wrap(invoke: Invoke) -> Invoke:
-            for function in reversed(around):
+        def wrap(invoke: HandlerCall) -> HandlerCall:
+            for function in reversed(functions):
                 invoke = functools.partial(_call_middleware, function, invoke)
             return invoke
 
@@ -104,33 +108,35 @@ class Handlers:
                     by_type.setdefault(name, wrap(self._by_class[base]))
         return Dispatch(by_type, catch_all)
 
-    def _put(
-        self, names: Iterable[str | type[Any]], function: Callable[..., Any], invoke: Invoke
+    def _register(
+        self, names: Iterable[str | type[Any]], function: Callable[..., Any], invoke: HandlerCall
     ) -> None:
-        given = tuple(names)
-        for name in given:
-            if name in self._names or given.count(name) > 1:
-                what = f"type {name!r}" if isinstance(name, str) else f"class {name.__qualname__}"
-                raise _twice(what, self._names.get(name, get_qualified_name(function)), function)
-        for name in given:
+        new_names = tuple(names)
+        for name in new_names:
+            if name in self._names or new_names.count(name) > 1:
+                label = f"type {name!r}" if isinstance(name, str) else f"class {name.__qualname__}"
+                raise _duplicate_handler_error(
+                    label, self._names.get(name, get_qualified_name(function)), function
+                )
+        for name in new_names:
             self._names[name] = get_qualified_name(function)
             if isinstance(name, str):
                 self._by_type[name] = invoke
 
 
-def _call_middleware(function: Callable[..., Any], invoke: Invoke, context: Any) -> Any:
+def _call_middleware(function: Callable[..., Any], invoke: HandlerCall, context: Any) -> Any:
     return function(context, invoke)
 
 
-def _raw(function: Callable[..., Any], takes_context: bool) -> Invoke:
+def _build_message_call(function: Callable[..., Any], takes_context: bool) -> HandlerCall:
     if takes_context:
         return lambda context: function(context.message, context)
     return lambda context: function(context.message)
 
 
-def _decoded(
+def _build_event_call(
     function: Callable[..., Any], takes_context: bool, decode: Callable[[Message[Any]], Any]
-) -> Invoke:
+) -> HandlerCall:
     if takes_context:
         return lambda context: function(decode(context.message), context)
     return lambda context: function(decode(context.message))
@@ -138,10 +144,10 @@ def _decoded(
 
 def _takes_context(function: Callable[..., Any]) -> bool:
     """Return True if a handler takes the context besides the message."""
-    given: Any = function
-    if not callable(given):
-        raise ValidationError(f"a handler must be a function, not {given!r}")
-    if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+    handler: Any = function
+    if not callable(handler):
+        raise ValidationError(f"a handler must be a function, not {handler!r}")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise ValidationError(
             f"handler {get_qualified_name(function)} is a generator function, which would not be "
             "executed. Remove 'yield'"
@@ -158,21 +164,23 @@ def _takes_context(function: Callable[..., Any]) -> bool:
         for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
-    takes_any = any(parameter.kind == parameter.VAR_POSITIONAL for parameter in parameters)
-    needed = [p for p in positional if p.default is p.empty]
-    keywords = any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
-    if keywords or len(needed) > 2 or not (positional or takes_any):
+    accepts_varargs = any(parameter.kind == parameter.VAR_POSITIONAL for parameter in parameters)
+    required = [p for p in positional if p.default is p.empty]
+    has_required_keyword = any(
+        p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters
+    )
+    if has_required_keyword or len(required) > 2 or not (positional or accepts_varargs):
         raise ValidationError(
             f"handler {get_qualified_name(function)} must take the message, and optionally the "
             f"context, not {inspect.signature(function)}"
         )
-    return takes_any or len(positional) > 1
+    return accepts_varargs or len(positional) > 1
 
 
-def _classes(function: Callable[..., Any], around: Namespace) -> list[type[Any]]:
+def _find_annotated_classes(function: Callable[..., Any], namespace: Namespace) -> list[type[Any]]:
     """Return the classes in the annotation of the first parameter; none for any Message."""
     parameter = next(iter(inspect.signature(function).parameters.values()))
-    classes = resolve_annotated_classes(function, parameter, "handler", around)
+    classes = resolve_annotated_classes(function, parameter, "handler", namespace)
     if any(issubclass(cls, BaseContext) for cls in classes):
         raise ValidationError(
             f"the first parameter of handler {get_qualified_name(function)} is annotated as the "
@@ -181,8 +189,8 @@ def _classes(function: Callable[..., Any], around: Namespace) -> list[type[Any]]
     return classes
 
 
-def _twice(what: str, first: str, second: Callable[..., Any]) -> ValidationError:
+def _duplicate_handler_error(label: str, first: str, second: Callable[..., Any]) -> ValidationError:
     return ValidationError(
-        f"{what} already has a handler, {first}: {get_qualified_name(second)} would be a second "
+        f"{label} already has a handler, {first}: {get_qualified_name(second)} would be a second "
         "one. Call both from one handler, or create a second consumer with another identifier"
     )

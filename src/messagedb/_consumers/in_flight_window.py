@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .._messages.message import Message
 
 
-class Window:
+class InFlightWindow:
     """The messages from the first that is not done to the last that was read.
 
     Messages of one stream are taken one after the other, those of several streams simultaneously.
@@ -28,7 +28,7 @@ class Window:
         self._capacity = capacity
         # In the order of the store: [global position, True if it is done].
         self._entries: deque[list[Any]] = deque()
-        self._entry_of: dict[int, list[Any]] = {}
+        self._entries_by_position: dict[int, list[Any]] = {}
         # For each stream with a message that is taken or ready: the messages that wait behind it.
         self._waiting: dict[str, deque[Message[Any]]] = {}
         self._ready: deque[Message[Any]] = deque()
@@ -54,30 +54,30 @@ class Window:
             for message in messages:
                 entry: list[Any] = [message.global_position, False]
                 self._entries.append(entry)
-                self._entry_of[message.global_position] = entry
-                behind = self._waiting.get(message.stream_name)
-                if behind is None:
+                self._entries_by_position[message.global_position] = entry
+                queued = self._waiting.get(message.stream_name)
+                if queued is None:
                     self._waiting[message.stream_name] = deque()
                     self._ready.append(message)
                 else:
-                    behind.append(message)
+                    queued.append(message)
             if not self._entries:
                 self.position = max(self.position, position)
             elif self._entries[-1][0] < position:
                 self._entries.append([position, True])
 
-    def take(self) -> Message[Any] | None:
+    def take_ready(self) -> Message[Any] | None:
         """Take a message whose stream is free; None if there is none."""
         with self._lock:
             return self._ready.popleft() if self._ready else None
 
-    def finish(self, message: Message[Any]) -> int:
+    def mark_done(self, message: Message[Any]) -> int:
         """Mark a message as done, and return the position up to which all messages are done."""
         with self._lock:
-            self._entry_of.pop(message.global_position)[1] = True
-            behind = self._waiting[message.stream_name]
-            if behind:
-                self._ready.append(behind.popleft())
+            self._entries_by_position.pop(message.global_position)[1] = True
+            queued = self._waiting[message.stream_name]
+            if queued:
+                self._ready.append(queued.popleft())
             else:
                 del self._waiting[message.stream_name]
             while self._entries and self._entries[0][1]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._errors import PoolTimeoutError
-from .._subscriptions.log_texts import text_of
-from .failure_texts import reason_of
+from .._subscriptions.log_texts import format_error
+from .failure_texts import format_reason
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -74,7 +74,7 @@ class StoreAvailability:
             error: its error.
             seconds: until the next attempt.
         """
-        self._counters.last_error = reason_of(error)
+        self._counters.last_error = format_reason(error)
         size = error.max_size if isinstance(error, PoolTimeoutError) else None
         starved = None if size is None else f"no connection of the pool is free (max_size={size})"
         if starved not in self._warned:
@@ -85,7 +85,7 @@ class StoreAvailability:
                 self._name,
                 starved or "the store is unavailable",
                 seconds,
-                text_of(error),
+                format_error(error),
             )
         self.is_unavailable, self.pool_is_exhausted = True, starved
         self._phase.enter("waiting" if starved else "reconnecting")

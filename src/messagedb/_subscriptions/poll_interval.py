@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-_SOON: Final = 0.005
-_CALM: Final = 100
+_GAP_POLL_SECONDS: Final = 0.005
+_IDLE_THRESHOLD: Final = 100
 """The number of empty polls in a row after which the interval grows: ten seconds at 100 ms."""
 _GROWTH: Final = 1.1
 
 
-class Polling:
+class PollInterval:
     """The delays between polls.
 
     Args:
@@ -22,27 +22,29 @@ class Polling:
     def __init__(self, interval: float, idle_interval: float) -> None:
         self._interval = interval
         self._idle_interval = max(interval, idle_interval)
-        self._nothing = 0
+        self._empty_polls = 0
 
-    def found(self) -> None:
+    def reset(self) -> None:
         """Reset the delay: a poll has found messages."""
-        self._nothing = 0
+        self._empty_polls = 0
 
-    def wait(self, took: float, *, notified: bool = False, soon: bool = False) -> float:
+    def next_delay(
+        self, poll_seconds: float, *, notified: bool = False, soon: bool = False
+    ) -> float:
         """Return the seconds to wait after an empty poll.
 
         Args:
-            took: the duration of the poll in seconds, which counts as waited.
+            poll_seconds: the duration of the poll in seconds, which counts as waited.
             notified: True while notifications arrive, so that polling is only the fallback.
             soon: True if a message is held back that can be delivered in a moment.
         """
-        self._nothing += 1
+        self._empty_polls += 1
         if soon:
-            return min(_SOON * 1.5 ** min(self._nothing - 1, 20), self._interval)
+            return min(_GAP_POLL_SECONDS * 1.5 ** min(self._empty_polls - 1, 20), self._interval)
         if notified:
             return self._idle_interval
-        over = self._nothing - _CALM
+        excess = self._empty_polls - _IDLE_THRESHOLD
         interval = self._interval
-        if over > 0:
-            interval = min(interval * _GROWTH ** min(over, 200), self._idle_interval)
-        return max(interval - took, 0.0)
+        if excess > 0:
+            interval = min(interval * _GROWTH ** min(excess, 200), self._idle_interval)
+        return max(interval - poll_seconds, 0.0)
