@@ -23,11 +23,11 @@ try:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
-        f"{error}: messagedb.telemetry needs OpenTelemetry, pip install 'messagedb[otel]'",
-        name=error.name,
-    ) from error
+        f"{_error}: messagedb.telemetry needs OpenTelemetry, pip install 'messagedb[otel]'",
+        name=_error.name,
+    ) from _error
 
 __all__ = ["OpenTelemetry"]
 

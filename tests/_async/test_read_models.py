@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import AsyncConnection
@@ -541,6 +542,26 @@ async def test_a_message_that_fails_counts_once_when_it_is_handled_again(
     troubles.clear()
     assert await model.rebuild()
     assert place.rows() == [("a", 1), ("b", 2), ("c", 3)]
+
+
+async def test_a_handler_may_name_a_class_of_the_function_around_it(
+    client: AsyncClient, category: str, place: Place
+) -> None:
+    class Noted(msgspec.Struct):
+        n: int
+
+    model = AsyncReadModel(
+        client, category, name="sums", version=1, create=SUMS, schema=place.schema
+    )
+
+    @model.handler
+    async def add(event: Noted, context: AsyncContext) -> None:
+        values = [context.message.stream_name.rpartition("-")[2], event.n]
+        await context.transaction.connection.execute(model.format_sql(ADD), values)
+
+    await client.write_message(f"{category}-a", NewMessage("Noted", {"n": 3}))
+    assert await model.rebuild()
+    assert place.rows() == [("a", 3)]
 
 
 async def test_a_model_needs_two_connections_and_a_handler(

@@ -16,7 +16,7 @@ from messagedb._consumers.position_records import runs_elsewhere
 from messagedb._consumers.settings import check_settings
 from messagedb._consumers.status import build_status
 from messagedb._errors import ValidationError
-from messagedb._messages.annotations import capture_namespace, get_frame
+from messagedb._messages.annotations import capture_caller_namespace
 
 from ..client_core.core import AsyncClientCore
 from .consumer_run import AsyncConsumerRun
@@ -123,7 +123,7 @@ class AsyncConsumerBase(ABC):
             ValidationError: the function is of the other kind, its annotation names no class, or a
                 type already has a handler.
         """
-        around = capture_namespace(get_frame(1))
+        around = capture_caller_namespace()
         if len(arguments) == 1 and not isinstance(arguments[0], str):
             self._add(arguments[0], (), around)
             return arguments[0]

@@ -55,7 +55,7 @@ class AsyncConnectionProvider(ABC):
     def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile) -> None:
         self.pool = pool
         self.profile = profile
-        self.waiting = AsyncWaitingCommits(pool, profile, self.connect)
+        self.waiting: AsyncWaitingCommits = AsyncWaitingCommits(pool, profile, self.connect)
         self._home = here()
 
     async def acquire(self, deadline: float) -> AsyncPoolExecutor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
@@ -30,16 +30,20 @@ from ..subscriptions.retry import retry_while_unavailable
 from .tables import AsyncModelTables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from typing import Self, Unpack
 
     from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
+    from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
     from messagedb._read_models.naming import ReadModelVersion
 
     from ..client_core.core import AsyncClientCore
-    from ..consumers.context import AsyncContext
+    from ..consumers.context import AsyncContext, AsyncNamedHandler
 
-R = TypeVar("R")
+F = TypeVar("F", bound="AsyncNamedHandler")
+M = TypeVar("M", bound="HandledMessage")
+R = TypeVar("R", bound="AsyncHandlerResult")
+T = TypeVar("T")
 
 log = logging.getLogger("messagedb.read_model")
 
@@ -68,15 +72,10 @@ class AsyncReadModel:
         @balances.handler
         async def deposited(event: Deposited, context: AsyncContext) -> None:
             await context.transaction.connection.execute(
-                balances.sql("UPDATE {table} SET balance = balance + %s WHERE account = %s"),
+                balances.format_sql("UPDATE {table} SET balance = balance + %s WHERE account = %s"),
                 [event.amount, context.message.stream_name])
 
         await balances.run(signals=True)
-
-    Attributes:
-        handler: decorates a coroutine function that handles messages, as the consumer's does. In
-            it, write to this version's table, with ``context.transaction.connection``, and never
-            read the view.
 
     Args:
         client: the client to read with; the tables are in its database.
@@ -135,7 +134,6 @@ class AsyncReadModel:
                 "a read model needs two connections of the client simultaneously. Nothing was sent."
                 " Set max_size to 2 or more."
             )
-        self.handler = self._consumer.handler
         self._tables = AsyncModelTables(client, names, roles)
         self._showing: _Showing | None = None
 
@@ -160,6 +158,28 @@ class AsyncReadModel:
         Do not run it directly: the read model runs it, after it has created the table.
         """
         return self._consumer
+
+    @overload
+    def handler(self, /, *message_types: str) -> Callable[[F], F]: ...
+
+    @overload
+    def handler(
+        self, function: Callable[[M, AsyncContext], R], /
+    ) -> Callable[[M, AsyncContext], R]: ...
+
+    @overload
+    def handler(self, function: Callable[[M], R], /) -> Callable[[M], R]: ...
+
+    def handler(self, /, *arguments: Any) -> Any:
+        """Register a coroutine function as a handler of messages: the decorator of the consumer.
+
+        In the function, write to this version's table, with ``context.transaction.connection``, and
+        never read the view.
+
+        Raises:
+            ValidationError: as the consumer's decorator raises it.
+        """
+        return self._consumer.handler(*arguments)
 
     def format_sql(self, text: str) -> bytes:
         """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
@@ -359,7 +379,7 @@ class AsyncReadModel:
             self._mark, lambda: consumer.wait_until_caught_up(timeout=_LONGEST_CATCH_UP), go_back
         )
 
-    async def _retry_transient(self, showing: _Showing, call: AsyncThunk[R]) -> R | None:
+    async def _retry_transient(self, showing: _Showing, call: AsyncThunk[T]) -> T | None:
         """Call a function, and again after transient errors; None if it is to stop."""
 
         async def pause(seconds: float) -> bool:

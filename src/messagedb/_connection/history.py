@@ -62,7 +62,8 @@ class Histories:
     """
 
     def __init__(self) -> None:
-        self.latest = self.latest_known = 0
+        self.latest: int = 0
+        self.latest_known: int = 0
         self._texts: dict[int, str] = {}
         self._numbers: dict[ServerHistory, int] = {}
         self._last = 0

@@ -15,10 +15,13 @@ from .history import Histories
 from .settings import ANSWER_GRACE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg.adapt import AdaptersMap
 
     from .._sql.statements import Statements
     from .connect_errors import Refusal
+    from .history import ServerHistory
     from .settings import Settings
 
 
@@ -36,13 +39,13 @@ class Profile:
     def __init__(self, settings: Settings, sql: Statements) -> None:
         self.settings = settings
         self.sql = sql
-        self.search_path = search_path(settings.schema)
-        self.session_settings = not settings.pooler
+        self.search_path: str = search_path(settings.schema)
+        self.session_settings: bool = not settings.pooler
         self.reads_history = False
-        self.histories = Histories()
-        self.number_of = self.histories.number_of
+        self.histories: Histories = Histories()
+        self.number_of: Callable[[ServerHistory], int] = self.histories.number_of
         self.last_error: Refusal | None = None
-        self.operation_seconds = settings.command_timeout + ANSWER_GRACE
+        self.operation_seconds: float = settings.command_timeout + ANSWER_GRACE
 
     @property
     def adapters(self) -> AdaptersMap:

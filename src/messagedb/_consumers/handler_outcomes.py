@@ -13,7 +13,7 @@ __all__ = ["HandlerOutcome", "Park", "Retry", "Skip", "Stop"]
 class HandlerOutcome(Exception):
     """Base of the outcomes that a handler may raise or return for its message."""
 
-    reason = ""
+    reason: str = ""
     """The reason, also of a class that does not call our ``__init__``."""
 
     def __init__(self, reason: str = "") -> None:

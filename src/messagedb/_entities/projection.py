@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._errors import ValidationError
 from .._messages.annotations import (
-    capture_namespace,
-    get_frame,
+    capture_caller_namespace,
     get_qualified_name,
     resolve_annotated_classes,
     try_resolve_classes,
@@ -35,7 +34,7 @@ _MARK = "_messagedb_applies"
 
 def apply(method: F) -> F:
     """Register a method of a Projection for the events in its second parameter's annotation."""
-    names = capture_namespace(get_frame(1))
+    names = capture_caller_namespace()
     setattr(method, _MARK, (try_resolve_classes(method, 2, "method", names),))
     return method
 
@@ -97,7 +96,7 @@ class Projection(Generic[S]):
         Raises:
             ValidationError: an argument is not a function, or an annotation is invalid.
         """
-        names = capture_namespace(get_frame(1))
+        names = capture_caller_namespace()
         return _FunctionProjection(
             initial, evolve, strict, try_resolve_classes(evolve, 1, "method", names)
         )

@@ -26,6 +26,19 @@ get_frame: Callable[[int], types.FrameType] = sys._getframe  # pyright: ignore[r
 """Return a frame of the caller's: 0 for its own, 1 for that of its caller."""
 
 
+def capture_caller_namespace() -> Namespace:
+    """Return the names that are visible where the user's code called the library."""
+    frame = get_frame(1)
+    while frame.f_back is not None and _is_ours(frame):
+        frame = frame.f_back
+    return capture_namespace(frame)
+
+
+def _is_ours(frame: types.FrameType) -> bool:
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    return package in ("messagedb", "_messagedb_async")
+
+
 def capture_namespace(frame: types.FrameType) -> Namespace:
     """Return the names in a frame, and in the one around it if that is of the same module."""
     outer = frame.f_back

@@ -43,7 +43,8 @@ class MessageTypes(Generic[T_co]):
         self.classes: tuple[type[Any], ...] = tuple(_iter_classes(classes))
         if not self.classes:
             raise ValidationError("registry.types() takes at least one class")
-        self.names = tuple(dict.fromkeys(name for cls in self.classes for name in names(cls)))
+        found = (name for cls in self.classes for name in names(cls))
+        self.names: tuple[str, ...] = tuple(dict.fromkeys(found))
         self._names = frozenset(self.names)
 
     def decode(self, message: Message[Any], /) -> T_co:

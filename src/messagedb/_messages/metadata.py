@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import msgspec
 
@@ -303,7 +303,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         # A Struct has its own __ne__, which compares identities.
         return not self == other if isinstance(other, Metadata) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # it contains dicts
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # it contains dicts
 
     def __repr__(self) -> str:
         shown: list[str] = []

@@ -12,6 +12,7 @@ from .._sql.statements import Statement
 from .requests import Read, read_stream
 
 if TYPE_CHECKING:
+    from .._connection.position_sequence import Sequence
     from .._connection.server_info import Server
     from .._connection.session_config import Profile
     from .._sql.statements import Statements
@@ -46,16 +47,16 @@ class Dialect:
 
     def __init__(self, profile: Profile, server: Server) -> None:
         self.profile = profile
-        self.sql = profile.sql
-        self.schema = profile.settings.schema
+        self.sql: Statements = profile.sql
+        self.schema: str = profile.settings.schema
         self.server = server
-        self.sequence = server.sequence
-        self.is_proxied = server.is_proxied
-        self.table_readable = server.table_readable
-        self.transaction_setup = profile.set_up_transaction()
+        self.sequence: Sequence = server.sequence
+        self.is_proxied: bool = server.is_proxied
+        self.table_readable: bool = server.table_readable
+        self.transaction_setup: Statement = profile.set_up_transaction()
         wanted = profile.settings.direct_writes
         able = server.table_readable and server.table_writable
-        self.inserts_directly = able if wanted is None else wanted and able
+        self.inserts_directly: bool = able if wanted is None else wanted and able
 
     def check_write(self, write: Write) -> None:
         """Refuse several messages if the functions pass each call on separately.

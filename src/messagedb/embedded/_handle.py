@@ -38,7 +38,7 @@ class ServerHandle:
         self.pipe = -1
         self.supervisor = 0
         self.socket_directory = ""
-        self.is_released = False
+        self.is_released: bool = False
         self._pid = os.getpid()
         self._release_lock = threading.Lock()
 
