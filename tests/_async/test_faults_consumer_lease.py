@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, PositionConflictError
-from messagedb._consumers.position_stores import lease_keys
+from messagedb._consumers.position_stores import derive_lease_keys
 from tests._async.consuming import noting, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, status_of
 from tests.support.background_async import Background, eventually
@@ -52,7 +52,7 @@ def is_in(consumer: AsyncConsumer, *states: str) -> bool:
 
 def holders(url: str, consumer: AsyncConsumer) -> list[int]:
     """Return the server processes that hold a consumer's lease."""
-    high, low = (key & 0xFFFFFFFF for key in lease_keys(f"message_store {consumer.name}"))
+    high, low = (key & 0xFFFFFFFF for key in derive_lease_keys(f"message_store {consumer.name}"))
     with psycopg.connect(url, autocommit=True) as conn:
         cursor = conn.execute(
             "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 2"

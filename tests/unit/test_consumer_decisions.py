@@ -29,7 +29,7 @@ from messagedb._consumers.failure_policy import (
     may_come_from_past_outage,
     parse_on_error_result,
 )
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb.consumers import NO_RETRY, HandlerOutcome
 from messagedb.errors import PoolTimeoutError
 
@@ -137,7 +137,7 @@ def test_which_errors_say_that_the_store_is_away() -> None:
         (OSError("disk"), False),
         (Park(), False),
     ):
-        assert is_store_away(error) is away, error
+        assert is_store_unavailable(error) is away, error
 
 
 @pytest.mark.parametrize("kind", [Park, Skip, Stop, Retry])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from messagedb import Message
-from messagedb._subscriptions.end_of_store import End
+from messagedb._subscriptions.end_of_store import StoreEnd
 from messagedb.testing import make_message
 
 
@@ -15,19 +15,19 @@ def message(stream_name: str, position: int) -> Message[Any]:
 
 
 def test_the_position_is_before_the_first_that_could_not_be_seen() -> None:
-    end = End({"a": 3, "b": 7}, 9)
-    assert end.positions(["a", "c"]) == {"a": 3, "c": 0}
-    assert end.position(None) == 9
-    assert end.position(12) == 9
-    assert end.position(5) == 4
+    end = StoreEnd({"a": 3, "b": 7}, 9)
+    assert end.get_heads(["a", "c"]) == {"a": 3, "c": 0}
+    assert end.compute_position(None) == 9
+    assert end.compute_position(12) == 9
+    assert end.compute_position(5) == 4
 
 
 def test_what_was_there_is_passed_over_and_nothing_else() -> None:
-    end = End({"a": 3, "b": 7}, 9)
+    end = StoreEnd({"a": 3, "b": 7}, 9)
     there = [message("a-1", 3), message("b-1", 6), message("b", 7)]
     late = [message("a-2", 5), message("c-1", 8)]
     later = [message("a-1", 10), message("b-1", 11)]
     given = sorted(there + late + later, key=lambda each: each.global_position)
-    assert end.messages_after(given) == late + later
-    assert end.messages_after(later) is later
-    assert end.messages_after([]) == []
+    assert end.select_later_messages(given) == late + later
+    assert end.select_later_messages(later) is later
+    assert end.select_later_messages([]) == []

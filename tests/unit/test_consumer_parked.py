@@ -9,10 +9,10 @@ from messagedb import Message, NewMessage
 from messagedb._consumers.parked_messages import (
     DISCARDED,
     REPLAYED,
-    end_of,
-    record_of,
-    still_parked,
-    times_ended,
+    build_parked_record,
+    build_resolution_record,
+    count_resolutions,
+    list_unresolved,
 )
 from messagedb.consumers import ParkedMessage
 from messagedb.testing import make_message
@@ -45,12 +45,12 @@ class Stream:
         return True
 
     def park(self, message: Message[Any] = MESSAGE, seed: str = "x") -> bool:
-        times = times_ended(self.records, message)
-        return self.write(record_of(message, seed, "why", 2, times))
+        times = count_resolutions(self.records, message)
+        return self.write(build_parked_record(message, seed, "why", 2, times))
 
     @property
     def parked(self) -> list[ParkedMessage]:
-        return still_parked(self.records)
+        return list_unresolved(self.records)
 
 
 def test_a_record_tells_all_that_a_list_shows() -> None:
@@ -75,10 +75,13 @@ def test_parking_twice_is_parking_once_for_each_consumer_and_message() -> None:
     stream = Stream()
     assert stream.park()
     assert not stream.park()
-    assert not stream.write(record_of(MESSAGE, "x", "another reason", 9, 0))
+    assert not stream.write(build_parked_record(MESSAGE, "x", "another reason", 9, 0))
     assert stream.park(OTHER)
     assert [parked.message_id for parked in stream.parked] == [MESSAGE.id, OTHER.id]
-    assert record_of(MESSAGE, "x", "", 1, 0).id != record_of(MESSAGE, "y", "", 1, 0).id
+    assert (
+        build_parked_record(MESSAGE, "x", "", 1, 0).id
+        != build_parked_record(MESSAGE, "y", "", 1, 0).id
+    )
 
 
 def test_what_was_ended_may_be_parked_again_and_again() -> None:
@@ -87,11 +90,11 @@ def test_what_was_ended_may_be_parked_again_and_again() -> None:
         assert stream.park()
         assert not stream.park()
         (parked,) = stream.parked
-        assert stream.write(end_of(parked, kind))
-        assert not stream.write(end_of(parked, REPLAYED))
+        assert stream.write(build_resolution_record(parked, kind))
+        assert not stream.write(build_resolution_record(parked, REPLAYED))
         assert stream.parked == []
-        assert times_ended(stream.records, MESSAGE) == times + 1
-    assert times_ended(stream.records, OTHER) == 0
+        assert count_resolutions(stream.records, MESSAGE) == times + 1
+    assert count_resolutions(stream.records, OTHER) == 0
 
 
 def test_foreign_records_are_passed_over() -> None:

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from messagedb import Message, PositionConflictError
-from messagedb._consumers.position_records import conflict, position_in, resized
+from messagedb._consumers.position_records import (
+    group_resized_error,
+    parse_position,
+    position_conflict_error,
+)
 from messagedb.testing import make_message
 
 NAME = "account:position-x"
@@ -31,31 +35,31 @@ def record(data: Any, type_name: str = "Recorded", metadata: Any = None) -> Mess
 )
 def test_a_record_by_eventide_s_rules(data: Any, position: int | None) -> None:
     """Unlike thalo-rs: neither the record's own position nor its global one."""
-    assert position_in(record(data), NAME) == position
-    assert position_in(record(data, metadata={"schemaVersion": "1"}), NAME) == position
+    assert parse_position(record(data), NAME) == position
+    assert parse_position(record(data, metadata={"schemaVersion": "1"}), NAME) == position
 
 
 @pytest.mark.parametrize("type_name", ["recorded", "Position", "position", "GlobalPositionSaved"])
 def test_another_type_is_none(type_name: str) -> None:
     with pytest.raises(PositionConflictError, match="another process writes to this stream"):
-        position_in(record({"position": 11}, type_name), NAME)
+        parse_position(record({"position": 11}, type_name), NAME)
 
 
 @pytest.mark.parametrize("value", ["11", 1.5, True, [], {}])
 def test_what_is_no_integer_is_no_position(value: Any) -> None:
     with pytest.raises(PositionConflictError, match="instead of a position"):
-        position_in(record({"position": value}), NAME)
+        parse_position(record({"position": value}), NAME)
 
 
 def test_a_group_that_was_given_another_size_is_told() -> None:
     with pytest.raises(PositionConflictError, match="group_size=4"):
-        position_in(record({"position": 11, "resizedTo": 4}), NAME)
+        parse_position(record({"position": 11, "resizedTo": 4}), NAME)
 
 
 def test_the_errors_name_what_is_there_and_the_cure() -> None:
-    assert "last saved none, but 5 is stored now" in str(conflict(NAME, None, 5))
-    assert "last saved 5, but none is stored now" in str(conflict(NAME, 5, None))
-    assert "last saved 0, but 5 is stored now" in str(conflict(NAME, 0, 5))
-    for error in (conflict(NAME, 1, 2), resized(NAME, 3)):
+    assert "last saved none, but 5 is stored now" in str(position_conflict_error(NAME, None, 5))
+    assert "last saved 5, but none is stored now" in str(position_conflict_error(NAME, 5, None))
+    assert "last saved 0, but 5 is stored now" in str(position_conflict_error(NAME, 0, 5))
+    for error in (position_conflict_error(NAME, 1, 2), group_resized_error(NAME, 3)):
         assert isinstance(error, PositionConflictError)
         assert repr(NAME) in str(error)

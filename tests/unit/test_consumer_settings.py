@@ -21,7 +21,7 @@ from messagedb import (
     read_models,
 )
 from messagedb._consumers.settings import ConsumerSettings
-from messagedb._subscriptions.validation import check_start, names_of
+from messagedb._subscriptions.validation import as_name_tuple, check_start
 
 
 def settings_of(consumer: Consumer | AllConsumer) -> ConsumerSettings:
@@ -39,12 +39,12 @@ def test_names_of_a_consumer() -> None:
     assert alone.parked_stream == "account:command+parked-x"
     member = make(identifier="x", group_member=1, group_size=3)
     assert member.position_name == "account:position-x+1+3"
-    assert member.position_name_of(2, 4) == "account:position-x+2+4"
+    assert member.build_position_name(2, 4) == "account:position-x+2+4"
     # What members of a group have in common, of whatever size.
     other = make(identifier="x", group_member=0, group_size=2)
     assert member.parked_stream == other.parked_stream == "account:parked-x"
-    assert member.seed == other.seed == make(identifier="x").seed
-    assert make(identifier="y").seed != member.seed
+    assert member.id_namespace == other.id_namespace == make(identifier="x").id_namespace
+    assert make(identifier="y").id_namespace != member.id_namespace
     whole = settings_of(AllConsumer(Client(), identifier="x"))
     assert whole.position_name == "all:position-x"
     assert whole.parked_stream == "all:parked-x"
@@ -54,7 +54,7 @@ def test_a_name_that_was_given_is_taken_as_it_is() -> None:
     for store in (StreamPositionStore(stream_name="mine-1"), TablePositionStore(name="mine-1")):
         given = make(identifier="x", position_store=store)
         assert given.position_name == "mine-1"
-        assert given.seed == "account:position-x"
+        assert given.id_namespace == "account:position-x"
     assert make(position_store=TablePositionStore()).position_name == "account:position"
 
 
@@ -103,17 +103,17 @@ def test_the_defaults_are_eventide_s_where_it_has_any() -> None:
 
 
 def test_what_is_only_looked_at_in_the_whole_store_is_rarely_worth_a_save() -> None:
-    assert make(position_update_interval=5).looking_interval == 5
+    assert make(position_update_interval=5).scan_save_interval == 5
     for interval, expected in ((1, 1000), (5000, 5000)):
         whole = AllConsumer(Client(), identifier="x", position_update_interval=interval)
-        assert settings_of(whole).looking_interval == expected
+        assert settings_of(whole).scan_save_interval == expected
 
 
 def test_one_member_gets_the_streams_without_an_id() -> None:
     group: dict[str, Any] = {"identifier": "x", "group_size": 2, "streams_without_id": 1}
-    assert not make(group_member=0, **group).gets_streams_without_id
-    assert make(group_member=1, **group).gets_streams_without_id
-    assert not make().gets_streams_without_id
+    assert not make(group_member=0, **group).has_streams_without_id
+    assert make(group_member=1, **group).has_streams_without_id
+    assert not make().has_streams_without_id
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_a_consumer_of_several_categories_is_named() -> None:
 
 
 def test_names_are_any_iterable_of_them() -> None:
-    assert names_of("names", None) is None
-    assert names_of("names", iter(["a", "b"])) == ("a", "b")
+    assert as_name_tuple("names", None) is None
+    assert as_name_tuple("names", iter(["a", "b"])) == ("a", "b")
 
 
 @pytest.mark.parametrize("start", ["stored", "beginning", "end", 0, 1, 2**63 - 1])

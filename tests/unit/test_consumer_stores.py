@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from messagedb import ValidationError
 from messagedb._consumers.position_stores import (
+    build_consumer_name,
     check_identifier,
-    consumer_name,
-    lease_keys,
+    derive_lease_keys,
     position_stream_name,
 )
 from messagedb.streams.reserved import is_bookkeeping, parked_stream_name
@@ -74,11 +74,11 @@ def test_which_streams_hold_positions(stream: str, is_one: bool) -> None:
 
 
 def test_members_of_a_group_have_names_of_their_own() -> None:
-    assert consumer_name(None, None, None) is None
-    assert consumer_name("a", None, None) == "a"
-    names = {consumer_name("a", member, size) for size in (2, 3) for member in range(size)}
+    assert build_consumer_name(None, None, None) is None
+    assert build_consumer_name("a", None, None) == "a"
+    names = {build_consumer_name("a", member, size) for size in (2, 3) for member in range(size)}
     assert len(names) == 5
-    assert consumer_name("a", 0, 2) == "a+0+2"
+    assert build_consumer_name("a", 0, 2) == "a+0+2"
 
 
 def test_identifiers() -> None:
@@ -94,7 +94,7 @@ def test_identifiers() -> None:
 
 @given(st.text(), st.text())
 def test_the_keys_of_a_lease_are_two_integers_of_32_bits(name: str, other: str) -> None:
-    keys = lease_keys(name)
-    assert keys == lease_keys(name)
+    keys = derive_lease_keys(name)
+    assert keys == derive_lease_keys(name)
     assert all(-(2**31) <= key < 2**31 for key in keys)
-    assert (keys == lease_keys(other)) is (name == other)
+    assert (keys == derive_lease_keys(other)) is (name == other)

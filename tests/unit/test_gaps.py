@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messagedb._operations.scan_results import OpenWriteTransaction, ScannedPage, ScannedStorePage
-from messagedb._subscriptions.gap_tracker import Gaps
+from messagedb._subscriptions.gap_tracker import GapTracker
 from messagedb.testing import make_message
 
 PAGE = 4
@@ -91,7 +91,7 @@ class Reader:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.gaps = Gaps()
+        self.gaps = GapTracker()
         self.position = 1
         self.seen: list[int] = []
 
@@ -111,16 +111,16 @@ class Reader:
         gaps, position = self.gaps, self.position
         if gaps.is_waiting_at(position):
             self.between()
-            if not gaps.look(self.store.writers()):
-                return gaps.nothing(position)
+            if not gaps.update_writers(self.store.writers()):
+                return gaps.build_empty_page(position)
         self.between()
         scan = self.store.scan(position)
-        if gaps.needs_writers(scan):
+        if gaps.needs_writer_list(scan):
             self.between()
-            if gaps.list_writers(scan, self.store.writers()):
+            if gaps.wait_for_writers(scan, self.store.writers()):
                 self.between()
                 scan = self.store.scan(position)
-        return gaps.before(scan, position)
+        return gaps.truncate_at_first_gap(scan, position)
 
 
 def test_an_open_gap_holds_back_what_is_behind_it() -> None:
@@ -134,15 +134,15 @@ def test_an_open_gap_holds_back_what_is_behind_it() -> None:
     store.commit(fast)
     assert reader.read().position == 1
     assert reader.seen == [1]
-    assert [writer.transaction for writer in reader.gaps.held_by] == [slow.name]
+    assert [writer.transaction for writer in reader.gaps.blocked_by] == [slow.name]
     for _ in range(3):
         assert reader.read() == ScannedPage([], 1, 0, is_full=False)
     assert store.scans == 1
-    assert (reader.gaps.is_held, len(reader.gaps.held_by)) == (True, 1)
+    assert (reader.gaps.is_blocked, len(reader.gaps.blocked_by)) == (True, 1)
     store.commit(slow)
     reader.read()
     assert reader.seen == [1, 2, 3]
-    assert (reader.gaps.is_held, reader.gaps.held_by) == (False, [])
+    assert (reader.gaps.is_blocked, reader.gaps.blocked_by) == (False, [])
 
 
 def test_a_dead_gap_is_passed_when_its_writer_has_gone() -> None:
@@ -172,7 +172,7 @@ def test_a_writer_that_has_shown_its_messages_is_still_waited_for() -> None:
     store.end(slow)
     reader.read()
     assert reader.seen == [1]
-    assert [writer.transaction for writer in reader.gaps.held_by] == [other.name]
+    assert [writer.transaction for writer in reader.gaps.blocked_by] == [other.name]
     store.end(other)
     reader.read()
     assert reader.seen == [1, 3]
@@ -241,7 +241,7 @@ def test_a_prepared_transaction_is_waited_for_after_a_restart() -> None:
     store.restart()
     reader.read()
     assert reader.seen == []
-    assert reader.gaps.held_by == store.writers()
+    assert reader.gaps.blocked_by == store.writers()
     store.commit(prepared)
     reader.read()
     assert reader.seen == [1, 2]
@@ -272,18 +272,18 @@ def test_a_store_that_was_set_back_is_looked_at_anew() -> None:
 
 
 def test_a_gap_that_is_settled_in_part() -> None:
-    gaps = Gaps()
+    gaps = GapTracker()
     messages = [make_message("a-1", "A", global_position=position) for position in (2, 5)]
     first = ScannedStorePage(messages, 5, 2, False, gaps=[(1, 1), (3, 4)], head=5)
-    assert gaps.needs_writers(first)
-    assert gaps.list_writers(first, [])
-    assert gaps.before(first, 1) is first
+    assert gaps.needs_writer_list(first)
+    assert gaps.wait_for_writers(first, [])
+    assert gaps.truncate_at_first_gap(first, 1) is first
     later = ScannedStorePage(
         [make_message("a-1", "A", global_position=9)], 9, 1, False, gaps=[(4, 8)], head=9
     )
-    assert gaps.needs_writers(later)
-    assert not gaps.list_writers(later, [OpenWriteTransaction("3/1")])
-    assert gaps.before(later, 4) == ScannedPage([], 5, 0, is_full=False)
+    assert gaps.needs_writer_list(later)
+    assert not gaps.wait_for_writers(later, [OpenWriteTransaction("3/1")])
+    assert gaps.truncate_at_first_gap(later, 4) == ScannedPage([], 5, 0, is_full=False)
 
 
 ACTIONS = ("begin", "draw", "draw", "draw", "show", "commit", "commit", "roll back", "prepare")
@@ -324,7 +324,7 @@ def test_nothing_is_missed_and_the_order_kept(actions: tuple[str, ...], seed: in
     for transaction in list(store.writing):
         reader.read()
         store.commit(transaction)
-    while reader.read().count or reader.gaps.is_held:
+    while reader.read().count or reader.gaps.is_blocked:
         assert store.scans < 1000
     assert reader.seen == sorted(store.visible)
 

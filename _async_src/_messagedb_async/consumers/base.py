@@ -12,7 +12,7 @@ from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Task, is_of_this_half, on_signals
 from messagedb._consumers.counters import Counters
 from messagedb._consumers.handler_registry import HandlerRegistry
-from messagedb._consumers.position_records import runs_elsewhere
+from messagedb._consumers.position_records import consumer_running_error
 from messagedb._consumers.settings import check_settings
 from messagedb._consumers.status import build_status
 from messagedb._errors import ValidationError
@@ -323,7 +323,7 @@ class AsyncConsumerBase(ABC):
             ValidationError: it is not a position. Nothing was sent.
         """
         if self._is_running():
-            raise runs_elsewhere(self.name)
+            raise consumer_running_error(self.name)
         return await reset_position(self._client, self._settings, self._feed(), start)
 
     async def list_parked(self) -> list[ParkedMessage]:

@@ -89,7 +89,7 @@ class AsyncConsumer(AsyncConsumerBase):
             correlation=settings.correlation,
             group_member=settings.group_member,
             group_size=settings.group_size,
-            streams_without_id=settings.gets_streams_without_id,
+            streams_without_id=settings.has_streams_without_id,
             types=settings.types,
             condition=settings.condition,
         )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._consumers.consumer_info import (
     ConsumerInfo,
-    holders,
-    measured,
-    of_record,
-    of_table_row,
+    add_measurements,
+    consumer_from_record,
+    consumer_from_row,
+    parse_lease_holders,
 )
 from messagedb._operations import validation
 from messagedb._operations.scan_requests import check_readable
@@ -41,15 +41,15 @@ async def list_consumers(client: AsyncClientCore, category: str | None) -> list[
 
 
 async def _stored(transaction: AsyncTransaction, schema: str) -> list[ConsumerInfo]:
-    pids = holders(await run_in(transaction, sql.LEASE_HOLDERS, ()))
+    pids = parse_lease_holders(await run_in(transaction, sql.LEASE_HOLDERS, ()))
     records = await run_in(transaction, _text(sql.LAST_RECORDS, schema), ())
-    found = [of_record(row, pids, schema) for row in records]
+    found = [consumer_from_record(row, pids, schema) for row in records]
     if (await run_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
         for name, position, saved_at, resized_to in await run_in(
             transaction, sql.ALL_POSITIONS, (schema,)
         ):
             time = _EPOCH + timedelta(microseconds=saved_at)
-            found.append(of_table_row(name, position, time, resized_to, pids, schema))
+            found.append(consumer_from_row(name, position, time, resized_to, pids, schema))
     return found
 
 
@@ -60,7 +60,7 @@ async def _measured(client: AsyncClientCore, consumer: ConsumerInfo, schema: str
         rows: list[tuple[Any, ...]] = await run_in(
             transaction, _text(sql.COUNT_PARKED, schema), (consumer.parked_stream,)
         )
-    return measured(consumer, lag, rows[0][0])
+    return add_measurements(consumer, lag, rows[0][0])
 
 
 def _text(text: str, schema: str) -> bytes:

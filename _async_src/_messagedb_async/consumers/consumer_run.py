@@ -10,7 +10,7 @@ from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import StreamPositionStore
 from messagedb._consumers.status import RunSnapshot
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
-from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
 from ..operations.internals import get_profile
@@ -233,7 +233,7 @@ class AsyncConsumerRun:
             if doubted is None or not await positions.is_stored(doubted):
                 await self._saver.save()
         except MessageDBError as error:
-            if state.signals.failure is None and not is_passing(error):
+            if state.signals.failure is None and not is_transient_error(error):
                 state.signals.failure = error
             log.warning(
                 "%s: the last position could not be stored, so messages that were handled after"
@@ -317,7 +317,7 @@ class AsyncConsumerRun:
         """Return the current state of the run, without a query to the server."""
         progress, availability = self.state.progress, self.state.availability
         message = progress.current_message
-        reason = availability.pool_is_exhausted or self.state.phase.reason
+        reason = availability.exhausted_pool_text or self.state.phase.reason
         return RunSnapshot(
             state=self.state.phase.state,
             position=progress.position,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import READS_AHEAD, Task, checkpoint
 from messagedb._errors import MessageDBError
-from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb.streams.reserved import is_bookkeeping
 
@@ -204,7 +204,7 @@ class AsyncFetchLoop:
         try:
             await self._saver.save()
         except MessageDBError as error:
-            if not is_passing(error):
+            if not is_transient_error(error):
                 raise
             # The next read will find the store unavailable, too, and wait.
 

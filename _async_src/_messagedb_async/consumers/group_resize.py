@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 from messagedb._consumers.group_membership import GroupResize
 from messagedb._consumers.position_records import (
     RESIZED_TO,
-    conflict,
-    given_up,
-    is_given_up,
-    position_in,
-    resized,
-    runs_elsewhere,
+    consumer_running_error,
+    group_resized_error,
+    is_retired,
+    parse_position,
+    parse_retired_position,
+    position_conflict_error,
 )
 from messagedb._consumers.position_stores import (
     RECORDED,
     StreamPositionStore,
     TablePositionStore,
+    build_consumer_name,
     check_identifier,
-    consumer_name,
     position_stream_name,
 )
 from messagedb._errors import PositionConflictError, ValidationError, WrongExpectedVersionError
@@ -69,7 +69,7 @@ async def resize_group(
 
     def names(size: int) -> list[str]:
         return [
-            position_stream_name(category, consumer_name(identifier, member, size))
+            position_stream_name(category, build_consumer_name(identifier, member, size))
             for member in range(size)
         ]
 
@@ -84,7 +84,7 @@ async def resize_group(
     try:
         for lease, name in zip(leases, (*old, *new), strict=True):
             if not dry_run and not await lease.acquire():
-                raise runs_elsewhere(name)
+                raise consumer_running_error(name)
         return await _resize(client, category, kind(client), old, new, dry_run)
     finally:
         for lease in leases:
@@ -168,24 +168,24 @@ class _InStreams:
     async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
         last = await transaction.get_last_stream_message(name)
         self._versions[name] = NO_STREAM if last is None else last.position
-        return None if last is None else position_in(last, name)
+        return None if last is None else parse_position(last, name)
 
     async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
         """Return the position of a new member: None if members of this size were retired before."""
         last = await transaction.get_last_stream_message(name)
         self._versions[name] = NO_STREAM if last is None else last.position
-        return None if last is None or is_given_up(last) else position_in(last, name)
+        return None if last is None or is_retired(last) else parse_position(last, name)
 
     async def read_given_up(
         self, transaction: AsyncTransaction, name: str
     ) -> tuple[int, int] | None:
         """Return the last position of a retired member, and the size that came after it."""
         last = await transaction.get_last_stream_message(name)
-        return None if last is None else given_up(last)
+        return None if last is None else parse_retired_position(last)
 
     async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
         last = await transaction.get_last_stream_message(name)
-        position = None if last is None else position_in(last, name)
+        position = None if last is None else parse_position(last, name)
         await self._write(transaction, name, {"position": position, RESIZED_TO: new_size})
 
     async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
@@ -197,7 +197,7 @@ class _InStreams:
                 name, NewMessage(RECORDED, data), expected_version=self._versions[name]
             )
         except WrongExpectedVersionError as error:
-            raise conflict(name, None, None) from error
+            raise position_conflict_error(name, None, None) from error
 
 
 class _InTable:
@@ -212,7 +212,7 @@ class _InTable:
         rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
         self._saves[name] = rows[0][1] if rows else None
         if rows and rows[0][2] is not None:
-            raise resized(name, rows[0][2])
+            raise group_resized_error(name, rows[0][2])
         return rows[0][0] if rows else None
 
     async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
@@ -249,5 +249,5 @@ class _InTable:
         if text is sql.FIRST_POSITION:
             values += (None, None, None)
         if not await run_in(transaction, text, values):
-            raise conflict(name, None, None)
+            raise position_conflict_error(name, None, None)
         self._saves[name] = id

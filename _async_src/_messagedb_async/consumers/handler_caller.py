@@ -69,7 +69,7 @@ class AsyncPlainCaller:
         self._client = client
         self._counters = counters
         self._parked_stream = settings.parked_stream
-        self._seed = settings.seed
+        self._seed = settings.id_namespace
 
     async def call(
         self, message: Message[Any], attempt: int, invoke: HandlerCall

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError, MessageDBError
-from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
 from ..subscriptions.marks import last_positions
@@ -40,7 +40,7 @@ async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed
         if lag.head is not None and lag.head < (progress.position or 0):
             await check_given(state, client)
     except Exception as error:
-        if not (isinstance(error, MessageDBError) and is_passing(error)):
+        if not (isinstance(error, MessageDBError) and is_transient_error(error)):
             log.warning("%s: the lag cannot be measured: %s", state.name, format_error(error))
 
 

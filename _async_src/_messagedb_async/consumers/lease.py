@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._connection.error_mapping import NOTHING_READ, first_line, translate
-from messagedb._consumers.position_records import lease_lost
-from messagedb._consumers.position_stores import lease_keys
+from messagedb._consumers.position_records import lease_lost_error
+from messagedb._consumers.position_stores import derive_lease_keys
 from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.log_texts import format_error
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
@@ -53,7 +53,7 @@ class AsyncLease:
         self._client = client
         # One lock for the whole database, which may hold two stores.
         schema = get_profile(client).settings.schema
-        self._keys = lease_keys(f"{schema} {name}")
+        self._keys = derive_lease_keys(f"{schema} {name}")
         self._conn: AsyncConnection[Any] | None = None
 
     async def acquire(self) -> bool:
@@ -153,7 +153,7 @@ async def acquire_lease(state: AsyncRunState, lease: AsyncLease) -> bool:
             lease.acquire,
             pause=signals.pause,
             on_failure=state.availability.mark_unavailable,
-            is_transient=is_store_away,
+            is_transient=is_store_unavailable,
         )
         if is_held is None:
             return False
@@ -208,7 +208,7 @@ async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -
             lease.acquire,
             pause=signals.pause_until_ended,
             on_failure=wait_longer,
-            is_transient=is_store_away,
+            is_transient=is_store_unavailable,
         )
         if is_held is None:
             break
@@ -219,7 +219,7 @@ async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -
         # Our own lost session may still hold it, until the server ends that.
         until = until or monotonic() + lease.timeout
         if monotonic() >= until:
-            signals.fail(lease_lost(state.name, reason))
+            signals.fail(lease_lost_error(state.name, reason))
             return False
         await signals.pause_until_ended(min(0.2, lease.interval))
     return False

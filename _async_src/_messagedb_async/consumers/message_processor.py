@@ -16,7 +16,7 @@ from messagedb._consumers.failure_policy import (
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.handler_outcomes import HandlerOutcome
 from messagedb._errors import HandlerError
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.log_texts import escape_line
 
 from .context import AsyncContext
@@ -117,8 +117,8 @@ class AsyncMessageProcessor:
         """Return whether an attempt counts, or failed because the store was unavailable."""
         origin = self._caller.origin_of(problem)
         if origin == "consumer":
-            return "away" if is_store_away(problem) else "counts"
-        may_be_away = origin == "store" or is_store_away(problem)
+            return "away" if is_store_unavailable(problem) else "counts"
+        may_be_away = origin == "store" or is_store_unavailable(problem)
         return await standing_of(self._state, self._client, problem, may_be_away, available_for)
 
     async def _consult_on_error(
@@ -126,7 +126,7 @@ class AsyncMessageProcessor:
     ) -> RetryAfter | FinalAction:
         on_error: Any = self._settings.on_error
         if callable(on_error):
-            context = AsyncContext(message, attempt, self._client, self._settings.seed)
+            context = AsyncContext(message, attempt, self._client, self._settings.id_namespace)
             on_error = await answer(on_error(context, problem))
         return parse_on_error_result(on_error, attempt, self._settings.retry)
 

@@ -14,7 +14,7 @@ from messagedb._errors import IncompatibleServerError, MessageDBError
 from messagedb._schema.notify_trigger import get_channel
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement, quoted
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 from messagedb._subscriptions.log_texts import format_error
 
@@ -137,7 +137,7 @@ class AsyncListener:
                 await conn.close()
 
     def _note_failure(self, error: Exception, seconds: float) -> None:
-        if not is_store_away(error):
+        if not is_store_unavailable(error):
             log.warning("%s: it cannot listen, and polls: %s", self._name, format_error(error))
 
     async def _listen(self, conn: AsyncConnection[Any]) -> None:

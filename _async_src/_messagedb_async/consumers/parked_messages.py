@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from messagedb._consumers.failure_policy import find_problem
 from messagedb._consumers.failure_texts import format_reason
-from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, end_of
+from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, build_resolution_record
 from messagedb._errors import HandlerError, ValidationError
 from messagedb._subscriptions.log_texts import format_value
 
@@ -98,8 +98,8 @@ class AsyncParkedMessages:
         self, parked: ParkedMessage, message: Message[Any], invoke: HandlerCall
     ) -> bool:
         """Handle a parked message; return True if it was handled, or was already off the list."""
-        stream, seed = self._settings.parked_stream, self._settings.seed
-        end = end_of(parked, REPLAYED)
+        stream, seed = self._settings.parked_stream, self._settings.id_namespace
+        end = build_resolution_record(parked, REPLAYED)
         if not self._settings.transactional:
             result = await invoke(AsyncContext(message, 1, self._client, seed))
             if (problem := find_problem(result)) is not None:

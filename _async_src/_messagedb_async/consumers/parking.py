@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._consumers.parked_messages import (
     DISCARDED,
-    end_of,
-    record_of,
-    still_parked,
-    times_ended,
+    build_parked_record,
+    build_resolution_record,
+    count_resolutions,
+    list_unresolved,
 )
 from messagedb._errors import ValidationError
 
@@ -30,13 +30,15 @@ async def park(
 ) -> None:
     """Park a message: once, however often this is called, until it is replayed or discarded."""
     before = await store.stream_version(stream)
-    record = record_of(message, seed, reason, attempts, 0)
+    record = build_parked_record(message, seed, reason, attempts, 0)
     if await store.write_message(stream, record) > before:
         return
     # It was parked before: perhaps it has been replayed or discarded since.
-    ended = times_ended(await records_of(store, stream), message)
+    ended = count_resolutions(await records_of(store, stream), message)
     if ended:
-        await store.write_message(stream, record_of(message, seed, reason, attempts, ended))
+        await store.write_message(
+            stream, build_parked_record(message, seed, reason, attempts, ended)
+        )
 
 
 async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
@@ -54,12 +56,12 @@ async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
 
 async def list_parked(store: AsyncOperations, stream: str) -> list[ParkedMessage]:
     """Return the messages that are parked now, in the order of parking."""
-    return still_parked(await records_of(store, stream))
+    return list_unresolved(await records_of(store, stream))
 
 
 async def discard(store: AsyncOperations, stream: str, parked: ParkedMessage) -> None:
     """Record that a parked message is discarded."""
-    await store.write_message(stream, end_of(parked, DISCARDED))
+    await store.write_message(stream, build_resolution_record(parked, DISCARDED))
 
 
 async def message_of(store: AsyncOperations, parked: ParkedMessage) -> Message[Any]:

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._concurrency.backend_async import sleep
-from messagedb._consumers.position_records import runs_elsewhere
+from messagedb._consumers.position_records import consumer_running_error
 from messagedb._errors import IncompatibleServerError, ValidationError
 
 from ..operations.internals import get_profile
@@ -45,7 +45,7 @@ async def reset_position(
     lease = AsyncLease(client, settings.position_name, 60.0)
     try:
         if not await lease.acquire():
-            raise runs_elsewhere(settings.position_name)
+            raise consumer_running_error(settings.position_name)
         positions = open_position_store(client, settings)
         await positions.load()
         mark = await look_back(client, position, settings.category)

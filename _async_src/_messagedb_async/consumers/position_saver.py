@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from messagedb._concurrency.backend_async import Event, Lock
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._errors import LostHistoryError, MessageDBError
-from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
 from ..subscriptions.retry import retry_while_unavailable
@@ -56,7 +56,7 @@ class AsyncPositionSaver:
         check: AsyncUnaryFunction[Mark | None, None],
     ) -> None:
         self._interval = settings.position_update_interval
-        self._scan_interval = settings.looking_interval
+        self._scan_interval = settings.scan_save_interval
         self._seconds = settings.position_update_seconds
         self.count = 0
         self.next_save_at = self._interval
@@ -152,7 +152,7 @@ class AsyncPositionSaver:
 
     def _note_failure(self, error: MessageDBError) -> None:
         """Log once that nothing is stored: reads may continue, as of a read-only server."""
-        if is_passing(error):
+        if is_transient_error(error):
             self._state.counters.last_error = format_reason(error)
             if not self._is_failing:
                 self._is_failing = True

@@ -11,13 +11,13 @@ import psycopg
 from messagedb._connection.error_mapping import NOTHING_WRITTEN, first_line
 from messagedb._consumers.position_records import (
     StoredPosition,
-    conflict,
-    is_record,
-    position_in,
-    record_data,
-    resized,
-    save_is_gone,
-    stored_in,
+    build_record_data,
+    group_resized_error,
+    is_position_record,
+    lost_save_error,
+    parse_position,
+    parse_stored_position,
+    position_conflict_error,
 )
 from messagedb._consumers.position_stores import RECORDED
 from messagedb._errors import IncompatibleServerError, WrongExpectedVersionError
@@ -143,7 +143,7 @@ class AsyncStreamPositions:
         self._lost = self.stored = self.record = None
         self._version = NO_STREAM if last is None else last.position
         if last is not None:
-            self.record = stored_in(last, self.name)
+            self.record = parse_stored_position(last, self.name)
             self.stored = None if self.record is None else self.record.position
 
     async def earlier(self) -> list[StoredPosition]:
@@ -152,7 +152,9 @@ class AsyncStreamPositions:
         records = await self._client.get_stream_messages(
             self.name, position=first, batch_size=_EARLIER
         )
-        found = [stored_in(each, self.name) for each in records if is_record(each)]
+        found = [
+            parse_stored_position(each, self.name) for each in records if is_position_record(each)
+        ]
         return [each for each in reversed(found) if each is not None]
 
     async def settle_lost(self) -> None:
@@ -219,15 +221,15 @@ class AsyncStreamPositions:
 
     def _new_record(self, position: int, mark: Mark | None) -> NewMessage:
         history = None if mark is None else self._histories.text_of(mark.history)
-        return NewMessage(RECORDED, record_data(position, mark, history))
+        return NewMessage(RECORDED, build_record_data(position, mark, history))
 
     async def _conflict(self, store: AsyncOperations) -> PositionConflictError | LostHistoryError:
         last = await store.get_last_stream_message(self.name)
-        there = None if last is None else position_in(last, self.name)
+        there = None if last is None else parse_position(last, self.name)
         # A stream only grows, except when messages are lost.
         if (NO_STREAM if last is None else last.position) < self._version:
-            return save_is_gone(self.name, self.stored, there)
-        return conflict(self.name, self.stored, there)
+            return lost_save_error(self.name, self.stored, there)
+        return position_conflict_error(self.name, self.stored, there)
 
 
 class AsyncTablePositions:
@@ -257,7 +259,7 @@ class AsyncTablePositions:
         if row is not None:
             position, saved_by, resized_to, id, at, history = row
             if resized_to is not None:
-                raise resized(self.name, resized_to)
+                raise group_resized_error(self.name, resized_to)
             self.stored, self._saves = position, [saved_by]
             self.record = StoredPosition(position, id, position if at is None else at, history)
 
@@ -303,10 +305,10 @@ class AsyncTablePositions:
             found = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
             there, _, resized_to = found[0][:3] if found else (None, None, None)
             if resized_to is not None:
-                raise resized(self.name, resized_to)
+                raise group_resized_error(self.name, resized_to)
             if history_of(transaction) != self._history and (there or 0) < (self.stored or 0):
-                raise save_is_gone(self.name, self.stored, there)
-            raise conflict(self.name, self.stored, there)
+                raise lost_save_error(self.name, self.stored, there)
+            raise position_conflict_error(self.name, self.stored, there)
         return ticket
 
     def settle(self, ticket: Ticket) -> None:

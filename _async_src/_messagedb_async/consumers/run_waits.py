@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._errors import MessageDBError, ValidationError
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 
 if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
@@ -37,7 +37,7 @@ async def wait_until_caught_up(
             break
         except MessageDBError as error:
             is_late = until is not None and monotonic() >= until
-            if is_late or not is_store_away(error):
+            if is_late or not is_store_unavailable(error):
                 raise
         if not await state.signals.pause(poll_interval):
             await _wait_for_position(state, sys.maxsize, None)

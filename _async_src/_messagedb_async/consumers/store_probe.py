@@ -17,7 +17,7 @@ from messagedb._consumers.failure_policy import (
 from messagedb._errors import MessageDBError
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 
@@ -72,7 +72,7 @@ def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> b
     state: Any = transaction and cast("Any", transaction)._state
     if state is not None and is_lost(error, state.conn.closed):
         return True
-    passes = is_store_away(translate(error, NOTHING_WRITTEN))
+    passes = is_store_unavailable(translate(error, NOTHING_WRITTEN))
     return passes and error.sqlstate is not None and may_have_passed(error)
 
 
@@ -97,7 +97,7 @@ async def _answers(client: AsyncClientCore, problem: Exception) -> bool:
             with suppress(psycopg.Error, OSError):
                 await conn.close()
     except MessageDBError as error:
-        if not is_store_away(error):
+        if not is_store_unavailable(error):
             raise
         return False
 

@@ -9,7 +9,7 @@ import psycopg
 from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
-from messagedb._subscriptions.availability import is_store_away
+from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb.errors import OutcomeUnknownError
 
 from .context import AsyncContext
@@ -50,7 +50,7 @@ class AsyncTransactionalCaller:
         self._client = client
         self._settings = settings
         self._positions = positions
-        self._seed = settings.seed
+        self._seed = settings.id_namespace
         # From the last call: the problem of our own statement around the handler; and that of a
         # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
@@ -168,7 +168,7 @@ class AsyncTransactionalCaller:
         try:
             is_stored = await self._positions.is_stored(doubted)
         except MessageDBError as error:
-            if is_store_away(error):
+            if is_store_unavailable(error):
                 self._own_problem = error
                 return error
             raise

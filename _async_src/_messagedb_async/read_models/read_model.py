@@ -21,7 +21,7 @@ from messagedb._read_models.naming import (
     substitute_table,
     validate_create,
 )
-from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.availability import is_transient_error
 
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.options import AsyncReadModelOptions
@@ -398,7 +398,7 @@ class AsyncReadModel:
 
 def _is_transient(error: Exception) -> bool:
     """Return True if the store was unavailable, or readers of the view were waited for."""
-    return isinstance(error, TransactionTimeoutError | TimeoutError) or is_passing(error)
+    return isinstance(error, TransactionTimeoutError | TimeoutError) or is_transient_error(error)
 
 
 class _Showing:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._connection.error_mapping import first_line, is_lost, translate
-from messagedb._consumers.position_stores import lease_keys
+from messagedb._consumers.position_stores import derive_lease_keys
 from messagedb._errors import IncompatibleServerError, PositionConflictError, ValidationError
 from messagedb._read_models import catalog
 from messagedb._read_models.catalog import Grant, build_view_statements, parse_catalog
@@ -152,7 +152,7 @@ class AsyncModelTables:
         async with self._client.transaction() as transaction:
             if (await self._lock(transaction)).get_droppable(version) != mark:
                 return False
-            keys = lease_keys(f"{self._schema} {positions.name}")
+            keys = derive_lease_keys(f"{self._schema} {positions.name}")
             if not (await self._rows(transaction, catalog.TRY_LEASE, keys))[0][0]:
                 raise PositionConflictError(
                     f"version {version} of {self._names.view} is updated by a running process. "

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from messagedb._subscriptions.end_of_store import End
-from messagedb._subscriptions.gap_tracker import Gaps
+from messagedb._subscriptions.end_of_store import StoreEnd
+from messagedb._subscriptions.gap_tracker import GapTracker
 
 from ..operations.internals import get_first_after, get_heads
 
@@ -158,18 +158,18 @@ class AsyncAllFeed:
         self._batch_size = batch_size
         self._types = types
         self._condition = condition
-        self._gaps = Gaps()
-        self._end: End | None = None
+        self._gaps = GapTracker()
+        self._end: StoreEnd | None = None
 
     @property
     def held_by(self) -> list[OpenWriteTransaction]:
         """The transactions that are waited for."""
-        return self._gaps.held_by
+        return self._gaps.blocked_by
 
     @property
     def wants_soon(self) -> bool:
         """True if the last page ended at an unsettled gap."""
-        return self._gaps.is_held
+        return self._gaps.is_blocked
 
     async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page from a global position on, and return the messages before its first gap.
@@ -180,20 +180,22 @@ class AsyncAllFeed:
         """
         gaps = self._gaps
         is_waiting = look_at is None and gaps.is_waiting_at(position)
-        if is_waiting and not gaps.look(await self._client.list_open_write_transactions()):
-            return gaps.nothing(position)
+        if is_waiting and not gaps.update_writers(
+            await self._client.list_open_write_transactions()
+        ):
+            return gaps.build_empty_page(position)
         scan = await self._scan(position, look_at)
-        gaps.forget_unless_of(scan.history)
+        gaps.reset_if_history_changed(scan.history)
         # Only transactions that are queried after the scan prove anything.
-        if gaps.needs_writers(scan) and gaps.list_writers(
+        if gaps.needs_writer_list(scan) and gaps.wait_for_writers(
             scan, await self._client.list_open_write_transactions()
         ):
             scan = await self._scan(position, look_at)
-            gaps.forget_unless_of(scan.history)
-        found = gaps.before(scan, position)
+            gaps.reset_if_history_changed(scan.history)
+        found = gaps.truncate_at_first_gap(scan, position)
         if self._end is None or position > self._end.head:
             return found
-        messages = self._end.messages_after(found.messages)
+        messages = self._end.select_later_messages(found.messages)
         wanted = {message.global_position for message in messages}
         ids = [
             id
@@ -216,20 +218,20 @@ class AsyncAllFeed:
             return None
         if self._end is None:
             heads = await get_heads(client, self._categories)
-            end = End(*heads)
-            gaps.held_by = await client.list_open_write_transactions()
+            end = StoreEnd(*heads)
+            gaps.blocked_by = await client.list_open_write_transactions()
             self._end = end
         end = self._end
-        while gaps.held_by:
+        while gaps.blocked_by:
             if not await pause(_LOOK):
                 return None
-            gaps.look(await client.list_open_write_transactions())
+            gaps.update_writers(await client.list_open_write_transactions())
         names = self._categories
         if names is None:
             names = list((await get_heads(client))[0])
-        behind = end.positions(names)
+        behind = end.get_heads(names)
         first = await get_first_after(client, behind)
-        return end.position(first)
+        return end.compute_position(first)
 
     async def lag(self, position: int) -> Lag:
         """Measure the messages of the categories after a position."""

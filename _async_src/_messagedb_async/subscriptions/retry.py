@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from messagedb._subscriptions.availability import is_passing
+from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ async def retry_while_unavailable(
     *,
     pause: AsyncUnaryFunction[float, bool],
     on_failure: Callable[[Exception, float], object],
-    is_transient: Callable[[Exception], bool] = is_passing,
+    is_transient: Callable[[Exception], bool] = is_transient_error,
 ) -> R | None:
     """Call a function until it succeeds, with growing delays between the attempts.
 

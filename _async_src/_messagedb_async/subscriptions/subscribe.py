@@ -8,7 +8,7 @@ from messagedb._argument_checks import check_seconds
 from messagedb._errors import IncompatibleServerError, ValidationError
 from messagedb._operations.validation import check_category
 from messagedb._subscriptions.poll_interval import PollInterval
-from messagedb._subscriptions.validation import check_on_lost_history, check_start, names_of
+from messagedb._subscriptions.validation import as_name_tuple, check_on_lost_history, check_start
 
 from ..operations.scans import AsyncScans
 from .feeds import AsyncCategoryFeed
@@ -91,7 +91,7 @@ class AsyncSubscriptions(AsyncScans):
             group_member=group_member,
             group_size=group_size,
             streams_without_id=streams_without_id,
-            types=names_of("types", types),
+            types=as_name_tuple("types", types),
             condition=condition,
         )
         if start == "beginning":

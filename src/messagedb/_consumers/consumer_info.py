@@ -10,8 +10,8 @@ import msgspec
 from .._errors import MessageDBError
 from .._operations.rows import messages
 from ..streams.reserved import POSITION, parked_stream_name
-from .position_records import position_in
-from .position_stores import lease_keys
+from .position_records import parse_position
+from .position_stores import derive_lease_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,7 +77,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         return parked_stream_name(self.category or ALL, self.identifier)
 
 
-def of_record(
+def consumer_from_record(
     row: tuple[Any, ...], pids: Mapping[tuple[int, int], int], schema: str
 ) -> ConsumerInfo:
     """Return the consumer of its last position record, a row with the columns of messages."""
@@ -85,10 +85,10 @@ def of_record(
     position: int | None = None
     problem: str | None = None
     try:
-        position = position_in(record, record.stream_name)
+        position = parse_position(record, record.stream_name)
     except MessageDBError as error:
         problem = str(error)
-    return _of_name(
+    return _build_info(
         record.stream_name,
         "stream",
         pids,
@@ -99,7 +99,7 @@ def of_record(
     )
 
 
-def of_table_row(
+def consumer_from_row(
     name: str,
     position: int,
     saved_at: datetime,
@@ -109,41 +109,47 @@ def of_table_row(
 ) -> ConsumerInfo:
     """Return the consumer of a row of the table of positions."""
     problem = None if resized_to is None else f"its group was resized to {resized_to} members"
-    return _of_name(
+    return _build_info(
         name, "table", pids, schema, position=position, saved_at=saved_at, problem=problem
     )
 
 
-def holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], int]:
+def parse_lease_holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], int]:
     """Return the server processes by the advisory locks, pairs of integers, that they hold."""
-    return {(_signed(first), _signed(second)): pid for first, second, pid in rows}
+    return {(_to_signed(first), _to_signed(second)): pid for first, second, pid in rows}
 
 
-def measured(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerInfo:
+def add_measurements(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerInfo:
     """Return the consumer with its lag and its number of parked messages."""
-    waited = None if lag.oldest is None else max((lag.now - lag.oldest).total_seconds(), 0.0)
+    waiting_seconds = (
+        None if lag.oldest is None else max((lag.now - lag.oldest).total_seconds(), 0.0)
+    )
     return msgspec.structs.replace(
-        consumer, head=lag.head, lag_messages=lag.messages, lag_seconds=waited, parked_count=parked
+        consumer,
+        head=lag.head,
+        lag_messages=lag.messages,
+        lag_seconds=waiting_seconds,
+        parked_count=parked,
     )
 
 
-def parts_of(name: str) -> tuple[str | None, str | None]:
+def split_position_stream(name: str) -> tuple[str | None, str | None]:
     """Parse category and identifier from the name of a position stream.
 
     Example::
 
         parts_of("account:command+position-mail+0+3")  # ('account:command', 'mail+0+3')
     """
-    typed, dash, identifier = name.partition("-")
-    base, _, given = typed.partition(":")
-    types = [each for each in given.split("+") if each != POSITION]
+    category_part, dash, identifier = name.partition("-")
+    base, _, type_part = category_part.partition(":")
+    types = [each for each in type_part.split("+") if each != POSITION]
     category = f"{base}:{'+'.join(types)}" if types and types != [""] else base
     return (None if category == ALL else category), identifier if dash else None
 
 
-def _of_name(
+def _build_info(
     name: str,
-    kept_in: Literal["stream", "table"],
+    position_store: Literal["stream", "table"],
     pids: Mapping[tuple[int, int], int],
     schema: str,
     *,
@@ -151,22 +157,22 @@ def _of_name(
     saved_at: datetime,
     problem: str | None,
 ) -> ConsumerInfo:
-    category, identifier = parts_of(name)
+    category, identifier = split_position_stream(name)
     member = _MEMBER(identifier or "")
     return ConsumerInfo(
         name=name,
-        position_store=kept_in,
+        position_store=position_store,
         category=category,
         identifier=member[1] if member else identifier,
         group_member=int(member[2]) if member else None,
         group_size=int(member[3]) if member else None,
         position=position,
         saved_at=saved_at,
-        pid=pids.get(lease_keys(f"{schema} {name}")),
+        pid=pids.get(derive_lease_keys(f"{schema} {name}")),
         problem=problem,
     )
 
 
-def _signed(value: int) -> int:
+def _to_signed(value: int) -> int:
     """Return an oid, which the server shows as unsigned, as the signed integer that was sent."""
     return value - 0x100000000 if value >= 0x80000000 else value

@@ -26,7 +26,7 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
     message: Message[Any]
     attempt: int
     client: S
-    _seed: str
+    _id_namespace: str
 
     @property
     def metadata(self) -> Metadata:
@@ -62,4 +62,4 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         Returns:
             A UUID version 5 of the consumer, the message's id and the name.
         """
-        return derive_id(self._seed, str(self.message.id), name)
+        return derive_id(self._id_namespace, str(self.message.id), name)

@@ -50,18 +50,18 @@ class ParkedMessage(msgspec.Struct, frozen=True):
     time: datetime
 
 
-def record_of(
-    message: Message[Any], seed: str, reason: str, attempts: int, times: int
+def build_parked_record(
+    message: Message[Any], id_namespace: str, reason: str, attempts: int, resolutions: int
 ) -> NewMessage:
     """Return the record of a parked message. Its derived id makes parking idempotent.
 
     Args:
         message: the message to park.
-        seed: the consumer, as in the ids that its handlers derive.
+        id_namespace: the consumer, as in the ids that its handlers derive.
         reason: the reason for parking it.
         attempts: the number of calls of its handler.
-        times: how often it was parked before and then replayed or discarded: after that, it can be
-            parked again.
+        resolutions: how often it was parked before and then replayed or discarded: after that, it
+            can be parked again.
     """
     data = {
         "streamName": message.stream_name,
@@ -72,28 +72,30 @@ def record_of(
         "reason": reason,
         "attempts": attempts,
     }
-    return NewMessage(PARKED, data, id=derive_id("parked", seed, str(message.id), str(times)))
+    return NewMessage(
+        PARKED, data, id=derive_id("parked", id_namespace, str(message.id), str(resolutions))
+    )
 
 
-def end_of(parked: ParkedMessage, type_name: str) -> NewMessage:
+def build_resolution_record(parked: ParkedMessage, type_name: str) -> NewMessage:
     """Return the record that ends a parked message: it was replayed or discarded."""
     data = {"parkedId": str(parked.id), "globalPosition": parked.global_position}
     return NewMessage(type_name, data, id=derive_id("ended", str(parked.id)))
 
 
-def still_parked(records: Iterable[Message[Any]]) -> list[ParkedMessage]:
+def list_unresolved(records: Iterable[Message[Any]]) -> list[ParkedMessage]:
     """Return the messages that are neither replayed nor discarded, in the order of parking."""
     parked: dict[str, ParkedMessage] = {}
     for record in records:
         data = cast("dict[str, Any]", record.data or {})
         if record.type == PARKED:
-            parked[str(record.id)] = _parked(record, data)
+            parked[str(record.id)] = _parse_parked_record(record, data)
         elif record.type in (REPLAYED, DISCARDED):
             parked.pop(str(data.get("parkedId")), None)
     return list(parked.values())
 
 
-def times_ended(records: Iterable[Message[Any]], message: Message[Any]) -> int:
+def count_resolutions(records: Iterable[Message[Any]], message: Message[Any]) -> int:
     """Count how often a message was parked and then replayed or discarded."""
     return sum(
         1
@@ -104,7 +106,7 @@ def times_ended(records: Iterable[Message[Any]], message: Message[Any]) -> int:
     )
 
 
-def _parked(record: Message[Any], data: dict[str, Any]) -> ParkedMessage:
+def _parse_parked_record(record: Message[Any], data: dict[str, Any]) -> ParkedMessage:
     return ParkedMessage(
         record.id,
         UUID(data["messageId"]),

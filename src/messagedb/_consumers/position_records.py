@@ -17,7 +17,7 @@ RESIZED_TO = "resizedTo"
 """The key in the last record of a member whose group was resized: the new size."""
 
 
-def position_in(record: Message[Any], name: str) -> int | None:
+def parse_position(record: Message[Any], name: str) -> int | None:
     """Return the position in the last message of a position stream, by Eventide's rules.
 
     It is the global position of the last message that was handled; None if the record has none,
@@ -36,7 +36,7 @@ def position_in(record: Message[Any], name: str) -> int | None:
     values = cast("dict[str, Any]", data or {})
     size = values.get(RESIZED_TO)
     if isinstance(size, int):
-        raise resized(name, size)
+        raise group_resized_error(name, size)
     position = values.get("position")
     if position is None:
         return None
@@ -64,7 +64,7 @@ class StoredPosition(msgspec.Struct, frozen=True):
     history: str | None = None
 
 
-def record_data(position: int, mark: Mark | None, history: str | None) -> dict[str, Any]:
+def build_record_data(position: int, mark: Mark | None, history: str | None) -> dict[str, Any]:
     """Return the data of a record: Eventide's, and facts from which lost messages are detected.
 
     Args:
@@ -82,13 +82,13 @@ def record_data(position: int, mark: Mark | None, history: str | None) -> dict[s
     return data
 
 
-def stored_in(record: Message[Any], name: str) -> StoredPosition | None:
+def parse_stored_position(record: Message[Any], name: str) -> StoredPosition | None:
     """Decode the last message of a position stream; None if no message was handled.
 
     Raises:
         PositionConflictError: it is not a position, or the group has another size now.
     """
-    position = position_in(record, name)
+    position = parse_position(record, name)
     if position is None:
         return None
     values = cast("dict[str, Any]", record.data)
@@ -101,7 +101,7 @@ def stored_in(record: Message[Any], name: str) -> StoredPosition | None:
     )
 
 
-def given_up(record: Message[Any]) -> tuple[int, int] | None:
+def parse_retired_position(record: Message[Any]) -> tuple[int, int] | None:
     """Return position and new size from a record of a resized group; None for other records."""
     data: Any = record.data
     if record.type != RECORDED or not isinstance(data, dict):
@@ -113,17 +113,17 @@ def given_up(record: Message[Any]) -> tuple[int, int] | None:
     return (position if isinstance(position, int) else 0), size
 
 
-def is_record(record: Message[Any]) -> bool:
+def is_position_record(record: Message[Any]) -> bool:
     """Return True if a message of a position stream holds a position for the current group size."""
-    return record.type == RECORDED and given_up(record) is None
+    return record.type == RECORDED and parse_retired_position(record) is None
 
 
-def is_given_up(record: Message[Any]) -> bool:
+def is_retired(record: Message[Any]) -> bool:
     """Return True if a record of a position stream says that the group has another size now."""
-    return given_up(record) is not None
+    return parse_retired_position(record) is not None
 
 
-def conflict(name: str, ours: int | None, theirs: Any) -> PositionConflictError:
+def position_conflict_error(name: str, ours: int | None, theirs: Any) -> PositionConflictError:
     """Return the error for a save that found the position of another consumer."""
     return PositionConflictError(
         f"another consumer saves its position in {name!r}: this one last saved "
@@ -134,7 +134,7 @@ def conflict(name: str, ours: int | None, theirs: Any) -> PositionConflictError:
     )
 
 
-def lease_lost(name: str, reason: str) -> PositionConflictError:
+def lease_lost_error(name: str, reason: str) -> PositionConflictError:
     """Return the error for a consumer whose lease another consumer has acquired."""
     return PositionConflictError(
         f"another consumer runs under {name!r}: this one did not confirm its lease in time "
@@ -144,7 +144,7 @@ def lease_lost(name: str, reason: str) -> PositionConflictError:
     )
 
 
-def resized(name: str, size: int) -> PositionConflictError:
+def group_resized_error(name: str, size: int) -> PositionConflictError:
     """Return the error for a member of a group that has another size now."""
     return PositionConflictError(
         f"{name!r} is a member of a consumer group that was resized to {size} members. Its streams "
@@ -153,12 +153,12 @@ def resized(name: str, size: int) -> PositionConflictError:
     )
 
 
-def save_is_gone(name: str, ours: int | None, theirs: int | None) -> LostHistoryError:
+def lost_save_error(name: str, ours: int | None, theirs: int | None) -> LostHistoryError:
     """Return the error for a save that found an earlier position than its last saved one."""
     return LostHistoryError(name, ours or 0, None, None, theirs, None, is_save=True)
 
 
-def runs_elsewhere(name: str) -> PositionConflictError:
+def consumer_running_error(name: str) -> PositionConflictError:
     """Return the error for a change of a running consumer's position."""
     return PositionConflictError(
         f"a consumer runs under {name!r}, here or elsewhere. Nothing was changed. Stop it first."

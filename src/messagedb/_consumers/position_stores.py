@@ -48,7 +48,7 @@ RECORDED: Final = "Recorded"
 """The type of the messages in a position stream, as Eventide writes it."""
 
 
-def consumer_name(identifier: str | None, member: int | None, size: int | None) -> str | None:
+def build_consumer_name(identifier: str | None, member: int | None, size: int | None) -> str | None:
     """Return the identifier with the group's member and size, which is unique to a member."""
     if member is None or size is None:
         return identifier
@@ -76,15 +76,15 @@ def check_identifier(identifier: Any, is_member: bool) -> None:
     validation.check_stream_name(f"x-{identifier}")
 
 
-def lease_keys(name: str) -> tuple[int, int]:
+def derive_lease_keys(name: str) -> tuple[int, int]:
     """Return the key of a consumer's advisory lock, as PostgreSQL's pair of 32-bit integers.
 
     The locks of categories are single 64-bit integers, which never collide with a pair.
     """
     key = hash_64(f"messagedb consumer {name}")
-    return _int32(key >> 32), _int32(key)
+    return _to_int32(key >> 32), _to_int32(key)
 
 
-def _int32(value: int) -> int:
+def _to_int32(value: int) -> int:
     value &= 0xFFFFFFFF
     return value - 0x100000000 if value >= 0x80000000 else value

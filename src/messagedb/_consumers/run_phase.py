@@ -55,12 +55,12 @@ class StoreAvailability:
     Attributes:
         is_unavailable: True if the last operation failed because the store was unavailable or no
             connection of the pool was free.
-        pool_is_exhausted: the latter, in words; None otherwise.
+        exhausted_pool_text: the latter, in words; None otherwise.
     """
 
     def __init__(self, name: str, phase: RunPhase, counters: Counters, log: Logger) -> None:
         self.is_unavailable = False
-        self.pool_is_exhausted: str | None = None
+        self.exhausted_pool_text: str | None = None
         self._warned: set[str | None] = set()
         self._name = name
         self._phase = phase
@@ -76,25 +76,29 @@ class StoreAvailability:
         """
         self._counters.last_error = format_reason(error)
         size = error.max_size if isinstance(error, PoolTimeoutError) else None
-        starved = None if size is None else f"no connection of the pool is free (max_size={size})"
-        if starved not in self._warned:
+        exhausted_text = (
+            None if size is None else f"no connection of the pool is free (max_size={size})"
+        )
+        if exhausted_text not in self._warned:
             # A network that stalls is reported by both, one after the other: each is logged once.
-            self._warned.add(starved)
+            self._warned.add(exhausted_text)
             self._log.warning(
                 "%s: %s, and is tried again in %.1f s and then on: %s",
                 self._name,
-                starved or "the store is unavailable",
+                exhausted_text or "the store is unavailable",
                 seconds,
                 format_error(error),
             )
-        self.is_unavailable, self.pool_is_exhausted = True, starved
-        self._phase.enter("waiting" if starved else "reconnecting")
+        self.is_unavailable, self.exhausted_pool_text = True, exhausted_text
+        self._phase.enter("waiting" if exhausted_text else "reconnecting")
 
     def mark_available(self) -> None:
         """Note that an operation succeeded."""
         if self.is_unavailable:
-            was = "a connection is free" if self.pool_is_exhausted else "the store is available"
-            self.is_unavailable, self.pool_is_exhausted = False, None
+            state_text = (
+                "a connection is free" if self.exhausted_pool_text else "the store is available"
+            )
+            self.is_unavailable, self.exhausted_pool_text = False, None
             self._warned.clear()
-            self._log.info("%s: %s again", self._name, was)
+            self._log.info("%s: %s again", self._name, state_text)
             self._phase.enter("running")

@@ -10,15 +10,15 @@ from .._argument_checks import check_seconds
 from .._errors import ValidationError
 from .._operations import validation
 from .._subscriptions.backoff import RetryPolicy
-from .._subscriptions.validation import check_on_lost_history, check_start, names_of
+from .._subscriptions.validation import as_name_tuple, check_on_lost_history, check_start
 from ..streams.reserved import parked_stream_name
 from .consumer_info import ALL
 from .failure_policy import POLICIES
 from .position_stores import (
     StreamPositionStore,
     TablePositionStore,
+    build_consumer_name,
     check_identifier,
-    consumer_name,
     position_stream_name,
 )
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Start: TypeAlias = Literal["stored", "beginning", "end"] | int
 
-_LOOKING_INTERVAL: Final = 1000
+_SCAN_SAVE_INTERVAL: Final = 1000
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +65,14 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def position_name(self) -> str:
         """The stream of its positions, or the key of its row in the table."""
         store = self.position_store
-        given = store.stream_name if isinstance(store, StreamPositionStore) else store.name
-        if given is not None:
-            return given
-        return self.position_name_of(self.group_member, self.group_size)
+        custom_name = store.stream_name if isinstance(store, StreamPositionStore) else store.name
+        if custom_name is not None:
+            return custom_name
+        return self.build_position_name(self.group_member, self.group_size)
 
-    def position_name_of(self, member: int | None, size: int | None) -> str:
+    def build_position_name(self, member: int | None, size: int | None) -> str:
         """Return the same for another member of the group, unless a name was configured."""
-        name = consumer_name(self.identifier, member, size)
+        name = build_consumer_name(self.identifier, member, size)
         return position_stream_name(self.category or ALL, name)
 
     @property
@@ -81,7 +81,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return parked_stream_name(self.category or ALL, self.identifier)
 
     @property
-    def seed(self) -> str:
+    def id_namespace(self) -> str:
         """The consumer's part of derived ids, so that two consumers derive different ids.
 
         It does not depend on member and size, so that a group of another size derives the same ids.
@@ -89,17 +89,17 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return position_stream_name(self.category or ALL, self.identifier)
 
     @property
-    def looking_interval(self) -> int:
+    def scan_save_interval(self) -> int:
         """The number of scanned messages after which to save, even if none was handled.
 
         A consumer of several categories also reads position records, its own and those of similar
         consumers. If it saved after each of them, the saves would cause each other endlessly.
         """
         interval = self.position_update_interval
-        return interval if self.category is not None else max(interval, _LOOKING_INTERVAL)
+        return interval if self.category is not None else max(interval, _SCAN_SAVE_INTERVAL)
 
     @property
-    def gets_streams_without_id(self) -> bool:
+    def has_streams_without_id(self) -> bool:
         """True if this member of the group reads the streams without an id."""
         return self.streams_without_id is not None and self.streams_without_id == self.group_member
 
@@ -117,20 +117,20 @@ def build_settings(
         ValidationError: types or categories are not iterables of names. Nothing was sent.
     """
     # None stands for the default where it would be an object.
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: value
         for name, value in options.items()
         if value is not None or name not in ("position_store", "retry")
     }
-    if "types" in given:
-        given["types"] = names_of("types", given["types"])
-    if "middleware" in given:
-        given["middleware"] = tuple(given["middleware"])
+    if "types" in values:
+        values["types"] = as_name_tuple("types", values["types"])
+    if "middleware" in values:
+        values["middleware"] = tuple(values["middleware"])
     return ConsumerSettings(
         category=category,
-        categories=names_of("categories", categories),
+        categories=as_name_tuple("categories", categories),
         identifier=identifier,
-        **given,
+        **values,
     )
 
 
@@ -196,7 +196,7 @@ def check_settings(settings: ConsumerSettings) -> None:
             "transactional=True handles one message at a time, each in one transaction with the "
             "position: leave concurrency at 1, or divide the category among the members of a group"
         )
-    _check_collaborators(settings)
+    _check_strategies(settings)
 
 
 def _check_streams_without_id(settings: ConsumerSettings) -> None:
@@ -220,7 +220,7 @@ def _check_count(name: str, value: Any) -> None:
         raise ValidationError(f"{name} must be an integer from 1 to 1,000,000, not {value!r}")
 
 
-def _check_collaborators(settings: ConsumerSettings) -> None:
+def _check_strategies(settings: ConsumerSettings) -> None:
     store: Any = settings.position_store
     if not isinstance(store, StreamPositionStore | TablePositionStore):
         raise ValidationError(
@@ -237,9 +237,9 @@ def _check_collaborators(settings: ConsumerSettings) -> None:
             f"on_error must be 'stop', 'park', 'skip' or a function, not {on_error!r}"
         )
     for function in settings.middleware:
-        given: Any = function
-        if not callable(given):
+        candidate: Any = function
+        if not callable(candidate):
             raise ValidationError(
                 "each of middleware must be a function of the context and the next function, not "
-                f"{given!r}"
+                f"{candidate!r}"
             )

@@ -9,7 +9,7 @@ import msgspec
 from psycopg import sql
 
 from .._argument_checks import check_integer
-from .._consumers.position_stores import StreamPositionStore, TablePositionStore, lease_keys
+from .._consumers.position_stores import StreamPositionStore, TablePositionStore, derive_lease_keys
 from .._errors import ValidationError
 from .._operations import validation
 from .._sql.statements import quoted
@@ -119,7 +119,7 @@ class ModelNames(msgspec.Struct, frozen=True):
     @property
     def lock(self) -> tuple[int, int]:
         """The advisory lock that is held while tables and view are changed."""
-        return lease_keys(f"of the read model {self.schema}.{self.name}")
+        return derive_lease_keys(f"of the read model {self.schema}.{self.name}")
 
     def parse_version(self, relation: str) -> int | None:
         """Parse the version from a table name; None if the name does not match."""

@@ -6,13 +6,13 @@ from .._errors import RetryableError, StoreUnavailableError
 from ..errors import OutcomeUnknownError
 
 
-def is_store_away(problem: BaseException) -> bool:
+def is_store_unavailable(problem: BaseException) -> bool:
     """Return True if an error means that the store is temporarily unavailable."""
     if isinstance(problem, StoreUnavailableError):
         return problem.is_transient
     return isinstance(problem, OutcomeUnknownError)
 
 
-def is_passing(problem: BaseException) -> bool:
-    """Return True as ``is_store_away``, and also for deadlocks and serialization failures."""
-    return is_store_away(problem) or isinstance(problem, RetryableError)
+def is_transient_error(problem: BaseException) -> bool:
+    """Return True as ``is_store_unavailable``, and also for deadlocks and serialization failures."""
+    return is_store_unavailable(problem) or isinstance(problem, RetryableError)

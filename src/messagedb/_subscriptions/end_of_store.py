@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .._messages.message import Message
 
 
-class End:
+class StoreEnd:
     """The visible end of a store at one moment. It decides, and does no I/O.
 
     A writer holds its category's lock from before it gets a position until its commit. So messages
@@ -30,11 +30,11 @@ class End:
         self.head = head
         self._heads = heads
 
-    def positions(self, categories: Iterable[str]) -> dict[str, int]:
+    def get_heads(self, categories: Iterable[str]) -> dict[str, int]:
         """Return the last visible position of each of some categories, 0 for none."""
         return {category: self._heads.get(category, 0) for category in categories}
 
-    def position(self, first: int | None) -> int:
+    def compute_position(self, first: int | None) -> int:
         """Return the position before all messages that were not visible.
 
         Args:
@@ -43,7 +43,7 @@ class End:
         """
         return self.head if first is None else min(first - 1, self.head)
 
-    def messages_after(self, messages: list[Message[Any]]) -> list[Message[Any]]:
+    def select_later_messages(self, messages: list[Message[Any]]) -> list[Message[Any]]:
         """Return the messages that were not visible at that moment."""
         if not messages or messages[0].global_position > self.head:
             return messages

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _FROM_BEFORE_THE_START: Final = "-1/"
 
 
-class Gaps:
+class GapTracker:
     """The gaps that were seen, and the transactions whose end settles them. It does no I/O.
 
     A gap at a global position before the head of a scan belongs to a transaction that got its
@@ -26,52 +26,53 @@ class Gaps:
 
     The caller reads by these rules::
 
-        if gaps.is_waiting_at(position) and not gaps.look(writers now):
-            return gaps.nothing(position)
+        if gaps.is_waiting_at(position) and not gaps.update_writers(writers now):
+            return gaps.build_empty_page(position)
         scan = the page from position on
-        if gaps.needs_writers(scan) and gaps.list_writers(scan, writers now):
+        if gaps.needs_writer_list(scan) and gaps.wait_for_writers(scan, writers now):
             scan = the page once more
-        return gaps.before(scan, position)
+        return gaps.truncate_at_first_gap(scan, position)
 
     Attributes:
-        held_by: the transactions that are waited for.
-        is_held: True if the last page ended at an unsettled gap.
+        blocked_by: the transactions that are waited for.
+        is_blocked: True if the last page ended at an unsettled gap.
     """
 
     def __init__(self) -> None:
-        self.held_by: list[OpenWriteTransaction] = []
-        self.is_held = False
+        self.blocked_by: list[OpenWriteTransaction] = []
+        self.is_blocked = False
         # No message can appear at or below this position any more.
-        self._final = 0
+        self._safe_position = 0
         # Once the transactions we wait for have ended, no message can appear at or below this one.
-        self._end = 0
-        self._held_at = 0
+        self._safe_after_wait = 0
+        self._waiting_at = 0
         self._history = 0
 
     def is_waiting_at(self, position: int) -> bool:
         """Return True if the gap at this position is only settled when a transaction has ended."""
-        return bool(self.held_by) and position == self._held_at
+        return bool(self.blocked_by) and position == self._waiting_at
 
-    def look(self, writers: Iterable[OpenWriteTransaction]) -> bool:
+    def update_writers(self, writers: Iterable[OpenWriteTransaction]) -> bool:
         """Update the transactions that are waited for from those that are writing now.
 
         Returns:
             True if one of them has ended, so that it is worth reading the page again.
         """
-        before = {writer.transaction for writer in self.held_by}
-        self.held_by = [
+        earlier = {writer.transaction for writer in self.blocked_by}
+        self.blocked_by = [
             writer
             for writer in writers
-            if writer.transaction in before or writer.transaction.startswith(_FROM_BEFORE_THE_START)
+            if writer.transaction in earlier
+            or writer.transaction.startswith(_FROM_BEFORE_THE_START)
         ]
-        self._settle()
-        return not before.issubset(writer.transaction for writer in self.held_by)
+        self._advance_safe_position()
+        return not earlier.issubset(writer.transaction for writer in self.blocked_by)
 
-    def nothing(self, position: int) -> ScannedPage:
+    def build_empty_page(self, position: int) -> ScannedPage:
         """Return the result of a read whose gap has not changed."""
         return ScannedPage([], position - 1, 0, is_full=False, history=self._history)
 
-    def forget_unless_of(self, history: int) -> None:
+    def reset_if_history_changed(self, history: int) -> None:
         """Reset if the server's history is another: its transactions are other ones, too.
 
         Args:
@@ -79,19 +80,21 @@ class Gaps:
         """
         if history != self._history:
             self._history = history
-            self._final = self._end = self._held_at = 0
-            self.held_by = []
+            self._safe_position = self._safe_after_wait = self._waiting_at = 0
+            self.blocked_by = []
 
-    def needs_writers(self, scan: ScannedStorePage) -> bool:
+    def needs_writer_list(self, scan: ScannedStorePage) -> bool:
         """Return True if the scan has a gap whose possible transactions are not known yet."""
-        if scan.head < self._final:
+        if scan.head < self._safe_position:
             # The store was restored, or messages were deleted.
-            self._final = self._end = 0
-            self.held_by = []
+            self._safe_position = self._safe_after_wait = 0
+            self.blocked_by = []
         start = self._first_unsettled(scan)
-        return start is not None and (start > self._end or not self.held_by)
+        return start is not None and (start > self._safe_after_wait or not self.blocked_by)
 
-    def list_writers(self, scan: ScannedStorePage, writers: Iterable[OpenWriteTransaction]) -> bool:
+    def wait_for_writers(
+        self, scan: ScannedStorePage, writers: Iterable[OpenWriteTransaction]
+    ) -> bool:
         """Wait for the transactions that were writing when the scan was over.
 
         Args:
@@ -102,20 +105,20 @@ class Gaps:
             True if there were none. Then all gaps of the scan are settled. Repeat the scan, because
             some gaps may have been filled since.
         """
-        self.held_by = list(writers)
-        self._end = scan.head
-        self._settle()
-        return not self.held_by
+        self.blocked_by = list(writers)
+        self._safe_after_wait = scan.head
+        self._advance_safe_position()
+        return not self.blocked_by
 
-    def before(self, scan: ScannedStorePage, position: int) -> ScannedPage:
+    def truncate_at_first_gap(self, scan: ScannedStorePage, position: int) -> ScannedPage:
         """Return the part of a scan from a position on that can be delivered."""
         start = self._first_unsettled(scan)
-        self.is_held = start is not None
+        self.is_blocked = start is not None
         if start is None:
-            self.held_by = []
+            self.blocked_by = []
             return scan
-        self._held_at = start
-        begin = max(position, 1)
+        self._waiting_at = start
+        first_scanned = max(position, 1)
         missing = sum(min(last + 1, start) - first for first, last in scan.gaps if first < start)
         messages = [message for message in scan.messages if message.global_position < start]
         ids = scan.ids[: len(messages)]
@@ -124,7 +127,7 @@ class Gaps:
         return ScannedPage(
             messages,
             start - 1,
-            start - begin - missing,
+            start - first_scanned - missing,
             is_full=False,
             last_id=ids[-1] if is_last and ids else None,
             ids=ids,
@@ -134,10 +137,10 @@ class Gaps:
 
     def _first_unsettled(self, scan: ScannedStorePage) -> int | None:
         for first, last in scan.gaps:
-            if last > self._final:
-                return max(first, self._final + 1)
+            if last > self._safe_position:
+                return max(first, self._safe_position + 1)
         return None
 
-    def _settle(self) -> None:
-        if not self.held_by:
-            self._final = max(self._final, self._end)
+    def _advance_safe_position(self) -> None:
+        if not self.blocked_by:
+            self._safe_position = max(self._safe_position, self._safe_after_wait)

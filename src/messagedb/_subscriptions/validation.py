@@ -39,7 +39,7 @@ def check_start(start: Any) -> None:
         )
 
 
-def names_of(what: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
+def as_name_tuple(option: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
     """Return some names as a tuple, None for no restriction.
 
     Raises:
@@ -48,13 +48,13 @@ def names_of(what: str, value: Iterable[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        raise ValidationError(f"{what} must be an iterable of names: give [{value!r}]")
+        raise ValidationError(f"{option} must be an iterable of names: give [{value!r}]")
     try:
         names = tuple(cast("Iterable[Any]", value))
     except TypeError:
         raise ValidationError(
-            f"{what} must be an iterable of names, not {type(value).__name__}"
+            f"{option} must be an iterable of names, not {type(value).__name__}"
         ) from None
     if not names:
-        raise ValidationError(f"{what} must not be empty: leave it out for all")
+        raise ValidationError(f"{option} must not be empty: leave it out for all")
     return names
