@@ -65,6 +65,6 @@ class AsyncAllConsumer(AsyncConsumerBase):
             condition=settings.condition,
         )
 
-    def _wants(self, category: str) -> bool:
+    def _accepts_category(self, category: str) -> bool:
         categories = self._settings.categories
         return categories is None or category in categories

@@ -74,7 +74,7 @@ class AsyncConsumerBase(ABC):
     def _feed(self) -> AsyncFeed: ...
 
     @abstractmethod
-    def _wants(self, category: str) -> bool: ...
+    def _accepts_category(self, category: str) -> bool: ...
 
     @property
     def name(self) -> str:
@@ -252,7 +252,7 @@ class AsyncConsumerBase(ABC):
             self._counters,
             self._feed(),
             self._handlers.build_dispatch(self._settings.middleware),
-            self._wants,
+            self._accepts_category,
             until,
         )
         return self._run

@@ -94,5 +94,5 @@ class AsyncConsumer(AsyncConsumerBase):
             condition=settings.condition,
         )
 
-    def _wants(self, category: str) -> bool:
+    def _accepts_category(self, category: str) -> bool:
         return category == self._category

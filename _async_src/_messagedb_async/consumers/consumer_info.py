@@ -18,7 +18,7 @@ from messagedb._sql import consumers as sql
 from messagedb._sql.statements import TABLE_COLUMNS, quoted
 
 from ..operations.internals import get_profile, get_server
-from .position_stores import run_in
+from .position_stores import execute_in
 
 if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
@@ -35,33 +35,33 @@ async def list_consumers(client: AsyncClientCore, category: str | None) -> list[
     check_readable(facts.table_readable, "the list of consumers")
     schema = get_profile(client).settings.schema
     async with client.transaction(read_only=True) as transaction:
-        found = await _stored(transaction, schema)
-    wanted = [each for each in found if category is None or each.category == category]
-    return [await _measured(client, each, schema) for each in wanted]
+        stored = await _list_stored(transaction, schema)
+    selected = [each for each in stored if category is None or each.category == category]
+    return [await _measure(client, each, schema) for each in selected]
 
 
-async def _stored(transaction: AsyncTransaction, schema: str) -> list[ConsumerInfo]:
-    pids = parse_lease_holders(await run_in(transaction, sql.LEASE_HOLDERS, ()))
-    records = await run_in(transaction, _text(sql.LAST_RECORDS, schema), ())
-    found = [consumer_from_record(row, pids, schema) for row in records]
-    if (await run_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
-        for name, position, saved_at, resized_to in await run_in(
+async def _list_stored(transaction: AsyncTransaction, schema: str) -> list[ConsumerInfo]:
+    pids = parse_lease_holders(await execute_in(transaction, sql.LEASE_HOLDERS, ()))
+    records = await execute_in(transaction, _format_sql(sql.LAST_RECORDS, schema), ())
+    consumers = [consumer_from_record(row, pids, schema) for row in records]
+    if (await execute_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
+        for name, position, saved_at, resized_to in await execute_in(
             transaction, sql.ALL_POSITIONS, (schema,)
         ):
             time = _EPOCH + timedelta(microseconds=saved_at)
-            found.append(consumer_from_row(name, position, time, resized_to, pids, schema))
-    return found
+            consumers.append(consumer_from_row(name, position, time, resized_to, pids, schema))
+    return consumers
 
 
-async def _measured(client: AsyncClientCore, consumer: ConsumerInfo, schema: str) -> ConsumerInfo:
+async def _measure(client: AsyncClientCore, consumer: ConsumerInfo, schema: str) -> ConsumerInfo:
     categories = None if consumer.category is None else (consumer.category,)
     lag = await client.get_lag(categories, consumer.position or 0)
     async with client.transaction(read_only=True) as transaction:
-        rows: list[tuple[Any, ...]] = await run_in(
-            transaction, _text(sql.COUNT_PARKED, schema), (consumer.parked_stream,)
+        rows: list[tuple[Any, ...]] = await execute_in(
+            transaction, _format_sql(sql.COUNT_PARKED, schema), (consumer.parked_stream,)
         )
     return add_measurements(consumer, lag, rows[0][0])
 
 
-def _text(text: str, schema: str) -> bytes:
+def _format_sql(text: str, schema: str) -> bytes:
     return text.replace("{schema}", quoted(schema)).replace("{columns}", TABLE_COLUMNS).encode()

@@ -16,7 +16,7 @@ from messagedb._subscriptions.log_texts import format_error
 from ..operations.internals import get_profile
 from ..subscriptions.checked_feed import AsyncCheckedFeed
 from .fetch_loop import AsyncFetchLoop
-from .lag_monitor import keep_measuring, measure
+from .lag_monitor import measure, run_measurements
 from .lease import AsyncLease, acquire_lease, renew_lease
 from .message_processor import AsyncMessageProcessor
 from .notification_listener import AsyncListener
@@ -67,7 +67,7 @@ class AsyncConsumerRun:
         counters: Counters,
         feed: AsyncFeed,
         dispatch: Dispatch,
-        wants: Callable[[str], bool],
+        accepts_category: Callable[[str], bool],
         until: str | None,
     ) -> None:
         self.state = state = AsyncRunState(settings.position_name, counters)
@@ -75,7 +75,7 @@ class AsyncConsumerRun:
         self._client = client
         self._settings = settings
         self._dispatch = dispatch
-        self._wants = wants
+        self._accepts_category = accepts_category
         self._stops_at_end = until is not None
         self._feed = AsyncCheckedFeed(feed, client, state.progress.trail, state.name)
         self._positions = open_position_store(client, settings)
@@ -126,9 +126,9 @@ class AsyncConsumerRun:
         """Prepare, deliver messages, release everything."""
         signals = self.state.signals
         try:
-            goes_on = await self._prepare()
-            while goes_on:
-                goes_on = False
+            may_continue = await self._prepare()
+            while may_continue:
+                may_continue = False
                 try:
                     await self._build_loop().run(
                         self._target, to_end=self._stops_at_end and self._target is None
@@ -136,7 +136,7 @@ class AsyncConsumerRun:
                 except LostHistoryError as error:
                     if self._settings.on_lost_history == "stop" or signals.is_stopping:
                         raise
-                    goes_on = await self._go_back(error)
+                    may_continue = await self._go_back(error)
         except CANCELLED:
             raise
         except BaseException as error:
@@ -173,7 +173,7 @@ class AsyncConsumerRun:
         if state.signals.is_stopping:
             return False
         interval = _MEASURE_SECONDS if self._lease is None else self._lease.interval
-        self._side_tasks.append(Task(keep_measuring, state, client, self._feed, interval))
+        self._side_tasks.append(Task(run_measurements, state, client, self._feed, interval))
         if not settings.transactional:
             # Otherwise each position is stored by the loop: two simultaneous saves would conflict.
             self._side_tasks.append(Task(self._saver.run))
@@ -187,7 +187,9 @@ class AsyncConsumerRun:
 
     async def _listen(self) -> None:
         state = self.state
-        self._listener = AsyncListener(state.name, state.signals, self._client, self._wants)
+        self._listener = AsyncListener(
+            state.name, state.signals, self._client, self._accepts_category
+        )
         conn = await self._retry(self._listener.connect)
         if conn is not None:
             self._side_tasks.append(Task(self._listener.run, conn))
@@ -210,7 +212,9 @@ class AsyncConsumerRun:
         """Go to the last stored position that the store has; False if the run is to stop."""
 
         async def find() -> bool:
-            return await self._saver.call_between_saves(lambda: self._start.find_common(error))
+            return await self._saver.call_between_saves(
+                lambda: self._start.go_to_common_position(error)
+            )
 
         return bool(await self._retry(find))
 
@@ -227,10 +231,10 @@ class AsyncConsumerRun:
             return
         if isinstance(failure, LostHistoryError) or state.progress.trail.lost is not None:
             return
-        doubted = positions.doubted
+        unconfirmed = positions.unconfirmed
         try:
             # A COMMIT in doubt has stored the position, if it was executed.
-            if doubted is None or not await positions.is_stored(doubted):
+            if unconfirmed is None or not await positions.is_stored(unconfirmed):
                 await self._saver.save()
         except MessageDBError as error:
             if state.signals.failure is None and not is_transient_error(error):

@@ -13,7 +13,7 @@ from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb.streams.reserved import is_bookkeeping
 
 from .lag_monitor import measure
-from .side_task import when_free
+from .side_task import call_when_free
 from .worker_pool import AsyncWorkerPool
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # The largest number of pages that are handled without a stored position.
-_PAGES = 4
+_MAX_UNSAVED_PAGES = 4
 
 
 class AsyncFetchLoop:
@@ -62,9 +62,9 @@ class AsyncFetchLoop:
         self._processor = processor
         self._saver = saver
         self._listener = listener
-        self._polling = PollInterval(settings.poll_interval, settings.idle_poll_interval)
+        self._poll_interval = PollInterval(settings.poll_interval, settings.idle_poll_interval)
         self._workers: AsyncWorkerPool | None = None
-        self._ahead: Task[ScannedPage | None] | None = None
+        self._prefetch: Task[ScannedPage | None] | None = None
 
     async def run(self, until: int | None, *, to_end: bool) -> None:
         """Read and deliver until the run is to stop.
@@ -84,7 +84,7 @@ class AsyncFetchLoop:
         position = progress.position
         # Handled, and perhaps not stored: one page is handled before the saver is called, and
         # workers have two in addition.
-        pages = deque([position], maxlen=_PAGES - (1 if self._workers is None else 3))
+        pages = deque([position], maxlen=_MAX_UNSAVED_PAGES - (1 if self._workers is None else 3))
         try:
             while not signals.is_stopping and (until is None or progress.position < until):
                 if self._workers is not None:
@@ -99,7 +99,7 @@ class AsyncFetchLoop:
                     position = scan.position
                     await self._apply_backpressure(pages[0])
                     pages.append(progress.position)
-                    self._polling.reset()
+                    self._poll_interval.reset()
                 if scan.is_full or scan.messages or signals.is_stopping:
                     continue
                 if await self._is_done(until, to_end=to_end):
@@ -119,10 +119,10 @@ class AsyncFetchLoop:
 
         async def read() -> ScannedPage | None:
             nonlocal failed_before
-            ahead, self._ahead = self._ahead, None
+            prefetch, self._prefetch = self._prefetch, None
             try:
-                if ahead is not None:
-                    return await ahead.result()
+                if prefetch is not None:
+                    return await prefetch.result()
                 return await self._read(position)
             except MessageDBError:
                 failed_before = True
@@ -136,38 +136,40 @@ class AsyncFetchLoop:
 
     async def _read(self, position: int) -> ScannedPage | None:
         """Read a page when a connection may be used for it; None if the run is to stop."""
-        return await when_free(self._state.signals, self._client, lambda: self._feed.read(position))
+        return await call_when_free(
+            self._state.signals, self._client, lambda: self._feed.read(position)
+        )
 
     async def _dispatch_page(self, scan: ScannedPage) -> None:
         """Deliver the messages of a page, or pass them to the workers."""
         progress, saver = self._state.progress, self._saver
-        others = scan.count - len(scan.messages)
+        unmatched_count = scan.count - len(scan.messages)
         if self._workers is not None:
-            saver.count += others
+            saver.count += unmatched_count
             await self._workers.add_page(scan)
             return
         if scan.is_full and READS_AHEAD:
             # While these are handled, the server reads the next ones.
-            self._ahead = Task(self._read, scan.position + 1)
+            self._prefetch = Task(self._read, scan.position + 1)
             await checkpoint()
         if await self._deliver(scan.messages):
-            saver.count += others
+            saver.count += unmatched_count
             progress.advance_to(max(scan.position, progress.position or 0))
 
     async def _deliver(self, messages: list[Any]) -> bool:
         """Deliver messages one after the other; return True if all of them are done."""
         signals, progress, saver = self._state.signals, self._state.progress, self._saver
-        find, others = self._processor.handlers.get, self._processor.catch_all
+        find, catch_all = self._processor.handlers.get, self._processor.catch_all
         call, retry = self._processor.call, self._processor.retry_until_final
         is_worth_a_save = self._settings.category is not None or any(
             not is_bookkeeping(message.stream_name) for message in messages
         )
-        done, due = 0, saver.next_save_at - saver.count
+        done, save_due_in = 0, saver.next_save_at - saver.count
         try:
             for message in messages:
                 if signals.must_check and not await signals.may_continue():
                     return False
-                invoke = find(message.type, others)
+                invoke = find(message.type, catch_all)
                 if invoke is not None:
                     progress.current_message = message
                     problem = await call(message, 1, invoke)
@@ -180,10 +182,10 @@ class AsyncFetchLoop:
                 if is_worth_a_save:
                     saver.has_handled_message = True
                 done += 1
-                if done >= due:
+                if done >= save_due_in:
                     saver.count += done
                     await self._request_save()
-                    done, due = 0, saver.next_save_at - saver.count
+                    done, save_due_in = 0, saver.next_save_at - saver.count
         finally:
             saver.count += done
         progress.current_message = None
@@ -216,7 +218,7 @@ class AsyncFetchLoop:
             await self._workers.join()
         return to_end or (until is not None and (self._state.progress.position or 0) >= until)
 
-    async def _wait_for_messages(self, took: float) -> None:
+    async def _wait_for_messages(self, read_seconds: float) -> None:
         """Wait until it is time for the next read, or something wakes the run."""
         phase, saver = self._state.phase, self._saver
         if phase.state == "running":
@@ -226,8 +228,10 @@ class AsyncFetchLoop:
                 await self._save()
         elif saver.is_due:
             saver.request_save()
-        listens = self._listener is not None and self._listener.is_listening
-        seconds = self._polling.next_delay(took, notified=listens, soon=self._feed.wants_soon)
+        is_listening = self._listener is not None and self._listener.is_listening
+        seconds = self._poll_interval.next_delay(
+            read_seconds, notified=is_listening, soon=self._feed.wants_soon
+        )
         await self._state.signals.wake.wait(seconds)
         if phase.state == "caught up":
             phase.enter("running")
@@ -239,7 +243,7 @@ class AsyncFetchLoop:
         await self._end()
 
     async def _end(self) -> None:
-        if self._ahead is not None:
-            await self._ahead.end()
+        if self._prefetch is not None:
+            await self._prefetch.end()
         if self._workers is not None:
             await self._workers.end()

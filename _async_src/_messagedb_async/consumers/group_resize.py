@@ -31,16 +31,16 @@ from messagedb.expected_version import NO_STREAM
 
 from ..operations.internals import get_profile
 from .lease import AsyncLease
-from .position_stores import run_in
+from .position_stores import execute_in
 
 if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
 
 # Enough for moving the positions.
-_LEASE = 60.0
+_LEASE_SECONDS = 60.0
 
-_COUNTED = 1_000_000
+_MAX_COUNTED = 1_000_000
 
 
 async def resize_group(
@@ -73,19 +73,21 @@ async def resize_group(
             for member in range(size)
         ]
 
-    kind = _InStreams if isinstance(store, StreamPositionStore) else _InTable
+    members_class = (
+        AsyncStreamMembers if isinstance(store, StreamPositionStore) else AsyncTableMembers
+    )
     old, new = names(old_size), names(new_size)
     # Before the leases: when it was already done, the new members may hold theirs.
     async with client.transaction(read_only=True) as transaction:
-        done = await _done_before(transaction, kind(client), old, new)
-    if done is not None:
-        return await _told(client, category, done, is_done=True)
-    leases = [AsyncLease(client, name, _LEASE) for name in (*old, *new)]
+        earlier_positions = await _find_earlier_resize(transaction, members_class(client), old, new)
+    if earlier_positions is not None:
+        return await _build_result(client, category, earlier_positions, is_done=True)
+    leases = [AsyncLease(client, name, _LEASE_SECONDS) for name in (*old, *new)]
     try:
         for lease, name in zip(leases, (*old, *new), strict=True):
             if not dry_run and not await lease.acquire():
                 raise consumer_running_error(name)
-        return await _resize(client, category, kind(client), old, new, dry_run)
+        return await _resize(client, category, members_class(client), old, new, dry_run)
     finally:
         for lease in leases:
             await lease.release()
@@ -94,16 +96,16 @@ async def resize_group(
 async def _resize(
     client: AsyncClientCore,
     category: str,
-    members: _InStreams | _InTable,
+    members: AsyncStreamMembers | AsyncTableMembers,
     old: list[str],
     new: list[str],
     dry_run: bool,
 ) -> GroupResize:
     category_of_positions = old[0].partition("-")[0]
     async with client.transaction(categories=[category_of_positions]) as transaction:
-        done = await _done_before(transaction, members, old, new)
-        if done is not None:
-            return await _told(client, category, done, is_done=True)
+        earlier_positions = await _find_earlier_resize(transaction, members, old, new)
+        if earlier_positions is not None:
+            return await _build_result(client, category, earlier_positions, is_done=True)
         found = [await members.read(transaction, name) for name in old]
         if all(position is None for position in found):
             raise PositionConflictError(
@@ -114,52 +116,55 @@ async def _resize(
             )
         positions = [position or 0 for position in found]
         for name in new:
-            there = await members.read_new(transaction, name)
-            if there is not None:
+            existing = await members.read_unused(transaction, name)
+            if existing is not None:
                 raise PositionConflictError(
-                    f"{name!r} already has a position, {there}: members of this size have run, and"
-                    " the group was not resized to it here. Nothing was changed. Use the current"
-                    " size as old_size, or another identifier."
+                    f"{name!r} already has a position, {existing}: members of this size have run,"
+                    " and the group was not resized to it here. Nothing was changed. Use the"
+                    " current size as old_size, or another identifier."
                 )
         if not dry_run:
             for name in old:
                 await members.retire(transaction, name, len(new))
             for name in new:
-                await members.begin(transaction, name, min(positions))
-    return await _told(client, category, positions, is_done=not dry_run)
+                await members.create(transaction, name, min(positions))
+    return await _build_result(client, category, positions, is_done=not dry_run)
 
 
-async def _done_before(
-    transaction: AsyncTransaction, members: _InStreams | _InTable, old: list[str], new: list[str]
+async def _find_earlier_resize(
+    transaction: AsyncTransaction,
+    members: AsyncStreamMembers | AsyncTableMembers,
+    old: list[str],
+    new: list[str],
 ) -> list[int] | None:
     """Return the positions of the old members, if exactly this was done before; None otherwise."""
     positions: list[int] = []
     for name in old:
-        found = await members.read_given_up(transaction, name)
+        found = await members.read_retired(transaction, name)
         if found is None or found[1] != len(new):
             return None
         positions.append(found[0])
     for name in new:
-        if await members.read_new(transaction, name) is None:
+        if await members.read_unused(transaction, name) is None:
             return None
     return positions
 
 
-async def _told(
+async def _build_result(
     client: AsyncClientCore, category: str, positions: list[int], *, is_done: bool
 ) -> GroupResize:
     start, furthest = min(positions), max(positions)
     repeated = 0
     if furthest > start:
         # In this order: messages that are written in between increase it.
-        behind = await client.get_lag([category], furthest, limit=_COUNTED)
-        lag = await client.get_lag([category], start, limit=_COUNTED)
+        behind = await client.get_lag([category], furthest, limit=_MAX_COUNTED)
+        lag = await client.get_lag([category], start, limit=_MAX_COUNTED)
         # If not all could be counted: as if all positions were the category's.
         repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
     return GroupResize(tuple(positions), start, repeated, is_done)
 
 
-class _InStreams:
+class AsyncStreamMembers:
     """The positions of members in streams."""
 
     def __init__(self, client: AsyncClientCore) -> None:
@@ -170,13 +175,13 @@ class _InStreams:
         self._versions[name] = NO_STREAM if last is None else last.position
         return None if last is None else parse_position(last, name)
 
-    async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
+    async def read_unused(self, transaction: AsyncTransaction, name: str) -> int | None:
         """Return the position of a new member: None if members of this size were retired before."""
         last = await transaction.get_last_stream_message(name)
         self._versions[name] = NO_STREAM if last is None else last.position
         return None if last is None or is_retired(last) else parse_position(last, name)
 
-    async def read_given_up(
+    async def read_retired(
         self, transaction: AsyncTransaction, name: str
     ) -> tuple[int, int] | None:
         """Return the last position of a retired member, and the size that came after it."""
@@ -188,7 +193,7 @@ class _InStreams:
         position = None if last is None else parse_position(last, name)
         await self._write(transaction, name, {"position": position, RESIZED_TO: new_size})
 
-    async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
+    async def create(self, transaction: AsyncTransaction, name: str, position: int) -> None:
         await self._write(transaction, name, {"position": position})
 
     async def _write(self, transaction: AsyncTransaction, name: str, data: dict[str, Any]) -> None:
@@ -200,54 +205,54 @@ class _InStreams:
             raise position_conflict_error(name, None, None) from error
 
 
-class _InTable:
+class AsyncTableMembers:
     """The positions of members in the table."""
 
     def __init__(self, client: AsyncClientCore) -> None:
         self._schema = get_profile(client).settings.schema
         self._saves: dict[str, str | None] = {}
-        self._given_up: set[str] = set()
+        self._retired: set[str] = set()
 
     async def read(self, transaction: AsyncTransaction, name: str) -> int | None:
-        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        rows = await execute_in(transaction, sql.READ_POSITION, (self._schema, name))
         self._saves[name] = rows[0][1] if rows else None
         if rows and rows[0][2] is not None:
             raise group_resized_error(name, rows[0][2])
         return rows[0][0] if rows else None
 
-    async def read_new(self, transaction: AsyncTransaction, name: str) -> int | None:
+    async def read_unused(self, transaction: AsyncTransaction, name: str) -> int | None:
         """Return the position of a new member: None if members of this size were retired before."""
-        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        rows = await execute_in(transaction, sql.READ_POSITION, (self._schema, name))
         self._saves[name] = rows[0][1] if rows else None
         if rows and rows[0][2] is not None:
-            self._given_up.add(name)
+            self._retired.add(name)
             return None
         return rows[0][0] if rows else None
 
-    async def read_given_up(
+    async def read_retired(
         self, transaction: AsyncTransaction, name: str
     ) -> tuple[int, int] | None:
         """Return the last position of a retired member, and the size that came after it."""
-        rows = await run_in(transaction, sql.READ_POSITION, (self._schema, name))
+        rows = await execute_in(transaction, sql.READ_POSITION, (self._schema, name))
         return (rows[0][0], rows[0][2]) if rows and rows[0][2] is not None else None
 
     async def retire(self, transaction: AsyncTransaction, name: str, new_size: int) -> None:
         if self._saves[name] is None:
-            await self.begin(transaction, name, 0)
+            await self.create(transaction, name, 0)
         await self._write(transaction, sql.MARK_RESIZED, name, new_size)
 
-    async def begin(self, transaction: AsyncTransaction, name: str, position: int) -> None:
-        text = sql.UNMARK_RESIZED if name in self._given_up else sql.FIRST_POSITION
+    async def create(self, transaction: AsyncTransaction, name: str, position: int) -> None:
+        text = sql.UNMARK_RESIZED if name in self._retired else sql.FIRST_POSITION
         await self._write(transaction, text, name, position)
 
     async def _write(
         self, transaction: AsyncTransaction, text: bytes, name: str, value: int
     ) -> None:
-        id, before = str(uuid7()), self._saves[name]
-        saves = "{}" if before is None else f"{{{before}}}"
+        id, replaced_save = str(uuid7()), self._saves[name]
+        saves = "{}" if replaced_save is None else f"{{{replaced_save}}}"
         values: tuple[Any, ...] = (self._schema, name, value, id, saves)
         if text is sql.FIRST_POSITION:
             values += (None, None, None)
-        if not await run_in(transaction, text, values):
+        if not await execute_in(transaction, text, values):
             raise position_conflict_error(name, None, None)
         self._saves[name] = id

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..client_core.core import AsyncClientCore
 
-Origin: TypeAlias = Literal["handler", "store", "consumer"]
+ProblemOrigin: TypeAlias = Literal["handler", "store", "consumer"]
 """Origin of a problem: the handler's code, its statement that failed because of the store, or a
 statement of ours around the handler.
 """
@@ -49,7 +49,7 @@ class AsyncHandlerCaller(Protocol):
         """
         ...
 
-    def origin_of(self, problem: Exception) -> Origin:
+    def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return the origin of the last call's problem."""
         ...
 
@@ -69,14 +69,14 @@ class AsyncPlainCaller:
         self._client = client
         self._counters = counters
         self._parked_stream = settings.parked_stream
-        self._seed = settings.id_namespace
+        self._id_namespace = settings.id_namespace
 
     async def call(
         self, message: Message[Any], attempt: int, invoke: HandlerCall
     ) -> Exception | None:
         """Call the handler once."""
         try:
-            result = await invoke(AsyncContext(message, attempt, self._client, self._seed))
+            result = await invoke(AsyncContext(message, attempt, self._client, self._id_namespace))
         except CANCELLED as error:
             if is_interrupted():
                 raise
@@ -90,8 +90,8 @@ class AsyncPlainCaller:
 
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message."""
-        await park(self._client, self._parked_stream, self._seed, message, reason, attempt)
+        await park(self._client, self._parked_stream, self._id_namespace, message, reason, attempt)
 
-    def origin_of(self, problem: Exception) -> Origin:
+    def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return that all problems are the handler's."""
         return "handler"

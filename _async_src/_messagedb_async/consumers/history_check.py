@@ -9,7 +9,12 @@ from messagedb._subscriptions.read_trail import Mark, Trail, lost_history
 
 from ..operations.internals import get_profile
 from ..subscriptions.checked_feed import lost
-from ..subscriptions.marks import history_of, last_positions, look_at, look_back
+from ..subscriptions.marks import (
+    find_last_message,
+    find_message_id,
+    get_history_number,
+    get_last_positions,
+)
 
 if TYPE_CHECKING:
     from messagedb._consumers.position_records import StoredPosition
@@ -33,19 +38,23 @@ async def check_stored(
     if stored is None or stored.position == 0:
         return None
     profile = get_profile(client)
-    mark = await look_back(client, stored.mark_position, category)
+    mark = await find_last_message(client, stored.mark_position, category)
     history = mark.history if mark is not None else profile.histories.latest
     is_same = stored.history is not None and stored.history == profile.histories.text_of(history)
-    head, given = await last_positions(client)
-    last = head if given is None and not is_same and stored.message_id is None else given
+    head, last_assigned = await get_last_positions(client)
+    last = (
+        head
+        if last_assigned is None and not is_same and stored.message_id is None
+        else last_assigned
+    )
     if last is not None and stored.position > last:
         raise LostHistoryError(name, stored.position, None, None, None, head)
     if is_same or stored.message_id is None:
         return mark
     found = mark.id if mark is not None and mark.position == stored.mark_position else None
     if found != stored.message_id:
-        was = Mark(stored.mark_position, stored.message_id, 0)
-        raise await lost(client, name, was, found, {})
+        lost_message = Mark(stored.mark_position, stored.message_id, 0)
+        raise await lost(client, name, lost_message, found, {})
     return mark
 
 
@@ -59,9 +68,9 @@ async def check_message(
     Raises:
         LostHistoryError: it is not.
     """
-    if history_of(transaction) == mark.history:
+    if get_history_number(transaction) == mark.history:
         return
-    found = await look_at(transaction, mark.position, category)
+    found = await find_message_id(transaction, mark.position, category)
     if found != mark.id:
         trail.lost = lost_history(name, mark, found, None, None)
         raise trail.lost

@@ -8,9 +8,9 @@ from messagedb._errors import LostHistoryError, MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
-from ..subscriptions.marks import last_positions
+from ..subscriptions.marks import get_last_positions
 from .run_state import log
-from .side_task import if_free
+from .side_task import call_if_free
 
 if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .run_state import AsyncRunState
 
 
-async def keep_measuring(
+async def run_measurements(
     state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed, interval: float
 ) -> None:
     """Measure every few seconds until the run is over."""
@@ -33,25 +33,25 @@ async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed
     if position is None or state.availability.is_unavailable:
         return
     try:
-        lag = await if_free(client, lambda: feed.lag(position))
+        lag = await call_if_free(client, lambda: feed.lag(position))
         if lag is None:
             return
         progress.note_lag(lag)
         if lag.head is not None and lag.head < (progress.position or 0):
-            await check_given(state, client)
+            await check_assigned_positions(state, client)
     except Exception as error:
         if not (isinstance(error, MessageDBError) and is_transient_error(error)):
             log.warning("%s: the lag cannot be measured: %s", state.name, format_error(error))
 
 
-async def check_given(state: AsyncRunState, client: AsyncClientCore) -> None:
+async def check_assigned_positions(state: AsyncRunState, client: AsyncClientCore) -> None:
     """Report lost history to the run if positions up to its own will be assigned again.
 
     After a restore new messages get positions of handled ones.
     If the newest messages were only erased, the sequence is unchanged.
     """
     position = state.progress.position
-    head, given = await last_positions(client)
-    if position is not None and given is not None and given < position:
+    head, last_assigned = await get_last_positions(client)
+    if position is not None and last_assigned is not None and last_assigned < position:
         state.progress.trail.lost = LostHistoryError(state.name, position, None, None, None, head)
         state.signals.wake.set()

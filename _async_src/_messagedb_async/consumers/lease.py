@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 # Time limit for an unresponsive server when the lease is released.
-_RELEASE = 2.0
+_RELEASE_SECONDS = 2.0
 
 
 class AsyncLease:
@@ -67,7 +67,7 @@ class AsyncLease:
         conn = self._conn
         milliseconds = str(math.ceil(self.timeout * 1000))
         try:
-            self._limit(conn)
+            self._set_deadline(conn)
             if not conn.autocommit:
                 await conn.set_autocommit(True)
             cursor = AsyncStoreCursor(conn)
@@ -93,20 +93,20 @@ class AsyncLease:
         """
         conn = self._conn
         assert conn is not None
-        if self._is_elsewhere(conn):
+        if self._has_server_changed(conn):
             await self.release()
             raise StoreUnavailableError(
                 "the store is on another server now, as after a failover, and the lease was held"
                 " on the previous one. Nothing was sent."
             )
         try:
-            self._limit(conn)
+            self._set_deadline(conn)
             await self._heartbeat()
         except psycopg.Error as error:
             await self.release()
             raise translate(error, NOTHING_READ) from error
 
-    def _is_elsewhere(self, conn: AsyncConnection[Any]) -> bool:
+    def _has_server_changed(self, conn: AsyncConnection[Any]) -> bool:
         """Return True if the client's newest connection is to a server with another history."""
         if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
             return False
@@ -130,7 +130,7 @@ class AsyncLease:
         try:
             # So that it is free when this returns: a closed session takes a moment to end.
             if isinstance(conn, AsyncStoreConnection):
-                conn.deadline = monotonic() + _RELEASE
+                conn.deadline = monotonic() + _RELEASE_SECONDS
             if not conn.closed:
                 with suppress(psycopg.Error, OSError):
                     await AsyncStoreCursor(conn).execute(ROLLBACK, prepare=False)
@@ -138,7 +138,7 @@ class AsyncLease:
             with suppress(psycopg.Error, OSError):
                 await conn.close()
 
-    def _limit(self, conn: AsyncConnection[Any]) -> None:
+    def _set_deadline(self, conn: AsyncConnection[Any]) -> None:
         if isinstance(conn, AsyncStoreConnection):
             # A later response would come when the lease is already lost.
             conn.deadline = monotonic() + self.timeout
@@ -197,11 +197,11 @@ async def _renew_or_acquire(state: AsyncRunState, lease: AsyncLease) -> bool:
 
 async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -> bool:
     signals = state.signals
-    until: float | None = None
+    give_up_at: float | None = None
 
     def wait_longer(error: Exception, seconds: float) -> None:
-        nonlocal until
-        until = None
+        nonlocal give_up_at
+        give_up_at = None
 
     while not signals.ended.is_set():
         is_held = await retry_while_unavailable(
@@ -217,8 +217,8 @@ async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -
             signals.resume_messages()
             return True
         # Our own lost session may still hold it, until the server ends that.
-        until = until or monotonic() + lease.timeout
-        if monotonic() >= until:
+        give_up_at = give_up_at or monotonic() + lease.timeout
+        if monotonic() >= give_up_at:
             signals.fail(lease_lost_error(state.name, reason))
             return False
         await signals.pause_until_ended(min(0.2, lease.interval))

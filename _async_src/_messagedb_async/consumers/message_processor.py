@@ -22,7 +22,7 @@ from messagedb._subscriptions.log_texts import escape_line
 from .context import AsyncContext
 from .handler_caller import AsyncPlainCaller
 from .run_state import log
-from .store_probe import standing_of
+from .store_probe import get_attempt_status
 from .transactional_caller import AsyncTransactionalCaller
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .handler_caller import AsyncHandlerCaller
     from .position_stores import AsyncPositions
     from .run_state import AsyncRunState
-    from .store_probe import Standing
+    from .store_probe import AttemptStatus
 
 
 class AsyncMessageProcessor:
@@ -86,40 +86,46 @@ class AsyncMessageProcessor:
         """
         state = self._state
         attempt, outages = 1, 0
-        passed_at: float | None = None
-        last: Exception | None = problem
-        while last is not None:
-            available_for = None if passed_at is None else monotonic() - passed_at
-            standing = await self._standing_of(last, available_for)
-            is_away = standing != "counts"
-            if standing == "away":
-                passed_at = None
-            elif standing == "passed" and passed_at is None:
-                passed_at = monotonic()
-            decision = choose_action(last, attempt, outages, self._settings.retry, is_away)
+        recovered_at: float | None = None
+        last_problem: Exception | None = problem
+        while last_problem is not None:
+            available_for = None if recovered_at is None else monotonic() - recovered_at
+            status = await self._get_attempt_status(last_problem, available_for)
+            is_unavailable = status != "counted"
+            if status == "unavailable":
+                recovered_at = None
+            elif status == "recovered" and recovered_at is None:
+                recovered_at = monotonic()
+            decision = choose_action(
+                last_problem, attempt, outages, self._settings.retry, is_unavailable
+            )
             if isinstance(decision, ConsultOnError):
-                decision = await self._consult_on_error(message, attempt, last)
+                decision = await self._consult_on_error(message, attempt, last_problem)
             if isinstance(decision, FinalAction):
-                return await self._finish(message, attempt, last, decision)
-            outages = outages + 1 if is_away else 0
-            if not await self._wait(message, attempt, last, decision, is_away):
+                return await self._finish(message, attempt, last_problem, decision)
+            outages = outages + 1 if is_unavailable else 0
+            if not await self._wait(message, attempt, last_problem, decision, is_unavailable):
                 return False
             if decision.counts:
                 attempt += 1
             state.progress.current_message, state.progress.attempt = message, attempt
-            last = await self.call(message, attempt, invoke)
+            last_problem = await self.call(message, attempt, invoke)
         state.availability.mark_available()
         state.progress.finish_message()
         state.phase.enter("running")
         return True
 
-    async def _standing_of(self, problem: Exception, available_for: float | None) -> Standing:
+    async def _get_attempt_status(
+        self, problem: Exception, available_for: float | None
+    ) -> AttemptStatus:
         """Return whether an attempt counts, or failed because the store was unavailable."""
-        origin = self._caller.origin_of(problem)
+        origin = self._caller.get_origin(problem)
         if origin == "consumer":
-            return "away" if is_store_unavailable(problem) else "counts"
-        may_be_away = origin == "store" or is_store_unavailable(problem)
-        return await standing_of(self._state, self._client, problem, may_be_away, available_for)
+            return "unavailable" if is_store_unavailable(problem) else "counted"
+        may_be_unavailable = origin == "store" or is_store_unavailable(problem)
+        return await get_attempt_status(
+            self._state, self._client, problem, may_be_unavailable, available_for
+        )
 
     async def _consult_on_error(
         self, message: Message[Any], attempt: int, problem: Exception
@@ -135,12 +141,12 @@ class AsyncMessageProcessor:
         message: Message[Any],
         attempt: int,
         problem: Exception,
-        again: RetryAfter,
-        is_away: bool,
+        retry: RetryAfter,
+        is_unavailable: bool,
     ) -> bool:
         state = self._state
-        if is_away:
-            state.availability.mark_unavailable(problem, again.delay)
+        if is_unavailable:
+            state.availability.mark_unavailable(problem, retry.delay)
         else:
             state.counters.last_error = format_reason(problem)
             state.phase.enter("retrying")
@@ -150,20 +156,20 @@ class AsyncMessageProcessor:
                 attempt,
                 message.position,
                 message.stream_name,
-                again.delay,
+                retry.delay,
                 format_reason(problem),
             )
-        return await state.signals.pause(again.delay)
+        return await state.signals.pause(retry.delay)
 
     async def _finish(
-        self, message: Message[Any], attempt: int, problem: Exception, final: FinalAction
+        self, message: Message[Any], attempt: int, problem: Exception, final_action: FinalAction
     ) -> bool:
         """Apply the final action to a message; return False if the run is to stop before that."""
         state = self._state
-        reason = escape_line(final.reason) or format_reason(problem)
+        reason = escape_line(final_action.reason) or format_reason(problem)
         state.counters.last_error = reason
         state.progress.finish_message()
-        if final.action == "stop":
+        if final_action.action == "stop":
             error = HandlerError(
                 self._settings.position_name,
                 message.stream_name,
@@ -174,15 +180,15 @@ class AsyncMessageProcessor:
                 reason,
             )
             raise error from None if isinstance(problem, HandlerOutcome) else problem
-        place = (message.position, message.stream_name)
-        if final.action == "park":
+        location = (message.position, message.stream_name)
+        if final_action.action == "park":
             if not await self._park(message, attempt, reason):
                 return False
             state.counters.parked += 1
-            log.warning("%s: message %d of stream %r is parked: %s", state.name, *place, reason)
+            log.warning("%s: message %d of stream %r is parked: %s", state.name, *location, reason)
         else:
             state.counters.skipped += 1
-            log.warning("%s: message %d of stream %r is skipped: %s", state.name, *place, reason)
+            log.warning("%s: message %d of stream %r is skipped: %s", state.name, *location, reason)
         state.phase.enter("running")
         return True
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # Duration of one wait for notifications: after it the listener checks whether the run is over, and
 # now and then whether the connection is alive.
-_LOOK = 0.5
-_ALIVE = 10.0
+_POLL_SECONDS = 0.5
+_PING_SECONDS = 10.0
 
 
 class AsyncListener:
@@ -55,13 +55,13 @@ class AsyncListener:
         name: str,
         signals: AsyncSignals,
         client: AsyncClientCore,
-        wants: Callable[[str], bool],
+        accepts_category: Callable[[str], bool],
     ) -> None:
         self.is_listening = False
         self._name = name
         self._signals = signals
         self._client = client
-        self._wants = wants
+        self._accepts_category = accepts_category
 
     async def connect(self) -> AsyncConnection[Any]:
         """Connect and listen.
@@ -80,7 +80,7 @@ class AsyncListener:
                 )
             if not conn.autocommit:
                 await conn.set_autocommit(True)
-            self._limit(conn)
+            self._set_deadline(conn)
             schema = settings.settings.schema
             rows = await execute(AsyncStoreCursor(conn), Statement(sql.HAS_NOTIFY, (schema,)))
             if not rows[0][0]:
@@ -108,15 +108,15 @@ class AsyncListener:
                 await self._listen_once(current)
                 if not await signals.pause_until_ended(RECONNECT_BACKOFF.get_backoff(1)):
                     return
-                again = await retry_while_unavailable(
+                new_conn = await retry_while_unavailable(
                     self.connect,
                     pause=signals.pause_until_ended,
                     on_failure=self._note_failure,
                     is_transient=lambda error: isinstance(error, MessageDBError),
                 )
-                if again is None:
+                if new_conn is None:
                     return
-                current = again
+                current = new_conn
                 log.info("%s: notifications come again", self._name)
         finally:
             with suppress(psycopg.Error, OSError):
@@ -142,20 +142,20 @@ class AsyncListener:
 
     async def _listen(self, conn: AsyncConnection[Any]) -> None:
         signals = self._signals
-        alive = monotonic()
+        last_ping = monotonic()
         while not signals.ended.is_set():
             if isinstance(conn, AsyncStoreConnection):
                 conn.deadline = float("inf")
-            async for notification in conn.notifies(timeout=_LOOK, stop_after=1):
-                if not notification.payload or self._wants(notification.payload):
+            async for notification in conn.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                if not notification.payload or self._accepts_category(notification.payload):
                     signals.wake.set()
-            if monotonic() - alive > _ALIVE:
+            if monotonic() - last_ping > _PING_SECONDS:
                 # The other end of a broken connection sends nothing, either.
-                self._limit(conn)
+                self._set_deadline(conn)
                 await execute(AsyncStoreCursor(conn), Statement(sql.KEEP_LEASE, ()))
-                alive = monotonic()
+                last_ping = monotonic()
 
-    def _limit(self, conn: AsyncConnection[Any]) -> None:
+    def _set_deadline(self, conn: AsyncConnection[Any]) -> None:
         if isinstance(conn, AsyncStoreConnection):
             profile = get_profile(self._client)
             conn.deadline = monotonic() + profile.settings.command_timeout + ANSWER_GRACE

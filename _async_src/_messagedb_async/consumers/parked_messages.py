@@ -12,7 +12,7 @@ from messagedb._errors import HandlerError, ValidationError
 from messagedb._subscriptions.log_texts import format_value
 
 from .context import AsyncContext
-from .parking import discard, list_parked, message_of
+from .parking import discard, get_parked_message, list_parked
 
 if TYPE_CHECKING:
     from messagedb._consumers.handler_registry import Dispatch, HandlerCall
@@ -35,10 +35,10 @@ class AsyncParkedMessages:
 
     async def discard(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
         """Remove parked messages from the list without handling them; return how many."""
-        chosen = await self._still_parked(parked)
-        for each in chosen:
-            await discard(self._client, self._settings.parked_stream, each)
-        return len(chosen)
+        selected = await self._select_current(parked)
+        for message in selected:
+            await discard(self._client, self._settings.parked_stream, message)
+        return len(selected)
 
     async def replay(
         self, parked: ParkedMessage | Iterable[ParkedMessage] | None, handlers: Dispatch
@@ -57,11 +57,11 @@ class AsyncParkedMessages:
             ValidationError: a message has no handler, or is no longer in the store. It stays
                 parked.
         """
-        chosen = await self._still_parked(parked)
+        selected = await self._select_current(parked)
         by_type, catch_all = handlers
         count = 0
-        for each in chosen:
-            message = await message_of(self._client, each)
+        for each in selected:
+            message = await get_parked_message(self._client, each)
             invoke = by_type.get(message.type, catch_all)
             if invoke is None:
                 raise ValidationError(
@@ -85,43 +85,43 @@ class AsyncParkedMessages:
                 ) from error
         return count
 
-    async def _still_parked(
+    async def _select_current(
         self, parked: ParkedMessage | Iterable[ParkedMessage] | None
     ) -> list[ParkedMessage]:
         current = await self.list_all()
         if parked is None:
             return current
         ids = {each.id for each in current}
-        return [each for each in _chosen(parked) if each.id in ids]
+        return [each for each in _as_list(parked) if each.id in ids]
 
     async def _replay(
         self, parked: ParkedMessage, message: Message[Any], invoke: HandlerCall
     ) -> bool:
         """Handle a parked message; return True if it was handled, or was already off the list."""
-        stream, seed = self._settings.parked_stream, self._settings.id_namespace
-        end = build_resolution_record(parked, REPLAYED)
+        stream, id_namespace = self._settings.parked_stream, self._settings.id_namespace
+        resolution = build_resolution_record(parked, REPLAYED)
         if not self._settings.transactional:
-            result = await invoke(AsyncContext(message, 1, self._client, seed))
+            result = await invoke(AsyncContext(message, 1, self._client, id_namespace))
             if (problem := find_problem(result)) is not None:
                 raise problem
-            await self._client.write_message(stream, end)
+            await self._client.write_message(stream, resolution)
             return True
         async with self._client.transaction(
             timeout=self._settings.transaction_timeout, categories=[stream.partition("-")[0]]
         ) as transaction:
             before = await transaction.stream_version(stream)
-            if await transaction.write_message(stream, end) <= before:
+            if await transaction.write_message(stream, resolution) <= before:
                 return False
-            result = await invoke(AsyncContext(message, 1, transaction, seed))
+            result = await invoke(AsyncContext(message, 1, transaction, id_namespace))
             if (problem := find_problem(result)) is not None:
                 raise problem
         return True
 
 
-def _chosen(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessage]:
-    chosen: Any = [parked] if isinstance(parked, ParkedMessage) else parked
-    if not isinstance(chosen, Iterable):
+def _as_list(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessage]:
+    messages: Any = [parked] if isinstance(parked, ParkedMessage) else parked
+    if not isinstance(messages, Iterable):
         raise ValidationError(
             f"pass messages from list_parked(), not {format_value(parked)}. Nothing was changed."
         )
-    return list(cast("Iterable[ParkedMessage]", chosen))
+    return list(cast("Iterable[ParkedMessage]", messages))

@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 async def park(
     store: AsyncOperations,
     stream: str,
-    seed: str,
+    id_namespace: str,
     message: Message[Any],
     reason: str,
     attempts: int,
 ) -> None:
     """Park a message: once, however often this is called, until it is replayed or discarded."""
     before = await store.stream_version(stream)
-    record = build_parked_record(message, seed, reason, attempts, 0)
+    record = build_parked_record(message, id_namespace, reason, attempts, 0)
     if await store.write_message(stream, record) > before:
         return
     # It was parked before: perhaps it has been replayed or discarded since.
-    ended = count_resolutions(await records_of(store, stream), message)
-    if ended:
+    resolutions = count_resolutions(await read_records(store, stream), message)
+    if resolutions:
         await store.write_message(
-            stream, build_parked_record(message, seed, reason, attempts, ended)
+            stream, build_parked_record(message, id_namespace, reason, attempts, resolutions)
         )
 
 
-async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
+async def read_records(store: AsyncOperations, stream: str) -> list[Message[Any]]:
     """Return all records of parking, replaying and discarding, in order."""
     records: list[Message[Any]] = []
     if "-" in stream:
@@ -56,7 +56,7 @@ async def records_of(store: AsyncOperations, stream: str) -> list[Message[Any]]:
 
 async def list_parked(store: AsyncOperations, stream: str) -> list[ParkedMessage]:
     """Return the messages that are parked now, in the order of parking."""
-    return list_unresolved(await records_of(store, stream))
+    return list_unresolved(await read_records(store, stream))
 
 
 async def discard(store: AsyncOperations, stream: str, parked: ParkedMessage) -> None:
@@ -64,7 +64,7 @@ async def discard(store: AsyncOperations, stream: str, parked: ParkedMessage) ->
     await store.write_message(stream, build_resolution_record(parked, DISCARDED))
 
 
-async def message_of(store: AsyncOperations, parked: ParkedMessage) -> Message[Any]:
+async def get_parked_message(store: AsyncOperations, parked: ParkedMessage) -> Message[Any]:
     """Return the message that was parked.
 
     Raises:

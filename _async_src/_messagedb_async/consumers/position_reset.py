@@ -10,7 +10,7 @@ from messagedb._consumers.position_records import consumer_running_error
 from messagedb._errors import IncompatibleServerError, ValidationError
 
 from ..operations.internals import get_profile
-from ..subscriptions.marks import look_back
+from ..subscriptions.marks import find_last_message
 from .consumer_run import open_position_store
 from .lease import AsyncLease
 
@@ -48,7 +48,7 @@ async def reset_position(
             raise consumer_running_error(settings.position_name)
         positions = open_position_store(client, settings)
         await positions.load()
-        mark = await look_back(client, position, settings.category)
+        mark = await find_last_message(client, position, settings.category)
         if positions.stored != position:
             await positions.save(position, mark)
     finally:

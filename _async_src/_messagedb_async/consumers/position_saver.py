@@ -13,7 +13,7 @@ from messagedb._subscriptions.log_texts import format_error
 
 from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
-from .side_task import soon
+from .side_task import call_within_limit
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
@@ -140,7 +140,7 @@ class AsyncPositionSaver:
             mark = progress.trail.mark_of(position)
             await self._check(mark)
             try:
-                await soon(self._client, lambda: self._positions.save(position, mark))
+                await call_within_limit(self._client, lambda: self._positions.save(position, mark))
             except MessageDBError as error:
                 self.has_handled_message = True
                 self._note_failure(error)

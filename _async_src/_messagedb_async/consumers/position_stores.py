@@ -31,11 +31,11 @@ from messagedb.expected_version import NO_STREAM
 
 from ..connection.connection import AsyncStoreCursor, execute
 from ..operations.internals import get_profile, get_server
-from ..subscriptions.marks import history_of, look_at
+from ..subscriptions.marks import find_message_id, get_history_number
 from ..transactions.transaction import get_state
 
 # The largest number of records that are searched for a position that the store still has.
-_EARLIER = 1000
+_MAX_EARLIER_RECORDS = 1000
 
 if TYPE_CHECKING:
     from messagedb._errors import LostHistoryError, PositionConflictError
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..transactions.transaction import AsyncTransaction
 
 
-class Ticket(msgspec.Struct, frozen=True):
+class PendingSave(msgspec.Struct, frozen=True):
     """A position that was written in a transaction: the stored state if that commits."""
 
     id: UUID
@@ -62,15 +62,15 @@ class AsyncPositions(Protocol):
         name: the stream, or the row's key.
         stored: the global position that is stored, None for none.
         record: the stored record when it was loaded.
-        doubted: the position of a COMMIT that got no response.
+        unconfirmed: the position of a COMMIT that got no response.
     """
 
     name: str
     stored: int | None
     record: StoredPosition | None
-    doubted: Ticket | None
+    unconfirmed: PendingSave | None
 
-    async def settle_lost(self) -> None:
+    async def resend_unconfirmed(self) -> None:
         """Resend a save that got no response. Called before a transaction that saves another."""
         ...
 
@@ -82,7 +82,7 @@ class AsyncPositions(Protocol):
         """
         ...
 
-    async def earlier(self) -> list[StoredPosition]:
+    async def list_earlier(self) -> list[StoredPosition]:
         """Return earlier stored positions, the newest first, as far as they are kept."""
         ...
 
@@ -100,10 +100,10 @@ class AsyncPositions(Protocol):
         """
         ...
 
-    async def save_in(
+    async def save_in_transaction(
         self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
-    ) -> Ticket:
-        """Store a position with a transaction; call ``settle`` when that is committed.
+    ) -> PendingSave:
+        """Store a position with a transaction; call ``mark_committed`` when that is committed.
 
         Raises:
             PositionConflictError: another consumer has stored one. Roll the transaction back.
@@ -111,12 +111,12 @@ class AsyncPositions(Protocol):
         """
         ...
 
-    def settle(self, ticket: Ticket) -> None:
+    def mark_committed(self, pending: PendingSave) -> None:
         """Record that the transaction is committed."""
         ...
 
-    async def is_stored(self, ticket: Ticket) -> bool:
-        """Return True if a transaction of unknown outcome was committed; settle it in that case.
+    async def is_stored(self, pending: PendingSave) -> bool:
+        """Return True if a transaction of unknown outcome was committed; record it in that case.
 
         If not, it may still be committed later.
         """
@@ -130,41 +130,41 @@ class AsyncStreamPositions:
         self.name = name
         self.stored: int | None = None
         self.record: StoredPosition | None = None
-        self.doubted: Ticket | None = None
+        self.unconfirmed: PendingSave | None = None
         self._client = client
         self._histories = get_profile(client).histories
         self._version = NO_STREAM
         # Sent, no response: to be sent again before anything else.
-        self._lost: tuple[NewMessage, int] | None = None
+        self._unconfirmed_write: tuple[NewMessage, int] | None = None
 
     async def load(self) -> None:
         """Load the stored position."""
-        last = await self._last()
-        self._lost = self.stored = self.record = None
+        last = await self._read_last_record()
+        self._unconfirmed_write = self.stored = self.record = None
         self._version = NO_STREAM if last is None else last.position
         if last is not None:
             self.record = parse_stored_position(last, self.name)
             self.stored = None if self.record is None else self.record.position
 
-    async def earlier(self) -> list[StoredPosition]:
+    async def list_earlier(self) -> list[StoredPosition]:
         """Return earlier stored positions, the newest first."""
-        first = max(self._version - _EARLIER, 0)
+        first = max(self._version - _MAX_EARLIER_RECORDS, 0)
         records = await self._client.get_stream_messages(
-            self.name, position=first, batch_size=_EARLIER
+            self.name, position=first, batch_size=_MAX_EARLIER_RECORDS
         )
         found = [
             parse_stored_position(each, self.name) for each in records if is_position_record(each)
         ]
         return [each for each in reversed(found) if each is not None]
 
-    async def settle_lost(self) -> None:
+    async def resend_unconfirmed(self) -> None:
         """Resend a save that got no response. Called before a transaction that saves another."""
-        if self._lost is not None:
-            await self._write(*self._lost)
+        if self._unconfirmed_write is not None:
+            await self._write(*self._unconfirmed_write)
 
     async def save(self, position: int, mark: Mark | None = None) -> None:
         """Store a position, unless another consumer has stored one since."""
-        await self.settle_lost()
+        await self.resend_unconfirmed()
         if self.stored == position:
             return
         await self._write(self._new_record(position, mark), position)
@@ -175,40 +175,40 @@ class AsyncStreamPositions:
                 self.name, message, expected_version=self._version
             )
         except WrongExpectedVersionError as error:
-            self._lost = None
-            raise await self._conflict(self._client) from error
+            self._unconfirmed_write = None
+            raise await self._conflict_error(self._client) from error
         except OutcomeUnknownError:
-            self._lost = (message, position)
+            self._unconfirmed_write = (message, position)
             raise
-        self._lost = None
+        self._unconfirmed_write = None
         self.stored = position
 
-    async def save_in(
+    async def save_in_transaction(
         self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
-    ) -> Ticket:
-        """Store a position with a transaction; call ``settle`` when that is committed."""
+    ) -> PendingSave:
+        """Store a position with a transaction; call ``mark_committed`` when that is committed."""
         message = self._new_record(position, mark)
         try:
             version = await transaction.write_message(
                 self.name, message, expected_version=self._version
             )
         except WrongExpectedVersionError as error:
-            raise await self._conflict(transaction) from error
-        return Ticket(message.id, position, version)
+            raise await self._conflict_error(transaction) from error
+        return PendingSave(message.id, position, version)
 
-    def settle(self, ticket: Ticket) -> None:
+    def mark_committed(self, pending: PendingSave) -> None:
         """Record that the transaction is committed."""
-        self.stored, self._version, self.doubted = ticket.position, ticket.version, None
+        self.stored, self._version, self.unconfirmed = pending.position, pending.version, None
 
-    async def is_stored(self, ticket: Ticket) -> bool:
-        """Return True if a transaction of unknown outcome was committed; settle it in that case."""
-        last = await self._last()
-        if last is None or last.id != ticket.id:
+    async def is_stored(self, pending: PendingSave) -> bool:
+        """Return True if a transaction of unknown outcome was committed; record it in that case."""
+        last = await self._read_last_record()
+        if last is None or last.id != pending.id:
             return False
-        self.settle(ticket)
+        self.mark_committed(pending)
         return True
 
-    async def _last(self) -> Message[Any] | None:
+    async def _read_last_record(self) -> Message[Any] | None:
         """Read the last record under the lock, after a save in progress (of a dead predecessor).
 
         Through PL/Proxy it cannot wait; the next save is compared all the same.
@@ -223,13 +223,15 @@ class AsyncStreamPositions:
         history = None if mark is None else self._histories.text_of(mark.history)
         return NewMessage(RECORDED, build_record_data(position, mark, history))
 
-    async def _conflict(self, store: AsyncOperations) -> PositionConflictError | LostHistoryError:
+    async def _conflict_error(
+        self, store: AsyncOperations
+    ) -> PositionConflictError | LostHistoryError:
         last = await store.get_last_stream_message(self.name)
-        there = None if last is None else parse_position(last, self.name)
+        stored_position = None if last is None else parse_position(last, self.name)
         # A stream only grows, except when messages are lost.
         if (NO_STREAM if last is None else last.position) < self._version:
-            return lost_save_error(self.name, self.stored, there)
-        return position_conflict_error(self.name, self.stored, there)
+            return lost_save_error(self.name, self.stored, stored_position)
+        return position_conflict_error(self.name, self.stored, stored_position)
 
 
 class AsyncTablePositions:
@@ -241,7 +243,7 @@ class AsyncTablePositions:
         self.name = name
         self.stored: int | None = None
         self.record: StoredPosition | None = None
-        self.doubted: Ticket | None = None
+        self.unconfirmed: PendingSave | None = None
         self._client = client
         self._histories = get_profile(client).histories
         self._category = category
@@ -253,7 +255,7 @@ class AsyncTablePositions:
 
     async def load(self) -> None:
         """Load the stored position."""
-        row = await self._row()
+        row = await self._read_row()
         self._history = self._histories.latest
         self.stored, self.record, self._saves = None, None, []
         if row is not None:
@@ -263,67 +265,69 @@ class AsyncTablePositions:
             self.stored, self._saves = position, [saved_by]
             self.record = StoredPosition(position, id, position if at is None else at, history)
 
-    async def earlier(self) -> list[StoredPosition]:
+    async def list_earlier(self) -> list[StoredPosition]:
         """Return nothing: a row has the last position only."""
         return []
 
-    async def settle_lost(self) -> None:
+    async def resend_unconfirmed(self) -> None:
         """Do nothing: the next save accepts the row of an unconfirmed save as its own."""
 
     async def save(self, position: int, mark: Mark | None = None) -> None:
         """Store a position, unless another consumer has stored one since."""
-        ticket: Ticket | None = None
+        pending: PendingSave | None = None
         try:
             async with self._client.transaction() as transaction:
                 # The row has one position only: a position of lost messages must not replace the
                 # one that the store still has.
-                if mark is not None and history_of(transaction) != mark.history:
-                    found = await look_at(transaction, mark.position, self._category)
+                if mark is not None and get_history_number(transaction) != mark.history:
+                    found = await find_message_id(transaction, mark.position, self._category)
                     if found != mark.id:
                         raise lost_history(self.name, mark, found, None, None)
-                ticket = await self.save_in(transaction, position, mark)
+                pending = await self.save_in_transaction(transaction, position, mark)
         except OutcomeUnknownError:
-            if ticket is not None:
-                self._saves.append(str(ticket.id))
+            if pending is not None:
+                self._saves.append(str(pending.id))
             raise
-        self.settle(ticket)
+        self.mark_committed(pending)
 
-    async def save_in(
+    async def save_in_transaction(
         self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
-    ) -> Ticket:
-        """Store a position with a transaction; call ``settle`` when that is committed."""
-        ticket = Ticket(uuid7(), position, 0)
+    ) -> PendingSave:
+        """Store a position with a transaction; call ``mark_committed`` when that is committed."""
+        pending = PendingSave(uuid7(), position, 0)
         seen: tuple[str | None, int | None, str | None] = (None, None, None)
         if mark is not None:
             seen = (mark.id, mark.position, self._histories.text_of(mark.history))
         text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
         saves = f"{{{','.join(self._saves)}}}"
-        rows = await run_in(
-            transaction, text, (self._schema, self.name, position, str(ticket.id), saves, *seen)
+        rows = await execute_in(
+            transaction, text, (self._schema, self.name, position, str(pending.id), saves, *seen)
         )
         if not rows:
-            found = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
-            there, _, resized_to = found[0][:3] if found else (None, None, None)
+            found = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+            stored_position, _, resized_to = found[0][:3] if found else (None, None, None)
             if resized_to is not None:
                 raise group_resized_error(self.name, resized_to)
-            if history_of(transaction) != self._history and (there or 0) < (self.stored or 0):
-                raise lost_save_error(self.name, self.stored, there)
-            raise position_conflict_error(self.name, self.stored, there)
-        return ticket
+            if get_history_number(transaction) != self._history and (stored_position or 0) < (
+                self.stored or 0
+            ):
+                raise lost_save_error(self.name, self.stored, stored_position)
+            raise position_conflict_error(self.name, self.stored, stored_position)
+        return pending
 
-    def settle(self, ticket: Ticket) -> None:
+    def mark_committed(self, pending: PendingSave) -> None:
         """Record that the transaction is committed."""
-        self.stored, self._saves, self.doubted = ticket.position, [str(ticket.id)], None
+        self.stored, self._saves, self.unconfirmed = pending.position, [str(pending.id)], None
 
-    async def is_stored(self, ticket: Ticket) -> bool:
-        """Return True if a transaction of unknown outcome was committed; settle it in that case."""
-        row = await self._row()
-        if row is None or row[1] != str(ticket.id):
+    async def is_stored(self, pending: PendingSave) -> bool:
+        """Return True if a transaction of unknown outcome was committed; record it in that case."""
+        row = await self._read_row()
+        if row is None or row[1] != str(pending.id):
             return False
-        self.settle(ticket)
+        self.mark_committed(pending)
         return True
 
-    async def _row(self) -> tuple[Any, ...] | None:
+    async def _read_row(self) -> tuple[Any, ...] | None:
         """Read the row after a write still in progress (of a dead predecessor).
 
         Only an attempt to insert it waits for a first one that is not committed yet.
@@ -331,15 +335,15 @@ class AsyncTablePositions:
         transaction = await self._client.begin()
         try:
             attempt = (self._schema, self.name, 0, str(uuid7()), "{}", None, None, None)
-            if await run_in(transaction, sql.FIRST_POSITION, attempt):
+            if await execute_in(transaction, sql.FIRST_POSITION, attempt):
                 return None
-            rows = await run_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+            rows = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))
         finally:
             await transaction.rollback()
         return rows[0] if rows else None
 
 
-async def run_in(
+async def execute_in(
     transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
 ) -> list[tuple[Any, ...]]:
     """Execute a statement on our own table in a transaction, and return its rows.

@@ -46,7 +46,7 @@ async def run_consumers_async(
     if not consumers or len({id(each) for each in consumers}) < len(consumers):
         raise ValidationError("run_consumers takes consumers, each of them once. Nothing was sent.")
     check_seconds("stop_timeout", stop_timeout)
-    host = _Host(consumers, until, stop_timeout)
+    host = AsyncConsumerHost(consumers, until, stop_timeout)
     if not signals:
         await host.run()
         return
@@ -54,7 +54,7 @@ async def run_consumers_async(
         with on_signals(host.stop_by_signal):
             await host.run()
     except ValueError as error:
-        if host.was_entered:
+        if host.has_started:
             raise
         raise ValidationError(
             "signals work in the main thread only: call it there, or pass signals=False and stop"
@@ -62,7 +62,7 @@ async def run_consumers_async(
         ) from error
 
 
-class _Host:
+class AsyncConsumerHost:
     """Runs consumers side by side."""
 
     def __init__(
@@ -75,13 +75,13 @@ class _Host:
         self._until: Literal["caught_up"] | None = until
         self._stop_timeout = stop_timeout
         self._runs: list[AsyncConsumerRun] = []
-        self._first: BaseException | None = None
+        self._first_error: BaseException | None = None
         self._stopping: Task[None] | None = None
-        self.was_entered = False
+        self.has_started = False
 
     async def run(self) -> None:
         """Run them all, and raise the first error."""
-        self.was_entered = True
+        self.has_started = True
         self._runs = self._start_runs()
         tasks = [Task(self._execute, run) for run in self._runs]
         try:
@@ -92,8 +92,8 @@ class _Host:
             raise
         if self._stopping is not None:
             await self._stopping.wait()
-        if self._first is not None:
-            raise self._first
+        if self._first_error is not None:
+            raise self._first_error
 
     def _start_runs(self) -> list[AsyncConsumerRun]:
         """Start every run before any is executed: one that fails can stop all of them."""
@@ -117,8 +117,8 @@ class _Host:
         try:
             await run.execute()
         except BaseException as error:
-            if self._first is None:
-                self._first = error
+            if self._first_error is None:
+                self._first_error = error
             else:
                 log.error("%s: it has stopped, too: %s", run.state.name, format_error(error))
             if self._stopping is None:

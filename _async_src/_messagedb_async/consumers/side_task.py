@@ -16,41 +16,41 @@ R = TypeVar("R")
 
 # Time to wait for a place before it is checked whether the run is to stop; and the longest wait of
 # queries that cannot be omitted.
-_LOOK = 1.0
-_LONGEST = 5.0
+_CHECK_SECONDS = 1.0
+_MAX_WAIT_SECONDS = 5.0
 
 
-async def when_free(
+async def call_when_free(
     signals: AsyncSignals, client: AsyncClientCore, function: AsyncThunk[R]
 ) -> R | None:
     """Call a function when there is a place; None when the run is to stop."""
-    places = get_upkeep(client)
-    while not await places.take(_LOOK):
+    slots = get_upkeep(client)
+    while not await slots.take(_CHECK_SECONDS):
         if signals.is_stopping:
             return None
     try:
         return await function()
     finally:
-        places.give_back()
+        slots.give_back()
 
 
-async def if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
+async def call_if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
     """Call a function if there is a place soon; None otherwise."""
-    places = get_upkeep(client)
-    if not await places.take(_LOOK):
+    slots = get_upkeep(client)
+    if not await slots.take(_CHECK_SECONDS):
         return None
     try:
         return await function()
     finally:
-        places.give_back()
+        slots.give_back()
 
 
-async def soon(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
+async def call_within_limit(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
     """Call a function when there is a place, or after some seconds without one."""
-    places = get_upkeep(client)
-    has_place = await places.take(_LONGEST)
+    slots = get_upkeep(client)
+    has_slot = await slots.take(_MAX_WAIT_SECONDS)
     try:
         return await function()
     finally:
-        if has_place:
-            places.give_back()
+        if has_slot:
+            slots.give_back()

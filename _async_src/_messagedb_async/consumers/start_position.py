@@ -9,10 +9,10 @@ from messagedb._errors import IncompatibleServerError, LostHistoryError
 
 from ..operations.internals import get_profile, get_server
 from ..subscriptions.checked_feed import lost
-from ..subscriptions.marks import look_back
+from ..subscriptions.marks import find_last_message
 from .history_check import check_stored
 from .run_state import log
-from .side_task import when_free
+from .side_task import call_when_free
 
 if TYPE_CHECKING:
     from messagedb._consumers.position_records import StoredPosition
@@ -72,7 +72,7 @@ class AsyncStartPosition:
                     " messages. Nothing was changed. Pass a position."
                 )
             end = found
-        return bool(await when_free(signals, self._client, lambda: self._find(end)))
+        return bool(await call_when_free(signals, self._client, lambda: self._find(end)))
 
     async def _find(self, end: int) -> bool:
         settings, progress, positions = self._settings, self._state.progress, self._positions
@@ -94,7 +94,7 @@ class AsyncStartPosition:
                 stored,
                 position,
             )
-        progress.trail.begin_at(await look_back(self._client, position, settings.category))
+        progress.trail.begin_at(await find_last_message(self._client, position, settings.category))
         progress.advance_to(position)
         return True
 
@@ -106,12 +106,12 @@ class AsyncStartPosition:
         except LostHistoryError as error:
             if settings.on_lost_history == "stop":
                 raise
-            await self.find_common(error)
+            await self.go_to_common_position(error)
             return progress.position or 0
         progress.trail.begin_at(mark)
         return stored
 
-    async def find_common(self, error: LostHistoryError) -> bool:
+    async def go_to_common_position(self, error: LostHistoryError) -> bool:
         """Go to the last stored position that belongs to the store as it is now.
 
         The store has kept it for this consumer, together with its effects there.
@@ -122,7 +122,7 @@ class AsyncStartPosition:
         name, progress, positions = self._state.name, self._state.progress, self._positions
         await positions.load()
         record = positions.record
-        candidates = [] if record is None else [record, *await positions.earlier()]
+        candidates = [] if record is None else [record, *await positions.list_earlier()]
         found: StoredPosition | None = None
         mark: Mark | None = None
         for candidate in candidates:
@@ -152,8 +152,8 @@ class AsyncStartPosition:
             raise trail.lost
         if mark is None or mark.history == histories.latest:
             return
-        there = await look_back(client, mark.position, self._settings.category)
-        found = there.id if there is not None and there.position == mark.position else None
+        current = await find_last_message(client, mark.position, self._settings.category)
+        found = current.id if current is not None and current.position == mark.position else None
         if found != mark.id:
             trail.lost = await lost(client, self._state.name, mark, found, trail.marks())
             raise trail.lost

@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from .run_state import AsyncRunState
 
 # Longer than the response time of a busy server.
-_ANSWER = 5.0
+_RESPONSE_SECONDS = 5.0
 
 
-Standing: TypeAlias = Literal["counts", "passed", "away"]
-"""Standing of a failed attempt: it counts, or not, as the store was or is unavailable."""
+AttemptStatus: TypeAlias = Literal["counted", "recovered", "unavailable"]
+"""Status of a failed attempt: it counts, or not, as the store was or is unavailable."""
 
 
-async def standing_of(
+async def get_attempt_status(
     state: AsyncRunState,
     client: AsyncClientCore,
     problem: Exception,
-    may_be_away: bool,
+    may_be_unavailable: bool,
     available_for: float | None,
-) -> Standing:
+) -> AttemptStatus:
     """Return whether an attempt counts, or failed because the store was unavailable.
 
     A store that responds to the query may have been unavailable just before: one such attempt does
@@ -52,22 +52,22 @@ async def standing_of(
         state: the run's.
         client: the client of the store.
         problem: the handler's error.
-        may_be_away: True if an unavailable store can cause such an error.
+        may_be_unavailable: True if an unavailable store can cause such an error.
         available_for: seconds since the first such attempt after the store was unavailable; None if
             there was none.
 
     Raises:
         MessageDBError: the store responds and refuses the client permanently.
     """
-    if not may_be_away:
-        return "counts"
-    if state.signals.is_stopping or not await _answers(client, problem):
-        return "away"
+    if not may_be_unavailable:
+        return "counted"
+    if state.signals.is_stopping or not await _is_store_responding(client, problem):
+        return "unavailable"
     state.availability.mark_available()
-    return "passed" if may_come_from_past_outage(problem, available_for) else "counts"
+    return "recovered" if may_come_from_past_outage(problem, available_for) else "counted"
 
 
-def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
+def is_store_problem(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
     """Return True if a handler's own statement failed because of the store, not of its contents."""
     state: Any = transaction and cast("Any", transaction)._state
     if state is not None and is_lost(error, state.conn.closed):
@@ -76,7 +76,7 @@ def is_of_store(error: psycopg.Error, transaction: AsyncTransaction | None) -> b
     return passes and error.sqlstate is not None and may_have_passed(error)
 
 
-async def _answers(client: AsyncClientCore, problem: Exception) -> bool:
+async def _is_store_responding(client: AsyncClientCore, problem: Exception) -> bool:
     """Return True if the client's store does now what it might not have done for a handler.
 
     On a separate connection: whether one of the pool is free says nothing about the store.
@@ -92,7 +92,7 @@ async def _answers(client: AsyncClientCore, problem: Exception) -> bool:
     try:
         conn = await client.connect()
         try:
-            return await _answers_on(conn, with_write=is_write_refused(problem))
+            return await _is_connection_usable(conn, with_write=is_write_refused(problem))
         finally:
             with suppress(psycopg.Error, OSError):
                 await conn.close()
@@ -102,9 +102,9 @@ async def _answers(client: AsyncClientCore, problem: Exception) -> bool:
         return False
 
 
-async def _answers_on(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
+async def _is_connection_usable(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
     if isinstance(conn, AsyncStoreConnection):
-        conn.deadline = monotonic() + _ANSWER
+        conn.deadline = monotonic() + _RESPONSE_SECONDS
     try:
         if not conn.autocommit:
             await conn.set_autocommit(True)

@@ -15,7 +15,7 @@ from messagedb.errors import OutcomeUnknownError
 from .context import AsyncContext
 from .history_check import check_message
 from .parking import park
-from .store_probe import is_of_store
+from .store_probe import is_store_problem
 
 if TYPE_CHECKING:
     from messagedb._consumers.handler_registry import HandlerCall
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from ..client_core.core import AsyncClientCore
     from ..transactions.transaction import AsyncTransaction
-    from .handler_caller import Origin
-    from .position_stores import AsyncPositions, Ticket
+    from .handler_caller import ProblemOrigin
+    from .position_stores import AsyncPositions, PendingSave
     from .run_state import AsyncRunState
 
 
@@ -50,7 +50,7 @@ class AsyncTransactionalCaller:
         self._client = client
         self._settings = settings
         self._positions = positions
-        self._seed = settings.id_namespace
+        self._id_namespace = settings.id_namespace
         # From the last call: the problem of our own statement around the handler; and that of a
         # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
@@ -75,17 +75,17 @@ class AsyncTransactionalCaller:
     async def _call(
         self, message: Message[Any], attempt: int, invoke: HandlerCall
     ) -> Exception | None:
-        ticket: Ticket | None = None
+        pending: PendingSave | None = None
         transaction: AsyncTransaction | None = None
         name, trail = self._state.name, self._state.progress.trail
         positions, position = self._positions, message.global_position
-        if positions.doubted is not None and positions.doubted.position != position:
+        if positions.unconfirmed is not None and positions.unconfirmed.position != position:
             # That message was parked or skipped since.
-            positions.doubted = None
+            positions.unconfirmed = None
         problem: Exception
         is_in_handler = False
         try:
-            await positions.settle_lost()
+            await positions.resend_unconfirmed()
             async with self._client.transaction(
                 timeout=self._settings.transaction_timeout
             ) as transaction:
@@ -93,11 +93,13 @@ class AsyncTransactionalCaller:
                 if mark is not None and mark.position == position:
                     await check_message(transaction, name, mark, self._settings.category, trail)
                 is_in_handler = True
-                result = await invoke(AsyncContext(message, attempt, transaction, self._seed))
+                result = await invoke(
+                    AsyncContext(message, attempt, transaction, self._id_namespace)
+                )
                 is_in_handler = False
-                if result is not None and (said := find_problem(result)) is not None:
-                    raise said
-                ticket = await positions.save_in(transaction, position, mark)
+                if result is not None and (returned_problem := find_problem(result)) is not None:
+                    raise returned_problem
+                pending = await positions.save_in_transaction(transaction, position, mark)
         except PositionConflictError as error:
             return await self._check_after_conflict(error)
         except LostHistoryError:
@@ -107,66 +109,66 @@ class AsyncTransactionalCaller:
                 raise
             problem = cancelled_dependency_error(error)
         except OutcomeUnknownError as error:
-            if ticket is not None:
-                positions.doubted = ticket
+            if pending is not None:
+                positions.unconfirmed = pending
             problem = error
         except psycopg.Error as error:
-            if is_of_store(error, transaction):
+            if is_store_problem(error, transaction):
                 self._store_problem = error
             problem = error
         except Exception as error:
             problem = error
         else:
-            positions.settle(ticket)
+            positions.mark_committed(pending)
             return None
         if not is_in_handler:
             self._own_problem = problem
-        return await self._none_if_committed(problem)
+        return await self._drop_if_committed(problem)
 
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message in the transaction of its position."""
         stream, positions = self._settings.parked_stream, self._positions
-        ticket: Ticket | None = None
+        pending: PendingSave | None = None
         try:
-            await positions.settle_lost()
+            await positions.resend_unconfirmed()
             async with self._client.transaction() as transaction:
-                await park(transaction, stream, self._seed, message, reason, attempt)
+                await park(transaction, stream, self._id_namespace, message, reason, attempt)
                 position = message.global_position
                 mark = self._state.progress.trail.mark_of(position)
-                ticket = await positions.save_in(transaction, position, mark)
+                pending = await positions.save_in_transaction(transaction, position, mark)
         except PositionConflictError as error:
             if await self._check_after_conflict(error) is not None:
                 raise
         except OutcomeUnknownError as error:
-            if ticket is not None:
-                positions.doubted = ticket
-            if await self._none_if_committed(error) is not None:
+            if pending is not None:
+                positions.unconfirmed = pending
+            if await self._drop_if_committed(error) is not None:
                 raise
         else:
-            positions.settle(ticket)
+            positions.mark_committed(pending)
 
-    def origin_of(self, problem: Exception) -> Origin:
+    def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return the origin of the last call's problem."""
         if problem is self._own_problem:
             return "consumer"
         return "store" if problem is self._store_problem else "handler"
 
     async def _check_after_conflict(self, error: PositionConflictError) -> Exception | None:
-        problem = await self._none_if_committed(error)
+        problem = await self._drop_if_committed(error)
         if problem is error:
             raise error
         return problem
 
-    async def _none_if_committed(self, problem: Exception) -> Exception | None:
+    async def _drop_if_committed(self, problem: Exception) -> Exception | None:
         """Return the problem; None if a COMMIT without a response was executed after all.
 
         If neither is known, the problem is that the store is unavailable.
         """
-        doubted = self._positions.doubted
-        if doubted is None:
+        unconfirmed = self._positions.unconfirmed
+        if unconfirmed is None:
             return problem
         try:
-            is_stored = await self._positions.is_stored(doubted)
+            is_stored = await self._positions.is_stored(unconfirmed)
         except MessageDBError as error:
             if is_store_unavailable(error):
                 self._own_problem = error

@@ -40,7 +40,7 @@ class AsyncWorkerPool:
         self._processor = processor
         self._saver = saver
         self._window = InFlightWindow(state.progress.position, settings.batch_size)
-        self._changed = Condition()
+        self._condition = Condition()
         self._is_ending = False
         self._tasks = [Task(self._work) for _ in range(settings.concurrency)]
 
@@ -49,29 +49,29 @@ class AsyncWorkerPool:
 
         Before the page is read: a page that waits for room would be in memory, too.
         """
-        async with self._changed:
+        async with self._condition:
             while not (self._window.has_room or self._signals.is_stopping):
-                await self._changed.wait()
+                await self._condition.wait()
 
     async def add_page(self, scan: ScannedPage) -> None:
         """Add the messages of a page."""
-        async with self._changed:
+        async with self._condition:
             if not self._signals.is_stopping:
                 self._window.add(scan.messages, scan.position)
                 self._progress.advance_to(self._window.position)
-                self._changed.notify_all()
+                self._condition.notify_all()
 
     async def join(self) -> None:
         """Wait until all messages are done, or the run is to stop."""
-        async with self._changed:
+        async with self._condition:
             while not (self._window.is_empty or self._signals.is_stopping):
-                await self._changed.wait()
+                await self._condition.wait()
 
     async def end(self) -> None:
         """Start no other message, and wait until the started ones are done."""
-        async with self._changed:
+        async with self._condition:
             self._is_ending = True
-            self._changed.notify_all()
+            self._condition.notify_all()
         for task in self._tasks:
             await task.wait()
 
@@ -81,12 +81,12 @@ class AsyncWorkerPool:
             await task.end()
 
     async def _next_message(self) -> Any:
-        async with self._changed:
+        async with self._condition:
             while not (self._is_ending or self._signals.is_stopping):
                 message = self._window.take_ready()
                 if message is not None:
                     return message
-                await self._changed.wait()
+                await self._condition.wait()
             return None
 
     async def _work(self) -> None:
@@ -108,12 +108,12 @@ class AsyncWorkerPool:
                         message, invoke, problem
                     ):
                         break
-                async with self._changed:
+                async with self._condition:
                     progress.advance_to(self._window.mark_done(message))
                     saver.count += 1
                     if not is_bookkeeping(message.stream_name):
                         saver.has_handled_message = True
-                    self._changed.notify_all()
+                    self._condition.notify_all()
                 if saver.count >= saver.next_save_at:
                     saver.request_save()
         except CANCELLED as error:
@@ -125,5 +125,5 @@ class AsyncWorkerPool:
             # Also SystemExit, which the run raises to its caller.
             signals.fail(error)
         finally:
-            async with self._changed:
-                self._changed.notify_all()
+            async with self._condition:
+                self._condition.notify_all()

@@ -92,7 +92,7 @@ class AsyncModelTables:
             comment = f"COMMENT ON TABLE {table} IS {quote_literal(mark.text)}"
             await self._do(transaction, comment.encode())
             if positions.stored:
-                await positions.save_in(transaction, 0)
+                await positions.save_in_transaction(transaction, 0)
         return True
 
     async def show(self, mark: ModelComment, catch_up: AsyncThunk[None], go_back: bool) -> bool:
@@ -160,7 +160,7 @@ class AsyncModelTables:
                 )
             await self._do(transaction, f"DROP TABLE {self._names.get_table(version)}".encode())
             if positions.stored:
-                await positions.save_in(transaction, 0)
+                await positions.save_in_transaction(transaction, 0)
         return True
 
     async def _let_read(self, transaction: AsyncTransaction) -> None:

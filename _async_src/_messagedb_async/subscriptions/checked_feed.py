@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.read_trail import Mark, Trail, last_common, lost_history
 
-from .marks import find_by_id
+from .marks import find_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,5 +95,5 @@ async def lost(
         found_id: the message that has its position now.
         remembered: ids that were read, with their positions.
     """
-    common = last_common(remembered, await find_by_id(client, remembered))
+    common = last_common(remembered, await find_positions(client, remembered))
     return lost_history(name, mark, found_id, common, await client.get_store_head())

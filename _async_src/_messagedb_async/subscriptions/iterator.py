@@ -13,7 +13,7 @@ from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb._subscriptions.read_trail import Trail
 
 from .checked_feed import AsyncCheckedFeed
-from .marks import look_back
+from .marks import find_last_message
 from .retry import retry_while_unavailable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def subscription(
     async def read() -> ScannedPage:
         nonlocal starts
         if starts:
-            trail.begin_at(await look_back(client, position, name) if position else None)
+            trail.begin_at(await find_last_message(client, position, name) if position else None)
             starts = False
         return await checked.read(position + 1)
 

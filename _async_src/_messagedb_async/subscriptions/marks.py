@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..transactions.transaction import AsyncTransaction
 
 
-async def look_back(
+async def find_last_message(
     store: AsyncOperations, position: int, category: str | None = None
 ) -> Mark | None:
     """Return the last message up to a global position: the mark that identifies the history.
@@ -31,18 +31,20 @@ async def look_back(
         category: the category of the message at that position. A role that may not read the table
             of messages can only find this message.
     """
-    sql = _statements(store)
+    sql = _get_statements(store)
     if await _may_read_table(store):
         read = scan_requests.message_before(sql, position)
     elif category is not None:
         read = scan_requests.message_at(sql, category, position)
     else:
         return None
-    rows, history = await _read(store, read)
+    rows, history = await _read_rows(store, read)
     return Mark(rows[0][1], rows[0][0], history) if rows and rows[0][1] <= position else None
 
 
-async def look_at(store: AsyncOperations, position: int, category: str | None = None) -> str | None:
+async def find_message_id(
+    store: AsyncOperations, position: int, category: str | None = None
+) -> str | None:
     """Return the id of the message at a global position; None if there is none.
 
     Args:
@@ -50,22 +52,24 @@ async def look_at(store: AsyncOperations, position: int, category: str | None = 
         position: the global position.
         category: the message's, for a role that may not read the table of messages.
     """
-    rows, _ = await _read(store, scan_requests.message_at(_statements(store), category, position))
+    rows, _ = await _read_rows(
+        store, scan_requests.message_at(_get_statements(store), category, position)
+    )
     return scan_requests.found_id(rows, position)
 
 
-async def find_by_id(store: AsyncOperations, ids: Iterable[str]) -> list[tuple[str, int]]:
+async def find_positions(store: AsyncOperations, ids: Iterable[str]) -> list[tuple[str, int]]:
     """Return the ids and global positions of those of the messages that are stored.
 
     It returns none if the role may not read the table of messages.
     """
     if not await _may_read_table(store):
         return []
-    rows, _ = await _read(store, scan_requests.messages_by_id(_statements(store), ids))
+    rows, _ = await _read_rows(store, scan_requests.messages_by_id(_get_statements(store), ids))
     return [(id, position) for id, position in rows]
 
 
-async def last_positions(store: AsyncOperations) -> tuple[int | None, int | None]:
+async def get_last_positions(store: AsyncOperations) -> tuple[int | None, int | None]:
     """Return the last global position that is stored, and the last that a message ever got.
 
     They differ if the newest messages were deleted. 0 stands for none; None if the role may not
@@ -73,11 +77,13 @@ async def last_positions(store: AsyncOperations) -> tuple[int | None, int | None
     """
     if not await _may_read_table(store):
         return None, None
-    ((head, given),), _ = await _read(store, scan_requests.last_positions(_statements(store)))
-    return head or 0, None if given is None else max(given, head or 0)
+    ((head, last_assigned),), _ = await _read_rows(
+        store, scan_requests.last_positions(_get_statements(store))
+    )
+    return head or 0, None if last_assigned is None else max(last_assigned, head or 0)
 
 
-def history_of(transaction: AsyncTransaction) -> int:
+def get_history_number(transaction: AsyncTransaction) -> int:
     """Return the number of the history of a transaction's server; a new one if it is unknown."""
     return transaction._state.history_number  # pyright: ignore[reportPrivateUsage]
 
@@ -87,10 +93,10 @@ async def _may_read_table(store: AsyncOperations) -> bool:
     return facts.table_readable
 
 
-def _statements(store: AsyncOperations) -> ScanStatements:
+def _get_statements(store: AsyncOperations) -> ScanStatements:
     return scan_statements(get_profile(store).settings.schema)
 
 
-async def _read(store: AsyncOperations, read: Read) -> tuple[list[tuple[Any, ...]], int]:
+async def _read_rows(store: AsyncOperations, read: Read) -> tuple[list[tuple[Any, ...]], int]:
     found = await read_in_history(store, read)
     return found[0][0], found[1]

@@ -14,5 +14,5 @@ def is_store_unavailable(problem: BaseException) -> bool:
 
 
 def is_transient_error(problem: BaseException) -> bool:
-    """Return True as ``is_store_unavailable``, and also for deadlocks and serialization failures."""
+    """Return True if the store is unavailable, or for a deadlock or a serialization failure."""
     return is_store_unavailable(problem) or isinstance(problem, RetryableError)
