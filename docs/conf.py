@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 PUBLIC_MODULES = (
+    "clients",
     "consumers",
     "embedded",
     "entities",
@@ -72,6 +73,14 @@ linkcheck_timeout = 20
 linkcheck_retries = 2
 
 MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signatures are of no use
+    "AsyncClientCore",
+    "AsyncConsumerBase",
+    "AsyncEntityEdit",
+    "AsyncOperations",
+    "ClientCore",
+    "ConsumerBase",
+    "EntityEdit",
+    "Operations",
     "ScannedStorePage",
     "AsyncBoundClient",
     "AsyncContext",

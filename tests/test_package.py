@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAMES = {**BUILT_IN, **PACKAGE_NAMES}
 PUBLIC_MODULES = [
     "messagedb",
+    "messagedb.clients",
     "messagedb.consumers",
     "messagedb.embedded",
     "messagedb.entities",

@@ -14,6 +14,7 @@ from _messagedb_async.read_models.read_model import AsyncReadModel
 from _messagedb_async.transactions.bound_client import AsyncBoundClient
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
+from . import clients as clients
 from . import consumers as consumers
 from . import embedded as embedded
 from . import entities as entities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _messagedb_async.consumers.base import AsyncConsumerBase
 from _messagedb_async.consumers.options import (
     AsyncAllConsumerOptions,
     AsyncCommonOptions,
@@ -15,6 +16,7 @@ from ._consumers.parked_messages import ParkedMessage
 from ._consumers.status import ConsumerStatus
 from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 from ._subscriptions.backoff import NO_RETRY
+from ._sync.consumers.base import ConsumerBase
 from ._sync.consumers.options import AllConsumerOptions, CommonOptions, ConsumerOptions
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "AllConsumerOptions",
     "AsyncAllConsumerOptions",
     "AsyncCommonOptions",
+    "AsyncConsumerBase",
     "AsyncConsumerOptions",
     "CommonOptions",
+    "ConsumerBase",
     "ConsumerInfo",
     "ConsumerOptions",
     "ConsumerStatus",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from _messagedb_async.entities.edit_session import AsyncEntityEdit
+
 from ._entities.projection import apply
 from ._entities.results import LoadedEntity, TransactResult
 from ._entities.snapshots import SnapshotPolicy
+from ._sync.entities.edit_session import EntityEdit
 
 __all__ = [
+    "AsyncEntityEdit",
+    "EntityEdit",
     "LoadedEntity",
     "SnapshotPolicy",
     "TransactResult",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._messages.codecs import MessageCodec, PydanticCodec
 from ._messages.field_copying import copy_fields
+from ._messages.message import SupportsDecode
 from ._messages.message_types import MessageTypes
 from ._messages.registry import DataInstance
 
@@ -12,5 +13,6 @@ __all__ = [
     "MessageCodec",
     "MessageTypes",
     "PydanticCodec",
+    "SupportsDecode",
     "copy_fields",
 ]

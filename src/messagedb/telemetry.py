@@ -29,7 +29,7 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from _error
 
-__all__ = ["OpenTelemetry"]
+__all__ = ["ObservedConsumer", "OpenTelemetry"]
 
 _NAME = "messagedb"
 _OPERATION = {
@@ -50,8 +50,12 @@ class _Context(Protocol):
     def attempt(self) -> int: ...
 
 
-class _Consumer(Protocol):
-    def status(self) -> ConsumerStatus: ...
+class ObservedConsumer(Protocol):
+    """A consumer of either variant."""
+
+    def status(self) -> ConsumerStatus:
+        """Return its status at this moment, without a query."""
+        ...
 
 
 class OpenTelemetry(Hooks):
@@ -98,7 +102,7 @@ class OpenTelemetry(Hooks):
         self._processing = meter.create_histogram(
             "messaging.process.duration", "s", "Duration of one call of a handler."
         )
-        self._consumers: list[_Consumer] = []
+        self._consumers: list[ObservedConsumer] = []
         for name, unit, what, read in _GAUGES:
             meter.create_observable_gauge(
                 name, [self._make_callback(read)], unit=unit, description=what
@@ -155,7 +159,7 @@ class OpenTelemetry(Hooks):
         with self._trace_handler(context):
             return await call_next(context)
 
-    def observe(self, *consumers: _Consumer) -> None:
+    def observe(self, *consumers: ObservedConsumer) -> None:
         """Report by gauges how far behind consumers of this process are.
 
         The values are those of ``consumer.status()`` at the moment of collection: nothing is

@@ -278,7 +278,7 @@ async def test_a_state_of_many_kinds(store_url: str, category: str, decimals: bo
         assert await client.stream_version(snapshots.stream_name("1")) == 0
         message = await client.get_last_stream_message(snapshots.stream_name("1"))
         assert message is not None
-        assert snapshots.parse_message(message, f"{category}-1").entity == rich
+        assert snapshots.parse_message(message, f"{category}-1")[0] == rich
 
 
 async def test_a_state_that_would_not_be_the_same(

@@ -122,10 +122,11 @@ class AsyncLoader(Generic[S]):
         if message is None:
             return None
         try:
-            return self._snapshots.parse_message(message, self.stream_name(id))
+            state, version, last_id = self._snapshots.parse_message(message, self.stream_name(id))
         except MessageDecodeError as error:
             log.warning("the snapshot is ignored, and all events are read: %s", error)
             return None
+        return CachedEntity(state, version, version, last_id)
 
     async def _after_snapshot(
         self, entry: CachedEntity[S], stream_name: str, up_to: int | None
@@ -228,7 +229,9 @@ class AsyncLoader(Generic[S]):
             return entry
         try:
             message = snapshots.build_message(
-                entry,
+                entry.entity,
+                entry.version,
+                entry.last_id,
                 self._applier.get_private_copy,
                 self.stream_name(id),
                 decimals=self._store.decimals,

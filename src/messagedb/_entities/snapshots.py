@@ -16,7 +16,6 @@ from .._messages.message import NewMessage
 from .._operations.validation import LAST_POSITION
 from ..expected_version import NO_STREAM
 from ..streams import snapshot_stream_name
-from .cache import CachedEntity
 from .equality import is_deeply_equal
 
 if TYPE_CHECKING:
@@ -89,12 +88,21 @@ class SnapshotPolicy(Generic[S]):
         return version - snapshot_version >= self.every_events
 
     def build_message(
-        self, entry: CachedEntity[S], copy: Callable[[S], S], entity_stream: str, *, decimals: bool
+        self,
+        state: S,
+        version: int,
+        last_id: UUID | None,
+        copy: Callable[[S], S],
+        entity_stream: str,
+        *,
+        decimals: bool,
     ) -> NewMessage:
         """Return the message that stores a state.
 
         Args:
-            entry: the state, and its version.
+            state: the state.
+            version: the position of the entity's last event.
+            last_id: the id of that event; None if it is not known.
             copy: returns a copy of a state, which *encode* may change.
             entity_stream: the stream of its events.
             decimals: True if the client reads fractions as Decimals.
@@ -103,7 +111,6 @@ class SnapshotPolicy(Generic[S]):
             ValidationError: the state cannot be stored, or would not be equal when it is read back.
                 Nothing was sent.
         """
-        state = entry.entity
         try:
             encoded: Any = self._encode_state(state if self._encode is None else copy(state))
         except TypeError as error:
@@ -126,16 +133,18 @@ class SnapshotPolicy(Generic[S]):
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         data: dict[str, Any] = {
             "entityData": encoded,
-            "entityVersion": entry.version,
+            "entityVersion": version,
             "time": time,
             _STREAM: entity_stream,
         }
-        if entry.last_id is not None:
-            data[_EVENT] = str(entry.last_id)
+        if last_id is not None:
+            data[_EVENT] = str(last_id)
         return NewMessage(_RECORDED, data)
 
-    def parse_message(self, message: Message[Any], entity_stream: str) -> CachedEntity[S]:
-        """Decode the last message of a stream of snapshots.
+    def parse_message(
+        self, message: Message[Any], entity_stream: str
+    ) -> tuple[S, int, UUID | None]:
+        """Decode the last message of a stream of snapshots: state, version and id of its event.
 
         Its type, metadata and unknown keys are ignored, as Eventide does.
 
@@ -165,7 +174,7 @@ class SnapshotPolicy(Generic[S]):
             last_id = None if _EVENT not in values else UUID(values[_EVENT])
         except (AttributeError, TypeError, ValueError) as error:
             raise message.decode_error("data", f"its {_EVENT} is {values[_EVENT]!r}") from error
-        return CachedEntity(state, version, version, last_id)
+        return state, version, last_id
 
     def _encode_state(self, state: S) -> Any:
         if self._encode is not None:
