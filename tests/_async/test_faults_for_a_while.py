@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
@@ -200,12 +199,7 @@ async def test_a_server_near_the_end_of_its_transaction_ids_is_away(category: st
         except FileNotFoundError as error:
             pytest.skip(f"the server's programs lack {error}")
         stream = f"{category}-1"
-        async with AsyncExitStack() as stack:
-            # The vacuum that the server begins by itself would end this state.
-            vacuum = stack.enter_context(psycopg.connect(server.url()))
-            vacuum.execute("lock table message_store.messages in share update exclusive mode")
-            client = AsyncClient(server.url(user="message_store"), max_size=2)
-            await stack.enter_async_context(client)
+        async with AsyncClient(server.url(user="message_store"), max_size=2) as client:
 
             async def in_transaction() -> None:
                 async with client.transaction() as tx:

@@ -107,21 +107,27 @@ class OwnServer:
         self.reload()
 
     def near_wraparound(self) -> None:
-        """Stop the server and start it where it assigns no transaction id until a VACUUM.
+        """Stop the server and start it where it assigns no transaction id any more.
 
         Raises:
             FileNotFoundError: there is no program that can do that.
         """
         if not (self.binaries / "pg_resetwal").exists():
             raise FileNotFoundError("pg_resetwal")
-        with psycopg.connect(self.url()) as conn:
-            row = conn.execute("select min(datfrozenxid::text::bigint) from pg_database").fetchone()
+        with psycopg.connect(self.url(), autocommit=True) as conn:
+            conn.execute("create table never_vacuumed ()")
+            row = conn.execute(
+                "select min(datfrozenxid::text::bigint), pg_relation_filepath('never_vacuumed') "
+                "from pg_database group by 2"
+            ).fetchone()
         assert row is not None
         # Its limit is three million before the oldest one comes again; a multiple of 65536 would
         # begin a vacuum by itself.
         next_id = row[0] + 2**31 - 1_000_001
         assert next_id % 65536
         self.stop()
+        # The vacuum that the server begins by itself would end this state: it fails on this table.
+        (self.data / row[1]).unlink()
         self.run("pg_resetwal", "-D", str(self.data), "-x", str(next_id))
         segment = next_id // (4 * 8192 * 32)
         path = self.data / "pg_xact" / f"{segment:04X}"
