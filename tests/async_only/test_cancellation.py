@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from messagedb import AsyncClient, NewMessage
-from tests._async.operations import CASES, WRITES, seed
+from tests._async.client_calls import CASES, WRITES, seed
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
 from tests.support.outcome import AsyncStore, is_whole, pool_of

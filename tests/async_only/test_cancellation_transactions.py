@@ -21,7 +21,7 @@ from messagedb import (
     streams,
 )
 from messagedb._operations import batch_plan
-from tests._async.operations import new_messages
+from tests._async.client_calls import new_messages
 from tests.async_only.test_cancellation import copies, every_connection_works, open_client, works
 from tests.support.background_async import eventually
 from tests.support.outcome import is_whole

@@ -17,7 +17,7 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
-from tests._async.operations import CASES, READS, WRITES, new_messages, seed
+from tests._async.client_calls import CASES, READS, WRITES, new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
 from tests.support.pgbouncer import NoPgBouncerError, PgBouncer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from messagedb import AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError
 from messagedb.errors import PoolTimeoutError
-from tests._async.operations import CASES, READS, WRITES, seed
+from tests._async.client_calls import CASES, READS, WRITES, seed
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole
 from tests.support.proxy import FaultProxy

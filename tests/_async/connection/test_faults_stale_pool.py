@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from messagedb import AsyncClient, NewMessage
-from tests._async.operations import CASES, seed
+from tests._async.client_calls import CASES, seed
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole

@@ -22,7 +22,7 @@ from messagedb import (
 from messagedb.entities import SnapshotPolicy
 
 VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "unit" / "vectors" / "snapshots.json").read_text()
+    (Path(__file__).parents[2] / "unit" / "vectors" / "snapshots.json").read_text()
 )
 OPENED_AT = "2000-01-01T00:00:00.011Z"
 

@@ -16,7 +16,7 @@ from messagedb import (
     WrongExpectedVersionError,
 )
 from messagedb.expected_version import ExpectedVersion
-from tests._async.operations import new_messages, seed
+from tests._async.client_calls import new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole, pool_of
 from tests.support.proxy import FaultProxy

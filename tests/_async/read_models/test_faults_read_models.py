@@ -8,7 +8,7 @@ import pytest
 
 from messagedb import AsyncClient
 from tests._async.load import COMMAND_TIMEOUT
-from tests._async.test_read_models import Place, note, sums
+from tests._async.read_models.test_read_models import Place, note, sums
 from tests.support.background_async import Background, eventually
 from tests.support.proxy import FaultProxy
 

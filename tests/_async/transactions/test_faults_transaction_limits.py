@@ -26,7 +26,7 @@ from messagedb import (
 )
 from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
-from tests._async.operations import new_messages
+from tests._async.client_calls import new_messages
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import Outcome, is_whole
 from tests.support.proxy import FaultProxy

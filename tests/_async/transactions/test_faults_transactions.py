@@ -25,7 +25,7 @@ from messagedb import (
     ValidationError,
     streams,
 )
-from tests._async.operations import new_messages
+from tests._async.client_calls import new_messages
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import Outcome, is_whole

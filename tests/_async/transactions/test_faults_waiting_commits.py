@@ -11,7 +11,7 @@ import pytest
 
 from messagedb import NO_STREAM, AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError
 from messagedb._concurrency.backend_async import run_blocking
-from tests._async.operations import new_messages
+from tests._async.client_calls import new_messages
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
 from tests.support.proxy import FaultProxy

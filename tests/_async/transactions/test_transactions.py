@@ -28,7 +28,7 @@ from messagedb import (
     WrongExpectedVersionError,
     streams,
 )
-from tests._async.test_bind import use_everything
+from tests._async.transactions.test_bind import use_everything
 from tests.support.outcome import is_whole, pool_of
 from tests.support.store import locked
 

@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from psycopg_pool import pool as sync_pool
 from psycopg_pool import pool_async as async_pool
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 PLACES = {"pool.py", "pooling_async.py", "pooling_sync.py"}
 
 # Each with its parameters.

@@ -19,7 +19,7 @@ from psycopg import (
     waiting,
 )
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 PLACES = {"psycopg_internals.py"}
 
 # Each with its parameters.

@@ -12,7 +12,7 @@ from messagedb import Message, MessageDecodeError, ValidationError
 from messagedb._messages.metadata import Metadata
 from messagedb.testing import make_message
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "metadata.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "metadata.json").read_text())
 ROWS = VECTORS["rows"]
 RUBY = VECTORS["read_by_ruby"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from messagedb.streams import camel, underscore
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "casing.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "casing.json").read_text())
 
 
 @pytest.mark.parametrize(("name", "stored"), VECTORS["camel"])

@@ -10,7 +10,7 @@ import pytest
 
 from messagedb.streams import Category, camel, position_stream_name, snapshot_stream_name
 
-FOLDER = Path(__file__).parent / "vectors"
+FOLDER = Path(__file__).parents[1] / "vectors"
 NAMES = json.loads((FOLDER / "names.json").read_text())
 SNAPSHOTS = json.loads((FOLDER / "snapshots.json").read_text())
 CATEGORY = Category(NAMES["category"])
