@@ -10,7 +10,8 @@ from psycopg import AsyncConnection
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import ValidationError
-from messagedb._transactions.options import check_work, retry_delay, transaction_options
+from messagedb._transactions.options import transaction_options
+from messagedb._transactions.retry import check_work, retry_delay
 
 from ..subscriptions.subscribe import AsyncSubscriptions
 from ..transactions.bound_client import AsyncBoundClient

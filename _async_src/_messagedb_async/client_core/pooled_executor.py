@@ -19,7 +19,7 @@ from messagedb._connection.server_info import check_not_proxied
 from messagedb._connection.settings import time_is_left
 from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._operations import write_results
-from messagedb._transactions.options import pause
+from messagedb._transactions.retry import pause
 from messagedb.errors import OutcomeUnknownError
 
 from ..connection.interruptions import break_off, is_from_outside

@@ -16,7 +16,7 @@ from messagedb._entities.projection import Projection, Projector, build_projecti
 from messagedb._entities.results import LoadedEntity, TransactResult
 from messagedb._entities.validation import check_as_of, check_attempts, check_options, check_store
 from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
-from messagedb._transactions.options import retry_delay
+from messagedb._transactions.retry import retry_delay
 from messagedb.expected_version import NO_STREAM
 
 from ..operations.internals import get_profile, sees_a_snapshot

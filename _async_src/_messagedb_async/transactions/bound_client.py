@@ -27,7 +27,8 @@ from messagedb._operations import requests
 from messagedb._operations.dialect import Dialect
 from messagedb._sql.statements import HISTORY_AND_PID, Statement
 from messagedb._transactions import options as transactions
-from messagedb._transactions.options import begun_before_fork, pause
+from messagedb._transactions.options import begun_before_fork
+from messagedb._transactions.retry import pause
 from messagedb.errors import OutcomeUnknownError
 
 from ..connection.inspection import (

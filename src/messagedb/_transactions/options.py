@@ -1,24 +1,15 @@
-"""Options of a transaction, and the decision to run it again. No I/O."""
+"""Options of a transaction, the statements that begin it, and the errors of its end. No I/O."""
 
 from __future__ import annotations
 
 import math
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import psycopg
 from psycopg import IsolationLevel
 
-from .._argument_checks import check_integer, check_seconds
-from .._errors import (
-    LostHistoryError,
-    RetryableError,
-    StoreUnavailableError,
-    TransactionTimeoutError,
-    ValidationError,
-    WrongExpectedVersionError,
-)
+from .._argument_checks import check_seconds
+from .._errors import StoreUnavailableError, TransactionTimeoutError, ValidationError
 from .._operations import validation
 from .._operations.category_locks import CategoryLock, in_safe_order
 from .._operations.write_results import check_isolation
@@ -220,48 +211,3 @@ def begun_before_fork() -> ValidationError:
         "the transaction was begun before this process was forked. Nothing was sent; the parent "
         "process owns its connection and can continue the transaction. Begin another one here."
     )
-
-
-def check_work(function: Any, max_attempts: Any) -> None:
-    """Raise unless the work of a transaction is a function, and the attempts a number from 1.
-
-    Raises:
-        ValidationError: one of them is invalid. Nothing was sent.
-    """
-    if not callable(function):
-        raise ValidationError(
-            "pass the function itself, which takes the transaction, not "
-            f"{type(function).__name__}: run_transaction(transfer), not "
-            "run_transaction(transfer(…)). Nothing was sent."
-        )
-    check_integer("max_attempts", max_attempts, least=1)
-
-
-# psycopg's errors of the same meaning, which the user's own statements raise.
-_RETRYABLE: Final = (
-    RetryableError,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.LockNotAvailable,
-)
-
-_FIRST_DELAY: Final = 0.01
-_LONGEST_DELAY: Final = 1.0
-
-
-def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
-    """Return the seconds to wait before a failed transaction runs again, None if it must not."""
-    if isinstance(error, _RETRYABLE) or (
-        retry_version_conflicts and isinstance(error, WrongExpectedVersionError | LostHistoryError)
-    ):
-        return pause(attempt)
-    return None
-
-
-def pause(attempt: int) -> float:
-    """Return the seconds to wait after an attempt (from 1) that failed because of others.
-
-    They are random, with a maximum that doubles after each attempt, so that transactions that
-    collided do not collide again.
-    """
-    return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))

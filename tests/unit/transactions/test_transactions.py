@@ -15,9 +15,9 @@ from messagedb._operations.category_locks import in_safe_order, lock_of
 from messagedb._transactions.options import (
     begin_text,
     check_fit_for_writes,
-    retry_delay,
     transaction_options,
 )
+from messagedb._transactions.retry import retry_delay
 
 SETTINGS = Settings(
     conninfo="",
