@@ -1,4 +1,4 @@
-"""Every statement that the client sends, with the order of its parameters."""
+"""The statements of connections, reads and writes, with the order of their parameters."""
 
 from __future__ import annotations
 
