@@ -12,14 +12,18 @@ from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
 from sphinx.addnodes import pending_xref
 
 import messagedb
 import messagedb.telemetry
 import messagedb.testing
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from roads import parse_road
+
 if TYPE_CHECKING:
-    from docutils import nodes
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
@@ -203,8 +207,44 @@ def tidy_signature(
     return given.replace("<factory>", "..."), returned
 
 
+class Road(Directive):
+    """A block ``{road}``: its steps become boxes in two lanes, which site.css draws."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the legend and the list of the steps."""
+        road = nodes.container(classes=["road"])
+        legend = nodes.paragraph(classes=["road-legend"])
+        legend += nodes.inline("", "decides: src/messagedb/", classes=["decides"])
+        legend += nodes.inline(
+            "", "does the I/O: _async_src/_messagedb_async/", classes=["performs"]
+        )
+        steps = nodes.enumerated_list(enumtype="arabic", prefix="", suffix=".")
+        for step in parse_road("\n".join(self.content)):
+            item = nodes.list_item(classes=[step.lane])
+            head = nodes.paragraph(classes=["road-head"])
+            head += nodes.literal("", step.name or step.short_file.rpartition("/")[2])
+            if step.file:
+                head += nodes.inline("", step.short_file, classes=["road-file"])
+            item += head
+            if step.text:
+                item += self.parse_text(step.text)
+            steps += item
+        road += [legend, steps]
+        return [road]
+
+    def parse_text(self, text: str) -> nodes.paragraph:
+        """Return a paragraph of a step's text, whose code is marked as in Markdown."""
+        paragraph = nodes.paragraph()
+        for index, piece in enumerate(text.split("`")):
+            paragraph += nodes.literal("", piece) if index % 2 else nodes.Text(piece)
+        return paragraph
+
+
 def setup(app: Sphinx) -> None:
     """Register the functions of this file with Sphinx."""
+    app.add_directive("road", Road)
     import_what_only_types_need()
     PUBLIC.update(public_names())
     ELSEWHERE.update(known_elsewhere())
