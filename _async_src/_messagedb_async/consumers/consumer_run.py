@@ -85,6 +85,8 @@ class AsyncConsumerRun:
         )
         self._lease: AsyncLease | None = None
         self._listener: AsyncListener | None = None
+        # With until="caught_up": the last global position when the run began; None if the role may
+        # not read it, and then the run ends at the first read without messages.
         self._target: int | None = None
         self._side_tasks: list[Task[None]] = []
         self._call: Interruptible[None] = Interruptible()

@@ -31,20 +31,23 @@ if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
     from .run_state import AsyncSignals
 
-# Duration of one wait for notifications: after it the listener checks whether the run is over, and
-# now and then whether the connection is alive.
+# Duration of one wait for notifications: after it the listener checks whether the run is over.
 _POLL_SECONDS = 0.5
+# How often it sends a query, to detect that the connection is broken.
 _PING_SECONDS = 10.0
 
 
 class AsyncListener:
     """Wakes a run when messages are written that it may want.
 
+    The consumer polls as well, and less often while this listens: a notification that is lost
+    delays a message, and loses none.
+
     Args:
         name: the consumer's, for logs.
         signals: the run's.
         client: the client whose server it listens to.
-        wants: returns True for the run's categories.
+        accepts_category: returns True for the run's categories.
 
     Attributes:
         is_listening: True while notifications come.
@@ -64,7 +67,7 @@ class AsyncListener:
         self._accepts_category = accepts_category
 
     async def connect(self) -> AsyncConnection[Any]:
-        """Connect and listen.
+        """Open a connection that listens. It is the caller's: pass it to ``run``, which closes it.
 
         Raises:
             IncompatibleServerError: the server sends no notifications. Nothing was changed.
@@ -141,6 +144,11 @@ class AsyncListener:
             log.warning("%s: it cannot listen, and polls: %s", self._name, format_error(error))
 
     async def _listen(self, conn: AsyncConnection[Any]) -> None:
+        """Wake the run at each notification of its categories, until the run has ended.
+
+        Raises:
+            psycopg.Error: the connection is lost.
+        """
         signals = self._signals
         last_ping = monotonic()
         while not signals.ended.is_set():
@@ -150,7 +158,7 @@ class AsyncListener:
                 if not notification.payload or self._accepts_category(notification.payload):
                     signals.wake.set()
             if monotonic() - last_ping > _PING_SECONDS:
-                # The other end of a broken connection sends nothing, either.
+                # Silence proves nothing: a broken connection is silent, too.
                 self._set_deadline(conn)
                 await execute(AsyncStoreCursor(conn), Statement(sql.KEEP_LEASE, ()))
                 last_ping = monotonic()

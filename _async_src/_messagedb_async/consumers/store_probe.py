@@ -33,7 +33,11 @@ _RESPONSE_SECONDS = 5.0
 
 
 AttemptStatus: TypeAlias = Literal["counted", "recovered", "unavailable"]
-"""Status of a failed attempt: it counts, or not, as the store was or is unavailable."""
+"""Status of a failed attempt. ``counted``: it is an attempt, the store was available.
+
+``unavailable``: it is not an attempt, the store is unavailable now. ``recovered``: it is not an
+attempt, the store is available again and may have been unavailable before.
+"""
 
 
 async def get_attempt_status(
@@ -103,6 +107,11 @@ async def _is_store_responding(client: AsyncClientCore, problem: Exception) -> b
 
 
 async def _is_connection_usable(conn: AsyncConnection[Any], *, with_write: bool) -> bool:
+    """Return True if the server responds and, if that is asked for, executes a write.
+
+    Raises:
+        MessageDBError: it did not respond, or refused a statement. Nothing is stored.
+    """
     if isinstance(conn, AsyncStoreConnection):
         conn.deadline = monotonic() + _RESPONSE_SECONDS
     try:
@@ -112,7 +121,7 @@ async def _is_connection_usable(conn: AsyncConnection[Any], *, with_write: bool)
         facts = await execute(cursor, Statement(sql.TAKES_WRITES, ()))
         takes_writes, commits_wait, may_try = facts[0]
         if commits_wait:
-            # With locks, for which other sessions wait.
+            # These commits hold the locks of their categories, so writes of others wait, too.
             return False
         if not with_write:
             return True

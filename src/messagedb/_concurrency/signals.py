@@ -17,6 +17,9 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 def taken(tell: Callable[[int], object]) -> Generator[None]:
     """Report the first signal, and leave all later ones to the system, which ends the process.
 
+    At the end of the block the handlers from before it are installed again, also if there was no
+    signal. A handler that was not installed by Python cannot be: then ours stays.
+
     Args:
         tell: called with the signal's number, in the main thread between any two of its
             instructions: it must take no lock.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 WaitTimeout = errors._WaitTimeout
 """Raised by psycopg's wait when its timeout has passed."""
 
+# Generators of psycopg's protocol, which a connection's ``wait`` executes: they end a COPY, send a
+# query and read its results, and send what is queued.
 copy_end = generators.copy_end
 execute_query = generators.execute
 send_queued = generators.send

@@ -1,4 +1,8 @@
-"""The meaning of the server's SQLSTATEs for a store, and the cause of those with several."""
+"""The meaning of the server's SQLSTATEs for a store, and the cause of those with several.
+
+The strings are parts of error texts: ``error_mapping`` chooses our class of an error by the map
+that its SQLSTATE is in, and adds the server's message and the state of the database.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +66,8 @@ SET_UP_STATES: Final = {
 }
 """The database is not set up for the call."""
 
-# The states in which the server ends the session: the outcome of the current call is unknown. Those
-# of class 08 come from a database that passed the call to another one.
+# After these the outcome of the current call is unknown: the server has ended the session, or
+# (class 08) a database that passes calls to another one has lost the connection to it.
 SESSION_ENDED: Final = frozenset(
     {"25P03", "25P04", "57P01", "57P02", "57P03", "57P04", "57P05"}
     | {"08000", "08003", "08006", "08007"}

@@ -1,4 +1,8 @@
-"""Names of a read model's tables and view, and the marks that identify them as ours."""
+"""Names of a read model's tables and view, and the marks that identify them as ours.
+
+The view ``schema.name`` shows the table of the current version, ``schema.name_v<version>``. A mark
+is the comment of a table or view in the database (``COMMENT ON``).
+"""
 
 from __future__ import annotations
 
@@ -54,6 +58,10 @@ class ModelComment(msgspec.Struct, frozen=True):
     """The comment of a table or view of ours: its version, and the place of its position.
 
     Attributes:
+        version: the version of the read model.
+        name: the name of the read model, which is that of its view.
+        position_store_kind: ``stream`` or ``table``.
+        category: the category of the messages that it is built from.
         store: the schema of the store of the messages that it is built from.
     """
 
@@ -132,7 +140,7 @@ def check_names(schema: Any, name: Any, version: Any, store: str = _STORE) -> Mo
     """Return the names of a model, if PostgreSQL keeps all of them unchanged.
 
     Raises:
-        ValidationError: it would not. Nothing was sent.
+        ValidationError: a name has other characters, or is too long. Nothing was sent.
     """
     for what, value in (("schema", schema), ("name", name)):
         if not isinstance(value, str) or not _NAME.fullmatch(value):

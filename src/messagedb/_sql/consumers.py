@@ -112,6 +112,7 @@ FROM messagedb.positions WHERE store = $1 ORDER BY consumer
 """
 
 KEEP_LEASE: Final = b"SELECT 1"
+"""Any response proves that the session lives, and with it its lock or its LISTEN."""
 
 HAS_NOTIFY: Final = b"""
 SELECT EXISTS (

@@ -1,8 +1,12 @@
-"""Given, when, then over a decider or a projection: no database, no clock."""
+"""Given, when, then over a decider or a projection: no database, no clock.
+
+Events are encoded and decoded as a store would do it, so that a test also fails if an event cannot
+be stored, or is read back differently.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from .._entities.decider import Decider
 from .._entities.new_events import build_messages, simulate_stored
@@ -15,6 +19,9 @@ __all__ = ["Given", "Outcome", "given"]
 
 if TYPE_CHECKING:
     from typing import Never
+
+_STREAM: Final = "given-1"
+"""The stream of the events: any name would do, as nothing is written."""
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -59,7 +66,12 @@ class Given(Generic[S, C]):
         self._events = events
 
     def state(self) -> S:
-        """Return the state after the events."""
+        """Return the state after the events.
+
+        Raises:
+            ValidationError: an event cannot be stored, or the projection is strict and has no
+                method for it.
+        """
         return self._evolve(self._applier.initial(), self._events)
 
     def then_state(self, expected: S) -> Given[S, C]:
@@ -76,6 +88,7 @@ class Given(Generic[S, C]):
 
         Raises:
             TypeError: the subject is a projection, which cannot decide.
+            ValidationError: a past or a decided event cannot be stored.
         """
         if self._decider is None:
             raise TypeError("a projection cannot decide: pass a decider")
@@ -89,13 +102,14 @@ class Given(Generic[S, C]):
         return Outcome(events, self._evolve(state, events), None)
 
     def _evolve(self, state: S, events: tuple[object, ...]) -> S:
+        """Return the state after some events, which are first encoded and decoded."""
         for event in events:
             cls: type[Any] = type(event)
             if cls is not NewMessage and cls not in self._registry:
                 self._registry.add(cls)
-        messages = build_messages(self._registry, events, "given-1")
-        self._applier.needs_stored_messages(messages)
-        made = simulate_stored(self._registry, messages, "given-1", 0, decimals=False)
+        messages = build_messages(self._registry, events, _STREAM)
+        self._applier.needs_stored_messages(messages)  # raises if the projection is strict
+        made = simulate_stored(self._registry, messages, _STREAM, 0, decimals=False)
         return self._applier.apply(self._applier.get_private_copy(state), made)
 
 

@@ -1,4 +1,7 @@
-"""Commands that write, read and follow messages."""
+"""Commands that write and read messages, follow new ones, and trace their effects.
+
+Errors are raised: ``_exit`` prints them and chooses the exit code.
+"""
 
 from __future__ import annotations
 
@@ -155,6 +158,7 @@ def read(
 
 
 def _has_messages(client: Client, name: str) -> bool:
+    """Return True if a stream or category has any message, whatever was asked for."""
     if streams.is_category(name):
         return bool(client.get_category_messages(name, batch_size=1))
     return client.stream_version(name) >= 0
@@ -209,6 +213,7 @@ def trace(
 
 
 def _build_rich_tree(root: Node) -> Tree:
+    """Return the messages as a tree for a terminal: type, stream, position and time of each."""
     branches: list[Tree] = []
     for depth, node in root.walk():
         message = node.message

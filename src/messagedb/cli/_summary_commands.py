@@ -1,4 +1,7 @@
-"""Commands about a store's contents: message counts of its streams, categories and types."""
+"""Commands about a store's contents: message counts of its streams, categories and types.
+
+Each prints its columns, the number of messages, and their percentage of all messages.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,12 @@ def types(
     pattern: Annotated[
         str | None, typer.Argument(help="Only types of this name; * stands for any characters.")
     ] = None,
-    streams: Annotated[bool, typer.Option("--streams", help="By stream.")] = False,
-    categories: Annotated[bool, typer.Option("--categories", help="By category.")] = False,
+    streams: Annotated[
+        bool, typer.Option("--streams", help="Each type of each stream separately.")
+    ] = False,
+    categories: Annotated[
+        bool, typer.Option("--categories", help="Each type of each category separately.")
+    ] = False,
     limit: Limit = None,
 ) -> None:
     """Count the messages of each type, the largest first. It reads the whole store."""

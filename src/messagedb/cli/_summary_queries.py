@@ -9,7 +9,7 @@ from psycopg import sql
 _VIEWS: dict[tuple[str, ...], str] = {
     ("stream_name",): "stream_summary",
     ("stream_name", "type"): "stream_type_summary",
-    ("category",): "category_type_summary",
+    ("category",): "category_type_summary",  # its rows are added: there is no view of this key
     ("category", "type"): "category_type_summary",
     ("type",): "type_summary",
     ("type", "stream_name"): "type_stream_summary",
@@ -48,7 +48,7 @@ def build_like_pattern(pattern: str) -> str:
 
     Example::
 
-        like("account*")  # 'account%'
+        build_like_pattern("account*")  # 'account%'
     """
     for special in ("\\", "%", "_"):
         pattern = pattern.replace(special, "\\" + special)
