@@ -23,7 +23,6 @@ PACKAGE_NAMES = {
     # ours
     "AsyncAllConsumer": "AllConsumer",
     "AsyncAllConsumerOptions": "AllConsumerOptions",
-    "AsyncAllFeed": "AllFeed",
     "AsyncAppender": "Appender",
     "AsyncAutocommitExecutor": "AutocommitExecutor",
     "AsyncBorrowedPoolProvider": "BorrowedPoolProvider",
@@ -76,6 +75,7 @@ PACKAGE_NAMES = {
     "AsyncStartPosition": "StartPosition",
     "AsyncStoreConnection": "StoreConnection",
     "AsyncStoreCursor": "StoreCursor",
+    "AsyncStoreFeed": "StoreFeed",
     "AsyncStorePipeline": "StorePipeline",
     "AsyncStorePool": "StorePool",
     "AsyncStreamMembers": "StreamMembers",

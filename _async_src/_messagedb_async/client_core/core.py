@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from psycopg import IsolationLevel
     from psycopg_pool import AsyncConnectionPool
 
-    from messagedb._concurrency.backend_async import Places
+    from messagedb._concurrency.backend_async import TimedSemaphore
     from messagedb._concurrency.callables import AsyncUnaryFunction
     from messagedb._connection.server_info import Server
     from messagedb._connection.settings import Settings
@@ -42,7 +42,7 @@ class AsyncClientCore(AsyncSubscriptions):
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
         # First, because the report of an error that is raised here may show its repr.
         self._lifecycle = AsyncLifecycle(settings, pool)
-        self._lifecycle.prepare()
+        self._lifecycle.validate_pool()
         self._profile = self._lifecycle.profile
         self._executor = AsyncPooledExecutor(self._lifecycle)
 
@@ -261,6 +261,6 @@ class AsyncClientCore(AsyncSubscriptions):
             await sleep(delay)
 
 
-def get_upkeep(client: AsyncClientCore) -> Places:
+def get_background_slots(client: AsyncClientCore) -> TimedSemaphore:
     """Return the places for queries of consumers outside their handlers."""
-    return client._lifecycle.upkeep  # pyright: ignore[reportPrivateUsage]
+    return client._lifecycle.background_slots  # pyright: ignore[reportPrivateUsage]

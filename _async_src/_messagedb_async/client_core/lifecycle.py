@@ -10,11 +10,11 @@ from psycopg_pool import AsyncConnectionPool
 
 from messagedb._concurrency.backend_async import (
     Lock,
-    Places,
+    TimedSemaphore,
     at_exit,
-    get_blocking,
-    here,
+    get_owner,
     run_blocking,
+    run_blocking_with_cleanup,
 )
 from messagedb._connection.conninfo import shown
 from messagedb._connection.session_config import Profile
@@ -38,11 +38,11 @@ class AsyncLifecycle:
         profile: the configuration of a new connection.
         provider: the source of connections; None while the client is not open.
         server_info_cache: properties of the servers of bound connections, by address.
-        upkeep: the places for queries of consumers outside their handlers.
+        background_slots: the slots for queries of consumers outside their handlers.
     """
 
     profile: Profile
-    upkeep: Places
+    background_slots: TimedSemaphore
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
         self.settings = settings
@@ -56,7 +56,7 @@ class AsyncLifecycle:
         self._external_pool_is_parents = False
         self._opening = Lock()
 
-    def prepare(self) -> None:
+    def validate_pool(self) -> None:
         """Check the options, and prepare for opening.
 
         Raises:
@@ -73,7 +73,7 @@ class AsyncLifecycle:
                 "pass either conninfo or pool: a borrowed pool has its own address"
             )
         self.profile = Profile(settings, statements(settings.schema))
-        self.upkeep = self._places_of_upkeep()
+        self.background_slots = self._count_background_slots()
         _lifecycles.add(self)
 
     def __repr__(self) -> str:
@@ -84,10 +84,10 @@ class AsyncLifecycle:
         """Return the server and the state in words, never a password."""
         state = "closed" if self._closed else "open" if self.provider else "not opened"
         if self.external_pool is not None:
-            place = f"pool {getattr(self.external_pool, 'name', None)!r}"
+            target = f"pool {getattr(self.external_pool, 'name', None)!r}"
         else:
-            place = shown(self.settings.conninfo)
-        return f"{place} ({state})"
+            target = shown(self.settings.conninfo)
+        return f"{target} ({state})"
 
     async def close(self) -> None:
         """Close the pool, and release an embedded server. Does nothing on a closed client.
@@ -115,7 +115,7 @@ class AsyncLifecycle:
         provider = self.provider
         if provider is not None:
             return provider
-        here()
+        get_owner()
         async with self._opening:
             if self._closed:
                 closed = StoreUnavailableError(
@@ -143,7 +143,7 @@ class AsyncLifecycle:
             return await open_own(self._inherited_url or self.settings.conninfo, self.profile)
         from messagedb import embedded
 
-        server = await get_blocking(
+        server = await run_blocking_with_cleanup(
             lambda: embedded.start(folder or None), embedded.EmbeddedServer.stop
         )
         try:
@@ -162,18 +162,18 @@ class AsyncLifecycle:
             and self.external_pool is None
             and provider.belongs_to_current_loop()
         ):
-            await provider.pool.close(timeout=_END_SECONDS)
+            await provider.pool.close(timeout=_CLOSE_SECONDS)
 
-    def _places_of_upkeep(self) -> Places:
+    def _count_background_slots(self) -> TimedSemaphore:
         """Return places for consumers' queries outside their handlers: half of the pool.
 
         Otherwise a thousand consumers that poll would delay each write.
         """
         pool = self.external_pool
         size = self.settings.max_size if pool is None else pool.max_size
-        return Places(max(1, size // 2))
+        return TimedSemaphore(max(1, size // 2))
 
-    def start_anew_after_fork(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave the parent's connections alone in the child; the next operation opens others."""
         _kept_from_parent.append((self.provider, self._embedded, self.external_pool))
         # A borrowed pool cannot be used: its sockets are the parent's.
@@ -183,7 +183,7 @@ class AsyncLifecycle:
         self.provider = None
         self._embedded = None
         self._opening = Lock()
-        self.upkeep = self._places_of_upkeep()
+        self.background_slots = self._count_background_slots()
 
 
 _lifecycles: weakref.WeakSet[AsyncLifecycle] = weakref.WeakSet()
@@ -194,20 +194,20 @@ _kept_from_parent: list[Any] = []
 
 
 # psycopg waits 5 seconds for each thread of a pool that was never closed, on Python 3.13 in vain.
-_END_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
 
 
-async def _end_pools() -> None:
+async def _close_pools() -> None:
     for lifecycle in list(_lifecycles):
         await lifecycle.close_pool_at_exit()
 
 
-at_exit(_end_pools)
+at_exit(_close_pools)
 
 
 def _after_fork_in_child() -> None:
     for lifecycle in list(_lifecycles):
-        lifecycle.start_anew_after_fork()
+        lifecycle.reset_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -105,36 +105,36 @@ class AsyncPooledExecutor:
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
         deadline = monotonic() + self._operation_seconds
         attempts = self._settings.max_size + 1
-        lost: psycopg.Error | None = None
+        lost_error: psycopg.Error | None = None
         rollbacks = 0
         while True:
             try:
                 executor = await provider.acquire(deadline)
             except StoreUnavailableError as error:
-                if lost is None:
+                if lost_error is None:
                     raise
-                raise _unknown(write, lost) from error
+                raise _outcome_unknown_error(write, lost_error) from error
             executor.expect_commit()
             try:
                 return await executor.write(write)
             except psycopg.Error as error:
                 if is_lost(error, executor.connection.closed):
                     rollbacks, attempts = 0, attempts - 1
-                    lost = error
+                    lost_error = error
                     if not (attempts and time_is_left(deadline)):
-                        raise _unknown(write, lost) from error
+                        raise _outcome_unknown_error(write, lost_error) from error
                 elif is_others_fault(error) and time_is_left(deadline):
                     rollbacks += 1
                 else:
                     executor.note_refusal(error)
                     refusal = write_results.refused(write, error, self._settings.command_timeout)
-                    if lost is None or write_results.decides(write, refusal):
+                    if lost_error is None or write_results.decides(write, refusal):
                         raise refusal from error
-                    raise _unknown(write, lost) from error
+                    raise _outcome_unknown_error(write, lost_error) from error
             except MessageDBError as error:
-                if lost is None or write_results.decides(write, error):
+                if lost_error is None or write_results.decides(write, error):
                     raise
-                raise _unknown(write, lost) from error
+                raise _outcome_unknown_error(write, lost_error) from error
             except BaseException as error:
                 if is_from_outside(error):
                     break_off(executor.connection)
@@ -157,9 +157,9 @@ class AsyncPooledExecutor:
                 await state.begin()
             except psycopg.Error as error:
                 attempts -= 1
-                lost = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
-                if not (attempts and lost and time_is_left(deadline)):
-                    raise state.map_error(error, _NOTHING_BEGUN) from error
+                lost_error = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
+                if not (attempts and lost_error and time_is_left(deadline)):
+                    raise state.map_error(error, _NOTHING_BEGUN_TEXT) from error
             except OSError as error:
                 if error.errno is None:
                     # Raised by an application: the operating system's have a number.
@@ -171,10 +171,10 @@ class AsyncPooledExecutor:
                 return state
 
 
-_NOTHING_BEGUN = "Nothing was done in the transaction; it is rolled back."
+_NOTHING_BEGUN_TEXT = "Nothing was done in the transaction; it is rolled back."
 
 
-def _unknown(write: requests.Write, lost: psycopg.Error) -> OutcomeUnknownError:
+def _outcome_unknown_error(write: requests.Write, lost_error: psycopg.Error) -> OutcomeUnknownError:
     return OutcomeUnknownError(
-        write.stream_name, write.messages, write.expected_version, first_line(lost)
+        write.stream_name, write.messages, write.expected_version, first_line(lost_error)
     )

@@ -13,8 +13,8 @@ from messagedb._concurrency.pooling_async import (
     AddConnection,
     MaintenanceTask,
     WaitingClient,
-    task_queue,
-    worker_queue,
+    get_task_queue,
+    get_worker_queue,
 )
 
 from .connection import AsyncStoreConnection
@@ -48,10 +48,10 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
     @classmethod
     async def worker(cls, q: Any) -> None:
         """Run maintenance tasks."""
-        await super().worker(worker_queue(q))
+        await super().worker(get_worker_queue(q))
 
     def _start_workers(self) -> None:
-        self._tasks = task_queue(self._tasks)
+        self._tasks = get_task_queue(self._tasks)
         super()._start_workers()
 
     async def schedule_task(self, task: Any, delay: float) -> None:

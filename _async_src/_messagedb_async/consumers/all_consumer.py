@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from messagedb._consumers.settings import build_settings, check_options
 
-from ..subscriptions.feeds import AsyncAllFeed
+from ..subscriptions.feeds import AsyncStoreFeed
 from .base import AsyncConsumerBase
 from .options import AsyncAllConsumerOptions
 
@@ -57,7 +57,7 @@ class AsyncAllConsumer(AsyncConsumerBase):
 
     def _feed(self) -> AsyncFeed:
         settings = self._settings
-        return AsyncAllFeed(
+        return AsyncStoreFeed(
             self._client,
             settings.categories,
             settings.batch_size,

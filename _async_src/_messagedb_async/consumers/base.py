@@ -9,7 +9,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from messagedb._argument_checks import check_seconds
-from messagedb._concurrency.backend_async import Task, is_of_this_half, on_signals
+from messagedb._concurrency.backend_async import Task, is_of_this_variant, on_signals
 from messagedb._consumers.counters import Counters
 from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._consumers.position_records import consumer_running_error
@@ -372,7 +372,7 @@ class AsyncConsumerBase(ABC):
 
 
 def _check_kind(what: str, function: Any) -> None:
-    if callable(function) and not is_of_this_half(function):
+    if callable(function) and not is_of_this_variant(function):
         wanted = "a coroutine function" if iscoroutinefunction(_probe) else "a plain function"
         name = getattr(function, "__qualname__", None) or repr(function)
         raise ValidationError(

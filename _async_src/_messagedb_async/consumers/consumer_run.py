@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from messagedb._concurrency.backend_async import CANCELLED, Interruptible, Task
+from messagedb._concurrency.backend_async import CANCELLED, InterruptibleCall, Task
 from messagedb._concurrency.signals import end_process
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import StreamPositionStore
@@ -89,7 +89,7 @@ class AsyncConsumerRun:
         # not read it, and then the run ends at the first read without messages.
         self._target: int | None = None
         self._side_tasks: list[Task[None]] = []
-        self._call: Interruptible[None] = Interruptible()
+        self._call: InterruptibleCall[None] = InterruptibleCall()
         # The reason of a stop that interrupts the handler.
         self._interruption = ""
 
@@ -169,7 +169,7 @@ class AsyncConsumerRun:
         if not await self._retry(self._find_start):
             return False
         if self._stops_at_end:
-            self._target = await self._retry(self._feed.head)
+            self._target = await self._retry(self._feed.get_head)
         if settings.notify:
             await self._listen()
         if state.signals.is_stopping:
@@ -231,7 +231,7 @@ class AsyncConsumerRun:
         failure = state.signals.failure
         if isinstance(failure, PositionConflictError) or not state.signals.started.is_set():
             return
-        if isinstance(failure, LostHistoryError) or state.progress.trail.lost is not None:
+        if isinstance(failure, LostHistoryError) or state.progress.trail.history_error is not None:
             return
         unconfirmed = positions.unconfirmed
         try:
@@ -254,7 +254,7 @@ class AsyncConsumerRun:
         self._saver.end()
         try:
             for task in self._side_tasks:
-                await task.end()
+                await task.stop()
         finally:
             if self._lease is not None:
                 await self._lease.release()
@@ -333,7 +333,7 @@ class AsyncConsumerRun:
             current_message=None
             if message is None
             else (message.stream_name, message.position, progress.attempt),
-            waits_for=tuple(self._feed.held_by) or ((reason,) if reason else ()),
+            waits_for=tuple(self._feed.blocked_by) or ((reason,) if reason else ()),
         )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency.backend_async import READS_AHEAD, Task, checkpoint
+from messagedb._concurrency.backend_async import PREFETCHES_PAGES, Task, checkpoint
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.poll_interval import PollInterval
@@ -137,7 +137,7 @@ class AsyncFetchLoop:
     async def _read(self, position: int) -> ScannedPage | None:
         """Read a page when a connection may be used for it; None if the run is to stop."""
         return await call_when_free(
-            self._state.signals, self._client, lambda: self._feed.read(position)
+            self._state.signals, self._client, lambda: self._feed.read_page(position)
         )
 
     async def _dispatch_page(self, scan: ScannedPage) -> None:
@@ -148,7 +148,7 @@ class AsyncFetchLoop:
             saver.count += unmatched_count
             await self._workers.add_page(scan)
             return
-        if scan.is_full and READS_AHEAD:
+        if scan.is_full and PREFETCHES_PAGES:
             # While these are handled, the server reads the next ones.
             self._prefetch = Task(self._read, scan.position + 1)
             await checkpoint()
@@ -230,7 +230,7 @@ class AsyncFetchLoop:
             saver.request_save()
         is_listening = self._listener is not None and self._listener.is_listening
         seconds = self._poll_interval.next_delay(
-            read_seconds, notified=is_listening, soon=self._feed.wants_soon
+            read_seconds, notified=is_listening, soon=self._feed.may_poll_soon
         )
         await self._state.signals.wake.wait(seconds)
         if phase.state == "caught up":
@@ -244,6 +244,6 @@ class AsyncFetchLoop:
 
     async def _end(self) -> None:
         if self._prefetch is not None:
-            await self._prefetch.end()
+            await self._prefetch.stop()
         if self._workers is not None:
             await self._workers.end()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
+from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
 
 from .context import AsyncContext
@@ -78,7 +78,7 @@ class AsyncPlainCaller:
         try:
             result = await invoke(AsyncContext(message, attempt, self._client, self._id_namespace))
         except CANCELLED as error:
-            if is_interrupted():
+            if is_task_cancelled():
                 raise
             return cancelled_dependency_error(error)
         except Exception as error:

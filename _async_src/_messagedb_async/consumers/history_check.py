@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError
-from messagedb._subscriptions.read_trail import Mark, Trail, lost_history
+from messagedb._subscriptions.read_trail import ReadMessage, ReadTrail, lost_message_error
 
 from ..operations.internals import get_profile
-from ..subscriptions.checked_feed import lost
-from ..subscriptions.marks import (
+from ..subscriptions.checked_feed import lost_history_error
+from ..subscriptions.history_queries import (
     find_last_message,
     find_message_id,
     get_history_number,
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 async def check_stored(
     client: AsyncClientCore, name: str, category: str | None, stored: StoredPosition | None
-) -> Mark | None:
-    """Check that a stored position belongs to this store, and return the mark to continue from.
+) -> ReadMessage | None:
+    """Check that a stored position belongs to this store, and return the message to go on after.
 
     It must not be beyond all assigned positions. A position that was stored in the
     history that the server has now needs no further check: messages that are missing were
@@ -38,8 +38,8 @@ async def check_stored(
     if stored is None or stored.position == 0:
         return None
     profile = get_profile(client)
-    mark = await find_last_message(client, stored.mark_position, category)
-    history = mark.history if mark is not None else profile.histories.latest
+    last_read = await find_last_message(client, stored.message_position, category)
+    history = last_read.history if last_read is not None else profile.histories.latest
     is_same = stored.history is not None and stored.history == profile.histories.text_of(history)
     head, last_assigned = await get_last_positions(client)
     last = (
@@ -50,16 +50,24 @@ async def check_stored(
     if last is not None and stored.position > last:
         raise LostHistoryError(name, stored.position, None, None, None, head)
     if is_same or stored.message_id is None:
-        return mark
-    found = mark.id if mark is not None and mark.position == stored.mark_position else None
+        return last_read
+    found = (
+        last_read.id
+        if last_read is not None and last_read.position == stored.message_position
+        else None
+    )
     if found != stored.message_id:
-        lost_message = Mark(stored.mark_position, stored.message_id, 0)
-        raise await lost(client, name, lost_message, found, {})
-    return mark
+        lost_message = ReadMessage(stored.message_position, stored.message_id, 0)
+        raise await lost_history_error(client, name, lost_message, found, {})
+    return last_read
 
 
 async def check_message(
-    transaction: AsyncTransaction, name: str, mark: Mark, category: str | None, trail: Trail
+    transaction: AsyncTransaction,
+    name: str,
+    last_read: ReadMessage,
+    category: str | None,
+    trail: ReadTrail,
 ) -> None:
     """Check that a message is in the store that a transaction is about to change because of it.
 
@@ -68,9 +76,9 @@ async def check_message(
     Raises:
         LostHistoryError: it is not.
     """
-    if get_history_number(transaction) == mark.history:
+    if get_history_number(transaction) == last_read.history:
         return
-    found = await find_message_id(transaction, mark.position, category)
-    if found != mark.id:
-        trail.lost = lost_history(name, mark, found, None, None)
-        raise trail.lost
+    found = await find_message_id(transaction, last_read.position, category)
+    if found != last_read.id:
+        trail.history_error = lost_message_error(name, last_read, found, None, None)
+        raise trail.history_error

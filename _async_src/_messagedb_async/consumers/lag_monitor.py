@@ -8,7 +8,7 @@ from messagedb._errors import LostHistoryError, MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
-from ..subscriptions.marks import get_last_positions
+from ..subscriptions.history_queries import get_last_positions
 from .run_state import log
 from .side_task import call_if_free
 
@@ -33,7 +33,7 @@ async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed
     if position is None or state.availability.is_unavailable:
         return
     try:
-        lag = await call_if_free(client, lambda: feed.lag(position))
+        lag = await call_if_free(client, lambda: feed.measure_lag(position))
         if lag is None:
             return
         progress.note_lag(lag)
@@ -53,5 +53,7 @@ async def check_assigned_positions(state: AsyncRunState, client: AsyncClientCore
     position = state.progress.position
     head, last_assigned = await get_last_positions(client)
     if position is not None and last_assigned is not None and last_assigned < position:
-        state.progress.trail.lost = LostHistoryError(state.name, position, None, None, None, head)
+        state.progress.trail.history_error = LostHistoryError(
+            state.name, position, None, None, None, head
+        )
         state.signals.wake.set()

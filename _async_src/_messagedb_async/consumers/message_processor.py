@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency.backend_async import answer
+from messagedb._concurrency.backend_async import resolve_result
 from messagedb._consumers.failure_policy import (
     ConsultOnError,
     FinalAction,
@@ -133,7 +133,7 @@ class AsyncMessageProcessor:
         on_error: Any = self._settings.on_error
         if callable(on_error):
             context = AsyncContext(message, attempt, self._client, self._settings.id_namespace)
-            on_error = await answer(on_error(context, problem))
+            on_error = await resolve_result(on_error(context, problem))
         return parse_on_error_result(on_error, attempt, self._settings.retry)
 
     async def _wait(

@@ -10,7 +10,7 @@ from messagedb._consumers.position_records import consumer_running_error
 from messagedb._errors import IncompatibleServerError, ValidationError
 
 from ..operations.internals import get_profile
-from ..subscriptions.marks import find_last_message
+from ..subscriptions.history_queries import find_last_message
 from .consumer_run import open_position_store
 from .lease import AsyncLease
 
@@ -48,9 +48,9 @@ async def reset_position(
             raise consumer_running_error(settings.position_name)
         positions = open_position_store(client, settings)
         await positions.load()
-        mark = await find_last_message(client, position, settings.category)
+        last_read = await find_last_message(client, position, settings.category)
         if positions.stored != position:
-            await positions.save(position, mark)
+            await positions.save(position, last_read)
     finally:
         await lease.release()
     return position
@@ -67,12 +67,12 @@ async def _position_before(client: AsyncClientCore, feed: AsyncFeed, start: obje
             await sleep(seconds)
             return monotonic() < limit
 
-        head = await feed.end(pause)
-        if feed.held_by:
+        head = await feed.find_end(pause)
+        if feed.blocked_by:
             raise TimeoutError(
                 "the end is not known: these transactions have written and are still open, and"
-                f" their messages belong after it: {feed.held_by}. Nothing was changed. End them,"
-                " or pass a position."
+                f" their messages belong after it: {feed.blocked_by}. Nothing was changed. End"
+                " them, or pass a position."
             )
         if head is None:
             raise IncompatibleServerError(

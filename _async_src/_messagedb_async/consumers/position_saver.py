@@ -18,7 +18,7 @@ from .side_task import call_within_limit
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
     from messagedb._consumers.settings import ConsumerSettings
-    from messagedb._subscriptions.read_trail import Mark
+    from messagedb._subscriptions.read_trail import ReadMessage
 
     from ..client_core.core import AsyncClientCore
     from .position_stores import AsyncPositions
@@ -39,7 +39,7 @@ class AsyncPositionSaver:
         client: the client whose connections it uses.
         settings: the consumer's, with the intervals.
         positions: the position store.
-        check: checks, before a save, that the message of a mark is unchanged.
+        check: checks, before a save, that the last read message is unchanged.
 
     Attributes:
         count: how many messages were examined since the run started.
@@ -53,7 +53,7 @@ class AsyncPositionSaver:
         client: AsyncClientCore,
         settings: ConsumerSettings,
         positions: AsyncPositions,
-        check: AsyncUnaryFunction[Mark | None, None],
+        check: AsyncUnaryFunction[ReadMessage | None, None],
     ) -> None:
         self._interval = settings.position_update_interval
         self._scan_interval = settings.scan_save_interval
@@ -117,7 +117,7 @@ class AsyncPositionSaver:
             await self.save()
         except LostHistoryError as error:
             # The loop finds it before the next read, and handles it.
-            self._state.progress.trail.lost = error
+            self._state.progress.trail.history_error = error
             self._state.signals.wake.set()
 
     async def save(self) -> None:
@@ -137,10 +137,12 @@ class AsyncPositionSaver:
             stored = self._positions.stored
             if position is None or position == stored or (position == 0 and stored is None):
                 return
-            mark = progress.trail.mark_of(position)
-            await self._check(mark)
+            last_read = progress.trail.find_message(position)
+            await self._check(last_read)
             try:
-                await call_within_limit(self._client, lambda: self._positions.save(position, mark))
+                await call_within_limit(
+                    self._client, lambda: self._positions.save(position, last_read)
+                )
             except MessageDBError as error:
                 self.has_handled_message = True
                 self._note_failure(error)

@@ -25,13 +25,13 @@ from messagedb._messages.ids import uuid7
 from messagedb._messages.message import NewMessage
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement
-from messagedb._subscriptions.read_trail import lost_history
+from messagedb._subscriptions.read_trail import lost_message_error
 from messagedb.errors import OutcomeUnknownError
 from messagedb.expected_version import NO_STREAM
 
 from ..connection.connection import AsyncStoreCursor, execute
 from ..operations.internals import get_profile, get_server
-from ..subscriptions.marks import find_message_id, get_history_number
+from ..subscriptions.history_queries import find_message_id, get_history_number
 from ..transactions.transaction import get_state
 
 # The largest number of records that are searched for a position that the store still has.
@@ -40,7 +40,7 @@ _MAX_EARLIER_RECORDS = 1000
 if TYPE_CHECKING:
     from messagedb._errors import LostHistoryError, PositionConflictError
     from messagedb._messages.message import Message
-    from messagedb._subscriptions.read_trail import Mark
+    from messagedb._subscriptions.read_trail import ReadMessage
 
     from ..client_core.core import AsyncClientCore
     from ..operations.operations import AsyncOperations
@@ -86,12 +86,12 @@ class AsyncPositions(Protocol):
         """Return earlier stored positions, the newest first, as far as they are kept."""
         ...
 
-    async def save(self, position: int, mark: Mark | None = None) -> None:
+    async def save(self, position: int, last_read: ReadMessage | None = None) -> None:
         """Store a position, unless another consumer has stored one since.
 
         Args:
             position: the position up to which everything is done.
-            mark: the last message that was examined, None if it is not known.
+            last_read: the last message that was examined, None if it is not known.
 
         Raises:
             PositionConflictError: another consumer has. Its position stays stored.
@@ -101,7 +101,7 @@ class AsyncPositions(Protocol):
         ...
 
     async def save_in_transaction(
-        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+        self, transaction: AsyncTransaction, position: int, last_read: ReadMessage | None = None
     ) -> PendingSave:
         """Store a position with a transaction; call ``mark_committed`` when that is committed.
 
@@ -162,12 +162,12 @@ class AsyncStreamPositions:
         if self._unconfirmed_write is not None:
             await self._write(*self._unconfirmed_write)
 
-    async def save(self, position: int, mark: Mark | None = None) -> None:
+    async def save(self, position: int, last_read: ReadMessage | None = None) -> None:
         """Store a position, unless another consumer has stored one since."""
         await self.resend_unconfirmed()
         if self.stored == position:
             return
-        await self._write(self._new_record(position, mark), position)
+        await self._write(self._new_record(position, last_read), position)
 
     async def _write(self, message: NewMessage, position: int) -> None:
         try:
@@ -184,10 +184,10 @@ class AsyncStreamPositions:
         self.stored = position
 
     async def save_in_transaction(
-        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+        self, transaction: AsyncTransaction, position: int, last_read: ReadMessage | None = None
     ) -> PendingSave:
         """Store a position with a transaction; call ``mark_committed`` when that is committed."""
-        message = self._new_record(position, mark)
+        message = self._new_record(position, last_read)
         try:
             version = await transaction.write_message(
                 self.name, message, expected_version=self._version
@@ -219,9 +219,9 @@ class AsyncStreamPositions:
         async with self._client.transaction(categories=[category]) as transaction:
             return await transaction.get_last_stream_message(self.name)
 
-    def _new_record(self, position: int, mark: Mark | None) -> NewMessage:
-        history = None if mark is None else self._histories.text_of(mark.history)
-        return NewMessage(RECORDED, build_record_data(position, mark, history))
+    def _new_record(self, position: int, last_read: ReadMessage | None) -> NewMessage:
+        history = None if last_read is None else self._histories.text_of(last_read.history)
+        return NewMessage(RECORDED, build_record_data(position, last_read, history))
 
     async def _conflict_error(
         self, store: AsyncOperations
@@ -272,18 +272,18 @@ class AsyncTablePositions:
     async def resend_unconfirmed(self) -> None:
         """Do nothing: the next save accepts the row of an unconfirmed save as its own."""
 
-    async def save(self, position: int, mark: Mark | None = None) -> None:
+    async def save(self, position: int, last_read: ReadMessage | None = None) -> None:
         """Store a position, unless another consumer has stored one since."""
         pending: PendingSave | None = None
         try:
             async with self._client.transaction() as transaction:
                 # The row has one position only: a position of lost messages must not replace the
                 # one that the store still has.
-                if mark is not None and get_history_number(transaction) != mark.history:
-                    found = await find_message_id(transaction, mark.position, self._category)
-                    if found != mark.id:
-                        raise lost_history(self.name, mark, found, None, None)
-                pending = await self.save_in_transaction(transaction, position, mark)
+                if last_read is not None and get_history_number(transaction) != last_read.history:
+                    found = await find_message_id(transaction, last_read.position, self._category)
+                    if found != last_read.id:
+                        raise lost_message_error(self.name, last_read, found, None, None)
+                pending = await self.save_in_transaction(transaction, position, last_read)
         except OutcomeUnknownError:
             if pending is not None:
                 self._saves.append(str(pending.id))
@@ -291,17 +291,23 @@ class AsyncTablePositions:
         self.mark_committed(pending)
 
     async def save_in_transaction(
-        self, transaction: AsyncTransaction, position: int, mark: Mark | None = None
+        self, transaction: AsyncTransaction, position: int, last_read: ReadMessage | None = None
     ) -> PendingSave:
         """Store a position with a transaction; call ``mark_committed`` when that is committed."""
         pending = PendingSave(uuid7(), position, 0)
-        seen: tuple[str | None, int | None, str | None] = (None, None, None)
-        if mark is not None:
-            seen = (mark.id, mark.position, self._histories.text_of(mark.history))
+        read_message: tuple[str | None, int | None, str | None] = (None, None, None)
+        if last_read is not None:
+            read_message = (
+                last_read.id,
+                last_read.position,
+                self._histories.text_of(last_read.history),
+            )
         text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
         saves = f"{{{','.join(self._saves)}}}"
         rows = await execute_in(
-            transaction, text, (self._schema, self.name, position, str(pending.id), saves, *seen)
+            transaction,
+            text,
+            (self._schema, self.name, position, str(pending.id), saves, *read_message),
         )
         if not rows:
             found = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from messagedb._concurrency.backend_async import Event
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.run_phase import RunPhase, StoreAvailability
-from messagedb._subscriptions.read_trail import Trail
+from messagedb._subscriptions.read_trail import ReadTrail
 
 from ..subscriptions.retry import retry_while_unavailable
 
@@ -126,7 +126,7 @@ class AsyncProgress:
         self.lag: Lag | None = None
         self.measured_at: datetime | None = None
         self.waiters: list[tuple[int, Event]] = []
-        self.trail = Trail()
+        self.trail = ReadTrail()
         self._signals = signals
 
     def advance_to(self, position: int) -> None:

@@ -33,7 +33,7 @@ async def wait_until_caught_up(
     until = None if timeout is None else monotonic() + timeout
     while True:
         try:
-            head = await feed.head()
+            head = await feed.get_head()
             break
         except MessageDBError as error:
             is_late = until is not None and monotonic() >= until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from ..client_core.core import get_upkeep
+from ..client_core.core import get_background_slots
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
@@ -24,33 +24,33 @@ async def call_when_free(
     signals: AsyncSignals, client: AsyncClientCore, function: AsyncThunk[R]
 ) -> R | None:
     """Call a function when there is a place; None when the run is to stop."""
-    slots = get_upkeep(client)
-    while not await slots.take(_CHECK_SECONDS):
+    slots = get_background_slots(client)
+    while not await slots.acquire(_CHECK_SECONDS):
         if signals.is_stopping:
             return None
     try:
         return await function()
     finally:
-        slots.give_back()
+        slots.release()
 
 
 async def call_if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
     """Call a function if there is a place soon; None otherwise."""
-    slots = get_upkeep(client)
-    if not await slots.take(_CHECK_SECONDS):
+    slots = get_background_slots(client)
+    if not await slots.acquire(_CHECK_SECONDS):
         return None
     try:
         return await function()
     finally:
-        slots.give_back()
+        slots.release()
 
 
 async def call_within_limit(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
     """Call a function when there is a place, or after some seconds without one."""
-    slots = get_upkeep(client)
-    has_slot = await slots.take(_MAX_WAIT_SECONDS)
+    slots = get_background_slots(client)
+    has_slot = await slots.acquire(_MAX_WAIT_SECONDS)
     try:
         return await function()
     finally:
         if has_slot:
-            slots.give_back()
+            slots.release()

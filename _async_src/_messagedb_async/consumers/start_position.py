@@ -8,8 +8,8 @@ from messagedb._connection.server_info import check_not_proxied
 from messagedb._errors import IncompatibleServerError, LostHistoryError
 
 from ..operations.internals import get_profile, get_server
-from ..subscriptions.checked_feed import lost
-from ..subscriptions.marks import find_last_message
+from ..subscriptions.checked_feed import lost_history_error
+from ..subscriptions.history_queries import find_last_message
 from .history_check import check_stored
 from .run_state import log
 from .side_task import call_when_free
@@ -17,7 +17,7 @@ from .side_task import call_when_free
 if TYPE_CHECKING:
     from messagedb._consumers.position_records import StoredPosition
     from messagedb._consumers.settings import ConsumerSettings
-    from messagedb._subscriptions.read_trail import Mark
+    from messagedb._subscriptions.read_trail import ReadMessage
 
     from ..client_core.core import AsyncClientCore
     from ..subscriptions.checked_feed import AsyncCheckedFeed
@@ -63,7 +63,7 @@ class AsyncStartPosition:
         """
         signals, end = self._state.signals, 0
         if self._settings.start == "end":
-            found = await self._feed.end(signals.pause)
+            found = await self._feed.find_end(signals.pause)
             if signals.is_stopping:
                 return False
             if found is None:
@@ -94,7 +94,9 @@ class AsyncStartPosition:
                 stored,
                 position,
             )
-        progress.trail.begin_at(await find_last_message(self._client, position, settings.category))
+        progress.trail.start_after(
+            await find_last_message(self._client, position, settings.category)
+        )
         progress.advance_to(position)
         return True
 
@@ -102,13 +104,15 @@ class AsyncStartPosition:
         """Return the stored position, or an earlier one that the store still has."""
         name, progress, settings = self._state.name, self._state.progress, self._settings
         try:
-            mark = await check_stored(self._client, name, settings.category, self._positions.record)
+            last_read = await check_stored(
+                self._client, name, settings.category, self._positions.record
+            )
         except LostHistoryError as error:
             if settings.on_lost_history == "stop":
                 raise
             await self.go_to_common_position(error)
             return progress.position or 0
-        progress.trail.begin_at(mark)
+        progress.trail.start_after(last_read)
         return stored
 
     async def go_to_common_position(self, error: LostHistoryError) -> bool:
@@ -124,10 +128,12 @@ class AsyncStartPosition:
         record = positions.record
         candidates = [] if record is None else [record, *await positions.list_earlier()]
         found: StoredPosition | None = None
-        mark: Mark | None = None
+        last_read: ReadMessage | None = None
         for candidate in candidates:
             try:
-                mark = await check_stored(self._client, name, self._settings.category, candidate)
+                last_read = await check_stored(
+                    self._client, name, self._settings.category, candidate
+                )
             except LostHistoryError:
                 continue
             found = candidate
@@ -136,11 +142,11 @@ class AsyncStartPosition:
             raise error
         position = 0 if found is None else found.position
         log.warning("%s: it continues after position %d: %s", name, position, error)
-        progress.trail.begin_at(mark)
+        progress.trail.start_after(last_read)
         progress.position = position
         return True
 
-    async def check(self, mark: Mark | None) -> None:
+    async def check(self, last_read: ReadMessage | None) -> None:
         """Check that a message is unchanged, if the history of the server has changed.
 
         Raises:
@@ -148,12 +154,16 @@ class AsyncStartPosition:
         """
         client, trail = self._client, self._state.progress.trail
         histories = get_profile(client).histories
-        if trail.lost is not None:
-            raise trail.lost
-        if mark is None or mark.history == histories.latest:
+        if trail.history_error is not None:
+            raise trail.history_error
+        if last_read is None or last_read.history == histories.latest:
             return
-        current = await find_last_message(client, mark.position, self._settings.category)
-        found = current.id if current is not None and current.position == mark.position else None
-        if found != mark.id:
-            trail.lost = await lost(client, self._state.name, mark, found, trail.marks())
-            raise trail.lost
+        current = await find_last_message(client, last_read.position, self._settings.category)
+        found = (
+            current.id if current is not None and current.position == last_read.position else None
+        )
+        if found != last_read.id:
+            trail.history_error = await lost_history_error(
+                client, self._state.name, last_read, found, trail.list_positions_by_id()
+            )
+            raise trail.history_error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from messagedb._concurrency.backend_async import CANCELLED, is_interrupted
+from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_store_unavailable
@@ -89,9 +89,11 @@ class AsyncTransactionalCaller:
             async with self._client.transaction(
                 timeout=self._settings.transaction_timeout
             ) as transaction:
-                mark = trail.mark_of(position)
-                if mark is not None and mark.position == position:
-                    await check_message(transaction, name, mark, self._settings.category, trail)
+                last_read = trail.find_message(position)
+                if last_read is not None and last_read.position == position:
+                    await check_message(
+                        transaction, name, last_read, self._settings.category, trail
+                    )
                 is_in_handler = True
                 result = await invoke(
                     AsyncContext(message, attempt, transaction, self._id_namespace)
@@ -99,13 +101,13 @@ class AsyncTransactionalCaller:
                 is_in_handler = False
                 if result is not None and (returned_problem := find_problem(result)) is not None:
                     raise returned_problem
-                pending = await positions.save_in_transaction(transaction, position, mark)
+                pending = await positions.save_in_transaction(transaction, position, last_read)
         except PositionConflictError as error:
             return await self._check_after_conflict(error)
         except LostHistoryError:
             raise
         except CANCELLED as error:
-            if is_interrupted():
+            if is_task_cancelled():
                 raise
             problem = cancelled_dependency_error(error)
         except OutcomeUnknownError as error:
@@ -134,8 +136,8 @@ class AsyncTransactionalCaller:
             async with self._client.transaction() as transaction:
                 await park(transaction, stream, self._id_namespace, message, reason, attempt)
                 position = message.global_position
-                mark = self._state.progress.trail.mark_of(position)
-                pending = await positions.save_in_transaction(transaction, position, mark)
+                last_read = self._state.progress.trail.find_message(position)
+                pending = await positions.save_in_transaction(transaction, position, last_read)
         except PositionConflictError as error:
             if await self._check_after_conflict(error) is not None:
                 raise

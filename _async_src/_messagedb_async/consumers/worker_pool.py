@@ -78,7 +78,7 @@ class AsyncWorkerPool:
     async def cancel(self) -> None:
         """Cancel the handlers, if that is possible."""
         for task in self._tasks:
-            await task.end()
+            await task.stop()
 
     async def _next_message(self) -> Any:
         async with self._condition:

@@ -13,8 +13,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from messagedb._concurrency.backend_async import here
-from messagedb._concurrency.pooling_async import give_back
+from messagedb._concurrency.backend_async import get_owner
+from messagedb._concurrency.pooling_async import return_connection
 from messagedb._connection import server_info
 from messagedb._connection.conninfo import where
 from messagedb._connection.error_mapping import cannot_connect, translate
@@ -56,7 +56,7 @@ class AsyncConnectionProvider(ABC):
         self.pool = pool
         self.profile = profile
         self.waiting: AsyncWaitingCommits = AsyncWaitingCommits(pool, profile, self.connect)
-        self._home = here()
+        self._owner = get_owner()
 
     async def acquire(self, deadline: float) -> AsyncPoolExecutor:
         """Acquire a connection for an operation that must end by the deadline.
@@ -76,7 +76,7 @@ class AsyncConnectionProvider(ABC):
     async def _acquire_connection(self, deadline: float) -> Any: ...
 
     async def _get_connection(self, deadline: float) -> Any:
-        if here() is not self._home:
+        if get_owner() is not self._owner:
             raise ValidationError(
                 "this client belongs to another event loop: create one client per event loop."
                 " Nothing was sent."
@@ -103,7 +103,7 @@ class AsyncConnectionProvider(ABC):
 
     def belongs_to_current_loop(self) -> bool:
         """Return True if this is where the pool was opened, and can be used."""
-        return here() is self._home
+        return get_owner() is self._owner
 
     @abstractmethod
     async def reset_session(self, executor: AsyncExecutor) -> None:
@@ -128,7 +128,7 @@ class AsyncConnectionProvider(ABC):
         """Return a connection to the pool; close it first unless it can serve another operation."""
         if not is_clean(conn):
             await conn.close()
-        await give_back(self.pool, conn)
+        await return_connection(self.pool, conn)
 
     def _all_waiting_error(self) -> StoreUnavailableError:
         return StoreUnavailableError(
@@ -142,19 +142,19 @@ class AsyncConnectionProvider(ABC):
         seconds = f"{max(timeout, 0.0):.1f} s"
         last = self.profile.last_error
         if last is None:
-            full = PoolTimeoutError(
+            pool_full_error = PoolTimeoutError(
                 f"no connection became free in {seconds}. Nothing was sent. All"
                 f" {self.pool.max_size} connections are in use: raise the pool's max_size or"
                 " timeout, or run fewer operations concurrently."
             )
-            full.max_size = self.pool.max_size
-            return full
-        late = PoolTimeoutError(
+            pool_full_error.max_size = self.pool.max_size
+            return pool_full_error
+        connect_error = PoolTimeoutError(
             f"no connection could be opened in {seconds}; the last error: {last.said}."
             f" {last.advice} Nothing was sent."
         )
-        late.is_transient = last.is_transient
-        return late
+        connect_error.is_transient = last.is_transient
+        return connect_error
 
 
 class AsyncOwnPoolProvider(AsyncConnectionProvider):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._concurrency.backend_async import Event, Task
-from messagedb._concurrency.pooling_async import give_back
+from messagedb._concurrency.pooling_async import return_connection
 from messagedb._connection.commit_notices import has_answered
 from messagedb._connection.history import history_from_row
 from messagedb._errors import MessageDBError
@@ -91,7 +91,7 @@ class AsyncWaitingCommits:
         self._halt.set()
         task = self._task
         if task is not None:
-            await task.end()
+            await task.stop()
         for conn in list(self.connections):
             await self._let_go(conn)
 
@@ -166,7 +166,7 @@ class AsyncWaitingCommits:
             await conn.close()
         if isinstance(conn, AsyncStoreConnection):
             conn.deadline = math.inf
-        await give_back(self._pool, conn)
+        await return_connection(self._pool, conn)
 
 
 def is_of(conn: AsyncConnection[Any], history: object) -> bool:

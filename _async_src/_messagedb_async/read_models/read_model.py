@@ -255,7 +255,7 @@ class AsyncReadModel:
                     yield self
                 finally:
                     showing.end()
-                    await task.end()
+                    await task.stop()
         finally:
             showing.end()
         if showing.failure is not None:
@@ -325,7 +325,7 @@ class AsyncReadModel:
                 await self._consumer.run(signals=signals, stop_timeout=showing.stop_timeout)
             finally:
                 showing.end()
-                await task.end()
+                await task.stop()
         finally:
             showing.end()
         if showing.failure is not None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError
-from messagedb._subscriptions.read_trail import Mark, Trail, last_common, lost_history
+from messagedb._subscriptions.read_trail import (
+    ReadMessage,
+    ReadTrail,
+    find_last_common_position,
+    lost_message_error,
+)
 
-from .marks import find_positions
+from .history_queries import find_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,67 +38,75 @@ class AsyncCheckedFeed:
         name: the consumer's name, for error texts.
     """
 
-    def __init__(self, feed: AsyncFeed, client: AsyncScans, trail: Trail, name: str) -> None:
+    def __init__(self, feed: AsyncFeed, client: AsyncScans, trail: ReadTrail, name: str) -> None:
         self._feed = feed
         self._client = client
         self._trail = trail
         self._name = name
 
     @property
-    def held_by(self) -> list[OpenWriteTransaction]:
+    def blocked_by(self) -> list[OpenWriteTransaction]:
         """The transactions that hold back the next messages, as of the last read."""
-        return self._feed.held_by
+        return self._feed.blocked_by
 
     @property
-    def wants_soon(self) -> bool:
+    def may_poll_soon(self) -> bool:
         """True if the last read held a message back that can be delivered in a moment."""
-        return self._feed.wants_soon
+        return self._feed.may_poll_soon
 
-    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
+    async def read_page(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page from a global position on.
 
         Raises:
             LostHistoryError: a message that was read before is not stored any more.
         """
         trail = self._trail
-        if trail.lost is not None:
-            raise trail.lost
-        scan = await self._feed.read(position, look_at)
-        mark = trail.mark
-        if mark is not None and scan.history != mark.history:
-            scan = await self._feed.read(position, mark.position)
-            if scan.found_id != mark.id:
-                trail.lost = await lost(
-                    self._client, self._name, mark, scan.found_id, trail.marks()
+        if trail.history_error is not None:
+            raise trail.history_error
+        scan = await self._feed.read_page(position, look_at)
+        last_read = trail.last_message
+        if last_read is not None and scan.history != last_read.history:
+            scan = await self._feed.read_page(position, last_read.position)
+            if scan.found_id != last_read.id:
+                trail.history_error = await lost_history_error(
+                    self._client, self._name, last_read, scan.found_id, trail.list_positions_by_id()
                 )
-                raise trail.lost
-        trail.note(scan)
+                raise trail.history_error
+        trail.add_page(scan)
         return scan
 
-    async def head(self) -> int | None:
+    async def get_head(self) -> int | None:
         """Return the last position of the feed's scans, 0 for none; None if it is not known."""
-        return await self._feed.head()
+        return await self._feed.get_head()
 
-    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
+    async def find_end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Return the position to begin after with only messages that are not visible yet."""
-        return await self._feed.end(pause)
+        return await self._feed.find_end(pause)
 
-    async def lag(self, position: int) -> Lag:
+    async def measure_lag(self, position: int) -> Lag:
         """Measure the messages after a position, whether or not they match the filters."""
-        return await self._feed.lag(position)
+        return await self._feed.measure_lag(position)
 
 
-async def lost(
-    client: AsyncScans, name: str, mark: Mark, found_id: str | None, remembered: Mapping[str, int]
+async def lost_history_error(
+    client: AsyncScans,
+    name: str,
+    last_read: ReadMessage,
+    found_id: str | None,
+    remembered: Mapping[str, int],
 ) -> LostHistoryError:
     """Return the error for lost messages, with the last position that the store still has.
 
     Args:
         client: a client of the store.
         name: the consumer's name.
-        mark: the message that is missing or another one.
+        last_read: the message that is missing or another one.
         found_id: the message that has its position now.
         remembered: ids that were read, with their positions.
     """
-    common = last_common(remembered, await find_positions(client, remembered))
-    return lost_history(name, mark, found_id, common, await client.get_store_head())
+    common_position = find_last_common_position(
+        remembered, await find_positions(client, remembered)
+    )
+    return lost_message_error(
+        name, last_read, found_id, common_position, await client.get_store_head()
+    )

@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 
 # Seconds between two queries for the open write transactions.
-_LOOK = 0.05
+_WRITERS_POLL_SECONDS = 0.05
 
 
 class AsyncFeed(Protocol):
     """The messages for a consumer, page by page. One page is read at a time."""
 
     @property
-    def held_by(self) -> list[OpenWriteTransaction]:
+    def blocked_by(self) -> list[OpenWriteTransaction]:
         """The transactions that hold back the next messages, as of the last read."""
         ...
 
     @property
-    def wants_soon(self) -> bool:
+    def may_poll_soon(self) -> bool:
         """True if the last read held a message back that can be delivered in a moment."""
         ...
 
-    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
+    async def read_page(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page from a global position on. The next begins at ``scan.position + 1``.
 
         It waits neither for messages nor for other transactions.
@@ -53,11 +53,11 @@ class AsyncFeed(Protocol):
         """
         ...
 
-    async def head(self) -> int | None:
+    async def get_head(self) -> int | None:
         """Return the last position of the feed's scans, 0 for none; None if it is not known."""
         ...
 
-    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
+    async def find_end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Return the position to begin after with only messages that are not visible yet.
 
         Args:
@@ -68,7 +68,7 @@ class AsyncFeed(Protocol):
         """
         ...
 
-    async def lag(self, position: int) -> Lag:
+    async def measure_lag(self, position: int) -> Lag:
         """Measure the messages after a position, whether or not they match the filters."""
         ...
 
@@ -100,16 +100,16 @@ class AsyncCategoryFeed:
         self._condition = condition
 
     @property
-    def held_by(self) -> list[OpenWriteTransaction]:
+    def blocked_by(self) -> list[OpenWriteTransaction]:
         """Always empty."""
         return []
 
     @property
-    def wants_soon(self) -> bool:
+    def may_poll_soon(self) -> bool:
         """Always False: no message is held back."""
         return False
 
-    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
+    async def read_page(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page from a global position on."""
         return await self._client.scan_category(
             self._category,
@@ -124,20 +124,20 @@ class AsyncCategoryFeed:
             look_at=look_at,
         )
 
-    async def head(self) -> int | None:
+    async def get_head(self) -> int | None:
         """Return the category's last global position."""
         return await self._client.get_category_head(self._category)
 
-    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
+    async def find_end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Return the head: a writer holds the category's lock, so its positions are later."""
-        return await self.head()
+        return await self.get_head()
 
-    async def lag(self, position: int) -> Lag:
+    async def measure_lag(self, position: int) -> Lag:
         """Measure the messages of the category after a position."""
         return await self._client.get_lag([self._category], position)
 
 
-class AsyncAllFeed:
+class AsyncStoreFeed:
     """A feed of several categories or the whole store, whose messages may appear out of order.
 
     Messages after a gap are held back until the gap is settled: until all transactions that were
@@ -158,82 +158,82 @@ class AsyncAllFeed:
         self._batch_size = batch_size
         self._types = types
         self._condition = condition
-        self._gaps = GapTracker()
-        self._end: StoreEnd | None = None
+        self._gap_tracker = GapTracker()
+        self._store_end: StoreEnd | None = None
 
     @property
-    def held_by(self) -> list[OpenWriteTransaction]:
+    def blocked_by(self) -> list[OpenWriteTransaction]:
         """The transactions that are waited for."""
-        return self._gaps.blocked_by
+        return self._gap_tracker.blocked_by
 
     @property
-    def wants_soon(self) -> bool:
+    def may_poll_soon(self) -> bool:
         """True if the last page ended at an unsettled gap."""
-        return self._gaps.is_blocked
+        return self._gap_tracker.is_blocked
 
-    async def read(self, position: int, look_at: int | None = None) -> ScannedPage:
+    async def read_page(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page from a global position on, and return the messages before its first gap.
 
         Raises:
             IncompatibleServerError: the server is a standby, or the role may not read the table of
                 messages.
         """
-        gaps = self._gaps
-        is_waiting = look_at is None and gaps.is_waiting_at(position)
-        if is_waiting and not gaps.update_writers(
+        tracker = self._gap_tracker
+        is_waiting = look_at is None and tracker.is_waiting_at(position)
+        if is_waiting and not tracker.update_writers(
             await self._client.list_open_write_transactions()
         ):
-            return gaps.build_empty_page(position)
+            return tracker.build_empty_page(position)
         scan = await self._scan(position, look_at)
-        gaps.reset_if_history_changed(scan.history)
+        tracker.reset_if_history_changed(scan.history)
         # Only transactions that are queried after the scan prove anything.
-        if gaps.needs_writer_list(scan) and gaps.wait_for_writers(
+        if tracker.needs_writer_list(scan) and tracker.wait_for_writers(
             scan, await self._client.list_open_write_transactions()
         ):
             scan = await self._scan(position, look_at)
-            gaps.reset_if_history_changed(scan.history)
-        found = gaps.truncate_at_first_gap(scan, position)
-        if self._end is None or position > self._end.head:
-            return found
-        messages = self._end.select_later_messages(found.messages)
-        wanted = {message.global_position for message in messages}
+            tracker.reset_if_history_changed(scan.history)
+        page = tracker.truncate_at_first_gap(scan, position)
+        if self._store_end is None or position > self._store_end.head:
+            return page
+        messages = self._store_end.select_later_messages(page.messages)
+        visible_positions = {message.global_position for message in messages}
         ids = [
             id
-            for id, message in zip(found.ids, found.messages, strict=True)
-            if message.global_position in wanted
+            for id, message in zip(page.ids, page.messages, strict=True)
+            if message.global_position in visible_positions
         ]
-        return msgspec.structs.replace(found, messages=messages, ids=ids)
+        return msgspec.structs.replace(page, messages=messages, ids=ids)
 
-    async def head(self) -> int | None:
+    async def get_head(self) -> int | None:
         """Return the last global position of the whole store: other categories are scanned, too."""
         return await self._client.get_store_head()
 
-    async def end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
+    async def find_end(self, pause: AsyncUnaryFunction[float, bool]) -> int | None:
         """Return the position before all messages of open transactions, when these have ended.
 
         Messages that were visible before are skipped from then on, even after that position.
         """
-        client, gaps = self._client, self._gaps
-        if await self.head() is None:
+        client, tracker = self._client, self._gap_tracker
+        if await self.get_head() is None:
             return None
-        if self._end is None:
+        if self._store_end is None:
             heads = await get_heads(client, self._categories)
             end = StoreEnd(*heads)
-            gaps.blocked_by = await client.list_open_write_transactions()
-            self._end = end
-        end = self._end
-        while gaps.blocked_by:
-            if not await pause(_LOOK):
+            tracker.blocked_by = await client.list_open_write_transactions()
+            self._store_end = end
+        end = self._store_end
+        while tracker.blocked_by:
+            if not await pause(_WRITERS_POLL_SECONDS):
                 return None
-            gaps.update_writers(await client.list_open_write_transactions())
+            tracker.update_writers(await client.list_open_write_transactions())
         names = self._categories
         if names is None:
             names = list((await get_heads(client))[0])
-        behind = end.get_heads(names)
-        first = await get_first_after(client, behind)
+        known_heads = end.get_heads(names)
+        first = await get_first_after(client, known_heads)
         return end.compute_position(first)
 
-    async def lag(self, position: int) -> Lag:
+    async def measure_lag(self, position: int) -> Lag:
         """Measure the messages of the categories after a position."""
         return await self._client.get_lag(self._categories, position)
 

@@ -10,10 +10,10 @@ from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.log_texts import format_error
 from messagedb._subscriptions.poll_interval import PollInterval
-from messagedb._subscriptions.read_trail import Trail
+from messagedb._subscriptions.read_trail import ReadTrail
 
 from .checked_feed import AsyncCheckedFeed
-from .marks import find_last_message
+from .history_queries import find_last_message
 from .retry import retry_while_unavailable
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("messagedb.subscription")
 
 
-async def subscription(
+async def iterate_messages(
     client: AsyncScans,
     feed: AsyncFeed,
     position: int,
-    polling: PollInterval,
+    poll_delays: PollInterval,
     name: str,
-    continues: bool,
+    may_continue: bool,
 ) -> AsyncIterator[Message[Any]]:
     """Yield the messages of a feed after a position, and wait for more, endlessly.
 
@@ -43,23 +43,23 @@ async def subscription(
         client: a client of the store.
         feed: the feed, of the category *name*.
         position: the global position.
-        polling: the delays between polls that find no messages.
+        poll_delays: the delays between polls that find no messages.
         name: the category.
-        continues: continue when the store has lost messages that were yielded.
+        may_continue: continue when the store has lost messages that were yielded.
 
     Raises:
         LostHistoryError: the store has lost messages, and the iterator is not to continue.
     """
-    trail = Trail()
-    checked = AsyncCheckedFeed(feed, client, trail, name)
-    starts = True
+    trail = ReadTrail()
+    checked_feed = AsyncCheckedFeed(feed, client, trail, name)
+    is_starting = True
 
     async def read() -> ScannedPage:
-        nonlocal starts
-        if starts:
-            trail.begin_at(await find_last_message(client, position, name) if position else None)
-            starts = False
-        return await checked.read(position + 1)
+        nonlocal is_starting
+        if is_starting:
+            trail.start_after(await find_last_message(client, position, name) if position else None)
+            is_starting = False
+        return await checked_feed.read_page(position + 1)
 
     availability = _Availability(name)
     while True:
@@ -69,10 +69,10 @@ async def subscription(
                 read, pause=_pause, on_failure=availability.note_failure
             )
         except LostHistoryError as error:
-            if not continues or error.common_position is None:
+            if not may_continue or error.common_position is None:
                 raise
             log.warning("subscription to %s: %s", name, error)
-            position, starts = error.common_position, True
+            position, is_starting = error.common_position, True
             continue
         assert scan is not None
         availability.note_success()
@@ -80,9 +80,9 @@ async def subscription(
             yield message
         if scan.position > position:
             position = scan.position
-            polling.reset()
+            poll_delays.reset()
         elif not scan.is_full:
-            await sleep(polling.next_delay(monotonic() - started_at, soon=feed.wants_soon))
+            await sleep(poll_delays.next_delay(monotonic() - started_at, soon=feed.may_poll_soon))
 
 
 async def _pause(seconds: float) -> bool:

@@ -12,7 +12,7 @@ from messagedb._subscriptions.validation import as_name_tuple, check_on_lost_his
 
 from ..operations.scans import AsyncScans
 from .feeds import AsyncCategoryFeed
-from .iterator import subscription
+from .iterator import iterate_messages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -105,15 +105,17 @@ class AsyncSubscriptions(AsyncScans):
                 )
             position = head
         else:
-            given: Any = start
-            if not isinstance(given, int):
+            given_start: Any = start
+            if not isinstance(given_start, int):
                 raise ValidationError(
                     "start must be 'beginning', 'end', or the global position of the first "
-                    f"message, not {given!r}"
+                    f"message, not {given_start!r}"
                 )
-            check_start(given)
-            position = max(given - 1, 0)
-        polling = PollInterval(poll_interval, idle_poll_interval)
-        continues = on_lost_history == "continue"
-        async for message in subscription(self, feed, position, polling, category, continues):
+            check_start(given_start)
+            position = max(given_start - 1, 0)
+        poll_delays = PollInterval(poll_interval, idle_poll_interval)
+        may_continue = on_lost_history == "continue"
+        async for message in iterate_messages(
+            self, feed, position, poll_delays, category, may_continue
+        ):
             yield message

@@ -8,29 +8,29 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from .._errors import ValidationError
-from .signals import taken
+from .signals import intercept_signals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
 __all__ = [
     "CANCELLED",
-    "READS_AHEAD",
+    "PREFETCHES_PAGES",
     "Condition",
     "Event",
-    "Interruptible",
+    "InterruptibleCall",
     "Lock",
-    "Places",
     "Task",
-    "answer",
+    "TimedSemaphore",
     "at_exit",
     "checkpoint",
-    "get_blocking",
-    "here",
-    "is_interrupted",
-    "is_of_this_half",
+    "get_owner",
+    "is_of_this_variant",
+    "is_task_cancelled",
     "on_signals",
+    "resolve_result",
     "run_blocking",
+    "run_blocking_with_cleanup",
     "sleep",
 ]
 
@@ -49,7 +49,7 @@ def at_exit(function: Callable[[], Awaitable[object]]) -> None:
     """Do nothing: at the end of the process the event loop is gone, without threads to end."""
 
 
-READS_AHEAD = True
+PREFETCHES_PAGES = True
 """True if reading a page ahead pays off: the server works while the handlers run."""
 
 
@@ -58,7 +58,9 @@ async def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwar
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
-async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
+async def run_blocking_with_cleanup(
+    function: Callable[[], R], clean_up: Callable[[R], object]
+) -> R:
     """Return the result of a function that blocks; undo it if the caller is cancelled."""
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(None, function)
@@ -68,13 +70,13 @@ async def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -
 
         def undo_late(done: asyncio.Future[R]) -> None:
             if not done.cancelled() and done.exception() is None:
-                loop.run_in_executor(None, undo, done.result())
+                loop.run_in_executor(None, clean_up, done.result())
 
         future.add_done_callback(undo_late)
         raise
 
 
-def here() -> object:
+def get_owner() -> object:
     """Return the owner that a client may be used by: the running event loop.
 
     Raises:
@@ -89,11 +91,12 @@ def here() -> object:
             " not with trio, for example. Nothing was sent. Run it with asyncio.run(), or use the"
             " client that is not async, in a thread."
         ) from None
-    kind = type(loop)
-    if getattr(kind, "add_reader", None) in (None, asyncio.AbstractEventLoop.add_reader):
+    loop_class = type(loop)
+    if getattr(loop_class, "add_reader", None) in (None, asyncio.AbstractEventLoop.add_reader):
         raise ValidationError(
-            f"psycopg cannot use the event loop that runs here, asyncio's {kind.__name__}: it does "
-            "not watch sockets (add_reader). Nothing was sent. On Windows run your program with "
+            "psycopg cannot use the event loop that runs here, asyncio's "
+            f"{loop_class.__name__}: it does not watch sockets (add_reader). Nothing was sent. On "
+            "Windows run your program with "
             "asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)."
         )
     return loop
@@ -104,18 +107,18 @@ async def checkpoint() -> None:
     await asyncio.sleep(0)
 
 
-def is_of_this_half(function: Any) -> bool:
+def is_of_this_variant(function: Any) -> bool:
     """Return True if a user's function can be awaited here: a coroutine function."""
     call = cast("Any", type(function)).__call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-async def answer(value: Any) -> Any:
+async def resolve_result(value: Any) -> Any:
     """Return the result of a user's function, awaited if it is a coroutine's."""
     return await value if inspect.isawaitable(value) else value
 
 
-def is_interrupted() -> bool:
+def is_task_cancelled() -> bool:
     """Return True if the task itself is cancelled, and not only a call that it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -141,14 +144,14 @@ class Event:
             return self._event.is_set()
 
 
-class Places:
-    """A number of places, each for one task at a time; assigned in the order of arrival."""
+class TimedSemaphore:
+    """A number of slots, each for one task at a time; assigned in the order of arrival."""
 
     def __init__(self, count: int) -> None:
         self._free = asyncio.Semaphore(count)
 
-    async def take(self, timeout: float) -> bool:
-        """Take a place, and wait for it at most so many seconds; return True if it was taken."""
+    async def acquire(self, timeout: float) -> bool:
+        """Acquire a slot, waiting at most so many seconds; return True if it was acquired."""
         if not self._free.locked():
             return await self._free.acquire()
         try:
@@ -157,8 +160,8 @@ class Places:
         except TimeoutError:
             return False
 
-    def give_back(self) -> None:
-        """Let the next task have the place."""
+    def release(self) -> None:
+        """Let the next task have the slot."""
         self._free.release()
 
 
@@ -187,23 +190,23 @@ class Task(Generic[R]):
         await asyncio.wait([self._task], timeout=timeout)
         return self._task.done()
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """End it: by cancellation here, by itself in a thread."""
         self._task.cancel()
         await asyncio.wait([self._task])
 
 
-class Interruptible(Generic[R]):
+class InterruptibleCall(Generic[R]):
     """A call that another task may cancel, without cancelling its caller."""
 
     def __init__(self) -> None:
         self._task: asyncio.Future[R | None] | None = None
-        self._exit: BaseException | None = None
+        self._exit_error: BaseException | None = None
         self.was_interrupted = False
 
     async def run(self, function: Callable[[], Awaitable[R]]) -> R | None:
         """Call a function; return None if it was interrupted."""
-        self._task = asyncio.ensure_future(self._keep_exit(function))
+        self._task = asyncio.ensure_future(self._call_and_keep_exit(function))
         try:
             result = await self._task
         except asyncio.CancelledError:
@@ -211,18 +214,18 @@ class Interruptible(Generic[R]):
             if self.was_interrupted and not (task is not None and task.cancelling()):
                 return None
             raise
-        if self._exit is not None:
-            raise self._exit
+        if self._exit_error is not None:
+            raise self._exit_error
         return result
 
-    async def _keep_exit(self, function: Callable[[], Awaitable[R]]) -> R | None:
+    async def _call_and_keep_exit(self, function: Callable[[], Awaitable[R]]) -> R | None:
         """Call a function, and keep a SystemExit: raised in a task, it would end the loop."""
         try:
             return await function()
         except (Exception, asyncio.CancelledError):
             raise
         except BaseException as error:
-            self._exit = error
+            self._exit_error = error
             return None
 
     def interrupt(self) -> bool:
@@ -241,5 +244,5 @@ def on_signals(callback: Callable[[int], object]) -> Generator[None]:
         ValueError: this is not the main thread.
     """
     loop = asyncio.get_running_loop()
-    with taken(lambda number: loop.call_soon_threadsafe(callback, number)):
+    with intercept_signals(lambda number: loop.call_soon_threadsafe(callback, number)):
         yield

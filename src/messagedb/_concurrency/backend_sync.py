@@ -10,33 +10,33 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from .signals import taken
+from .signals import intercept_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 __all__ = [
     "CANCELLED",
-    "READS_AHEAD",
+    "PREFETCHES_PAGES",
     "Condition",
     "Event",
-    "Interruptible",
+    "InterruptibleCall",
     "Lock",
-    "Places",
     "Task",
-    "answer",
+    "TimedSemaphore",
     "at_exit",
     "checkpoint",
-    "get_blocking",
-    "here",
-    "is_interrupted",
-    "is_of_this_half",
+    "get_owner",
+    "is_of_this_variant",
+    "is_task_cancelled",
     "on_signals",
+    "resolve_result",
     "run_blocking",
+    "run_blocking_with_cleanup",
     "sleep",
 ]
 
-_LONGEST_END = 2.0
+_STOP_SECONDS = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,7 +56,7 @@ def at_exit(function: Callable[[], object]) -> None:
     atexit.register(function)
 
 
-READS_AHEAD = False
+PREFETCHES_PAGES = False
 """True if reading a page ahead pays off.
 
 Measured: two threads that both need the interpreter lose more by taking turns than the server's
@@ -69,12 +69,12 @@ def run_blocking(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
     return function(*args, **kwargs)
 
 
-def get_blocking(function: Callable[[], R], undo: Callable[[R], object]) -> R:
+def run_blocking_with_cleanup(function: Callable[[], R], clean_up: Callable[[R], object]) -> R:
     """Return the result of a function that blocks."""
     return function()
 
 
-def here() -> object:
+def get_owner() -> object:
     """Return the owner that a client may be used by: any thread."""
     return None
 
@@ -83,34 +83,34 @@ def checkpoint() -> None:
     """Do nothing: threads let each other run by themselves."""
 
 
-def is_of_this_half(function: Any) -> bool:
+def is_of_this_variant(function: Any) -> bool:
     """Return True if a user's function can be called here: not a coroutine function."""
     call = cast("Any", type(function)).__call__
     return not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call))
 
 
-def answer(value: Any) -> Any:
+def resolve_result(value: Any) -> Any:
     """Return the result of a user's function."""
     return value
 
 
-def is_interrupted() -> bool:
+def is_task_cancelled() -> bool:
     """Return False: a thread is never cancelled."""
     return False
 
 
-class Places:
-    """A number of places, each for one thread at a time."""
+class TimedSemaphore:
+    """A number of slots, each for one thread at a time."""
 
     def __init__(self, count: int) -> None:
         self._free = threading.Semaphore(count)
 
-    def take(self, timeout: float) -> bool:
-        """Take a place, and wait for it at most so many seconds; return True if it was taken."""
+    def acquire(self, timeout: float) -> bool:
+        """Acquire a slot, waiting at most so many seconds; return True if it was acquired."""
         return self._free.acquire(timeout=timeout)
 
-    def give_back(self) -> None:
-        """Let the next thread have the place."""
+    def release(self) -> None:
+        """Let the next thread have the slot."""
         self._free.release()
 
 
@@ -149,15 +149,15 @@ class Task(Generic[R]):
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Wait briefly for its end: a thread is stopped by other means, and ends by itself.
 
         A thread that waits for a server that does not respond is left to its time limit.
         """
-        self._thread.join(_LONGEST_END)
+        self._thread.join(_STOP_SECONDS)
 
 
-class Interruptible(Generic[R]):
+class InterruptibleCall(Generic[R]):
     """A call that cannot be interrupted: it runs in the calling thread."""
 
     was_interrupted = False
@@ -190,7 +190,7 @@ def on_signals(callback: Callable[[int], object]) -> Generator[None]:
 
     threading.Thread(target=watch, name="messagedb signals", daemon=True).start()
     try:
-        with taken(lambda number: os.write(writer, bytes([number]))):
+        with intercept_signals(lambda number: os.write(writer, bytes([number]))):
             yield
     finally:
         with suppress(OSError):  # the reader is gone after a signal

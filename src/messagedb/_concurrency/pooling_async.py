@@ -15,9 +15,9 @@ __all__ = [
     "AddConnection",
     "MaintenanceTask",
     "WaitingClient",
-    "give_back",
-    "task_queue",
-    "worker_queue",
+    "get_task_queue",
+    "get_worker_queue",
+    "return_connection",
 ]
 
 
@@ -42,8 +42,8 @@ class WaitingClient:
             PoolTimeout: none came in time.
             PoolClosed: the pool was closed.
         """
-        late = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
-        timer = asyncio.get_running_loop().call_later(timeout, self._settle_with, late)
+        timeout_error = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
+        timer = asyncio.get_running_loop().call_later(timeout, self._set_error, timeout_error)
         try:
             return await self._outcome
         finally:
@@ -59,16 +59,16 @@ class WaitingClient:
 
     async def fail(self, error: Exception) -> bool:
         """Report that there is no connection; return True if the caller was still waiting."""
-        return self._settle_with(error)
+        return self._set_error(error)
 
-    def _settle_with(self, error: Exception) -> bool:
+    def _set_error(self, error: Exception) -> bool:
         if self._outcome.done():
             return False
         self._outcome.set_exception(error)
         return True
 
 
-def task_queue(queue: Any) -> Any:
+def get_task_queue(queue: Any) -> Any:
     """Return the queue of the pool's tasks: its own."""
     return queue
 
@@ -86,7 +86,7 @@ class _WorkerQueue:
         return await self._queue.get()
 
 
-def worker_queue(queue: Any) -> Any:
+def get_worker_queue(queue: Any) -> Any:
     """Return the queue for a worker of psycopg's pool.
 
     The pool's own worker catches a cancellation while it connects, and continues: ``asyncio.run``
@@ -95,7 +95,7 @@ def worker_queue(queue: Any) -> Any:
     return _WorkerQueue(queue)
 
 
-async def give_back(pool: AsyncConnectionPool[Any], conn: Any) -> None:
+async def return_connection(pool: AsyncConnectionPool[Any], conn: Any) -> None:
     """Return a connection to its pool, also when the task is cancelled while it does so."""
     try:
         await pool.putconn(conn)

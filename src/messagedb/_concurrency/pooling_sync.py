@@ -22,13 +22,13 @@ __all__ = [
     "AddConnection",
     "MaintenanceTask",
     "WaitingClient",
-    "give_back",
-    "task_queue",
-    "worker_queue",
+    "get_task_queue",
+    "get_worker_queue",
+    "return_connection",
 ]
 
 # A lost wake-up is detected after so many seconds.
-_LOOK = 0.25
+_CHECK_SECONDS = 0.25
 
 
 class WaitingClient:
@@ -53,12 +53,12 @@ class WaitingClient:
             PoolTimeout: none came in time.
             PoolClosed: the pool was closed.
         """
-        until = monotonic() + timeout
+        deadline = monotonic() + timeout
         try:
-            while not self._outcome and (left := until - monotonic()) > 0:
-                self._woken.acquire(timeout=min(left, _LOOK))
-            late = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
-            outcome = self._outcome.setdefault(0, late)
+            while not self._outcome and (remaining := deadline - monotonic()) > 0:
+                self._woken.acquire(timeout=min(remaining, _CHECK_SECONDS))
+            timeout_error = PoolTimeout(f"couldn't get a connection after {timeout:.2f} sec")
+            outcome = self._outcome.setdefault(0, timeout_error)
         except BaseException as error:
             # From now on no connection may be assigned.
             self._outcome.setdefault(0, error)
@@ -69,29 +69,29 @@ class WaitingClient:
 
     def set(self, conn: Any) -> bool:
         """Assign a connection; return True if it is accepted."""
-        return self._settle(conn)
+        return self._set_outcome(conn)
 
     def fail(self, error: Exception) -> bool:
         """Report that there is no connection; return True if the caller was still waiting."""
-        return self._settle(error)
+        return self._set_outcome(error)
 
-    def _settle(self, outcome: Any) -> bool:
+    def _set_outcome(self, outcome: Any) -> bool:
         if self._outcome.setdefault(0, outcome) is not outcome:
             return False
         self._woken.release()
         return True
 
 
-def task_queue(queue_of_pool: Any) -> Any:
+def get_task_queue(queue_of_pool: Any) -> Any:
     """Return the queue of the pool's tasks: one that takes them in a single step."""
     return queue.SimpleQueue[Any]()
 
 
-def worker_queue(queue_of_pool: Any) -> Any:
+def get_worker_queue(queue_of_pool: Any) -> Any:
     """Return the queue for a worker of the pool: threads are not cancelled."""
     return queue_of_pool
 
 
-def give_back(pool: ConnectionPool[Any], conn: Any) -> None:
+def return_connection(pool: ConnectionPool[Any], conn: Any) -> None:
     """Return a connection to its pool."""
     pool.putconn(conn)

@@ -14,32 +14,32 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def taken(tell: Callable[[int], object]) -> Generator[None]:
+def intercept_signals(on_first_signal: Callable[[int], object]) -> Generator[None]:
     """Report the first signal, and leave all later ones to the system, which ends the process.
 
     At the end of the block the handlers from before it are installed again, also if there was no
     signal. A handler that was not installed by Python cannot be: then ours stays.
 
     Args:
-        tell: called with the signal's number, in the main thread between any two of its
+        on_first_signal: called with the signal's number, in the main thread between any two of its
             instructions: it must take no lock.
 
     Raises:
         ValueError: this is not the main thread.
     """
 
-    def first(number: int, _frame: Any) -> None:
+    def handle_first(number: int, _frame: Any) -> None:
         for other in SIGNALS:
             signal.signal(other, signal.SIG_DFL)
-        tell(number)
+        on_first_signal(number)
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    previous_handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         for number in SIGNALS:
-            signal.signal(number, first)
+            signal.signal(number, handle_first)
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             if handler is not None:
                 signal.signal(number, handler)
 

@@ -11,7 +11,7 @@ from .position_stores import RECORDED
 
 if TYPE_CHECKING:
     from .._messages.message import Message
-    from .._subscriptions.read_trail import Mark
+    from .._subscriptions.read_trail import ReadMessage
 
 RESIZED_TO = "resizedTo"
 """The key in the last record of a member whose group was resized: the new size."""
@@ -54,29 +54,31 @@ class StoredPosition(msgspec.Struct, frozen=True):
     Attributes:
         position: the global position up to which all messages are done.
         message_id: the id of the last message that was read; None if none was stored.
-        mark_position: the global position of that message.
+        message_position: the global position of that message.
         history: the history of the server that it was read from; None if it is not known.
     """
 
     position: int
     message_id: str | None = None
-    mark_position: int = 0
+    message_position: int = 0
     history: str | None = None
 
 
-def build_record_data(position: int, mark: Mark | None, history: str | None) -> dict[str, Any]:
+def build_record_data(
+    position: int, last_read: ReadMessage | None, history: str | None
+) -> dict[str, Any]:
     """Return the data of a record: Eventide's, and facts from which lost messages are detected.
 
     Args:
         position: the position to store.
-        mark: the last message that was read, None if it is not known.
+        last_read: the last message that was read, None if it is not known.
         history: the history of the server that this was read from, None if it is not known.
     """
     data: dict[str, Any] = {"position": position}
-    if mark is not None:
-        data["messageId"] = mark.id
-        if mark.position != position:
-            data["messagePosition"] = mark.position
+    if last_read is not None:
+        data["messageId"] = last_read.id
+        if last_read.position != position:
+            data["messagePosition"] = last_read.position
     if history is not None:
         data["history"] = history
     return data

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from _messagedb_async.subscriptions.feeds import AsyncAllFeed, AsyncCategoryFeed, AsyncFeed
+from _messagedb_async.subscriptions.feeds import AsyncCategoryFeed, AsyncFeed, AsyncStoreFeed
 from messagedb import AsyncClient, IncompatibleServerError, Message, NewMessage, schema
 from messagedb.errors import EmbeddedServerError
 from tests.support.background_async import Background, sleep
@@ -36,12 +36,12 @@ class Reading:
 
     @property
     def holders(self) -> list[int | None]:
-        return [writer.pid for writer in self.feed.held_by]
+        return [writer.pid for writer in self.feed.blocked_by]
 
     async def read(self, times: int = 1) -> list[str]:
         """Read so many pages, and return the types of all messages so far."""
         for _ in range(times):
-            scan = await self.feed.read(self.position)
+            scan = await self.feed.read_page(self.position)
             assert scan.position >= self.position - 1
             self.messages += scan.messages
             self.position = scan.position + 1
@@ -52,7 +52,7 @@ class Reading:
         until = time.monotonic() + limit
         while len(await self.read()) < count:
             assert time.monotonic() < until, f"{len(self.messages)} of {count} messages came"
-            if not self.feed.wants_soon:
+            if not self.feed.may_poll_soon:
                 await sleep(0.002)
         return self.types
 
@@ -61,7 +61,7 @@ async def reading(client: AsyncClient, *categories: str, **options: Any) -> Read
     """Begin behind all that is there."""
     head = await client.get_store_head()
     assert head is not None
-    return Reading(AsyncAllFeed(client, categories or None, **options), head + 1)
+    return Reading(AsyncStoreFeed(client, categories or None, **options), head + 1)
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ async def test_a_category_is_read_by_what_was_looked_at(client: AsyncClient, cat
     assert await consumer.read() == ["T1"]
     assert consumer.position == everything[1].global_position + 1
     assert await consumer.read(3) == ["T1"] * 3
-    assert await feed.head() == everything[-1].global_position
-    assert (await feed.lag(everything[3].global_position)).messages == 2
-    assert (feed.held_by, feed.wants_soon) == ([], False)
+    assert await feed.get_head() == everything[-1].global_position
+    assert (await feed.measure_lag(everything[3].global_position)).messages == 2
+    assert (feed.blocked_by, feed.may_poll_soon) == ([], False)
 
 
 async def test_what_commits_first_waits_for_what_has_the_earlier_position(
@@ -103,8 +103,8 @@ async def test_what_commits_first_waits_for_what_has_the_earlier_position(
     await insert(slow, f"{category}A-1", "Slow")
     await client.write_message(f"{category}B-1", NewMessage("Fast"))
     assert await consumer.read() == ["Before"]
-    assert consumer.feed.wants_soon
-    (holder,) = consumer.feed.held_by
+    assert consumer.feed.may_poll_soon
+    (holder,) = consumer.feed.blocked_by
     assert holder.pid == slow.info.backend_pid
     assert holder.user == "message_store"
     assert holder.application_name == "slow writer"
@@ -114,7 +114,7 @@ async def test_what_commits_first_waits_for_what_has_the_earlier_position(
     assert await consumer.read(3) == ["Before"]
     await slow.commit()
     assert await consumer.read() == ["Before", "Slow", "Fast"]
-    assert (consumer.feed.held_by, consumer.feed.wants_soon) == ([], False)
+    assert (consumer.feed.blocked_by, consumer.feed.may_poll_soon) == ([], False)
     assert await consumer.read(2) == ["Before", "Slow", "Fast"]
 
 
@@ -128,7 +128,7 @@ async def test_what_is_rolled_back_is_passed_by(
     assert consumer.holders == [slow.info.backend_pid]
     await slow.rollback()
     assert await consumer.read() == ["Fast"]
-    assert not consumer.feed.wants_soon
+    assert not consumer.feed.may_poll_soon
 
 
 async def test_a_category_that_nobody_asked_for_holds_back_too(
@@ -151,7 +151,7 @@ async def test_a_gap_of_long_ago_is_passed_at_once(
         await slow.rollback()
         await client.write_message(f"{category}B-1", NewMessage(f"Fast{number}"))
     assert await consumer.read() == ["Fast0", "Fast1", "Fast2"]
-    assert (consumer.feed.held_by, consumer.feed.wants_soon) == ([], False)
+    assert (consumer.feed.blocked_by, consumer.feed.may_poll_soon) == ([], False)
 
 
 async def test_who_begins_later_holds_nothing_back(
@@ -178,7 +178,7 @@ async def test_a_consumers_own_transaction_does_not_block_its_reading(
             async with AsyncClient(store_url) as other:
                 await other.write_message(f"{category}B-1", NewMessage("Other"))
             assert await consumer.read(3) == []
-            assert consumer.feed.wants_soon
+            assert consumer.feed.may_poll_soon
         assert await consumer.read() == ["Own", "Other"]
 
 
@@ -216,10 +216,10 @@ async def test_pages_types_and_conditions(client: AsyncClient, category: str) ->
     for number in range(9):
         name = f"{category}{'ABC'[number % 3]}-1"
         await client.write_message(name, NewMessage(f"T{number % 4}", {"n": number}))
-    assert (await consumer.feed.lag(start - 1)).messages == 6
-    head = await consumer.feed.head()
+    assert (await consumer.feed.measure_lag(start - 1)).messages == 6
+    head = await consumer.feed.get_head()
     assert head is not None
-    assert (await consumer.feed.lag(start - 1)).head == head - 1
+    assert (await consumer.feed.measure_lag(start - 1)).head == head - 1
     await consumer.read(6)
     assert consumer.position == head + 1
     assert [message.data["n"] for message in consumer.messages] == [0, 4]
@@ -262,7 +262,7 @@ async def test_a_sequence_that_gives_positions_in_blocks_is_refused(
         owner.execute(f"SELECT setval('{SEQUENCE}', 10)".encode())
     async with AsyncClient(url) as client:
         await client.write_message(f"{category}-1", NewMessage("A"))
-        consumer = Reading(AsyncAllFeed(client), 1)
+        consumer = Reading(AsyncStoreFeed(client), 1)
         with pytest.raises(IncompatibleServerError, match="CACHE"):
             await consumer.read()
 
@@ -295,14 +295,14 @@ async def test_a_prepared_transaction_outlives_the_server(
             assert consumer.holders == [conn.info.backend_pid]
             await conn.execute("PREPARE TRANSACTION 'long one'")
             assert await consumer.read(2) == []
-            (holder,) = consumer.feed.held_by
+            (holder,) = consumer.feed.blocked_by
             assert (holder.pid, holder.gid, holder.user) == (None, "long one", "postgres")
             assert holder.since is not None
             assert holder.application_name is None
         primary.stop(at_once=True)
         primary.start()
         assert await consumer.read(2) == []
-        (holder,) = consumer.feed.held_by
+        (holder,) = consumer.feed.blocked_by
         assert holder.gid == "long one"
         with psycopg.connect(primary.url(), autocommit=True) as conn:
             conn.execute("COMMIT PREPARED 'long one'")
@@ -318,7 +318,7 @@ async def test_a_standby_is_refused(primary: OwnServer, category: str) -> None:
             for call in (
                 client.list_open_write_transactions,
                 client.scan_all,
-                lambda: AsyncAllFeed(client).read(1),
+                lambda: AsyncStoreFeed(client).read_page(1),
             ):
                 with pytest.raises(IncompatibleServerError, match="standby"):
                     await call()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from messagedb._operations.scan_results import ScannedPage
-from messagedb._subscriptions.read_trail import Mark, Trail, last_common
+from messagedb._subscriptions.read_trail import ReadMessage, ReadTrail, find_last_common_position
 from messagedb.testing import make_message
 
 
@@ -19,30 +19,33 @@ def page(first: int, count: int, history: int = 1) -> ScannedPage:
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_as_many_messages_are_known_whatever_the_pages_hold(size: int) -> None:
-    trail = Trail()
+    trail = ReadTrail()
     for first in range(1, 12_000, size):
-        trail.note(page(first, size))
-    last = trail.mark
+        trail.add_page(page(first, size))
+    last = trail.last_message
     assert last is not None
     for behind in (0, 1, 500, 1990):
         at = last.position - behind
-        assert trail.mark_of(at) == Mark(at, str(at), 1)
-    assert len(trail.marks()) <= max(2000 + size, 9 * size)
-    assert trail.mark_of(1) is None
+        assert trail.find_message(at) == ReadMessage(at, str(at), 1)
+    assert len(trail.list_positions_by_id()) <= max(2000 + size, 9 * size)
+    assert trail.find_message(1) is None
 
 
 def test_beginning_anew_forgets_all(category: str) -> None:
-    trail = Trail()
-    trail.note(page(1, 10))
-    mark = Mark(4, category, 2)
-    trail.begin_at(mark)
-    assert trail.marks() == {category: 4}
-    assert trail.mark_of(5) == mark
-    assert trail.mark_of(3) is None
+    trail = ReadTrail()
+    trail.add_page(page(1, 10))
+    last_read = ReadMessage(4, category, 2)
+    trail.start_after(last_read)
+    assert trail.list_positions_by_id() == {category: 4}
+    assert trail.find_message(5) == last_read
+    assert trail.find_message(3) is None
 
 
 def test_the_last_message_that_is_as_it_was() -> None:
-    trail = Trail()
-    trail.note(page(1, 10))
-    assert last_common(trail.marks(), [("3", 3), ("5", 5), ("7", 70)]) == 5
-    assert last_common(trail.marks(), []) is None
+    trail = ReadTrail()
+    trail.add_page(page(1, 10))
+    assert (
+        find_last_common_position(trail.list_positions_by_id(), [("3", 3), ("5", 5), ("7", 70)])
+        == 5
+    )
+    assert find_last_common_position(trail.list_positions_by_id(), []) is None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._operations import scan_requests
 from messagedb._sql.scans import scan_statements
-from messagedb._subscriptions.read_trail import Mark
+from messagedb._subscriptions.read_trail import ReadMessage
 
 from ..operations.internals import get_profile, get_server, read_in_history
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 async def find_last_message(
     store: AsyncOperations, position: int, category: str | None = None
-) -> Mark | None:
-    """Return the last message up to a global position: the mark that identifies the history.
+) -> ReadMessage | None:
+    """Return the last message up to a global position: its id identifies the history.
 
     Args:
         store: the client or transaction to read with.
@@ -39,7 +39,7 @@ async def find_last_message(
     else:
         return None
     rows, history = await _read_rows(store, read)
-    return Mark(rows[0][1], rows[0][0], history) if rows and rows[0][1] <= position else None
+    return ReadMessage(rows[0][1], rows[0][0], history) if rows and rows[0][1] <= position else None
 
 
 async def find_message_id(
