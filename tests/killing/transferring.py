@@ -14,7 +14,7 @@ from examples.funds_transfer.messages import registry
 from messagedb import AsyncClient, Client, run_consumers, run_consumers_async
 
 if TYPE_CHECKING:
-    from messagedb._operations.requests import Write
+    from messagedb._operations.requests import WriteRequest
 
 Component = Literal["account", "fundsTransfer"]
 
@@ -55,7 +55,7 @@ class DyingAsyncClient(AsyncClient):
 
     steps: Steps
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         self.steps.take()
         positions = await super()._write(write)
         self.steps.take()
@@ -67,7 +67,7 @@ class DyingClient(Client):
 
     steps: Steps
 
-    def _write(self, write: Write) -> list[int]:
+    def _write(self, write: WriteRequest) -> list[int]:
         self.steps.take()
         positions = super()._write(write)
         self.steps.take()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncUnaryFunction
     from messagedb._connection.server_info import Server
     from messagedb._connection.settings import Settings
-    from messagedb._operations.requests import Read, Write
+    from messagedb._operations.requests import ReadRequest, WriteRequest
 
 R = TypeVar("R")
 
@@ -96,13 +96,15 @@ class AsyncClientCore(AsyncSubscriptions):
         """
         return await (await self._lifecycle.ensure_open()).connect()
 
-    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+    async def _read(self, read: ReadRequest) -> list[tuple[Any, ...]]:
         return await self._executor.read(read)
 
-    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+    async def _read_in_history(
+        self, *reads: ReadRequest
+    ) -> tuple[list[list[tuple[Any, ...]]], int]:
         return await self._executor.read_in_history(*reads)
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         return await self._executor.write(write)
 
     async def _server_facts(self) -> Server:
@@ -262,5 +264,5 @@ class AsyncClientCore(AsyncSubscriptions):
 
 
 def get_background_slots(client: AsyncClientCore) -> TimedSemaphore:
-    """Return the places for queries of consumers outside their handlers."""
+    """Return the slots for queries of consumers outside their handlers."""
     return client._lifecycle.background_slots  # pyright: ignore[reportPrivateUsage]

@@ -165,7 +165,7 @@ class AsyncLifecycle:
             await provider.pool.close(timeout=_CLOSE_SECONDS)
 
     def _count_background_slots(self) -> TimedSemaphore:
-        """Return places for consumers' queries outside their handlers: half of the pool.
+        """Return slots for consumers' queries outside their handlers: half of the pool.
 
         Otherwise a thousand consumers that poll would delay each write.
         """

@@ -44,7 +44,7 @@ class AsyncPooledExecutor:
         self._operation_seconds = lifecycle.profile.operation_seconds
         self._settings = lifecycle.settings
 
-    async def read(self, read: requests.Read) -> list[tuple[Any, ...]]:
+    async def read(self, read: requests.ReadRequest) -> list[tuple[Any, ...]]:
         """Return the rows of a read."""
 
         async def attempt(executor: AsyncPoolExecutor) -> list[tuple[Any, ...]]:
@@ -53,7 +53,7 @@ class AsyncPooledExecutor:
         return await self._retry_read(read, attempt)
 
     async def read_in_history(
-        self, *reads: requests.Read
+        self, *reads: requests.ReadRequest
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
         """Return the rows of reads on one connection, and the number of its server's history."""
 
@@ -63,7 +63,7 @@ class AsyncPooledExecutor:
         return await self._retry_read(reads[-1], attempt)
 
     async def _retry_read(
-        self, read: requests.Read, attempt: AsyncUnaryFunction[AsyncPoolExecutor, R]
+        self, read: requests.ReadRequest, attempt: AsyncUnaryFunction[AsyncPoolExecutor, R]
     ) -> R:
         """Read on a connection of the pool, and retry on another one if that was lost."""
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
@@ -84,7 +84,7 @@ class AsyncPooledExecutor:
                         and is_lost(error, executor.connection.closed)
                         and time_is_left(deadline)
                     ):
-                        has_condition = read.has_condition or read.has_sql
+                        has_condition = read.has_condition or read.has_user_sql
                         raise translate(error, NOTHING_READ, has_condition=has_condition) from error
             except BaseException as error:
                 if is_from_outside(error):
@@ -95,7 +95,7 @@ class AsyncPooledExecutor:
             if rollbacks:
                 await sleep(pause(rollbacks))
 
-    async def write(self, write: requests.Write) -> list[int]:
+    async def write(self, write: requests.WriteRequest) -> list[int]:
         """Write all messages of a write or none, and return their positions.
 
         Raises:
@@ -127,12 +127,14 @@ class AsyncPooledExecutor:
                     rollbacks += 1
                 else:
                     executor.note_refusal(error)
-                    refusal = write_results.refused(write, error, self._settings.command_timeout)
-                    if lost_error is None or write_results.decides(write, refusal):
+                    refusal = write_results.refused_write_error(
+                        write, error, self._settings.command_timeout
+                    )
+                    if lost_error is None or write_results.is_conclusive(write, refusal):
                         raise refusal from error
                     raise _outcome_unknown_error(write, lost_error) from error
             except MessageDBError as error:
-                if lost_error is None or write_results.decides(write, error):
+                if lost_error is None or write_results.is_conclusive(write, error):
                     raise
                 raise _outcome_unknown_error(write, lost_error) from error
             except BaseException as error:
@@ -174,7 +176,9 @@ class AsyncPooledExecutor:
 _NOTHING_BEGUN_TEXT = "Nothing was done in the transaction; it is rolled back."
 
 
-def _outcome_unknown_error(write: requests.Write, lost_error: psycopg.Error) -> OutcomeUnknownError:
+def _outcome_unknown_error(
+    write: requests.WriteRequest, lost_error: psycopg.Error
+) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         write.stream_name, write.messages, write.expected_version, first_line(lost_error)
     )

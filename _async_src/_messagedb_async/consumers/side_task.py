@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# Time to wait for a place before it is checked whether the run is to stop; and the longest wait of
+# Time to wait for a slot before it is checked whether the run is to stop; and the longest wait of
 # queries that cannot be omitted.
 _CHECK_SECONDS = 1.0
 _MAX_WAIT_SECONDS = 5.0
@@ -23,7 +23,7 @@ _MAX_WAIT_SECONDS = 5.0
 async def call_when_free(
     signals: AsyncSignals, client: AsyncClientCore, function: AsyncThunk[R]
 ) -> R | None:
-    """Call a function when there is a place; None when the run is to stop."""
+    """Call a function when there is a slot; None when the run is to stop."""
     slots = get_background_slots(client)
     while not await slots.acquire(_CHECK_SECONDS):
         if signals.is_stopping:
@@ -35,7 +35,7 @@ async def call_when_free(
 
 
 async def call_if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | None:
-    """Call a function if there is a place soon; None otherwise."""
+    """Call a function if there is a slot soon; None otherwise."""
     slots = get_background_slots(client)
     if not await slots.acquire(_CHECK_SECONDS):
         return None
@@ -46,7 +46,7 @@ async def call_if_free(client: AsyncClientCore, function: AsyncThunk[R]) -> R | 
 
 
 async def call_within_limit(client: AsyncClientCore, function: AsyncThunk[R]) -> R:
-    """Call a function when there is a place, or after some seconds without one."""
+    """Call a function when there is a slot, or after some seconds without one."""
     slots = get_background_slots(client)
     has_slot = await slots.acquire(_MAX_WAIT_SECONDS)
     try:

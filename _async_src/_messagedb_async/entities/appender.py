@@ -9,7 +9,7 @@ import msgspec
 from messagedb._entities.cache import CachedEntity
 from messagedb._entities.new_events import build_messages, simulate_stored
 from messagedb._errors import LostHistoryError, WrongExpectedVersionError
-from messagedb._operations.requests import Basis
+from messagedb._operations.requests import DecisionBasis
 
 from ..operations.internals import read_stream_page, write_batch
 from .earlier_events import find_events, read_events
@@ -193,7 +193,7 @@ class AsyncAppender(Generic[S]):
         self, stream_name: str, messages: list[NewMessage], entry: CachedEntity[S], cause: Causation
     ) -> list[int]:
         # None if nothing was read, or the last event read is not known.
-        basis = None if entry.last_id is None else Basis(str(entry.last_id), entry.history)
+        basis = None if entry.last_id is None else DecisionBasis(str(entry.last_id), entry.history)
         # Of two decisions for one message or key, one is stored as a whole, not a part of each.
         return await write_batch(
             self._store,

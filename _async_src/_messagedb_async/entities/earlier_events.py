@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from messagedb._errors import WrongExpectedVersionError
 from messagedb._messages.message import NewMessage
 from messagedb._operations import requests
-from messagedb._operations.dialect import lookup_page
+from messagedb._operations.dialect import build_lookup_page
 from messagedb._operations.validation import LAST_POSITION
 
 from ..operations.internals import get_profile, get_server, read_rows, write_request
@@ -36,7 +36,7 @@ async def find_events(
     # The event may be visible before its commit is acknowledged. Writing it again waits for that:
     # an id that the stream has returns its position, whatever the expected version. If the event
     # is gone by now, the write fails, because no stream reaches this version.
-    again = requests.write_one(
+    again = requests.build_message_write(
         stream_name,
         NewMessage("Found", id=id),
         None,
@@ -68,12 +68,12 @@ async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> in
     """Return the position of a message id in a stream, None if it is not there."""
     sql = get_profile(store).sql
     if (await get_server(store)).table_readable:
-        rows = await read_rows(store, requests.look_for_message(sql, str(id)))
+        rows = await read_rows(store, requests.build_message_lookup(sql, str(id)))
         return rows[0][1] if rows and rows[0][0] == stream_name else None
     position = 0
     while True:
-        page = lookup_page(sql, stream_name, position)
-        rows = await read_rows(store, requests.Read(page.call, page.call))
+        page = build_lookup_page(sql, stream_name, position)
+        rows = await read_rows(store, requests.ReadRequest(page.call, page.call))
         for row in rows:
             if row[0] == str(id):
                 return int(row[page.column])

@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 from messagedb._connection.position_sequence import is_taken
 from messagedb._connection.psycopg_internals import copy_end, current_pipeline
 from messagedb._operations import batch_plan, write_results
-from messagedb._operations.validation import meets
+from messagedb._operations.validation import is_version_expected
 from messagedb._sql.statements import Statement, array_literal
 
 from ..connection.connection import AsyncStoreCursor
@@ -21,7 +21,7 @@ from .write_scopes import abandon_scope, execute_all, execute_pipelined, rollbac
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from messagedb._operations.requests import EncodedMessage, Write
+    from messagedb._operations.requests import EncodedMessage, WriteRequest
     from messagedb._sql.statements import Statements
 
     from .write_scopes import WriteScope
@@ -31,7 +31,7 @@ _ATTEMPTS = 3
 
 
 async def insert_batch(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
+    conn: AsyncConnection[Any], sql: Statements, write: WriteRequest, scope: WriteScope
 ) -> list[int]:
     """Write all messages of a batch or none, and return their positions.
 
@@ -55,7 +55,7 @@ async def insert_batch(
 
 
 async def _insert_optimistically(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
+    conn: AsyncConnection[Any], sql: Statements, write: WriteRequest, scope: WriteScope
 ) -> int | None:
     """Insert, and return the version that the stream had; None if nothing was inserted.
 
@@ -63,8 +63,8 @@ async def _insert_optimistically(
         ValidationError: the transaction's isolation level does not allow writes.
     """
     lock = scope.lock(write.stream_name)
-    if len(write.encoded) < batch_plan.COPY_FROM:
-        arrays = batch_plan.chunks(write.encoded)
+    if len(write.encoded) < batch_plan.COPY_THRESHOLD:
+        arrays = batch_plan.build_json_chunks(write.encoded)
         if len(arrays) == 1:
             insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))
             begin, end = ((), ()) if scope.is_autocommit else (scope.enter, scope.leave)
@@ -75,7 +75,7 @@ async def _insert_optimistically(
     version: int
     version, isolation = (await execute_pipelined(conn, (*scope.enter, lock), look))[0]
     write_results.check_isolation(isolation)
-    if not meets(write.expected, version):
+    if not is_version_expected(write.expected, version):
         await rollback_scope(conn, scope)
         return None
     if current_pipeline(conn) is None:
@@ -89,7 +89,9 @@ async def _insert_optimistically(
     return version
 
 
-async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, version: int) -> None:
+async def _copy(
+    conn: AsyncConnection[Any], sql: Statements, write: WriteRequest, version: int
+) -> None:
     """Insert by COPY, and never leave the connection in it.
 
     A task that is cancelled while psycopg begins a COPY would leave it open.
@@ -98,7 +100,7 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
     try:
         async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
             try:
-                for block in batch_plan.copy_blocks(write, version):
+                for block in batch_plan.iter_copy_blocks(write, version):
                     await copy.write(block)
             except BaseException as error:
                 if is_from_outside(error):
@@ -118,7 +120,7 @@ async def _copy(conn: AsyncConnection[Any], sql: Statements, write: Write, versi
 
 
 async def _insert_missing(
-    conn: AsyncConnection[Any], sql: Statements, write: Write, scope: WriteScope
+    conn: AsyncConnection[Any], sql: Statements, write: WriteRequest, scope: WriteScope
 ) -> list[int]:
     """Find the stored ids, decide, and insert the others."""
     ids = array_literal(message.id for message in write.encoded)
@@ -127,9 +129,11 @@ async def _insert_missing(
     conflict: psycopg.Error | None = None
     for _ in range(_ATTEMPTS):
         try:
-            version, found = write_results.looked(await execute_pipelined(conn, before, look))
-            plan = batch_plan.plan(write, version, found)
-            inserts = _inserts(sql, write.stream_name, plan.missing, version)
+            version, found = write_results.parse_batch_lookup(
+                await execute_pipelined(conn, before, look)
+            )
+            plan = batch_plan.plan_batch(write, version, found)
+            inserts = _inserts(sql, write.stream_name, plan.to_insert, version)
             await execute_all(conn, (*inserts, *scope.leave))
         except psycopg.errors.UniqueViolation as error:
             # A session that holds another lock, or none, stored one of the ids since the search.
@@ -142,20 +146,20 @@ async def _insert_missing(
         else:
             return plan.positions
     assert conflict is not None
-    raise write_results.lost_to(write, conflict) from conflict
+    raise write_results.unique_violation_error(write, conflict) from conflict
 
 
 def _inserts(
     sql: Statements, stream_name: str, messages: list[EncodedMessage], version: int
 ) -> tuple[Statement, ...]:
     statements: list[Statement] = []
-    for count, array in batch_plan.chunks(messages):
+    for count, array in batch_plan.build_json_chunks(messages):
         statements.append(Statement(sql.insert_messages, (stream_name, version, array)))
         version += count
     return tuple(statements)
 
 
-def _check_position(write: Write, error: psycopg.Error) -> None:
+def _check_position(write: WriteRequest, error: psycopg.Error) -> None:
     """Do not retry if the sequence is behind its table: a later position may be free."""
     if is_taken(error):
-        raise write_results.lost_to(write, error) from error
+        raise write_results.unique_violation_error(write, error) from error

@@ -12,7 +12,7 @@ from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
 from messagedb._connection.position_sequence import is_taken
 from messagedb._errors import IncompatibleServerError
 from messagedb._operations import write_results
-from messagedb._operations.validation import EXISTING_STREAM
+from messagedb._operations.validation import STREAM_EXISTS_CODE
 from messagedb._sql.statements import (
     BEGIN,
     COMMIT,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from messagedb._connection.position_sequence import Sequence
     from messagedb._operations.dialect import Dialect
-    from messagedb._operations.requests import Read, Write
+    from messagedb._operations.requests import ReadRequest, WriteRequest
 
 _BEGIN = Statement(BEGIN, ())
 _COMMIT = Statement(COMMIT, ())
@@ -63,10 +63,10 @@ class AsyncExecutor(ABC):
         self.connection = connection
 
     @abstractmethod
-    async def read(self, read: Read) -> list[TupleRow]:
+    async def read(self, read: ReadRequest) -> list[TupleRow]:
         """Return the rows of a read."""
 
-    async def write(self, write: Write) -> list[int]:
+    async def write(self, write: WriteRequest) -> list[int]:
         """Write all messages of a write or none, and return their positions."""
         dialect = self.dialect
         if dialect.is_proxied:
@@ -80,26 +80,28 @@ class AsyncExecutor(ABC):
             raise
 
     @abstractmethod
-    async def _write(self, write: Write) -> list[int]: ...
+    async def _write(self, write: WriteRequest) -> list[int]: ...
 
-    async def _call_function(self, cursor: AsyncStoreCursor, write: Write) -> list[int]:
+    async def _call_function(self, cursor: AsyncStoreCursor, write: WriteRequest) -> list[int]:
         """Write one message by the server's function, which is a transaction by itself."""
         dialect = self.dialect
         try:
-            rows = await execute(cursor, dialect.write_message(write, 0, write.expected))
+            rows = await execute(cursor, dialect.build_write_call(write, 0, write.expected))
         except psycopg.Error as error:
             if self.connection.closed or not write_results.is_conflict(error):
                 raise
             return [await self._resolve_conflict(write, error)]
         return [rows[0][0]]
 
-    async def _resolve_conflict(self, write: Write, error: psycopg.Error) -> int:
+    async def _resolve_conflict(self, write: WriteRequest, error: psycopg.Error) -> int:
         """Return the position of a message that is already stored, or raise the conflict."""
         dialect, conn = self.dialect, self.connection
         place = await locate(conn, dialect, write, 0)
-        look = dialect.version_and_isolation(write)
+        look = dialect.build_version_query(write)
         version = (await execute(AsyncStoreCursor(conn), look))[0][0]
-        outcome = write_results.settle(write, error, place, version, dialect.table_readable)
+        outcome = write_results.resolve_conflict(
+            write, error, place, version, dialect.table_readable
+        )
         if isinstance(outcome, int):
             return outcome
         raise outcome from error
@@ -124,14 +126,16 @@ class AsyncPoolExecutor(AsyncExecutor):
     """An executor for connections of a pool, which may be to servers of two histories."""
 
     @abstractmethod
-    async def read_in_history(self, reads: tuple[Read, ...]) -> tuple[list[list[TupleRow]], int]:
+    async def read_in_history(
+        self, reads: tuple[ReadRequest, ...]
+    ) -> tuple[list[list[TupleRow]], int]:
         """Return the rows of each read, and the number of their server's history."""
 
 
 class AsyncAutocommitExecutor(AsyncPoolExecutor):
     """Executor on the client's own connections, which are set up: a call is a bare statement."""
 
-    async def read(self, read: Read) -> list[TupleRow]:
+    async def read(self, read: ReadRequest) -> list[TupleRow]:
         """Return the rows of a read. A condition is allowed for the one transaction of its call."""
         conn = self.connection
         cursor = AsyncStoreCursor(conn)
@@ -140,18 +144,20 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
                 await AsyncStoreCursor(conn).execute(CONDITION_ON, prepare=False)
                 await cursor.execute(*read.call, binary=True, prepare=False)
             return await cursor.fetchall()
-        if read.prefers_query and self.dialect.table_readable:
+        if read.is_query_preferred and self.dialect.table_readable:
             async with pipeline(conn):
                 await AsyncStoreCursor(conn).execute(NO_SORT, prepare=True)
                 await cursor.execute(*read.query, binary=True, prepare=True)
             return await cursor.fetchall()
         return await execute(cursor, read.call)
 
-    async def read_in_history(self, reads: tuple[Read, ...]) -> tuple[list[list[TupleRow]], int]:
+    async def read_in_history(
+        self, reads: tuple[ReadRequest, ...]
+    ) -> tuple[list[list[TupleRow]], int]:
         """Return the rows of each read: one connection is one server, from its start to its end."""
         return [await self.read(read) for read in reads], self.connection.history_number
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         """Write by the server's function; search for the id only when it refuses.
 
         Raises:
@@ -159,8 +165,8 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
         """
         dialect, conn = self.dialect, self.connection
         if write.basis is not None and write.basis.history != conn.history_number:
-            write_results.check_basis(write, await self.read(dialect.read_basis(write)))
-        if len(write.encoded) == 1 and write.expected != EXISTING_STREAM:
+            write_results.check_basis(write, await self.read(dialect.build_basis_read(write)))
+        if len(write.encoded) == 1 and write.expected != STREAM_EXISTS_CODE:
             positions = await self._call_function(conn.commands, write)
         elif dialect.inserts_directly:
             positions = await insert_batch(conn, dialect.sql, write, _TRANSACTION)
@@ -177,18 +183,20 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         super().__init__(dialect, connection)
         self._scope = WriteScope((_BEGIN, dialect.transaction_setup), (_COMMIT,))
 
-    async def read(self, read: Read) -> list[TupleRow]:
+    async def read(self, read: ReadRequest) -> list[TupleRow]:
         """Return the rows of a read, in one round trip."""
-        return (await self._read_all((self.dialect.read_without_settings(read),)))[0]
+        return (await self._read_all((self.dialect.build_read_without_settings(read),)))[0]
 
-    async def read_in_history(self, reads: tuple[Read, ...]) -> tuple[list[list[TupleRow]], int]:
+    async def read_in_history(
+        self, reads: tuple[ReadRequest, ...]
+    ) -> tuple[list[list[TupleRow]], int]:
         """Return the rows of each read, in one round trip that reads the history as well.
 
         Behind a pooler the next one may be executed by another server.
         """
         dialect = self.dialect
         profile = dialect.profile
-        statements = tuple(dialect.read_without_settings(read) for read in reads)
+        statements = tuple(dialect.build_read_without_settings(read) for read in reads)
         if not profile.reads_history:
             return await self._read_all(statements), profile.number_of(UNKNOWN_HISTORY)
         *rows, history = await self._read_all((*statements, Statement(HISTORY, ())))
@@ -209,7 +217,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
             raise
         return [await cursor.fetchall() for cursor in cursors]
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         """Write in a separate transaction.
 
         Raises:
@@ -219,7 +227,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         scope = self._scope if write.basis is None else await self._scope_on_basis(write)
         try:
             async with watching_commits(conn):
-                if dialect.is_proxied and write.expected != EXISTING_STREAM:
+                if dialect.is_proxied and write.expected != STREAM_EXISTS_CODE:
                     # Its lock would be another database's, and released immediately.
                     return await self._call_function(AsyncStoreCursor(conn), write)
                 if dialect.inserts_directly:
@@ -229,7 +237,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
             write_results.check_basis(write, [])
             raise
 
-    async def _scope_on_basis(self, write: Write) -> WriteScope:
+    async def _scope_on_basis(self, write: WriteRequest) -> WriteScope:
         """Return the scope of a write that first checks that its basis is there.
 
         Raises:
@@ -239,7 +247,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         if basis is None or write.expected is None or write.expected < 0:
             return scope
         if not dialect.table_readable:
-            write_results.check_basis(write, await self.read(dialect.read_basis(write)))
+            write_results.check_basis(write, await self.read(dialect.build_basis_read(write)))
             return scope
         params = (write.stream_name, write.expected, basis.message_id)
         guard = Statement(dialect.sql.check_basis, params)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from messagedb._operations import write_results
-from messagedb._operations.validation import meets
+from messagedb._operations.validation import is_version_expected
 from messagedb._sql.statements import Statement
 
 from .message_lookup import locate
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from messagedb._operations.dialect import Dialect
-    from messagedb._operations.requests import Write
+    from messagedb._operations.requests import WriteRequest
 
 _MESSAGE_SAVEPOINT = WriteScope(
     (Statement(b"SAVEPOINT _messagedb_message", ()),),
@@ -30,14 +30,14 @@ _MESSAGE_SAVEPOINT = WriteScope(
 
 
 async def write_by_functions(
-    conn: AsyncConnection[Any], dialect: Dialect, write: Write, scope: WriteScope
+    conn: AsyncConnection[Any], dialect: Dialect, write: WriteRequest, scope: WriteScope
 ) -> list[int]:
     """Write a batch by calls of write_message only, each after a separate savepoint.
 
     For a role that may not insert into the table, and for a database that has only the functions.
     """
     begin = (*scope.enter, Statement(dialect.sql.acquire_lock, (write.stream_name,)))
-    look = dialect.version_and_isolation(write)
+    look = dialect.build_version_query(write)
     try:
         found, isolation = (await execute_pipelined(conn, begin, look))[0]
         write_results.check_isolation(isolation)
@@ -45,17 +45,17 @@ async def write_by_functions(
         positions: list[int] = []
         for index in range(len(write.encoded)):
             place = None
-            if meets(write_results.expected_at(write.expected, index), version):
+            if is_version_expected(write_results.get_expected_at(write.expected, index), version):
                 place = await _call_write_message(conn, dialect, write, index, version)
             else:
                 place = await locate(conn, dialect, write, index)
                 if place is None:
-                    raise write_results.wrong_version(write, index, found)
-            position = write_results.position_of(write, write.encoded[index].id, place)
+                    raise write_results.wrong_version_error(write, index, found)
+            position = write_results.get_stored_position(write, write.encoded[index].id, place)
             positions.append(position)
             if write.is_whole and (position <= found) != (positions[0] <= found):
                 # Some of its messages were stored before, and others were not.
-                raise write_results.wrong_version(write, 0, found)
+                raise write_results.wrong_version_error(write, 0, found)
             version = max(version, position)
         await execute_all(conn, scope.leave)
     except BaseException:
@@ -67,11 +67,11 @@ async def write_by_functions(
 async def _call_write_message(
     conn: AsyncConnection[Any],
     dialect: Dialect,
-    write: Write,
+    write: WriteRequest,
     index: int,
     version: int,
 ) -> tuple[str, int]:
-    call = dialect.write_message(write, index, version)
+    call = dialect.build_write_call(write, index, version)
     try:
         rows = await execute_pipelined(conn, _MESSAGE_SAVEPOINT.enter, call)
     except psycopg.Error as error:
@@ -80,7 +80,9 @@ async def _call_write_message(
         await rollback_scope(conn, _MESSAGE_SAVEPOINT)
         place = await locate(conn, dialect, write, index)
         if place is None:
-            raise write_results.lost_to(write, error, index, dialect.table_readable) from error
+            raise write_results.unique_violation_error(
+                write, error, index, dialect.table_readable
+            ) from error
         return place
     await execute_all(conn, _MESSAGE_SAVEPOINT.leave)
     return write.stream_name, rows[0][0]

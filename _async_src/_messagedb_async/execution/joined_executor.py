@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from messagedb._operations import write_results
-from messagedb._operations.category_locks import lock_of
+from messagedb._operations.category_locks import get_category_lock
 from messagedb._sql.statements import (
     RELEASE_SAVEPOINT,
     ROLLBACK_TO_SAVEPOINT,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from messagedb._operations.category_locks import CategoryLock
     from messagedb._operations.dialect import Dialect
-    from messagedb._operations.requests import Read, Write
+    from messagedb._operations.requests import ReadRequest, WriteRequest
 
 _SAVEPOINT = Statement(SAVEPOINT, ())
 _RELEASE = Statement(RELEASE_SAVEPOINT, ())
@@ -71,29 +71,29 @@ class AsyncJoinedExecutor(AsyncExecutor):
         self._held_locks.clear()
         self.message_id = self.xmin = None
 
-    async def read(self, read: Read) -> list[TupleRow]:
+    async def read(self, read: ReadRequest) -> list[TupleRow]:
         """Return the rows of a read: of the table, which needs no setting, or of the functions."""
         conn, dialect = self.connection, self.dialect
         if dialect.table_readable and not read.has_condition:
             return await execute(AsyncStoreCursor(conn), read.query)
-        statement = dialect.read_without_settings(read)
+        statement = dialect.build_read_without_settings(read)
         before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
         rows = await execute_pipelined(conn, (self._search_path,), statement)
         await execute_all(conn, (_restore_search_path(before),))
         return rows
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         """Write under the category's lock, which the transaction then holds to its end."""
         if not self.dialect.inserts_directly:
             return await self._write_by_functions(write)
         if len(write.encoded) == 1:
             return await self._write_one(write)
         positions = await insert_batch(self.connection, self.dialect.sql, write, _DIRECT)
-        self._held_locks.add(lock_of(write.stream_name).key)
+        self._held_locks.add(get_category_lock(write.stream_name).key)
         self._note(write, None)
         return positions
 
-    async def _write_by_functions(self, write: Write) -> list[int]:
+    async def _write_by_functions(self, write: WriteRequest) -> list[int]:
         conn = self.connection
         before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
         scope = WriteScope(
@@ -105,10 +105,10 @@ class AsyncJoinedExecutor(AsyncExecutor):
         self._note(write, None)
         return positions
 
-    async def _write_one(self, write: Write) -> list[int]:
+    async def _write_one(self, write: WriteRequest) -> list[int]:
         """Write one message: in one statement, and after the lock if that is not held yet."""
         conn, sql, stream_name = self.connection, self.dialect.sql, write.stream_name
-        lock = lock_of(stream_name)
+        lock = get_category_lock(stream_name)
         (message,) = write.encoded
         insert = Statement(
             sql.write_under_lock,
@@ -126,21 +126,23 @@ class AsyncJoinedExecutor(AsyncExecutor):
         if lock.key in self._held_locks:
             rows = await execute(self._write_cursor, insert)
         if not rows:
-            rows = await execute_pipelined(conn, (lock.take_and_mark(),), insert)
+            rows = await execute_pipelined(conn, (lock.build_recording_statement(),), insert)
             self._held_locks.add(lock.key)
         if rows:
             position, self.transaction_id, xmin = rows[0]
             self._note(write, xmin)
             return [position]
         look = Statement(sql.look_at_write, (message.id, stream_name))
-        position = write_results.unwritten(write, (await execute(self._write_cursor, look))[0])
+        position = write_results.check_skipped_insert(
+            write, (await execute(self._write_cursor, look))[0]
+        )
         if position is not None:
             return [position]
         # It conflicts with a row that it did not see: after a savepoint the server can report
         # which.
         return await insert_batch(conn, sql, write, _DIRECT)
 
-    def _note(self, write: Write, xmin: int | None) -> None:
+    def _note(self, write: WriteRequest, xmin: int | None) -> None:
         """Keep the evidence for the transaction: a message whose row is known, if there is one."""
         if xmin is not None or self.xmin is None:
             self.message_id, self.xmin = write.encoded[-1].id, xmin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messagedb._operations.dialect import lookup_page
+from messagedb._operations.dialect import build_lookup_page
 from messagedb._sql.history import WAIT_FOR_STANDBY
 from messagedb._sql.statements import Statement
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from messagedb._operations.dialect import Dialect
-    from messagedb._operations.requests import Write
+    from messagedb._operations.requests import WriteRequest
 
 
 async def locate(
-    conn: AsyncConnection[Any], dialect: Dialect, write: Write, index: int
+    conn: AsyncConnection[Any], dialect: Dialect, write: WriteRequest, index: int
 ) -> tuple[str, int] | None:
     """Return the stream and position of message *index* of a write, None if it is not stored.
 
@@ -31,7 +31,7 @@ async def locate(
         return (rows[0][0], rows[0][1]) if rows else None
     position = 0
     while True:
-        page = lookup_page(dialect.sql, write.stream_name, position)
+        page = build_lookup_page(dialect.sql, write.stream_name, position)
         rows = await execute(AsyncStoreCursor(conn), page.call)
         for row in rows:
             if row[0] == id and row[1] == write.stream_name:

@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from messagedb._operations.category_locks import lock_of
+from messagedb._operations.category_locks import get_category_lock
 
 from ..connection.connection import AsyncStoreCursor
 from ..connection.psycopg_internals import pipeline
@@ -41,8 +41,8 @@ class WriteScope(msgspec.Struct, frozen=True):
 
     def lock(self, stream_name: str) -> Statement:
         """Return the statement that acquires the lock of a stream's category."""
-        lock = lock_of(stream_name)
-        return lock.take_and_mark() if self.records_lock else lock.take()
+        lock = get_category_lock(stream_name)
+        return lock.build_recording_statement() if self.records_lock else lock.build_statement()
 
 
 async def execute_all(conn: AsyncConnection[Any], statements: tuple[Statement, ...]) -> None:

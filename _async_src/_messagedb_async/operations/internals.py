@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from messagedb._connection.session_config import Profile
     from messagedb._messages.message import Message, NewMessage
     from messagedb._messages.registry import DataInstance
-    from messagedb._operations.requests import Basis, Read, Write
+    from messagedb._operations.requests import DecisionBasis, ReadRequest, WriteRequest
     from messagedb.expected_version import ExpectedVersion
 
     from .operations import AsyncOperations
@@ -35,13 +35,13 @@ async def get_server(store: AsyncOperations) -> Server:
     return await store._server_facts()
 
 
-async def read_rows(store: AsyncOperations, read: Read) -> list[tuple[Any, ...]]:
+async def read_rows(store: AsyncOperations, read: ReadRequest) -> list[tuple[Any, ...]]:
     """Return the rows of a read."""
     return await store._read(read)
 
 
 async def read_in_history(
-    store: AsyncOperations, *reads: Read
+    store: AsyncOperations, *reads: ReadRequest
 ) -> tuple[list[list[tuple[Any, ...]]], int]:
     """Return the rows of reads on one connection, and the number of its server's history."""
     return await store._read_in_history(*reads)
@@ -54,7 +54,7 @@ async def read_stream_page(
     return await store._stream_page(stream_name, position, batch_size)
 
 
-async def write_request(store: AsyncOperations, write: Write) -> list[int]:
+async def write_request(store: AsyncOperations, write: WriteRequest) -> list[int]:
     """Write all messages of a write or none, and return their positions."""
     return await store._write(write)
 
@@ -66,7 +66,7 @@ async def write_batch(
     expected_version: ExpectedVersion,
     *,
     is_whole: bool = False,
-    basis: Basis | None = None,
+    basis: DecisionBasis | None = None,
 ) -> list[int]:
     """Write a batch; a whole one conflicts where some of it is stored, and some is not.
 

@@ -10,8 +10,8 @@ from messagedb._errors import IncompatibleServerError, WrongExpectedVersionError
 from messagedb._messages.message_types import check_types, select_types
 from messagedb._operations import requests
 from messagedb._operations.reservation import build_reservation
-from messagedb._operations.rows import messages as messages_of
-from messagedb._operations.validation import LAST_POSITION, check_page_size
+from messagedb._operations.rows import parse_messages as messages_of
+from messagedb._operations.validation import LAST_POSITION, check_iteration_batch_size
 from messagedb.expected_version import ANY, NO_STREAM
 from messagedb.hooks import Operation
 from messagedb.streams.reserved import is_own
@@ -55,16 +55,16 @@ class AsyncOperations(ABC):
     _profile: Profile
 
     @abstractmethod
-    async def _read(self, read: requests.Read) -> list[tuple[Any, ...]]: ...
+    async def _read(self, read: requests.ReadRequest) -> list[tuple[Any, ...]]: ...
 
     @abstractmethod
     async def _read_in_history(
-        self, *reads: requests.Read
+        self, *reads: requests.ReadRequest
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
         """Return the rows of reads on one connection, and the number of its server's history."""
 
     @abstractmethod
-    async def _write(self, write: requests.Write) -> list[int]: ...
+    async def _write(self, write: requests.WriteRequest) -> list[int]: ...
 
     @abstractmethod
     async def _server_facts(self) -> Server: ...
@@ -120,7 +120,7 @@ class AsyncOperations(ABC):
                 message may be stored, now or a little later.
         """
         told = self._profile.settings
-        write = requests.write_one(
+        write = requests.build_message_write(
             stream_name, message, id, metadata, expected_version, told.decimals, told.registry
         )
         if told.hooks:
@@ -166,7 +166,7 @@ class AsyncOperations(ABC):
         expected_version: ExpectedVersion,
         *,
         is_whole: bool = False,
-        basis: requests.Basis | None = None,
+        basis: requests.DecisionBasis | None = None,
     ) -> list[int]:
         """Write a batch; a whole one conflicts if a part of it is stored and a part is not.
 
@@ -175,7 +175,7 @@ class AsyncOperations(ABC):
                 written.
         """
         told = self._profile.settings
-        write = requests.write_many(
+        write = requests.build_batch_write(
             stream_name,
             messages,
             expected_version,
@@ -195,7 +195,9 @@ class AsyncOperations(ABC):
     ) -> tuple[list[Message[Any]], int]:
         """Return a page of a stream, and the number of the history of the server it came from."""
         told = self._profile.settings
-        read = requests.read_stream(self._profile.sql, stream_name, position, batch_size, None)
+        read = requests.build_stream_read(
+            self._profile.sql, stream_name, position, batch_size, None
+        )
         if not told.hooks or is_own(stream_name):
             (rows,), history = await self._read_in_history(read)
             return messages_of(rows, told.decimals), history
@@ -223,7 +225,7 @@ class AsyncOperations(ABC):
             condition: an SQL condition that is inserted into the server's query unchanged: never
                 build it from untrusted input.
         """
-        read = requests.read_stream(
+        read = requests.build_stream_read(
             self._profile.sql, stream_name, position, self._batch_size(batch_size), condition
         )
         if self._profile.settings.hooks:
@@ -260,7 +262,7 @@ class AsyncOperations(ABC):
             condition: an SQL condition that is inserted into the server's query unchanged: never
                 build it from untrusted input.
         """
-        read = requests.read_category(
+        read = requests.build_category_read(
             self._profile.sql,
             category,
             position,
@@ -287,7 +289,7 @@ class AsyncOperations(ABC):
             IncompatibleServerError: a type was given, and Message DB is older than 1.3.0, which
                 cannot search for it.
         """
-        read = requests.last_message(self._profile.sql, stream_name, type)
+        read = requests.build_last_message_read(self._profile.sql, stream_name, type)
         if type is not None and not (await self._server_facts()).finds_last_of_type:
             raise IncompatibleServerError(
                 "this Message DB is older than 1.3.0 and cannot find the last message of a type. "
@@ -305,13 +307,15 @@ class AsyncOperations(ABC):
         Args:
             stream_name: the stream; a bare category is one, too.
         """
-        rows = await self._read(requests.version(self._profile.sql, stream_name))
+        rows = await self._read(requests.build_stream_version_read(self._profile.sql, stream_name))
         version: int | None = rows[0][0]
         return NO_STREAM if version is None else version
 
     async def message_store_version(self) -> str:
         """Return the version that the installed Message DB reports, such as ``1.3.0``."""
-        version: str = (await self._read(requests.store_version(self._profile.sql)))[0][0]
+        version: str = (await self._read(requests.build_store_version_read(self._profile.sql)))[0][
+            0
+        ]
         return version
 
     @overload
@@ -489,7 +493,7 @@ class AsyncOperations(ABC):
                 await self.write_message(stream_name, copy, expected_version=NO_STREAM)
             else:
                 copy = build_reservation(command, stream_name, decimals=True)
-                write = requests.write_one(
+                write = requests.build_message_write(
                     stream_name, copy, None, None, NO_STREAM, True, settings.registry
                 )
                 await self._write(write)
@@ -497,13 +501,15 @@ class AsyncOperations(ABC):
             return False
         return True
 
-    async def _write_with_hooks(self, name: OperationName, write: requests.Write) -> list[int]:
+    async def _write_with_hooks(
+        self, name: OperationName, write: requests.WriteRequest
+    ) -> list[int]:
         told = self._profile.settings
         if is_own(write.stream_name):
             return await self._write(write)
         made = hooks.apply_before_write(told.hooks, write.stream_name, write.messages)
         if made is not write.messages:
-            write = requests.write_many(
+            write = requests.build_batch_write(
                 write.stream_name,
                 made,
                 write.expected_version,
@@ -516,7 +522,7 @@ class AsyncOperations(ABC):
             return await self._write(write)
 
     async def _read_with_hooks(
-        self, name: OperationName, target: str, read: requests.Read
+        self, name: OperationName, target: str, read: requests.ReadRequest
     ) -> list[Message[Any]]:
         told = self._profile.settings
         if is_own(target):
@@ -531,5 +537,5 @@ class AsyncOperations(ABC):
 
     def _page_size(self, batch_size: int | None) -> int:
         size = self._batch_size(batch_size)
-        check_page_size(size)
+        check_iteration_batch_size(size)
         return size

@@ -16,7 +16,7 @@ from .operations import AsyncOperations
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from messagedb._operations.requests import Read
+    from messagedb._operations.requests import ReadRequest
     from messagedb._operations.scan_results import Lag, OpenWriteTransaction, ScannedStorePage
     from messagedb._sql.scans import ScanStatements
 
@@ -63,7 +63,7 @@ class AsyncScans(AsyncOperations):
             look_at: a global position of the category. The scan's ``found_id`` is the id of the
                 message there: on the same server, at the same time.
         """
-        scan = scan_requests.category(
+        scan = scan_requests.build_category_scan(
             self._scan_sql(),
             self._profile.sql,
             category,
@@ -110,7 +110,9 @@ class AsyncScans(AsyncOperations):
                 a standby.
         """
         size = self._scan_size(batch_size)
-        scan = scan_requests.store(self._scan_sql(), position, size, categories, types, condition)
+        scan = scan_requests.build_store_scan(
+            self._scan_sql(), position, size, categories, types, condition
+        )
         await self._check_readable("the whole store")
         return self._seen(await self._scanned(scan, look_at, None))
 
@@ -128,7 +130,9 @@ class AsyncScans(AsyncOperations):
                 result would prove nothing.
         """
         await self._check_readable("who is writing")
-        return scan_requests.writers_of(await self._read(scan_requests.writers(self._scan_sql())))
+        return scan_requests.parse_writers(
+            await self._read(scan_requests.build_writers(self._scan_sql()))
+        )
 
     async def get_category_head(self, category: str) -> int | None:
         """Return the global position of a category's last message, 0 if it has none.
@@ -138,14 +142,14 @@ class AsyncScans(AsyncOperations):
         Args:
             category: the part of the stream names before the first ``-``.
         """
-        return await self._head(scan_requests.category_head(self._scan_sql(), category))
+        return await self._head(scan_requests.build_category_head(self._scan_sql(), category))
 
     async def get_store_head(self) -> int | None:
         """Return the global position of the store's last message, 0 if it has none.
 
         It returns None if the role may not read the table of messages.
         """
-        return await self._head(scan_requests.store_head(self._scan_sql()))
+        return await self._head(scan_requests.build_store_head(self._scan_sql()))
 
     async def _heads(self, categories: Iterable[str] | None = None) -> tuple[dict[str, int], int]:
         """Return the global positions of the last messages of categories, and of the whole store.
@@ -159,7 +163,7 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the role may not read the table of messages.
         """
         await self._check_readable("the last positions")
-        rows = await self._read(scan_requests.heads(self._scan_sql(), categories))
+        rows = await self._read(scan_requests.build_heads(self._scan_sql(), categories))
         head: int = rows.pop()[1] or 0
         return dict(rows), head
 
@@ -169,7 +173,7 @@ class AsyncScans(AsyncOperations):
         Args:
             positions: the known position of each category, 0 for none.
         """
-        rows = await self._read(scan_requests.first_after(self._scan_sql(), positions))
+        rows = await self._read(scan_requests.build_first_after(self._scan_sql(), positions))
         first: int | None = rows[0][0]
         return first
 
@@ -188,11 +192,11 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the whole store, if the role may not read the table of
                 messages.
         """
-        look = scan_requests.lag(self._scan_sql(), categories, position, limit)
+        look = scan_requests.build_lag(self._scan_sql(), categories, position, limit)
         readable = (await self._server_facts()).table_readable
         if categories is None:
             scan_requests.check_readable(readable, "the lag of the whole store")
-        return look.lag(await self._read(look.read), readable)
+        return look.parse(await self._read(look.read), readable)
 
     async def _scanned(
         self, scan: scan_requests.PageScan[S], look_at: int | None, category: str | None
@@ -204,13 +208,15 @@ class AsyncScans(AsyncOperations):
             look_at: a global position.
             category: the category of the message there, for a role that may not read the table.
         """
-        reads: tuple[Read, ...] = (scan.read,)
+        reads: tuple[ReadRequest, ...] = (scan.read,)
         if look_at is not None:
-            reads = (scan_requests.message_at(self._scan_sql(), category, look_at), scan.read)
+            reads = (scan_requests.build_message_at(self._scan_sql(), category, look_at), scan.read)
         (*looked, rows), history = await self._read_in_history(*reads)
-        found = scan.scan(rows, self._profile.settings.decimals)
+        found = scan.parse(rows, self._profile.settings.decimals)
         there = (
-            scan_requests.found_id(looked[0], look_at) if looked and look_at is not None else None
+            scan_requests.parse_found_id(looked[0], look_at)
+            if looked and look_at is not None
+            else None
         )
         return msgspec.structs.replace(found, history=history, found_id=there)
 
@@ -220,7 +226,7 @@ class AsyncScans(AsyncOperations):
             return scan
         return msgspec.structs.replace(scan, messages=hooks.apply_after_read(given, scan.messages))
 
-    async def _head(self, read: Read) -> int | None:
+    async def _head(self, read: ReadRequest) -> int | None:
         if not (await self._server_facts()).table_readable:
             return None
         rows: list[tuple[Any, ...]] = await self._read(read)
@@ -230,7 +236,7 @@ class AsyncScans(AsyncOperations):
         scan_requests.check_readable((await self._server_facts()).table_readable, what)
 
     def _scan_size(self, batch_size: int | None) -> int:
-        return scan_requests.page_size(batch_size, self._profile.settings.default_batch_size)
+        return scan_requests.get_scan_size(batch_size, self._profile.settings.default_batch_size)
 
     def _scan_sql(self) -> ScanStatements:
         return scan_statements(self._profile.settings.schema)

@@ -13,7 +13,7 @@ from ..operations.internals import get_profile, get_server, read_in_history
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from messagedb._operations.requests import Read
+    from messagedb._operations.requests import ReadRequest
     from messagedb._sql.scans import ScanStatements
 
     from ..operations.operations import AsyncOperations
@@ -33,9 +33,9 @@ async def find_last_message(
     """
     sql = _get_statements(store)
     if await _may_read_table(store):
-        read = scan_requests.message_before(sql, position)
+        read = scan_requests.build_message_before(sql, position)
     elif category is not None:
-        read = scan_requests.message_at(sql, category, position)
+        read = scan_requests.build_message_at(sql, category, position)
     else:
         return None
     rows, history = await _read_rows(store, read)
@@ -53,9 +53,9 @@ async def find_message_id(
         category: the message's, for a role that may not read the table of messages.
     """
     rows, _ = await _read_rows(
-        store, scan_requests.message_at(_get_statements(store), category, position)
+        store, scan_requests.build_message_at(_get_statements(store), category, position)
     )
-    return scan_requests.found_id(rows, position)
+    return scan_requests.parse_found_id(rows, position)
 
 
 async def find_positions(store: AsyncOperations, ids: Iterable[str]) -> list[tuple[str, int]]:
@@ -65,7 +65,9 @@ async def find_positions(store: AsyncOperations, ids: Iterable[str]) -> list[tup
     """
     if not await _may_read_table(store):
         return []
-    rows, _ = await _read_rows(store, scan_requests.messages_by_id(_get_statements(store), ids))
+    rows, _ = await _read_rows(
+        store, scan_requests.build_messages_by_id(_get_statements(store), ids)
+    )
     return [(id, position) for id, position in rows]
 
 
@@ -78,7 +80,7 @@ async def get_last_positions(store: AsyncOperations) -> tuple[int | None, int | 
     if not await _may_read_table(store):
         return None, None
     ((head, last_assigned),), _ = await _read_rows(
-        store, scan_requests.last_positions(_get_statements(store))
+        store, scan_requests.build_last_positions(_get_statements(store))
     )
     return head or 0, None if last_assigned is None else max(last_assigned, head or 0)
 
@@ -97,6 +99,8 @@ def _get_statements(store: AsyncOperations) -> ScanStatements:
     return scan_statements(get_profile(store).settings.schema)
 
 
-async def _read_rows(store: AsyncOperations, read: Read) -> tuple[list[tuple[Any, ...]], int]:
+async def _read_rows(
+    store: AsyncOperations, read: ReadRequest
+) -> tuple[list[tuple[Any, ...]], int]:
     found = await read_in_history(store, read)
     return found[0][0], found[1]

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from messagedb._connection.server_info import Server
     from messagedb._connection.session_config import Profile
     from messagedb._errors import MessageDBError
-    from messagedb._operations.requests import Read, Write
+    from messagedb._operations.requests import ReadRequest, WriteRequest
 
     from ..execution.executors import AsyncExecutor
 
@@ -100,7 +100,7 @@ class AsyncBoundClient(AsyncOperations):
     def _sees_a_snapshot(self) -> bool:
         return transactions.sees_a_snapshot(self._conn.isolation_level)
 
-    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+    async def _read(self, read: ReadRequest) -> list[tuple[Any, ...]]:
         deadline, rollbacks = self._profile.deadline(), 0
         while True:
             executor = await self._executor()
@@ -116,7 +116,9 @@ class AsyncBoundClient(AsyncOperations):
             rollbacks += 1
             await sleep(pause(rollbacks))
 
-    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+    async def _read_in_history(
+        self, *reads: ReadRequest
+    ) -> tuple[list[list[tuple[Any, ...]]], int]:
         found = [await self._read(read) for read in reads]
         if self._history_number is not None:
             return found, self._history_number
@@ -124,7 +126,7 @@ class AsyncBoundClient(AsyncOperations):
         is_direct = True
         if (await self._server_facts()).history_readable:
             question = Statement(HISTORY_AND_PID, ())
-            *parts, pid = (await self._read(requests.Read(question, question)))[0]
+            *parts, pid = (await self._read(requests.ReadRequest(question, question)))[0]
             history = history_from_row(tuple(parts))
             is_direct = pid == self._conn.pgconn.backend_pid
         number = self._profile.number_of(history)
@@ -133,7 +135,7 @@ class AsyncBoundClient(AsyncOperations):
             self._history_number = number
         return found, number
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         deadline, rollbacks = self._profile.deadline(), 0
         while True:
             executor = await self._executor()
@@ -150,7 +152,7 @@ class AsyncBoundClient(AsyncOperations):
             await sleep(pause(rollbacks))
 
     def _write_error(
-        self, write: Write, error: psycopg.Error, executor: AsyncExecutor
+        self, write: WriteRequest, error: psycopg.Error, executor: AsyncExecutor
     ) -> MessageDBError:
         """Return our error for psycopg's of a write."""
         conn = self._conn

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from messagedb._errors import MessageDBError
-    from messagedb._operations.requests import Write
+    from messagedb._operations.requests import WriteRequest
     from messagedb._transactions.options import TransactionOptions
 
     from ..execution.connection_providers import AsyncConnectionProvider
@@ -305,11 +305,11 @@ class AsyncTransactionState:
             is_read_only_by_choice=by_choice,
         )
 
-    def write_error(self, write: Write, error: psycopg.Error) -> MessageDBError:
+    def write_error(self, write: WriteRequest, error: psycopg.Error) -> MessageDBError:
         """Convert psycopg's error of a write to ours, with the outcome of all writes."""
         if error.sqlstate == "57014" and not self.is_out_of_time(error):
             limit = self.provider.profile.settings.command_timeout
-            return write_results.refused(write, error, limit, TRANSACTION_ABORTED)
+            return write_results.refused_write_error(write, error, limit, TRANSACTION_ABORTED)
         return self.map_error(error, NOTHING_WRITTEN)
 
     async def _send_commit(self) -> None:

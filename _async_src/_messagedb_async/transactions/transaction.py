@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from messagedb._connection.server_info import Server
-    from messagedb._operations.requests import Read, Write
+    from messagedb._operations.requests import ReadRequest, WriteRequest
 
     from .state import AsyncTransactionState
 
@@ -159,7 +159,7 @@ class AsyncTransaction(AsyncOperations):
     async def _server_facts(self) -> Server:
         return self._state.provider.dialect.server
 
-    async def _read(self, read: Read) -> list[tuple[Any, ...]]:
+    async def _read(self, read: ReadRequest) -> list[tuple[Any, ...]]:
         state = self._state
         await state.prepare_statement()
         try:
@@ -172,10 +172,12 @@ class AsyncTransaction(AsyncOperations):
         finally:
             state.end_operation()
 
-    async def _read_in_history(self, *reads: Read) -> tuple[list[list[tuple[Any, ...]]], int]:
+    async def _read_in_history(
+        self, *reads: ReadRequest
+    ) -> tuple[list[list[tuple[Any, ...]]], int]:
         return [await self._read(read) for read in reads], self._state.history_number
 
-    async def _write(self, write: Write) -> list[int]:
+    async def _write(self, write: WriteRequest) -> list[int]:
         state = self._state
         await state.prepare_statement()
         transactions.check_fit_for_writes(state.options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from .._errors import MessageDBError
-from .._operations.rows import messages
+from .._operations.rows import parse_messages
 from ..streams.reserved import POSITION, parked_stream_name
 from .position_records import parse_position
 from .position_stores import derive_lease_keys
@@ -81,7 +81,7 @@ def consumer_from_record(
     row: tuple[Any, ...], pids: Mapping[tuple[int, int], int], schema: str
 ) -> ConsumerInfo:
     """Return the consumer of its last position record, a row with the columns of messages."""
-    (record,) = messages([row], decimals=False)
+    (record,) = parse_messages([row], decimals=False)
     position: int | None = None
     problem: str | None = None
     try:

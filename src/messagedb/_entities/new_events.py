@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import ValidationError
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
-from .._operations.requests import write_many
+from .._operations.requests import build_batch_write
 from ..expected_version import ANY
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def simulate_stored(
     Raises:
         ValidationError: one of the messages is invalid. Nothing was sent.
     """
-    encoded = write_many(stream_name, messages, ANY, decimals, registry).encoded
+    encoded = build_batch_write(stream_name, messages, ANY, decimals, registry).encoded
     return [
         Message(
             message.id,

@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from . import validation
-from .write_results import expected_at, position_of, wrong_version
+from .write_results import get_expected_at, get_stored_position, wrong_version_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .requests import EncodedMessage, Write
+    from .requests import EncodedMessage, WriteRequest
 
-COPY_FROM = 400
+COPY_THRESHOLD = 400
 """From this number of messages on, COPY is faster than INSERT, although it has 3 more round trips.
 
 On a Unix socket they are equally fast between 200 and 500 messages, of 200 bytes as of 2 kB."""
 
 
-class Plan(msgspec.Struct, frozen=True):
+class BatchPlan(msgspec.Struct, frozen=True):
     """The plan of a batch: the position of every message, and the messages to be inserted."""
 
     positions: list[int]
-    missing: list[EncodedMessage]
+    to_insert: list[EncodedMessage]
 
 
-def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Plan:
+def plan_batch(
+    write: WriteRequest, version: int, found: Mapping[str, tuple[str, int]]
+) -> BatchPlan:
     """Decide the result of a batch under the category's lock, the same as that of single writes.
 
     Args:
@@ -41,22 +43,22 @@ def plan(write: Write, version: int, found: Mapping[str, tuple[str, int]]) -> Pl
             stream has; or only some messages of a whole write are stored.
     """
     positions: list[int] = []
-    missing: list[EncodedMessage] = []
+    to_insert: list[EncodedMessage] = []
     found_version = version
     for index, message in enumerate(write.encoded):
-        place = found.get(message.id)
-        if place is not None:
-            positions.append(position_of(write, message.id, place))
+        location = found.get(message.id)
+        if location is not None:
+            positions.append(get_stored_position(write, message.id, location))
             continue
-        expected = expected_at(write.expected, index)
-        if not validation.meets(expected, version):
-            raise wrong_version(write, index, found_version)
+        expected = get_expected_at(write.expected, index)
+        if not validation.is_version_expected(expected, version):
+            raise wrong_version_error(write, index, found_version)
         version += 1
         positions.append(version)
-        missing.append(message)
-    if write.is_whole and 0 < len(missing) < len(positions):
-        raise wrong_version(write, 0, found_version)
-    return Plan(positions, missing)
+        to_insert.append(message)
+    if write.is_whole and 0 < len(to_insert) < len(positions):
+        raise wrong_version_error(write, 0, found_version)
+    return BatchPlan(positions, to_insert)
 
 
 # PostgreSQL limits the elements of a jsonb array to 256 MB in total, and a server reads a whole
@@ -65,7 +67,7 @@ _CHUNK_BYTES: Final = 8_000_000
 _CHUNK_MESSAGES: Final = 5_000
 
 
-def chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
+def build_json_chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
     """Return the messages as counted JSON arrays for the insert, each within server limits."""
     arrays: list[tuple[int, str]] = []
     elements: list[str] = []
@@ -90,7 +92,7 @@ _BLOCK_CHARACTERS: Final = 250_000
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def copy_blocks(write: Write, version: int) -> Iterator[bytes]:
+def iter_copy_blocks(write: WriteRequest, version: int) -> Iterator[bytes]:
     """Yield the rows of a batch in COPY's text format, for a stream at *version*."""
     stream_name = write.stream_name.translate(_ESCAPES)
     position = version
@@ -100,7 +102,7 @@ def copy_blocks(write: Write, version: int) -> Iterator[bytes]:
         position += 1
         row = (
             f"{message.id}\t{stream_name}\t{position}\t{message.type.translate(_ESCAPES)}"
-            f"\t{_field(message.data)}\t{_field(message.metadata)}\n"
+            f"\t{_escape_copy_field(message.data)}\t{_escape_copy_field(message.metadata)}\n"
         )
         rows.append(row)
         size += len(row)
@@ -111,7 +113,7 @@ def copy_blocks(write: Write, version: int) -> Iterator[bytes]:
         yield "".join(rows).encode()
 
 
-def _field(json: str | None) -> str:
+def _escape_copy_field(json: str | None) -> str:
     """Return JSON as a field: of the characters that COPY escapes, it contains backslashes only."""
     if json is None:
         return r"\N"

@@ -23,26 +23,26 @@ class CategoryLock(NamedTuple):
     key: int
     mark: str
 
-    def take(self) -> Statement:
+    def build_statement(self) -> Statement:
         """Return the statement that acquires it until the transaction ends."""
         return Statement(LOCK, (self.key,))
 
-    def take_and_mark(self) -> Statement:
+    def build_recording_statement(self) -> Statement:
         """Return the statement that acquires and marks it for later statements of a transaction."""
         return Statement(LOCK_AND_MARK, (self.key, self.mark))
 
 
-def lock_of(stream_name: str) -> CategoryLock:
+def get_category_lock(stream_name: str) -> CategoryLock:
     """Return the lock of a stream's category."""
-    return _lock_of_category(streams.category(stream_name))
+    return _build_lock(streams.category(stream_name))
 
 
 @lru_cache(maxsize=4096)
-def _lock_of_category(category: str) -> CategoryLock:
+def _build_lock(category: str) -> CategoryLock:
     key = streams.hash_64(category)
     return CategoryLock(key, f"|{key}|")
 
 
-def in_safe_order(categories: Iterable[str]) -> tuple[CategoryLock, ...]:
+def sort_for_locking(categories: Iterable[str]) -> tuple[CategoryLock, ...]:
     """Return the locks of categories, each once, in the order in which every transaction locks."""
-    return tuple(sorted({_lock_of_category(category) for category in categories}))
+    return tuple(sorted({_build_lock(category) for category in categories}))

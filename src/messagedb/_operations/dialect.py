@@ -9,14 +9,14 @@ import msgspec
 from .._connection.server_info import check_not_proxied
 from .._errors import IncompatibleServerError
 from .._sql.statements import Statement
-from .requests import Read, read_stream
+from .requests import ReadRequest, build_stream_read
 
 if TYPE_CHECKING:
     from .._connection.position_sequence import Sequence
     from .._connection.server_info import Server
     from .._connection.session_config import Profile
     from .._sql.statements import Statements
-    from .requests import Write
+    from .requests import WriteRequest
 
 _LOOKUP_SIZE = 1000
 
@@ -54,11 +54,13 @@ class Dialect:
         self.is_proxied: bool = server.is_proxied
         self.table_readable: bool = server.table_readable
         self.transaction_setup: Statement = profile.set_up_transaction()
-        wanted = profile.settings.direct_writes
-        able = server.table_readable and server.table_writable
-        self.inserts_directly: bool = able if wanted is None else wanted and able
+        is_requested = profile.settings.direct_writes
+        is_possible = server.table_readable and server.table_writable
+        self.inserts_directly: bool = (
+            is_possible if is_requested is None else is_requested and is_possible
+        )
 
-    def check_write(self, write: Write) -> None:
+    def check_write(self, write: WriteRequest) -> None:
         """Refuse several messages if the functions pass each call on separately.
 
         Raises:
@@ -67,7 +69,7 @@ class Dialect:
         if self.is_proxied and len(write.encoded) > 1:
             check_not_proxied(self.server, "several messages that are written all or none")
 
-    def write_message(self, write: Write, index: int, expected: int | None) -> Statement:
+    def build_write_call(self, write: WriteRequest, index: int, expected: int | None) -> Statement:
         """Return the call of the server's function for message *index* of a write."""
         message = write.encoded[index]
         return Statement(
@@ -75,11 +77,11 @@ class Dialect:
             (message.id, write.stream_name, message.type, message.data, message.metadata, expected),
         )
 
-    def prefers_table(self, read: Read) -> bool:
+    def is_table_preferred(self, read: ReadRequest) -> bool:
         """Return True if a read should be a query of the table."""
-        return read.prefers_query and self.table_readable
+        return read.is_query_preferred and self.table_readable
 
-    def read_without_settings(self, read: Read) -> Statement:
+    def build_read_without_settings(self, read: ReadRequest) -> Statement:
         """Return the statement of a read that does not change the session's settings.
 
         After SET LOCAL of an unset custom parameter, PostgreSQL leaves it as '' rather than unset;
@@ -91,7 +93,7 @@ class Dialect:
                 Nothing was sent.
         """
         if not read.has_condition:
-            return read.query if self.prefers_table(read) else read.call
+            return read.query if self.is_table_preferred(read) else read.call
         if not self.table_readable:
             raise IncompatibleServerError(
                 "a read with an SQL condition on a connection that is not the client's own needs "
@@ -100,17 +102,17 @@ class Dialect:
             )
         return read.query
 
-    def read_basis(self, write: Write) -> Read:
+    def build_basis_read(self, write: WriteRequest) -> ReadRequest:
         """Return the read of the message that a write was decided upon."""
         assert write.expected is not None
-        return read_stream(self.sql, write.stream_name, max(write.expected, 0), 1, None)
+        return build_stream_read(self.sql, write.stream_name, max(write.expected, 0), 1, None)
 
-    def version_and_isolation(self, write: Write) -> Statement:
+    def build_version_query(self, write: WriteRequest) -> Statement:
         """Return the query for the version of a write's stream and the isolation level."""
         return Statement(self.sql.version_and_isolation, (write.stream_name,))
 
 
-def lookup_page(sql: Statements, stream_name: str, position: int) -> LookupPage:
+def build_lookup_page(sql: Statements, stream_name: str, position: int) -> LookupPage:
     """Return a page of any stream: one without an id is read as the category that it is in."""
     if "-" in stream_name:
         params: tuple[Any, ...] = (stream_name, position, _LOOKUP_SIZE, None)

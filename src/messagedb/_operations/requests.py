@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from ..expected_version import ExpectedVersion
 
 
-class Read(msgspec.Struct, frozen=True):
+class ReadRequest(msgspec.Struct, frozen=True):
     """A read: the call of a server function, and the equivalent query of the table."""
 
     call: Statement
     query: Statement
     has_condition: bool = False
-    prefers_query: bool = False
+    is_query_preferred: bool = False
     """True if the query is preferred where the role may read the table."""
-    has_sql: bool = False
+    has_user_sql: bool = False
     """True if both contain SQL of the user that needs no setting of the server."""
 
 
@@ -45,7 +45,7 @@ class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
     metadata: str | None
 
 
-class Basis(msgspec.Struct, frozen=True, gc=False):
+class DecisionBasis(msgspec.Struct, frozen=True, gc=False):
     """The basis of the decision to write: the last message of the stream, as it was read.
 
     Attributes:
@@ -57,7 +57,7 @@ class Basis(msgspec.Struct, frozen=True, gc=False):
     history: int
 
 
-class Write(msgspec.Struct, frozen=True, gc=False):
+class WriteRequest(msgspec.Struct, frozen=True, gc=False):
     """A write of one or many messages to one stream, all or none."""
 
     stream_name: str
@@ -66,32 +66,32 @@ class Write(msgspec.Struct, frozen=True, gc=False):
     expected: int | None
     is_whole: bool = False
     """True if a batch of which only a part is stored is a conflict."""
-    basis: Basis | None = None
+    basis: DecisionBasis | None = None
     """The message that must still be there, also after a change of server."""
 
     @property
     def expected_version(self) -> ExpectedVersion:
         """The expected version as the caller passed it."""
-        return validation.as_expected_version(self.expected)
+        return validation.decode_expected_version(self.expected)
 
 
-def read_stream(
+def build_stream_read(
     sql: Statements, stream_name: str, position: int, batch_size: int, condition: str | None
-) -> Read:
+) -> ReadRequest:
     """Return the read of a page of one stream."""
-    validation.check_stream_to_read(stream_name)
+    validation.check_readable_stream_name(stream_name)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
     validation.check_condition(condition)
     params = (stream_name, position, batch_size)
-    return Read(
+    return ReadRequest(
         Statement(sql.get_stream_messages, (*params, condition)),
         Statement(with_condition(sql.stream_query, condition), params),
         condition is not None,
     )
 
 
-def read_category(
+def build_category_read(
     sql: Statements,
     category: str,
     position: int,
@@ -100,7 +100,7 @@ def read_category(
     group_member: int | None,
     group_size: int | None,
     condition: str | None,
-) -> Read:
+) -> ReadRequest:
     """Return the read of a page of a category."""
     validation.check_category(category)
     validation.check_position(position)
@@ -117,48 +117,50 @@ def read_category(
         group_member,
         group_size,
     )
-    return Read(
+    return ReadRequest(
         Statement(sql.get_category_messages, (*params, condition)),
         Statement(with_condition(sql.category_query, condition), params),
         condition is not None,
         # The query filters a consumer group in plain SQL. It always uses the index on categories;
         # the function may scan the primary key instead.
-        prefers_query=True,
+        is_query_preferred=True,
     )
 
 
-def last_message(sql: Statements, stream_name: str, type_name: str | None) -> Read:
+def build_last_message_read(
+    sql: Statements, stream_name: str, type_name: str | None
+) -> ReadRequest:
     """Return the read of the last message of a stream, or of its last one of a type."""
     validation.check_stream_name(stream_name)
     validation.check_type(type_name)
     if type_name is None:
-        return _read(sql.get_last_stream_message, sql.last_query, stream_name)
-    return _read(
+        return _build_read(sql.get_last_stream_message, sql.last_query, stream_name)
+    return _build_read(
         sql.get_last_stream_message_of_type, sql.last_of_type_query, stream_name, type_name
     )
 
 
-def version(sql: Statements, stream_name: str) -> Read:
+def build_stream_version_read(sql: Statements, stream_name: str) -> ReadRequest:
     """Return the read of the version of a stream."""
     validation.check_stream_name(stream_name)
-    return _read(sql.stream_version, sql.version_query, stream_name)
+    return _build_read(sql.stream_version, sql.version_query, stream_name)
 
 
-def store_version(sql: Statements) -> Read:
+def build_store_version_read(sql: Statements) -> ReadRequest:
     """Return the read of the installed Message DB's version."""
-    return _read(sql.message_store_version, sql.message_store_version)
+    return _build_read(sql.message_store_version, sql.message_store_version)
 
 
-def look_for_message(sql: Statements, id: str) -> Read:
+def build_message_lookup(sql: Statements, id: str) -> ReadRequest:
     """Return the read of a message id's stream and position, if the role may read the table."""
-    return _read(sql.look_for_message, sql.look_for_message, id)
+    return _build_read(sql.look_for_message, sql.look_for_message, id)
 
 
-def _read(call: bytes, query: bytes, *params: str) -> Read:
-    return Read(Statement(call, params), Statement(query, params))
+def _build_read(call: bytes, query: bytes, *params: str) -> ReadRequest:
+    return ReadRequest(Statement(call, params), Statement(query, params))
 
 
-def write_one(
+def build_message_write(
     stream_name: str,
     message: Any,
     id: UUID | str | None,
@@ -166,11 +168,11 @@ def write_one(
     expected_version: ExpectedVersion,
     decimals: bool,
     registry: MessageRegistry,
-) -> Write:
+) -> WriteRequest:
     """Return a write of one message, checked and encoded."""
     validation.check_stream_name(stream_name)
-    expected = validation.expected_version_code(expected_version)
-    message = _new_message(message, "message", registry)
+    expected = validation.encode_expected_version(expected_version)
+    message = _to_new_message(message, "message", registry)
     if id is not None or metadata is not None:
         message = NewMessage(
             message.type,
@@ -178,10 +180,10 @@ def write_one(
             metadata=message.metadata if metadata is None else metadata,
             id=message.id if id is None else id,
         )
-    return Write(stream_name, (message,), [_encode(message, decimals, registry)], expected)
+    return WriteRequest(stream_name, (message,), [_encode(message, decimals, registry)], expected)
 
 
-def write_many(
+def build_batch_write(
     stream_name: str,
     messages: Iterable[Any],
     expected_version: ExpectedVersion,
@@ -189,11 +191,11 @@ def write_many(
     registry: MessageRegistry,
     *,
     is_whole: bool = False,
-    basis: Basis | None = None,
-) -> Write:
+    basis: DecisionBasis | None = None,
+) -> WriteRequest:
     """Return a write of many messages, all of them checked and encoded before any is sent."""
     validation.check_stream_name(stream_name)
-    expected = validation.expected_version_code(expected_version)
+    expected = validation.encode_expected_version(expected_version)
     try:
         iterator = iter(messages)
     except TypeError:
@@ -201,55 +203,59 @@ def write_many(
             f"messages must be an iterable of NewMessage, not {type(messages).__name__}; write "
             "one message with write_message(). Nothing was sent."
         ) from None
-    given = tuple(
-        _new_message(message, f"messages[{index}]", registry)
+    new_messages = tuple(
+        _to_new_message(message, f"messages[{index}]", registry)
         for index, message in enumerate(iterator)
     )
-    encoded = [_encode(message, decimals, registry, index) for index, message in enumerate(given)]
-    first_at: dict[str, int] = {}
+    encoded = [
+        _encode(message, decimals, registry, index) for index, message in enumerate(new_messages)
+    ]
+    first_index: dict[str, int] = {}
     for index, message in enumerate(encoded):
-        if first_at.setdefault(message.id, index) != index:
+        if first_index.setdefault(message.id, index) != index:
             raise ValidationError(
-                f"messages[{first_at[message.id]}] and messages[{index}] have the same id "
+                f"messages[{first_index[message.id]}] and messages[{index}] have the same id "
                 f"{message.id}: "
                 "an id names one message. Nothing was sent."
             )
-    return Write(stream_name, given, encoded, expected, is_whole, basis)
+    return WriteRequest(stream_name, new_messages, encoded, expected, is_whole, basis)
 
 
-def _new_message(message: Any, what: str, registry: MessageRegistry) -> NewMessage:
+def _to_new_message(message: Any, label: str, registry: MessageRegistry) -> NewMessage:
     if isinstance(message, NewMessage):
         return message
     if type(message) in registry:
         return registry.encode(message)
-    given, advice = type(message).__name__, 'pass NewMessage("Deposited", {"amount": 5})'
+    class_name, advice = type(message).__name__, 'pass NewMessage("Deposited", {"amount": 5})'
     if isinstance(message, type):
         advice += ", or an instance of the class"
     elif isinstance(message, msgspec.Struct) or dataclasses.is_dataclass(message):
-        advice += f", or register the class, client.registry.add({given})"
+        advice += f", or register the class, client.registry.add({class_name})"
     else:
         advice += ", or an instance of a class in the client's registry"
     if isinstance(message, Message):
         advice = "convert it, NewMessage(read.type, read.data, metadata=read.metadata)"
-    raise ValidationError(f"{what} must be a NewMessage, not {given}: {advice}. Nothing was sent.")
+    raise ValidationError(
+        f"{label} must be a NewMessage, not {class_name}: {advice}. Nothing was sent."
+    )
 
 
 def _encode(
     message: NewMessage, decimals: bool, registry: MessageRegistry, index: int | None = None
 ) -> EncodedMessage:
-    given: Any = message.data
+    instance: Any = message.data
     data: str | None = None
     metadata: str | None = None
-    kind = None if given.__class__ is dict else get_entry(registry, given)
+    entry = None if instance.__class__ is dict else get_entry(registry, instance)
     try:
-        if kind is not None:
-            data = kind.encode(message, decimals)
-        elif given is not None:
-            data = _encode_unregistered(given, decimals)
+        if entry is not None:
+            data = entry.encode(message, decimals)
+        elif instance is not None:
+            data = _encode_unregistered(instance, decimals)
         if message.metadata is not None:
             metadata = encode_metadata(message.metadata, decimals=decimals)
-        if kind is not None:
-            metadata = kind.metadata(message, metadata)
+        if entry is not None:
+            metadata = entry.metadata(message, metadata)
         if data is not None and len(data) > SURELY_FITS:
             check_size(data, "data")
         if metadata is not None and len(metadata) > SURELY_FITS:
@@ -261,11 +267,11 @@ def _encode(
     return EncodedMessage(str(message.id), message.type, data, metadata)
 
 
-def _encode_unregistered(given: Any, decimals: bool) -> str | None:
-    cls: type[Any] = given.__class__
+def _encode_unregistered(instance: Any, decimals: bool) -> str | None:
+    cls: type[Any] = instance.__class__
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         try:
-            return get_codec(cls).encode_unchecked(given, decimals)
+            return get_codec(cls).encode_unchecked(instance, decimals)
         except ValidationError:
             pass  # a class that could not be read: its fields are written
-    return encode_object(given, label="data", decimals=decimals)
+    return encode_object(instance, label="data", decimals=decimals)

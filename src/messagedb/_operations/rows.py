@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def messages(rows: Iterable[tuple[Any, ...]], decimals: bool) -> list[Message[Any]]:
+def parse_messages(rows: Iterable[tuple[Any, ...]], decimals: bool) -> list[Message[Any]]:
     """Return the messages of the rows, undecoded: each property decodes on access."""
     if decimals:
         return list(starmap(partial(Message, _decimals=True), rows))

@@ -11,8 +11,8 @@ from .._argument_checks import check_integer
 from .._errors import IncompatibleServerError, ValidationError
 from .._sql.statements import Statement, array_literal, with_condition
 from . import requests, validation
-from .requests import Read
-from .rows import messages as messages_of
+from .requests import ReadRequest
+from .rows import parse_messages as messages_of
 from .scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ Rows = list[tuple[Any, ...]]
 S_co = TypeVar("S_co", bound=ScannedPage, covariant=True)
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_UNLIMITED: Final = 1000
+_DEFAULT_SCAN_SIZE: Final = 1000
 """The page size of a scan for a client whose reads have no limit."""
-_MOST_BY_FUNCTION: Final = 1000
+_MAX_LAG_BY_FUNCTION: Final = 1000
 """The limit of a lag's count if only functions may be called: they copy the counted messages."""
 
 
@@ -35,11 +35,11 @@ class PageScan(Protocol[S_co]):
     """A scan of one page: its read, and the meaning of its rows."""
 
     @property
-    def read(self) -> Read:
+    def read(self) -> ReadRequest:
         """The read to send."""
         ...
 
-    def scan(self, rows: Rows, decimals: bool) -> S_co:
+    def parse(self, rows: Rows, decimals: bool) -> S_co:
         """Return the page that the rows contain."""
         ...
 
@@ -47,14 +47,14 @@ class PageScan(Protocol[S_co]):
 class CategoryScan(msgspec.Struct, frozen=True):
     """A scan of a category."""
 
-    read: Read
+    read: ReadRequest
     position: int
     size: int
-    filters: bool
+    has_filters: bool
 
-    def scan(self, rows: Rows, decimals: bool) -> ScannedPage:
+    def parse(self, rows: Rows, decimals: bool) -> ScannedPage:
         """Return the page that the rows contain."""
-        if self.filters:
+        if self.has_filters:
             last_id, count, last = rows.pop()[2:5]
         elif rows:
             # The rows are the whole page: it needs no summary.
@@ -70,11 +70,11 @@ class CategoryScan(msgspec.Struct, frozen=True):
 class StoreScan(msgspec.Struct, frozen=True):
     """A scan of the whole store."""
 
-    read: Read
+    read: ReadRequest
     position: int
     size: int
 
-    def scan(self, rows: Rows, decimals: bool) -> ScannedStorePage:
+    def parse(self, rows: Rows, decimals: bool) -> ScannedStorePage:
         """Return the page that the rows contain.
 
         Raises:
@@ -99,10 +99,10 @@ class StoreScan(msgspec.Struct, frozen=True):
         )
 
 
-def page_size(batch_size: Any, default: int) -> int:
+def get_scan_size(batch_size: Any, default: int) -> int:
     """Return the number of messages that a scan reads."""
     if batch_size is None:
-        return _UNLIMITED if default == -1 else default
+        return _DEFAULT_SCAN_SIZE if default == -1 else default
     validation.check_batch_size(batch_size)
     if batch_size < 1:
         raise ValidationError(
@@ -113,7 +113,7 @@ def page_size(batch_size: Any, default: int) -> int:
     return size
 
 
-def category(
+def build_category_scan(
     sql: ScanStatements,
     reads: Statements,
     category: str,
@@ -128,22 +128,22 @@ def category(
 ) -> CategoryScan:
     """Return a scan of one page of a category, which also reports the messages filtered out."""
     group = (correlation, group_member, group_size)
-    page = requests.read_category(reads, category, position, size, *group, condition)
-    types = _array("types", types, validation.check_type)
+    page = requests.build_category_read(reads, category, position, size, *group, condition)
+    types = _build_array("types", types, validation.check_type)
     if group != (None, None, None) or types is not None or condition is not None:
         without_id = 1 if streams_without_id else 0
         params = (category, position, size, *group, without_id, types)
-        page = Read(
+        page = ReadRequest(
             Statement(with_condition(sql.category_scan_by_function, condition), params),
             Statement(with_condition(sql.category_scan, condition), params),
-            prefers_query=True,
-            has_sql=condition is not None,
+            is_query_preferred=True,
+            has_user_sql=condition is not None,
         )
-        return CategoryScan(page, position, size, filters=True)
-    return CategoryScan(page, position, size, filters=False)
+        return CategoryScan(page, position, size, has_filters=True)
+    return CategoryScan(page, position, size, has_filters=False)
 
 
-def store(
+def build_store_scan(
     sql: ScanStatements,
     position: int,
     size: int,
@@ -156,20 +156,20 @@ def store(
     validation.check_condition(condition)
     # There is nothing before 1, therefore no gap.
     start = max(position, 1)
-    types = _array("types", types, validation.check_type)
+    types = _build_array("types", types, validation.check_type)
     text = with_condition(sql.store_scan, condition)
-    params = (start, size, _categories(categories), types)
-    return StoreScan(_query(text, *params, has_sql=condition is not None), start, size)
+    params = (start, size, _build_category_array(categories), types)
+    return StoreScan(_build_query(text, *params, has_sql=condition is not None), start, size)
 
 
-def category_head(sql: ScanStatements, category: str) -> Read:
+def build_category_head(sql: ScanStatements, category: str) -> ReadRequest:
     """Return the read of a category's last global position; no row if the category is empty."""
     validation.check_category(category)
     text = Statement(sql.category_head, (category,))
-    return Read(text, text, prefers_query=True)
+    return ReadRequest(text, text, is_query_preferred=True)
 
 
-def message_at(sql: ScanStatements, category: str | None, position: int) -> Read:
+def build_message_at(sql: ScanStatements, category: str | None, position: int) -> ReadRequest:
     """Return the read of the id at a global position; no row if there is no message.
 
     Args:
@@ -179,91 +179,93 @@ def message_at(sql: ScanStatements, category: str | None, position: int) -> Read
     """
     query = Statement(sql.message_at, (position,))
     call = query if category is None else Statement(sql.message_from, (category, position))
-    return Read(call, query, prefers_query=True)
+    return ReadRequest(call, query, is_query_preferred=True)
 
 
-def found_id(rows: Rows, position: int) -> str | None:
+def parse_found_id(rows: Rows, position: int) -> str | None:
     """Return the id of the message at a position, from the rows of its read."""
     return rows[0][0] if rows and rows[0][1] == position else None
 
 
-def message_before(sql: ScanStatements, position: int) -> Read:
+def build_message_before(sql: ScanStatements, position: int) -> ReadRequest:
     """Return the read of the id and position of the last message up to a global position."""
-    return _query(sql.message_before, position)
+    return _build_query(sql.message_before, position)
 
 
-def messages_by_id(sql: ScanStatements, ids: Iterable[str]) -> Read:
+def build_messages_by_id(sql: ScanStatements, ids: Iterable[str]) -> ReadRequest:
     """Return the read of the ids and positions of the messages that exist."""
-    return _query(sql.messages_by_id, array_literal(ids))
+    return _build_query(sql.messages_by_id, array_literal(ids))
 
 
-def last_positions(sql: ScanStatements) -> Read:
+def build_last_positions(sql: ScanStatements) -> ReadRequest:
     """Return the read of the last global position in the store, and of the last assigned one."""
-    return _query(sql.last_positions, sql.table)
+    return _build_query(sql.last_positions, sql.table)
 
 
-def store_head(sql: ScanStatements) -> Read:
+def build_store_head(sql: ScanStatements) -> ReadRequest:
     """Return the read of the last global position of the store; NULL if it is empty."""
-    return _query(sql.store_head)
+    return _build_query(sql.store_head)
 
 
-def heads(sql: ScanStatements, categories: Iterable[str] | None) -> Read:
+def build_heads(sql: ScanStatements, categories: Iterable[str] | None) -> ReadRequest:
     """Return the read of each category's last global position, then of the store's."""
-    names = _categories(categories)
-    return _query(sql.store_heads) if names is None else _query(sql.category_heads, names)
+    names = _build_category_array(categories)
+    return (
+        _build_query(sql.store_heads) if names is None else _build_query(sql.category_heads, names)
+    )
 
 
-def first_after(sql: ScanStatements, positions: dict[str, int]) -> Read:
+def build_first_after(sql: ScanStatements, positions: dict[str, int]) -> ReadRequest:
     """Return the read of the first global position after that of its category; NULL if none."""
     # These names are read from the server: it may have some that this library refuses to write.
-    names = _array("categories", positions, _any_name)
-    return _query(sql.first_after, names, array_literal(positions.values()))
+    names = _build_array("categories", positions, _any_name)
+    return _build_query(sql.first_after, names, array_literal(positions.values()))
 
 
 class LagRead(msgspec.Struct, frozen=True):
     """The read of a lag, and the meaning of its row."""
 
-    read: Read
+    read: ReadRequest
     limit: int
 
-    def lag(self, rows: Rows, table_readable: bool) -> Lag:
+    def parse(self, rows: Rows, table_readable: bool) -> Lag:
         """Return the lag that the row contains."""
         head, count, oldest, now = rows[0]
-        limit = self.limit if table_readable else min(self.limit, _MOST_BY_FUNCTION)
+        limit = self.limit if table_readable else min(self.limit, _MAX_LAG_BY_FUNCTION)
         return Lag(
             (head or 0) if table_readable else None,
             count,
             count < limit,
-            utc(oldest),
-            utc(now) or _EPOCH,
+            to_utc(oldest),
+            to_utc(now) or _EPOCH,
         )
 
 
-def lag(
+def build_lag(
     sql: ScanStatements, categories: Iterable[str] | None, position: int, limit: int
 ) -> LagRead:
     """Return the read of the lag behind a position, in categories or in the whole store."""
     validation.check_position(position)
     check_integer("limit", limit, least=1)
-    names = _categories(categories)
+    names = _build_category_array(categories)
     if names is None:
-        return LagRead(_query(sql.store_lag, position, limit), limit)
+        return LagRead(_build_query(sql.store_lag, position, limit), limit)
     before_last = min(position, validation.LAST_POSITION - 1)
-    few = min(limit, _MOST_BY_FUNCTION)
-    read = Read(
-        Statement(sql.category_lag_by_function, (names, before_last, few)),
+    function_limit = min(limit, _MAX_LAG_BY_FUNCTION)
+    read = ReadRequest(
+        Statement(sql.category_lag_by_function, (names, before_last, function_limit)),
         Statement(sql.category_lag, (names, position, limit)),
-        prefers_query=True,
+        is_query_preferred=True,
     )
     return LagRead(read, limit)
 
 
-def writers(sql: ScanStatements) -> Read:
+def build_writers(sql: ScanStatements) -> ReadRequest:
     """Return the read of the transactions that hold a writer's lock on the table of messages."""
-    return _query(sql.writers, sql.table)
+    return _build_query(sql.writers, sql.table)
 
 
-def writers_of(rows: Rows) -> list[OpenWriteTransaction]:
+def parse_writers(rows: Rows) -> list[OpenWriteTransaction]:
     """Return the transactions in the rows, each once.
 
     Raises:
@@ -278,13 +280,13 @@ def writers_of(rows: Rows) -> list[OpenWriteTransaction]:
             "cannot be detected. Nothing was changed. Run ALTER SEQUENCE … CACHE 1, Message DB's "
             "default."
         )
-    found: dict[str, OpenWriteTransaction] = {}
+    transactions: dict[str, OpenWriteTransaction] = {}
     for _, _, transaction, pid, application_name, user, since, state, gid in rows:
         if transaction is not None:
-            found[transaction] = OpenWriteTransaction(
-                transaction, pid, application_name, user, utc(since), state, gid
+            transactions[transaction] = OpenWriteTransaction(
+                transaction, pid, application_name, user, to_utc(since), state, gid
             )
-    return list(found.values())
+    return list(transactions.values())
 
 
 def check_primary(in_recovery: bool) -> None:
@@ -315,7 +317,7 @@ def check_readable(table_readable: bool, what: str) -> None:
         )
 
 
-def utc(microseconds: int | None) -> datetime | None:
+def to_utc(microseconds: int | None) -> datetime | None:
     """Convert a number of our adapters to an aware UTC time; None if Python cannot represent it."""
     try:
         return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
@@ -323,31 +325,31 @@ def utc(microseconds: int | None) -> datetime | None:
         return None
 
 
-def _categories(categories: Iterable[str] | None) -> str | None:
-    return _array("categories", categories, validation.check_category)
+def _build_category_array(categories: Iterable[str] | None) -> str | None:
+    return _build_array("categories", categories, validation.check_category)
 
 
-def _array(what: str, values: Any, check: Any) -> str | None:
+def _build_array(label: str, values: Any, check: Any) -> str | None:
     """Return strings as a PostgreSQL array, each value once."""
     if values is None:
         return None
     if isinstance(values, str | bytes):
-        raise ValidationError(f"{what} must be a list of strings, such as [{values!r}], not a str")
+        raise ValidationError(f"{label} must be a list of strings, such as [{values!r}], not a str")
     try:
-        given = list(dict.fromkeys(values))
+        unique_values = list(dict.fromkeys(values))
     except TypeError:
-        raise ValidationError(f"{what} must be an iterable of str, not {values!r}") from None
-    for value in given:
+        raise ValidationError(f"{label} must be an iterable of str, not {values!r}") from None
+    for value in unique_values:
         if not isinstance(value, str):
-            raise ValidationError(f"{what} must be strings, not {value!r}")
+            raise ValidationError(f"{label} must be strings, not {value!r}")
         check(value)
-    return array_literal(given)
+    return array_literal(unique_values)
 
 
 def _any_name(name: str) -> None:
     """Accept every name."""
 
 
-def _query(text: bytes, *params: Any, has_sql: bool = False) -> Read:
+def _build_query(text: bytes, *params: Any, has_sql: bool = False) -> ReadRequest:
     statement = Statement(text, params)
-    return Read(statement, statement, has_sql=has_sql)
+    return ReadRequest(statement, statement, has_user_sql=has_sql)

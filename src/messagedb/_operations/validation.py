@@ -37,7 +37,7 @@ def check_stream_name(stream_name: Any) -> None:
         )
 
 
-def check_stream_to_read(stream_name: Any) -> None:
+def check_readable_stream_name(stream_name: Any) -> None:
     """Refuse a name without an id, which the server's stream read refuses."""
     check_stream_name(stream_name)
     if "-" not in stream_name:
@@ -75,7 +75,7 @@ def check_batch_size(batch_size: Any) -> None:
         )
 
 
-def check_page_size(batch_size: Any) -> None:
+def check_iteration_batch_size(batch_size: Any) -> None:
     """Check the batch size of an iterator over pages: with 0 it would never end."""
     check_batch_size(batch_size)
     if batch_size == 0:
@@ -119,12 +119,12 @@ def check_type(type_name: Any) -> None:
     check_string("type", type_name)
 
 
-def expected_version_code(expected_version: Any) -> int | None:
+def encode_expected_version(expected_version: Any) -> int | None:
     """Return an expected version as a parameter: None for no check, -2 for any existing stream."""
     if expected_version is ANY:
         return None
     if expected_version is STREAM_EXISTS:
-        return EXISTING_STREAM
+        return STREAM_EXISTS_CODE
     if expected_version is None or isinstance(expected_version, StreamState | bool | float | str):
         raise ValidationError(
             "expected_version must be a position, NO_STREAM, STREAM_EXISTS or ANY, not "
@@ -140,16 +140,18 @@ def expected_version_code(expected_version: Any) -> int | None:
     return version
 
 
-EXISTING_STREAM: Final = -2
+STREAM_EXISTS_CODE: Final = -2
 
 
-def meets(expected: int | None, version: int) -> bool:
+def is_version_expected(expected: int | None, version: int) -> bool:
     """Return True if a stream at *version* satisfies the code *expected*."""
-    return expected is None or expected == version or (expected == EXISTING_STREAM and version >= 0)
+    return (
+        expected is None or expected == version or (expected == STREAM_EXISTS_CODE and version >= 0)
+    )
 
 
-def as_expected_version(code: int | None) -> ExpectedVersion:
+def decode_expected_version(code: int | None) -> ExpectedVersion:
     """Return the expected version that a code represents, as a user wrote it."""
     if code is None:
         return ANY
-    return STREAM_EXISTS if code == EXISTING_STREAM else code
+    return STREAM_EXISTS if code == STREAM_EXISTS_CODE else code

@@ -21,7 +21,7 @@ from . import validation
 
 if TYPE_CHECKING:
     from .._errors import MessageDBError
-    from .requests import Write
+    from .requests import WriteRequest
 
 _UNIQUE_VIOLATION = "23505"
 # Any other unique index belongs to the user, or is the key of a sequence that is behind its table.
@@ -29,30 +29,30 @@ _CONSTRAINTS = frozenset({"messages_id", "messages_stream"})
 _RACE_ADVICE = "Nothing of this write is stored. Write it again."
 
 
-def expected_at(expected: int | None, index: int) -> int | None:
+def get_expected_at(expected: int | None, index: int) -> int | None:
     """Return the version that message *index* expects if its batch expects *expected*."""
-    if expected is None or expected == validation.EXISTING_STREAM:
+    if expected is None or expected == validation.STREAM_EXISTS_CODE:
         return expected
     return expected + index
 
 
-def position_of(write: Write, id: str, place: tuple[str, int]) -> int:
+def get_stored_position(write: WriteRequest, id: str, location: tuple[str, int]) -> int:
     """Return the position of a stored id, if it is stored in the stream that was to be written."""
-    if place[0] != write.stream_name:
-        raise DuplicateMessageError(id, write.stream_name, place[0], place[1])
-    return place[1]
+    if location[0] != write.stream_name:
+        raise DuplicateMessageError(id, write.stream_name, location[0], location[1])
+    return location[1]
 
 
-def wrong_version(write: Write, index: int, version: int) -> WrongExpectedVersionError:
+def wrong_version_error(write: WriteRequest, index: int, version: int) -> WrongExpectedVersionError:
     """Return the error for message *index* of a write that found the stream at *version*."""
     return WrongExpectedVersionError(
         write.stream_name,
-        validation.as_expected_version(expected_at(write.expected, index)),
+        validation.decode_expected_version(get_expected_at(write.expected, index)),
         version,
     )
 
 
-def decides(write: Write, error: Exception) -> bool:
+def is_conclusive(write: WriteRequest, error: Exception) -> bool:
     """Return True if this error also proves that an earlier, unanswered attempt did not succeed.
 
     These conditions are permanent: an id in another stream, a value that the server refuses, a
@@ -64,7 +64,7 @@ def decides(write: Write, error: Exception) -> bool:
     return isinstance(error, DuplicateMessageError | ValidationError)
 
 
-def check_basis(write: Write, rows: list[tuple[Any, ...]]) -> None:
+def check_basis(write: WriteRequest, rows: list[tuple[Any, ...]]) -> None:
     """Check that the message a write was decided upon is still at the expected version.
 
     Args:
@@ -91,62 +91,62 @@ def is_conflict(error: psycopg.Error) -> bool:
     return error.sqlstate == "P0001" and "Wrong expected version" in first_line(error)
 
 
-def settle(
-    write: Write,
+def resolve_conflict(
+    write: WriteRequest,
     error: psycopg.Error,
-    place: tuple[str, int] | None,
+    location: tuple[str, int] | None,
     version: int,
-    looked_everywhere: bool,
+    has_searched_table: bool,
 ) -> int | MessageDBError:
     """Decide the result of a refused write from its id's place and the stream's current version.
 
     Returns:
         The position of the message if it is already stored in its stream, else the error to raise.
     """
-    if place is not None:
-        stream_name, position = place
+    if location is not None:
+        stream_name, position = location
         if stream_name == write.stream_name:
             return position
         return DuplicateMessageError(write.encoded[0].id, write.stream_name, stream_name, position)
     if error.sqlstate != _UNIQUE_VIOLATION:
         return translate(error, NOTHING_WRITTEN)
-    if not validation.meets(write.expected, version):
-        return wrong_version(write, 0, version)
-    return lost_to(write, error, 0, looked_everywhere)
+    if not validation.is_version_expected(write.expected, version):
+        return wrong_version_error(write, 0, version)
+    return unique_violation_error(write, error, 0, has_searched_table)
 
 
-def lost_to(
-    write: Write, error: psycopg.Error, index: int = 0, looked_everywhere: bool = True
+def unique_violation_error(
+    write: WriteRequest, error: psycopg.Error, index: int = 0, has_searched_table: bool = True
 ) -> MessageDBError:
     """Return the error for a unique violation of message *index*, whose id was not found."""
     constraint = constraint_of(error)
     if constraint not in _CONSTRAINTS:
         return translate(error, NOTHING_WRITTEN)
-    if constraint == "messages_id" and not looked_everywhere:
+    if constraint == "messages_id" and not has_searched_table:
         return DuplicateMessageError(write.encoded[index].id, write.stream_name)
-    return raced(write)
+    return concurrent_write_error(write)
 
 
-def refused(
-    write: Write,
+def refused_write_error(
+    write: WriteRequest,
     error: psycopg.Error,
     command_timeout: float,
-    consequence: str = NOTHING_WRITTEN,
+    state_note: str = NOTHING_WRITTEN,
 ) -> MessageDBError:
     """Return the error for a write that the server did not execute."""
     if error.sqlstate != "57014":
-        return translate(error, consequence)
+        return translate(error, state_note)
     category = streams.category(write.stream_name)
     return StoreUnavailableError(
         f"the write to stream {write.stream_name!r} did not end within command_timeout "
         f"({command_timeout:g} s; {first_line(error)}). Most often another transaction holds the "
         f"lock of category {category!r}: one that wrote there and has not ended, perhaps yours. "
-        f"{consequence} End that transaction, or write in it, through its own object or bind(); "
+        f"{state_note} End that transaction, or write in it, through its own object or bind(); "
         "then write again."
     )
 
 
-def raced(write: Write) -> RetryableError:
+def concurrent_write_error(write: WriteRequest) -> RetryableError:
     """Return the error for a write that lost to a session without the category's lock."""
     return RetryableError(
         f"a concurrent session wrote to stream {write.stream_name!r}, or wrote the same message "
@@ -155,7 +155,7 @@ def raced(write: Write) -> RetryableError:
     )
 
 
-def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
+def check_skipped_insert(write: WriteRequest, row: tuple[Any, ...]) -> int | None:
     """Return the position of the message if a write under the lock found it already stored.
 
     Returns:
@@ -168,14 +168,14 @@ def unwritten(write: Write, row: tuple[Any, ...]) -> int | None:
     """
     found_stream, found_position, version, isolation = row[:4]
     if found_stream is not None:
-        return position_of(write, write.encoded[0].id, (found_stream, found_position))
+        return get_stored_position(write, write.encoded[0].id, (found_stream, found_position))
     check_isolation(isolation)
-    if not validation.meets(write.expected, version):
-        raise wrong_version(write, 0, version)
+    if not validation.is_version_expected(write.expected, version):
+        raise wrong_version_error(write, 0, version)
     return None
 
 
-def looked(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]]:
+def parse_batch_lookup(rows: list[tuple[Any, ...]]) -> tuple[int, dict[str, tuple[str, int]]]:
     """Return the stream's version, and the place of each stored id, from the query before a batch.
 
     Raises:

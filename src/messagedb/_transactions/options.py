@@ -11,7 +11,7 @@ from psycopg import IsolationLevel
 from .._argument_checks import check_seconds
 from .._errors import StoreUnavailableError, TransactionTimeoutError, ValidationError
 from .._operations import validation
-from .._operations.category_locks import CategoryLock, in_safe_order
+from .._operations.category_locks import CategoryLock, sort_for_locking
 from .._operations.write_results import check_isolation
 from .._sql.history import HISTORY_COLUMNS
 
@@ -99,7 +99,7 @@ def transaction_options(
             f"that is not read-only; this one is {kind}. Nothing was sent."
         )
     return TransactionOptions(
-        isolation, bool(read_only), timeout, names, in_safe_order(names), is_fit
+        isolation, bool(read_only), timeout, names, sort_for_locking(names), is_fit
     )
 
 

@@ -45,7 +45,7 @@ class Model(pydantic.BaseModel):
 
 
 def text_of(registry: MessageRegistry, given: Any, decimals: bool = False) -> str:
-    write = requests.write_one("a-1", given, None, None, ANY, decimals, registry)
+    write = requests.build_message_write("a-1", given, None, None, ANY, decimals, registry)
     return write.encoded[0].data or ""
 
 

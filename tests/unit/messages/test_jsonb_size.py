@@ -10,7 +10,7 @@ import pytest
 from messagedb import NewMessage, ValidationError
 from messagedb._messages.jsonb_size import MAX_JSONB_BYTES, check_size, compute_min_size
 from messagedb._messages.registry import MessageRegistry
-from messagedb._operations.requests import write_one
+from messagedb._operations.requests import build_message_write
 from messagedb.expected_version import ANY
 
 LIMIT = 1_000
@@ -55,4 +55,4 @@ def test_it_counts_no_further_than_it_has_to() -> None:
 def test_a_message_of_more_than_256_mb_is_refused_before_it_is_sent() -> None:
     large = NewMessage("Large", {"text": "x" * (MAX_JSONB_BYTES + 1)})
     with pytest.raises(ValidationError, match="bytes of JSON, and jsonb holds 268,435,455"):
-        write_one("a-1", large, None, None, ANY, False, MessageRegistry())
+        build_message_write("a-1", large, None, None, ANY, False, MessageRegistry())

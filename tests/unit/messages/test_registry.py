@@ -123,7 +123,7 @@ def registry() -> MessageRegistry:
 
 def through_json(registry: MessageRegistry, instance: Any, *, decimals: bool = False) -> Any:
     """Encode as a write does, and decode what a store would give."""
-    write = requests.write_one("a-1", instance, None, None, ANY, decimals, registry)
+    write = requests.build_message_write("a-1", instance, None, None, ANY, decimals, registry)
     return registry.decode(stored(write.encoded[0].type, write.encoded[0].data, decimals))
 
 
@@ -257,13 +257,13 @@ def test_a_registered_instance_can_be_written_where_a_new_message_can(
     registry: MessageRegistry,
 ) -> None:
     key = UUID(int=5)
-    one = requests.write_one("a-1", Deposited(5), key, {"m": 1}, ANY, False, registry)
+    one = requests.build_message_write("a-1", Deposited(5), key, {"m": 1}, ANY, False, registry)
     encoded = one.encoded[0]
     assert encoded == requests.EncodedMessage(
         str(key), "Deposited", '{"amount":5,"note":""}', '{"m":1}'
     )
     around = [NewMessage("Deposited", Deposited(1)), Opened("Ada"), NewMessage("Raw", {"a": 1})]
-    many = requests.write_many("a-1", around, ANY, False, registry)
+    many = requests.build_batch_write("a-1", around, ANY, False, registry)
     assert [message.type for message in many.encoded] == ["Deposited", "Opened", "Raw"]
     assert all(type(message) is NewMessage for message in many.messages)
 
@@ -282,9 +282,9 @@ def test_other_values_are_refused_with_how_to_register(
     registry: MessageRegistry, message: Any, advice: str
 ) -> None:
     with pytest.raises(ValidationError, match=advice):
-        requests.write_one("a-1", message, None, None, ANY, False, registry)
+        requests.build_message_write("a-1", message, None, None, ANY, False, registry)
     with pytest.raises(ValidationError, match=r"messages\[1\] must be a NewMessage, " + advice):
-        requests.write_many("a-1", [Deposited(1), message], ANY, False, registry)
+        requests.build_batch_write("a-1", [Deposited(1), message], ANY, False, registry)
 
 
 # --- what is written reads back -----------------------------------------------------------------
@@ -415,10 +415,10 @@ def test_what_would_not_read_back_is_refused(
     message = registry.encode(instance)
     for given_ in (instance, message):
         with pytest.raises(ValidationError, match=reason):
-            requests.write_one("a-1", given_, None, None, ANY, False, registry)
+            requests.build_message_write("a-1", given_, None, None, ANY, False, registry)
     batch = [Deposited(1), instance]
     with pytest.raises(ValidationError, match=r"^messages\[1\]\.data"):
-        requests.write_many("a-1", batch, ANY, False, registry)
+        requests.build_batch_write("a-1", batch, ANY, False, registry)
 
 
 def test_what_a_class_changes_as_it_is_made_is_refused(registry: MessageRegistry) -> None:
@@ -432,7 +432,7 @@ def test_what_a_class_changes_as_it_is_made_is_refused(registry: MessageRegistry
 def test_data_under_another_type_is_not_held_against_the_class(registry: MessageRegistry) -> None:
     other = NewMessage("Other", Deposited("5"))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     raw = NewMessage("Deposited", {"amount": "5"})
-    write = requests.write_many("a-1", [other, raw], ANY, False, registry)
+    write = requests.build_batch_write("a-1", [other, raw], ANY, False, registry)
     assert [message.data for message in write.encoded] == [
         '{"amount":"5","note":""}',
         '{"amount":"5"}',

@@ -105,7 +105,7 @@ def registry() -> MessageRegistry:
 
 
 def through_json(registry: MessageRegistry, instance: Any, *, decimals: bool = False) -> Any:
-    write = requests.write_one("a-1", instance, None, None, ANY, decimals, registry)
+    write = requests.build_message_write("a-1", instance, None, None, ANY, decimals, registry)
     return registry.decode(stored(write.encoded[0].type, write.encoded[0].data, decimals))
 
 
@@ -131,7 +131,7 @@ def test_a_model_is_stored_as_what_it_is_made_of_and_not_as_what_it_computes(
 ) -> None:
     boxes = Boxes(boxes=[Box.model_validate({"width": 2, "tags": '["a"]'})])
     assert through_json(registry, boxes) == boxes
-    [encoded] = requests.write_one("a-1", boxes, None, None, ANY, False, registry).encoded
+    [encoded] = requests.build_message_write("a-1", boxes, None, None, ANY, False, registry).encoded
     data = msgspec.json.decode(encoded.data or "")
     assert data == {"boxes": [{"width": 2, "tags": '["a"]'}]}
     hidden = boxes.model_copy(update={"secret": "x"})
@@ -144,7 +144,9 @@ def test_a_model_is_stored_as_what_it_is_made_of_and_not_as_what_it_computes(
 def test_models_are_stored_under_their_aliases(registry: MessageRegistry) -> None:
     message = registry.encode(ORDER)
     assert message.type == "Ordered"
-    [encoded] = requests.write_one("a-1", message, None, None, ANY, False, registry).encoded
+    [encoded] = requests.build_message_write(
+        "a-1", message, None, None, ANY, False, registry
+    ).encoded
     assert msgspec.json.decode(encoded.data or "") == {
         "orderId": "00000000-0000-0000-0000-000000000005",
         "at": "2026-01-02T03:04:05.678901Z",
@@ -262,7 +264,9 @@ def test_a_codec_goes_before_msgspec() -> None:
     codec: MessageCodec = PointCodec()
     registry = MessageRegistry()
     assert registry.add(codec=codec)(Struct) is Struct
-    [encoded] = requests.write_one("a-1", Struct(1, 2), None, None, ANY, False, registry).encoded
+    [encoded] = requests.build_message_write(
+        "a-1", Struct(1, 2), None, None, ANY, False, registry
+    ).encoded
     assert encoded.data == '{"at":[1,2]}'
     assert registry.decode(stored("Struct", encoded.data)) == Struct(1, 2)
 
@@ -276,7 +280,7 @@ def test_models_have_versions_and_upcasters_too() -> None:
 
 def test_under_another_type_name_a_model_is_still_encoded(registry: MessageRegistry) -> None:
     other = NewMessage("Other", Loose(value=(1, 2)))
-    [encoded] = requests.write_one("a-1", other, None, None, ANY, False, registry).encoded
+    [encoded] = requests.build_message_write("a-1", other, None, None, ANY, False, registry).encoded
     assert (encoded.type, encoded.data) == ("Other", '{"value":[1,2]}')
 
 

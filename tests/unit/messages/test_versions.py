@@ -56,7 +56,9 @@ def stored(data: str | None, metadata: str | None = None, type: str = "Deposited
 
 
 def written(registry: MessageRegistry, message: Any, metadata: Any = None) -> Any:
-    return requests.write_one("a-1", message, None, metadata, ANY, False, registry).encoded[0]
+    return requests.build_message_write(
+        "a-1", message, None, metadata, ANY, False, registry
+    ).encoded[0]
 
 
 # --- what is written ----------------------------------------------------------------------------
@@ -110,7 +112,7 @@ def test_another_version_in_the_metadata_is_refused(
         written(registry, Deposited(5, "1"), metadata)
     batch = [Closed(), registry.encode(Deposited(5, "1"), metadata=metadata)]
     with pytest.raises(ValidationError, match=r"^messages\[1\]\.metadata has the schemaVersion"):
-        requests.write_many("a-1", batch, ANY, False, registry)
+        requests.build_batch_write("a-1", batch, ANY, False, registry)
 
 
 def test_other_messages_are_written_without_a_version(registry: MessageRegistry) -> None:

@@ -23,9 +23,9 @@ from messagedb.expected_version import ExpectedVersion
 IDS = [uuid.UUID(int=n) for n in range(4)]
 
 
-def batch(*numbers: int, expected: ExpectedVersion = ANY) -> requests.Write:
+def batch(*numbers: int, expected: ExpectedVersion = ANY) -> requests.WriteRequest:
     messages = [NewMessage("A", {"n": n}, id=IDS[n]) for n in numbers]
-    return requests.write_many(
+    return requests.build_batch_write(
         "s-1", messages, expected, decimals=False, registry=MessageRegistry()
     )
 
@@ -47,15 +47,15 @@ def found(**places: int) -> dict[str, tuple[str, int]]:
     ],
 )
 def test_plans(
-    write: requests.Write,
+    write: requests.WriteRequest,
     version: int,
     stored: dict[str, tuple[str, int]],
     positions: list[int],
     inserted: int,
 ) -> None:
-    plan = batch_plan.plan(write, version, stored)
+    plan = batch_plan.plan_batch(write, version, stored)
     assert plan.positions == positions
-    assert len(plan.missing) == inserted
+    assert len(plan.to_insert) == inserted
 
 
 @pytest.mark.parametrize(
@@ -69,20 +69,20 @@ def test_plans(
     ],
 )
 def test_conflicts(
-    write: requests.Write,
+    write: requests.WriteRequest,
     version: int,
     stored: dict[str, tuple[str, int]],
     expected: ExpectedVersion,
     actual: int,
 ) -> None:
     with pytest.raises(WrongExpectedVersionError) as caught:
-        batch_plan.plan(write, version, stored)
+        batch_plan.plan_batch(write, version, stored)
     assert (caught.value.expected_version, caught.value.actual_version) == (expected, actual)
 
 
 def test_an_id_elsewhere_comes_before_the_version() -> None:
     with pytest.raises(DuplicateMessageError) as caught:
-        batch_plan.plan(batch(0, expected=9), 3, {str(IDS[0]): ("other-1", 2)})
+        batch_plan.plan_batch(batch(0, expected=9), 3, {str(IDS[0]): ("other-1", 2)})
     assert (caught.value.existing_stream_name, caught.value.existing_position) == ("other-1", 2)
 
 
@@ -101,7 +101,7 @@ def test_an_id_elsewhere_comes_before_the_version() -> None:
 def test_what_settles_a_lost_write(
     expected: ExpectedVersion, error: Exception, decides: bool
 ) -> None:
-    assert write_results.decides(batch(0, expected=expected), error) is decides
+    assert write_results.is_conclusive(batch(0, expected=expected), error) is decides
 
 
 def test_chunks_hold_every_message_once_and_are_json() -> None:
@@ -109,7 +109,7 @@ def test_chunks_hold_every_message_once_and_are_json() -> None:
         requests.EncodedMessage(str(uuid.UUID(int=n)), 'A"\\', '{"n": 1}', None)
         for n in range(12_001)
     ]
-    arrays = batch_plan.chunks(messages)
+    arrays = batch_plan.build_json_chunks(messages)
     assert [count for count, _ in arrays] == [5000, 5000, 2001]
     decoded = [element for _, text in arrays for element in msgspec.json.decode(text)]
     assert [element["i"] for element in decoded] == [message.id for message in messages]
@@ -117,8 +117,8 @@ def test_chunks_hold_every_message_once_and_are_json() -> None:
     large = [
         requests.EncodedMessage("i", "A", f'{{"t": "{"x" * 5_000_000}"}}', None) for _ in range(3)
     ]
-    assert [count for count, _ in batch_plan.chunks(large)] == [1, 1, 1]
-    assert batch_plan.chunks([]) == []
+    assert [count for count, _ in batch_plan.build_json_chunks(large)] == [1, 1, 1]
+    assert batch_plan.build_json_chunks([]) == []
 
 
 def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
@@ -126,10 +126,10 @@ def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
         NewMessage("A\tB\nC\rD\\E", {"text": "back\\slash \t tab é", "n": 1}, id=IDS[0]),
         NewMessage("Plain", None, metadata={"m": None}, id=IDS[1]),
     ]
-    write = requests.write_many(
+    write = requests.build_batch_write(
         "s-\t1\\", messages, ANY, decimals=False, registry=MessageRegistry()
     )
-    rows = b"".join(batch_plan.copy_blocks(write, 6)).decode().split("\n")
+    rows = b"".join(batch_plan.iter_copy_blocks(write, 6)).decode().split("\n")
     assert rows.pop() == ""
     first, second = (row.split("\t") for row in rows)
     assert first[:4] == [str(IDS[0]), r"s-\t1\\", "7", r"A\tB\nC\rD\\E"]
@@ -141,8 +141,10 @@ def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
 
 def test_copied_blocks_are_neither_many_nor_large() -> None:
     messages = [NewMessage("A", {"text": "x" * 1000}) for _ in range(1000)]
-    write = requests.write_many("s-1", messages, ANY, decimals=False, registry=MessageRegistry())
-    blocks = list(batch_plan.copy_blocks(write, -1))
+    write = requests.build_batch_write(
+        "s-1", messages, ANY, decimals=False, registry=MessageRegistry()
+    )
+    blocks = list(batch_plan.iter_copy_blocks(write, -1))
     assert 2 <= len(blocks) <= 10
     assert max(map(len, blocks)) < 300_000
     positions = [int(row.split(b"\t")[2]) for block in blocks for row in block.splitlines()]

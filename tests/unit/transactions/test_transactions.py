@@ -11,7 +11,7 @@ from psycopg import IsolationLevel
 
 from messagedb import RetryableError, ValidationError, WrongExpectedVersionError, streams
 from messagedb._connection.settings import Settings
-from messagedb._operations.category_locks import in_safe_order, lock_of
+from messagedb._operations.category_locks import get_category_lock, sort_for_locking
 from messagedb._transactions.options import (
     begin_text,
     check_fit_for_writes,
@@ -74,13 +74,17 @@ def test_locks_come_in_one_order_once_each_and_are_marked() -> None:
     assert parts[:-1] == [f"SELECT pg_advisory_xact_lock({key})" for key in keys]
     marks = "".join(f"|{key}|" for key in keys)
     assert parts[-1] == f"SELECT set_config('messagedb.locked', '{marks}', true), txid_current()"
-    assert in_safe_order(shuffled) == in_safe_order(reversed(shuffled))
+    assert sort_for_locking(shuffled) == sort_for_locking(reversed(shuffled))
 
 
 def test_a_stream_has_the_lock_of_its_category() -> None:
-    assert lock_of("account-1") == lock_of("account") == lock_of("account-")
-    assert lock_of("account:command-1") != lock_of("account-1")
-    assert lock_of("account-1").key == streams.hash_64("account")
+    assert (
+        get_category_lock("account-1")
+        == get_category_lock("account")
+        == get_category_lock("account-")
+    )
+    assert get_category_lock("account:command-1") != get_category_lock("account-1")
+    assert get_category_lock("account-1").key == streams.hash_64("account")
 
 
 @pytest.mark.parametrize(
