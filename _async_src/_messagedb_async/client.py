@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messagedb._connection.conninfo import concealed
+from messagedb._connection.conninfo import conceal_password
 from messagedb._connection.settings import Settings
 from messagedb._messages.registry import MessageRegistry
 from messagedb.hooks import Hooks, validate_hooks
@@ -84,7 +84,7 @@ class AsyncClient(AsyncClientCore):
         registry: MessageRegistry | None = None,
         hooks: Iterable[Hooks] = (),
     ) -> None:
-        conninfo = concealed(conninfo)
+        conninfo = conceal_password(conninfo)
         settings = Settings(
             conninfo=conninfo,
             schema=schema,

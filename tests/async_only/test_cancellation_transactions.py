@@ -203,7 +203,7 @@ async def test_a_transaction(
     late: bool,
 ) -> None:
     if copied:
-        monkeypatch.setattr(batch_plan, "COPY_FROM", 2)
+        monkeypatch.setattr(batch_plan, "COPY_THRESHOLD", 2)
     case = CASES[name]
     async with open_client(store_url, kind, 1) as client:
         await client.open()
@@ -257,7 +257,7 @@ async def test_a_copied_batch_on_a_bound_connection(
     end: str,
     late: bool,
 ) -> None:
-    monkeypatch.setattr(batch_plan, "COPY_FROM", 2)
+    monkeypatch.setattr(batch_plan, "COPY_THRESHOLD", 2)
     client = AsyncClient(store_url)
 
     async def once(step: int, label: str) -> bool:

@@ -10,8 +10,8 @@ from psycopg import AsyncConnection
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import ValidationError
-from messagedb._transactions.options import transaction_options
-from messagedb._transactions.retry import check_work, retry_delay
+from messagedb._transactions.options import build_options
+from messagedb._transactions.retry import check_transaction_function, get_retry_delay
 
 from ..subscriptions.subscribe import AsyncSubscriptions
 from ..transactions.bound_client import AsyncBoundClient
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from messagedb._concurrency.backend_async import TimedSemaphore
     from messagedb._concurrency.callables import AsyncUnaryFunction
-    from messagedb._connection.server_info import Server
+    from messagedb._connection.server_info import ServerInfo
     from messagedb._connection.settings import Settings
     from messagedb._operations.requests import ReadRequest, WriteRequest
 
@@ -43,7 +43,7 @@ class AsyncClientCore(AsyncSubscriptions):
         # First, because the report of an error that is raised here may show its repr.
         self._lifecycle = AsyncLifecycle(settings, pool)
         self._lifecycle.validate_pool()
-        self._profile = self._lifecycle.profile
+        self._session_config = self._lifecycle.session_config
         self._executor = AsyncPooledExecutor(self._lifecycle)
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class AsyncClientCore(AsyncSubscriptions):
     async def _write(self, write: WriteRequest) -> list[int]:
         return await self._executor.write(write)
 
-    async def _server_facts(self) -> Server:
+    async def _get_server(self) -> ServerInfo:
         return (await self._lifecycle.ensure_open()).dialect.server
 
     def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
@@ -129,7 +129,7 @@ class AsyncClientCore(AsyncSubscriptions):
                 f"bind() of this client takes a {wanted} of psycopg, not {given}. Nothing was "
                 "sent. Use the client of the same variant as the connection."
             )
-        return AsyncBoundClient(self._profile, self._lifecycle.server_info_cache, conn)
+        return AsyncBoundClient(self._session_config, self._lifecycle.server_info_cache, conn)
 
     @asynccontextmanager
     async def transaction(
@@ -176,9 +176,7 @@ class AsyncClientCore(AsyncSubscriptions):
             ServerError: the server refused to commit, as for a deferred constraint. It is rolled
                 back.
         """
-        state = await self._executor.begin(
-            transaction_options(isolation, read_only, timeout, categories)
-        )
+        state = await self._executor.begin(build_options(isolation, read_only, timeout, categories))
         try:
             yield AsyncTransaction(state)
         except psycopg.Error as error:
@@ -186,7 +184,7 @@ class AsyncClientCore(AsyncSubscriptions):
             is_late = state.is_out_of_time()
             await state.roll_back()
             if is_late:
-                raise state.timed_out() from error
+                raise state.timeout_error() from error
             raise
         except BaseException:
             await state.roll_back()
@@ -207,7 +205,7 @@ class AsyncClientCore(AsyncSubscriptions):
         Its connection is not in the pool until then, so call one of them in any case. The arguments
         and errors are those of ``transaction()``.
         """
-        options = transaction_options(isolation, read_only, timeout, categories)
+        options = build_options(isolation, read_only, timeout, categories)
         return AsyncTransaction(await self._executor.begin(options))
 
     async def run_transaction(
@@ -243,8 +241,8 @@ class AsyncClientCore(AsyncSubscriptions):
                 statement failed). All attempts are rolled back.
             MessageDBError: as ``transaction()`` raises it. The attempt is rolled back.
         """
-        check_work(function, max_attempts)
-        options = transaction_options(isolation, read_only, timeout, categories)
+        check_transaction_function(function, max_attempts)
+        options = build_options(isolation, read_only, timeout, categories)
         attempt = 0
         while True:
             attempt += 1
@@ -257,7 +255,7 @@ class AsyncClientCore(AsyncSubscriptions):
                 ) as transaction:
                     return await function(transaction)
             except Exception as error:
-                delay = retry_delay(error, attempt, retry_version_conflicts)
+                delay = get_retry_delay(error, attempt, retry_version_conflicts)
                 if delay is None or attempt >= max_attempts:
                     raise
             await sleep(delay)

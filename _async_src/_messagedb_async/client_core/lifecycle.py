@@ -16,8 +16,8 @@ from messagedb._concurrency.backend_async import (
     run_blocking,
     run_blocking_with_cleanup,
 )
-from messagedb._connection.conninfo import shown
-from messagedb._connection.session_config import Profile
+from messagedb._connection.conninfo import redact_conninfo
+from messagedb._connection.session_config import SessionConfig
 from messagedb._connection.settings import Settings, check_settings
 from messagedb._errors import StoreUnavailableError, ValidationError
 from messagedb._sql.statements import statements
@@ -25,7 +25,7 @@ from messagedb._sql.statements import statements
 from ..execution.connection_providers import AsyncConnectionProvider, open_borrowed, open_own
 
 if TYPE_CHECKING:
-    from messagedb._connection.server_info import Server
+    from messagedb._connection.server_info import ServerInfo
     from messagedb.embedded import EmbeddedServer
 
 
@@ -35,20 +35,20 @@ class AsyncLifecycle:
     Attributes:
         settings: the options.
         external_pool: the pool that was passed to the client, None if it has its own.
-        profile: the configuration of a new connection.
+        session_config: the configuration of a new connection.
         provider: the source of connections; None while the client is not open.
         server_info_cache: properties of the servers of bound connections, by address.
         background_slots: the slots for queries of consumers outside their handlers.
     """
 
-    profile: Profile
+    session_config: SessionConfig
     background_slots: TimedSemaphore
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
         self.settings = settings
         self.external_pool = pool
         self.provider: AsyncConnectionProvider | None = None
-        self.server_info_cache: dict[tuple[Any, ...], Server] = {}
+        self.server_info_cache: dict[tuple[Any, ...], ServerInfo] = {}
         self._closed = False
         self._embedded: EmbeddedServer | None = None
         # After a fork: the embedded server is stopped by the parent, and used by the child.
@@ -72,7 +72,7 @@ class AsyncLifecycle:
             raise ValidationError(
                 "pass either conninfo or pool: a borrowed pool has its own address"
             )
-        self.profile = Profile(settings, statements(settings.schema))
+        self.session_config = SessionConfig(settings, statements(settings.schema))
         self.background_slots = self._count_background_slots()
         _lifecycles.add(self)
 
@@ -86,7 +86,7 @@ class AsyncLifecycle:
         if self.external_pool is not None:
             target = f"pool {getattr(self.external_pool, 'name', None)!r}"
         else:
-            target = shown(self.settings.conninfo)
+            target = redact_conninfo(self.settings.conninfo)
         return f"{target} ({state})"
 
     async def close(self) -> None:
@@ -137,17 +137,19 @@ class AsyncLifecycle:
             forked.is_transient = False
             raise forked
         if self.external_pool is not None:
-            return await open_borrowed(self.external_pool, self.profile)
+            return await open_borrowed(self.external_pool, self.session_config)
         folder = self.settings.embedded_folder
         if folder is None or self._inherited_url is not None:
-            return await open_own(self._inherited_url or self.settings.conninfo, self.profile)
+            return await open_own(
+                self._inherited_url or self.settings.conninfo, self.session_config
+            )
         from messagedb import embedded
 
         server = await run_blocking_with_cleanup(
             lambda: embedded.start(folder or None), embedded.EmbeddedServer.stop
         )
         try:
-            provider = await open_own(server.url, self.profile)
+            provider = await open_own(server.url, self.session_config)
         except BaseException:
             server.stop()
             raise

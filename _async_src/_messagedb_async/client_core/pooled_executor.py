@@ -9,20 +9,20 @@ import psycopg
 
 from messagedb._concurrency.backend_async import sleep
 from messagedb._connection.error_mapping import (
-    NOTHING_READ,
-    first_line,
-    is_lost,
-    is_others_fault,
-    translate,
+    NOTHING_CHANGED,
+    get_first_line,
+    is_caused_by_others,
+    is_connection_lost,
+    map_error,
 )
 from messagedb._connection.server_info import check_not_proxied
-from messagedb._connection.settings import time_is_left
+from messagedb._connection.settings import has_time_left
 from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._operations import write_results
 from messagedb._transactions.retry import pause
 from messagedb.errors import OutcomeUnknownError
 
-from ..connection.interruptions import break_off, is_from_outside
+from ..connection.interruptions import abort_operation, is_interruption
 from ..transactions.state import AsyncTransactionState
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AsyncPooledExecutor:
 
     def __init__(self, lifecycle: AsyncLifecycle) -> None:
         self._lifecycle = lifecycle
-        self._operation_seconds = lifecycle.profile.operation_seconds
+        self._operation_seconds = lifecycle.session_config.operation_seconds
         self._settings = lifecycle.settings
 
     async def read(self, read: requests.ReadRequest) -> list[tuple[Any, ...]]:
@@ -75,20 +75,22 @@ class AsyncPooledExecutor:
             try:
                 return await attempt(executor)
             except psycopg.Error as error:
-                if is_others_fault(error) and time_is_left(deadline):
+                if is_caused_by_others(error) and has_time_left(deadline):
                     rollbacks += 1
                 else:
                     rollbacks, attempts = 0, attempts - 1
                     if not (
                         attempts
-                        and is_lost(error, executor.connection.closed)
-                        and time_is_left(deadline)
+                        and is_connection_lost(error, executor.connection.closed)
+                        and has_time_left(deadline)
                     ):
                         has_condition = read.has_condition or read.has_user_sql
-                        raise translate(error, NOTHING_READ, has_condition=has_condition) from error
+                        raise map_error(
+                            error, NOTHING_CHANGED, has_condition=has_condition
+                        ) from error
             except BaseException as error:
-                if is_from_outside(error):
-                    break_off(executor.connection)
+                if is_interruption(error):
+                    abort_operation(executor.connection)
                 raise
             finally:
                 await provider.release(executor)
@@ -118,12 +120,12 @@ class AsyncPooledExecutor:
             try:
                 return await executor.write(write)
             except psycopg.Error as error:
-                if is_lost(error, executor.connection.closed):
+                if is_connection_lost(error, executor.connection.closed):
                     rollbacks, attempts = 0, attempts - 1
                     lost_error = error
-                    if not (attempts and time_is_left(deadline)):
+                    if not (attempts and has_time_left(deadline)):
                         raise _outcome_unknown_error(write, lost_error) from error
-                elif is_others_fault(error) and time_is_left(deadline):
+                elif is_caused_by_others(error) and has_time_left(deadline):
                     rollbacks += 1
                 else:
                     executor.note_refusal(error)
@@ -138,8 +140,8 @@ class AsyncPooledExecutor:
                     raise
                 raise _outcome_unknown_error(write, lost_error) from error
             except BaseException as error:
-                if is_from_outside(error):
-                    break_off(executor.connection)
+                if is_interruption(error):
+                    abort_operation(executor.connection)
                 raise
             finally:
                 await provider.release(executor)
@@ -159,8 +161,10 @@ class AsyncPooledExecutor:
                 await state.begin()
             except psycopg.Error as error:
                 attempts -= 1
-                lost_error = is_lost(error, state.conn.closed) and not state.is_out_of_time(error)
-                if not (attempts and lost_error and time_is_left(deadline)):
+                lost_error = is_connection_lost(
+                    error, state.conn.closed
+                ) and not state.is_out_of_time(error)
+                if not (attempts and lost_error and has_time_left(deadline)):
                     raise state.map_error(error, _NOTHING_BEGUN_TEXT) from error
             except OSError as error:
                 if error.errno is None:
@@ -180,5 +184,5 @@ def _outcome_unknown_error(
     write: requests.WriteRequest, lost_error: psycopg.Error
 ) -> OutcomeUnknownError:
     return OutcomeUnknownError(
-        write.stream_name, write.messages, write.expected_version, first_line(lost_error)
+        write.stream_name, write.messages, write.expected_version, get_first_line(lost_error)
     )

@@ -17,13 +17,13 @@ from psycopg.rows import TupleRow, tuple_row
 
 from messagedb._connection.adapters import ADAPTERS
 from messagedb._connection.commit_notices import CommitNotices
-from messagedb._connection.connect_errors import refusal
+from messagedb._connection.connect_errors import parse_refusal
 from messagedb._connection.error_mapping import CommandTimeout, NotReplicated
-from messagedb._connection.history import UNKNOWN_HISTORY, ServerHistory, history_from_row
+from messagedb._connection.history import UNKNOWN_HISTORY, ServerHistory, parse_history
 from messagedb._connection.psycopg_internals import WaitTimeout, current_pipeline
-from messagedb._connection.session_config import Profile
+from messagedb._connection.session_config import SessionConfig
 
-from .interruptions import break_off, hidden_in, is_from_outside
+from .interruptions import abort_operation, find_hidden_interruption, is_interruption
 from .psycopg_internals import execute_uncancelled, pipeline
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ class AsyncStoreCursor(AsyncRawCursor[TupleRow]):
     """A cursor with tuples for rows and only our own adapters, whatever its connection has.
 
     Attributes:
-        prepares: whether our statements are prepared at their first use. On a connection that is
-            not ours its owner's threshold decides.
+        is_preparing: whether our statements are prepared at their first use. On a connection that
+            is not ours its owner's threshold decides.
     """
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         super().__init__(connection, row_factory=tuple_row)
-        self.prepares = isinstance(connection, AsyncStoreConnection)
+        self.is_preparing = isinstance(connection, AsyncStoreConnection)
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -64,11 +64,12 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
 
     Attributes:
         deadline: when the current operation must have ended, by the clock of ``time.monotonic``.
-        commands: the cursor for writes, kept because creating one costs as much as a tenth of a
+        write_cursor: the cursor for writes, kept because creating one costs as much as a tenth of a
             write.
         is_in_transaction: whether it is reserved for a transaction that has methods to end it.
-        made_at: when it was opened, by the same clock.
-        fell_silent: whether the server sent nothing until the deadline, not even that it aborted.
+        created_at: when it was opened, by the same clock.
+        is_unresponsive: whether the server sent nothing until the deadline, not even that it
+            aborted.
         is_outdated: whether the server no longer accepts writes.
         may_commit: whether the running statement may be a commit, whose connection outlives the
             deadline.
@@ -76,22 +77,22 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         notices: the server's notices about commits, beside its responses.
         history: that of the server when the connection was opened.
         history_number: the client's number of that history.
-        known: the pool's reference to it; None while it is not in one.
+        known_processes: the pool's reference to it; None while it is not in one.
         process: the process that opened it.
     """
 
     deadline: float = math.inf
-    made_at: float = -math.inf
-    fell_silent: bool = False
+    created_at: float = -math.inf
+    is_unresponsive: bool = False
     is_outdated: bool = False
     may_commit: bool = False
     is_waiting: bool = False
     notices: CommitNotices
     history: ServerHistory = UNKNOWN_HISTORY
     history_number: int = 0
-    known: ref[AsyncStoreConnection] | None = None
+    known_processes: ref[AsyncStoreConnection] | None = None
     process: int = 0
-    commands: AsyncStoreCursor
+    write_cursor: AsyncStoreCursor
     is_in_transaction: bool = False
 
     @classmethod
@@ -107,8 +108,8 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         **kwargs: ConnParam,
     ) -> AsyncStoreConnection:
         """Connect, and set the session up in one round trip."""
-        assert isinstance(context, Profile)
-        deadline = monotonic() + context.connect_limit
+        assert isinstance(context, SessionConfig)
+        deadline = monotonic() + context.connect_seconds
         try:
             conn = await super().connect(
                 conninfo,
@@ -121,9 +122,9 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             )
             conn.process = os.getpid()
             conn.deadline = deadline
-            conn.made_at = monotonic()
+            conn.created_at = monotonic()
             # Without a reference back: a lost one is collected, and replaced, immediately.
-            conn.commands = AsyncStoreCursor(proxy(conn))
+            conn.write_cursor = AsyncStoreCursor(proxy(conn))
             conn.notices = CommitNotices()
             conn.add_notice_handler(conn.notices.take)
             if context.session_settings:
@@ -138,13 +139,13 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             # kept.
             traceback.clear_frames(error.__traceback__)
             if isinstance(error, psycopg.Error):
-                context.last_error = refusal(error)
+                context.last_error = parse_refusal(error)
             raise
         context.last_error = None
         conn.deadline = math.inf
         return conn
 
-    async def set_up_again(self, profile: Profile) -> None:
+    async def reset_session(self, session_config: SessionConfig) -> None:
         """Undo the user's settings of the session, in one round trip.
 
         Raises:
@@ -152,43 +153,43 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         """
         self.row_factory = tuple_row
         self.cursor_factory = AsyncCursor
-        if profile.session_settings and is_clean(self):
+        if session_config.session_settings and is_reusable(self):
             async with pipeline(self):
                 for text in (b"RESET SESSION AUTHORIZATION", b"RESET ALL"):
                     await AsyncStoreCursor(self).execute(text, prepare=False)
-                await self._set_up(profile)
+                await self._set_up(session_config)
 
-    async def _set_up_first(self, profile: Profile) -> None:
+    async def _set_up_first(self, session_config: SessionConfig) -> None:
         try:
-            await self._set_up(profile)
+            await self._set_up(session_config)
         except psycopg.errors.InsufficientPrivilege:
-            if not profile.reads_history:
+            if not session_config.has_readable_history:
                 raise
             # Its privilege to read the history was revoked since the client was opened.
-            profile.reads_history = False
-            await self._set_up(profile)
+            session_config.has_readable_history = False
+            await self._set_up(session_config)
 
-    async def _set_up(self, profile: Profile) -> None:
-        text, params = profile.set_up()
+    async def _set_up(self, session_config: SessionConfig) -> None:
+        text, params = session_config.build_session_setup()
         cursor = AsyncStoreCursor(self)
         await cursor.execute(text, params, prepare=False)
-        if profile.reads_history and current_pipeline(self) is None:
+        if session_config.has_readable_history and current_pipeline(self) is None:
             rows = await cursor.fetchall()
-            self.history = history_from_row(rows[0][-3:])
+            self.history = parse_history(rows[0][-3:])
         if not self.history_number:
-            self.history_number = profile.number_of(self.history)
+            self.history_number = session_config.get_history_number(self.history)
 
     async def commit(self) -> None:
         """Commit the open transaction, unless another object has to do that."""
-        self._check_may_end()
+        self._check_not_in_transaction()
         await super().commit()
 
     async def rollback(self) -> None:
         """Roll back the open transaction, unless another object has to do that."""
-        self._check_may_end()
+        self._check_not_in_transaction()
         await super().rollback()
 
-    def _check_may_end(self) -> None:
+    def _check_not_in_transaction(self) -> None:
         if self.is_in_transaction:
             raise psycopg.ProgrammingError(
                 "the transaction on this connection belongs to a client: end it with commit() or"
@@ -216,7 +217,7 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
             try:
                 return await super().wait(gen, interval, remaining)
             except WaitTimeout:
-                self.fell_silent = True
+                self.is_unresponsive = True
                 if not self.may_commit:
                     self.pgconn.finish()
                     raise CommandTimeout(
@@ -226,14 +227,14 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
                 self.is_waiting = True
                 raise CommandTimeout("the server did not respond in time") from None
         except psycopg.OperationalError as error:
-            hidden = hidden_in(error)
+            hidden = find_hidden_interruption(error)
             if hidden is None:
                 raise
         except BaseException as error:
-            if is_from_outside(error):
-                break_off(self)
+            if is_interruption(error):
+                abort_operation(self)
             raise
-        break_off(self)
+        abort_operation(self)
         raise hidden
 
 
@@ -267,12 +268,12 @@ async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
     if result.status != ExecStatus.COMMAND_OK:
         raise psycopg.errors.error_from_result(result, encoding="utf-8")
     if notices.is_unreplicated:
-        raise NotReplicated(_NOT_REPLICATED)
+        raise NotReplicated(_NOT_REPLICATED_TEXT)
     status = result.command_status
     return None if status is None else status.decode()
 
 
-_NOT_REPLICATED = (
+_NOT_REPLICATED_TEXT = (
     "the server has committed, but an administrator ended the wait for its synchronous standby"
 )
 
@@ -306,10 +307,10 @@ def check_replicated(notices: CommitNotices) -> None:
     """
     if notices.is_unreplicated:
         notices.is_unreplicated = False
-        raise NotReplicated(_NOT_REPLICATED)
+        raise NotReplicated(_NOT_REPLICATED_TEXT)
 
 
-def is_clean(conn: AsyncConnection[Any]) -> bool:
+def is_reusable(conn: AsyncConnection[Any]) -> bool:
     """Return True if a connection can serve another operation.
 
     A task that is cancelled while it enters a pipeline leaves the mode on, which the pool does not
@@ -326,5 +327,5 @@ def is_clean(conn: AsyncConnection[Any]) -> bool:
 async def execute(cursor: AsyncStoreCursor, statement: Statement) -> list[TupleRow]:
     """Execute one statement and return all of its rows, in binary."""
     text, params = statement
-    await cursor.execute(text, params, binary=True, prepare=cursor.prepares or None)
+    await cursor.execute(text, params, binary=True, prepare=cursor.is_preparing or None)
     return await cursor.fetchall()

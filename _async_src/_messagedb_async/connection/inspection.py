@@ -8,39 +8,39 @@ import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from messagedb._connection import server_info
-from messagedb._connection.error_mapping import NOTHING_READ, TRANSACTION_ABORTED, translate
+from messagedb._connection.error_mapping import NOTHING_CHANGED, TRANSACTION_ABORTED, map_error
 from messagedb._errors import TransactionAbortedError, ValidationError
 from messagedb._sql.statements import INSPECT, Statement
 
 from .connection import AsyncStoreCursor
-from .position_sequence import look
+from .position_sequence import load_sequence
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from messagedb._connection.server_info import Server
-    from messagedb._connection.session_config import Profile
+    from messagedb._connection.server_info import ServerInfo
+    from messagedb._connection.session_config import SessionConfig
 
 
-async def inspect(conn: AsyncConnection[Any], profile: Profile) -> Server:
+async def inspect_server(conn: AsyncConnection[Any], session_config: SessionConfig) -> ServerInfo:
     """Query the server's properties. Reads catalogs only, and if allowed the last global position.
 
     Raises:
         MessageDBError: the query failed.
     """
-    statement = Statement(INSPECT, (profile.settings.schema,))
+    statement = Statement(INSPECT, (session_config.settings.schema,))
     try:
         text, params = statement
         cursor = AsyncStoreCursor(conn)
         await cursor.execute(text, params, binary=True, prepare=False)
-        server = server_info.server_from_row((await cursor.fetchall())[0])
-        await look(conn, profile, server)
+        server = server_info.parse_server_info((await cursor.fetchall())[0])
+        await load_sequence(conn, session_config, server)
         return server
     except psycopg.Error as error:
-        raise translate(error, NOTHING_READ) from error
+        raise map_error(error, NOTHING_CHANGED) from error
 
 
-async def check_ready(conn: AsyncConnection[Any]) -> None:
+async def check_usable(conn: AsyncConnection[Any]) -> None:
     """Finish the caller's queued statements, and check that a connection can take an operation.
 
     Raises:
@@ -59,13 +59,13 @@ async def check_ready(conn: AsyncConnection[Any]) -> None:
         )
 
 
-def state_note(conn: AsyncConnection[Any], otherwise: str) -> str:
+def state_note(conn: AsyncConnection[Any], default_note: str) -> str:
     """Return the database's state after an error of an operation in the caller's transaction."""
     if conn.closed:
         return "The connection is closed: uncommitted changes on it are rolled back."
     if conn.pgconn.transaction_status == TransactionStatus.INERROR:
         return TRANSACTION_ABORTED
-    return otherwise
+    return default_note
 
 
 def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
@@ -73,9 +73,10 @@ def is_read_only_by_choice(conn: AsyncConnection[Any]) -> bool:
 
     The server reports each change of the default for new transactions; some poolers do not.
     """
-    told = conn.pgconn.parameter_status
+    settings = conn.pgconn.parameter_status
     return conn.read_only is True or (
-        told(b"default_transaction_read_only") == b"off" and told(b"in_hot_standby") == b"off"
+        settings(b"default_transaction_read_only") == b"off"
+        and settings(b"in_hot_standby") == b"off"
     )
 
 

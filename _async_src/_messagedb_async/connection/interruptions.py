@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
 
-def is_from_outside(error: BaseException) -> bool:
+def is_interruption(error: BaseException) -> bool:
     """Return True if an exception is neither psycopg's nor ours: a signal's handler has raised it.
 
     The cancellation of a task is not one: psycopg waits for the end of the interrupted statement.
@@ -23,7 +23,7 @@ def is_from_outside(error: BaseException) -> bool:
     return not isinstance(error, (psycopg.Error, MessageDBError, CANCELLED, GeneratorExit))
 
 
-def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
+def find_hidden_interruption(error: psycopg.OperationalError) -> BaseException | None:
     """Return an exception from outside that psycopg mistook for the socket's, such as an OSError.
 
     One of the operating system has a number; a TimeoutError that an application raises has none.
@@ -34,7 +34,7 @@ def hidden_in(error: psycopg.OperationalError) -> BaseException | None:
     return None
 
 
-def break_off(conn: AsyncConnection[Any]) -> None:
+def abort_operation(conn: AsyncConnection[Any]) -> None:
     """Close a connection on which an operation was interrupted, without waiting.
 
     The server's work may still be done. If that may be a commit, a connection of ours stays open

@@ -138,12 +138,12 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         """Close a connection, and have it replaced."""
         conn._pool = None
         await conn.close()
-        self.run_task(ReplaceConnection(self, conn.known))
+        self.run_task(ReplaceConnection(self, conn.known_processes))
 
     async def _add_to_pool(self, conn: AsyncStoreConnection) -> None:
-        if conn.known is None:
-            conn.known = ref(conn, self._lost.append)
-            self._known.add(conn.known)
+        if conn.known_processes is None:
+            conn.known_processes = ref(conn, self._lost.append)
+            self._known.add(conn.known_processes)
         conn._pool = None
         async with self._lock:
             if not self._closed:
@@ -162,8 +162,8 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
 
     async def _close_connection(self, conn: AsyncStoreConnection) -> None:
         """Close a connection for good: the pool is smaller by one."""
-        if conn.known is not None:
-            self._known.discard(conn.known)
+        if conn.known_processes is not None:
+            self._known.discard(conn.known_processes)
         await super()._close_connection(conn)
 
 

@@ -17,7 +17,7 @@ from messagedb._connection.psycopg_internals import (
     set_pipeline,
 )
 
-from .interruptions import break_off, is_from_outside
+from .interruptions import abort_operation, is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -52,8 +52,8 @@ class AsyncStorePipeline(AsyncPipeline):
         exc_tb: TracebackType | None,
     ) -> None:
         """Wait for the responses to the sent statements."""
-        if exc_val is not None and is_from_outside(exc_val):
-            break_off(self._conn)
+        if exc_val is not None and is_interruption(exc_val):
+            abort_operation(self._conn)
         self.is_ending = True
         problem = exc_val
         try:
@@ -67,8 +67,8 @@ class AsyncStorePipeline(AsyncPipeline):
                 raise error.with_traceback(None)  # noqa: B904 (as psycopg raises it)
         except BaseException as error:
             problem = error
-            if is_from_outside(error):
-                break_off(self._conn)
+            if is_interruption(error):
+                abort_operation(self._conn)
             raise
         finally:
             if not getattr(self._conn, "is_waiting", False):

@@ -17,7 +17,7 @@ from messagedb._operations.scan_requests import check_readable
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import TABLE_COLUMNS, quoted
 
-from ..operations.internals import get_profile, get_server
+from ..operations.internals import get_server, get_session_config
 from .position_stores import execute_in
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def list_consumers(client: AsyncClientCore, category: str | None) -> list[
         validation.check_category(category)
     facts = await get_server(client)
     check_readable(facts.table_readable, "the list of consumers")
-    schema = get_profile(client).settings.schema
+    schema = get_session_config(client).settings.schema
     async with client.transaction(read_only=True) as transaction:
         stored = await _list_stored(transaction, schema)
     selected = [each for each in stored if category is None or each.category == category]

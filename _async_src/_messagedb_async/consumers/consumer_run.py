@@ -13,7 +13,7 @@ from messagedb._errors import LostHistoryError, MessageDBError, PositionConflict
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from ..subscriptions.checked_feed import AsyncCheckedFeed
 from .fetch_loop import AsyncFetchLoop
 from .lag_monitor import measure, run_measurements
@@ -342,7 +342,7 @@ def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> 
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):
         return AsyncStreamPositions(client, name)
-    schema = get_profile(client).settings.schema
+    schema = get_session_config(client).settings.schema
     return AsyncTablePositions(client, name, schema, settings.category)
 
 

@@ -29,7 +29,7 @@ from messagedb._operations import validation
 from messagedb._sql import consumers as sql
 from messagedb.expected_version import NO_STREAM
 
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from .lease import AsyncLease
 from .position_stores import execute_in
 
@@ -209,7 +209,7 @@ class AsyncTableMembers:
     """The positions of members in the table."""
 
     def __init__(self, client: AsyncClientCore) -> None:
-        self._schema = get_profile(client).settings.schema
+        self._schema = get_session_config(client).settings.schema
         self._saves: dict[str, str | None] = {}
         self._retired: set[str] = set()
 

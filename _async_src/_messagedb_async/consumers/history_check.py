@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from messagedb._errors import LostHistoryError
 from messagedb._subscriptions.read_trail import ReadMessage, ReadTrail, lost_message_error
 
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from ..subscriptions.checked_feed import lost_history_error
 from ..subscriptions.history_queries import (
     find_last_message,
@@ -37,10 +37,12 @@ async def check_stored(
     """
     if stored is None or stored.position == 0:
         return None
-    profile = get_profile(client)
+    session_config = get_session_config(client)
     last_read = await find_last_message(client, stored.message_position, category)
-    history = last_read.history if last_read is not None else profile.histories.latest
-    is_same = stored.history is not None and stored.history == profile.histories.text_of(history)
+    history = last_read.history if last_read is not None else session_config.histories.latest
+    is_same = stored.history is not None and stored.history == session_config.histories.get_text(
+        history
+    )
     head, last_assigned = await get_last_positions(client)
     last = (
         head

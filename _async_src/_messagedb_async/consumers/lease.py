@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from messagedb._connection.error_mapping import NOTHING_READ, first_line, translate
+from messagedb._connection.error_mapping import NOTHING_CHANGED, get_first_line, map_error
 from messagedb._consumers.position_records import lease_lost_error
 from messagedb._consumers.position_stores import derive_lease_keys
 from messagedb._errors import MessageDBError, StoreUnavailableError
@@ -19,7 +19,7 @@ from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.log_texts import format_error
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 
@@ -52,7 +52,7 @@ class AsyncLease:
         self.interval = timeout / 3
         self._client = client
         # One lock for the whole database, which may hold two stores.
-        schema = get_profile(client).settings.schema
+        schema = get_session_config(client).settings.schema
         self._keys = derive_lease_keys(f"{schema} {name}")
         self._conn: AsyncConnection[Any] | None = None
 
@@ -79,7 +79,7 @@ class AsyncLease:
             await cursor.execute(ROLLBACK, prepare=False)
         except psycopg.Error as error:
             await self.release()
-            raise translate(error, NOTHING_READ) from error
+            raise map_error(error, NOTHING_CHANGED) from error
         except BaseException:
             await self.release()
             raise
@@ -104,13 +104,13 @@ class AsyncLease:
             await self._heartbeat()
         except psycopg.Error as error:
             await self.release()
-            raise translate(error, NOTHING_READ) from error
+            raise map_error(error, NOTHING_CHANGED) from error
 
     def _has_server_changed(self, conn: AsyncConnection[Any]) -> bool:
         """Return True if the client's newest connection is to a server with another history."""
         if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
             return False
-        histories = get_profile(self._client).histories
+        histories = get_session_config(self._client).histories
         return histories.latest_known not in (0, conn.history_number)
 
     async def _heartbeat(self) -> None:
@@ -185,7 +185,9 @@ async def _renew_or_acquire(state: AsyncRunState, lease: AsyncLease) -> bool:
     try:
         await lease.renew()
     except MessageDBError as error:
-        reason = first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
+        reason = (
+            get_first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
+        )
         log.warning(
             "%s: the lease was lost, and is acquired again: %s", state.name, format_error(error)
         )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from messagedb._connection.error_mapping import NOTHING_READ, translate
-from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._connection.error_mapping import NOTHING_CHANGED, map_error
+from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
 from messagedb._errors import IncompatibleServerError, MessageDBError
 from messagedb._schema.notify_trigger import get_channel
 from messagedb._sql import consumers as sql
@@ -19,7 +19,7 @@ from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 from messagedb._subscriptions.log_texts import format_error
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from ..subscriptions.retry import retry_while_unavailable
 from .run_state import log
 
@@ -73,7 +73,7 @@ class AsyncListener:
             IncompatibleServerError: the server sends no notifications. Nothing was changed.
             StoreUnavailableError: the store is unavailable.
         """
-        settings = get_profile(self._client)
+        settings = get_session_config(self._client)
         conn = await self._client.connect()
         try:
             if not settings.session_settings:
@@ -97,7 +97,7 @@ class AsyncListener:
             await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
         except psycopg.Error as error:
             await conn.close()
-            raise translate(error, NOTHING_READ) from error
+            raise map_error(error, NOTHING_CHANGED) from error
         except BaseException:
             await conn.close()
             raise
@@ -165,5 +165,7 @@ class AsyncListener:
 
     def _set_deadline(self, conn: AsyncConnection[Any]) -> None:
         if isinstance(conn, AsyncStoreConnection):
-            profile = get_profile(self._client)
-            conn.deadline = monotonic() + profile.settings.command_timeout + ANSWER_GRACE
+            session_config = get_session_config(self._client)
+            conn.deadline = (
+                monotonic() + session_config.settings.command_timeout + RESPONSE_GRACE_SECONDS
+            )

@@ -9,7 +9,7 @@ from messagedb._concurrency.backend_async import sleep
 from messagedb._consumers.position_records import consumer_running_error
 from messagedb._errors import IncompatibleServerError, ValidationError
 
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from ..subscriptions.history_queries import find_last_message
 from .consumer_run import open_position_store
 from .lease import AsyncLease
@@ -60,7 +60,7 @@ async def _position_before(client: AsyncClientCore, feed: AsyncFeed, start: obje
     if start == "beginning":
         return 0
     if start == "end":
-        settings = get_profile(client).settings
+        settings = get_session_config(client).settings
         limit = monotonic() + settings.command_timeout
 
         async def pause(seconds: float) -> bool:

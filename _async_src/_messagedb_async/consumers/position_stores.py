@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from messagedb._connection.error_mapping import NOTHING_WRITTEN, first_line
+from messagedb._connection.error_mapping import NOTHING_WRITTEN, get_first_line
 from messagedb._consumers.position_records import (
     StoredPosition,
     build_record_data,
@@ -30,7 +30,7 @@ from messagedb.errors import OutcomeUnknownError
 from messagedb.expected_version import NO_STREAM
 
 from ..connection.connection import AsyncStoreCursor, execute
-from ..operations.internals import get_profile, get_server
+from ..operations.internals import get_server, get_session_config
 from ..subscriptions.history_queries import find_message_id, get_history_number
 from ..transactions.transaction import get_state
 
@@ -132,7 +132,7 @@ class AsyncStreamPositions:
         self.record: StoredPosition | None = None
         self.unconfirmed: PendingSave | None = None
         self._client = client
-        self._histories = get_profile(client).histories
+        self._histories = get_session_config(client).histories
         self._version = NO_STREAM
         # Sent, no response: to be sent again before anything else.
         self._unconfirmed_write: tuple[NewMessage, int] | None = None
@@ -220,7 +220,7 @@ class AsyncStreamPositions:
             return await transaction.get_last_stream_message(self.name)
 
     def _new_record(self, position: int, last_read: ReadMessage | None) -> NewMessage:
-        history = None if last_read is None else self._histories.text_of(last_read.history)
+        history = None if last_read is None else self._histories.get_text(last_read.history)
         return NewMessage(RECORDED, build_record_data(position, last_read, history))
 
     async def _conflict_error(
@@ -245,7 +245,7 @@ class AsyncTablePositions:
         self.record: StoredPosition | None = None
         self.unconfirmed: PendingSave | None = None
         self._client = client
-        self._histories = get_profile(client).histories
+        self._histories = get_session_config(client).histories
         self._category = category
         self._history = 0
         self._schema = schema
@@ -300,7 +300,7 @@ class AsyncTablePositions:
             read_message = (
                 last_read.id,
                 last_read.position,
-                self._histories.text_of(last_read.history),
+                self._histories.get_text(last_read.history),
             )
         text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
         saves = f"{{{','.join(self._saves)}}}"
@@ -364,7 +364,7 @@ async def execute_in(
         return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
     except psycopg.errors.InsufficientPrivilege as error:
         raise IncompatibleServerError(
-            f"the role may not use the table messagedb.positions ({first_line(error)}). Nothing"
+            f"the role may not use the table messagedb.positions ({get_first_line(error)}). Nothing"
             " was written. Its owner may GRANT USAGE ON SCHEMA messagedb and GRANT SELECT,"
             " INSERT, UPDATE ON messagedb.positions to the role; or use a StreamPositionStore."
         ) from error
@@ -373,7 +373,7 @@ async def execute_in(
         psycopg.errors.UndefinedTable,
     ) as error:
         raise IncompatibleServerError(
-            f"the table messagedb.positions does not exist for this role ({first_line(error)})."
+            f"the table messagedb.positions does not exist for this role ({get_first_line(error)})."
             " Nothing was written. Call messagedb.schema.install() as the database's owner: it"
             " adds the table, also beside an existing Message DB; or use a StreamPositionStore."
         ) from error

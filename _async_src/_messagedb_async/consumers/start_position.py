@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from messagedb._connection.server_info import check_not_proxied
 from messagedb._errors import IncompatibleServerError, LostHistoryError
 
-from ..operations.internals import get_profile, get_server
+from ..operations.internals import get_server, get_session_config
 from ..subscriptions.checked_feed import lost_history_error
 from ..subscriptions.history_queries import find_last_message
 from .history_check import check_stored
@@ -153,7 +153,7 @@ class AsyncStartPosition:
             LostHistoryError: it has changed or is missing.
         """
         client, trail = self._client, self._state.progress.trail
-        histories = get_profile(client).histories
+        histories = get_session_config(client).histories
         if trail.history_error is not None:
             raise trail.history_error
         if last_read is None or last_read.history == histories.latest:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import psycopg
 
-from messagedb._connection.error_mapping import NOTHING_READ, NOTHING_WRITTEN, is_lost, translate
+from messagedb._connection.error_mapping import (
+    NOTHING_CHANGED,
+    NOTHING_WRITTEN,
+    is_connection_lost,
+    map_error,
+)
 from messagedb._consumers.failure_policy import (
     is_write_refused,
     may_come_from_past_outage,
@@ -74,9 +79,9 @@ async def get_attempt_status(
 def is_store_problem(error: psycopg.Error, transaction: AsyncTransaction | None) -> bool:
     """Return True if a handler's own statement failed because of the store, not of its contents."""
     state: Any = transaction and cast("Any", transaction)._state
-    if state is not None and is_lost(error, state.conn.closed):
+    if state is not None and is_connection_lost(error, state.conn.closed):
         return True
-    passes = is_store_unavailable(translate(error, NOTHING_WRITTEN))
+    passes = is_store_unavailable(map_error(error, NOTHING_WRITTEN))
     return passes and error.sqlstate is not None and may_have_passed(error)
 
 
@@ -133,5 +138,5 @@ async def _is_connection_usable(conn: AsyncConnection[Any], *, with_write: bool)
             await cursor.execute(sql.TRY_WRITE, prepare=False)
         await cursor.execute(ROLLBACK, prepare=False)
     except psycopg.Error as error:
-        raise translate(error, NOTHING_READ) from error
+        raise map_error(error, NOTHING_CHANGED) from error
     return True

@@ -10,7 +10,7 @@ from messagedb._operations import requests
 from messagedb._operations.dialect import build_lookup_page
 from messagedb._operations.validation import LAST_POSITION
 
-from ..operations.internals import get_profile, get_server, read_rows, write_request
+from ..operations.internals import get_server, get_session_config, read_rows, write_request
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -32,7 +32,7 @@ async def find_events(
     id = cause.build_event_id(stream_name, 0)
     if await _position_of(store, stream_name, id) is None:
         return []
-    profile = get_profile(store)
+    session_config = get_session_config(store)
     # The event may be visible before its commit is acknowledged. Writing it again waits for that:
     # an id that the stream has returns its position, whatever the expected version. If the event
     # is gone by now, the write fails, because no stream reaches this version.
@@ -42,8 +42,8 @@ async def find_events(
         None,
         None,
         LAST_POSITION,
-        profile.settings.decimals,
-        profile.settings.registry,
+        session_config.settings.decimals,
+        session_config.settings.registry,
     )
     try:
         [position] = await write_request(store, again)
@@ -66,7 +66,7 @@ async def read_events(
 
 async def _position_of(store: AsyncOperations, stream_name: str, id: UUID) -> int | None:
     """Return the position of a message id in a stream, None if it is not there."""
-    sql = get_profile(store).sql
+    sql = get_session_config(store).sql
     if (await get_server(store)).table_readable:
         rows = await read_rows(store, requests.build_message_lookup(sql, str(id)))
         return rows[0][1] if rows and rows[0][0] == stream_name else None

@@ -16,10 +16,10 @@ from messagedb._entities.projection import Projection, Projector, build_projecti
 from messagedb._entities.results import LoadedEntity, TransactResult
 from messagedb._entities.validation import check_as_of, check_attempts, check_options, check_store
 from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
-from messagedb._transactions.retry import retry_delay
+from messagedb._transactions.retry import get_retry_delay
 from messagedb.expected_version import NO_STREAM
 
-from ..operations.internals import get_profile, sees_a_snapshot
+from ..operations.internals import get_session_config, has_snapshot
 from ..operations.operations import AsyncOperations
 from .appender import Appended, AsyncAppender
 from .edit_session import AsyncEntityEdit
@@ -165,7 +165,9 @@ class AsyncEntityStore(Generic[S, C]):
         check_store(store, AsyncOperations)
         bound = copy(self)
         # Another client may use another database, and the cache may be newer than a snapshot.
-        ours = get_profile(store) is get_profile(self._client) and not sees_a_snapshot(store)
+        ours = get_session_config(store) is get_session_config(self._client) and not has_snapshot(
+            store
+        )
         cache = EntityCache(sys.maxsize, self._loader.cache if ours else None)
         bound._use(store, cache, stores_snapshots=False)
         return bound
@@ -310,7 +312,7 @@ class AsyncEntityStore(Generic[S, C]):
             try:
                 appended = await self._appender.append(entity, entry, events, cause)
             except (WrongExpectedVersionError, LostHistoryError) as error:
-                delay = retry_delay(error, attempt, retry_version_conflicts=True)
+                delay = get_retry_delay(error, attempt, retry_version_conflicts=True)
                 if delay is None or attempt >= max_attempts:
                     raise
             else:

@@ -16,14 +16,14 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from messagedb._concurrency.backend_async import get_owner
 from messagedb._concurrency.pooling_async import return_connection
 from messagedb._connection import server_info
-from messagedb._connection.conninfo import where
-from messagedb._connection.error_mapping import cannot_connect, translate
-from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._connection.conninfo import describe_target
+from messagedb._connection.error_mapping import connect_error, map_error
+from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
 from messagedb._errors import PoolTimeoutError, StoreUnavailableError, ValidationError
 from messagedb._operations.dialect import Dialect
 
-from ..connection.connection import AsyncStoreConnection, is_clean
-from ..connection.inspection import inspect
+from ..connection.connection import AsyncStoreConnection, is_reusable
+from ..connection.inspection import inspect_server
 from ..connection.pool import AsyncStorePool, connect_beside
 from .executors import AsyncAutocommitExecutor, AsyncTransactionPerCallExecutor
 from .joined_executor import AsyncJoinedExecutor
@@ -32,7 +32,7 @@ from .waiting_commits import AsyncWaitingCommits
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from messagedb._connection.session_config import Profile
+    from messagedb._connection.session_config import SessionConfig
 
     from .executors import AsyncExecutor, AsyncPoolExecutor
 
@@ -42,7 +42,7 @@ class AsyncConnectionProvider(ABC):
 
     Attributes:
         pool: the pool.
-        profile: the client's settings, and properties of its connections.
+        session_config: the client's settings, and properties of its connections.
         dialect: the statements that the server supports.
         executor_class: the executor of operations outside of transactions.
         waiting: the connections of the pool whose commit got no response in time.
@@ -52,10 +52,10 @@ class AsyncConnectionProvider(ABC):
     executor_class: type[AsyncPoolExecutor] = AsyncTransactionPerCallExecutor
     _closed_text: str
 
-    def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Any], session_config: SessionConfig) -> None:
         self.pool = pool
-        self.profile = profile
-        self.waiting: AsyncWaitingCommits = AsyncWaitingCommits(pool, profile, self.connect)
+        self.session_config = session_config
+        self.waiting: AsyncWaitingCommits = AsyncWaitingCommits(pool, session_config, self.connect)
         self._owner = get_owner()
 
     async def acquire(self, deadline: float) -> AsyncPoolExecutor:
@@ -84,7 +84,7 @@ class AsyncConnectionProvider(ABC):
         waiting = self.waiting
         if waiting.connections:
             waiting.go_on()
-        timeout = min(self.pool.timeout, deadline - ANSWER_GRACE - monotonic())
+        timeout = min(self.pool.timeout, deadline - RESPONSE_GRACE_SECONDS - monotonic())
         try:
             return await self.pool.getconn(timeout)
         except PoolTimeout as error:
@@ -99,7 +99,7 @@ class AsyncConnectionProvider(ABC):
             ) from error
         except (psycopg.Error, UnicodeError) as error:
             # A pool that connects on request, or checks its connections.
-            raise cannot_connect(error, "the pool's server") from error
+            raise connect_error(error, "the pool's server") from error
 
     def belongs_to_current_loop(self) -> bool:
         """Return True if this is where the pool was opened, and can be used."""
@@ -118,7 +118,7 @@ class AsyncConnectionProvider(ABC):
         try:
             return await connect_beside(self.pool)
         except (psycopg.Error, UnicodeError) as error:
-            raise cannot_connect(error, "the store") from error
+            raise connect_error(error, "the store") from error
 
     async def release(self, executor: AsyncExecutor) -> None:
         """Return the connection of an executor to the pool."""
@@ -126,7 +126,7 @@ class AsyncConnectionProvider(ABC):
 
     async def _release_connection(self, conn: Any) -> None:
         """Return a connection to the pool; close it first unless it can serve another operation."""
-        if not is_clean(conn):
+        if not is_reusable(conn):
             await conn.close()
         await return_connection(self.pool, conn)
 
@@ -140,7 +140,7 @@ class AsyncConnectionProvider(ABC):
 
     def _none_free_error(self, timeout: float) -> PoolTimeoutError:
         seconds = f"{max(timeout, 0.0):.1f} s"
-        last = self.profile.last_error
+        last = self.session_config.last_error
         if last is None:
             pool_full_error = PoolTimeoutError(
                 f"no connection became free in {seconds}. Nothing was sent. All"
@@ -150,7 +150,7 @@ class AsyncConnectionProvider(ABC):
             pool_full_error.max_size = self.pool.max_size
             return pool_full_error
         connect_error = PoolTimeoutError(
-            f"no connection could be opened in {seconds}; the last error: {last.said}."
+            f"no connection could be opened in {seconds}; the last error: {last.text}."
             f" {last.advice} Nothing was sent."
         )
         connect_error.is_transient = last.is_transient
@@ -163,10 +163,12 @@ class AsyncOwnPoolProvider(AsyncConnectionProvider):
     _closed_text = "the client was closed in between: create a new one"
     _drained_at = -math.inf
 
-    def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile, dialect: Dialect) -> None:
-        super().__init__(pool, profile)
+    def __init__(
+        self, pool: AsyncConnectionPool[Any], session_config: SessionConfig, dialect: Dialect
+    ) -> None:
+        super().__init__(pool, session_config)
         self.dialect = dialect
-        if profile.session_settings:
+        if session_config.session_settings:
             self.executor_class = AsyncAutocommitExecutor
 
     async def _acquire_connection(self, deadline: float) -> Any:
@@ -178,7 +180,7 @@ class AsyncOwnPoolProvider(AsyncConnectionProvider):
         """Undo a user's settings on a connection, or close it."""
         conn = executor.connection
         try:
-            await conn.set_up_again(self.profile)
+            await conn.reset_session(self.session_config)
         except psycopg.Error:
             await conn.close()
         except BaseException:
@@ -202,7 +204,7 @@ class AsyncOwnPoolProvider(AsyncConnectionProvider):
             conn.deadline = math.inf
             conn.may_commit = False
             await self._release_connection(conn)
-        if (conn.fell_silent or conn.is_outdated) and conn.made_at > self._drained_at:
+        if (conn.is_unresponsive or conn.is_outdated) and conn.created_at > self._drained_at:
             self._drained_at = monotonic()
             await self.pool.drain()
 
@@ -212,8 +214,8 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
 
     _closed_text = "the pool of the client is not open: open it first"
 
-    def __init__(self, pool: AsyncConnectionPool[Any], profile: Profile) -> None:
-        super().__init__(pool, profile)
+    def __init__(self, pool: AsyncConnectionPool[Any], session_config: SessionConfig) -> None:
+        super().__init__(pool, session_config)
         # The connections in use whose owner has set autocommit off.
         self._without_autocommit: WeakSet[AsyncConnection[Any]] = WeakSet()
 
@@ -225,15 +227,15 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
                 was sent.
             IncompatibleServerError: the server cannot be used; the text says why.
         """
-        profile = self.profile
-        conn = await self._acquire_connection(profile.deadline())
+        session_config = self.session_config
+        conn = await self._acquire_connection(session_config.compute_deadline())
         try:
-            server = await inspect(conn, profile)
+            server = await inspect_server(conn, session_config)
         finally:
             await self._release_connection(conn)
-        server_info.check_server(server, profile.settings.schema)
-        profile.reads_history = server.knows_history
-        self.dialect = Dialect(profile, server)
+        server_info.check_server(server, session_config.settings.schema)
+        session_config.has_readable_history = server.has_known_history
+        self.dialect = Dialect(session_config, server)
 
     async def reset_session(self, executor: AsyncExecutor) -> None:
         """Do nothing: the connection belongs to its owner."""
@@ -251,7 +253,7 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
                 self._without_autocommit.add(conn)
         except psycopg.Error as error:
             await super()._release_connection(conn)
-            raise translate(error, "Nothing was sent.") from error
+            raise map_error(error, "Nothing was sent.") from error
         except BaseException:
             await super()._release_connection(conn)
             raise
@@ -261,12 +263,12 @@ class AsyncBorrowedPoolProvider(AsyncConnectionProvider):
         """Return a connection as it was."""
         if conn in self._without_autocommit:
             self._without_autocommit.discard(conn)
-            if is_clean(conn):
+            if is_reusable(conn):
                 await conn.set_autocommit(False)
         await super()._release_connection(conn)
 
 
-async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
+async def open_own(conninfo: str, session_config: SessionConfig) -> AsyncConnectionProvider:
     """Inspect the server on a separate connection, then open a pool of the client.
 
     Raises:
@@ -274,22 +276,27 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
         IncompatibleServerError: the server cannot be used; the text says why.
     """
     server_info.check_libpq()
-    settings = profile.settings
-    arguments: dict[str, Any] = {"context": profile, **profile.connect_arguments(conninfo)}
-    profile.session_settings = False
+    settings = session_config.settings
+    arguments: dict[str, Any] = {
+        "context": session_config,
+        **session_config.connect_arguments(conninfo),
+    }
+    session_config.session_settings = False
     try:
         conn = await AsyncStoreConnection.connect(conninfo, **arguments)
     except (psycopg.Error, UnicodeError) as error:
-        raise cannot_connect(error, where(conninfo)) from error
+        raise connect_error(error, describe_target(conninfo)) from error
     try:
-        conn.deadline = profile.deadline()
-        server = await inspect(conn, profile)
+        conn.deadline = session_config.compute_deadline()
+        server = await inspect_server(conn, session_config)
         behind_pooler = server.backend_pid != conn.pgconn.backend_pid
     finally:
         await conn.close()
     server_info.check_server(server, settings.schema)
-    profile.reads_history = server.knows_history
-    profile.session_settings = not (behind_pooler if settings.pooler is None else settings.pooler)
+    session_config.has_readable_history = server.has_known_history
+    session_config.session_settings = not (
+        behind_pooler if settings.pooler is None else settings.pooler
+    )
     pool = AsyncStorePool(
         conninfo,
         connection_class=AsyncStoreConnection,
@@ -302,11 +309,11 @@ async def open_own(conninfo: str, profile: Profile) -> AsyncConnectionProvider:
         open=False,
     )
     await pool.open()
-    return AsyncOwnPoolProvider(pool, profile, Dialect(profile, server))
+    return AsyncOwnPoolProvider(pool, session_config, Dialect(session_config, server))
 
 
 async def open_borrowed(
-    pool: AsyncConnectionPool[Any], profile: Profile
+    pool: AsyncConnectionPool[Any], session_config: SessionConfig
 ) -> AsyncConnectionProvider:
     """Inspect the server on a connection of a borrowed pool.
 
@@ -316,6 +323,6 @@ async def open_borrowed(
         IncompatibleServerError: the server cannot be used; the text says why.
     """
     server_info.check_libpq()
-    provider = AsyncBorrowedPoolProvider(pool, profile)
+    provider = AsyncBorrowedPoolProvider(pool, session_config)
     await provider.open()
     return provider

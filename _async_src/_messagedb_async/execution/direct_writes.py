@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from messagedb._connection.position_sequence import is_taken
+from messagedb._connection.position_sequence import is_position_taken
 from messagedb._connection.psycopg_internals import copy_end, current_pipeline
 from messagedb._operations import batch_plan, write_results
 from messagedb._operations.validation import is_version_expected
 from messagedb._sql.statements import Statement, array_literal
 
 from ..connection.connection import AsyncStoreCursor
-from ..connection.interruptions import break_off, is_from_outside
+from ..connection.interruptions import abort_operation, is_interruption
 from .write_scopes import abandon_scope, execute_all, execute_pipelined, rollback_scope
 
 if TYPE_CHECKING:
@@ -103,12 +103,12 @@ async def _copy(
                 for block in batch_plan.iter_copy_blocks(write, version):
                     await copy.write(block)
             except BaseException as error:
-                if is_from_outside(error):
+                if is_interruption(error):
                     outside = error
                 raise
     except BaseException as error:
-        if is_from_outside(error):
-            break_off(conn)
+        if is_interruption(error):
+            abort_operation(conn)
         if conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 await conn.wait(copy_end(conn.pgconn, b"aborted by the client"))
@@ -161,5 +161,5 @@ def _inserts(
 
 def _check_position(write: WriteRequest, error: psycopg.Error) -> None:
     """Do not retry if the sequence is behind its table: a later position may be free."""
-    if is_taken(error):
+    if is_position_taken(error):
         raise write_results.unique_violation_error(write, error) from error

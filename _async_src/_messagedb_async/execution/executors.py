@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psycopg
 
-from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
-from messagedb._connection.position_sequence import is_taken
+from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
+from messagedb._connection.position_sequence import is_position_taken
 from messagedb._errors import IncompatibleServerError
 from messagedb._operations import write_results
 from messagedb._operations.validation import STREAM_EXISTS_CODE
@@ -29,7 +29,7 @@ from ..connection.connection import (
     execute,
     watching_commits,
 )
-from ..connection.position_sequence import check
+from ..connection.position_sequence import check_sequence
 from ..connection.psycopg_internals import pipeline
 from .direct_writes import insert_batch
 from .function_writes import write_by_functions
@@ -72,7 +72,7 @@ class AsyncExecutor(ABC):
         if dialect.is_proxied:
             dialect.check_write(write)
         if dialect.sequence.is_suspected:
-            await check(self.connection, dialect.schema, dialect.sequence)
+            await check_sequence(self.connection, dialect.schema, dialect.sequence)
         try:
             return await self._write(write)
         except IncompatibleServerError as error:
@@ -167,7 +167,7 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
         if write.basis is not None and write.basis.history != conn.history_number:
             write_results.check_basis(write, await self.read(dialect.build_basis_read(write)))
         if len(write.encoded) == 1 and write.expected != STREAM_EXISTS_CODE:
-            positions = await self._call_function(conn.commands, write)
+            positions = await self._call_function(conn.write_cursor, write)
         elif dialect.inserts_directly:
             positions = await insert_batch(conn, dialect.sql, write, _TRANSACTION)
         else:
@@ -195,12 +195,14 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         Behind a pooler the next one may be executed by another server.
         """
         dialect = self.dialect
-        profile = dialect.profile
+        session_config = dialect.session_config
         statements = tuple(dialect.build_read_without_settings(read) for read in reads)
-        if not profile.reads_history:
-            return await self._read_all(statements), profile.number_of(UNKNOWN_HISTORY)
+        if not session_config.has_readable_history:
+            return await self._read_all(statements), session_config.get_history_number(
+                UNKNOWN_HISTORY
+            )
         *rows, history = await self._read_all((*statements, Statement(HISTORY, ())))
-        return rows, profile.number_of(history_from_row(history[0]))
+        return rows, session_config.get_history_number(parse_history(history[0]))
 
     async def _read_all(self, statements: tuple[Statement, ...]) -> list[list[TupleRow]]:
         conn = self.connection
@@ -257,5 +259,5 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
 def _note_taken(sequence: Sequence, error: IncompatibleServerError) -> None:
     """Record that a sequence assigned a position that was taken: later ones may be free."""
     cause = error.__cause__
-    if isinstance(cause, psycopg.Error) and is_taken(cause):
+    if isinstance(cause, psycopg.Error) and is_position_taken(cause):
         sequence.is_suspected = True

@@ -56,7 +56,7 @@ class AsyncJoinedExecutor(AsyncExecutor):
         super().__init__(dialect, connection)
         # Kept, because creating one costs as much as a tenth of a write.
         self._write_cursor = AsyncStoreCursor(connection)
-        self._search_path = Statement(SET_SEARCH_PATH, (dialect.profile.search_path,))
+        self._search_path = Statement(SET_SEARCH_PATH, (dialect.session_config.search_path,))
         # The locks that the transaction probably holds. The server is asked each time.
         self._held_locks: set[int] = set()
         self.written: list[tuple[str, str]] = []

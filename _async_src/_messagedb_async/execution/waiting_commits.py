@@ -13,7 +13,7 @@ import psycopg
 from messagedb._concurrency.backend_async import Event, Task
 from messagedb._concurrency.pooling_async import return_connection
 from messagedb._connection.commit_notices import has_answered
-from messagedb._connection.history import history_from_row
+from messagedb._connection.history import parse_history
 from messagedb._errors import MessageDBError
 from messagedb._sql.statements import HISTORY, Statement, array_literal
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
     from messagedb._concurrency.callables import AsyncThunk
-    from messagedb._connection.session_config import Profile
+    from messagedb._connection.session_config import SessionConfig
 
 # Intervals in seconds between checks whether they have a response, at first and later, and whether
 # the server still works on them.
@@ -62,11 +62,11 @@ class AsyncWaitingCommits:
     def __init__(
         self,
         pool: AsyncConnectionPool[Any],
-        profile: Profile,
+        session_config: SessionConfig,
         connect: AsyncThunk[AsyncConnection[Any]],
     ) -> None:
         self._pool = pool
-        self._profile = profile
+        self._session_config = session_config
         self._connect = connect
         self.connections: list[AsyncConnection[Any]] = []
         self._task: Task[None] | None = None
@@ -134,20 +134,20 @@ class AsyncWaitingCommits:
             psycopg.Error: it could not be asked.
             StoreUnavailableError: the same.
         """
-        profile = self._profile
+        session_config = self._session_config
         probe = await self._connect()
         try:
             if isinstance(probe, AsyncStoreConnection):
-                probe.deadline = monotonic() + profile.connect_limit
+                probe.deadline = monotonic() + session_config.connect_seconds
             cursor = AsyncStoreCursor(probe)
-            if not profile.session_settings:
+            if not session_config.session_settings:
                 rows = await execute(cursor, Statement(_ANY_WAITS, ()))
                 return conns if rows[0][0] else ()
             pids = array_literal(conn.pgconn.backend_pid for conn in conns)
             busy = {pid for (pid,) in await execute(cursor, Statement(_AT_WORK, (pids,)))}
-            question = HISTORY if profile.reads_history else _NOT_IN_RECOVERY
+            question = HISTORY if session_config.has_readable_history else _NOT_IN_RECOVERY
             rows = await execute(AsyncStoreCursor(probe), Statement(question, ()))
-            here = history_from_row(rows[0]) if profile.reads_history else None
+            here = parse_history(rows[0]) if session_config.has_readable_history else None
         finally:
             await probe.close()
         return [

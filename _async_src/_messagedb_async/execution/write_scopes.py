@@ -68,7 +68,7 @@ async def execute_pipelined(
     async with pipeline(conn):
         for text, params in before:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
-        await cursor.execute(*wanted, binary=True, prepare=cursor.prepares)
+        await cursor.execute(*wanted, binary=True, prepare=cursor.is_preparing)
         for text, params in after:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
     return await cursor.fetchall()

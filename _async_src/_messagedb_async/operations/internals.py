@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from messagedb._connection.server_info import Server
-    from messagedb._connection.session_config import Profile
+    from messagedb._connection.server_info import ServerInfo
+    from messagedb._connection.session_config import SessionConfig
     from messagedb._messages.message import Message, NewMessage
     from messagedb._messages.registry import DataInstance
     from messagedb._operations.requests import DecisionBasis, ReadRequest, WriteRequest
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from .scans import AsyncScans
 
 
-def get_profile(store: AsyncOperations) -> Profile:
+def get_session_config(store: AsyncOperations) -> SessionConfig:
     """Return the configuration of a client's connections."""
-    return store._profile
+    return store._session_config
 
 
-def sees_a_snapshot(store: AsyncOperations) -> bool:
+def has_snapshot(store: AsyncOperations) -> bool:
     """Return True if all reads see the store as it was when a transaction began."""
-    return store._sees_a_snapshot
+    return store._has_snapshot
 
 
-async def get_server(store: AsyncOperations) -> Server:
+async def get_server(store: AsyncOperations) -> ServerInfo:
     """Return the properties of the server; a client opens to read them."""
-    return await store._server_facts()
+    return await store._get_server()
 
 
 async def read_rows(store: AsyncOperations, read: ReadRequest) -> list[tuple[Any, ...]]:
@@ -51,7 +51,7 @@ async def read_stream_page(
     store: AsyncOperations, stream_name: str, position: int, batch_size: int
 ) -> tuple[list[Message[Any]], int]:
     """Return a page of a stream, and the number of the history of the server that gave it."""
-    return await store._stream_page(stream_name, position, batch_size)
+    return await store._read_stream_page(stream_name, position, batch_size)
 
 
 async def write_request(store: AsyncOperations, write: WriteRequest) -> list[int]:
@@ -82,9 +82,9 @@ async def get_heads(
     client: AsyncScans, categories: Iterable[str] | None = None
 ) -> tuple[dict[str, int], int]:
     """Return the global positions of the last messages of categories, and of the whole store."""
-    return await client._heads(categories)
+    return await client._get_heads(categories)
 
 
 async def get_first_after(client: AsyncScans, positions: dict[str, int]) -> int | None:
     """Return the first global position of all that are behind those of their categories."""
-    return await client._first_after(positions)
+    return await client._get_first_after(positions)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from messagedb._connection.server_info import Server
-    from messagedb._connection.session_config import Profile
+    from messagedb._connection.server_info import ServerInfo
+    from messagedb._connection.session_config import SessionConfig
     from messagedb._messages.message import Message, NewMessage
     from messagedb._messages.message_types import MessageTypes
     from messagedb._messages.registry import DataInstance, MessageRegistry
@@ -52,7 +52,7 @@ class AsyncOperations(ABC):
     gaps).
     """
 
-    _profile: Profile
+    _session_config: SessionConfig
 
     @abstractmethod
     async def _read(self, read: requests.ReadRequest) -> list[tuple[Any, ...]]: ...
@@ -67,22 +67,22 @@ class AsyncOperations(ABC):
     async def _write(self, write: requests.WriteRequest) -> list[int]: ...
 
     @abstractmethod
-    async def _server_facts(self) -> Server: ...
+    async def _get_server(self) -> ServerInfo: ...
 
     @property
-    def _sees_a_snapshot(self) -> bool:
+    def _has_snapshot(self) -> bool:
         """True if it is known to see the store as it was when its transaction began."""
         return False
 
     @property
     def decimals(self) -> bool:
         """True if numbers with a fraction are read as Decimals."""
-        return self._profile.settings.decimals
+        return self._session_config.settings.decimals
 
     @property
     def registry(self) -> MessageRegistry:
         """The classes whose instances can be written as messages. More may be added."""
-        return self._profile.settings.registry
+        return self._session_config.settings.registry
 
     async def write_message(
         self,
@@ -119,11 +119,17 @@ class AsyncOperations(ABC):
             OutcomeUnknownError: the response was lost, also when the write was sent again. The
                 message may be stored, now or a little later.
         """
-        told = self._profile.settings
+        settings = self._session_config.settings
         write = requests.build_message_write(
-            stream_name, message, id, metadata, expected_version, told.decimals, told.registry
+            stream_name,
+            message,
+            id,
+            metadata,
+            expected_version,
+            settings.decimals,
+            settings.registry,
         )
-        if told.hooks:
+        if settings.hooks:
             return (await self._write_with_hooks("write_message", write))[0]
         return (await self._write(write))[0]
 
@@ -174,38 +180,38 @@ class AsyncOperations(ABC):
             LostHistoryError: the message that it is based on is not stored any more. Nothing was
                 written.
         """
-        told = self._profile.settings
+        settings = self._session_config.settings
         write = requests.build_batch_write(
             stream_name,
             messages,
             expected_version,
-            told.decimals,
-            told.registry,
+            settings.decimals,
+            settings.registry,
             is_whole=is_whole,
             basis=basis,
         )
         if not write.encoded:
             return []
-        if told.hooks:
+        if settings.hooks:
             return await self._write_with_hooks("write_messages", write)
         return await self._write(write)
 
-    async def _stream_page(
+    async def _read_stream_page(
         self, stream_name: str, position: int, batch_size: int
     ) -> tuple[list[Message[Any]], int]:
         """Return a page of a stream, and the number of the history of the server it came from."""
-        told = self._profile.settings
+        settings = self._session_config.settings
         read = requests.build_stream_read(
-            self._profile.sql, stream_name, position, batch_size, None
+            self._session_config.sql, stream_name, position, batch_size, None
         )
-        if not told.hooks or is_own(stream_name):
+        if not settings.hooks or is_own(stream_name):
             (rows,), history = await self._read_in_history(read)
-            return messages_of(rows, told.decimals), history
+            return messages_of(rows, settings.decimals), history
         operation = Operation("get_stream_messages", stream_name)
-        with hooks.enter_around(told.hooks, operation) as operation:
+        with hooks.enter_around(settings.hooks, operation) as operation:
             (rows,), history = await self._read_in_history(read)
-            operation.messages = messages_of(rows, told.decimals)
-            return hooks.apply_after_read(told.hooks, operation.messages), history
+            operation.messages = messages_of(rows, settings.decimals)
+            return hooks.apply_after_read(settings.hooks, operation.messages), history
 
     async def get_stream_messages(
         self,
@@ -226,11 +232,15 @@ class AsyncOperations(ABC):
                 build it from untrusted input.
         """
         read = requests.build_stream_read(
-            self._profile.sql, stream_name, position, self._batch_size(batch_size), condition
+            self._session_config.sql,
+            stream_name,
+            position,
+            self._get_batch_size(batch_size),
+            condition,
         )
-        if self._profile.settings.hooks:
+        if self._session_config.settings.hooks:
             return await self._read_with_hooks("get_stream_messages", stream_name, read)
-        return messages_of(await self._read(read), self._profile.settings.decimals)
+        return messages_of(await self._read(read), self._session_config.settings.decimals)
 
     async def get_category_messages(
         self,
@@ -263,18 +273,18 @@ class AsyncOperations(ABC):
                 build it from untrusted input.
         """
         read = requests.build_category_read(
-            self._profile.sql,
+            self._session_config.sql,
             category,
             position,
-            self._batch_size(batch_size),
+            self._get_batch_size(batch_size),
             correlation,
             group_member,
             group_size,
             condition,
         )
-        if self._profile.settings.hooks:
+        if self._session_config.settings.hooks:
             return await self._read_with_hooks("get_category_messages", category, read)
-        return messages_of(await self._read(read), self._profile.settings.decimals)
+        return messages_of(await self._read(read), self._session_config.settings.decimals)
 
     async def get_last_stream_message(
         self, stream_name: str, *, type: str | None = None
@@ -289,17 +299,17 @@ class AsyncOperations(ABC):
             IncompatibleServerError: a type was given, and Message DB is older than 1.3.0, which
                 cannot search for it.
         """
-        read = requests.build_last_message_read(self._profile.sql, stream_name, type)
-        if type is not None and not (await self._server_facts()).finds_last_of_type:
+        read = requests.build_last_message_read(self._session_config.sql, stream_name, type)
+        if type is not None and not (await self._get_server()).has_last_of_type:
             raise IncompatibleServerError(
                 "this Message DB is older than 1.3.0 and cannot find the last message of a type. "
                 "Nothing was sent. Upgrade it, or read the stream."
             )
-        if self._profile.settings.hooks:
+        if self._session_config.settings.hooks:
             found = await self._read_with_hooks("get_last_stream_message", stream_name, read)
             return found[0] if found else None
         rows = await self._read(read)
-        return messages_of(rows, self._profile.settings.decimals)[0] if rows else None
+        return messages_of(rows, self._session_config.settings.decimals)[0] if rows else None
 
     async def stream_version(self, stream_name: str) -> int:
         """Return the position of a stream's last message, ``NO_STREAM`` (-1) if it has none.
@@ -307,15 +317,17 @@ class AsyncOperations(ABC):
         Args:
             stream_name: the stream; a bare category is one, too.
         """
-        rows = await self._read(requests.build_stream_version_read(self._profile.sql, stream_name))
+        rows = await self._read(
+            requests.build_stream_version_read(self._session_config.sql, stream_name)
+        )
         version: int | None = rows[0][0]
         return NO_STREAM if version is None else version
 
     async def message_store_version(self) -> str:
         """Return the version that the installed Message DB reports, such as ``1.3.0``."""
-        version: str = (await self._read(requests.build_store_version_read(self._profile.sql)))[0][
-            0
-        ]
+        version: str = (
+            await self._read(requests.build_store_version_read(self._session_config.sql))
+        )[0][0]
         return version
 
     @overload
@@ -362,7 +374,7 @@ class AsyncOperations(ABC):
                 an instance as its ``data``. Messages of other types are read and skipped.
         """
         check_types(types)
-        size = self._page_size(batch_size)
+        size = self._get_page_size(batch_size)
         while True:
             page = await self.get_stream_messages(
                 stream_name, position=position, batch_size=size, condition=condition
@@ -430,7 +442,7 @@ class AsyncOperations(ABC):
                 an instance as its ``data``. Messages of other types are read and skipped.
         """
         check_types(types)
-        size = self._page_size(batch_size)
+        size = self._get_page_size(batch_size)
         while True:
             page = await self.get_category_messages(
                 category,
@@ -485,7 +497,7 @@ class AsyncOperations(ABC):
             ValidationError: the command's data is not a JSON object, or an argument is invalid.
                 Nothing was sent.
         """
-        settings = self._profile.settings
+        settings = self._session_config.settings
         try:
             if settings.hooks:
                 # Hooks get data as the client reads it.
@@ -504,38 +516,40 @@ class AsyncOperations(ABC):
     async def _write_with_hooks(
         self, name: OperationName, write: requests.WriteRequest
     ) -> list[int]:
-        told = self._profile.settings
+        settings = self._session_config.settings
         if is_own(write.stream_name):
             return await self._write(write)
-        made = hooks.apply_before_write(told.hooks, write.stream_name, write.messages)
-        if made is not write.messages:
+        messages = hooks.apply_before_write(settings.hooks, write.stream_name, write.messages)
+        if messages is not write.messages:
             write = requests.build_batch_write(
                 write.stream_name,
-                made,
+                messages,
                 write.expected_version,
-                told.decimals,
-                told.registry,
+                settings.decimals,
+                settings.registry,
                 is_whole=write.is_whole,
                 basis=write.basis,
             )
-        with hooks.enter_around(told.hooks, Operation(name, write.stream_name, write.messages)):
+        with hooks.enter_around(settings.hooks, Operation(name, write.stream_name, write.messages)):
             return await self._write(write)
 
     async def _read_with_hooks(
-        self, name: OperationName, target: str, read: requests.ReadRequest
+        self, name: OperationName, stream_or_category: str, read: requests.ReadRequest
     ) -> list[Message[Any]]:
-        told = self._profile.settings
-        if is_own(target):
-            return messages_of(await self._read(read), told.decimals)
-        with hooks.enter_around(told.hooks, Operation(name, target)) as operation:
-            found = messages_of(await self._read(read), told.decimals)
-            operation.messages = found
-            return hooks.apply_after_read(told.hooks, found)
+        settings = self._session_config.settings
+        if is_own(stream_or_category):
+            return messages_of(await self._read(read), settings.decimals)
+        with hooks.enter_around(settings.hooks, Operation(name, stream_or_category)) as operation:
+            messages = messages_of(await self._read(read), settings.decimals)
+            operation.messages = messages
+            return hooks.apply_after_read(settings.hooks, messages)
 
-    def _batch_size(self, batch_size: int | None) -> int:
-        return self._profile.settings.default_batch_size if batch_size is None else batch_size
+    def _get_batch_size(self, batch_size: int | None) -> int:
+        return (
+            self._session_config.settings.default_batch_size if batch_size is None else batch_size
+        )
 
-    def _page_size(self, batch_size: int | None) -> int:
-        size = self._batch_size(batch_size)
+    def _get_page_size(self, batch_size: int | None) -> int:
+        size = self._get_batch_size(batch_size)
         check_iteration_batch_size(size)
         return size

@@ -64,11 +64,11 @@ class AsyncScans(AsyncOperations):
                 message there: on the same server, at the same time.
         """
         scan = scan_requests.build_category_scan(
-            self._scan_sql(),
-            self._profile.sql,
+            self._get_scan_statements(),
+            self._session_config.sql,
             category,
             position,
-            self._scan_size(batch_size),
+            self._get_scan_size(batch_size),
             correlation,
             group_member,
             group_size,
@@ -76,7 +76,7 @@ class AsyncScans(AsyncOperations):
             types,
             condition,
         )
-        return self._seen(await self._scanned(scan, look_at, category))
+        return self._apply_after_read(await self._execute_scan(scan, look_at, category))
 
     async def scan_all(
         self,
@@ -109,12 +109,12 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the role may not read the table of messages, or the server is
                 a standby.
         """
-        size = self._scan_size(batch_size)
+        size = self._get_scan_size(batch_size)
         scan = scan_requests.build_store_scan(
-            self._scan_sql(), position, size, categories, types, condition
+            self._get_scan_statements(), position, size, categories, types, condition
         )
         await self._check_readable("the whole store")
-        return self._seen(await self._scanned(scan, look_at, None))
+        return self._apply_after_read(await self._execute_scan(scan, look_at, None))
 
     async def list_open_write_transactions(self) -> list[OpenWriteTransaction]:
         """List the transactions that may have written messages that are not visible yet.
@@ -131,7 +131,7 @@ class AsyncScans(AsyncOperations):
         """
         await self._check_readable("who is writing")
         return scan_requests.parse_writers(
-            await self._read(scan_requests.build_writers(self._scan_sql()))
+            await self._read(scan_requests.build_writers(self._get_scan_statements()))
         )
 
     async def get_category_head(self, category: str) -> int | None:
@@ -142,16 +142,20 @@ class AsyncScans(AsyncOperations):
         Args:
             category: the part of the stream names before the first ``-``.
         """
-        return await self._head(scan_requests.build_category_head(self._scan_sql(), category))
+        return await self._get_head(
+            scan_requests.build_category_head(self._get_scan_statements(), category)
+        )
 
     async def get_store_head(self) -> int | None:
         """Return the global position of the store's last message, 0 if it has none.
 
         It returns None if the role may not read the table of messages.
         """
-        return await self._head(scan_requests.build_store_head(self._scan_sql()))
+        return await self._get_head(scan_requests.build_store_head(self._get_scan_statements()))
 
-    async def _heads(self, categories: Iterable[str] | None = None) -> tuple[dict[str, int], int]:
+    async def _get_heads(
+        self, categories: Iterable[str] | None = None
+    ) -> tuple[dict[str, int], int]:
         """Return the global positions of the last messages of categories, and of the whole store.
 
         Both are of one moment. Categories without a message are left out.
@@ -163,17 +167,19 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the role may not read the table of messages.
         """
         await self._check_readable("the last positions")
-        rows = await self._read(scan_requests.build_heads(self._scan_sql(), categories))
+        rows = await self._read(scan_requests.build_heads(self._get_scan_statements(), categories))
         head: int = rows.pop()[1] or 0
         return dict(rows), head
 
-    async def _first_after(self, positions: dict[str, int]) -> int | None:
+    async def _get_first_after(self, positions: dict[str, int]) -> int | None:
         """Return the first global position after the known ones of all categories.
 
         Args:
             positions: the known position of each category, 0 for none.
         """
-        rows = await self._read(scan_requests.build_first_after(self._scan_sql(), positions))
+        rows = await self._read(
+            scan_requests.build_first_after(self._get_scan_statements(), positions)
+        )
         first: int | None = rows[0][0]
         return first
 
@@ -192,13 +198,13 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the whole store, if the role may not read the table of
                 messages.
         """
-        look = scan_requests.build_lag(self._scan_sql(), categories, position, limit)
-        readable = (await self._server_facts()).table_readable
+        look = scan_requests.build_lag(self._get_scan_statements(), categories, position, limit)
+        readable = (await self._get_server()).table_readable
         if categories is None:
             scan_requests.check_readable(readable, "the lag of the whole store")
         return look.parse(await self._read(look.read), readable)
 
-    async def _scanned(
+    async def _execute_scan(
         self, scan: scan_requests.PageScan[S], look_at: int | None, category: str | None
     ) -> S:
         """Read a page, and optionally the message at a position on the same connection.
@@ -210,33 +216,38 @@ class AsyncScans(AsyncOperations):
         """
         reads: tuple[ReadRequest, ...] = (scan.read,)
         if look_at is not None:
-            reads = (scan_requests.build_message_at(self._scan_sql(), category, look_at), scan.read)
-        (*looked, rows), history = await self._read_in_history(*reads)
-        found = scan.parse(rows, self._profile.settings.decimals)
-        there = (
-            scan_requests.parse_found_id(looked[0], look_at)
-            if looked and look_at is not None
+            reads = (
+                scan_requests.build_message_at(self._get_scan_statements(), category, look_at),
+                scan.read,
+            )
+        (*probe, rows), history = await self._read_in_history(*reads)
+        found = scan.parse(rows, self._session_config.settings.decimals)
+        probe_rows = (
+            scan_requests.parse_found_id(probe[0], look_at)
+            if probe and look_at is not None
             else None
         )
-        return msgspec.structs.replace(found, history=history, found_id=there)
+        return msgspec.structs.replace(found, history=history, found_id=probe_rows)
 
-    def _seen(self, scan: S) -> S:
-        given = self._profile.settings.hooks
+    def _apply_after_read(self, scan: S) -> S:
+        given = self._session_config.settings.hooks
         if not given or not scan.messages:
             return scan
         return msgspec.structs.replace(scan, messages=hooks.apply_after_read(given, scan.messages))
 
-    async def _head(self, read: ReadRequest) -> int | None:
-        if not (await self._server_facts()).table_readable:
+    async def _get_head(self, read: ReadRequest) -> int | None:
+        if not (await self._get_server()).table_readable:
             return None
         rows: list[tuple[Any, ...]] = await self._read(read)
         return (rows[0][0] or 0) if rows else 0
 
     async def _check_readable(self, what: str) -> None:
-        scan_requests.check_readable((await self._server_facts()).table_readable, what)
+        scan_requests.check_readable((await self._get_server()).table_readable, what)
 
-    def _scan_size(self, batch_size: int | None) -> int:
-        return scan_requests.get_scan_size(batch_size, self._profile.settings.default_batch_size)
+    def _get_scan_size(self, batch_size: int | None) -> int:
+        return scan_requests.get_scan_size(
+            batch_size, self._session_config.settings.default_batch_size
+        )
 
-    def _scan_sql(self) -> ScanStatements:
-        return scan_statements(self._profile.settings.schema)
+    def _get_scan_statements(self) -> ScanStatements:
+        return scan_statements(self._session_config.settings.schema)

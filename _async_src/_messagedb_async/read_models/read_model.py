@@ -25,7 +25,7 @@ from messagedb._subscriptions.availability import is_transient_error
 
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.options import AsyncReadModelOptions
-from ..operations.internals import get_profile
+from ..operations.internals import get_session_config
 from ..subscriptions.retry import retry_while_unavailable
 from .tables import AsyncModelTables
 
@@ -112,7 +112,7 @@ class AsyncReadModel:
         **options: Unpack[AsyncReadModelOptions],
     ) -> None:
         check_options(type(self).__name__, options, AsyncReadModelOptions.__optional_keys__)
-        settings = get_profile(client).settings
+        settings = get_session_config(client).settings
         self._names = names = check_names(schema, name, version, settings.schema)
         roles = check_readers(readers)
         store = options.get("position_store")

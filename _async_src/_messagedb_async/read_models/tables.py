@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from messagedb._connection.error_mapping import first_line, is_lost, translate
+from messagedb._connection.error_mapping import get_first_line, is_connection_lost, map_error
 from messagedb._consumers.position_stores import derive_lease_keys
 from messagedb._errors import IncompatibleServerError, PositionConflictError, ValidationError
 from messagedb._read_models import catalog
@@ -212,17 +212,17 @@ class AsyncModelTables:
 
     def _explained(self, transaction: AsyncTransaction, error: psycopg.Error) -> MessageDBError:
         state = get_state(transaction)
-        if state.is_out_of_time(error) or is_lost(error, state.conn.closed):
+        if state.is_out_of_time(error) or is_connection_lost(error, state.conn.closed):
             return state.map_error(error, _NOTHING)
         if error.sqlstate == "42704" and self._readers:
             return IncompatibleServerError(
                 f"one of the readers {', '.join(map(repr, self._readers))} is not a role of the "
-                f"server ({first_line(error)}). {_NOTHING} Create it, or leave it out."
+                f"server ({get_first_line(error)}). {_NOTHING} Create it, or leave it out."
             )
         if error.sqlstate in ("3F000", "42501"):
             return IncompatibleServerError(
                 f"the role lacks a privilege on the schema {self._names.schema!r}, or the schema "
-                f"does not exist ({first_line(error)}). {_NOTHING} Create the schema, and grant "
-                "CREATE and USAGE on it to the role; it must own the read model's relations."
+                f"does not exist ({get_first_line(error)}). {_NOTHING} Create the schema, and "
+                "grant CREATE and USAGE on it to the role; it must own the read model's relations."
             )
-        return translate(error, _NOTHING)
+        return map_error(error, _NOTHING)

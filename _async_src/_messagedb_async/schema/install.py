@@ -9,8 +9,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
 import messagedb._schema.install_plan as plan
-from messagedb._connection.conninfo import where
-from messagedb._connection.error_mapping import cannot_connect, is_lost
+from messagedb._connection.conninfo import describe_target
+from messagedb._connection.error_mapping import connect_error, is_connection_lost
 from messagedb._schema.inspection import (
     INSPECT,
     DatabaseInfo,
@@ -63,7 +63,7 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
     try:
         return await _install(conn, schema)
     except psycopg.Error as error:
-        raise plan.install_error(error, is_lost(error, conn.closed)) from error
+        raise plan.install_error(error, is_connection_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
@@ -81,7 +81,7 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
             conninfo, prepare_threshold=None, row_factory=tuple_row, **arguments
         )
     except (psycopg.Error, UnicodeError) as error:
-        raise cannot_connect(error, where(conninfo)) from error
+        raise connect_error(error, describe_target(conninfo)) from error
 
 
 async def begin(conn: AsyncConnection[Any]) -> None:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 import messagedb._schema.install_plan as plan
-from messagedb._connection.error_mapping import is_lost
+from messagedb._connection.error_mapping import is_connection_lost
 from messagedb._schema.inspection import DatabaseInfo
 from messagedb._schema.notify_trigger import (
     INSPECT_NOTIFY,
@@ -109,7 +109,7 @@ async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
             await run(conn, texts)
         return bool(texts)
     except psycopg.Error as error:
-        raise notify_error(error, is_lost(error, conn.closed)) from error
+        raise notify_error(error, is_connection_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 

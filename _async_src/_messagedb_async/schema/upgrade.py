@@ -8,7 +8,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 import messagedb._schema.install_plan as plan
-from messagedb._connection.error_mapping import is_lost
+from messagedb._connection.error_mapping import is_connection_lost
 from messagedb._schema.inspection import DatabaseInfo
 from messagedb._schema.notify_trigger import (
     INSPECT_NOTIFY,
@@ -69,7 +69,7 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
             await run(conn, texts)
         return bool(texts)
     except psycopg.Error as error:
-        raise change_error(error, is_lost(error, conn.closed)) from error
+        raise change_error(error, is_connection_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 
@@ -132,7 +132,7 @@ async def uninstall_async(
             await run(conn, [*notify, *texts])
         return bool(texts)
     except psycopg.Error as error:
-        raise change_error(error, is_lost(error, conn.closed)) from error
+        raise change_error(error, is_connection_lost(error, conn.closed)) from error
     finally:
         await conn.close()
 

@@ -8,7 +8,7 @@ from messagedb._operations import scan_requests
 from messagedb._sql.scans import scan_statements
 from messagedb._subscriptions.read_trail import ReadMessage
 
-from ..operations.internals import get_profile, get_server, read_in_history
+from ..operations.internals import get_server, get_session_config, read_in_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ async def _may_read_table(store: AsyncOperations) -> bool:
 
 
 def _get_statements(store: AsyncOperations) -> ScanStatements:
-    return scan_statements(get_profile(store).settings.schema)
+    return scan_statements(get_session_config(store).settings.schema)
 
 
 async def _read_rows(

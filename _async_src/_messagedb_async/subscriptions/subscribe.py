@@ -86,7 +86,7 @@ class AsyncSubscriptions(AsyncScans):
         feed = AsyncCategoryFeed(
             self,
             category,
-            self._scan_size(batch_size),
+            self._get_scan_size(batch_size),
             correlation=correlation,
             group_member=group_member,
             group_size=group_size,

@@ -11,34 +11,34 @@ from psycopg.pq import TransactionStatus
 from messagedb._concurrency.backend_async import sleep
 from messagedb._connection import server_info
 from messagedb._connection.error_mapping import (
-    NOTHING_READ,
+    NOTHING_CHANGED,
     NOTHING_WRITTEN,
-    first_line,
-    is_lost,
-    is_others_fault,
-    translate,
+    get_first_line,
+    is_caused_by_others,
+    is_connection_lost,
+    map_error,
 )
-from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
+from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
 from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._connection.server_info import check_not_proxied
-from messagedb._connection.settings import time_is_left
+from messagedb._connection.settings import has_time_left
 from messagedb._errors import StoreUnavailableError
 from messagedb._operations import requests
 from messagedb._operations.dialect import Dialect
 from messagedb._sql.statements import HISTORY_AND_PID, Statement
 from messagedb._transactions import options as transactions
-from messagedb._transactions.options import begun_before_fork
+from messagedb._transactions.options import begun_before_fork_error
 from messagedb._transactions.retry import pause
 from messagedb.errors import OutcomeUnknownError
 
 from ..connection.inspection import (
-    check_ready,
-    inspect,
+    check_usable,
+    inspect_server,
     is_read_only_by_choice,
     state_note,
     transaction_aborted_error,
 )
-from ..connection.interruptions import break_off, is_from_outside
+from ..connection.interruptions import abort_operation, is_interruption
 from ..execution.executors import AsyncTransactionPerCallExecutor
 from ..execution.joined_executor import AsyncJoinedExecutor
 from ..operations.operations import AsyncOperations
@@ -46,8 +46,8 @@ from ..operations.operations import AsyncOperations
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from messagedb._connection.server_info import Server
-    from messagedb._connection.session_config import Profile
+    from messagedb._connection.server_info import ServerInfo
+    from messagedb._connection.session_config import SessionConfig
     from messagedb._errors import MessageDBError
     from messagedb._operations.requests import ReadRequest, WriteRequest
 
@@ -76,13 +76,16 @@ class AsyncBoundClient(AsyncOperations):
     """
 
     def __init__(
-        self, profile: Profile, known: dict[tuple[Any, ...], Server], conn: AsyncConnection[Any]
+        self,
+        session_config: SessionConfig,
+        known: dict[tuple[Any, ...], ServerInfo],
+        conn: AsyncConnection[Any],
     ) -> None:
-        self._profile = profile
-        self._known = known
+        self._session_config = session_config
+        self._server_info_cache = known
         self._conn = conn
         self._process = os.getpid()
-        self._server: Server | None = None
+        self._server: ServerInfo | None = None
         self._history_number: int | None = None
         self._joined: AsyncJoinedExecutor | None = None
         self._per_call: AsyncTransactionPerCallExecutor | None = None
@@ -97,21 +100,21 @@ class AsyncBoundClient(AsyncOperations):
         return self._conn
 
     @property
-    def _sees_a_snapshot(self) -> bool:
-        return transactions.sees_a_snapshot(self._conn.isolation_level)
+    def _has_snapshot(self) -> bool:
+        return transactions.has_snapshot(self._conn.isolation_level)
 
     async def _read(self, read: ReadRequest) -> list[tuple[Any, ...]]:
-        deadline, rollbacks = self._profile.deadline(), 0
+        deadline, rollbacks = self._session_config.compute_deadline(), 0
         while True:
-            executor = await self._executor()
+            executor = await self._choose_executor()
             try:
                 return await executor.read(read)
             except psycopg.Error as error:
                 if not self._may_repeat(executor, error, deadline):
-                    note = state_note(self._conn, NOTHING_READ)
-                    raise translate(error, note, has_condition=read.has_condition) from error
+                    note = state_note(self._conn, NOTHING_CHANGED)
+                    raise map_error(error, note, has_condition=read.has_condition) from error
             except BaseException as error:
-                self._interrupted_by(error)
+                self._close_if_interrupted(error)
                 raise
             rollbacks += 1
             await sleep(pause(rollbacks))
@@ -124,29 +127,29 @@ class AsyncBoundClient(AsyncOperations):
             return found, self._history_number
         history = UNKNOWN_HISTORY
         is_direct = True
-        if (await self._server_facts()).history_readable:
+        if (await self._get_server()).history_readable:
             question = Statement(HISTORY_AND_PID, ())
             *parts, pid = (await self._read(requests.ReadRequest(question, question)))[0]
-            history = history_from_row(tuple(parts))
+            history = parse_history(tuple(parts))
             is_direct = pid == self._conn.pgconn.backend_pid
-        number = self._profile.number_of(history)
+        number = self._session_config.get_history_number(history)
         if is_direct:
             # Without a pooler in between a connection is one server, from its start to its end.
             self._history_number = number
         return found, number
 
     async def _write(self, write: WriteRequest) -> list[int]:
-        deadline, rollbacks = self._profile.deadline(), 0
+        deadline, rollbacks = self._session_config.compute_deadline(), 0
         while True:
-            executor = await self._executor()
+            executor = await self._choose_executor()
             try:
                 return await executor.write(write)
             except psycopg.Error as error:
-                is_answer_lost = is_lost(error, self._conn.closed)
+                is_answer_lost = is_connection_lost(error, self._conn.closed)
                 if is_answer_lost or not self._may_repeat(executor, error, deadline):
                     raise self._write_error(write, error, executor) from error
             except BaseException as error:
-                self._interrupted_by(error)
+                self._close_if_interrupted(error)
                 raise
             rollbacks += 1
             await sleep(pause(rollbacks))
@@ -156,34 +159,34 @@ class AsyncBoundClient(AsyncOperations):
     ) -> MessageDBError:
         """Return our error for psycopg's of a write."""
         conn = self._conn
-        if executor is self._per_call and is_lost(error, conn.closed):
+        if executor is self._per_call and is_connection_lost(error, conn.closed):
             return OutcomeUnknownError(
-                write.stream_name, write.messages, write.expected_version, first_line(error)
+                write.stream_name, write.messages, write.expected_version, get_first_line(error)
             )
-        by_choice = executor is self._joined and is_read_only_by_choice(conn)
+        is_by_choice = executor is self._joined and is_read_only_by_choice(conn)
         note = state_note(conn, NOTHING_WRITTEN)
-        return translate(error, note, is_read_only_by_choice=by_choice)
+        return map_error(error, note, is_read_only_by_choice=is_by_choice)
 
-    def _interrupted_by(self, error: BaseException) -> None:
+    def _close_if_interrupted(self, error: BaseException) -> None:
         """Close the connection if an exception that came into an operation left it of no use.
 
         In a pipeline of the caller's it is the caller's to end that.
         """
-        if is_from_outside(error) and current_pipeline(self._conn) is None:
-            break_off(self._conn)
+        if is_interruption(error) and current_pipeline(self._conn) is None:
+            abort_operation(self._conn)
 
     def _may_repeat(self, executor: AsyncExecutor, error: psycopg.Error, deadline: float) -> bool:
         """True if only the operation was rolled back, because of other sessions."""
         return (
             executor is self._per_call
             and not self._conn.closed
-            and is_others_fault(error)
-            and time_is_left(deadline)
+            and is_caused_by_others(error)
+            and has_time_left(deadline)
         )
 
-    async def _executor(self) -> AsyncExecutor:
+    async def _choose_executor(self) -> AsyncExecutor:
         conn = self._conn
-        server = await self._server_facts()
+        server = await self._get_server()
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             raise transaction_aborted_error()
@@ -191,34 +194,34 @@ class AsyncBoundClient(AsyncOperations):
             if conn.autocommit:
                 if self._per_call is None:
                     self._per_call = AsyncTransactionPerCallExecutor(
-                        Dialect(self._profile, server), conn
+                        Dialect(self._session_config, server), conn
                     )
                 return self._per_call
             if self._joined is not None:
                 self._joined.forget_locks()
         check_not_proxied(server, "operations in a transaction")
         if self._joined is None:
-            self._joined = AsyncJoinedExecutor(Dialect(self._profile, server), conn)
+            self._joined = AsyncJoinedExecutor(Dialect(self._session_config, server), conn)
         return self._joined
 
-    async def _server_facts(self) -> Server:
+    async def _get_server(self) -> ServerInfo:
         conn = self._conn
         if os.getpid() != self._process:
-            raise begun_before_fork()
+            raise begun_before_fork_error()
         if conn.closed:
             raise StoreUnavailableError(
                 "the bound connection is closed: open another, and bind() that. Nothing was sent."
             )
-        await check_ready(conn)
+        await check_usable(conn)
         if self._server is None:
             if conn.pgconn.transaction_status == TransactionStatus.INERROR:
                 raise transaction_aborted_error()
             info = conn.info
             key = (info.host, info.port, info.dbname, info.user)
-            server = self._known.get(key)
+            server = self._server_info_cache.get(key)
             if server is None:
-                server = await inspect(conn, self._profile)
-                server_info.check_server(server, self._profile.settings.schema)
-                self._known[key] = server
+                server = await inspect_server(conn, self._session_config)
+                server_info.check_server(server, self._session_config.settings.schema)
+                self._server_info_cache[key] = server
             self._server = server
         return self._server

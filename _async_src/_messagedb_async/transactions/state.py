@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from messagedb._connection.deadline_watchdog import Watch, canceller
+from messagedb._connection.deadline_watchdog import DeadlineWatch, build_cancel
 from messagedb._connection.error_mapping import (
     NOTHING_WRITTEN,
     TRANSACTION_ABORTED,
-    first_line,
-    is_lost,
-    translate,
+    get_first_line,
+    is_connection_lost,
+    map_error,
 )
-from messagedb._connection.history import UNKNOWN_HISTORY, history_from_row
-from messagedb._connection.settings import ANSWER_GRACE
+from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
+from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
 from messagedb._errors import TransactionAbortedError
 from messagedb._operations import write_results
 from messagedb._sql.statements import ROLLBACK, TRANSACTION_ID, Statement
@@ -34,10 +34,10 @@ from ..connection.connection import (
     commit,
     execute,
 )
-from ..connection.inspection import check_ready, is_read_only_by_choice, state_note
-from ..connection.interruptions import is_from_outside
+from ..connection.inspection import check_usable, is_read_only_by_choice, state_note
+from ..connection.interruptions import is_interruption
 from ..execution.write_scopes import execute_all
-from .commit_status import fate_of
+from .commit_status import query_commit_status
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -58,7 +58,7 @@ class AsyncTransactionState:
         executor: runs its reads and writes.
         conn: the connection.
         options: the options of the transaction.
-        connection_exposed: True if the user got the connection, and may have changed settings.
+        is_connection_exposed: True if the user got the connection, and may have changed settings.
         outcome: the outcome of the transaction, as in error texts; None while it is active.
     """
 
@@ -73,18 +73,18 @@ class AsyncTransactionState:
         self.executor = executor
         self.conn = conn
         self.options = options
-        self.connection_exposed = False
+        self.is_connection_exposed = False
         self.outcome: str | None = None
         self._is_released = False
         self._process = os.getpid()
         self._history = UNKNOWN_HISTORY
-        self._watch = Watch(monotonic() + options.timeout)
-        self._limit = self._watch.deadline + ANSWER_GRACE
+        self._watch = DeadlineWatch(monotonic() + options.timeout)
+        self._deadline = self._watch.deadline + RESPONSE_GRACE_SECONDS
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = True
 
     @property
-    def is_of_parent(self) -> bool:
+    def is_in_child_process(self) -> bool:
         """True in another process than the one that began it and owns the connection."""
         return os.getpid() != self._process
 
@@ -93,8 +93,8 @@ class AsyncTransactionState:
         """True if it can be used: it is active here, has time left, and no statement has failed."""
         return (
             self.outcome is None
-            and not self.is_of_parent
-            and not self._watch.is_over
+            and not self.is_in_child_process
+            and not self._watch.has_expired
             and self.conn.pgconn.transaction_status
             in (TransactionStatus.INTRANS, TransactionStatus.ACTIVE)
         )
@@ -102,10 +102,10 @@ class AsyncTransactionState:
     @property
     def history_number(self) -> int:
         """The client's number of the history of its server."""
-        conn, profile = self.conn, self.provider.profile
-        if profile.session_settings and isinstance(conn, AsyncStoreConnection):
+        conn, session_config = self.conn, self.provider.session_config
+        if session_config.session_settings and isinstance(conn, AsyncStoreConnection):
             return conn.history_number
-        return profile.number_of(self._history)
+        return session_config.get_history_number(self._history)
 
     async def begin(self) -> None:
         """Send the BEGIN, and acquire the configured locks: one round trip.
@@ -115,31 +115,31 @@ class AsyncTransactionState:
             OSError: no descriptor was left to watch it with. The connection was released.
         """
         provider, locks, pgconn = self.provider, self.options.locks, self.conn.pgconn
-        profile, conn = provider.profile, self.conn
+        session_config, conn = provider.session_config, self.conn
         # A connection of ours knows its server's history; behind a pooler this may change any time.
-        asks_history = profile.reads_history
-        if profile.session_settings and isinstance(conn, AsyncStoreConnection):
+        asks_history = session_config.has_readable_history
+        if session_config.session_settings and isinstance(conn, AsyncStoreConnection):
             self._history, asks_history = conn.history, False
-        text = transactions.begin_text(
+        text = transactions.build_begin(
             self.options,
-            profile.settings,
+            session_config.settings,
             provider.dialect.server.version,
             asks_history=asks_history,
         )
         cursor = AsyncStoreCursor(conn)
-        self._limit_operation()
+        self._set_operation_deadline()
         try:
-            self._watch.start(pgconn.socket, canceller(pgconn))
+            self._watch.start(pgconn.socket, build_cancel(pgconn))
             await cursor.execute(text, prepare=False)
             if asks_history or locks:
-                answers: list[tuple[Any, ...]] = []
+                rows: list[tuple[Any, ...]] = []
                 while cursor.nextset():
                     if cursor.description:
-                        answers += await cursor.fetchall()
+                        rows += await cursor.fetchall()
                 if asks_history:
-                    self._history = history_from_row(answers[0])
+                    self._history = parse_history(rows[0])
                 if locks:
-                    self.executor.record_locks(locks, int(answers[-1][1]))
+                    self.executor.record_locks(locks, int(rows[-1][1]))
         except BaseException:
             await self.roll_back()
             raise
@@ -153,17 +153,17 @@ class AsyncTransactionState:
             StoreUnavailableError: its connection is closed. It is rolled back.
             ValidationError: it has ended, or is the parent process's. Nothing was sent.
         """
-        if self.is_of_parent:
-            raise transactions.begun_before_fork()
-        if self._watch.is_over and self.outcome not in (COMMITTED, UNKNOWN):
-            raise self.timed_out()
+        if self.is_in_child_process:
+            raise transactions.begun_before_fork_error()
+        if self._watch.has_expired and self.outcome not in (COMMITTED, UNKNOWN):
+            raise self.timeout_error()
         if self.outcome is not None:
-            raise transactions.has_ended(self.outcome)
+            raise transactions.transaction_ended_error(self.outcome)
         if self.conn.closed:
             # The server's limit may come a moment before the watch.
             if self.is_out_of_time():
-                raise self.timed_out()
-            raise transactions.connection_lost("it is closed")
+                raise self.timeout_error()
+            raise transactions.connection_lost_error("it is closed")
 
     async def prepare_statement(self) -> None:
         """Check that the transaction can execute a statement, and limit the statement's time.
@@ -174,38 +174,40 @@ class AsyncTransactionState:
         """
         self.check_active()
         conn = self.conn
-        await check_ready(conn)
+        await check_usable(conn)
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             if self.is_out_of_time():
                 # The limit on the server's side came first, and its error was swallowed.
-                raise self.timed_out()
-            raise TransactionAbortedError(transactions.FAILED_BEFORE)
+                raise self.timeout_error()
+            raise TransactionAbortedError(transactions.ALREADY_FAILED_TEXT)
         if status == TransactionStatus.IDLE:
             self.outcome = "ended by a statement on its connection"
             await self._release()
-            raise transactions.has_ended(self.outcome)
-        self._limit_operation()
+            raise transactions.transaction_ended_error(self.outcome)
+        self._set_operation_deadline()
 
-    def _limit_operation(self) -> None:
+    def _set_operation_deadline(self) -> None:
         """Limit the next statements to the time of a command, at most the transaction's time."""
-        self.executor.set_deadline(min(self.provider.profile.deadline(), self._limit))
+        self.executor.set_deadline(
+            min(self.provider.session_config.compute_deadline(), self._deadline)
+        )
 
     def end_operation(self) -> None:
         """Limit the user's statements on the connection to the rest of the transaction's time."""
-        self.executor.set_deadline(self._limit)
+        self.executor.set_deadline(self._deadline)
 
-    def interrupted_by(self, error: BaseException) -> None:
+    def close_if_interrupted(self, error: BaseException) -> None:
         """Roll back, by closing the connection, after an exception that interrupted an operation.
 
         The code that catches it does not know which part of the operation was done.
         """
-        if is_from_outside(error) and not self.is_of_parent:
+        if is_interruption(error) and not self.is_in_child_process:
             self.conn.pgconn.finish()
 
     async def execute_command(self, text: str) -> None:
         """Execute a command of the transaction itself, as for a savepoint."""
-        self._limit_operation()
+        self._set_operation_deadline()
         try:
             await AsyncStoreCursor(self.conn).execute(text.encode(), prepare=False)
         except psycopg.Error as error:
@@ -213,19 +215,19 @@ class AsyncTransactionState:
         finally:
             self.end_operation()
 
-    async def rollback_to(self, savepoint: str, written: int) -> None:
+    async def rollback_to(self, savepoint: str, written_count: int) -> None:
         """Roll back to a savepoint and leave it, if the transaction is still active.
 
         Args:
             savepoint: its name.
-            written: the number of messages that the transaction had written when it began.
+            written_count: the number of messages that the transaction had written when it began.
         """
         self.executor.forget_locks()
-        if self.is_of_parent:
+        if self.is_in_child_process:
             return
-        del self.executor.written[written:]
-        if self.outcome is None and not self._watch.is_over and not self.conn.closed:
-            self._limit_operation()
+        del self.executor.written[written_count:]
+        if self.outcome is None and not self._watch.has_expired and not self.conn.closed:
+            self._set_operation_deadline()
             # An error means that the connection is lost: the transaction's end will raise it, too.
             with suppress(psycopg.Error):
                 # One by one: a pipeline of the user refuses two in one statement.
@@ -241,7 +243,7 @@ class AsyncTransactionState:
         try:
             await self.prepare_statement()
             if self.conn.pgconn.pipeline_status != PipelineStatus.OFF:
-                raise transactions.in_pipeline()
+                raise transactions.commit_in_pipeline_error()
             await self._send_commit()
         finally:
             await self.roll_back()
@@ -252,13 +254,13 @@ class AsyncTransactionState:
         It raises no server errors: a connection that fails here is closed, which is a rollback,
         too.
         """
-        if self.is_of_parent:
+        if self.is_in_child_process:
             return
         try:
             if self.outcome is None:
                 self.outcome = ROLLED_BACK
-                self._limit_operation()
-                if not self._watch.is_over and not self.conn.closed:
+                self._set_operation_deadline()
+                if not self._watch.has_expired and not self.conn.closed:
                     with suppress(psycopg.Error):
                         await AsyncStoreCursor(self.conn).execute(ROLLBACK, prepare=False)
         finally:
@@ -269,72 +271,76 @@ class AsyncTransactionState:
         if self.outcome in (COMMITTED, UNKNOWN):
             return False
         return (
-            self._watch.is_over
-            or (error is not None and error.sqlstate in transactions.TIME_LIMITS)
+            self._watch.has_expired
+            or (error is not None and error.sqlstate in transactions.TIMEOUT_SQLSTATES)
             or (
                 # The server's limit may come a moment before the watch.
                 (error is not None or self.outcome is None) and monotonic() >= self._watch.deadline
             )
         )
 
-    def timed_out(self, error: psycopg.Error | None = None) -> MessageDBError:
+    def timeout_error(self, error: psycopg.Error | None = None) -> MessageDBError:
         """Return the error for an expired timeout, which may be caused by this error."""
         state = None if error is None else error.sqlstate
-        if error is None or state not in transactions.TIME_LIMITS:
-            return transactions.timed_out(self.options.timeout)
-        if monotonic() < self._watch.deadline - ANSWER_GRACE:
-            return transactions.ended_early(first_line(error), state)
-        return transactions.timed_out(self.options.timeout, is_confirmed=True)
+        if error is None or state not in transactions.TIMEOUT_SQLSTATES:
+            return transactions.transaction_timeout_error(self.options.timeout)
+        if monotonic() < self._watch.deadline - RESPONSE_GRACE_SECONDS:
+            return transactions.ended_early_error(get_first_line(error), state)
+        return transactions.transaction_timeout_error(self.options.timeout, is_confirmed=True)
 
     def map_error(
-        self, error: psycopg.Error, otherwise: str, *, has_condition: bool = False
+        self, error: psycopg.Error, default_note: str, *, has_condition: bool = False
     ) -> MessageDBError:
         """Convert psycopg's error to ours, with the outcome of the transaction."""
         if self.is_out_of_time(error):
-            return self.timed_out(error)
-        if is_lost(error, self.conn.closed):
-            return transactions.connection_lost(first_line(error))
+            return self.timeout_error(error)
+        if is_connection_lost(error, self.conn.closed):
+            return transactions.connection_lost_error(get_first_line(error))
         # Behind a pooler the server may not be the one that reported the facts.
-        by_choice = self.provider.profile.session_settings and is_read_only_by_choice(self.conn)
-        if not by_choice:
+        is_by_choice = self.provider.session_config.session_settings and is_read_only_by_choice(
+            self.conn
+        )
+        if not is_by_choice:
             self.executor.note_refusal(error)
-        return translate(
+        return map_error(
             error,
-            state_note(self.conn, otherwise),
+            state_note(self.conn, default_note),
             has_condition=has_condition,
-            is_read_only_by_choice=by_choice,
+            is_read_only_by_choice=is_by_choice,
         )
 
     def write_error(self, write: WriteRequest, error: psycopg.Error) -> MessageDBError:
         """Convert psycopg's error of a write to ours, with the outcome of all writes."""
         if error.sqlstate == "57014" and not self.is_out_of_time(error):
-            limit = self.provider.profile.settings.command_timeout
-            return write_results.refused_write_error(write, error, limit, TRANSACTION_ABORTED)
+            timeout = self.provider.session_config.settings.command_timeout
+            return write_results.refused_write_error(write, error, timeout, TRANSACTION_ABORTED)
         return self.map_error(error, NOTHING_WRITTEN)
 
     async def _send_commit(self) -> None:
         """Send the COMMIT: from here on the time of a command limits the wait, and ends nothing."""
         conn = self.conn
-        proof = await self._prove()
+        proof = await self._build_proof()
         self._watch.stop()
-        if self._watch.is_over:
-            raise self.timed_out()
+        if self._watch.has_expired:
+            raise self.timeout_error()
         self.outcome = UNKNOWN
         try:
             # The server gives nothing up by itself, whose word would be waited for.
-            answer = await commit(conn, self.provider.profile.deadline() - ANSWER_GRACE)
+            command_tag = await commit(
+                conn, self.provider.session_config.compute_deadline() - RESPONSE_GRACE_SECONDS
+            )
         except psycopg.Error as error:
-            if is_lost(error, conn.closed):
+            if is_connection_lost(error, conn.closed):
                 await self._resolve_lost_commit(error, proof)
                 return
             self.outcome = ROLLED_BACK
             raise self.map_error(error, "The transaction is rolled back.") from error
         self.outcome = COMMITTED
-        if answer != "COMMIT":
+        if command_tag != "COMMIT":
             self.outcome = ROLLED_BACK
-            raise TransactionAbortedError(transactions.FAILED_BEFORE)
+            raise TransactionAbortedError(transactions.ALREADY_FAILED_TEXT)
 
-    async def _prove(self) -> CommitProof | None:
+    async def _build_proof(self) -> CommitProof | None:
         """Query the facts that identify the transaction; None if it has changed nothing.
 
         This is done before the COMMIT, whose response may be lost.
@@ -343,40 +349,40 @@ class AsyncTransactionState:
         if self.options.read_only:
             return None
         if executor.transaction_id is None or (executor.message_id and executor.xmin is None):
-            sql, id = self.provider.profile.sql, executor.message_id
-            look = Statement(TRANSACTION_ID, ())
+            sql, id = self.provider.session_config.sql, executor.message_id
+            query = Statement(TRANSACTION_ID, ())
             if id is not None and self.provider.dialect.table_readable:
-                look = Statement(sql.transaction_of_message, (id,))
+                query = Statement(sql.transaction_of_message, (id,))
             try:
-                rows = await execute(AsyncStoreCursor(conn), look)
+                rows = await execute(AsyncStoreCursor(conn), query)
             except psycopg.Error as error:
                 raise self.map_error(error, "The transaction is rolled back.") from error
             executor.transaction_id, executor.xmin = rows[0]
         if executor.transaction_id is None:
             return None
-        pid = conn.pgconn.backend_pid if self.provider.profile.session_settings else 0
+        pid = conn.pgconn.backend_pid if self.provider.session_config.session_settings else 0
         return CommitProof(
             executor.transaction_id, self._history, pid, executor.message_id, executor.xmin
         )
 
     async def _resolve_lost_commit(self, error: psycopg.Error, proof: CommitProof | None) -> None:
         """Query the outcome of the transaction, because the response to its COMMIT was lost."""
-        is_late = error.sqlstate in transactions.TIME_LIMITS
+        is_late = error.sqlstate in transactions.TIMEOUT_SQLSTATES
         # First, because the pool may have no other connection.
         await self._release()
-        reason = first_line(error)
+        reason = get_first_line(error)
         # A transaction without an id has changed nothing, so nothing can have been committed.
-        fate = ROLLED_BACK if proof is None else await fate_of(self.provider, proof)
-        self.outcome = fate
-        if fate == UNKNOWN:
+        status = ROLLED_BACK if proof is None else await query_commit_status(self.provider, proof)
+        self.outcome = status
+        if status == UNKNOWN:
             assert proof is not None
             raise OutcomeUnknownError(
                 None, (), None, reason, proof.transaction_id, tuple(self.executor.written)
             ) from error
-        if fate == ROLLED_BACK:
+        if status == ROLLED_BACK:
             if is_late:
-                raise self.timed_out(error) from error
-            raise transactions.connection_lost(reason) from error
+                raise self.timeout_error(error) from error
+            raise transactions.connection_lost_error(reason) from error
 
     async def _release(self) -> None:
         if self._is_released:
@@ -386,19 +392,19 @@ class AsyncTransactionState:
         conn = self.conn
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = False
-        if self._has_unanswered_commit():
+        if self._is_commit_unanswered():
             self.provider.waiting.keep(conn)
             return
         try:
-            if self._watch.is_over:
+            if self._watch.has_expired:
                 await conn.close()
-            elif self.connection_exposed:
-                self._limit_operation()
+            elif self.is_connection_exposed:
+                self._set_operation_deadline()
                 await self.provider.reset_session(self.executor)
         finally:
             await self.provider.release(self.executor)
 
-    def _has_unanswered_commit(self) -> bool:
+    def _is_commit_unanswered(self) -> bool:
         """Return True if the server may still be executing the COMMIT, which nothing ends."""
         conn = self.conn
         return (

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from messagedb._connection.error_mapping import NOTHING_READ
+from messagedb._connection.error_mapping import NOTHING_CHANGED
 from messagedb._errors import TransactionAbortedError
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import COMMITTED
 
-from ..connection.inspection import check_ready
+from ..connection.inspection import check_usable
 from ..operations.operations import AsyncOperations
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
-    from messagedb._connection.server_info import Server
+    from messagedb._connection.server_info import ServerInfo
     from messagedb._operations.requests import ReadRequest, WriteRequest
 
     from .state import AsyncTransactionState
@@ -48,7 +48,7 @@ class AsyncTransaction(AsyncOperations):
 
     def __init__(self, state: AsyncTransactionState) -> None:
         self._state = state
-        self._profile = state.provider.profile
+        self._session_config = state.provider.session_config
         self._depth = 0
 
     def __repr__(self) -> str:
@@ -76,12 +76,12 @@ class AsyncTransaction(AsyncOperations):
             MessageDBError: the transaction has ended, as for an operation.
         """
         self._state.check_active()
-        self._state.connection_exposed = True
+        self._state.is_connection_exposed = True
         return self._state.conn
 
     @property
-    def _sees_a_snapshot(self) -> bool:
-        return transactions.sees_a_snapshot(self._state.options.isolation)
+    def _has_snapshot(self) -> bool:
+        return transactions.has_snapshot(self._state.options.isolation)
 
     async def commit(self) -> None:
         """Commit the transaction, and release its connection.
@@ -113,7 +113,7 @@ class AsyncTransaction(AsyncOperations):
             ValidationError: it is committed. It stays so.
         """
         if self._state.outcome == COMMITTED:
-            raise transactions.has_ended(COMMITTED)
+            raise transactions.transaction_ended_error(COMMITTED)
         await self._state.roll_back()
 
     @asynccontextmanager
@@ -130,25 +130,25 @@ class AsyncTransaction(AsyncOperations):
         await state.prepare_statement()
         self._depth += 1
         name = f"_messagedb_{self._depth}"
-        written = len(state.executor.written)
+        written_count = len(state.executor.written)
         try:
             await state.execute_command(f"SAVEPOINT {name}")
             try:
                 yield
             except BaseException:
-                await state.rollback_to(name, written)
+                await state.rollback_to(name, written_count)
                 raise
             if state.outcome is None:
-                await self._leave(name, written)
+                await self._leave(name, written_count)
         finally:
             self._depth -= 1
 
-    async def _leave(self, savepoint: str, written: int) -> None:
+    async def _leave(self, savepoint: str, written_count: int) -> None:
         state = self._state
         state.check_active()
-        await check_ready(state.conn)
+        await check_usable(state.conn)
         if state.conn.pgconn.transaction_status == TransactionStatus.INERROR:
-            await state.rollback_to(savepoint, written)
+            await state.rollback_to(savepoint, written_count)
             raise TransactionAbortedError(
                 "a statement in the savepoint failed, and its error was not passed on, so that "
                 "PostgreSQL has taken nothing after it. What was done in the block is rolled back; "
@@ -156,7 +156,7 @@ class AsyncTransaction(AsyncOperations):
             )
         await state.execute_command(f"RELEASE SAVEPOINT {savepoint}")
 
-    async def _server_facts(self) -> Server:
+    async def _get_server(self) -> ServerInfo:
         return self._state.provider.dialect.server
 
     async def _read(self, read: ReadRequest) -> list[tuple[Any, ...]]:
@@ -165,9 +165,11 @@ class AsyncTransaction(AsyncOperations):
         try:
             return await state.executor.read(read)
         except psycopg.Error as error:
-            raise state.map_error(error, NOTHING_READ, has_condition=read.has_condition) from error
+            raise state.map_error(
+                error, NOTHING_CHANGED, has_condition=read.has_condition
+            ) from error
         except BaseException as error:
-            state.interrupted_by(error)
+            state.close_if_interrupted(error)
             raise
         finally:
             state.end_operation()
@@ -180,13 +182,13 @@ class AsyncTransaction(AsyncOperations):
     async def _write(self, write: WriteRequest) -> list[int]:
         state = self._state
         await state.prepare_statement()
-        transactions.check_fit_for_writes(state.options)
+        transactions.check_writable(state.options)
         try:
             return await state.executor.write(write)
         except psycopg.Error as error:
             raise state.write_error(write, error) from error
         except BaseException as error:
-            state.interrupted_by(error)
+            state.close_if_interrupted(error)
             raise
         finally:
             state.end_operation()

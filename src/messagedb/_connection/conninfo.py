@@ -18,19 +18,19 @@ class Address(str):
 
     def __repr__(self) -> str:
         """Name the server, or nothing if it cannot be distinguished from the password."""
-        return f"<{shown(self)}>"
+        return f"<{redact_conninfo(self)}>"
 
 
-def shown(conninfo: Any) -> str:
+def redact_conninfo(conninfo: Any) -> str:
     """Return the parts of an address that may be shown; it may also be invalid."""
     if not isinstance(conninfo, str):
         return "no address"
     if conninfo.startswith("embedded:"):
         return conninfo
-    return where(conninfo) if _is_understood(conninfo) else "an unknown address"
+    return describe_target(conninfo) if _is_valid(conninfo) else "an unknown address"
 
 
-def concealed(conninfo: Any) -> Any:
+def conceal_password(conninfo: Any) -> Any:
     """Return a connection string as an `Address`; another value unchanged."""
     return Address(conninfo) if isinstance(conninfo, str) else conninfo
 
@@ -43,7 +43,7 @@ def check_conninfo(conninfo: Any) -> None:
     """
     if not isinstance(conninfo, str):
         raise ValidationError(f"conninfo must be a str, not {type(conninfo).__name__}")
-    if not _is_understood(conninfo):
+    if not _is_valid(conninfo):
         # libpq's error quotes the part that it could not parse, perhaps a piece of the password.
         raise ValidationError(
             "conninfo is not a connection string that libpq understands (it is not shown, as it "
@@ -53,7 +53,7 @@ def check_conninfo(conninfo: Any) -> None:
         )
 
 
-def where(conninfo: str) -> str:
+def describe_target(conninfo: str) -> str:
     """Return the server and database of a connection string, for messages: never a password."""
     given = conninfo_to_dict(conninfo)
     host = given.get("host") or given.get("hostaddr") or "the default host"
@@ -63,7 +63,7 @@ def where(conninfo: str) -> str:
     return f"{host}{port}{database}{user}"
 
 
-def _is_understood(conninfo: str) -> bool:
+def _is_valid(conninfo: str) -> bool:
     if "\0" in conninfo:
         return False
     # A password with a raw '/', '@' or '?' is parsed into other parts of the URL, which would be

@@ -26,7 +26,7 @@ _CANCEL_LIMIT = 10.0
 _CANCEL_FIRST = 0.25
 
 
-class Watch:
+class DeadlineWatch:
     """A socket that is shut down at a deadline unless the watch is stopped before.
 
     A running statement is cancelled first: a pooler accepts no cancellation for a client that has
@@ -38,17 +38,17 @@ class Watch:
         deadline: by the clock of ``time.monotonic``.
 
     Attributes:
-        is_over: True if the deadline came first.
+        has_expired: True if the deadline came first.
     """
 
-    __slots__ = ("_cancel", "deadline", "descriptor", "is_on", "is_over")
+    __slots__ = ("_cancel", "deadline", "descriptor", "has_expired", "is_running")
 
     descriptor: int
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.is_over = False
-        self.is_on = False
+        self.has_expired = False
+        self.is_running = False
         self._cancel: Callable[[], object] | None = None
 
     def start(self, descriptor: int, cancel: Callable[[], object]) -> None:
@@ -68,7 +68,7 @@ class Watch:
             # A duplicate descriptor: libpq may close the original, whose number is then reused
             # for another file.
             self.descriptor = socket.dup(descriptor)
-            self.is_on = True
+            self.is_running = True
             _watches.add(self)
             if _thread is None:
                 thread = threading.Thread(target=_run, name="messagedb-watchdog", daemon=True)
@@ -87,15 +87,15 @@ class Watch:
 
         It acquires no lock: an abandoned transaction may be collected in a thread that holds it.
         """
-        if not self.is_on:
+        if not self.is_running:
             return
-        self.is_on = False
+        self.is_running = False
         if self.claim():
             socket.close(self.descriptor)
             self._cancel = None
         else:
             # The thread was first, but may not have set is_over yet.
-            self.is_over = True
+            self.has_expired = True
 
     def claim(self) -> bool:
         """Remove this watch if it is still there: the thread that removes it closes the socket."""
@@ -106,7 +106,7 @@ class Watch:
         return True
 
     def expire(self, now: float) -> None:
-        self.is_over = True
+        self.has_expired = True
         _ending[self] = now + _CANCEL_FIRST
         # It may block as long as the network does: other deadlines must not wait for it.
         cancel = threading.Thread(
@@ -134,7 +134,7 @@ class Watch:
             duplicate.shutdown(socket.SHUT_RDWR)
 
 
-def canceller(pgconn: PGconn) -> Callable[[], object]:
+def build_cancel(pgconn: PGconn) -> Callable[[], object]:
     """Return a function that cancels a connection's statement, even if that is closed meanwhile.
 
     Other threads run while it waits. libpq's older function, as psycopg's C code calls it, blocks
@@ -171,9 +171,9 @@ _EVENTS: dict[int, int] = {
 # __enter__, the lock would stay locked forever.
 _lock = threading.Lock()
 _condition = threading.Condition(_lock)
-_watches: set[Watch] = set()
+_watches: set[DeadlineWatch] = set()
 # Watches past their deadline, and when their sockets are shut at the latest: for the thread only.
-_ending: dict[Watch, float] = {}
+_ending: dict[DeadlineWatch, float] = {}
 _thread: threading.Thread | None = None
 _wakes_at = 0.0
 
@@ -200,7 +200,7 @@ def _after_fork_in_child() -> None:
     """Leave the watches to the parent, which has the thread and the transactions."""
     global _condition, _lock, _thread
     for watch in (*_watches, *_ending):
-        watch.is_on = False
+        watch.is_running = False
         socket.close(watch.descriptor)
     _watches.clear()
     _ending.clear()

@@ -20,11 +20,11 @@ from .._errors import (
     WrongExpectedVersionError,
 )
 from . import sqlstates
-from .connect_errors import refusal
-from .position_sequence import is_taken, taken
+from .connect_errors import parse_refusal
+from .position_sequence import is_position_taken, position_taken_error
 
 NOTHING_WRITTEN: Final = "Nothing was written."
-NOTHING_READ: Final = "Nothing was changed."
+NOTHING_CHANGED: Final = "Nothing was changed."
 TRANSACTION_ABORTED: Final = (
     "Your transaction is aborted: roll it back (to a savepoint, or all of it)."
 )
@@ -50,16 +50,16 @@ class NotReplicated(psycopg.OperationalError):
     """A commit on the primary whose wait for a synchronous standby was ended by another session."""
 
 
-def is_lost(error: psycopg.Error, connection_closed: bool) -> bool:
+def is_connection_lost(error: psycopg.Error, connection_closed: bool) -> bool:
     """Return True if the call's answer was lost, so that the error does not show its outcome."""
     if isinstance(error, CommandTimeout | NotReplicated):
         return True
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return False
-    return connection_closed or sqlstates.ends_session(error)
+    return connection_closed or sqlstates.is_session_ended(error)
 
 
-def is_others_fault(error: psycopg.Error) -> bool:
+def is_caused_by_others(error: psycopg.Error) -> bool:
     """Return True if the server rolled back because of concurrency, so that a retry may succeed.
 
     A call that reached the user's lock_timeout is not retried: it was to wait no longer.
@@ -67,9 +67,9 @@ def is_others_fault(error: psycopg.Error) -> bool:
     return error.sqlstate in ("40001", "40P01")
 
 
-def translate(
+def map_error(
     error: psycopg.Error,
-    consequence: str,
+    state_note: str,
     *,
     has_condition: bool = False,
     is_read_only_by_choice: bool = False,
@@ -78,7 +78,7 @@ def translate(
 
     Args:
         error: psycopg's error.
-        consequence: the state of the database now.
+        state_note: the state of the database now.
         has_condition: whether the statement contained SQL of the user, which may be invalid.
         is_read_only_by_choice: whether the user started the transaction as read-only.
     """
@@ -87,40 +87,39 @@ def translate(
             f"no connection became available within the timeout ({error}). Nothing was sent."
         )
     state = error.sqlstate
-    text = first_line(error)
+    text = get_first_line(error)
     if state is None:
-        return _of_psycopg(error, text, consequence)
-    if has_condition and _is_of_sql(state):
+        return _map_psycopg_error(error, text, state_note)
+    if has_condition and _is_sql_error(state):
         return ValidationError(
             f"the server refused the read, perhaps its condition: {text} (SQLSTATE {state}). "
-            f"{consequence}"
+            f"{state_note}"
         )
     if state == "P0001":
-        return _raised_by_message_db(text, consequence)
-    if is_taken(error):
-        return taken(error, consequence)
+        return _message_db_error(text, state_note)
+    if is_position_taken(error):
+        return position_taken_error(error, state_note)
     if state == "54000":
-        return _limit_reached(error, text, consequence)
+        return _limit_error(error, text, state_note)
     if state == "25006" and is_read_only_by_choice:
         return ValidationError(
-            f"the transaction was started as read-only and accepts no writes ({text}). "
-            f"{consequence}"
+            f"the transaction was started as read-only and accepts no writes ({text}). {state_note}"
         )
-    if state == "42501" and sqlstates.is_of_row_security(error, text):
+    if state == "42501" and sqlstates.is_row_security_error(error, text):
         return IncompatibleServerError(
-            f"a row security policy of the table refuses the row ({text}). {consequence} Change "
+            f"a row security policy of the table refuses the row ({text}). {state_note} Change "
             "the policy, or connect as a role that it allows to write."
         )
     if state in sqlstates.VALUE_STATES:
         return ValidationError(
-            f"the server refused a value: {sqlstates.VALUE_STATES[state]} ({text}). {consequence}"
+            f"the server refused a value: {sqlstates.VALUE_STATES[state]} ({text}). {state_note}"
         )
     if state in sqlstates.RETRY_STATES:
         return RetryableError(
-            f"{sqlstates.RETRY_STATES[state]} ({text}). {consequence} Run it again.", state
+            f"{sqlstates.RETRY_STATES[state]} ({text}). {state_note} Run it again.", state
         )
-    if state in sqlstates.SET_UP_STATES:
-        return IncompatibleServerError(f"{sqlstates.SET_UP_STATES[state]} ({text}). {consequence}")
+    if state in sqlstates.SETUP_STATES:
+        return IncompatibleServerError(f"{sqlstates.SETUP_STATES[state]} ({text}). {state_note}")
     if state == "25P04":
         return TransactionTimeoutError(
             f"the transaction took longer than transaction_timeout ({text}). It is rolled back. "
@@ -128,19 +127,19 @@ def translate(
         )
     if state in sqlstates.UNAVAILABLE_STATES:
         return StoreUnavailableError(
-            f"{sqlstates.UNAVAILABLE_STATES[state]} ({text}). {consequence}"
+            f"{sqlstates.UNAVAILABLE_STATES[state]} ({text}). {state_note}"
         )
-    if sqlstates.is_of_connection(state) or sqlstates.ends_session(error):
+    if sqlstates.is_connection_state(state) or sqlstates.is_session_ended(error):
         return StoreUnavailableError(
             f"the connection to the store was lost or refused ({text}, SQLSTATE {state}). "
-            f"{consequence}"
+            f"{state_note}"
         )
     return ServerError(
-        f"the server refused the call: {text} (SQLSTATE {state}). {consequence}", state
+        f"the server refused the call: {text} (SQLSTATE {state}). {state_note}", state
     )
 
 
-def _of_psycopg(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
+def _map_psycopg_error(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
     """Return our error for one that psycopg raised itself."""
     if isinstance(error, psycopg.OperationalError) and not isinstance(
         error, psycopg.errors.PipelineAborted
@@ -156,9 +155,9 @@ def _of_psycopg(error: psycopg.Error, text: str, consequence: str) -> MessageDBE
     return ServerError(f"psycopg could not execute the call: {text}. {consequence}")
 
 
-def _limit_reached(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
+def _limit_error(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
     """Return the error for a limit of the server: SQLSTATE 54000."""
-    limit = sqlstates.limit_of(error, text)
+    limit = sqlstates.find_limit(error, text)
     if limit == "wraparound":
         return StoreUnavailableError(
             "the server accepts no writes until old transaction ids can be reused "
@@ -176,12 +175,12 @@ def _limit_reached(error: psycopg.Error, text: str, consequence: str) -> Message
     )
 
 
-def _is_of_sql(state: str) -> bool:
+def _is_sql_error(state: str) -> bool:
     """Return True if a SQLSTATE may mean invalid data or SQL: two classes, or nested too deeply."""
     return state.startswith(("22", "42", "54001")) and state != "42501"
 
 
-def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
+def _message_db_error(text: str, consequence: str) -> MessageDBError:
     if found := _WRONG_VERSION.search(text):
         return WrongExpectedVersionError(found[2], int(found[1]), int(found[3]))
     if _CONDITION_OFF in text:
@@ -196,7 +195,7 @@ def _raised_by_message_db(text: str, consequence: str) -> MessageDBError:
     )
 
 
-def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnavailableError:
+def connect_error(error: psycopg.Error | UnicodeError, where: str) -> StoreUnavailableError:
     """Return the error for a failed connection. *where* names the server, without a password.
 
     It is not transient if a change of configuration is needed, for example for a wrong password.
@@ -208,15 +207,15 @@ def cannot_connect(error: psycopg.Error | UnicodeError, where: str) -> StoreUnav
         )
         unavailable.is_transient = False
         return unavailable
-    found = refusal(error)
+    found = parse_refusal(error)
     unavailable = StoreUnavailableError(
-        f"cannot connect to {where}: {found.said}. {found.advice} Nothing was sent."
+        f"cannot connect to {where}: {found.text}. {found.advice} Nothing was sent."
     )
     unavailable.is_transient = found.is_transient
     return unavailable
 
 
-def first_line(error: psycopg.Error) -> str:
+def get_first_line(error: psycopg.Error) -> str:
     """Return the server's primary message, or the first line of libpq's."""
     primary = error.diag.message_primary
     if primary is not None:

@@ -48,7 +48,7 @@ class ServerHistory(msgspec.Struct, frozen=True):
 UNKNOWN_HISTORY: Final = ServerHistory()
 
 
-def history_from_row(row: tuple[Any, ...]) -> ServerHistory:
+def parse_history(row: tuple[Any, ...]) -> ServerHistory:
     """Return the history in the columns of a row."""
     return ServerHistory(*row)
 
@@ -69,7 +69,7 @@ class Histories:
         self._last = 0
         self._lock = threading.Lock()
 
-    def number_of(self, history: ServerHistory) -> int:
+    def get_number(self, history: ServerHistory) -> int:
         """Return the number of a history, from 1; an unknown one gets another each time."""
         with self._lock:
             number = self._numbers.get(history)
@@ -83,6 +83,6 @@ class Histories:
                 self.latest_known = number
             return number
 
-    def text_of(self, number: int) -> str | None:
+    def get_text(self, number: int) -> str | None:
         """Return the string of the history with a number; None for an unknown one."""
         return self._texts.get(number)

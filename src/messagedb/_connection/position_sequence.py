@@ -12,7 +12,7 @@ import msgspec
 
 from .._errors import IncompatibleServerError
 from .._sql.statements import quoted
-from .sqlstates import constraint_of
+from .sqlstates import find_constraint
 
 if TYPE_CHECKING:
     import psycopg
@@ -32,7 +32,7 @@ class Sequence(msgspec.Struct):
     is_suspected: bool = False
 
 
-def question(schema: str, sequence: str) -> str:
+def build_query(schema: str, sequence: str) -> str:
     """Return the query for the last position in the table, and the sequence's last value.
 
     The statement's snapshot is taken before the sequence is read, and a position is assigned before
@@ -50,7 +50,7 @@ def is_behind(row: tuple[Any, ...]) -> bool:
     return head is not None and (last < head or (last == head and not is_called))
 
 
-def cure(schema: str) -> str:
+def describe_fix(schema: str) -> str:
     """Return the statement that corrects the sequence, for the owner of the table."""
     table = f"{quoted(schema)}.messages" if schema != "message_store" else "message_store.messages"
     literal = table.replace("'", "''")
@@ -60,7 +60,7 @@ def cure(schema: str) -> str:
     )
 
 
-def behind(schema: str, row: tuple[Any, ...]) -> IncompatibleServerError:
+def sequence_behind_error(schema: str, row: tuple[Any, ...]) -> IncompatibleServerError:
     """Return the error for a write to a store whose sequence is behind."""
     head, last, _ = row
     return IncompatibleServerError(
@@ -68,22 +68,22 @@ def behind(schema: str, row: tuple[Any, ...]) -> IncompatibleServerError:
         f"{last}, and the last message is at {head}, as after a restore or a replication of the "
         "table alone. New messages would get positions that consumers have passed, and "
         "would never be handled. Nothing was written; reads are allowed. As the owner of the "
-        f"table, run {cure(schema)}"
+        f"table, run {describe_fix(schema)}"
     )
 
 
-def is_taken(error: psycopg.Error) -> bool:
+def is_position_taken(error: psycopg.Error) -> bool:
     """Return True if a write was refused because its global position is already in use."""
-    return error.sqlstate == "23505" and constraint_of(error) == _KEY
+    return error.sqlstate == "23505" and find_constraint(error) == _KEY
 
 
-def taken(error: psycopg.Error, consequence: str) -> IncompatibleServerError:
+def position_taken_error(error: psycopg.Error, consequence: str) -> IncompatibleServerError:
     """Return the error for a write whose global position is already in use."""
     schema = error.diag.schema_name or "message_store"
     return IncompatibleServerError(
         "the server gave the message a global position that is in use: the sequence is behind the "
         "table of messages, as after a restore or a replication of the table alone "
         f"({error.diag.message_primary}). {consequence} As the owner of the table, run "
-        f"{cure(schema)}; "
+        f"{describe_fix(schema)}; "
         "messages that were written meanwhile may be at positions that consumers have passed."
     )

@@ -13,7 +13,7 @@ from .position_sequence import Sequence
 _OLDEST_LIBPQ: Final = 140000
 _OLDEST_SERVER: Final = 120000
 
-NEEDED: Final = (
+REQUIRED_FUNCTIONS: Final = (
     "write_message/6",
     "get_stream_messages/4",
     "get_category_messages/7",
@@ -24,7 +24,7 @@ NEEDED: Final = (
 """The functions that the library requires, as name/number of parameters."""
 
 
-class Server(msgspec.Struct, frozen=True):
+class ServerInfo(msgspec.Struct, frozen=True):
     """The facts of one server, database and role, in the order of the query's columns."""
 
     backend_pid: int
@@ -43,24 +43,24 @@ class Server(msgspec.Struct, frozen=True):
     sequence: Sequence
 
     @property
-    def knows_history(self) -> bool:
+    def has_known_history(self) -> bool:
         """Return True if the history of the server that has the messages can be queried."""
         return self.history_readable and not self.is_proxied
 
     @property
-    def finds_last_of_type(self) -> bool:
+    def has_last_of_type(self) -> bool:
         """Return True if get_last_stream_message accepts a type (Message DB 1.3.0 and later)."""
         return "get_last_stream_message/2" in self.functions
 
 
-def server_from_row(row: tuple[Any, ...]) -> Server:
+def parse_server_info(row: tuple[Any, ...]) -> ServerInfo:
     """Return the facts from the row of the inspecting statement."""
     functions, sequence = frozenset(row[8].split()), Sequence(row[-1])
     facts: Any = (*row[:8], functions, *row[9:-1], sequence)
-    return Server(*facts)
+    return ServerInfo(*facts)
 
 
-def check_not_proxied(server: Server, what: str) -> None:
+def check_not_proxied(server: ServerInfo, what: str) -> None:
     """Refuse an operation that needs one transaction if each call goes to another database.
 
     Args:
@@ -108,7 +108,7 @@ def check_client_encoding(encoding: bytes | None) -> None:
         )
 
 
-def check_server(server: Server, schema: str) -> None:
+def check_server(server: ServerInfo, schema: str) -> None:
     """Refuse a server that the client cannot work with.
 
     A standby is accepted: it serves reads, and a write raises an error that names it.
@@ -140,7 +140,7 @@ def check_server(server: Server, schema: str) -> None:
             f"role {server.role!r} may not use schema {schema!r} in {where}: "
             f"connect as message_store, or GRANT message_store TO {server.role!r}"
         )
-    missing = [name for name in NEEDED if name not in server.functions]
+    missing = [name for name in REQUIRED_FUNCTIONS if name not in server.functions]
     if missing:
         raise IncompatibleServerError(
             f"schema {schema!r} in {where} lacks functions of Message DB 1.0 or later: "

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .._sql.statements import SET_UP, SET_UP_AND_HISTORY, SET_UP_TRANSACTION, Statement, search_path
 from .history import Histories
-from .settings import ANSWER_GRACE
+from .settings import RESPONSE_GRACE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 
-class Profile:
+class SessionConfig:
     """The configuration of a client's new connections. Passed to psycopg as its adapters' context.
 
     Attributes:
         session_settings: whether session settings may be changed; False with a transaction pooler.
-        reads_history: whether the role may read the history of the server.
+        has_readable_history: whether the role may read the history of the server.
         histories: the histories that were seen, by number.
         operation_seconds: how long a call may take, the way of its answer included.
         last_error: the reason why the last attempt to connect failed, None after a success.
@@ -41,11 +41,11 @@ class Profile:
         self.sql = sql
         self.search_path: str = search_path(settings.schema)
         self.session_settings: bool = not settings.pooler
-        self.reads_history = False
+        self.has_readable_history = False
         self.histories: Histories = Histories()
-        self.number_of: Callable[[ServerHistory], int] = self.histories.number_of
+        self.get_history_number: Callable[[ServerHistory], int] = self.histories.get_number
         self.last_error: Refusal | None = None
-        self.operation_seconds: float = settings.command_timeout + ANSWER_GRACE
+        self.operation_seconds: float = settings.command_timeout + RESPONSE_GRACE_SECONDS
 
     @property
     def adapters(self) -> AdaptersMap:
@@ -57,7 +57,7 @@ class Profile:
         """A part of psycopg's protocol of a context."""
 
     @property
-    def connect_limit(self) -> float:
+    def connect_seconds(self) -> float:
         """The limit in seconds for connecting and setting up."""
         return max(2.0, min(self.settings.timeout, self.settings.command_timeout))
 
@@ -67,9 +67,9 @@ class Profile:
         The kernel detects a connection whose peer has vanished, without a query of ours.
         """
         given = conninfo_to_dict(conninfo)
-        answer_time = self.settings.command_timeout + ANSWER_GRACE
+        answer_time = self.settings.command_timeout + RESPONSE_GRACE_SECONDS
         wanted: dict[str, Any] = {
-            "connect_timeout": math.ceil(self.connect_limit),
+            "connect_timeout": math.ceil(self.connect_seconds),
             "keepalives_idle": max(1, math.ceil(answer_time)),
             "keepalives_interval": max(1, math.ceil(answer_time / 3)),
             "keepalives_count": 3,
@@ -85,17 +85,17 @@ class Profile:
         # The user cannot choose this: names are hashed as UTF-8.
         return {**arguments, "client_encoding": "UTF8"}
 
-    def set_up(self) -> Statement:
+    def build_session_setup(self) -> Statement:
         """Return the statement that sets a session up and returns the history if it is readable."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
-        text = SET_UP_AND_HISTORY if self.reads_history else SET_UP
+        text = SET_UP_AND_HISTORY if self.has_readable_history else SET_UP
         return Statement(text, (self.search_path, milliseconds, milliseconds))
 
-    def set_up_transaction(self) -> Statement:
+    def build_transaction_setup(self) -> Statement:
         """Return the equivalent statement for a transaction, which does not change the session."""
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
         return Statement(SET_UP_TRANSACTION, (self.search_path, milliseconds))
 
-    def deadline(self) -> float:
+    def compute_deadline(self) -> float:
         """Return the deadline of a call that begins now, by the clock of ``time.monotonic``."""
         return monotonic() + self.operation_seconds

@@ -16,12 +16,12 @@ from .conninfo import check_conninfo
 EMBEDDED_PREFIX = "embedded:"
 
 # The seconds that a client waits after the server's own timeout, for its answer to arrive.
-ANSWER_GRACE = 1.0
+RESPONSE_GRACE_SECONDS = 1.0
 
 
-def time_is_left(deadline: float) -> bool:
+def has_time_left(deadline: float) -> bool:
     """Return True if there is time for the server's answer before a deadline of ``monotonic``."""
-    return monotonic() < deadline - ANSWER_GRACE
+    return monotonic() < deadline - RESPONSE_GRACE_SECONDS
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

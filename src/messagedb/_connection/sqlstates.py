@@ -55,7 +55,7 @@ UNAVAILABLE_STATES: Final = {
 }
 """Not executed, although the call is valid: it may succeed later."""
 
-SET_UP_STATES: Final = {
+SETUP_STATES: Final = {
     "3F000": "the schema of Message DB does not exist. Install it with messagedb.schema.install(), "
     "or name the schema with schema=",
     "42501": "the role lacks a privilege. Connect as message_store, or GRANT message_store TO it",
@@ -85,7 +85,7 @@ _FILES: Final[dict[str, Limit]] = {
 }
 
 
-def limit_of(error: psycopg.Error, text: str) -> Limit:
+def find_limit(error: psycopg.Error, text: str) -> Limit:
     """Return the limit of the server that an error of SQLSTATE 54000 is about."""
     file = error.diag.source_file or ""
     if (limit := _FILES.get(file.replace("\\", "/").rpartition("/")[2])) is not None:
@@ -96,18 +96,18 @@ def limit_of(error: psycopg.Error, text: str) -> Limit:
     return "index" if "index row" in text else "size"
 
 
-def is_of_row_security(error: psycopg.Error, text: str) -> bool:
+def is_row_security_error(error: psycopg.Error, text: str) -> bool:
     """Return True if an error of SQLSTATE 42501 is about a policy, not a privilege."""
     return error.diag.source_function == "ExecWithCheckOptions" or "row-level security" in text
 
 
-def ends_session(error: psycopg.Error) -> bool:
+def is_session_ended(error: psycopg.Error) -> bool:
     """Return True if the server's error means that the session ended, or the call may be lost."""
     severity = error.diag.severity_nonlocalized or error.diag.severity
     return severity in ("FATAL", "PANIC") or error.sqlstate in SESSION_ENDED
 
 
-def is_of_connection(state: str) -> bool:
+def is_connection_state(state: str) -> bool:
     """Return True if a SQLSTATE means a failed connection, not a protocol violation."""
     return state.startswith("08") and state != "08P01"
 
@@ -115,7 +115,7 @@ def is_of_connection(state: str) -> bool:
 _CONSTRAINT: Final = re.compile(r'constraint "([^"]+)"')
 
 
-def constraint_of(error: psycopg.Error) -> str | None:
+def find_constraint(error: psycopg.Error) -> str | None:
     """Return the constraint of an error; for a proxied call only the message contains it."""
     if error.diag.constraint_name is not None:
         return error.diag.constraint_name

@@ -138,7 +138,8 @@ def split_position_stream(name: str) -> tuple[str | None, str | None]:
 
     Example::
 
-        parts_of("account:command+position-mail+0+3")  # ('account:command', 'mail+0+3')
+        split_position_stream("account:command+position-mail+0+3")
+        # → ('account:command', 'mail+0+3')
     """
     category_part, dash, identifier = name.partition("-")
     base, _, type_part = category_part.partition(":")

@@ -13,8 +13,8 @@ from .requests import ReadRequest, build_stream_read
 
 if TYPE_CHECKING:
     from .._connection.position_sequence import Sequence
-    from .._connection.server_info import Server
-    from .._connection.session_config import Profile
+    from .._connection.server_info import ServerInfo
+    from .._connection.session_config import SessionConfig
     from .._sql.statements import Statements
     from .requests import WriteRequest
 
@@ -33,7 +33,7 @@ class Dialect:
     """The statements that a server and a role support, for the requests of one client.
 
     Attributes:
-        profile: the client's settings, and the configuration of its connections.
+        session_config: the client's settings, and the configuration of its connections.
         sql: the statements, for the client's schema.
         schema: the schema of Message DB.
         server: the facts about the server.
@@ -45,16 +45,16 @@ class Dialect:
             as the functions.
     """
 
-    def __init__(self, profile: Profile, server: Server) -> None:
-        self.profile = profile
-        self.sql: Statements = profile.sql
-        self.schema: str = profile.settings.schema
+    def __init__(self, session_config: SessionConfig, server: ServerInfo) -> None:
+        self.session_config = session_config
+        self.sql: Statements = session_config.sql
+        self.schema: str = session_config.settings.schema
         self.server = server
         self.sequence: Sequence = server.sequence
         self.is_proxied: bool = server.is_proxied
         self.table_readable: bool = server.table_readable
-        self.transaction_setup: Statement = profile.set_up_transaction()
-        is_requested = profile.settings.direct_writes
+        self.transaction_setup: Statement = session_config.build_transaction_setup()
+        is_requested = session_config.settings.direct_writes
         is_possible = server.table_readable and server.table_writable
         self.inserts_directly: bool = (
             is_possible if is_requested is None else is_requested and is_possible

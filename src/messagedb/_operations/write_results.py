@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from .. import streams
-from .._connection.error_mapping import NOTHING_WRITTEN, first_line, translate
-from .._connection.sqlstates import constraint_of
+from .._connection.error_mapping import NOTHING_WRITTEN, get_first_line, map_error
+from .._connection.sqlstates import find_constraint
 from .._errors import (
     DuplicateMessageError,
     LostHistoryError,
@@ -88,7 +88,7 @@ def is_conflict(error: psycopg.Error) -> bool:
     """Return True if a refused write may already be stored: the server checks version, then id."""
     if error.sqlstate == _UNIQUE_VIOLATION:
         return True
-    return error.sqlstate == "P0001" and "Wrong expected version" in first_line(error)
+    return error.sqlstate == "P0001" and "Wrong expected version" in get_first_line(error)
 
 
 def resolve_conflict(
@@ -109,7 +109,7 @@ def resolve_conflict(
             return position
         return DuplicateMessageError(write.encoded[0].id, write.stream_name, stream_name, position)
     if error.sqlstate != _UNIQUE_VIOLATION:
-        return translate(error, NOTHING_WRITTEN)
+        return map_error(error, NOTHING_WRITTEN)
     if not validation.is_version_expected(write.expected, version):
         return wrong_version_error(write, 0, version)
     return unique_violation_error(write, error, 0, has_searched_table)
@@ -119,9 +119,9 @@ def unique_violation_error(
     write: WriteRequest, error: psycopg.Error, index: int = 0, has_searched_table: bool = True
 ) -> MessageDBError:
     """Return the error for a unique violation of message *index*, whose id was not found."""
-    constraint = constraint_of(error)
+    constraint = find_constraint(error)
     if constraint not in _CONSTRAINTS:
-        return translate(error, NOTHING_WRITTEN)
+        return map_error(error, NOTHING_WRITTEN)
     if constraint == "messages_id" and not has_searched_table:
         return DuplicateMessageError(write.encoded[index].id, write.stream_name)
     return concurrent_write_error(write)
@@ -135,14 +135,14 @@ def refused_write_error(
 ) -> MessageDBError:
     """Return the error for a write that the server did not execute."""
     if error.sqlstate != "57014":
-        return translate(error, state_note)
+        return map_error(error, state_note)
     category = streams.category(write.stream_name)
     return StoreUnavailableError(
         f"the write to stream {write.stream_name!r} did not end within command_timeout "
-        f"({command_timeout:g} s; {first_line(error)}). Most often another transaction holds the "
-        f"lock of category {category!r}: one that wrote there and has not ended, perhaps yours. "
-        f"{state_note} End that transaction, or write in it, through its own object or bind(); "
-        "then write again."
+        f"({command_timeout:g} s; {get_first_line(error)}). Most often another transaction holds "
+        f"the lock of category {category!r}: one that wrote there and has not ended, perhaps "
+        f"yours. {state_note} End that transaction, or write in it, through its own object or "
+        "bind(); then write again."
     )
 
 

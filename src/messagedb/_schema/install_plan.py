@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from .._connection import conninfo as _conninfo
-from .._connection.error_mapping import first_line, translate
+from .._connection.error_mapping import get_first_line, map_error
 from .._errors import IncompatibleServerError, MessageDBError, ValidationError
 from .._sql.statements import quoted
 from .inspection import DatabaseInfo
@@ -145,7 +145,7 @@ def build_script(*, schema: str = "message_store") -> str:
 def install_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     """Return our error for one from an installation; *lost*: whether it ended the connection."""
     if lost:
-        return translate(
+        return map_error(
             error,
             "The installation is one transaction: it is complete or not there. Call install() "
             "again.",
@@ -153,10 +153,10 @@ def install_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     end = "Nothing was installed: the installation is one transaction."
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return IncompatibleServerError(
-            f"the role lacks a privilege for the installation ({first_line(error)}). Install as "
-            f"the owner of the database or as a superuser. {end}"
+            f"the role lacks a privilege for the installation ({get_first_line(error)}). Install "
+            f"as the owner of the database or as a superuser. {end}"
         )
-    return translate(error, end)
+    return map_error(error, end)
 
 
 def check_schema_name(schema: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import psycopg
 
-from .._connection.error_mapping import first_line, translate
+from .._connection.error_mapping import get_first_line, map_error
 from .._errors import IncompatibleServerError, MessageDBError
 from .._sql.statements import quoted
 from .install_plan import ROLE, add_role, check_not_standby
@@ -138,15 +138,15 @@ def plan_remove_notify(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> l
 def notify_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     """Return our error for one from these steps; *lost*: whether it ended the connection."""
     if lost:
-        return translate(
+        return map_error(
             error, "The change is one transaction: it is complete or not made. Repeat the call."
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return IncompatibleServerError(
-            f"the role lacks a privilege for the trigger ({first_line(error)}). Connect as the "
+            f"the role lacks a privilege for the trigger ({get_first_line(error)}). Connect as the "
             f"owner of the table 'messages' or as a superuser. {NOTHING}"
         )
-    return translate(error, NOTHING)
+    return map_error(error, NOTHING)
 
 
 def _check_table(facts: DatabaseInfo, found: NotifyInfo, schema: str) -> None:

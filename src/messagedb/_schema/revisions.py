@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import psycopg
 
-from .._connection.error_mapping import first_line, translate
+from .._connection.error_mapping import get_first_line, map_error
 from .._errors import IncompatibleServerError, MessageDBError, ValidationError
 from .._sql.statements import quoted
 from .install_plan import add_role, check_not_standby
@@ -219,21 +219,21 @@ def build_has_messages(schema: str) -> str:
 def change_error(error: psycopg.Error, lost: bool) -> MessageDBError:
     """Return our error for one from these steps; *lost*: whether it ended the connection."""
     if lost:
-        return translate(
+        return map_error(
             error, "The change is one transaction: it is complete or not made. Repeat the call."
         )
     if isinstance(error, psycopg.errors.DependentObjectsStillExist):
         detail = " ".join((error.diag.message_detail or "").split())
         return IncompatibleServerError(
-            f"other objects in the database depend on Message DB ({first_line(error)}"
+            f"other objects in the database depend on Message DB ({get_first_line(error)}"
             f"{': ' if detail else ''}{detail}): drop these first. {NOTHING}"
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return IncompatibleServerError(
-            f"the role may not change Message DB ({first_line(error)}). Connect as its owner or as "
-            f"a superuser. {NOTHING}"
+            f"the role may not change Message DB ({get_first_line(error)}). Connect as its owner "
+            f"or as a superuser. {NOTHING}"
         )
-    return translate(error, NOTHING)
+    return map_error(error, NOTHING)
 
 
 def _describe_location(facts: DatabaseInfo, schema: str) -> str:

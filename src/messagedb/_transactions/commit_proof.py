@@ -32,7 +32,7 @@ class CommitProof(msgspec.Struct, frozen=True):
     xmin: int | None = None
 
 
-def fate(
+def determine_status(
     proof: CommitProof,
     history: ServerHistory,
     status: str | None,

@@ -26,16 +26,16 @@ UNKNOWN: Final = "of unknown outcome"
 # The server's status of a transaction that has not ended.
 IN_PROGRESS: Final = "in progress"
 
-TIME_LIMITS: Final = ("25P03", "25P04")
+TIMEOUT_SQLSTATES: Final = ("25P03", "25P04")
 """SQLSTATEs of the server-side limits, in case they expire before our own."""
 
-FAILED_BEFORE: Final = (
+ALREADY_FAILED_TEXT: Final = (
     "an earlier statement of the transaction has failed, so PostgreSQL refuses further ones. "
     "Nothing of the transaction is stored or will be, except by a rollback to a savepoint. Let "
     "the error leave the block, and put statements that may fail into a savepoint()."
 )
 
-_FIT_FOR_WRITES: Final = (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED)
+_WRITABLE_ISOLATION_LEVELS: Final = (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED)
 
 # The first PostgreSQL with a limit for a transaction as a whole.
 _HAS_TRANSACTION_TIMEOUT: Final = 170000
@@ -49,15 +49,15 @@ class TransactionOptions(msgspec.Struct, frozen=True):
     timeout: float
     categories: tuple[str, ...]
     locks: tuple[CategoryLock, ...]
-    is_fit_for_writes: bool
+    is_writable: bool
 
 
-def sees_a_snapshot(isolation: IsolationLevel | None) -> bool:
+def has_snapshot(isolation: IsolationLevel | None) -> bool:
     """Return True if all reads at an isolation level see the store as it was at the first one."""
     return isolation in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
 
 
-def transaction_options(
+def build_options(
     isolation: Any, read_only: Any, timeout: Any, categories: Any
 ) -> TransactionOptions:
     """Check the arguments of a transaction.
@@ -91,26 +91,26 @@ def transaction_options(
         ) from None
     for name in names:
         validation.check_category(name, "each of categories")
-    is_fit = not read_only and isolation in _FIT_FOR_WRITES
-    if names and not is_fit:
+    is_valid = not read_only and isolation in _WRITABLE_ISOLATION_LEVELS
+    if names and not is_valid:
         kind = "read-only" if read_only else isolation.name.replace("_", " ")
         raise ValidationError(
             "categories acquire the locks for writes, which need READ COMMITTED and a transaction "
             f"that is not read-only; this one is {kind}. Nothing was sent."
         )
     return TransactionOptions(
-        isolation, bool(read_only), timeout, names, sort_for_locking(names), is_fit
+        isolation, bool(read_only), timeout, names, sort_for_locking(names), is_valid
     )
 
 
-def check_fit_for_writes(options: TransactionOptions) -> None:
+def check_writable(options: TransactionOptions) -> None:
     """Raise if the transaction cannot write.
 
     Raises:
         ValidationError: the transaction is read-only, or its snapshot may be older than the lock of
             the category. Nothing was sent.
     """
-    if options.is_fit_for_writes:
+    if options.is_writable:
         return
     if options.read_only:
         raise ValidationError(
@@ -120,7 +120,7 @@ def check_fit_for_writes(options: TransactionOptions) -> None:
     check_isolation(options.isolation.name.replace("_", " ").lower())
 
 
-def begin_text(
+def build_begin(
     options: TransactionOptions,
     settings: Settings,
     server_version: int,
@@ -154,14 +154,14 @@ def begin_text(
     return "; ".join(statements).encode()
 
 
-def has_ended(end: str) -> ValidationError:
+def transaction_ended_error(end: str) -> ValidationError:
     """Return the error for the use of a transaction that has ended."""
     return ValidationError(
         f"the transaction has ended: it is {end}. Nothing was sent. Begin another transaction."
     )
 
 
-def in_pipeline() -> ValidationError:
+def commit_in_pipeline_error() -> ValidationError:
     """Return the error for a commit() in a psycopg pipeline, which would not wait for it."""
     return ValidationError(
         "commit() was called inside a psycopg pipeline. The transaction is rolled back. Leave the "
@@ -169,7 +169,9 @@ def in_pipeline() -> ValidationError:
     )
 
 
-def timed_out(timeout: float, *, is_confirmed: bool = False) -> TransactionTimeoutError:
+def transaction_timeout_error(
+    timeout: float, *, is_confirmed: bool = False
+) -> TransactionTimeoutError:
     """Return the error for a transaction whose timeout has expired.
 
     Args:
@@ -188,7 +190,7 @@ def timed_out(timeout: float, *, is_confirmed: bool = False) -> TransactionTimeo
     )
 
 
-def ended_early(reason: str, state: str | None) -> TransactionTimeoutError:
+def ended_early_error(reason: str, state: str | None) -> TransactionTimeoutError:
     """Return the error for a transaction that the server ended by one of its limits."""
     return TransactionTimeoutError(
         f"the server ended the transaction before its timeout, because of a limit of the server "
@@ -197,7 +199,7 @@ def ended_early(reason: str, state: str | None) -> TransactionTimeoutError:
     )
 
 
-def connection_lost(reason: str) -> StoreUnavailableError:
+def connection_lost_error(reason: str) -> StoreUnavailableError:
     """Return the error for a transaction whose connection was lost before its COMMIT."""
     return StoreUnavailableError(
         f"the connection of the transaction was lost ({reason}). Nothing of it is stored: the "
@@ -205,7 +207,7 @@ def connection_lost(reason: str) -> StoreUnavailableError:
     )
 
 
-def begun_before_fork() -> ValidationError:
+def begun_before_fork_error() -> ValidationError:
     """Return the error for the use of a parent process's transaction or bound client."""
     return ValidationError(
         "the transaction was begun before this process was forked. Nothing was sent; the parent "

@@ -24,10 +24,10 @@ _RETRYABLE: Final = (
 )
 
 _FIRST_DELAY: Final = 0.01
-_LONGEST_DELAY: Final = 1.0
+_MAX_DELAY: Final = 1.0
 
 
-def retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
+def get_retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
     """Return the seconds to wait before a failed transaction runs again, None if it must not."""
     if isinstance(error, _RETRYABLE) or (
         retry_version_conflicts and isinstance(error, WrongExpectedVersionError | LostHistoryError)
@@ -42,10 +42,10 @@ def pause(attempt: int) -> float:
     They are random, with a maximum that doubles after each attempt, so that transactions that
     collided do not collide again.
     """
-    return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _LONGEST_DELAY))
+    return random.uniform(0, min(_FIRST_DELAY * 2 ** min(attempt, 10), _MAX_DELAY))
 
 
-def check_work(function: Any, max_attempts: Any) -> None:
+def check_transaction_function(function: Any, max_attempts: Any) -> None:
     """Raise unless the work of a transaction is a function, and the attempts a number from 1.
 
     Raises:

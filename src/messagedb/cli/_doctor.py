@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from messagedb._connection.position_sequence import cure
-from messagedb._connection.server_info import NEEDED
+from messagedb._connection.position_sequence import describe_fix
+from messagedb._connection.server_info import REQUIRED_FUNCTIONS
 from messagedb._schema.revisions import FUNCTIONS, INDEXES, VIEWS
 from messagedb._sql.statements import SEQUENCE_OF_TABLE
 
@@ -259,7 +259,7 @@ def _check_functions(facts: StoreFacts) -> Finding:
         missing = [name for name in missing if name != "get_last_stream_message/2"]
     if not missing:
         return Finding("ok", "functions", "complete")
-    level: Level = "problem" if set(missing) & set(NEEDED) else "warning"
+    level: Level = "problem" if set(missing) & set(REQUIRED_FUNCTIONS) else "warning"
     names = ", ".join(name.partition("/")[0] for name in missing)
     return Finding(level, "functions", f"missing: {names}", _reinstall_text(facts, "functions"))
 
@@ -303,7 +303,9 @@ def _check_positions(facts: StoreFacts) -> Finding:
         "the sequence is behind the table: new messages would get positions that consumers have"
         " passed"
     )
-    return Finding("problem", "positions", found, f"as the table's owner: {cure(facts.schema)}")
+    return Finding(
+        "problem", "positions", found, f"as the table's owner: {describe_fix(facts.schema)}"
+    )
 
 
 def _check_statistics(facts: StoreFacts) -> Finding:

@@ -12,8 +12,8 @@ import typer
 
 from messagedb import Client, MessageDBError, schema
 from messagedb._connection import position_sequence
-from messagedb._connection.conninfo import where
-from messagedb._connection.error_mapping import cannot_connect
+from messagedb._connection.conninfo import describe_target
+from messagedb._connection.error_mapping import connect_error
 
 from ._doctor import DIAGNOSTIC_QUERY, StoreFacts, diagnose
 from ._exit import ExitCode, exit_error
@@ -91,11 +91,13 @@ def _fetch_facts(url: str, schema: str) -> dict[str, object]:
             sequence, may_select = answers.pop("sequence"), answers["may_select"]
             positions = None
             if sequence is not None and may_select and answers["may_use_schema"]:
-                asked = conn.execute(position_sequence.question(schema, str(sequence)).encode())
+                asked = conn.execute(position_sequence.build_query(schema, str(sequence)).encode())
                 positions = asked.fetchone()
             answers["is_sequence_behind"] = bool(
                 positions and position_sequence.is_behind(positions)
             )
             return answers
     except psycopg.OperationalError as error:
-        raise exit_error(str(cannot_connect(error, where(url))), ExitCode.UNAVAILABLE) from None
+        raise exit_error(
+            str(connect_error(error, describe_target(url))), ExitCode.UNAVAILABLE
+        ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from messagedb import AsyncClient, Client, embedded
-from messagedb._connection.conninfo import concealed
+from messagedb._connection.conninfo import conceal_password
 
 from ._output import Output
 from ._wait_for_store import wait_for_store, wait_for_store_async
@@ -20,7 +20,7 @@ class StoreTarget:
 
     def __init__(self, url: str, *, schema: str, command_timeout: float, output: Output) -> None:
         self.is_default = not url
-        self.url: str = concealed(url or f"embedded:{get_default_folder()}")
+        self.url: str = conceal_password(url or f"embedded:{get_default_folder()}")
         self.schema = schema
         self.command_timeout = command_timeout
         self.output = output

@@ -316,10 +316,10 @@ class Interrupted(AsyncClient):
 
     meanwhile: Any = None
 
-    async def _stream_page(
+    async def _read_stream_page(
         self, stream_name: str, position: int, batch_size: int
     ) -> tuple[list[Message[Any]], int]:
-        page = await super()._stream_page(stream_name, position, batch_size)
+        page = await super()._read_stream_page(stream_name, position, batch_size)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()

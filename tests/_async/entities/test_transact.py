@@ -50,11 +50,11 @@ class Watched(AsyncClient):
         super().__init__(conninfo, **options)
         self.reads: list[int] = []
 
-    async def _stream_page(
+    async def _read_stream_page(
         self, stream_name: str, position: int, batch_size: int
     ) -> tuple[list[Message[Any]], int]:
         self.reads.append(position)
-        return await super()._stream_page(stream_name, position, batch_size)
+        return await super()._read_stream_page(stream_name, position, batch_size)
 
 
 class Interfering:

@@ -62,7 +62,7 @@ async def test_what_is_written_is_what_is_read(
         f"{category}-batch", [NewMessage(type_name, data, metadata=metadata)]
     ) == [0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_plan, "COPY_FROM", 1)
+        patch.setattr(batch_plan, "COPY_THRESHOLD", 1)
         copied_stream = f"{category}-copied-{id}"
         assert await client.write_messages(
             copied_stream, [NewMessage(type_name, data, metadata=metadata)]
@@ -127,7 +127,7 @@ async def test_a_batch_is_as_many_single_writes(
                 by = functions if way == "functions" else client
                 with pytest.MonkeyPatch.context() as patch:
                     if "copied" in way:
-                        patch.setattr(batch_plan, "COPY_FROM", 1)
+                        patch.setattr(batch_plan, "COPY_THRESHOLD", 1)
                     result = await write(by, conn, way, name, messages, expected)
                 results.append(_without(category, result))
             outcomes[way] = results

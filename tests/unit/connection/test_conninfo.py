@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messagedb import AsyncClient, Client, ValidationError
-from messagedb._connection.conninfo import Address, concealed
+from messagedb._connection.conninfo import Address, conceal_password
 
 SECRET = "s3cret"
 
@@ -24,16 +24,16 @@ SECRET = "s3cret"
     ],
 )
 def test_the_repr_of_an_address(conninfo: str, shown: str) -> None:
-    address = concealed(conninfo)
+    address = conceal_password(conninfo)
     assert repr(address) == shown
     assert address == conninfo
-    assert concealed(None) is None
+    assert conceal_password(None) is None
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_nothing_of_a_client_shows_its_password(kind: type[Client] | type[AsyncClient]) -> None:
     client: Any = kind(f"postgresql://u:{SECRET}@h/d")
-    held: list[Any] = [client, client.__dict__, client._profile.__dict__]
+    held: list[Any] = [client, client.__dict__, client._session_config.__dict__]
     held.append(client._lifecycle.__dict__)
     assert SECRET not in repr(held)
     assert SECRET in str(client._lifecycle.settings.conninfo)

@@ -64,7 +64,7 @@ def raised(state: str | None, text: str) -> psycopg.Error:
     ],
 )  # fmt: skip
 def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.MessageDBError]) -> None:
-    error = error_mapping.translate(raised(state, text), "Nothing was written.")
+    error = error_mapping.map_error(raised(state, text), "Nothing was written.")
     assert type(error) is kind
     if kind is errors.WrongExpectedVersionError:
         assert isinstance(error, errors.WrongExpectedVersionError)
@@ -92,27 +92,27 @@ def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.Messag
 def test_only_errors_of_the_connection_tell_of_a_store_that_is_away(
     error: psycopg.Error, kind: type[errors.MessageDBError], words: str
 ) -> None:
-    told = error_mapping.translate(error, "Nothing was changed.")
+    told = error_mapping.map_error(error, "Nothing was changed.")
     assert type(told) is kind
     assert words in str(told)
     assert "Nothing was changed." in str(told)
-    assert error_mapping.first_line(error) in str(told)
+    assert error_mapping.get_first_line(error) in str(told)
 
 
 def test_a_row_that_a_policy_refuses_is_told_apart_from_a_privilege() -> None:
     text = 'new row violates row-level security policy for table "messages"'
-    assert "policy" in str(error_mapping.translate(raised("42501", text), ""))
-    assert "lacks a privilege" not in str(error_mapping.translate(raised("42501", text), ""))
+    assert "policy" in str(error_mapping.map_error(raised("42501", text), ""))
+    assert "lacks a privilege" not in str(error_mapping.map_error(raised("42501", text), ""))
 
 
 def test_writes_in_a_transaction_that_was_begun_as_read_only_are_refused() -> None:
     error = raised("25006", "cannot execute INSERT in a read-only transaction")
-    told = error_mapping.translate(error, "It is aborted.", is_read_only_by_choice=True)
+    told = error_mapping.map_error(error, "It is aborted.", is_read_only_by_choice=True)
     assert type(told) is errors.ValidationError
 
 
 def test_a_full_pool_sent_nothing() -> None:
-    error = error_mapping.translate(psycopg_pool.PoolTimeout("after 3 s"), "")
+    error = error_mapping.map_error(psycopg_pool.PoolTimeout("after 3 s"), "")
     assert type(error) is errors.PoolTimeoutError
     assert "Nothing was sent" in str(error)
 
@@ -130,25 +130,25 @@ def test_a_full_pool_sent_nothing() -> None:
     ],
 )
 def test_what_is_lost(error: psycopg.Error, closed: bool, lost: bool) -> None:
-    assert error_mapping.is_lost(error, closed) is lost
+    assert error_mapping.is_connection_lost(error, closed) is lost
 
 
 def test_a_connection_that_was_not_made() -> None:
     wrong = psycopg.OperationalError('connection failed: FATAL:  database "b" does not exist')
-    error = error_mapping.cannot_connect(wrong, "host db")
+    error = error_mapping.connect_error(wrong, "host db")
     assert str(error) == (
         'cannot connect to host db: FATAL:  database "b" does not exist. '
         "Check the names of database and role in the connection string. Nothing was sent."
     )
     assert not error.is_transient
-    away = error_mapping.cannot_connect(psycopg.OperationalError("connection refused"), "host db")
+    away = error_mapping.connect_error(psycopg.OperationalError("connection refused"), "host db")
     assert "that the server runs" in str(away)
     assert away.is_transient
-    no_name = error_mapping.cannot_connect(UnicodeError("label too long"), "host db")
+    no_name = error_mapping.connect_error(UnicodeError("label too long"), "host db")
     assert "cannot be resolved" in str(no_name)
     assert not no_name.is_transient
 
 
 def test_texts_are_never_empty() -> None:
-    assert error_mapping.first_line(psycopg.OperationalError("")) == "OperationalError"
-    assert error_mapping.first_line(psycopg.OperationalError("\n  a\nb")) == "a"
+    assert error_mapping.get_first_line(psycopg.OperationalError("")) == "OperationalError"
+    assert error_mapping.get_first_line(psycopg.OperationalError("\n  a\nb")) == "a"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from messagedb._connection.connect_errors import refusal
+from messagedb._connection.connect_errors import parse_refusal
 
 AT = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
 
 
 def of(text: str) -> tuple[str, str, bool]:
-    found = refusal(psycopg.OperationalError(text))
-    return found.said, found.advice, found.is_transient
+    found = parse_refusal(psycopg.OperationalError(text))
+    return found.text, found.advice, found.is_transient
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from messagedb._connection import deadline_watchdog
-from messagedb._connection.deadline_watchdog import Watch
+from messagedb._connection.deadline_watchdog import DeadlineWatch
 from tests.support.background_sync import eventually
 from tests.support.forking import in_child
 
@@ -39,9 +39,9 @@ class Pair:
         self.watched, self.peer = socket.socketpair()
         self.cancelled = 0
 
-    def watch(self, seconds: float, cancel: Callable[[], object] | None = None) -> Watch:
+    def watch(self, seconds: float, cancel: Callable[[], object] | None = None) -> DeadlineWatch:
         """Watch it from now on."""
-        watch = Watch(monotonic() + seconds)
+        watch = DeadlineWatch(monotonic() + seconds)
         watch.start(self.watched.fileno(), cancel or self.count_cancel)
         return watch
 
@@ -134,11 +134,11 @@ def test_deadlines_in_any_order_are_kept_and_none_is_early(pairs: list[Pair]) ->
             ended[by_peer[peer]] = monotonic()
     for pair, watch in zip(pairs, watches, strict=True):
         if pair in stopped:
-            assert not watch.is_over
+            assert not watch.has_expired
             assert pair.carries()
             assert pair.cancelled == 0
         else:
-            assert watch.is_over
+            assert watch.has_expired
             assert watch.deadline <= ended[pair] < watch.deadline + LIMIT
             with pytest.raises(BrokenPipeError):
                 pair.watched.send(b"a")
@@ -148,10 +148,10 @@ def test_deadlines_in_any_order_are_kept_and_none_is_early(pairs: list[Pair]) ->
     assert len(threads()) <= 1
 
 
-def stop_in_time(watch: Watch) -> bool:
+def stop_in_time(watch: DeadlineWatch) -> bool:
     """Stop a watch, and tell whether that was before its deadline."""
     watch.stop()
-    return not watch.is_over
+    return not watch.has_expired
 
 
 @needs_proc
@@ -173,7 +173,7 @@ def test_each_descriptor_is_closed_once(pairs: list[Pair]) -> None:
     for file in files:
         assert os.fstat(file)
         os.close(file)
-    Watch(monotonic()).stop()  # one that was never started
+    DeadlineWatch(monotonic()).stop()  # one that was never started
     # If there is no descriptor left, an error says so, and nothing is kept.
     with no_descriptor_left(), pytest.raises(OSError, match="open files"):
         never.watch(SOON)
@@ -186,7 +186,7 @@ def test_each_descriptor_is_closed_once(pairs: list[Pair]) -> None:
     other.watched.close()
     reused = os.dup2(never.watched.fileno(), number)
     eventually(lambda: other.is_shut)
-    assert watch.is_over
+    assert watch.has_expired
     assert never.carries()
     os.close(reused)
     other.close()
@@ -226,7 +226,7 @@ def test_a_cancellation_that_blocks_or_fails_delays_no_deadline(pairs: list[Pair
         assert blocked.wait(LIMIT)
         late = pairs[10].watch(SOON)
         eventually(lambda: pairs[10].is_shut, LIMIT)
-        assert late.is_over
+        assert late.has_expired
         eventually(lambda: pairs[10].cancelled == 1, LIMIT)
         # Their sockets wait for them, but not for long.
         eventually(lambda: all(pair.is_shut for pair in pairs[:4]), LIMIT)
@@ -251,7 +251,7 @@ def test_the_socket_is_shut_after_the_cancellation(
     watch = pair.watch(SOON, cancel)
     eventually(lambda: told, LIMIT)
     # It is over for the transaction, which must not go on meanwhile, or give its connection back.
-    assert watch.is_over
+    assert watch.has_expired
     watch.stop()
     other.watch(SOON)
     eventually(lambda: other.is_shut, LIMIT)
@@ -268,7 +268,7 @@ def test_what_was_closed_behind_its_back_ends_no_other_watch(pairs: list[Pair]) 
     first = pairs[0].watch(SOON)
     (number,) = descriptors() - before
     os.close(number)
-    eventually(lambda: first.is_over, LIMIT)
+    eventually(lambda: first.has_expired, LIMIT)
     pairs[1].watch(SOON)
     eventually(lambda: pairs[1].is_shut, LIMIT)
 
@@ -316,7 +316,7 @@ def test_threads_that_watch_and_stop_at_once(pairs: list[Pair]) -> None:
                 for _ in range(random.randrange(300)):
                     watch.deadline  # noqa: B018
             watch.stop()
-            shut.append((pair, watch.is_over))
+            shut.append((pair, watch.has_expired))
 
     workers = [threading.Thread(target=work, args=(pairs[n::6],)) for n in range(6)]
     for worker in workers:
@@ -348,7 +348,7 @@ def test_a_forked_child_leaves_the_parents_sockets_alone(pairs: list[Pair]) -> N
         watch.stop()
         eventually(lambda: mine.is_shut, LIMIT)
         eventually(lambda: mine.cancelled == 1, LIMIT)
-        return [own.is_over, waits.is_over, watch.is_over, len(threads()), inherited]
+        return [own.has_expired, waits.has_expired, watch.has_expired, len(threads()), inherited]
 
     # Another thread may hold the lock at that moment; in the child that thread does not exist.
     with vars(deadline_watchdog)["_condition"]:
@@ -358,7 +358,7 @@ def test_a_forked_child_leaves_the_parents_sockets_alone(pairs: list[Pair]) -> N
     third.watch(SOON)
     eventually(lambda: third.is_shut, LIMIT)
     eventually(lambda: second.is_shut, 1.0 + LIMIT)
-    assert (watch.is_over, second.cancelled) == (True, 1)
+    assert (watch.has_expired, second.cancelled) == (True, 1)
     assert first.carries()
     waits.stop()
-    assert not waits.is_over
+    assert not waits.has_expired

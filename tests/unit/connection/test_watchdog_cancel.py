@@ -10,7 +10,7 @@ import pytest
 from psycopg import capabilities, pq
 
 from messagedb._connection import deadline_watchdog
-from messagedb._connection.deadline_watchdog import Watch, canceller
+from messagedb._connection.deadline_watchdog import DeadlineWatch, build_cancel
 from tests.support.background_sync import Background, eventually
 from tests.support.proxy import FaultProxy
 
@@ -39,7 +39,7 @@ def test_a_statement_is_cancelled_or_left_to_the_servers_limits(
 ) -> None:
     prefer(way, monkeypatch)
     with psycopg.connect(server_url, autocommit=True) as conn:
-        cancel = canceller(conn.pgconn)
+        cancel = build_cancel(conn.pgconn)
         call = Background(conn.execute, f"select pg_sleep({0.3 if way == 'none' else 30})".encode())
         with psycopg.connect(server_url, autocommit=True) as other:
             eventually(lambda: is_asleep(other, conn.info.backend_pid))
@@ -57,12 +57,12 @@ def test_a_peer_that_says_nothing_holds_up_nobody(
     monkeypatch.setattr(deadline_watchdog, "_CANCEL_LIMIT", 0.5)
     with FaultProxy(server_url) as proxy, psycopg.connect(proxy.url(), autocommit=True) as conn:
         proxy.stall()
-        watch = Watch(monotonic())
-        watch.start(conn.pgconn.socket, canceller(conn.pgconn))
+        watch = DeadlineWatch(monotonic())
+        watch.start(conn.pgconn.socket, build_cancel(conn.pgconn))
         # The proxy is a thread of this process: psycopg's own cancel() would never come back.
         with pytest.raises(psycopg.OperationalError):
             conn.execute("select 1")
-        assert watch.is_over
+        assert watch.has_expired
         eventually(lambda: "messagedb-cancel" not in {t.name for t in threading.enumerate()})
         proxy.forward()
 
@@ -73,10 +73,10 @@ def test_a_cancellation_that_is_refused_is_no_error(
     prefer("safe", monkeypatch)
     proxy = FaultProxy(server_url)
     conn = psycopg.connect(proxy.url(), autocommit=True)
-    watch = Watch(monotonic() + 0.05)
-    watch.start(conn.pgconn.socket, canceller(conn.pgconn))
+    watch = DeadlineWatch(monotonic() + 0.05)
+    watch.start(conn.pgconn.socket, build_cancel(conn.pgconn))
     proxy.close()
-    eventually(lambda: watch.is_over)
+    eventually(lambda: watch.has_expired)
     eventually(lambda: "messagedb-cancel" not in {t.name for t in threading.enumerate()})
     with pytest.raises(psycopg.OperationalError):
         conn.execute("select 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from messagedb._connection.history import Histories, ServerHistory
-from messagedb._transactions.commit_proof import CommitProof, fate
+from messagedb._transactions.commit_proof import CommitProof, determine_status
 from messagedb._transactions.options import COMMITTED, IN_PROGRESS, ROLLED_BACK, UNKNOWN
 
 HERE = ServerHistory("00000001", "7", "100.5")
@@ -24,34 +24,34 @@ PROOF = CommitProof(1000, HERE, 4711, "0190", 1000)
     ],
 )
 def test_what_the_server_says_of_a_transaction(status: str | None, end: str) -> None:
-    assert fate(PROOF, HERE, status, False, None) == end
+    assert determine_status(PROOF, HERE, status, False, None) == end
 
 
 def test_a_commit_that_waits_for_a_standby_is_not_waited_for() -> None:
-    assert fate(PROOF, HERE, "in progress", True, None) == UNKNOWN
+    assert determine_status(PROOF, HERE, "in progress", True, None) == UNKNOWN
 
 
 @pytest.mark.parametrize("status", ["committed", "aborted", "in progress", None])
 def test_on_another_server_the_id_is_of_another_transaction(status: str | None) -> None:
-    assert fate(PROOF, PROMOTED, status, False, None) == UNKNOWN
+    assert determine_status(PROOF, PROMOTED, status, False, None) == UNKNOWN
 
 
 def test_after_a_crash_committed_may_be_said_of_another_transaction() -> None:
-    assert fate(PROOF, CRASHED, "committed", False, None) == UNKNOWN
-    assert fate(PROOF, CRASHED, "aborted", False, None) == ROLLED_BACK
+    assert determine_status(PROOF, CRASHED, "committed", False, None) == UNKNOWN
+    assert determine_status(PROOF, CRASHED, "aborted", False, None) == ROLLED_BACK
 
 
 def test_a_row_of_the_very_transaction_proves_it_anywhere() -> None:
-    assert fate(PROOF, PROMOTED, None, False, 1000) == COMMITTED
-    assert fate(PROOF, PROMOTED, "aborted", False, 1000) == COMMITTED
+    assert determine_status(PROOF, PROMOTED, None, False, 1000) == COMMITTED
+    assert determine_status(PROOF, PROMOTED, "aborted", False, 1000) == COMMITTED
 
 
 def test_the_same_message_written_by_another_transaction_proves_nothing() -> None:
-    assert fate(PROOF, PROMOTED, "committed", False, 2000) == UNKNOWN
+    assert determine_status(PROOF, PROMOTED, "committed", False, 2000) == UNKNOWN
 
 
 def test_without_a_known_row_no_row_proves_anything() -> None:
-    assert fate(CommitProof(1000, HERE), PROMOTED, "committed", False, None) == UNKNOWN
+    assert determine_status(CommitProof(1000, HERE), PROMOTED, "committed", False, None) == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_without_a_known_row_no_row_proves_anything() -> None:
 def test_what_cannot_be_read_counts_as_changed(history: ServerHistory) -> None:
     assert not history.is_same_as(history)
     histories = Histories()
-    assert histories.number_of(history) != histories.number_of(history)
-    assert fate(CommitProof(1, history), history, "committed", False, None) == UNKNOWN
+    assert histories.get_number(history) != histories.get_number(history)
+    assert determine_status(CommitProof(1, history), history, "committed", False, None) == UNKNOWN
 
 
 def test_each_history_has_one_number() -> None:
     histories = Histories()
-    numbers = [histories.number_of(each) for each in (HERE, PROMOTED, HERE, CRASHED, PROMOTED)]
+    numbers = [histories.get_number(each) for each in (HERE, PROMOTED, HERE, CRASHED, PROMOTED)]
     assert numbers == [1, 2, 1, 3, 2]

@@ -13,11 +13,11 @@ from messagedb import RetryableError, ValidationError, WrongExpectedVersionError
 from messagedb._connection.settings import Settings
 from messagedb._operations.category_locks import get_category_lock, sort_for_locking
 from messagedb._transactions.options import (
-    begin_text,
-    check_fit_for_writes,
-    transaction_options,
+    build_begin,
+    build_options,
+    check_writable,
 )
-from messagedb._transactions.retry import retry_delay
+from messagedb._transactions.retry import get_retry_delay
 
 SETTINGS = Settings(
     conninfo="",
@@ -35,8 +35,8 @@ SETTINGS = Settings(
 
 def text(version: int = 180000, **arguments: Any) -> list[str]:
     given = {"isolation": None, "read_only": False, "timeout": 30.0, "categories": ()}
-    options = transaction_options(**{**given, **arguments})
-    return begin_text(options, SETTINGS, version).decode().split("; ")
+    options = build_options(**{**given, **arguments})
+    return build_begin(options, SETTINGS, version).decode().split("; ")
 
 
 def test_a_transaction_begins_with_its_limits_in_milliseconds() -> None:
@@ -100,12 +100,12 @@ def test_a_stream_has_the_lock_of_its_category() -> None:
 def test_what_is_fit_for_writes(
     isolation: IsolationLevel | None, read_only: bool, fit: bool
 ) -> None:
-    options = transaction_options(isolation, read_only, 30.0, ())
+    options = build_options(isolation, read_only, 30.0, ())
     if fit:
-        check_fit_for_writes(options)
+        check_writable(options)
     else:
         with pytest.raises(ValidationError, match="Nothing was"):
-            check_fit_for_writes(options)
+            check_writable(options)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_what_is_fit_for_writes(
     ],
 )
 def test_what_is_run_again(error: Exception, asked: bool, again: bool) -> None:
-    assert (retry_delay(error, 1, asked) is not None) is again
+    assert (get_retry_delay(error, 1, asked) is not None) is again
 
 
 def test_the_delays_grow_to_a_second() -> None:
     error = RetryableError("")
     for attempt in range(1, 40):
-        delays = [retry_delay(error, attempt, False) for _ in range(50)]
+        delays = [get_retry_delay(error, attempt, False) for _ in range(50)]
         limit = min(0.01 * 2**attempt, 1.0)
         assert all(delay is not None and 0 <= delay <= limit for delay in delays)
         assert len(set(delays)) > 25
