@@ -103,7 +103,7 @@ class AsyncLifecycle:
                 # A pool can only be closed where it was opened; otherwise its connections end with
                 # that.
                 if provider is not None and provider.belongs_to_current_loop():
-                    await provider.waiting.end()
+                    await provider.waiting.close()
                     if self.external_pool is None:
                         await provider.pool.close()
             finally:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 
 # An attempt to reconnect is never delayed longer: the pool serves again soon after the server does.
-_LONGEST_RECONNECT_DELAY = 1.0
+_MAX_RECONNECT_DELAY = 1.0
 
 
 class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
@@ -57,7 +57,7 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
     async def schedule_task(self, task: Any, delay: float) -> None:
         """Run a maintenance task later; a new attempt to connect within a second."""
         if isinstance(task, AddConnection):
-            delay = min(delay, _LONGEST_RECONNECT_DELAY)
+            delay = min(delay, _MAX_RECONNECT_DELAY)
         await super().schedule_task(task, delay)
 
     async def drain(self) -> None:
@@ -89,13 +89,13 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
     async def _getconn_unchecked(self, timeout: float) -> AsyncStoreConnection:
         place: Any = None
         async with self._lock:
-            self._make_up()
+            self._replace_missing()
             conn = await self._get_ready_connection(timeout)
             if conn is None:
                 place = WaitingClient()
                 self._waiting.append(place)
                 self._maybe_grow_pool()
-                self._make_up_for_closed()
+                self._replace_closed()
         if conn is None:
             try:
                 conn = await place.wait(timeout)
@@ -107,13 +107,13 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
         given._pool = self
         return given
 
-    def _make_up(self) -> None:
+    def _replace_missing(self) -> None:
         """Replace lost connections."""
         while self._lost:
             self.run_task(ReplaceConnection(self, self._lost[0]))
             del self._lost[0]
 
-    def _make_up_for_closed(self) -> None:
+    def _replace_closed(self) -> None:
         """Replace closed connections: a kept error may keep them from being collected."""
         for known in list(self._known):
             conn = known()
@@ -185,7 +185,7 @@ class GrowPool(MaintenanceTask):
         await pool.grow()
 
 
-async def connect_beside(pool: AsyncConnectionPool[Any]) -> AsyncConnection[Any]:
+async def connect_outside(pool: AsyncConnectionPool[Any]) -> AsyncConnection[Any]:
     """Open a connection like those of a pool, but outside of it.
 
     Raises:

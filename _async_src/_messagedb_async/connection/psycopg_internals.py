@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 # Interval of psycopg's wait, in seconds.
-_INTERVAL = 0.1
+_WAIT_SECONDS = 0.1
 
 
 class AsyncStorePipeline(AsyncPipeline):
@@ -135,7 +135,7 @@ async def execute_uncancelled(
         (result, *_) = await waiting.wait_async(
             execute_query(pgconn),
             pgconn.socket,
-            interval=_INTERVAL,
+            interval=_WAIT_SECONDS,
             timeout=max(deadline - monotonic(), 0.0),
         )
     return result

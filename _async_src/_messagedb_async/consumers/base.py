@@ -50,7 +50,7 @@ class AsyncConsumerBase(ABC):
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
         check_settings(settings)
         for function in settings.middleware:
-            _check_kind("middleware", function)
+            _check_variant("middleware", function)
         given = cast("object", client)
         if not isinstance(given, AsyncClientCore):
             wanted, other = AsyncClientCore.__name__.removesuffix("Core"), type(given).__name__
@@ -140,7 +140,7 @@ class AsyncConsumerBase(ABC):
                 f"{self.name}: it is running, and would not use another handler: add the handler"
                 " before"
             )
-        _check_kind("a handler", function)
+        _check_variant("a handler", function)
         self._handlers.add(function, names, around)
 
     async def run(
@@ -371,9 +371,9 @@ class AsyncConsumerBase(ABC):
         return await self._parked.replay(parked, handlers)
 
 
-def _check_kind(what: str, function: Any) -> None:
+def _check_variant(what: str, function: Any) -> None:
     if callable(function) and not is_of_this_variant(function):
-        wanted = "a coroutine function" if iscoroutinefunction(_probe) else "a plain function"
+        wanted = "a coroutine function" if iscoroutinefunction(_match_any) else "a plain function"
         name = getattr(function, "__qualname__", None) or repr(function)
         raise ValidationError(
             f"{what} of this consumer must be {wanted}, and {name} is not: rewrite it, or use the"
@@ -381,5 +381,5 @@ def _check_kind(what: str, function: Any) -> None:
         )
 
 
-async def _probe() -> None:
+async def _match_any() -> None:
     """Example of a function of this variant."""

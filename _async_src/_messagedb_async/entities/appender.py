@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-class Appended(msgspec.Struct, Generic[S], frozen=True):
+class AppendResult(msgspec.Struct, Generic[S], frozen=True):
     """The result of a write to an entity."""
 
     state: S
@@ -35,7 +35,7 @@ class Appended(msgspec.Struct, Generic[S], frozen=True):
     events: tuple[Any, ...]
     """The events as they are stored."""
     positions: tuple[int, ...]
-    was_there: bool = False
+    is_repeated: bool = False
     """True if the same message, or the same key, was handled before."""
 
 
@@ -64,23 +64,23 @@ class AsyncAppender(Generic[S]):
         self._applier = applier
         self._batch_size = batch_size
 
-    def happen(self, id: str, state: S, events: Iterable[Any], first: int) -> S:
+    def apply_uncommitted(self, id: str, state: S, events: Iterable[Any], first: int) -> S:
         """Return the state after events that are not written yet; the given state is not changed.
 
         Raises:
             ValidationError: an event is not of a registered class, or would not be stored
                 unchanged. Nothing was sent.
         """
-        name = self._loader.stream_name(id)
+        name = self._loader.build_stream_name(id)
         messages = build_messages(self._store.registry, events, name)
         self._applier.needs_stored_messages(messages)
         return self._applier.apply(
-            self._applier.get_private_copy(state), self._as_stored(name, messages, first)
+            self._applier.get_private_copy(state), self._simulate_stored(name, messages, first)
         )
 
     async def append(
         self, id: str, entry: CachedEntity[S], events: Iterable[Any], cause: Causation
-    ) -> Appended[S]:
+    ) -> AppendResult[S]:
         """Append events to an entity at a version.
 
         Raises:
@@ -90,13 +90,13 @@ class AsyncAppender(Generic[S]):
                 written.
         """
         store = self._store
-        times_forgotten = self._loader.cache.eviction_count
-        name = self._loader.stream_name(id)
+        eviction_count = self._loader.cache.eviction_count
+        name = self._loader.build_stream_name(id)
         messages = build_messages(store.registry, events, name, cause, decimals=store.decimals)
-        raw = self._applier.needs_stored_messages(messages)
+        needs_stored = self._applier.needs_stored_messages(messages)
         # Before the write: an event from which no state can be derived is not written.
-        made = self._as_stored(name, messages, entry.version + 1)
-        state = self._applier.apply(self._applier.get_private_copy(entry.entity), made)
+        simulated = self._simulate_stored(name, messages, entry.version + 1)
+        state = self._applier.apply(self._applier.get_private_copy(entry.entity), simulated)
         try:
             positions = await self._write(name, messages, entry, cause)
         except WrongExpectedVersionError as error:
@@ -106,18 +106,22 @@ class AsyncAppender(Generic[S]):
             elif cause.key is not None or error.actual_version == entry.version:
                 # Another call with the same key may have been first. And if no other process has
                 # written meanwhile, the first of the ids is stored, but not all of them.
-                before = await self.before(id, cause)
-                if before is not None:
-                    return before
+                earlier = await self.find_earlier_result(id, cause)
+                if earlier is not None:
+                    return earlier
             raise
         except LostHistoryError:
             self._loader.cache.evict(id)
             raise
-        if cause.has_fixed_ids or raw or positions != [message.position for message in made]:
-            return await self._read_back(id, entry, positions, cause, times_forgotten)
-        return Appended(state, positions[-1], self._decoded(made), tuple(positions))
+        if (
+            cause.has_fixed_ids
+            or needs_stored
+            or positions != [message.position for message in simulated]
+        ):
+            return await self._read_back(id, entry, positions, cause, eviction_count)
+        return AppendResult(state, positions[-1], self._decode_all(simulated), tuple(positions))
 
-    async def before(self, id: str, cause: Causation) -> Appended[S] | None:
+    async def find_earlier_result(self, id: str, cause: Causation) -> AppendResult[S] | None:
         """Return the earlier result of the same message or key; None if it is new.
 
         Raises:
@@ -126,24 +130,24 @@ class AsyncAppender(Generic[S]):
         if not cause.has_fixed_ids:
             return None
         stored = await find_events(
-            self._store, self._loader.stream_name(id), cause, self._batch_size
+            self._store, self._loader.build_stream_name(id), cause, self._batch_size
         )
-        return await self._made_before(id, cause, stored) if stored else None
+        return await self._load_earlier_result(id, cause, stored) if stored else None
 
-    async def _made_before(
+    async def _load_earlier_result(
         self, id: str, cause: Causation, stored: list[Message[Any]]
-    ) -> Appended[S]:
+    ) -> AppendResult[S]:
         if cause.key is None:
-            entry = await self._loader.current(id)
+            entry = await self._loader.load_latest(id)
         else:
             # Return the first result again, even if other events have followed.
             cause.check_same_command(stored[0])
-            entry = await self._loader.as_of_version(id, stored[-1].position)
+            entry = await self._loader.load_version(id, stored[-1].position)
         positions = tuple(message.position for message in stored)
-        return Appended(
+        return AppendResult(
             self._applier.get_private_copy(entry.entity),
             entry.version,
-            self._decoded(stored),
+            self._decode_all(stored),
             positions,
             True,
         )
@@ -154,11 +158,11 @@ class AsyncAppender(Generic[S]):
         entry: CachedEntity[S],
         positions: list[int],
         cause: Causation,
-        times_forgotten: int,
-    ) -> Appended[S]:
+        eviction_count: int,
+    ) -> AppendResult[S]:
         """Return the entity after the events that were written, or were already stored."""
         first, last = min(positions), max(positions)
-        name = self._loader.stream_name(id)
+        name = self._loader.build_stream_name(id)
         page, history = await read_stream_page(self._store, name, first, last - first + 2)
         stored = [message for message in page if message.position in positions]
         is_new = first == entry.version + 1
@@ -169,24 +173,24 @@ class AsyncAppender(Generic[S]):
                 or cause.is_other_call(page[0])
             ):
                 stored = await read_events(self._store, name, cause, first, self._batch_size)
-                return await self._made_before(id, cause, stored)
+                return await self._load_earlier_result(id, cause, stored)
         elif not is_new:
             # decide has set the events' ids itself, and they were already stored.
-            return await self._made_before(id, cause, stored)
+            return await self._load_earlier_result(id, cause, stored)
         state = self._applier.apply(self._applier.get_private_copy(entry.entity), stored)
-        new = CachedEntity(state, last, entry.snapshot_version, stored[-1].id, history)
-        self._loader.cache.put(id, new, times_forgotten)
-        return Appended(
-            self._applier.get_private_copy(state), last, self._decoded(stored), tuple(positions)
+        new_entry = CachedEntity(state, last, entry.snapshot_version, stored[-1].id, history)
+        self._loader.cache.put(id, new_entry, eviction_count)
+        return AppendResult(
+            self._applier.get_private_copy(state), last, self._decode_all(stored), tuple(positions)
         )
 
-    def _as_stored(
+    def _simulate_stored(
         self, stream_name: str, messages: list[NewMessage], first: int
     ) -> list[Message[Any]]:
         store = self._store
         return simulate_stored(store.registry, messages, stream_name, first, store.decimals)
 
-    def _decoded(self, messages: Iterable[Message[Any]]) -> tuple[Any, ...]:
+    def _decode_all(self, messages: Iterable[Message[Any]]) -> tuple[Any, ...]:
         return tuple(self._store.registry.decode(message) for message in messages)
 
     async def _write(

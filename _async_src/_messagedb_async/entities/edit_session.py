@@ -44,7 +44,7 @@ class AsyncEntityEdit(Generic[S]):
         self._id = id
         self._cause = cause
         self._entry: CachedEntity[S] | None = None
-        self._is_over = False
+        self._has_ended = False
         self.events: tuple[Any, ...] = ()
         self.positions: tuple[int, ...] = ()
         self._state: S
@@ -64,12 +64,12 @@ class AsyncEntityEdit(Generic[S]):
                 was added.
             Exception: an error from ``evolve``, or from the projection's method. Nothing was added.
         """
-        if self._entry is None or self._is_over:
+        if self._entry is None or self._has_ended:
             raise ValidationError(
                 "events can only be added inside the block of edit(). Nothing was added."
             )
         first = self._entry.version + 1 + len(self.events)
-        self._state = self._appender.happen(self._id, self._state, events, first)
+        self._state = self._appender.apply_uncommitted(self._id, self._state, events, first)
         self.events += events
         self.entity = self._applier.get_private_copy(self._state)
         return self.entity
@@ -84,7 +84,7 @@ class AsyncEntityEdit(Generic[S]):
             raise ValidationError(
                 "the block of edit() can be entered once. Nothing was sent. Call edit() again."
             )
-        self._entry = await self._loader.current(self._id)
+        self._entry = await self._loader.load_latest(self._id)
         self._state = self._entry.entity
         self.entity = self._applier.get_private_copy(self._state)
         self.version = self._entry.version
@@ -97,8 +97,8 @@ class AsyncEntityEdit(Generic[S]):
         traceback: TracebackType | None,
     ) -> None:
         """Write the events, unless the block failed."""
-        self._is_over = True
+        self._has_ended = True
         if exc_type is None and self._entry is not None and self.events:
-            written = await self._appender.append(self._id, self._entry, self.events, self._cause)
-            self.positions, self.events = written.positions, written.events
-            self.entity = written.state
+            result = await self._appender.append(self._id, self._entry, self.events, self._cause)
+            self.positions, self.events = result.positions, result.events
+            self.entity = result.state

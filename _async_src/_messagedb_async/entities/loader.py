@@ -60,7 +60,7 @@ class AsyncLoader(Generic[S]):
         self._batch_size = batch_size
         self._stores_snapshots = stores_snapshots and snapshots is not None
 
-    def stream_name(self, id: str | UUID) -> str:
+    def build_stream_name(self, id: str | UUID) -> str:
         """Return the stream of an entity.
 
         Raises:
@@ -68,31 +68,31 @@ class AsyncLoader(Generic[S]):
         """
         return build_entity_stream_name(self._category, id)
 
-    async def current(self, id: str) -> CachedEntity[S]:
+    async def load_latest(self, id: str) -> CachedEntity[S]:
         """Return the newest state. It is shared: see ``own``. Only newer events are read."""
-        stream_name = self.stream_name(id)
-        times_forgotten = self.cache.eviction_count
-        entry = await self._forward(id, stream_name, None)
+        stream_name = self.build_stream_name(id)
+        eviction_count = self.cache.eviction_count
+        entry = await self._catch_up(id, stream_name, None)
         if entry is None:
-            times_forgotten = self.cache.eviction_count
-            entry = await self._from_start(id, stream_name, None)
+            eviction_count = self.cache.eviction_count
+            entry = await self._load_from_store(id, stream_name, None)
         if self._snapshots is not None and self._stores_snapshots:
-            entry = await self._stored(self._snapshots, id, entry)
-        self.cache.put(id, entry, times_forgotten)
+            entry = await self._store_snapshot_if_due(self._snapshots, id, entry)
+        self.cache.put(id, entry, eviction_count)
         return entry
 
-    async def as_of_version(self, id: str, version: int) -> CachedEntity[S]:
+    async def load_version(self, id: str, version: int) -> CachedEntity[S]:
         """Return the state up to an event, or the newest state if there are fewer events."""
-        stream_name = self.stream_name(id)
-        known = self.cache.get(id)
-        if known is None or known.version > version:
-            return await self._from_start(id, stream_name, version)
-        entry = await self._forward(id, stream_name, version)
-        return entry or await self._from_start(id, stream_name, version)
+        stream_name = self.build_stream_name(id)
+        cached = self.cache.get(id)
+        if cached is None or cached.version > version:
+            return await self._load_from_store(id, stream_name, version)
+        entry = await self._catch_up(id, stream_name, version)
+        return entry or await self._load_from_store(id, stream_name, version)
 
-    async def as_of_time(self, id: str, time: datetime) -> CachedEntity[S]:
+    async def load_at_time(self, id: str, time: datetime) -> CachedEntity[S]:
         """Return the state before the first event that was written later than a time."""
-        stream_name = self.stream_name(id)
+        stream_name = self.build_stream_name(id)
         state, version = self._applier.initial(), NO_STREAM
         async for message in self._store.read_stream(stream_name, batch_size=self._batch_size):
             if message.time > time:
@@ -101,34 +101,38 @@ class AsyncLoader(Generic[S]):
             version = message.position
         return CachedEntity(state, version)
 
-    async def _from_start(self, id: str, stream_name: str, up_to: int | None) -> CachedEntity[S]:
+    async def _load_from_store(
+        self, id: str, stream_name: str, up_to: int | None
+    ) -> CachedEntity[S]:
         """Load the state from the store: the snapshot, and the events after it."""
-        entry = await self._snapshot(id)
+        entry = await self._load_snapshot(id)
         if entry is not None and (up_to is None or entry.version <= up_to):
-            loaded = await self._after_snapshot(entry, stream_name, up_to)
+            loaded = await self._apply_after_snapshot(entry, stream_name, up_to)
             if loaded is not None:
                 return loaded
         while True:
             # The initial state is not shared, so it may be changed.
             initial = CachedEntity(self._applier.initial(), NO_STREAM)
-            loaded = await self._read(initial, stream_name, up_to)
+            loaded = await self._read_to_end(initial, stream_name, up_to)
             if loaded is not None:
                 return loaded
 
-    async def _snapshot(self, id: str) -> CachedEntity[S] | None:
+    async def _load_snapshot(self, id: str) -> CachedEntity[S] | None:
         if self._snapshots is None:
             return None
         message = await self._store.get_last_stream_message(self._snapshots.stream_name(id))
         if message is None:
             return None
         try:
-            state, version, last_id = self._snapshots.parse_message(message, self.stream_name(id))
+            state, version, last_id = self._snapshots.parse_message(
+                message, self.build_stream_name(id)
+            )
         except MessageDecodeError as error:
             log.warning("the snapshot is ignored, and all events are read: %s", error)
             return None
         return CachedEntity(state, version, version, last_id)
 
-    async def _after_snapshot(
+    async def _apply_after_snapshot(
         self, entry: CachedEntity[S], stream_name: str, up_to: int | None
     ) -> CachedEntity[S] | None:
         """Load the events after a snapshot; None if its last event is not in the stream.
@@ -137,7 +141,7 @@ class AsyncLoader(Generic[S]):
         backup, is detected without another query.
         """
         size = self._batch_size if up_to is None else min(self._batch_size, up_to - entry.version)
-        page, history = await self._page(stream_name, entry.version, size + 1)
+        page, history = await self._read_page(stream_name, entry.version, size + 1)
         if not page or page[0].position != entry.version or entry.last_id not in (None, page[0].id):
             log.warning(
                 "the snapshot of %s is of version %s, but its last event is not in the stream: all "
@@ -153,9 +157,9 @@ class AsyncLoader(Generic[S]):
             entry = CachedEntity(
                 state, rest[-1].position, entry.snapshot_version, rest[-1].id, history
             )
-        return entry if len(rest) < size else await self._read(entry, stream_name, up_to)
+        return entry if len(rest) < size else await self._read_to_end(entry, stream_name, up_to)
 
-    async def _forward(
+    async def _catch_up(
         self, id: str, stream_name: str, up_to: int | None
     ) -> CachedEntity[S] | None:
         """Load the events after the cached entity; None if it is not cached.
@@ -165,7 +169,7 @@ class AsyncLoader(Generic[S]):
         entry = self.cache.get(id)
         if entry is None:
             return None
-        loaded = await self._read(entry, stream_name, up_to, shared=True)
+        loaded = await self._read_to_end(entry, stream_name, up_to, shared=True)
         if loaded is None:
             log.warning(
                 "%s was read up to version %s, but its last event is not in the store any more: "
@@ -176,7 +180,7 @@ class AsyncLoader(Generic[S]):
             self.cache.evict(id)
         return loaded
 
-    async def _read(
+    async def _read_to_end(
         self, entry: CachedEntity[S], stream_name: str, up_to: int | None, *, shared: bool = False
     ) -> CachedEntity[S] | None:
         """Load the events after an entity; None if its last event is not in the store any more."""
@@ -184,9 +188,9 @@ class AsyncLoader(Generic[S]):
         while up_to is None or entry.version < up_to:
             if up_to is not None:
                 size = min(size, up_to - entry.version)
-            page, history = await self._page(stream_name, entry.version + 1, size)
+            page, history = await self._read_page(stream_name, entry.version + 1, size)
             if history != entry.history and entry.version >= 0:
-                checked = await self._checked(entry, stream_name, size)
+                checked = await self._read_checked_page(entry, stream_name, size)
                 if checked is None:
                     return None
                 page, history = checked
@@ -202,26 +206,26 @@ class AsyncLoader(Generic[S]):
                 break
         return entry
 
-    async def _checked(
+    async def _read_checked_page(
         self, entry: CachedEntity[S], stream_name: str, size: int
     ) -> tuple[list[Message[Any]], int] | None:
         """Read the page after an entity in another history; None if the entity's event is missing.
 
         The page begins with that event, so both are from the same server.
         """
-        page, history = await self._page(stream_name, entry.version, size + 1)
+        page, history = await self._read_page(stream_name, entry.version, size + 1)
         if not page or page[0].position != entry.version:
             return None
         if entry.last_id is not None and page[0].id != entry.last_id:
             return None
         return page[1:], history
 
-    async def _page(
+    async def _read_page(
         self, stream_name: str, position: int, size: int
     ) -> tuple[list[Message[Any]], int]:
         return await read_stream_page(self._store, stream_name, position, size)
 
-    async def _stored(
+    async def _store_snapshot_if_due(
         self, snapshots: SnapshotPolicy[S], id: str, entry: CachedEntity[S]
     ) -> CachedEntity[S]:
         """Store a snapshot if one is due. An error does not affect the entity."""
@@ -233,7 +237,7 @@ class AsyncLoader(Generic[S]):
                 entry.version,
                 entry.last_id,
                 self._applier.get_private_copy,
-                self.stream_name(id),
+                self.build_stream_name(id),
                 decimals=self._store.decimals,
             )
             await self._store.write_message(snapshots.stream_name(id), message)
@@ -241,7 +245,7 @@ class AsyncLoader(Generic[S]):
             log.warning(
                 "the snapshot of %s could not be stored; the next attempt is after %s more events: "
                 "%s",
-                self.stream_name(id),
+                self.build_stream_name(id),
                 snapshots.every_events,
                 error,
             )

@@ -21,7 +21,7 @@ from messagedb.expected_version import NO_STREAM
 
 from ..operations.internals import get_session_config, has_snapshot
 from ..operations.operations import AsyncOperations
-from .appender import Appended, AsyncAppender
+from .appender import AppendResult, AsyncAppender
 from .edit_session import AsyncEntityEdit
 from .loader import AsyncLoader
 
@@ -113,9 +113,9 @@ class AsyncEntityStore(Generic[S, C]):
         if projection is None:
             projection = build_projection(cast("Decider[S, C, Any]", decider))
         self._applier = Projector(projection, client.registry)
-        self._use(client, EntityCache(cache_size), stores_snapshots=not read_only)
+        self._set_store(client, EntityCache(cache_size), stores_snapshots=not read_only)
 
-    def _use(
+    def _set_store(
         self, store: AsyncOperations, cache: EntityCache[S], *, stores_snapshots: bool
     ) -> None:
         self._client = store
@@ -149,7 +149,7 @@ class AsyncEntityStore(Generic[S, C]):
         Raises:
             ValidationError: the id is neither a non-empty string nor a UUID. Nothing was sent.
         """
-        return self._loader.stream_name(id)
+        return self._loader.build_stream_name(id)
 
     def bind(self, store: AsyncOperations) -> AsyncEntityStore[S, C]:
         """Return the same entities in a transaction, or with another client.
@@ -165,11 +165,11 @@ class AsyncEntityStore(Generic[S, C]):
         check_store(store, AsyncOperations)
         bound = copy(self)
         # Another client may use another database, and the cache may be newer than a snapshot.
-        ours = get_session_config(store) is get_session_config(self._client) and not has_snapshot(
-            store
-        )
-        cache = EntityCache(sys.maxsize, self._loader.cache if ours else None)
-        bound._use(store, cache, stores_snapshots=False)
+        expected_class = get_session_config(store) is get_session_config(
+            self._client
+        ) and not has_snapshot(store)
+        cache = EntityCache(sys.maxsize, self._loader.cache if expected_class else None)
+        bound._set_store(store, cache, stores_snapshots=False)
         return bound
 
     async def get(self, id: str | UUID) -> S | None:
@@ -205,14 +205,14 @@ class AsyncEntityStore(Generic[S, C]):
             Exception: an error from ``evolve``, or from the projection's method. The entities in
                 memory have not changed.
         """
-        key = self._key(id)
+        key = self._check_id(id)
         check_as_of(version, time)
         if time is not None:
-            entry = await self._loader.as_of_time(key, time)
+            entry = await self._loader.load_at_time(key, time)
         elif version is not None:
-            entry = await self._loader.as_of_version(key, version)
+            entry = await self._loader.load_version(key, version)
         else:
-            entry = await self._loader.current(key)
+            entry = await self._loader.load_latest(key)
         return LoadedEntity(self._applier.get_private_copy(entry.entity), entry.version)
 
     async def exists(self, id: str | UUID) -> bool:
@@ -278,7 +278,7 @@ class AsyncEntityStore(Generic[S, C]):
                 from the state that it was handled.
             Exception: an error from ``decide`` or ``evolve``. Nothing was written.
         """
-        entity = self._key(entity_id)
+        entity = self._check_id(entity_id)
         check_attempts(max_attempts)
         self._check_writable()
         if self._decider is None:
@@ -291,21 +291,27 @@ class AsyncEntityStore(Generic[S, C]):
         )
         attempt = 0
         while True:
-            entry = await self._loader.current(entity)
+            entry = await self._loader.load_latest(entity)
             # After the entity was loaded: then the state for decide has no events of this key.
-            before = None if cause.key is None else await self._appender.before(entity, cause)
-            if before is not None:
-                return _transacted(before, attempt)
+            earlier = (
+                None
+                if cause.key is None
+                else await self._appender.find_earlier_result(entity, cause)
+            )
+            if earlier is not None:
+                return _build_result(earlier, attempt)
             attempt += 1
             try:
                 events = self._decider.decide_events(
                     command, self._applier.get_private_copy(entry.entity)
                 )
             except Exception:
-                before = None if cause.key else await self._appender.before(entity, cause)
-                if before is None:
+                earlier = (
+                    None if cause.key else await self._appender.find_earlier_result(entity, cause)
+                )
+                if earlier is None:
                     raise
-                return _transacted(before, attempt)
+                return _build_result(earlier, attempt)
             if not events:
                 state = self._applier.get_private_copy(entry.entity)
                 return TransactResult(state, entry.version, attempts=attempt)
@@ -316,7 +322,7 @@ class AsyncEntityStore(Generic[S, C]):
                 if delay is None or attempt >= max_attempts:
                     raise
             else:
-                return _transacted(appended, attempt)
+                return _build_result(appended, attempt)
             await sleep(delay)
 
     def edit(
@@ -351,7 +357,7 @@ class AsyncEntityStore(Generic[S, C]):
             OutcomeUnknownError: at the end of the block: the response to the write was lost; the
                 events may be stored.
         """
-        key = self._key(id)
+        key = self._check_id(id)
         self._check_writable()
         cause = build_causation(following, name, metadata)
         return AsyncEntityEdit(self._loader, self._appender, self._applier, key, cause)
@@ -363,17 +369,17 @@ class AsyncEntityStore(Generic[S, C]):
                 "the category may write to it. Nothing was sent."
             )
 
-    def _key(self, id: str | UUID) -> str:
+    def _check_id(self, id: str | UUID) -> str:
         self.stream_name(id)
         return str(id)
 
 
-def _transacted(appended: Appended[S], attempts: int) -> TransactResult[S]:
+def _build_result(appended: AppendResult[S], attempts: int) -> TransactResult[S]:
     return TransactResult(
         appended.state,
         appended.version,
         appended.events,
         appended.positions,
         attempts,
-        appended.was_there,
+        appended.is_repeated,
     )

@@ -24,7 +24,7 @@ from messagedb._operations.dialect import Dialect
 
 from ..connection.connection import AsyncStoreConnection, is_reusable
 from ..connection.inspection import inspect_server
-from ..connection.pool import AsyncStorePool, connect_beside
+from ..connection.pool import AsyncStorePool, connect_outside
 from .executors import AsyncAutocommitExecutor, AsyncTransactionPerCallExecutor
 from .joined_executor import AsyncJoinedExecutor
 from .waiting_commits import AsyncWaitingCommits
@@ -83,7 +83,7 @@ class AsyncConnectionProvider(ABC):
             )
         waiting = self.waiting
         if waiting.connections:
-            waiting.go_on()
+            waiting.ensure_watching()
         timeout = min(self.pool.timeout, deadline - RESPONSE_GRACE_SECONDS - monotonic())
         try:
             return await self.pool.getconn(timeout)
@@ -116,7 +116,7 @@ class AsyncConnectionProvider(ABC):
             StoreUnavailableError: it could not be opened. Nothing was sent.
         """
         try:
-            return await connect_beside(self.pool)
+            return await connect_outside(self.pool)
         except (psycopg.Error, UnicodeError) as error:
             raise connect_error(error, "the store") from error
 
@@ -199,7 +199,7 @@ class AsyncOwnPoolProvider(AsyncConnectionProvider):
         if conn.is_outdated:
             await conn.close()
         if conn.is_waiting and not conn.closed:
-            self.waiting.keep(conn)
+            self.waiting.add(conn)
         else:
             conn.deadline = math.inf
             conn.may_commit = False

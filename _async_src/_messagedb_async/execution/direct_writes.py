@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .write_scopes import WriteScope
 
 # How often a write starts again after losing against a session that did not take the lock.
-_ATTEMPTS = 3
+_MAX_ATTEMPTS = 3
 
 
 async def insert_batch(
@@ -44,7 +44,7 @@ async def insert_batch(
     except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported) as error:
         # An id is already stored; or the table does not allow COPY, as it has row security.
         await rollback_scope(conn, scope)
-        _check_position(write, error)
+        _check_position_free(write, error)
         version = None
     except BaseException:
         await abandon_scope(conn, scope)
@@ -62,18 +62,18 @@ async def _insert_optimistically(
     Raises:
         ValidationError: the transaction's isolation level does not allow writes.
     """
-    lock = scope.lock(write.stream_name)
+    lock = scope.build_lock(write.stream_name)
     if len(write.encoded) < batch_plan.COPY_THRESHOLD:
         arrays = batch_plan.build_json_chunks(write.encoded)
         if len(arrays) == 1:
             insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))
-            begin, end = ((), ()) if scope.is_autocommit else (scope.enter, scope.leave)
-            rows = await execute_pipelined(conn, (*begin, lock), insert, end)
+            before, after = ((), ()) if scope.is_autocommit else (scope.enter, scope.leave)
+            rows = await execute_pipelined(conn, (*before, lock), insert, after)
             found, is_written = rows[0]
             return int(found) if is_written else None
-    look = Statement(sql.look_at_stream, (write.stream_name,))
+    query = Statement(sql.look_at_stream, (write.stream_name,))
     version: int
-    version, isolation = (await execute_pipelined(conn, (*scope.enter, lock), look))[0]
+    version, isolation = (await execute_pipelined(conn, (*scope.enter, lock), query))[0]
     write_results.check_isolation(isolation)
     if not is_version_expected(write.expected, version):
         await rollback_scope(conn, scope)
@@ -84,7 +84,7 @@ async def _insert_optimistically(
     else:
         # A pipeline of the caller's does not allow COPY.
         await execute_all(
-            conn, (*_inserts(sql, write.stream_name, write.encoded, version), *scope.leave)
+            conn, (*_build_inserts(sql, write.stream_name, write.encoded, version), *scope.leave)
         )
     return version
 
@@ -96,7 +96,7 @@ async def _copy(
 
     A task that is cancelled while psycopg begins a COPY would leave it open.
     """
-    outside: BaseException | None = None
+    interruption: BaseException | None = None
     try:
         async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
             try:
@@ -104,7 +104,7 @@ async def _copy(
                     await copy.write(block)
             except BaseException as error:
                 if is_interruption(error):
-                    outside = error
+                    interruption = error
                 raise
     except BaseException as error:
         if is_interruption(error):
@@ -113,10 +113,10 @@ async def _copy(
             with suppress(psycopg.Error):
                 await conn.wait(copy_end(conn.pgconn, b"aborted by the client"))
         # At the end of the COPY, psycopg raises its own error over the original one.
-        if outside is None or error is outside:
+        if interruption is None or error is interruption:
             raise
-    if outside is not None:
-        raise outside
+    if interruption is not None:
+        raise interruption
 
 
 async def _insert_missing(
@@ -124,22 +124,22 @@ async def _insert_missing(
 ) -> list[int]:
     """Find the stored ids, decide, and insert the others."""
     ids = array_literal(message.id for message in write.encoded)
-    before = (*scope.enter, scope.lock(write.stream_name))
-    look = Statement(sql.find_messages, (write.stream_name, ids))
+    before = (*scope.enter, scope.build_lock(write.stream_name))
+    query = Statement(sql.find_messages, (write.stream_name, ids))
     conflict: psycopg.Error | None = None
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         try:
             version, found = write_results.parse_batch_lookup(
-                await execute_pipelined(conn, before, look)
+                await execute_pipelined(conn, before, query)
             )
             plan = batch_plan.plan_batch(write, version, found)
-            inserts = _inserts(sql, write.stream_name, plan.to_insert, version)
+            inserts = _build_inserts(sql, write.stream_name, plan.to_insert, version)
             await execute_all(conn, (*inserts, *scope.leave))
         except psycopg.errors.UniqueViolation as error:
             # A session that holds another lock, or none, stored one of the ids since the search.
             conflict = error
             await rollback_scope(conn, scope)
-            _check_position(write, error)
+            _check_position_free(write, error)
         except BaseException:
             await abandon_scope(conn, scope)
             raise
@@ -149,7 +149,7 @@ async def _insert_missing(
     raise write_results.unique_violation_error(write, conflict) from conflict
 
 
-def _inserts(
+def _build_inserts(
     sql: Statements, stream_name: str, messages: list[EncodedMessage], version: int
 ) -> tuple[Statement, ...]:
     statements: list[Statement] = []
@@ -159,7 +159,7 @@ def _inserts(
     return tuple(statements)
 
 
-def _check_position(write: WriteRequest, error: psycopg.Error) -> None:
+def _check_position_free(write: WriteRequest, error: psycopg.Error) -> None:
     """Do not retry if the sequence is behind its table: a later position may be free."""
     if is_position_taken(error):
         raise write_results.unique_violation_error(write, error) from error

@@ -33,7 +33,7 @@ from ..connection.position_sequence import check_sequence
 from ..connection.psycopg_internals import pipeline
 from .direct_writes import insert_batch
 from .function_writes import write_by_functions
-from .message_lookup import locate
+from .message_lookup import find_message
 from .write_scopes import WriteScope, abandon_scope
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class AsyncExecutor(ABC):
         try:
             return await self._write(write)
         except IncompatibleServerError as error:
-            _note_taken(dialect.sequence, error)
+            _note_position_taken(dialect.sequence, error)
             raise
 
     @abstractmethod
@@ -96,11 +96,11 @@ class AsyncExecutor(ABC):
     async def _resolve_conflict(self, write: WriteRequest, error: psycopg.Error) -> int:
         """Return the position of a message that is already stored, or raise the conflict."""
         dialect, conn = self.dialect, self.connection
-        place = await locate(conn, dialect, write, 0)
-        look = dialect.build_version_query(write)
-        version = (await execute(AsyncStoreCursor(conn), look))[0][0]
+        location = await find_message(conn, dialect, write, 0)
+        query = dialect.build_version_query(write)
+        version = (await execute(AsyncStoreCursor(conn), query))[0][0]
         outcome = write_results.resolve_conflict(
-            write, error, place, version, dialect.table_readable
+            write, error, location, version, dialect.table_readable
         )
         if isinstance(outcome, int):
             return outcome
@@ -256,7 +256,7 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         return msgspec.structs.replace(scope, enter=(*scope.enter, guard))
 
 
-def _note_taken(sequence: Sequence, error: IncompatibleServerError) -> None:
+def _note_position_taken(sequence: Sequence, error: IncompatibleServerError) -> None:
     """Record that a sequence assigned a position that was taken: later ones may be free."""
     cause = error.__cause__
     if isinstance(cause, psycopg.Error) and is_position_taken(cause):

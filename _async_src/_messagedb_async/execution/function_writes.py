@@ -10,7 +10,7 @@ from messagedb._operations import write_results
 from messagedb._operations.validation import is_version_expected
 from messagedb._sql.statements import Statement
 
-from .message_lookup import locate
+from .message_lookup import find_message
 from .write_scopes import WriteScope, abandon_scope, execute_all, execute_pipelined, rollback_scope
 
 if TYPE_CHECKING:
@@ -37,21 +37,21 @@ async def write_by_functions(
     For a role that may not insert into the table, and for a database that has only the functions.
     """
     begin = (*scope.enter, Statement(dialect.sql.acquire_lock, (write.stream_name,)))
-    look = dialect.build_version_query(write)
+    query = dialect.build_version_query(write)
     try:
-        found, isolation = (await execute_pipelined(conn, begin, look))[0]
+        found, isolation = (await execute_pipelined(conn, begin, query))[0]
         write_results.check_isolation(isolation)
         version: int = found
         positions: list[int] = []
         for index in range(len(write.encoded)):
-            place = None
+            location = None
             if is_version_expected(write_results.get_expected_at(write.expected, index), version):
-                place = await _call_write_message(conn, dialect, write, index, version)
+                location = await _call_write_message(conn, dialect, write, index, version)
             else:
-                place = await locate(conn, dialect, write, index)
-                if place is None:
+                location = await find_message(conn, dialect, write, index)
+                if location is None:
                     raise write_results.wrong_version_error(write, index, found)
-            position = write_results.get_stored_position(write, write.encoded[index].id, place)
+            position = write_results.get_stored_position(write, write.encoded[index].id, location)
             positions.append(position)
             if write.is_whole and (position <= found) != (positions[0] <= found):
                 # Some of its messages were stored before, and others were not.
@@ -78,11 +78,11 @@ async def _call_write_message(
         if not write_results.is_conflict(error):
             raise
         await rollback_scope(conn, _MESSAGE_SAVEPOINT)
-        place = await locate(conn, dialect, write, index)
-        if place is None:
+        location = await find_message(conn, dialect, write, index)
+        if location is None:
             raise write_results.unique_violation_error(
                 write, error, index, dialect.table_readable
             ) from error
-        return place
+        return location
     await execute_all(conn, _MESSAGE_SAVEPOINT.leave)
     return write.stream_name, rows[0][0]

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from messagedb._operations.requests import ReadRequest, WriteRequest
 
 _SAVEPOINT = Statement(SAVEPOINT, ())
-_RELEASE = Statement(RELEASE_SAVEPOINT, ())
-_BACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), _RELEASE)
-_DIRECT = WriteScope((_SAVEPOINT,), (_RELEASE,), _BACK_TO_SAVEPOINT, records_lock=True)
+_RELEASE_SAVEPOINT = Statement(RELEASE_SAVEPOINT, ())
+_ROLLBACK_TO_SAVEPOINT = (Statement(ROLLBACK_TO_SAVEPOINT, ()), _RELEASE_SAVEPOINT)
+_DIRECT_SCOPE = WriteScope(
+    (_SAVEPOINT,), (_RELEASE_SAVEPOINT,), _ROLLBACK_TO_SAVEPOINT, records_lock=True
+)
 
 # The largest number of messages that are named if the outcome of a transaction is unknown.
-_MOST_NAMED = 1000
+_MAX_NAMED_MESSAGES = 1000
 
 
 class AsyncJoinedExecutor(AsyncExecutor):
@@ -88,9 +90,9 @@ class AsyncJoinedExecutor(AsyncExecutor):
             return await self._write_by_functions(write)
         if len(write.encoded) == 1:
             return await self._write_one(write)
-        positions = await insert_batch(self.connection, self.dialect.sql, write, _DIRECT)
+        positions = await insert_batch(self.connection, self.dialect.sql, write, _DIRECT_SCOPE)
         self._held_locks.add(get_category_lock(write.stream_name).key)
-        self._note(write, None)
+        self._record_written(write, None)
         return positions
 
     async def _write_by_functions(self, write: WriteRequest) -> list[int]:
@@ -98,11 +100,11 @@ class AsyncJoinedExecutor(AsyncExecutor):
         before = await execute(AsyncStoreCursor(conn), Statement(SEARCH_PATH, ()))
         scope = WriteScope(
             (_SAVEPOINT, self._search_path),
-            (_restore_search_path(before), _RELEASE),
-            _BACK_TO_SAVEPOINT,
+            (_restore_search_path(before), _RELEASE_SAVEPOINT),
+            _ROLLBACK_TO_SAVEPOINT,
         )
         positions = await write_by_functions(conn, self.dialect, write, scope)
-        self._note(write, None)
+        self._record_written(write, None)
         return positions
 
     async def _write_one(self, write: WriteRequest) -> list[int]:
@@ -130,23 +132,23 @@ class AsyncJoinedExecutor(AsyncExecutor):
             self._held_locks.add(lock.key)
         if rows:
             position, self.transaction_id, xmin = rows[0]
-            self._note(write, xmin)
+            self._record_written(write, xmin)
             return [position]
-        look = Statement(sql.look_at_write, (message.id, stream_name))
+        query = Statement(sql.look_at_write, (message.id, stream_name))
         position = write_results.check_skipped_insert(
-            write, (await execute(self._write_cursor, look))[0]
+            write, (await execute(self._write_cursor, query))[0]
         )
         if position is not None:
             return [position]
         # It conflicts with a row that it did not see: after a savepoint the server can report
         # which.
-        return await insert_batch(conn, sql, write, _DIRECT)
+        return await insert_batch(conn, sql, write, _DIRECT_SCOPE)
 
-    def _note(self, write: WriteRequest, xmin: int | None) -> None:
+    def _record_written(self, write: WriteRequest, xmin: int | None) -> None:
         """Keep the evidence for the transaction: a message whose row is known, if there is one."""
         if xmin is not None or self.xmin is None:
             self.message_id, self.xmin = write.encoded[-1].id, xmin
-        room = _MOST_NAMED - len(self.written)
+        room = _MAX_NAMED_MESSAGES - len(self.written)
         if room > 0:
             self.written += [(write.stream_name, each.id) for each in write.encoded[:room]]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from messagedb._operations.requests import WriteRequest
 
 
-async def locate(
+async def find_message(
     conn: AsyncConnection[Any], dialect: Dialect, write: WriteRequest, index: int
 ) -> tuple[str, int] | None:
     """Return the stream and position of message *index* of a write, None if it is not stored.

@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 # Intervals in seconds between checks whether they have a response, at first and later, and whether
 # the server still works on them.
-_FIRST_LOOK = 0.005
-_LOOK = 0.1
-_ASK = 2.0
+_FIRST_CHECK_SECONDS = 0.005
+_CHECK_SECONDS = 0.1
+_QUERY_SECONDS = 2.0
 
-_AT_WORK = b"""
+_BUSY_PIDS = b"""
 SELECT pid FROM pg_stat_activity
 WHERE pid = ANY ($1::int[]) AND coalesce(state, 'active') = 'active'
   AND wait_event_type IS DISTINCT FROM 'Lock'
   AND wait_event IS DISTINCT FROM 'ClientRead'
 """
-_ANY_WAITS = b"""
+_HAS_WAITING = b"""
 SELECT EXISTS (SELECT FROM pg_stat_activity
                WHERE wait_event = 'SyncRep' AND usename = session_user)
 """
@@ -70,60 +70,60 @@ class AsyncWaitingCommits:
         self._connect = connect
         self.connections: list[AsyncConnection[Any]] = []
         self._task: Task[None] | None = None
-        self._halt = Event()
-        self._guard = threading.Lock()
-        self._pause = _FIRST_LOOK
+        self._stop_requested = Event()
+        self._lock = threading.Lock()
+        self._pause = _FIRST_CHECK_SECONDS
 
-    def keep(self, conn: AsyncConnection[Any]) -> None:
+    def add(self, conn: AsyncConnection[Any]) -> None:
         """Take a connection without a response, instead of returning it to the pool."""
         self.connections.append(conn)
-        self._pause = _FIRST_LOOK
-        self.go_on()
+        self._pause = _FIRST_CHECK_SECONDS
+        self.ensure_watching()
 
-    def go_on(self) -> None:
+    def ensure_watching(self) -> None:
         """Watch the connections again, should an exception from outside have interrupted that."""
-        with self._guard:
+        with self._lock:
             if self._task is None or self._task.is_done:
                 self._task = Task(self._watch)
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         """Close all of them: the client is being closed, and its places are not needed."""
-        self._halt.set()
+        self._stop_requested.set()
         task = self._task
         if task is not None:
             await task.stop()
         for conn in list(self.connections):
-            await self._let_go(conn)
+            await self._release(conn)
 
     async def _watch(self) -> None:
         next_question = 0.0
         while True:
-            with self._guard:
-                if not self.connections or self._halt.is_set():
+            with self._lock:
+                if not self.connections or self._stop_requested.is_set():
                     self._task = None
                     return
             for conn in list(self.connections):
                 if conn.closed or has_answered(conn.pgconn):
-                    await self._let_go(conn)
+                    await self._release(conn)
             if self.connections and monotonic() >= next_question:
-                await self._let_idle_go()
-                next_question = monotonic() + _ASK
-            await self._halt.wait(self._pause)
-            self._pause = min(2 * self._pause, _LOOK)
+                await self._release_idle()
+                next_question = monotonic() + _QUERY_SECONDS
+            await self._stop_requested.wait(self._pause)
+            self._pause = min(2 * self._pause, _CHECK_SECONDS)
 
-    async def _let_idle_go(self) -> None:
+    async def _release_idle(self) -> None:
         """Ask the server which of them it is at work on, and release the others."""
         asked = list(self.connections)
         try:
-            at_work = await self._at_work(asked)
+            busy = await self._find_busy(asked)
         except (MessageDBError, psycopg.Error):
             # It cannot be asked: then no place could be used, either.
             return
         for conn in asked:
-            if conn not in at_work:
-                await self._let_go(conn)
+            if conn not in busy:
+                await self._release(conn)
 
-    async def _at_work(
+    async def _find_busy(
         self, conns: Sequence[AsyncConnection[Any]]
     ) -> Sequence[AsyncConnection[Any]]:
         """Return those of the connections that the server is at work on.
@@ -141,24 +141,24 @@ class AsyncWaitingCommits:
                 probe.deadline = monotonic() + session_config.connect_seconds
             cursor = AsyncStoreCursor(probe)
             if not session_config.session_settings:
-                rows = await execute(cursor, Statement(_ANY_WAITS, ()))
+                rows = await execute(cursor, Statement(_HAS_WAITING, ()))
                 return conns if rows[0][0] else ()
             pids = array_literal(conn.pgconn.backend_pid for conn in conns)
-            busy = {pid for (pid,) in await execute(cursor, Statement(_AT_WORK, (pids,)))}
+            busy = {pid for (pid,) in await execute(cursor, Statement(_BUSY_PIDS, (pids,)))}
             question = HISTORY if session_config.has_readable_history else _NOT_IN_RECOVERY
             rows = await execute(AsyncStoreCursor(probe), Statement(question, ()))
-            here = parse_history(rows[0]) if session_config.has_readable_history else None
+            history = parse_history(rows[0]) if session_config.has_readable_history else None
         finally:
             await probe.close()
         return [
             conn
             for conn in conns
-            if conn.pgconn.backend_pid in busy and (here is None or is_of(conn, here))
+            if conn.pgconn.backend_pid in busy and (history is None or has_history(conn, history))
         ]
 
-    async def _let_go(self, conn: AsyncConnection[Any]) -> None:
+    async def _release(self, conn: AsyncConnection[Any]) -> None:
         """Close a connection, and release its place."""
-        with self._guard:
+        with self._lock:
             if conn not in self.connections:
                 return
             self.connections.remove(conn)
@@ -169,7 +169,7 @@ class AsyncWaitingCommits:
         await return_connection(self._pool, conn)
 
 
-def is_of(conn: AsyncConnection[Any], history: object) -> bool:
+def has_history(conn: AsyncConnection[Any], history: object) -> bool:
     """Return True if a connection is to a server of this history, as far as is known."""
     if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
         return True

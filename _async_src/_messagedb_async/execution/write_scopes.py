@@ -39,7 +39,7 @@ class WriteScope(msgspec.Struct, frozen=True):
     is_autocommit: bool = False
     records_lock: bool = False
 
-    def lock(self, stream_name: str) -> Statement:
+    def build_lock(self, stream_name: str) -> Statement:
         """Return the statement that acquires the lock of a stream's category."""
         lock = get_category_lock(stream_name)
         return lock.build_recording_statement() if self.records_lock else lock.build_statement()
@@ -55,7 +55,7 @@ async def execute_all(conn: AsyncConnection[Any], statements: tuple[Statement, .
 async def execute_pipelined(
     conn: AsyncConnection[Any],
     before: tuple[Statement, ...],
-    wanted: Statement,
+    statement: Statement,
     after: tuple[Statement, ...] = (),
 ) -> list[TupleRow]:
     """Execute statements in one round trip, and return the rows of the wanted one.
@@ -68,7 +68,7 @@ async def execute_pipelined(
     async with pipeline(conn):
         for text, params in before:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
-        await cursor.execute(*wanted, binary=True, prepare=cursor.is_preparing)
+        await cursor.execute(*statement, binary=True, prepare=cursor.is_preparing)
         for text, params in after:
             await AsyncStoreCursor(conn).execute(text, params, prepare=False)
     return await cursor.fetchall()

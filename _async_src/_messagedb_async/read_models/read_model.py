@@ -48,7 +48,7 @@ T = TypeVar("T")
 log = logging.getLogger("messagedb.read_model")
 
 # Seconds that readers may wait in a swap until the last messages are handled.
-_LONGEST_CATCH_UP = 2.0
+_MAX_CATCH_UP_SECONDS = 2.0
 
 
 class AsyncReadModel:
@@ -119,9 +119,9 @@ class AsyncReadModel:
         if store is None:
             store = TablePositionStore()
         options["position_store"] = store
-        options["middleware"] = (self._fill, *options.get("middleware", ()))
+        options["middleware"] = (self._fill_without_sync, *options.get("middleware", ()))
         self._mark = build_comment(names, version, check_position_store(store), category)
-        self._texts = validate_create(create)
+        self._create_statements = validate_create(create)
         self._consumer = AsyncConsumer(
             client,
             category,
@@ -135,7 +135,7 @@ class AsyncReadModel:
                 " Set max_size to 2 or more."
             )
         self._tables = AsyncModelTables(client, names, roles)
-        self._showing: _Showing | None = None
+        self._publication: _Publication | None = None
 
     def __repr__(self) -> str:
         """Return the table and the state."""
@@ -207,7 +207,7 @@ class AsyncReadModel:
         Raises:
             MessageDBError: as ``run()`` raises it.
         """
-        return await self._go(_Showing(False, allow_downgrade, stop_timeout), signals)
+        return await self._run(_Publication(False, allow_downgrade, stop_timeout), signals)
 
     async def run(self, *, signals: bool = False, stop_timeout: float = 10.0) -> None:
         """Rebuild, and then keep the table up to date until it is stopped.
@@ -231,7 +231,7 @@ class AsyncReadModel:
             ValidationError: it is already running, has no handler, or its table or view was not
                 made by a read model. Nothing was changed.
         """
-        await self._go(_Showing(True, False, stop_timeout), signals)
+        await self._run(_Publication(True, False, stop_timeout), signals)
 
     @asynccontextmanager
     async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
@@ -246,20 +246,20 @@ class AsyncReadModel:
             MessageDBError: as ``run()`` raises it: at the end of the block, except for errors of
                 the table's creation.
         """
-        showing = self._begin(_Showing(True, False, stop_timeout))
+        publication = self._start(_Publication(True, False, stop_timeout))
         try:
-            await self._create(showing)
+            await self._create_table(publication)
             async with self._consumer.running(stop_timeout=stop_timeout):
-                task = Task(self._show, showing)
+                task = Task(self._publish_when_caught_up, publication)
                 try:
                     yield self
                 finally:
-                    showing.end()
+                    publication.end()
                     await task.stop()
         finally:
-            showing.end()
-        if showing.failure is not None:
-            raise showing.failure
+            publication.end()
+        if publication.failure is not None:
+            raise publication.failure
 
     async def stop(self, *, timeout: float = 10.0) -> None:
         """Let the current handler finish, and stop. Do nothing if it has stopped.
@@ -271,8 +271,8 @@ class AsyncReadModel:
             TimeoutError: the handler did not finish in time. Its message is handled again.
         """
         check_seconds("timeout", timeout)
-        if self._showing is not None:
-            self._showing.halt.set()
+        if self._publication is not None:
+            self._publication.stop_requested.set()
         await self._consumer.stop(timeout=timeout)
 
     async def list_versions(self) -> list[ReadModelVersion]:
@@ -303,36 +303,36 @@ class AsyncReadModel:
         check_version(version)
         return await self._tables.drop(version)
 
-    def _begin(self, showing: _Showing) -> _Showing:
-        check_seconds("stop_timeout", showing.stop_timeout)
-        if self._showing is not None and not self._showing.over.is_set():
+    def _start(self, publication: _Publication) -> _Publication:
+        check_seconds("stop_timeout", publication.stop_timeout)
+        if self._publication is not None and not self._publication.ended.is_set():
             raise ValidationError(f"{self.table}: it is already running. Nothing was sent.")
         if not self._consumer._handlers:  # pyright: ignore[reportPrivateUsage]
             raise ValidationError(
                 f"{self.table}: it has no handler, so it would stay empty. Nothing was sent. "
                 "Decorate a function with the read model's handler."
             )
-        self._showing = showing
-        return showing
+        self._publication = publication
+        return publication
 
-    async def _go(self, showing: _Showing, signals: bool) -> bool:
-        self._begin(showing)
+    async def _run(self, publication: _Publication, signals: bool) -> bool:
+        self._start(publication)
         try:
-            if not await self._create(showing):
+            if not await self._create_table(publication):
                 return False
-            task = Task(self._show, showing)
+            task = Task(self._publish_when_caught_up, publication)
             try:
-                await self._consumer.run(signals=signals, stop_timeout=showing.stop_timeout)
+                await self._consumer.run(signals=signals, stop_timeout=publication.stop_timeout)
             finally:
-                showing.end()
+                publication.end()
                 await task.stop()
         finally:
-            showing.end()
-        if showing.failure is not None:
-            raise showing.failure
-        return showing.is_shown
+            publication.end()
+        if publication.failure is not None:
+            raise publication.failure
+        return publication.is_published
 
-    async def _fill(
+    async def _fill_without_sync(
         self, context: AsyncContext, call_next: AsyncUnaryFunction[AsyncContext, Any]
     ) -> Any:
         """Fill a table that readers do not see yet without waiting for the disk.
@@ -340,56 +340,62 @@ class AsyncReadModel:
         If a crash of the server loses a change, it loses its position, too. The commit of the swap
         waits for the disk, and so for all changes before it.
         """
-        if self._showing is not None and not self._showing.is_shown:
+        if self._publication is not None and not self._publication.is_published:
             await context.transaction.connection.execute(b"SET LOCAL synchronous_commit TO off")
         return await call_next(context)
 
-    async def _create(self, showing: _Showing) -> bool | None:
+    async def _create_table(self, publication: _Publication) -> bool | None:
         return await self._retry_transient(
-            showing, lambda: self._tables.create(self._mark, self._texts)
+            publication, lambda: self._tables.create(self._mark, self._create_statements)
         )
 
-    async def _show(self, showing: _Showing) -> None:
+    async def _publish_when_caught_up(self, publication: _Publication) -> None:
         """Show this version when it has caught up, beside the consumer; then stop that if due."""
         consumer = self._consumer
         while consumer.status().state in ("stopped", "failed"):
-            if await showing.over.wait(0.01):
+            if await publication.ended.wait(0.01):
                 return
         try:
-            is_shown = await self._retry_transient(
-                showing, lambda: self._show_once(showing.go_back)
+            is_published = await self._retry_transient(
+                publication, lambda: self._publish_once(publication.may_downgrade)
             )
-            showing.is_shown = bool(is_shown)
-            if is_shown is False:
+            publication.is_published = bool(is_published)
+            if is_published is False:
                 log.info("%s: the view shows a later version, and still does", self.table)
         except Exception as error:
             # An error that ended the consumer is raised by the consumer's run.
             if consumer.status().state not in ("stopping", "stopped", "failed"):
-                showing.failure = error
-        if showing.failure is not None or not showing.stays or showing.halt.is_set():
+                publication.failure = error
+        if (
+            publication.failure is not None
+            or not publication.is_permanent
+            or publication.stop_requested.is_set()
+        ):
             try:
-                await consumer.stop(timeout=showing.stop_timeout)
+                await consumer.stop(timeout=publication.stop_timeout)
             except TimeoutError as error:
                 log.warning("%s", error)
 
-    async def _show_once(self, go_back: bool) -> bool:
+    async def _publish_once(self, may_downgrade: bool) -> bool:
         consumer = self._consumer
         await consumer.wait_until_caught_up()
-        return await self._tables.show(
-            self._mark, lambda: consumer.wait_until_caught_up(timeout=_LONGEST_CATCH_UP), go_back
+        return await self._tables.publish(
+            self._mark,
+            lambda: consumer.wait_until_caught_up(timeout=_MAX_CATCH_UP_SECONDS),
+            may_downgrade,
         )
 
-    async def _retry_transient(self, showing: _Showing, call: AsyncThunk[T]) -> T | None:
+    async def _retry_transient(self, publication: _Publication, call: AsyncThunk[T]) -> T | None:
         """Call a function, and again after transient errors; None if it is to stop."""
 
         async def pause(seconds: float) -> bool:
-            return not await showing.halt.wait(seconds)
+            return not await publication.stop_requested.wait(seconds)
 
         def note_failure(error: Exception, seconds: float) -> None:
-            if not showing.halt.is_set():
+            if not publication.stop_requested.is_set():
                 log.warning("%s: again in %.1f s: %s", self.table, seconds, format_reason(error))
 
-        if showing.halt.is_set():
+        if publication.stop_requested.is_set():
             return None
         return await retry_while_unavailable(
             call, pause=pause, on_failure=note_failure, is_transient=_is_transient
@@ -401,21 +407,21 @@ def _is_transient(error: Exception) -> bool:
     return isinstance(error, TransactionTimeoutError | TimeoutError) or is_transient_error(error)
 
 
-class _Showing:
+class _Publication:
     """One run of a read model: its options, its end, and the result for the view."""
 
     def __init__(self, stays: bool, go_back: bool, stop_timeout: float) -> None:
-        self.stays = stays
-        self.go_back = go_back
+        self.is_permanent = stays
+        self.may_downgrade = go_back
         self.stop_timeout = stop_timeout
-        self.is_shown = False
+        self.is_published = False
         self.failure: Exception | None = None
         # Set when no further attempts are wanted.
-        self.halt = Event()
+        self.stop_requested = Event()
         # Set when the consumer has stopped.
-        self.over = Event()
+        self.ended = Event()
 
     def end(self) -> None:
         """Signal that the consumer has ended."""
-        self.halt.set()
-        self.over.set()
+        self.stop_requested.set()
+        self.ended.set()

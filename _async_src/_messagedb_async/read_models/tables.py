@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from ..consumers.position_stores import AsyncPositions
     from ..transactions.transaction import AsyncTransaction
 
-_NOTHING = "Nothing was changed."
+_NOTHING_CHANGED = "Nothing was changed."
 # Seconds for a swap of the view, for which its readers wait.
-_LONGEST_CHANGE = 5.0
+_MAX_CHANGE_SECONDS = 5.0
 
 
 class AsyncModelTables:
@@ -72,7 +72,7 @@ class AsyncModelTables:
         found.check_view()
         if found.has_table(mark):
             return True
-        positions = self._positions(mark)
+        positions = self._open_positions(mark)
         await positions.load()
         table = self._names.get_table(mark.version)
         async with self._client.transaction() as transaction:
@@ -81,21 +81,23 @@ class AsyncModelTables:
             if found.has_table(mark):
                 return True
             for text in texts:
-                await self._do(transaction, substitute_table(text, table))
-            made = await self._find(transaction)
-            if mark.version not in made.tables:
+                await self._execute(transaction, substitute_table(text, table))
+            created = await self._find(transaction)
+            if mark.version not in created.tables:
                 raise ValidationError(
-                    f"the statements of create have not created the table {table}. {_NOTHING} "
-                    f"Write CREATE TABLE {{table}} (…) in them."
+                    f"the statements of create have not created the table {table}. "
+                    f"{_NOTHING_CHANGED} Write CREATE TABLE {{table}} (…) in them."
                 )
-            made.check_logged(mark.version)
+            created.check_logged(mark.version)
             comment = f"COMMENT ON TABLE {table} IS {quote_literal(mark.text)}"
-            await self._do(transaction, comment.encode())
+            await self._execute(transaction, comment.encode())
             if positions.stored:
                 await positions.save_in_transaction(transaction, 0)
         return True
 
-    async def show(self, mark: ModelComment, catch_up: AsyncThunk[None], go_back: bool) -> bool:
+    async def publish(
+        self, mark: ModelComment, catch_up: AsyncThunk[None], may_downgrade: bool
+    ) -> bool:
         """Let the view show a version, unless a later one is shown. Return True if it does.
 
         Readers wait for the view from the moment that the old one is dropped. After that, all
@@ -104,35 +106,37 @@ class AsyncModelTables:
         Args:
             mark: the version.
             catch_up: waits until all messages that are in the store now are handled.
-            go_back: show the version even if a later one is shown.
+            may_downgrade: show the version even if a later one is shown.
 
         Raises:
             TimeoutError: *catch_up* raised it. Nothing was changed.
             MessageDBError: a statement failed, or had to wait too long. Nothing was changed.
         """
         names, view = self._names, self._names.view
-        async with self._client.transaction(timeout=_LONGEST_CHANGE) as transaction:
+        async with self._client.transaction(timeout=_MAX_CHANGE_SECONDS) as transaction:
             found = await self._lock(transaction)
             found.check_view()
             current = found.current
             if current == mark.version:
                 if self._readers:
-                    await self._let_read(transaction)
+                    await self._grant_reads(transaction)
                 return True
-            if current is not None and current > mark.version and not go_back:
+            if current is not None and current > mark.version and not may_downgrade:
                 return False
-            grants = await self._grants(transaction)
+            grants = await self._list_grants(transaction)
             if found.view is not None:
-                await self._do(transaction, f"DROP VIEW {view}".encode())
+                await self._execute(transaction, f"DROP VIEW {view}".encode())
             await catch_up()
             table = names.get_table(mark.version)
-            await self._do(transaction, f"CREATE VIEW {view} AS SELECT * FROM {table}".encode())
+            await self._execute(
+                transaction, f"CREATE VIEW {view} AS SELECT * FROM {table}".encode()
+            )
             if found.view is not None:
                 # Default privileges may grant what was revoked on the old view.
-                for grant in await self._grants(transaction):
-                    await self._do(transaction, grant.build_revoke(view).encode())
+                for grant in await self._list_grants(transaction):
+                    await self._execute(transaction, grant.build_revoke(view).encode())
             for text in build_view_statements(names, mark, found.view, grants, self._readers):
-                await self._do(transaction, text.encode())
+                await self._execute(transaction, text.encode())
         return True
 
     async def drop(self, version: int) -> bool:
@@ -147,48 +151,52 @@ class AsyncModelTables:
         mark = (await self.find()).get_droppable(version)
         if mark is None:
             return False
-        positions = self._positions(mark)
+        positions = self._open_positions(mark)
         await positions.load()
         async with self._client.transaction() as transaction:
             if (await self._lock(transaction)).get_droppable(version) != mark:
                 return False
             keys = derive_lease_keys(f"{self._schema} {positions.name}")
-            if not (await self._rows(transaction, catalog.TRY_LEASE, keys))[0][0]:
+            if not (await self._fetch(transaction, catalog.TRY_LEASE, keys))[0][0]:
                 raise PositionConflictError(
                     f"version {version} of {self._names.view} is updated by a running process. "
-                    f"{_NOTHING} Stop that process first."
+                    f"{_NOTHING_CHANGED} Stop that process first."
                 )
-            await self._do(transaction, f"DROP TABLE {self._names.get_table(version)}".encode())
+            await self._execute(
+                transaction, f"DROP TABLE {self._names.get_table(version)}".encode()
+            )
             if positions.stored:
                 await positions.save_in_transaction(transaction, 0)
         return True
 
-    async def _let_read(self, transaction: AsyncTransaction) -> None:
+    async def _grant_reads(self, transaction: AsyncTransaction) -> None:
         """Grant SELECT on the view to the readers that lack it."""
-        for grant in catalog.find_missing_grants(self._readers, await self._grants(transaction)):
-            await self._do(transaction, grant.build_grant(self._names.view).encode())
+        for grant in catalog.find_missing_grants(
+            self._readers, await self._list_grants(transaction)
+        ):
+            await self._execute(transaction, grant.build_grant(self._names.view).encode())
 
-    def _positions(self, mark: ModelComment) -> AsyncPositions:
+    def _open_positions(self, mark: ModelComment) -> AsyncPositions:
         name = self._names.get_position_name(mark)
         if mark.position_store_kind == "stream":
             return AsyncStreamPositions(self._client, name)
         return AsyncTablePositions(self._client, name, self._schema)
 
     async def _lock(self, transaction: AsyncTransaction) -> ModelCatalog:
-        await self._rows(transaction, catalog.LOCK, self._names.lock)
+        await self._fetch(transaction, catalog.LOCK, self._names.lock)
         return await self._find(transaction)
 
     async def _find(self, transaction: AsyncTransaction) -> ModelCatalog:
         names = self._names
-        rows = await self._rows(transaction, catalog.RELATIONS, (names.schema, names.name))
+        rows = await self._fetch(transaction, catalog.RELATIONS, (names.schema, names.name))
         return parse_catalog(names, rows)
 
-    async def _grants(self, transaction: AsyncTransaction) -> list[Grant]:
+    async def _list_grants(self, transaction: AsyncTransaction) -> list[Grant]:
         names = self._names
-        rows = await self._rows(transaction, catalog.GRANTS, (names.schema, names.name))
+        rows = await self._fetch(transaction, catalog.GRANTS, (names.schema, names.name))
         return [Grant(*row) for row in rows]
 
-    async def _rows(
+    async def _fetch(
         self, transaction: AsyncTransaction, text: bytes, values: tuple[Any, ...]
     ) -> list[tuple[Any, ...]]:
         state = get_state(transaction)
@@ -196,33 +204,34 @@ class AsyncModelTables:
         try:
             return await execute(AsyncStoreCursor(state.conn), Statement(text, values))
         except psycopg.Error as error:
-            raise self._explained(transaction, error) from error
+            raise self._map_error(transaction, error) from error
         finally:
             state.end_operation()
 
-    async def _do(self, transaction: AsyncTransaction, text: bytes) -> None:
+    async def _execute(self, transaction: AsyncTransaction, text: bytes) -> None:
         state = get_state(transaction)
         await state.prepare_statement()
         try:
             await AsyncStoreCursor(state.conn).execute(text, prepare=False)
         except psycopg.Error as error:
-            raise self._explained(transaction, error) from error
+            raise self._map_error(transaction, error) from error
         finally:
             state.end_operation()
 
-    def _explained(self, transaction: AsyncTransaction, error: psycopg.Error) -> MessageDBError:
+    def _map_error(self, transaction: AsyncTransaction, error: psycopg.Error) -> MessageDBError:
         state = get_state(transaction)
         if state.is_out_of_time(error) or is_connection_lost(error, state.conn.closed):
-            return state.map_error(error, _NOTHING)
+            return state.map_error(error, _NOTHING_CHANGED)
         if error.sqlstate == "42704" and self._readers:
             return IncompatibleServerError(
                 f"one of the readers {', '.join(map(repr, self._readers))} is not a role of the "
-                f"server ({get_first_line(error)}). {_NOTHING} Create it, or leave it out."
+                f"server ({get_first_line(error)}). {_NOTHING_CHANGED} Create it, or leave it out."
             )
         if error.sqlstate in ("3F000", "42501"):
             return IncompatibleServerError(
                 f"the role lacks a privilege on the schema {self._names.schema!r}, or the schema "
-                f"does not exist ({get_first_line(error)}). {_NOTHING} Create the schema, and "
-                "grant CREATE and USAGE on it to the role; it must own the read model's relations."
+                f"does not exist ({get_first_line(error)}). {_NOTHING_CHANGED} Create the "
+                "schema, and grant CREATE and USAGE on it to the role; it must own the read "
+                "model's relations."
             )
-        return map_error(error, _NOTHING)
+        return map_error(error, _NOTHING_CHANGED)

@@ -91,13 +91,13 @@ async def begin(conn: AsyncConnection[Any]) -> None:
     await conn.execute(plan.LOCK.encode())
 
 
-async def run(conn: AsyncConnection[Any], texts: list[str]) -> None:
+async def execute_all(conn: AsyncConnection[Any], texts: list[str]) -> None:
     """Run statements without parameters: the simple protocol takes several in one string."""
     for text in texts:
         await conn.execute(text.encode())
 
 
-async def facts_of(conn: AsyncConnection[Any], schema: str) -> DatabaseInfo:
+async def inspect_database(conn: AsyncConnection[Any], schema: str) -> DatabaseInfo:
     """Inspect the database, with the version of our schema if it matters."""
     cursor = await conn.execute(INSPECT, [schema])
     facts = parse_database_info((await cursor.fetchall())[0])
@@ -109,10 +109,10 @@ async def facts_of(conn: AsyncConnection[Any], schema: str) -> DatabaseInfo:
 
 async def _install(conn: AsyncConnection[Any], schema: str) -> bool:
     # Inspected twice: most calls find a complete installation, and need not wait for a lock.
-    if not plan.plan_install(await facts_of(conn, schema), schema).statements:
+    if not plan.plan_install(await inspect_database(conn, schema), schema).statements:
         return False
     async with conn.transaction():
         await begin(conn)
-        steps = plan.plan_install(await facts_of(conn, schema), schema)
-        await run(conn, steps.statements)
+        steps = plan.plan_install(await inspect_database(conn, schema), schema)
+        await execute_all(conn, steps.statements)
     return steps.installs

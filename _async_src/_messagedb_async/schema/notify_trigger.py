@@ -20,7 +20,7 @@ from messagedb._schema.notify_trigger import (
     plan_remove_notify,
 )
 
-from .install import begin, connect, facts_of, run
+from .install import begin, connect, execute_all, inspect_database
 
 Decide = Callable[[DatabaseInfo, NotifyInfo, str], list[str]]
 
@@ -101,12 +101,12 @@ async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
     conn = await connect(conninfo)
     try:
         # Inspected twice: if there is nothing to do, there is no lock to wait for.
-        if not await _steps(conn, schema, decide):
+        if not await _plan(conn, schema, decide):
             return False
         async with conn.transaction():
             await begin(conn)
-            texts = await _steps(conn, schema, decide)
-            await run(conn, texts)
+            texts = await _plan(conn, schema, decide)
+            await execute_all(conn, texts)
         return bool(texts)
     except psycopg.Error as error:
         raise notify_error(error, is_connection_lost(error, conn.closed)) from error
@@ -114,7 +114,7 @@ async def _change(conninfo: str, schema: str, decide: Decide) -> bool:
         await conn.close()
 
 
-async def _steps(conn: AsyncConnection[Any], schema: str, decide: Decide) -> list[str]:
-    facts = await facts_of(conn, schema)
+async def _plan(conn: AsyncConnection[Any], schema: str, decide: Decide) -> list[str]:
+    facts = await inspect_database(conn, schema)
     cursor = await conn.execute(INSPECT_NOTIFY, [schema])
     return decide(facts, parse_notify_info((await cursor.fetchall())[0]), schema)

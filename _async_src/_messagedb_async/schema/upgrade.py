@@ -26,7 +26,7 @@ from messagedb._schema.revisions import (
     plan_upgrade,
 )
 
-from .install import begin, connect, facts_of, run
+from .install import begin, connect, execute_all, inspect_database
 
 
 async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") -> bool:
@@ -61,12 +61,12 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
     plan.check_schema_name(schema)
     conn = await connect(conninfo)
     try:
-        if not plan_upgrade(*await _found(conn, schema), schema):
+        if not plan_upgrade(*await _find_revision(conn, schema), schema):
             return False
         async with conn.transaction():
             await begin(conn)
-            texts = plan_upgrade(*await _found(conn, schema), schema)
-            await run(conn, texts)
+            texts = plan_upgrade(*await _find_revision(conn, schema), schema)
+            await execute_all(conn, texts)
         return bool(texts)
     except psycopg.Error as error:
         raise change_error(error, is_connection_lost(error, conn.closed)) from error
@@ -116,7 +116,7 @@ async def uninstall_async(
     try:
         async with conn.transaction():
             await begin(conn)
-            facts, found = await _found(conn, schema)
+            facts, found = await _find_revision(conn, schema)
             has_messages = False
             notify: list[str] = []
             if found.number is not None and found.is_owner:
@@ -129,7 +129,7 @@ async def uninstall_async(
             texts = plan_uninstall(
                 facts, found, schema, has_messages=has_messages, drop_messages=drop_messages
             )
-            await run(conn, [*notify, *texts])
+            await execute_all(conn, [*notify, *texts])
         return bool(texts)
     except psycopg.Error as error:
         raise change_error(error, is_connection_lost(error, conn.closed)) from error
@@ -137,7 +137,7 @@ async def uninstall_async(
         await conn.close()
 
 
-async def _found(conn: AsyncConnection[Any], schema: str) -> tuple[DatabaseInfo, Revision]:
-    facts = await facts_of(conn, schema)
+async def _find_revision(conn: AsyncConnection[Any], schema: str) -> tuple[DatabaseInfo, Revision]:
+    facts = await inspect_database(conn, schema)
     cursor = await conn.execute(INSPECT_REVISION, [schema])
     return facts, parse_revision((await cursor.fetchall())[0])

@@ -67,7 +67,7 @@ class AsyncEntityScenario(Generic[S, C]):
         name = self._entities.stream_name(id)
         assert_events(self._events if self._error is None else (), events, self._error)
         first = self._versions.get(name, NO_STREAM) + 1
-        messages = await _all(self._client, name, first)
+        messages = await _read_all(self._client, name, first)
         assert_messages(self._client.registry, messages, events)
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
@@ -140,7 +140,7 @@ class AsyncConsumerScenario:
         if self._error is not None:
             assert_events((), messages, self._error)
         registry: MessageRegistry = self._client.registry
-        stored = await _all(self._client, stream_name, 0)
+        stored = await _read_all(self._client, stream_name, 0)
         new = [message for message in stored if message.global_position > self._head]
         assert_messages(registry, new, messages)
 
@@ -153,5 +153,5 @@ class AsyncConsumerScenario:
         assert_error(self._error, expected, match, ())
 
 
-async def _all(client: AsyncClient, stream_name: str, position: int) -> list[Message[Any]]:
+async def _read_all(client: AsyncClient, stream_name: str, position: int) -> list[Message[Any]]:
     return [message async for message in client.read_stream(stream_name, position=position)]

@@ -393,7 +393,7 @@ class AsyncTransactionState:
         if isinstance(conn, AsyncStoreConnection):
             conn.is_in_transaction = False
         if self._is_commit_unanswered():
-            self.provider.waiting.keep(conn)
+            self.provider.waiting.add(conn)
             return
         try:
             if self._watch.has_expired:
