@@ -63,7 +63,7 @@ def test_without_a_server_all_three_ways_are_named(
         assert way in str(caught.value)
 
 
-def test_what_need_not_be_asked_is_not_asked() -> None:
+def test_unneeded_backends_are_not_probed() -> None:
     def never() -> bool:
         raise AssertionError("asked")
 

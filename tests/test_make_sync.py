@@ -112,7 +112,9 @@ def test_a_module_is_converted_line_by_line(job: Job) -> None:
         ("x = (", "5: '(' was never closed"),
     ],
 )
-def test_what_has_no_sync_form_is_refused_with_its_line(job: Job, line: str, refusal: str) -> None:
+def test_code_without_a_sync_form_is_refused_with_its_line(
+    job: Job, line: str, refusal: str
+) -> None:
     with pytest.raises(ConversionError, match=re.escape(refusal)) as caught:
         convert(job, f"{HEAD}{line}\n")
     assert str(caught.value).startswith(f"{job.source / 'module.py'}:")

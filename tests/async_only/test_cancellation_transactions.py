@@ -293,7 +293,7 @@ async def settings_block(client: AsyncClient, category: str) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
-async def test_what_the_user_has_set_is_undone_in_any_case(
+async def test_settings_of_the_user_are_reset_at_every_cancellation(
     store_url: str, look: psycopg.Connection[Any], category: str, late: bool
 ) -> None:
     async with open_client(store_url, "own", 1) as client:

@@ -83,7 +83,7 @@ def test_help_names_every_command(command: Command) -> None:
         (errors.DivisionByZero("zero"), "the server refused: zero. Nothing was changed."),
     ],
 )
-def test_what_the_server_said(error: psycopg.Error, text: str) -> None:
+def test_an_error_of_the_server_is_described(error: psycopg.Error, text: str) -> None:
     assert describe_server_error(error).startswith(text)
 
 

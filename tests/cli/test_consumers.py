@@ -126,14 +126,16 @@ def test_until_it_has_caught_up(client: Client, start: Process, category: str) -
         (HERE, "a target is module:name"),
     ],
 )
-def test_what_is_no_target(command: Command, target: str, text: str) -> None:
+def test_an_invalid_target_is_refused(command: Command, target: str, text: str) -> None:
     done = command("consume", target)
     assert (done.code, done.out) == (1, "")
     assert text in done.err
     assert done.err.count("\n") == 1
 
 
-def test_what_the_users_code_raises_is_shown_whole(client: Client, command: Command) -> None:
+def test_an_error_of_the_users_code_is_shown_with_its_traceback(
+    client: Client, command: Command
+) -> None:
     client.write_message("breaking-1", NewMessage("A"))
     done = command("consume", f"{HERE}:breaking", "--until-caught-up")
     assert (done.code, done.out) == (1, "")
@@ -253,7 +255,7 @@ def test_parked_messages(client: Client, command: Command, start: Process, categ
     assert command("consumers", "status", category).rows[0]["parked"] == 0
 
 
-def test_what_cannot_be_replayed_stays(
+def test_a_message_that_cannot_be_replayed_stays_parked(
     client: Client, command: Command, start: Process, category: str
 ) -> None:
     client.write_message(f"{category}-1", NewMessage("Bad"))

@@ -132,9 +132,7 @@ def test_nothing_is_wrong() -> None:
         ({"oldest_seconds": 3600.0}, "warning", "transactions", "end it"),
     ],
 )
-def test_what_is_wrong_has_a_cure(
-    changes: dict[str, Any], level: str, about: str, fix: str
-) -> None:
+def test_every_problem_has_a_fix(changes: dict[str, Any], level: str, about: str, fix: str) -> None:
     wrong = [each for each in diagnose(msgspec.structs.replace(WELL, **changes)) if each.fix]
     assert [(each.level, each.topic) for each in wrong] == [(level, about)]
     assert fix in wrong[0].fix
@@ -180,7 +178,7 @@ def test_a_role_that_may_not_use_our_schema(command: Command, new_database: NewD
     assert (done.code, done.err) == (0, "")
 
 
-def test_what_was_dropped_is_found_and_the_cure_works(
+def test_dropped_objects_are_found_and_the_fix_works(
     command: Command, new_database: NewDatabase
 ) -> None:
     owner = new_database()

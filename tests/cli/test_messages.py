@@ -18,7 +18,7 @@ from tests.cli.conftest import Command
 Process = Callable[..., subprocess.Popen[str]]
 
 
-def test_what_is_written_is_read(command: Command, category: str) -> None:
+def test_written_messages_are_read(command: Command, category: str) -> None:
     stream, id = f"{category}-1", str(uuid4())
     arguments = ("write", stream, "Deposited", '{"amount": 5.10}', "--id", id, "--metadata", "{}")
     assert command(*arguments).rows == [
@@ -75,7 +75,7 @@ def test_lines_are_written_together_or_not_at_all(command: Command, category: st
         (("--url", "x y", "last", "{}-1"), 1, "conninfo"),
     ],
 )
-def test_what_is_wrong_is_a_line_and_a_code(
+def test_an_error_is_one_line_and_an_exit_code(
     command: Command, category: str, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     command("write", f"{category}-1", "First")
@@ -227,7 +227,7 @@ def test_a_byte_order_mark_is_no_part_of_the_input(command: Command, category: s
     assert [row["type"] for row in command("read", stream).rows] == ["A", "B", "C"]
 
 
-def test_what_has_no_message_at_all_is_told(command: Command, category: str) -> None:
+def test_a_name_without_messages_is_reported(command: Command, category: str) -> None:
     for name, kind in ((category, "category"), (f"{category}-1", "stream")):
         for options in ((), ("--from", "end"), ("--types", "Other")):
             done = command("read", name, *options)

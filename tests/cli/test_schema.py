@@ -41,7 +41,7 @@ def test_it_comes_and_goes(command: Command, new_database: NewDatabase) -> None:
     assert command("--url", url, "ping").code == 1
 
 
-def test_what_messagedb_did_not_install_is_not_asked_about(
+def test_a_foreign_message_db_is_not_uninstalled(
     command: Command, new_database: NewDatabase
 ) -> None:
     url = new_database(install=False)
@@ -112,7 +112,7 @@ def test_messages_are_counted(
     assert all(row["percent"] == row["message_count"] * 10 for row in found.rows)
 
 
-def test_what_the_server_refuses_is_a_line(command: Command, counted: str) -> None:
+def test_a_server_refusal_is_one_line(command: Command, counted: str) -> None:
     done = command("--url", counted, "streams", "-n", "9" * 20)
     assert (done.code, done.out) == (1, "")
     assert done.err == "messagedb: the server refused: bigint out of range. Nothing was changed.\n"

@@ -45,7 +45,7 @@ def test_a_message_and_all_that_it_caused(command: Command, store_url: str, cate
     assert near.err.endswith("later positions were not searched: see --within\n")
 
 
-def test_what_is_not_there(command: Command, category: str) -> None:
+def test_tracing_a_missing_message_is_an_error(command: Command, category: str) -> None:
     for name, text in (
         (f"{category}-1/0", "has no message"),
         ("01a211fc-a69e-70ca-8277-c3c3751b1615", "has no message with the id"),

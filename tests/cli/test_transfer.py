@@ -241,7 +241,7 @@ def test_who_does_not_own_the_table(
     assert "cannot be read (No such file" in missing.err
 
 
-def test_what_is_being_written_is_waited_for(
+def test_an_export_waits_for_open_writes(
     command: Command, new_database: NewDatabase, category: str
 ) -> None:
     url = new_database()

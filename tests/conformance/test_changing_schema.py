@@ -79,7 +79,7 @@ def test_the_functions_of_an_older_revision_are_replaced(ours: str) -> None:
         "drop type message_store.message cascade",
     ],
 )
-def test_what_was_dropped_is_made_again(ours: str, text: str) -> None:
+def test_dropped_objects_are_created_again(ours: str, text: str) -> None:
     with Client(ours) as client:
         client.write_message("account-1", NewMessage("Deposited"))
     state = (
@@ -169,7 +169,7 @@ def test_another_store_of_the_database_keeps_what_it_needs(ours: str) -> None:
     assert objects(ours, "messagedb") == []
 
 
-def test_what_others_built_on_it_stops_it(ours: str) -> None:
+def test_dependent_objects_prevent_uninstallation(ours: str) -> None:
     query(ours, "create table message_store.mine (a int)")
     assert schema.uninstall(ours)
     assert objects(ours)[0] == ("class", "mine")  # the schema stays with it

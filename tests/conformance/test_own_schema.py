@@ -116,7 +116,7 @@ def test_two_message_dbs_share_it(url: str) -> None:
     assert rows == [("message_store", "account:position-a"), ("other", "account:position-a")]
 
 
-def test_what_message_store_may_do(url: str) -> None:
+def test_message_store_has_its_privileges(url: str) -> None:
     schema.install(url)
     assert query(url, RIGHTS, "message_store") == [
         ("positions", "insert"),
@@ -147,7 +147,7 @@ def test_what_message_store_may_do(url: str) -> None:
         "drop schema messagedb cascade",
     ],
 )
-def test_what_message_store_may_not_do(url: str, text: str) -> None:
+def test_message_store_has_no_other_privileges(url: str, text: str) -> None:
     schema.install(url)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         query(url, text, role="message_store")

@@ -94,7 +94,7 @@ def test_the_grants(long_pair: Pair, role: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*ATTEMPTS, *CALLS])
-def test_what_a_role_may_do(pair: Pair, role: str, text: str) -> None:
+def test_a_role_may_do_the_same_in_both_databases(pair: Pair, role: str, text: str) -> None:
     pair.both(f'set role "{role}"')
     pair.both("begin")
     outcome = pair.same(text)

@@ -25,7 +25,7 @@ NEEDED = (
 VARIABLE = "MESSAGEDB_POSTGRES_BIN"
 
 
-def test_what_is_found_has_the_programs_and_runs() -> None:
+def test_the_found_binaries_run() -> None:
     found = embedded.find_binaries()
     assert found.is_absolute()
     answer = subprocess.run([found / "postgres", "-V"], capture_output=True, text=True, check=True)

@@ -63,7 +63,7 @@ def records(url: str, category: str) -> int:
 @halves
 @transactional_or_not
 @pytest.mark.parametrize("moment", ["before it is parked", "before the position is stored"])
-def test_what_is_being_parked_when_it_is_killed_is_parked_once(
+def test_a_message_is_parked_once_across_kills(
     fork: Fork, effects_url: str, category: str, half: Half, transactional: bool, moment: str
 ) -> None:
     url = effects_url
@@ -96,7 +96,7 @@ def test_what_is_being_parked_when_it_is_killed_is_parked_once(
 @halves
 @transactional_or_not
 @pytest.mark.parametrize("moment", ["before the effect", "after the effect"])
-def test_what_is_being_replayed_when_it_is_killed_stays_parked(
+def test_a_message_whose_replay_is_killed_stays_parked(
     fork: Fork, effects_url: str, category: str, half: Half, transactional: bool, moment: str
 ) -> None:
     url, after = effects_url, moment == "after the effect"

@@ -105,7 +105,7 @@ def test_a_second_signal_ends_at_once(
 
 @both
 @halves
-def test_what_is_done_is_stored_when_a_handler_does_not_finish_in_time(
+def test_done_messages_are_saved_when_a_handler_does_not_finish_in_time(
     start: Start, effects_url: str, category: str, half: Half, number: signal.Signals
 ) -> None:
     places = write(effects_url, f"{category}-1", 5)
@@ -147,7 +147,7 @@ def test_a_signal_stops_all_consumers_of_a_process(
 
 
 @halves
-def test_what_is_done_is_stored_for_all_consumers_of_a_process_when_none_finishes_in_time(
+def test_done_messages_of_all_consumers_are_saved_when_none_finishes_in_time(
     start: Start, effects_url: str, category: str, half: Half
 ) -> None:
     beside = f"{category}Beside"

@@ -98,6 +98,6 @@ def test_here_nothing_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("glob", [*noxfile.LONG, *noxfile.LEFT_OUT])
-def test_what_the_sample_leaves_out_exists(glob: str) -> None:
+def test_the_files_that_the_sample_leaves_out_exist(glob: str) -> None:
     files = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*.py")]
     assert fnmatch.filter(files, glob), f"noxfile.py: no file of tests matches {glob}"

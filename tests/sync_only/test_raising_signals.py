@@ -247,7 +247,7 @@ def client(request: pytest.FixtureRequest, store_url: str) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("call", CLIENT_CALLS)
-def test_what_a_signals_handler_raises_comes_through_every_call(
+def test_a_signal_handlers_error_leaves_every_call(
     client: Client, database_url: str, category: str, call: str
 ) -> None:
     for kind in ERRORS:
@@ -259,7 +259,7 @@ def test_what_a_signals_handler_raises_comes_through_every_call(
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_what_a_signals_handler_raises_comes_out_of_a_transaction(
+def test_a_signal_handlers_error_leaves_a_transaction(
     client: Client, database_url: str, category: str, call: str
 ) -> None:
     client.write_message(f"{category}-1", NewMessage("Written"))
@@ -280,7 +280,7 @@ def test_what_a_signals_handler_raises_comes_out_of_a_transaction(
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("autocommit", [True, False])
 @pytest.mark.parametrize("in_block", [True, False])
-def test_what_a_signals_handler_raises_comes_through_a_bound_client(
+def test_a_signal_handlers_error_leaves_a_bound_client(
     database_url: str, store_url: str, category: str, autocommit: bool, in_block: bool, call: str
 ) -> None:
     client = Client(store_url)

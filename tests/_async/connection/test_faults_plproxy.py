@@ -175,7 +175,9 @@ async def test_consumers_that_need_a_transaction_are_refused(
     assert consumer.status().stored_position is None
 
 
-async def test_what_needs_the_table_is_refused(proxied: AsyncClient, category: str) -> None:
+async def test_operations_that_need_the_table_are_refused(
+    proxied: AsyncClient, category: str
+) -> None:
     everything = AsyncAllConsumer(proxied, identifier="all", categories=[category])
 
     @everything.handler

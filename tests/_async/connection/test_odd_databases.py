@@ -108,7 +108,7 @@ async def test_a_condition_finds_the_functions_on_every_connection(
 
 
 @pytest.mark.parametrize("condition", ["data->>'n' = 5", "nope.x = 1", "1 / 0 = 1", "no syntax"])
-async def test_what_is_wrong_with_a_condition_is_said(
+async def test_an_invalid_condition_is_reported(
     way: AsyncClient | AsyncBoundClient, category: str, condition: str
 ) -> None:
     await way.write_message(f"{category}-1", NewMessage("A", {"n": 5}))

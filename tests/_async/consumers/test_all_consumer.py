@@ -203,7 +203,7 @@ async def test_it_is_held_back_by_an_open_transaction_and_names_it(
     assert consumer.status().blocked_by == ()
 
 
-async def test_what_is_rolled_back_is_passed_by(
+async def test_messages_behind_a_rolled_back_write_are_delivered(
     client: AsyncClient, slow: AsyncConnection[Any], category: str
 ) -> None:
     consumer = await consumer_of(client, category, "A")
@@ -285,7 +285,9 @@ async def test_it_needs_the_table_of_messages(new_database: NewDatabase, categor
             assert seen == []
 
 
-async def test_what_it_cannot_be_is_refused(client: AsyncClient, category: str) -> None:
+async def test_invalid_categories_and_identifiers_are_refused(
+    client: AsyncClient, category: str
+) -> None:
     wrong: list[tuple[Any, Any, str]] = [
         ([], category, "categories must not be empty"),
         (category, category, "categories must be an iterable"),

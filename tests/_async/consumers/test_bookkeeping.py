@@ -69,7 +69,7 @@ async def beats(consumer: AsyncAllConsumer, count: int) -> None:
     await eventually(has_beaten)
 
 
-async def test_what_was_held_back_is_handed_over_without_another_write(
+async def test_held_back_messages_are_delivered_without_another_write(
     new_database: NewDatabase, category: str
 ) -> None:
     """Unlike eventsource-py, where it waits for whatever wakes the consumer the next time."""

@@ -133,7 +133,7 @@ async def test_only_what_is_done_without_a_gap_is_stored(
     assert await saved(client, consumer) == [positions[0], positions[-1]]
 
 
-async def test_what_is_done_behind_a_gap_is_handled_again(
+async def test_messages_done_after_an_unfinished_one_are_handled_again(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category, concurrency=3, retry=NO_RETRY)

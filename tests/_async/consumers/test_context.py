@@ -44,7 +44,7 @@ async def test_the_context_names_message_attempt_and_store(
         _ = first.transaction
 
 
-async def test_what_is_written_under_a_message_id_is_written_once(
+async def test_messages_with_derived_ids_are_written_once(
     client: AsyncClient, category: str
 ) -> None:
     outbox = f"{category}Outbox-1"

@@ -49,7 +49,7 @@ def named(name: str) -> NewMessage:
 
 @pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize("is_new", [False, True])
-async def test_what_an_open_transaction_had_written_is_handed_over(
+async def test_messages_of_an_open_transaction_are_delivered_from_the_end(
     client: AsyncClient, category: str, everything: bool, is_new: bool
 ) -> None:
     noting_all = Noting(client, category, everything, start="end")
@@ -72,7 +72,7 @@ async def test_what_an_open_transaction_had_written_is_handed_over(
 
 
 @pytest.mark.parametrize("everything", [False, True])
-async def test_what_is_rolled_back_holds_it_no_longer(
+async def test_a_rolled_back_transaction_blocks_no_longer(
     client: AsyncClient, category: str, everything: bool
 ) -> None:
     noting_all = Noting(client, category, everything, start="end")

@@ -158,7 +158,7 @@ async def test_a_quiet_category_is_not_stored_again_and_again(
     assert await looking.stream_version(consumer.name) == stored
 
 
-async def test_what_does_not_match_is_not_stored_one_by_one(
+async def test_positions_of_unmatched_messages_are_not_saved_one_by_one(
     looking: Looking, category: str
 ) -> None:
     consumer = AsyncConsumer(

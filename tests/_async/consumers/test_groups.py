@@ -171,7 +171,7 @@ async def test_streams_without_an_id_are_nobody_s_unless_a_member_takes_them(
     assert seen == [of_member(category, 0, 2, 10), [100, *of_member(category, 1, 2, 10), 101]]
 
 
-async def test_what_is_no_member_of_a_group_is_refused(client: AsyncClient, category: str) -> None:
+async def test_invalid_group_members_are_refused(client: AsyncClient, category: str) -> None:
     member: dict[str, Any] = {"group_member": 0, "group_size": 2}
     wrong: list[tuple[dict[str, Any], str]] = [
         (member, "a member of a consumer group needs an identifier"),

@@ -156,7 +156,7 @@ async def test_of_several_categories(client: AsyncClient, category: str) -> None
     assert (found.category, found.position_store) == (None, "stream")
 
 
-async def test_what_is_parked_counts_once(client: AsyncClient, category: str) -> None:
+async def test_a_parked_message_counts_once(client: AsyncClient, category: str) -> None:
     await write(client, category, 3)
     consumer = AsyncConsumer(client, category, identifier="mail", retry=NO_RETRY, on_error="park")
 
@@ -184,7 +184,7 @@ async def test_other_categories_with_such_a_word_are_none(
     assert [name for name in found if name.startswith(category)] == [f"{category}:a+position+b-1"]
 
 
-async def test_what_is_no_position_is_said(client: AsyncClient, category: str) -> None:
+async def test_an_invalid_position_record_is_reported(client: AsyncClient, category: str) -> None:
     await client.write_message(f"{category}:position-odd", NewMessage("Surprise", {"position": 1}))
     (found,) = await client.list_consumers(category)
     assert found.position is None

@@ -55,7 +55,7 @@ def sorter(request: pytest.FixtureRequest, client: AsyncClient, category: str) -
     return Sorter(client, category, identifier="sorts", transactional=request.param)
 
 
-async def test_what_is_told_of_a_parked_message(
+async def test_a_parked_message_has_its_id_type_and_reason(
     client: AsyncClient, category: str, sorter: Sorter
 ) -> None:
     assert await sorter.parked() == []
@@ -208,7 +208,9 @@ async def test_a_replay_may_skip_only_by_discarding(client: AsyncClient, categor
     assert await sorter.numbers() == [1]
 
 
-async def test_what_no_handler_here_is_for_stays_parked(client: AsyncClient, category: str) -> None:
+async def test_a_parked_message_without_a_handler_stays_parked(
+    client: AsyncClient, category: str
+) -> None:
     sorter = Sorter(client, category)
     await write(client, f"{category}-1", 0, 2)
     await sorter.run()

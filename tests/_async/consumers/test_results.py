@@ -104,7 +104,7 @@ async def test_a_parked_message_whose_replay_says_nothing_stays_parked(
     assert [parked.position for parked in await replaying.list_parked()] == [1]
 
 
-async def test_what_a_transactional_handler_wrote_before_is_rolled_back(
+async def test_writes_of_a_transactional_handler_with_a_wrong_result_are_rolled_back(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category, identifier="given", transactional=True)

@@ -132,7 +132,9 @@ async def test_it_returns_when_each_was_stopped(client: AsyncClient, category: s
     assert seen == [[], [0]]
 
 
-async def test_what_cannot_be_run_together_is_refused(client: AsyncClient, category: str) -> None:
+async def test_consumers_that_cannot_run_together_are_refused(
+    client: AsyncClient, category: str
+) -> None:
     good = AsyncConsumer(client, category)
     seen = noting(good)
     without = AsyncConsumer(client, category, identifier="without")

@@ -27,7 +27,9 @@ async def test_it_is_waited_for_before_the_message_is_written(
             await consumer.wait_until_processed(f"{category}-1", 2, timeout=0.03)
 
 
-async def test_what_waits_is_told_of_the_end(client: AsyncClient, category: str) -> None:
+async def test_waiting_callers_get_the_error_that_ends_the_run(
+    client: AsyncClient, category: str
+) -> None:
     consumer = AsyncConsumer(client, category, retry=NO_RETRY)
     with pytest.raises(ValidationError, match="it is not running"):
         await consumer.wait_until_caught_up()
@@ -61,7 +63,7 @@ async def test_what_waits_is_told_of_the_end(client: AsyncClient, category: str)
     assert "RuntimeError: broken" in status.last_error
 
 
-async def test_what_waits_for_a_stopped_run_is_told_so(client: AsyncClient, category: str) -> None:
+async def test_waiting_for_a_stopped_run_raises(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, start="end")
     noting(consumer)
     async with consumer.running():

@@ -89,7 +89,7 @@ class Failing:
     ("what", "calls"),
     [("read", [1, 2, 3]), ("lock", [1, 2, 3]), ("away", [1, 1, 2, 3])],
 )
-async def test_what_is_unavailable_to_the_handler_alone_is_an_attempt(
+async def test_an_outage_of_the_handlers_own_service_counts_as_an_attempt(
     client: AsyncClient, category: str, what: str, calls: list[int], concurrency: int
 ) -> None:
     consumer = AsyncConsumer(client, category, retry=QUICK, concurrency=concurrency)

@@ -86,7 +86,7 @@ async def test_events_are_read_page_by_page(client: AsyncClient, category: str) 
         assert await accounts.load("1", version=99) == LoadedEntity(Account("", 45, 10), 9)
 
 
-async def test_what_is_new_is_added_to_what_is_in_memory(store_url: str, category: str) -> None:
+async def test_only_new_events_are_read_for_a_cached_entity(store_url: str, category: str) -> None:
     async with AsyncClient(store_url, max_size=1) as client:
         accounts = AsyncEntityStore(client, category, decider=DECIDER)
         await client.write_messages(f"{category}-1", [Deposited(1) for _ in range(10_000)])
@@ -268,7 +268,9 @@ async def test_options_that_are_refused(
         AsyncEntityStore(client, category, **options)
 
 
-async def test_what_else_is_refused(client: AsyncClient, category: str) -> None:
+async def test_invalid_categories_clients_and_ids_are_refused(
+    client: AsyncClient, category: str
+) -> None:
     for given in (f"{category}-1", "", 5):
         with pytest.raises(ValidationError, match="category"):
             AsyncEntityStore(client, given, decider=DECIDER)  # type: ignore[arg-type]
@@ -326,7 +328,7 @@ class Interrupted(AsyncClient):
         return page
 
 
-async def test_what_is_loaded_while_it_is_forgotten_is_not_kept(
+async def test_an_entity_that_is_forgotten_while_it_loads_is_not_cached(
     store_url: str, database_url: str, category: str
 ) -> None:
     async with Interrupted(store_url) as client:

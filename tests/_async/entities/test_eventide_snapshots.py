@@ -124,7 +124,9 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("name", VECTORS["of_others"])
-async def test_what_others_wrote(client: AsyncClient, category: str, name: str) -> None:
+async def test_snapshots_of_other_programs_are_read(
+    client: AsyncClient, category: str, name: str
+) -> None:
     given = VECTORS["of_others"][name]
     events = VECTORS["events_of_others"]
     accounts = accounts_of(client, category)

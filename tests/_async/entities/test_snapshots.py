@@ -155,7 +155,7 @@ async def test_one_that_cannot_be_used_is_passed_over(
     assert "all events are read" in caplog.text
 
 
-async def test_what_is_not_looked_at(client: AsyncClient, category: str) -> None:
+async def test_unknown_parts_of_a_snapshot_are_ignored(client: AsyncClient, category: str) -> None:
     snapshots = snapshots_of(category, 99)
     await client.write_messages(f"{category}-1", [Deposited(n) for n in (10, 11, 12)])
     data = {"entityData": {"balance": 1000, "x": 1}, "entityVersion": 1, "time": None, "y": 2}
@@ -320,7 +320,7 @@ async def test_entities_of_two_categories_with_one_class(
     [(1, 2), defaultdict[str, int](int), {1: "a"}, 1.25],
     ids=["tuple", "defaultdict", "key", "float"],
 )
-async def test_what_would_not_be_the_same_is_not_stored(
+async def test_a_snapshot_that_would_not_read_back_equal_is_not_stored(
     store_url: str, category: str, free: Any
 ) -> None:
     def evolve(state: Rich, event: Deposited) -> Rich:

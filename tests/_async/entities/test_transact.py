@@ -95,7 +95,7 @@ async def client(store_url: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_what_is_decided_is_written(client: AsyncClient, category: str) -> None:
+async def test_decided_events_are_written(client: AsyncClient, category: str) -> None:
     accounts = AsyncEntityStore(client, category, decider=DECIDER)
     opened = await accounts.transact("1", Open("Ada"))
     assert (opened.entity, opened.version) == (Account("Ada", 0, 1), 0)
@@ -437,7 +437,7 @@ async def test_a_block_is_entered_once(client: AsyncClient, category: str) -> No
     assert await accounts.get("1") == Account("", 5, 1)
 
 
-async def test_what_is_changed_after_it_was_decided_changes_nothing(
+async def test_events_that_are_changed_after_the_decision_are_stored_as_decided(
     client: AsyncClient, category: str
 ) -> None:
     def decide(command: list[int], state: tuple[int, ...]) -> Listed:
@@ -506,7 +506,7 @@ async def test_ids_that_decide_gives_and_that_are_there(client: AsyncClient, cat
     assert await accounts.load("1") == LoadedEntity(Account("", 6, 2), 1)
 
 
-async def test_what_is_followed_and_the_name_are_checked(
+async def test_an_invalid_name_or_followed_message_is_refused(
     client: AsyncClient, category: str
 ) -> None:
     accounts = AsyncEntityStore(client, category, decider=DECIDER)

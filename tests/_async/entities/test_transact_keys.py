@@ -137,7 +137,9 @@ async def test_a_key_is_that_of_one_entity_and_one_decision(
     assert await accounts.get("1") == Account("", 15, 3)
 
 
-async def test_what_stored_nothing_is_decided_again(client: AsyncClient, category: str) -> None:
+async def test_a_key_without_stored_events_is_decided_again(
+    client: AsyncClient, category: str
+) -> None:
     accounts = AsyncEntityStore(client, category, decider=DECIDER)
     for _ in range(2):
         with pytest.raises(Refused):
@@ -199,9 +201,7 @@ class Note(msgspec.Struct):
     user: str
 
 
-async def test_what_is_recorded_leaves_the_metadata_as_it_is(
-    client: AsyncClient, category: str
-) -> None:
+async def test_the_record_of_a_key_keeps_the_metadata(client: AsyncClient, category: str) -> None:
     accounts = AsyncEntityStore(client, category, decider=DECIDER)
     await accounts.transact("1", Deposit(4))
     given: list[tuple[Any, dict[str, Any]]] = [

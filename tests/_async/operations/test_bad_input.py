@@ -140,9 +140,7 @@ async def test_the_longest_stream_name_is_written_and_read(
         await client.write_message(longest + "x", NewMessage("Noted"))
 
 
-async def test_what_only_the_server_can_refuse_says_what_to_do(
-    client: AsyncClient, category: str
-) -> None:
+async def test_a_server_refusal_says_how_to_fix_it(client: AsyncClient, category: str) -> None:
     stream = f"{category}{incompressible(2000)}-1"
     message = NewMessage("A", None, metadata={"correlationStreamName": incompressible(2000)})
     with pytest.raises(ValidationError, match="shorten the stream name") as caught:

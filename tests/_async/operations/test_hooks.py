@@ -85,7 +85,7 @@ async def reversing(store_url: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_what_is_stored_is_the_hooks(
+async def test_the_messages_of_the_hooks_are_stored(
     reversing: AsyncClient, client: AsyncClient, store_url: str, category: str
 ) -> None:
     stream = f"{category}-1"
@@ -191,7 +191,7 @@ async def test_other_messages_than_it_got(store_url: str, category: str) -> None
             await client.get_stream_messages(f"{category}-1")
 
 
-def test_what_is_no_hook() -> None:
+def test_objects_that_are_not_hooks_are_refused() -> None:
     for wrong in ([object()], [Hooks], 5, "x"):
         with pytest.raises(ValidationError, match="each of hooks must be"):
             AsyncClient("", hooks=wrong)  # type: ignore[arg-type] # pyright: ignore

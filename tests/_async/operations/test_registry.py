@@ -104,7 +104,7 @@ ORDERED = st.builds(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(ORDERED, min_size=1, max_size=5))
-async def test_what_is_written_as_an_instance_reads_back_equal(
+async def test_an_instance_reads_back_equal(
     typed: AsyncClient, category: str, instances: list[Ordered]
 ) -> None:
     stream = f"{category}-{uuid.uuid4()}"
@@ -187,7 +187,9 @@ async def test_transactions_and_bound_clients_know_the_classes(
     assert read == ["a", "b", "c", "d", "e"]
 
 
-async def test_what_would_not_read_back_is_not_sent(typed: AsyncClient, category: str) -> None:
+async def test_instances_that_would_not_read_back_are_not_sent(
+    typed: AsyncClient, category: str
+) -> None:
     stream = f"{category}-1"
     wrong: Any = Closed(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     with pytest.raises(ValidationError, match=r"^data\.reason does not fit Closed"):

@@ -50,7 +50,7 @@ async def test_the_first_command_has_the_key(client: AsyncClient, category: str)
     assert copy.id != first.id
 
 
-async def test_what_is_reserved_is_copied_as_it_is_stored(store_url: str, category: str) -> None:
+async def test_a_reserved_command_is_copied_as_it_is_stored(store_url: str, category: str) -> None:
     registry = MessageRegistry()
     registry.add(Deposit, version=2)
     registry.upcaster(Deposit, lambda data: {"n": data["number"]}, from_version=1)

@@ -162,7 +162,7 @@ async def test_a_category_without_messages(way: AsyncClient, category: str) -> N
     assert (lag.messages, lag.is_exact, lag.oldest) == (0, True, None)
 
 
-async def test_what_is_wrong_with_a_condition_is_said(way: AsyncClient, category: str) -> None:
+async def test_an_invalid_condition_of_a_scan_is_reported(way: AsyncClient, category: str) -> None:
     await way.write_message(f"{category}-1", NewMessage("A", {"n": 1}))
     for condition in ("nope.x = 1", "data->>'n' = 5", "no syntax", "1 / (data->>'n')::int = 1 / 0"):
         with pytest.raises(ValidationError, match="perhaps its condition") as caught:
@@ -171,7 +171,7 @@ async def test_what_is_wrong_with_a_condition_is_said(way: AsyncClient, category
     assert (await way.scan_category(category, condition="true")).count == 1
 
 
-async def test_what_a_scan_refuses(client: AsyncClient, category: str) -> None:
+async def test_invalid_arguments_of_a_scan_are_refused(client: AsyncClient, category: str) -> None:
     refused: list[dict[str, Any]] = [
         {"batch_size": 0},
         {"batch_size": -1},
@@ -277,7 +277,7 @@ async def test_heads_and_lags(client: AsyncClient, category: str) -> None:
     assert (lag.messages, lag.oldest) == (0, None)
 
 
-async def test_what_a_role_without_the_table_may_know(
+async def test_a_role_without_the_table_gets_no_heads(
     functions_only_url: str, category: str
 ) -> None:
     async with AsyncClient(functions_only_url) as client:

@@ -51,7 +51,7 @@ def new_category() -> str:
     type_name=json_values.texts().filter(bool),
     id=json_values.texts(),
 )
-async def test_what_is_written_is_what_is_read(
+async def test_written_values_read_back_equal(
     client: AsyncClient, data: Any, metadata: Any, type_name: str, id: str
 ) -> None:
     category = new_category()

@@ -274,7 +274,7 @@ async def test_a_table_that_was_dropped_by_hand_is_filled_anew(
         "TABLE {0}.sums_v1 (a int)",
     ],
 )
-async def test_what_somebody_else_has_made_is_left_alone(
+async def test_foreign_tables_and_views_are_left_alone(
     client: AsyncClient, category: str, place: Place, made: str
 ) -> None:
     place.do("CREATE " + made.format(place.schema))

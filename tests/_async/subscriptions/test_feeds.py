@@ -95,7 +95,7 @@ async def test_a_category_is_read_by_what_was_looked_at(client: AsyncClient, cat
     assert (feed.blocked_by, feed.may_poll_soon) == ([], False)
 
 
-async def test_what_commits_first_waits_for_what_has_the_earlier_position(
+async def test_a_later_position_waits_for_an_earlier_open_one(
     client: AsyncClient, slow: AsyncConnection[Any], category: str
 ) -> None:
     consumer = await reading(client, f"{category}A", f"{category}B")
@@ -118,7 +118,7 @@ async def test_what_commits_first_waits_for_what_has_the_earlier_position(
     assert await consumer.read(2) == ["Before", "Slow", "Fast"]
 
 
-async def test_what_is_rolled_back_is_passed_by(
+async def test_a_rolled_back_position_is_no_gap(
     client: AsyncClient, slow: AsyncConnection[Any], category: str
 ) -> None:
     consumer = await reading(client, f"{category}A", f"{category}B")

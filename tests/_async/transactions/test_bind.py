@@ -186,7 +186,7 @@ async def test_everything_on_every_kind_of_connection(
         assert conn.autocommit is (frame != "implicit")
 
 
-async def test_what_is_rolled_back_is_gone(
+async def test_rolled_back_writes_of_a_bound_client_are_gone(
     any_client: AsyncClient, conn: AsyncConnection[Any], category: str
 ) -> None:
     bound = any_client.bind(conn)

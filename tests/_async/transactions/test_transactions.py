@@ -91,7 +91,9 @@ async def use_everything_but_its_errors(tx: AsyncTransaction, category: str) -> 
 
 
 @pytest.mark.parametrize("by", ["error", "rollback", "begin"])
-async def test_what_is_rolled_back_is_gone(any_client: AsyncClient, category: str, by: str) -> None:
+async def test_writes_of_a_rolled_back_transaction_are_gone(
+    any_client: AsyncClient, category: str, by: str
+) -> None:
     stream = f"{category}-1"
     tx: AsyncTransaction | None = None
     if by == "error":
@@ -243,7 +245,7 @@ async def test_statements_are_not_taken_for_prepared_when_the_lock_failed_before
     assert await client.stream_version(f"{category}-1") == count - 1
 
 
-async def test_what_is_set_on_the_connection_ends_with_the_transaction(
+async def test_settings_of_the_connection_end_with_the_transaction(
     store_url: str, category: str
 ) -> None:
     async with AsyncClient(store_url, max_size=1) as single:
@@ -541,7 +543,7 @@ async def test_version_conflicts_are_run_again_when_asked(
     assert attempts == 2
 
 
-async def test_what_a_function_raises_of_its_own_comes_through_once(
+async def test_an_error_of_the_function_is_raised_after_one_attempt(
     client: AsyncClient, category: str
 ) -> None:
     attempts = 0

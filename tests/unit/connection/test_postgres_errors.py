@@ -129,7 +129,7 @@ def test_a_full_pool_sent_nothing() -> None:
         (psycopg_pool.PoolTimeout("late"), True, False),
     ],
 )
-def test_what_is_lost(error: psycopg.Error, closed: bool, lost: bool) -> None:
+def test_lost_connections_are_recognized(error: psycopg.Error, closed: bool, lost: bool) -> None:
     assert error_mapping.is_connection_lost(error, closed) is lost
 
 

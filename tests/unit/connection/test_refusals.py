@@ -97,7 +97,9 @@ def test_each_cause_has_its_advice(text: str, advice: str, comes_back: bool) -> 
         ),
     ],
 )
-def test_what_is_said_without_a_place(text: str, advice: str, comes_back: bool) -> None:
+def test_a_refusal_without_an_address_is_explained(
+    text: str, advice: str, comes_back: bool
+) -> None:
     said, told, can_come_back = of(text)
     assert said in text
     assert advice in told

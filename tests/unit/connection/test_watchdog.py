@@ -262,7 +262,7 @@ def test_the_socket_is_shut_after_the_cancellation(
 
 
 @needs_proc
-def test_what_was_closed_behind_its_back_ends_no_other_watch(pairs: list[Pair]) -> None:
+def test_a_descriptor_closed_elsewhere_ends_no_other_watch(pairs: list[Pair]) -> None:
     # As a daemon does it: everything that is open is closed.
     before = descriptors()
     first = pairs[0].watch(SOON)

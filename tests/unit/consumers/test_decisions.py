@@ -73,7 +73,7 @@ def test_retry_says_when_and_counts() -> None:
     assert choose_action(Retry(7), 3, 0, POLICY, is_unavailable=False) == ConsultOnError()
 
 
-def test_what_cannot_be_read_is_asked_about_at_once() -> None:
+def test_an_undecodable_message_consults_on_error_without_retries() -> None:
     assert choose_action(UNREADABLE, 1, 0, POLICY, is_unavailable=False) == ConsultOnError()
 
 
@@ -89,7 +89,7 @@ def test_while_the_store_is_away_no_attempt_counts_and_waits_grow_to_a_limit() -
     assert longest > 2
 
 
-def test_what_says_nothing_of_a_message_stops_before_it_at_once() -> None:
+def test_an_invalid_result_stops_without_retries() -> None:
     wrong = find_problem("park")
     assert isinstance(wrong, InvalidResultError)
     for attempt in (1, 3):
@@ -111,7 +111,7 @@ def test_an_outcome_of_a_class_that_does_not_call_ours_still_says_what_it_is() -
     assert choose_action(Broken(1), 1, 0, POLICY, is_unavailable=False) == FinalAction("park", "")
 
 
-def test_what_on_error_may_answer() -> None:
+def test_valid_results_of_on_error() -> None:
     for word in ("stop", "park", "skip"):
         answer = parse_on_error_result(word, 1, POLICY)
         assert isinstance(answer, FinalAction)

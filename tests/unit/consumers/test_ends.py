@@ -22,7 +22,7 @@ def test_the_position_is_before_the_first_that_could_not_be_seen() -> None:
     assert end.compute_position(5) == 4
 
 
-def test_what_was_there_is_passed_over_and_nothing_else() -> None:
+def test_only_messages_before_the_end_are_skipped() -> None:
     end = StoreEnd({"a": 3, "b": 7}, 9)
     there = [message("a-1", 3), message("b-1", 6), message("b", 7)]
     late = [message("a-2", 5), message("c-1", 8)]

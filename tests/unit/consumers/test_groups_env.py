@@ -46,7 +46,7 @@ def test_the_process_s_own_environment_and_other_names(monkeypatch: pytest.Monke
         ({MEMBER: "", SIZE: "3"}, f"lacks {MEMBER}:"),
     ],
 )
-def test_what_is_missing_is_named(environ: dict[str, str], lacking: str) -> None:
+def test_a_missing_variable_is_named(environ: dict[str, str], lacking: str) -> None:
     with pytest.raises(ValidationError, match=lacking):
         group_member_from_env(environ=environ)
 

@@ -133,7 +133,7 @@ def test_names_give_the_message_whatever_the_annotation_says(handlers: HandlerRe
     assert len(handlers) == 2
 
 
-def test_what_can_be_called_is_a_handler(handlers: HandlerRegistry) -> None:
+def test_every_callable_can_be_a_handler(handlers: HandlerRegistry) -> None:
     class Account:
         def handle(self, given: Deposited) -> Any:
             return self, given
@@ -222,7 +222,7 @@ def hidden(given: OnlyForTypeCheckers) -> None: ...
         (hidden, "cannot be resolved .* not only for type checkers"),
     ],
 )
-def test_what_is_no_handler(handlers: HandlerRegistry, function: Any, text: str) -> None:
+def test_invalid_handlers_are_refused(handlers: HandlerRegistry, function: Any, text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         add(handlers, function)
     assert len(handlers) == 0

@@ -84,7 +84,7 @@ def test_parking_twice_is_parking_once_for_each_consumer_and_message() -> None:
     )
 
 
-def test_what_was_ended_may_be_parked_again_and_again() -> None:
+def test_a_resolved_message_can_be_parked_again() -> None:
     stream = Stream()
     for times, kind in enumerate((REPLAYED, DISCARDED, REPLAYED)):
         assert stream.park()

@@ -29,7 +29,7 @@ def test_where_notifications_come_looking_is_the_fallback() -> None:
     assert polling.next_delay(0.05, notified=True) == 1.0
 
 
-def test_what_is_held_back_is_looked_for_soon() -> None:
+def test_held_back_messages_are_polled_for_soon() -> None:
     polling = PollInterval(0.1, 1.0)
     waits = [polling.next_delay(0, soon=True, notified=True) for _ in range(50)]
     assert waits[0] == 0.005

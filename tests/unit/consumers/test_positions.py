@@ -46,7 +46,7 @@ def test_another_type_is_none(type_name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["11", 1.5, True, [], {}])
-def test_what_is_no_integer_is_no_position(value: Any) -> None:
+def test_a_position_must_be_an_integer(value: Any) -> None:
     with pytest.raises(PositionConflictError, match="instead of a position"):
         parse_position(record({"position": value}), NAME)
 

@@ -102,7 +102,7 @@ def test_the_defaults_are_eventide_s_where_it_has_any() -> None:
     assert given.position_store == StreamPositionStore()
 
 
-def test_what_is_only_looked_at_in_the_whole_store_is_rarely_worth_a_save() -> None:
+def test_scans_of_the_whole_store_save_rarely() -> None:
     assert make(position_update_interval=5).scan_save_interval == 5
     for interval, expected in ((1, 1000), (5000, 5000)):
         whole = AllConsumer(Client(), identifier="x", position_update_interval=interval)
@@ -162,7 +162,7 @@ def test_one_member_gets_the_streams_without_an_id() -> None:
         ({"middleware": [5]}, "middleware"),
     ],
 )
-def test_what_is_refused(options: dict[str, Any], text: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         make(**options)
 

@@ -57,7 +57,7 @@ def test_a_reason_is_one_line() -> None:
         ("tab\tÄ😀", "tab\tÄ😀"),
     ],
 )
-def test_what_cannot_be_stored_is_escaped(given: str, expected: str) -> None:
+def test_characters_that_cannot_be_stored_are_escaped(given: str, expected: str) -> None:
     assert escape_line(given) == expected
     assert format_reason(ValueError(given)).rstrip() == f"ValueError: {expected}"
     assert format_reason(Park(given)) == format_error(ValueError(given)) == expected

@@ -72,7 +72,7 @@ def test_threads_share_it() -> None:
         assert entry is None or (entry.entity == entry.version and entry.version % 97 == number)
 
 
-def test_what_was_read_before_something_was_dropped_is_not_kept() -> None:
+def test_an_entry_read_before_an_eviction_is_not_cached() -> None:
     cache: EntityCache[str] = EntityCache(10)
     for id in ("a", None):
         before = cache.eviction_count

@@ -115,7 +115,7 @@ def test_in_place_and_replaced() -> None:
     assert applied(Projection.of(list, evolve), Added(1), Removed(0), Added(2), Added(3)) == [2, 3]
 
 
-def test_what_is_no_projection() -> None:
+def test_invalid_projections_are_refused() -> None:
     def three(a: int, b: Added, c: int) -> int:
         return 0
 
@@ -161,7 +161,7 @@ def test_an_event_has_one_method() -> None:
         Projector(Twice(), MessageRegistry())
 
 
-def test_what_is_immutable() -> None:
+def test_immutable_values_are_recognized() -> None:
     @dataclasses.dataclass(frozen=True)
     class FrozenData:
         a: int = 0

@@ -137,7 +137,7 @@ def test_correlate() -> None:
 
 
 @pytest.mark.parametrize("stored", RUBY["refused"])
-def test_what_stops_ruby_is_an_error_with_the_key(stored: dict[str, Any]) -> None:
+def test_metadata_that_ruby_refuses_raises_with_the_key(stored: dict[str, Any]) -> None:
     read = make_message("account-1", "T", None, stored, position=3, global_position=9)
     (key,) = stored
     with pytest.raises(
@@ -147,7 +147,7 @@ def test_what_stops_ruby_is_an_error_with_the_key(stored: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("stored", RUBY["as_nothing"])
-def test_what_ruby_reads_as_nothing(stored: dict[str, Any]) -> None:
+def test_metadata_that_ruby_ignores_reads_as_empty(stored: dict[str, Any]) -> None:
     assert Metadata.from_message(make_message("account-1", "T", None, stored)) == Metadata()
 
 

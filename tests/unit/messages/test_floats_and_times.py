@@ -112,7 +112,7 @@ def test_a_model_reads_a_time_as_ruby_writes_it(registry: MessageRegistry) -> No
     assert registry.decode(message).at == MOMENT
 
 
-def test_what_is_no_time_is_refused_as_before(registry: MessageRegistry) -> None:
+def test_invalid_times_are_refused(registry: MessageRegistry) -> None:
     for text in ("2000-01-01 01:02 UTC", "2000-13-01 01:02:03 UTC", "yesterday"):
         with pytest.raises(MessageDecodeError) as caught:
             registry.decode(make_message("a-1", "Timed", {"at": text}))

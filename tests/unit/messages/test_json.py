@@ -115,7 +115,7 @@ def is_broken(text: str) -> bool:
 
 
 @given(json_objects())
-def test_what_is_written_is_what_is_read(value: dict[str, Any]) -> None:
+def test_json_reads_back_equal(value: dict[str, Any]) -> None:
     text = encode(value)
     assert same(decode_object(text), value)
     assert "\\u0000" not in text.replace("\\\\", "")

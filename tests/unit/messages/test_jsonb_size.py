@@ -27,7 +27,7 @@ LIMIT = 1_000
         {"objects": [{"a": "b"}] * 120},
     ],
 )
-def test_what_is_too_large_is_refused(value: Any) -> None:
+def test_json_that_is_too_large_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"^data is larger than PostgreSQL allows.*Nothing"):
         check_size(json.dumps(value, ensure_ascii=False), "data", max_bytes=LIMIT)
 
@@ -43,7 +43,7 @@ def test_what_is_too_large_is_refused(value: Any) -> None:
         {"flags": [False] * 200},
     ],
 )
-def test_what_is_shorter_as_jsonb_is_left_to_the_server(value: Any) -> None:
+def test_json_that_may_fit_is_left_to_the_server(value: Any) -> None:
     text = None if value is None else json.dumps(value)
     check_size(text, "data", max_bytes=LIMIT)
 

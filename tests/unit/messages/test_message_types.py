@@ -111,7 +111,7 @@ class Model(pydantic.BaseModel):
         (Deposited(5), "not Deposited"),
     ],
 )
-def test_what_does_not_decode_is_refused(by: Any, reason: str) -> None:
+def test_decoding_as_an_invalid_class_is_refused(by: Any, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         stored("Deposited").decode(by)
 

@@ -226,7 +226,7 @@ def test_metadata_is_an_object_or_nothing() -> None:
         _ = row(_metadata="[1]").metadata
 
 
-def test_what_cannot_be_decoded_raises_from_its_property_only() -> None:
+def test_an_undecodable_field_raises_from_its_property_only() -> None:
     message = row(_id="x", _data='{"n": 1%s.5}' % ("0" * 400), _metadata="{")
     for name in ("id", "data", "metadata"):
         with pytest.raises(MessageDecodeError, match=f"^the {name} of message 3") as caught:

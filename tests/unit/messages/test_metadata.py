@@ -41,7 +41,7 @@ def metadata(draw: st.DrawFn) -> Metadata:
 
 
 @given(metadata())
-def test_what_is_written_is_what_is_read(written: Metadata) -> None:
+def test_metadata_reads_back_equal(written: Metadata) -> None:
     stored = make_message("account-1", "T", None, written)
     assert stored.metadata == (written.to_dict() or None)
     read = Metadata.from_message(stored)
@@ -52,7 +52,7 @@ def test_what_is_written_is_what_is_read(written: Metadata) -> None:
 
 
 @given(metadata(), metadata())
-def test_what_follows_follows(own: Metadata, before: Metadata) -> None:
+def test_following_metadata_is_following(own: Metadata, before: Metadata) -> None:
     previous = make_message("account-1", "T", None, before, position=2, global_position=7)
     after = own.follow(previous)
     assert after.is_following(previous)
@@ -92,7 +92,7 @@ def test_fields_of_the_wrong_kind(fields: dict[str, Any], text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_what_is_not_json_is_refused_with_its_path() -> None:
+def test_properties_that_are_not_json_are_refused_with_their_path() -> None:
     with pytest.raises(ValidationError, match=r"metadata\.properties\.x is a set"):
         make_message("a-1", "T", None, Metadata(properties={"x": {1}}))
 
@@ -122,7 +122,7 @@ def test_metadata_that_is_no_object() -> None:
         {"reply_stream_name": None},
     ],
 )
-def test_what_does_not_follow(differing: dict[str, Any]) -> None:
+def test_changed_metadata_is_not_following(differing: dict[str, Any]) -> None:
     previous = make_message(
         "a-1", "T", None, Metadata(correlation_stream_name="c-1", reply_stream_name="r-1")
     )
@@ -216,14 +216,14 @@ def test_traceparents(parent: str) -> None:
         PARENT + "0",
     ],
 )
-def test_what_is_no_traceparent(parent: Any) -> None:
+def test_an_invalid_traceparent_is_refused(parent: Any) -> None:
     with pytest.raises(ValidationError, match="traceparent must be of the form"):
         Metadata().with_trace(parent)
     assert Metadata(properties={"traceparent": parent}).traceparent is None
 
 
 @pytest.mark.parametrize("state", ["", 1])
-def test_what_is_no_tracestate(state: Any) -> None:
+def test_an_invalid_tracestate_is_refused(state: Any) -> None:
     with pytest.raises(ValidationError, match="tracestate must be a str"):
         Metadata().with_trace(PARENT, state)
 
@@ -286,7 +286,7 @@ def test_fields_are_copied() -> None:
         (dict, {}, "must be a msgspec Struct or a dataclass, not dict"),
     ],
 )
-def test_what_cannot_be_copied(cls: Any, options: dict[str, Any], text: str) -> None:
+def test_invalid_copies_of_fields_are_refused(cls: Any, options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         copy_fields(cls, COMMAND, **options)
 

@@ -224,7 +224,7 @@ class TwoTexts(msgspec.Struct):
         (TwoTexts, "TwoTexts cannot be a message type: msgspec cannot read"),
     ],
 )
-def test_what_cannot_be_a_message_type_is_refused(cls: Any, reason: str) -> None:
+def test_classes_that_cannot_be_message_types_are_refused(cls: Any, reason: str) -> None:
     registry = MessageRegistry()
     with pytest.raises(ValidationError, match=reason):
         registry.add(cls)
@@ -409,7 +409,7 @@ NO_FIT: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("instance", "reason"), NO_FIT)
-def test_what_would_not_read_back_is_refused(
+def test_instances_that_would_not_read_back_are_refused(
     registry: MessageRegistry, instance: Any, reason: str
 ) -> None:
     message = registry.encode(instance)
@@ -421,7 +421,7 @@ def test_what_would_not_read_back_is_refused(
         requests.build_batch_write("a-1", batch, ANY, False, registry)
 
 
-def test_what_a_class_changes_as_it_is_made_is_refused(registry: MessageRegistry) -> None:
+def test_values_that_the_class_changes_are_refused(registry: MessageRegistry) -> None:
     tidied = Tidied("a")
     assert through_json(registry, tidied) == tidied
     tidied.name = " a "

@@ -176,7 +176,7 @@ def test_models_are_stored_under_their_aliases(registry: MessageRegistry) -> Non
         (Point("1", 2), None),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     ],
 )
-def test_what_would_not_read_back_is_refused(
+def test_codec_instances_that_would_not_read_back_are_refused(
     registry: MessageRegistry, instance: Any, reason: str | None
 ) -> None:
     if reason is None:

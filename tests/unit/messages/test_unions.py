@@ -165,7 +165,7 @@ def test_an_alias_with_message_in_it_is_mixed() -> None:
         HandlerRegistry(MessageRegistry()).add(handle, (), capture_namespace(sys._getframe()))  # pyright: ignore[reportPrivateUsage]
 
 
-def test_what_is_no_class_is_no_type() -> None:
+def test_types_must_be_classes() -> None:
     registry = MessageRegistry()
     wrong: Any
     for wrong in ("Nowhere", list[Opened], 5, TypeAliasType("Loop", "Lo" + "op")):

@@ -190,7 +190,7 @@ def test_no_data_is_an_empty_dict_for_upcasters() -> None:
         ('{"amount": 5}', '{"schemaVersion": "3"}', "data.accountId", "required field `accountId`"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_of_this_message(
+def test_an_undecodable_version_is_an_error_of_its_message(
     registry: MessageRegistry, data: str, metadata: str | None, field: str, reason: str
 ) -> None:
     with pytest.raises(MessageDecodeError, match=reason) as caught:

@@ -23,7 +23,7 @@ PROOF = CommitProof(1000, HERE, 4711, "0190", 1000)
         (None, UNKNOWN),
     ],
 )
-def test_what_the_server_says_of_a_transaction(status: str | None, end: str) -> None:
+def test_the_servers_status_determines_the_outcome(status: str | None, end: str) -> None:
     assert determine_status(PROOF, HERE, status, False, None) == end
 
 
@@ -57,7 +57,7 @@ def test_without_a_known_row_no_row_proves_anything() -> None:
 @pytest.mark.parametrize(
     "history", [ServerHistory(), ServerHistory(None, "7", "1"), ServerHistory("00000001", "7")]
 )
-def test_what_cannot_be_read_counts_as_changed(history: ServerHistory) -> None:
+def test_an_unreadable_history_counts_as_changed(history: ServerHistory) -> None:
     assert not history.is_same_as(history)
     histories = Histories()
     assert histories.get_number(history) != histories.get_number(history)

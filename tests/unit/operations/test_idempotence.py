@@ -37,7 +37,7 @@ def test_a_sequence_of_another_kind_is_refused(sequence: Any) -> None:
         is_already_handled(sequence, command())
 
 
-def test_what_is_no_message_that_was_read_is_refused() -> None:
+def test_a_message_that_was_not_read_is_refused() -> None:
     new: Any = NewMessage("Deposit")
     with pytest.raises(ValidationError, match=r"context\.message"):
         is_already_handled(1, new)

@@ -98,7 +98,7 @@ def test_an_id_elsewhere_comes_before_the_version() -> None:
         (ANY, RuntimeError("?"), False),
     ],
 )
-def test_what_settles_a_lost_write(
+def test_errors_that_prove_a_lost_write_failed(
     expected: ExpectedVersion, error: Exception, decides: bool
 ) -> None:
     assert write_results.is_conclusive(batch(0, expected=expected), error) is decides

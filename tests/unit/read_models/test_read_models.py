@@ -88,7 +88,7 @@ def test_a_mark_names_the_store(store: str) -> None:
     assert ("store" in mark.text) is (store != "message_store")
 
 
-def test_what_is_of_another_store_is_refused() -> None:
+def test_relations_of_another_store_are_refused() -> None:
     of_another = ModelComment(2, "balances", "table", "account", "tenant_a")
     found = parse_catalog(
         NAMES, rows(("balances", "v", of_another), ("balances_v2", "r", of_another))

@@ -70,7 +70,7 @@ def words(texts: list[str]) -> list[str]:
     return [next(word for mark, word in marks.items() if mark in text) for text in texts]
 
 
-def test_what_is_missing_is_made() -> None:
+def test_missing_objects_are_created() -> None:
     assert words(steps({})) == ["function", "trigger"]
     assert words(steps({"has_function": True})) == ["trigger"]
     assert words(steps({"may_create_function": False}, **NO_OWN)) == [
@@ -118,7 +118,9 @@ def test_what_is_missing_is_made() -> None:
         ),
     ],
 )
-def test_what_is_refused(found: dict[str, Any], facts: dict[str, Any], text: str) -> None:
+def test_databases_that_cannot_notify_are_refused(
+    found: dict[str, Any], facts: dict[str, Any], text: str
+) -> None:
     with pytest.raises(IncompatibleServerError, match=text) as caught:
         steps(found, **facts)
     assert str(caught.value).endswith("Nothing was changed.")
@@ -146,7 +148,7 @@ def test_taking_it_away() -> None:
         (psycopg.OperationalError("gone"), True, StoreUnavailableError, "complete or not made"),
     ],
 )
-def test_what_becomes_of_an_error(
+def test_errors_of_the_notify_trigger_are_mapped(
     error: psycopg.Error, lost: bool, kind: type[Exception], text: str
 ) -> None:
     found = notify_trigger.notify_error(error, lost)

@@ -55,7 +55,7 @@ def test_an_empty_database_gets_everything() -> None:
     assert "CREATE SCHEMA IF NOT EXISTS messagedb;" in texts[-1]
 
 
-def test_what_is_there_is_not_made() -> None:
+def test_existing_objects_are_not_created() -> None:
     found = facts(role_exists=True, schema_exists=True, may_create_role=False, **OWN)
     texts = plan.plan_install(found, "s").statements
     assert "CREATE ROLE" not in "".join(texts)
@@ -178,7 +178,7 @@ def test_connecting_takes_a_limited_time() -> None:
 
 
 @pytest.mark.parametrize("conninfo", [None, 1, b"host=h", "host=h x", "embedded:./data"])
-def test_what_is_no_connection_string(conninfo: Any) -> None:
+def test_invalid_connection_strings_are_refused(conninfo: Any) -> None:
     with pytest.raises(ValidationError):
         plan.check_conninfo(conninfo)
 
@@ -192,7 +192,7 @@ def test_what_is_no_connection_string(conninfo: Any) -> None:
         (psycopg.OperationalError("gone"), True, StoreUnavailableError, "complete or not there"),
     ],
 )
-def test_what_becomes_of_an_error(
+def test_errors_of_the_installation_are_mapped(
     error: psycopg.Error, lost: bool, kind: type[Exception], words: str
 ) -> None:
     found = plan.install_error(error, lost)

@@ -25,7 +25,7 @@ def test_stored_names_are_read_in_snake_case(stored: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("stored", "again"), VECTORS["hops"])
-def test_what_ruby_makes_of_a_key_that_it_reads_and_writes(stored: str, again: str) -> None:
+def test_keys_are_cased_as_ruby_cases_them(stored: str, again: str) -> None:
     assert camel(underscore(stored)) == again
 
 

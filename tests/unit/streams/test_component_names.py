@@ -51,7 +51,7 @@ def test_the_names() -> None:
         5,
     ],
 )
-def test_what_is_no_category(name: Any) -> None:
+def test_invalid_categories_are_refused(name: Any) -> None:
     with pytest.raises(ValueError, match=r"categor|a type"):
         Category(name)
 
@@ -67,7 +67,7 @@ def test_what_is_no_category(name: Any) -> None:
         (("1\0",), "NUL"),
     ],
 )
-def test_what_is_no_id(ids: tuple[Any, ...], text: str) -> None:
+def test_invalid_ids_are_refused(ids: tuple[Any, ...], text: str) -> None:
     for compose in (ACCOUNT.stream_name, ACCOUNT.command_stream_name):
         with pytest.raises(ValueError, match=text):
             compose(*ids)
@@ -87,7 +87,7 @@ def test_what_is_no_id(ids: tuple[Any, ...], text: str) -> None:
         (None, "1", None),
     ],
 )
-def test_what_has_no_snapshot_stream(entity: Any, id: Any, specifier: str | None) -> None:
+def test_an_invalid_snapshot_stream_is_refused(entity: Any, id: Any, specifier: str | None) -> None:
     with pytest.raises(ValueError, match=r"stream name|further types"):
         snapshot_stream_name(entity, id, specifier)
 

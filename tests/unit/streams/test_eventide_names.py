@@ -27,7 +27,9 @@ def test_position_streams(category: str, identifier: str | None, name: str) -> N
 @pytest.mark.parametrize(
     ("category", "identifier"), [row[:2] for row in NAMES["positions"] if row[2] is None]
 )
-def test_what_ruby_refuses_as_a_position_stream(category: str, identifier: str | None) -> None:
+def test_position_streams_that_ruby_refuses_are_refused(
+    category: str, identifier: str | None
+) -> None:
     with pytest.raises(ValueError, match="the category of a stream name must not"):
         position_stream_name(category, identifier)
 
@@ -63,7 +65,7 @@ def test_command_streams(ids: list[str], name: str) -> None:
 
 
 @pytest.mark.parametrize(("declared", "category"), NAMES["declarations"])
-def test_what_ruby_makes_of_a_declared_category(declared: str, category: str) -> None:
+def test_declared_categories_are_cased_as_ruby_cases_them(declared: str, category: str) -> None:
     assert camel(declared) == category
 
 

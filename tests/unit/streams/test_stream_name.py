@@ -189,7 +189,7 @@ _ids = st.text(st.characters(codec="utf-8", exclude_characters="\0+"), min_size=
     st.none() | _parts,
     st.lists(_parts, max_size=3),
 )
-def test_what_is_composed_parses_back(
+def test_composed_stream_names_parse_back(
     category: str,
     id: str | None,
     ids: list[str],

@@ -23,7 +23,7 @@ from tests._async.accounts import (
 )
 
 
-def test_what_holds() -> None:
+def test_true_expectations_pass() -> None:
     deposited = given(DECIDER, Opened("Ada")).when(Deposit(5))
     assert deposited.then(Deposited(5)).then_state(Account("Ada", 5, 2)) is deposited
     assert (deposited.events, deposited.error) == ((Deposited(5),), None)
@@ -35,7 +35,7 @@ def test_what_holds() -> None:
     assert given(DECIDER).state() == Account()
 
 
-def test_what_does_not_hold() -> None:
+def test_false_expectations_fail_with_a_text() -> None:
     opened = given(DECIDER, Opened("Ada"))
     failures: list[tuple[Callable[[], object], str]] = [
         (

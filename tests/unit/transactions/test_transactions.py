@@ -97,7 +97,7 @@ def test_a_stream_has_the_lock_of_its_category() -> None:
         (None, True, False),
     ],
 )
-def test_what_is_fit_for_writes(
+def test_writable_transaction_options(
     isolation: IsolationLevel | None, read_only: bool, fit: bool
 ) -> None:
     options = build_options(isolation, read_only, 30.0, ())
@@ -121,7 +121,9 @@ def test_what_is_fit_for_writes(
         (ValueError(), True, False),
     ],
 )
-def test_what_is_run_again(error: Exception, asked: bool, again: bool) -> None:
+def test_errors_after_which_a_transaction_is_retried(
+    error: Exception, asked: bool, again: bool
+) -> None:
     assert (get_retry_delay(error, 1, asked) is not None) is again
 
 
