@@ -88,15 +88,16 @@ def make_package(root: Path = ROOT) -> None:
         raise ConversionError(_unused_text(outcome.unused))
 
 
-def make_all(root: Path = ROOT) -> None:
-    """Write the sync variant of package, tests and examples. The tests' conftest.py calls this.
+def make_untracked(root: Path = ROOT) -> None:
+    """Write the sync variants that are not in git: those of package and tests.
 
-    Listed names that are never used are accepted here: builds and ``--check`` refuse them.
+    The tests' conftest.py calls this. Listed names that are never used are accepted here: builds
+    and ``--check`` refuse them.
 
     Raises:
         ConversionError: something cannot be converted.
     """
-    for job in (job_for_package(root), job_for_tests(root), job_for_examples(root)):
+    for job in (job_for_package(root), job_for_tests(root)):
         run(job)
 
 

@@ -30,9 +30,9 @@ hypothesis.settings.load_profile("messagedb")
 # pytest reads this file before it collects, so the sync variant is there when a test imports it.
 # Until then messagedb itself may not be imported: it imports the sync variant.
 try:
-    make_sync.make_all()
+    make_sync.make_untracked()
 except make_sync.ConversionError as error:
-    pytest.exit(f"the sync twin cannot be generated:\n{error}", returncode=4)
+    pytest.exit(f"the sync variant cannot be generated:\n{error}", returncode=4)
 
 NewDatabase = Callable[..., str]
 NewCluster = Callable[..., "Cluster"]

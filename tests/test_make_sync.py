@@ -160,8 +160,13 @@ def test_a_build_refuses_a_name_that_is_never_used(
     (source / "a.py").write_text(f"{HEAD}x: AsyncClient\n")
     with pytest.raises(ConversionError, match=r"so delete from scripts/sync_names\.py: AsyncNope$"):
         make_sync.make_package(tmp_path)
-    make_sync.make_all(tmp_path)
+    make_sync.make_untracked(tmp_path)
     assert (tmp_path / "src" / "messagedb" / "_sync" / "a.py").is_file()
+
+
+def test_the_sync_examples_are_those_of_the_async_ones() -> None:
+    stale = make_sync.run(make_sync.job_for_examples(), write=False).changed
+    assert not stale, "run: python scripts/make_sync.py"
 
 
 def test_only_what_changed_is_written_and_what_is_stale_is_removed(job: Job) -> None:

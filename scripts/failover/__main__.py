@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import make_sync
 
-make_sync.make_all()
+make_sync.make_untracked()
 
 from tests._async import failover_doubts as doubts_of_tasks  # noqa: E402
 from tests._async import failover_load as tasks  # noqa: E402

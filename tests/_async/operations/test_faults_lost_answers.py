@@ -171,14 +171,10 @@ async def test_another_write_took_the_version_before_the_answer_was_lost(
     assert len(stored(store_url, stream)) == 1
 
 
-async def test_a_write_that_arrives_after_the_client_gave_up(store_url: str, category: str) -> None:
-    calls = [Background(arrives_late, store_url, f"{category}{n}x", n) for n in (1, 3)]
-    for call in calls:
-        await call.result()
-
-
-async def arrives_late(store_url: str, category: str, count: int) -> None:
-    """Let a write reach the server only when the client has given it up; write it again."""
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_write_that_arrives_after_the_client_gave_up_is_stored_once(
+    store_url: str, category: str, count: int
+) -> None:
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
@@ -209,20 +205,12 @@ async def one_connection_with_a_patient_server(client: AsyncClient) -> None:
     await pool.putconn(conn)
 
 
-async def test_a_write_that_waits_for_the_lock_when_the_client_gives_up(
-    store_url: str, category: str
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_write_that_waits_for_the_lock_when_the_client_gives_up_is_stored_once(
+    store_url: str, category: str, count: int, when: str
 ) -> None:
-    cases = [(count, when) for count in (1, 3) for when in ("before", "after")]
-    calls = [
-        Background(waits_for_the_lock, store_url, f"{category}{when}{count}x", count, when)
-        for count, when in cases
-    ]
-    for call in calls:
-        await call.result()
-
-
-async def waits_for_the_lock(store_url: str, category: str, count: int, when: str) -> None:
-    """Cancel a write while it waits; write it again before or after the first one has the lock."""
+    """It is written again before or after the first one has the lock."""
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:

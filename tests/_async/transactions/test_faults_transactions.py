@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -301,12 +301,98 @@ def has_come(url: str, category: str, written: list[str]) -> bool:
     return ids(url, category) == written
 
 
+Lose = Callable[[], None]
+
+
+async def use_the_transaction(client: AsyncClient, category: str, lose: Lose) -> None:
+    """Each use raises the error, and so does the end of the block."""
+    stream = f"{category}-1"
+    with pytest.raises(StoreUnavailableError, match="is rolled back"):
+        async with client.transaction() as tx:
+            await fill(tx, category, "batch")
+            lose()
+            with pytest.raises(StoreUnavailableError, match="is rolled back"):
+                await tx.write_message(stream, NewMessage("Tested"))
+            assert not tx.is_active
+            with pytest.raises(StoreUnavailableError, match="is rolled back"):
+                await tx.write_messages(stream, new_messages(COPIED))
+            with pytest.raises(StoreUnavailableError, match="is rolled back"):
+                await tx.stream_version(stream)
+            with pytest.raises(StoreUnavailableError, match="is rolled back"):
+                async with tx.savepoint():
+                    pytest.fail("there is no transaction for it")
+            with pytest.raises(StoreUnavailableError, match="is rolled back"):
+                await tx.connection.execute("SELECT 1")
+
+
+async def suppress_the_error_of_a_statement(client: AsyncClient, category: str, lose: Lose) -> None:
+    """The application's own statement fails, and the block goes on to its end."""
+    with pytest.raises(StoreUnavailableError, match="is rolled back"):
+        async with client.transaction(categories=[category]) as tx:
+            await fill(tx, category, "copied")
+            lose()
+            with pytest.raises(psycopg.OperationalError):
+                await tx.connection.execute("SELECT 1")
+
+
+async def raise_the_error_of_a_statement(client: AsyncClient, category: str, lose: Lose) -> None:
+    """The error of the application's own statement comes through unchanged."""
+    with pytest.raises(psycopg.OperationalError):
+        async with client.transaction() as tx:
+            await fill(tx, category, "one")
+            lose()
+            await tx.connection.execute("SELECT 1")
+
+
+async def end_a_savepoint(client: AsyncClient, category: str, lose: Lose) -> None:
+    """The end of a savepoint without an error raises it."""
+    with pytest.raises(StoreUnavailableError, match="is rolled back"):
+        async with client.transaction() as tx, tx.savepoint():
+            await fill(tx, category, "one")
+            lose()
+
+
+async def roll_back_a_savepoint(client: AsyncClient, category: str, lose: Lose) -> None:
+    """The error of a savepoint's block is raised, and then that of the transaction."""
+    with pytest.raises(StoreUnavailableError, match="is rolled back"):
+        async with client.transaction() as tx:
+            with pytest.raises(ZeroDivisionError):
+                async with tx.savepoint():
+                    await fill(tx, category, "one")
+                    lose()
+                    raise ZeroDivisionError
+
+
+async def raise_an_error_of_its_own(client: AsyncClient, category: str, lose: Lose) -> None:
+    """The error of the block comes through unchanged."""
+    with pytest.raises(ZeroDivisionError):
+        async with client.transaction() as tx:
+            await fill(tx, category, "one")
+            lose()
+            raise ZeroDivisionError
+
+
 @pytest.mark.parametrize("kind", SESSIONS)
 @pytest.mark.parametrize("how", ["cut", "terminated"])
-async def test_the_connection_is_lost_in_the_middle(
-    store_url: str, database_url: str, category: str, how: str, kind: str
+@pytest.mark.parametrize(
+    "run_block",
+    [
+        use_the_transaction,
+        suppress_the_error_of_a_statement,
+        raise_the_error_of_a_statement,
+        end_a_savepoint,
+        roll_back_a_savepoint,
+        raise_an_error_of_its_own,
+    ],
+)
+async def test_a_transaction_whose_connection_is_lost_is_rolled_back_and_says_so(
+    store_url: str,
+    database_url: str,
+    category: str,
+    how: str,
+    kind: str,
+    run_block: Callable[[AsyncClient, str, Lose], Any],
 ) -> None:
-    stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
         async with open_client(proxy.url(application_name=category), kind) as client:
             await client.open()
@@ -317,56 +403,9 @@ async def test_the_connection_is_lost_in_the_middle(
                 else:
                     assert terminate(database_url, pids(database_url, category)) >= 1
 
-            # Each use says so, and so does the end of the block.
-            with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                async with client.transaction() as tx:
-                    await fill(tx, category, "batch")
-                    lose()
-                    with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                        await tx.write_message(stream, NewMessage("Tested"))
-                    assert not tx.is_active
-                    with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                        await tx.write_messages(stream, new_messages(COPIED))
-                    with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                        await tx.stream_version(stream)
-                    with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                        async with tx.savepoint():
-                            pytest.fail("there is no transaction for it")
-                    with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                        await tx.connection.execute("SELECT 1")
-            # The user's own statement finds out, and the error is not passed on.
-            with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                async with client.transaction(categories=[category]) as tx:
-                    await fill(tx, category, "copied")
-                    lose()
-                    with pytest.raises(psycopg.OperationalError):
-                        await tx.connection.execute("SELECT 1")
-            # Or it is, as it came.
-            with pytest.raises(psycopg.OperationalError):
-                async with client.transaction() as tx:
-                    await fill(tx, category, "one")
-                    lose()
-                    await tx.connection.execute("SELECT 1")
-            # The end of a savepoint finds out: of one that ended well, and of one that did not.
-            with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                async with client.transaction() as tx, tx.savepoint():
-                    await fill(tx, category, "one")
-                    lose()
-            with pytest.raises(StoreUnavailableError, match="is rolled back"):
-                async with client.transaction() as tx:
-                    with pytest.raises(ZeroDivisionError):
-                        async with tx.savepoint():
-                            await fill(tx, category, "one")
-                            lose()
-                            raise ZeroDivisionError
-            # The block's own error is not hidden by it.
-            with pytest.raises(ZeroDivisionError):
-                async with client.transaction() as tx:
-                    await fill(tx, category, "one")
-                    lose()
-                    raise ZeroDivisionError
+            await run_block(client, category, lose)
             assert ids(store_url, category) == []
-            assert await client.write_message(stream, NewMessage("Tested")) == 0
+            assert await client.write_message(f"{category}-1", NewMessage("Tested")) == 0
         await eventually(lambda: sessions(database_url, category) == 0)
 
 
