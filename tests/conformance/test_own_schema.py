@@ -201,6 +201,7 @@ def test_a_schema_that_is_there_and_empty(url: str) -> None:
     query(url, "create schema messagedb")
     schema.install(url)
     query(url, SAVE, role="message_store")
+    assert len(query(url, "select from messagedb.positions")) == 1
 
 
 def test_a_version_that_was_not_finished_by_hand(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -20,7 +19,7 @@ from messagedb import (
 from tests._async.client_calls import CASES, READS, WRITES, new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
-from tests.support.pgbouncer import NoPgBouncerError, PgBouncer
+from tests.support.pgbouncer import PgBouncer
 from tests.support.proxy import FaultProxy
 from tests.support.store import count_category, stored
 
@@ -33,17 +32,6 @@ SETTINGS = [
     ("session", True),
     ("session", False),
 ]
-
-
-@pytest.fixture(scope="module")
-def bouncer(store_url: str) -> Iterator[PgBouncer]:
-    """Return a PgBouncer in front of the run's database."""
-    try:
-        bouncer = PgBouncer(store_url)
-    except NoPgBouncerError as error:
-        pytest.skip(str(error))
-    yield bouncer
-    bouncer.close()
 
 
 def state(url: str) -> Any:
@@ -63,13 +51,13 @@ def state(url: str) -> Any:
 async def test_every_operation(
     client: AsyncClient,
     store_url: str,
-    bouncer: PgBouncer,
+    pgbouncer: PgBouncer,
     category: str,
     pool: str,
     pooler: bool | None,
 ) -> None:
     # With one connection to the server, a client may hold it only while it uses it.
-    async with AsyncClient(bouncer.url(pool), max_size=4, pooler=pooler) as pooled:
+    async with AsyncClient(pgbouncer.url(pool), max_size=4, pooler=pooler) as pooled:
         await seed(pooled, category)
         for name in WRITES:
             before = count_category(store_url, category)
@@ -86,9 +74,9 @@ async def test_every_operation(
 
 
 async def test_nothing_is_left_on_a_shared_server_connection(
-    bouncer: PgBouncer, category: str
+    pgbouncer: PgBouncer, category: str
 ) -> None:
-    url = bouncer.url("single")
+    url = pgbouncer.url("single")
     before = state(url)
     async with AsyncClient(url, max_size=2, command_timeout=0.5) as client:
         await seed(client, category)
@@ -125,10 +113,10 @@ async def test_nothing_is_left_on_a_shared_server_connection(
 
 
 async def test_connections_that_take_turns_over_one_server_connection(
-    bouncer: PgBouncer, category: str
+    pgbouncer: PgBouncer, category: str
 ) -> None:
     # One that said a word after its transaction would keep the server connection from the others.
-    async with AsyncClient(bouncer.url("single"), max_size=4, command_timeout=3.0) as client:
+    async with AsyncClient(pgbouncer.url("single"), max_size=4, command_timeout=3.0) as client:
         await seed(client, category)
         for _ in range(300):
             assert await client.stream_version(f"{category}-seed") == 1
@@ -150,9 +138,9 @@ async def write_share(client: AsyncClient, category: str, caller: int) -> list[t
 
 
 async def test_sixteen_callers_over_two_server_connections(
-    bouncer: PgBouncer, store_url: str, category: str
+    pgbouncer: PgBouncer, store_url: str, category: str
 ) -> None:
-    async with AsyncClient(bouncer.url("pair"), max_size=16) as client:
+    async with AsyncClient(pgbouncer.url("pair"), max_size=16) as client:
         calls = [Background(write_share, client, category, caller) for caller in range(16)]
         written: list[tuple[str, int]] = []
         for call in calls:
@@ -167,11 +155,11 @@ async def test_sixteen_callers_over_two_server_connections(
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("pool", ["pair", "session"])
 async def test_a_lost_answer(
-    bouncer: PgBouncer, store_url: str, category: str, pool: str, count: int
+    pgbouncer: PgBouncer, store_url: str, category: str, pool: str, count: int
 ) -> None:
     messages = new_messages(count)
     stream = f"{category}-1"
-    with FaultProxy(bouncer.url(pool)) as proxy:
+    with FaultProxy(pgbouncer.url(pool)) as proxy:
         async with AsyncClient(proxy.url(), max_size=2) as client:
             proxy.lose("COMMIT")
             positions = await client.write_messages(stream, messages, expected_version=NO_STREAM)

@@ -25,8 +25,6 @@ from messagedb import (
 )
 from messagedb.errors import PoolTimeoutError
 from tests.support import genuine
-from tests.support.backend import make_url
-from tests.support.store import functions_only
 
 NewDatabase = Callable[..., str]
 
@@ -115,14 +113,6 @@ async def test_an_invalid_condition_is_reported(
     with pytest.raises(ValidationError, match="perhaps its condition") as caught:
         await way.get_stream_messages(f"{category}-1", condition=condition)
     assert isinstance(caught.value.__cause__, psycopg.Error)
-
-
-@pytest.fixture(scope="module")
-def functions_only_url(new_database: NewDatabase) -> str:
-    """Return the URL of a role that may call the functions and see no table."""
-    url = new_database()
-    functions_only(url)
-    return make_url(url, user="message_store")
 
 
 async def test_a_role_that_sees_no_table(functions_only_url: str, category: str) -> None:

@@ -76,11 +76,13 @@ async def test_two_stores_in_one_database_have_consumers_of_the_same_name(
     url = make_url(admin, user="message_store")
     async with AsyncClient(url) as one, AsyncClient(url, schema="other_store") as another:
         consumers = [AsyncConsumer(client, category) for client in (one, another)]
-        for consumer in consumers:
-            noting(consumer)
+        seen = [noting(consumer) for consumer in consumers]
+        await write(one, f"{category}-1", 0, 1)
+        await write(another, f"{category}-1", 1, 2)
         async with consumers[0].running(), consumers[1].running():
             for consumer in consumers:
                 await consumer.wait_until_caught_up(timeout=10)
+        assert seen == [[0], [1, 2]]
 
 
 async def test_its_place_is_free_when_a_run_is_over(client: AsyncClient, category: str) -> None:

@@ -14,7 +14,7 @@ from messagedb._consumers.position_stores import derive_lease_keys
 from tests._async.consuming import noting, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, status_of
 from tests.support.background_async import Background, eventually
-from tests.support.pgbouncer import NoPgBouncerError, PgBouncer
+from tests.support.pgbouncer import PgBouncer
 from tests.support.proxy import FaultProxy
 from tests.support.store import terminate
 
@@ -183,21 +183,10 @@ async def test_without_a_lease_the_second_to_store_a_position_stops(
     assert len(await saved(client, kept)) == 1
 
 
-@pytest.fixture(scope="module")
-def bouncer(store_url: str) -> Generator[PgBouncer]:
-    """Return a PgBouncer in front of the run's database."""
-    try:
-        bouncer = PgBouncer(store_url)
-    except NoPgBouncerError as error:
-        pytest.skip(str(error))
-    yield bouncer
-    bouncer.close()
-
-
 async def test_a_lease_behind_a_transaction_pooler(
-    bouncer: PgBouncer, client: AsyncClient, database_url: str, category: str
+    pgbouncer: PgBouncer, client: AsyncClient, database_url: str, category: str
 ) -> None:
-    async with AsyncClient(bouncer.url("pair"), max_size=2) as pooled:
+    async with AsyncClient(pgbouncer.url("pair"), max_size=2) as pooled:
         first, second = make(pooled, category), make(client, category)
         one, two = noting(first), noting(second)
         async with second.running():
@@ -217,9 +206,9 @@ async def test_a_lease_behind_a_transaction_pooler(
 
 
 async def test_notifications_behind_a_transaction_pooler_are_refused(
-    bouncer: PgBouncer, category: str
+    pgbouncer: PgBouncer, category: str
 ) -> None:
-    async with AsyncClient(bouncer.url("pair"), max_size=2) as pooled:
+    async with AsyncClient(pgbouncer.url("pair"), max_size=2) as pooled:
         consumer = make(pooled, category, notify=True)
         noting(consumer)
         with pytest.raises(IncompatibleServerError, match="a pooler in transaction mode does not"):

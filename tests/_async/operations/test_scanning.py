@@ -18,22 +18,12 @@ from messagedb import (
     ValidationError,
     streams,
 )
-from tests.support.backend import make_url
-from tests.support.store import functions_only
 
 NewDatabase = Callable[..., str]
 
 TYPES = ("A", 'B "quoted"', "C\\", "D,e", "NULL")
 IDS = ("", "1", "2", "3+x", "3+y", "1-2", "é", "+")
 ORIGINS = ("origin", "origin-5", "origin:command-1", "other-1")
-
-
-@pytest.fixture(scope="module")
-def functions_only_url(new_database: NewDatabase) -> str:
-    """Return the URL of a role that may call the functions and see no table."""
-    url = new_database()
-    functions_only(url)
-    return make_url(url, user="message_store")
 
 
 @pytest.fixture(params=["own", "pooler", "functions only"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import resource
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
 from tests._async.client_calls import new_messages
 from tests.support.background_async import Background, eventually
+from tests.support.descriptors import no_descriptor_left
 from tests.support.outcome import Outcome, is_whole
 from tests.support.proxy import FaultProxy
 from tests.support.server import OwnServer
@@ -137,19 +136,6 @@ async def test_a_connection_that_was_kept_and_closed(store_url: str, category: s
                     await tx.connection.close()
         await eventually(lambda: is_whole(client))
     assert len(stored(store_url, f"{category}-1")) == 2
-
-
-@contextmanager
-def no_descriptor_left() -> Generator[None]:
-    """Let the process open no file more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_transaction_that_cannot_be_watched_is_not_begun(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from tests._async.client_calls import new_messages
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import Outcome, is_whole
-from tests.support.pgbouncer import NoPgBouncerError, PgBouncer
+from tests.support.pgbouncer import PgBouncer
 from tests.support.proxy import FaultProxy
 from tests.support.store import locked, pids, sessions, stored, terminate, waiting_for_locks
 
@@ -772,23 +772,12 @@ async def test_writers_in_opposite_orders_deadlock_and_are_run_again(
         await eventually(lambda: is_whole(client))
 
 
-@pytest.fixture(scope="module")
-def bouncer(store_url: str) -> Iterator[PgBouncer]:
-    """Return a PgBouncer in front of the run's database."""
-    try:
-        bouncer = PgBouncer(store_url)
-    except NoPgBouncerError as error:
-        pytest.skip(str(error))
-    yield bouncer
-    bouncer.close()
-
-
 @pytest.mark.parametrize("pool", ["single", "session"])
 async def test_behind_a_pooler(
-    bouncer: PgBouncer, store_url: str, category: str, pool: str
+    pgbouncer: PgBouncer, store_url: str, category: str, pool: str
 ) -> None:
     stream, size = f"{category}-1", COPIED + 1
-    async with AsyncClient(bouncer.url(pool), max_size=2) as client:
+    async with AsyncClient(pgbouncer.url(pool), max_size=2) as client:
         for number in range(3):
             async with client.transaction(categories=[category, f"{category}o"][:number]) as tx:
                 await tx.write_message(stream, NewMessage("Tested"))
@@ -817,10 +806,10 @@ async def execute_without_a_limit(tx: AsyncTransaction, category: str) -> None:
 
 
 async def test_out_of_time_behind_a_pooler(
-    bouncer: PgBouncer, client: AsyncClient, store_url: str, category: str
+    pgbouncer: PgBouncer, client: AsyncClient, store_url: str, category: str
 ) -> None:
     uses: list[Any] = [be_idle_and_then_write, execute, execute_without_a_limit]
-    async with AsyncClient(bouncer.url("pair"), max_size=2) as pooled:
+    async with AsyncClient(pgbouncer.url("pair"), max_size=2) as pooled:
         for number, use in enumerate(uses):
             place = f"{category}{number}x"
             outcome, seconds = await run_out_of_time(pooled, client, place, use)
@@ -832,9 +821,9 @@ async def test_out_of_time_behind_a_pooler(
 
 @pytest.mark.parametrize("pool", ["single", "session"])
 async def test_the_answer_to_the_commit_is_lost_behind_a_pooler(
-    bouncer: PgBouncer, store_url: str, category: str, pool: str
+    pgbouncer: PgBouncer, store_url: str, category: str, pool: str
 ) -> None:
-    with FaultProxy(bouncer.url(pool)) as proxy:
+    with FaultProxy(pgbouncer.url(pool)) as proxy:
         async with AsyncClient(proxy.url(), max_size=1) as client:
             for number, content in enumerate(CONTENTS):
                 place = f"{category}{number}x"

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import select
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -23,6 +22,7 @@ import pytest
 from messagedb._connection import deadline_watchdog
 from messagedb._connection.deadline_watchdog import DeadlineWatch
 from tests.support.background_sync import eventually
+from tests.support.descriptors import no_descriptor_left
 from tests.support.forking import in_child
 
 # How late a deadline may be kept on a busy machine, in seconds.
@@ -191,19 +191,6 @@ def test_each_descriptor_is_closed_once(pairs: list[Pair]) -> None:
     os.close(reused)
     other.close()
     eventually(lambda: descriptors() <= before)
-
-
-@contextmanager
-def no_descriptor_left() -> Generator[None]:
-    """Let the process open no file more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_cancellation_that_blocks_or_fails_delays_no_deadline(pairs: list[Pair]) -> None:
