@@ -19,6 +19,7 @@ from sphinx.addnodes import pending_xref
 import messagedb
 import messagedb.telemetry
 import messagedb.testing
+from messagedb._public_names import DEFINED_IN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from roads import parse_road
@@ -246,6 +247,8 @@ def setup(app: Sphinx) -> None:
     """Register the functions of this file with Sphinx."""
     app.add_directive("road", Road)
     import_what_only_types_need()
+    for thing, module_name in DEFINED_IN.items():
+        thing.__module__ = module_name  # autodoc reads the overloads, and the order, in its file
     PUBLIC.update(public_names())
     ELSEWHERE.update(known_elsewhere())
     app.connect("missing-reference", resolve)

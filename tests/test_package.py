@@ -69,7 +69,7 @@ def test_all_is_complete(name: str) -> None:
         for name, value in vars(module).items()
         if not name.startswith("_")
         and (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__.startswith(("messagedb.", "_messagedb_async."))
+        and value.__module__.partition(".")[0] in ("messagedb", "_messagedb_async")
     }
     assert public
     assert public <= set(module.__all__)

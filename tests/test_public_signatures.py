@@ -81,7 +81,7 @@ def _annotations_of_function(function: Any) -> Iterator[tuple[Any, str]]:
     function = inspect.unwrap(function)
     for each in (function, *typing.get_overloads(function)):
         for annotation in each.__annotations__.values():
-            yield annotation, each.__module__
+            yield annotation, each.__globals__["__name__"]
 
 
 def _annotations_of_class(cls: type[Any]) -> Iterator[tuple[Any, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys as _sys
 from importlib import metadata as _metadata
 
 from _messagedb_async.client import AsyncClient
@@ -31,6 +32,7 @@ from ._entities.projection import Projection
 from ._messages.message import Message, NewMessage
 from ._messages.metadata import Metadata
 from ._messages.registry import MessageRegistry
+from ._public_names import publish as _publish
 from ._subscriptions.backoff import RetryPolicy
 from ._sync.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
@@ -117,3 +119,17 @@ try:
     __version__ = _metadata.version("messagedb")
 except _metadata.PackageNotFoundError:  # a copy of the package without its metadata
     __version__ = "unknown"
+
+for _module in (
+    errors,  # before this module, which has some of the same names
+    clients,
+    consumers,
+    embedded,
+    entities,
+    messages,
+    read_models,
+    schema,
+    streams,
+    _sys.modules[__name__],
+):
+    _publish(_module)

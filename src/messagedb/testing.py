@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys as _sys
+
 from _messagedb_async.testing.scenarios import AsyncConsumerScenario, AsyncEntityScenario
 
+from ._public_names import publish as _publish
 from ._sync.testing.scenarios import ConsumerScenario, EntityScenario
 from ._testing.given_when_then import Given, Outcome, given
 from ._testing.messages import make_message
@@ -18,3 +21,5 @@ __all__ = [
     "given",
     "make_message",
 ]
+
+_publish(_sys.modules[__name__])
