@@ -190,7 +190,7 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
             with Trace() as trace:
                 await asyncio.sleep(0.1)
             after = consumer.status()
-            is_within = before.position == before.stored_position != after.position
-            if is_within and after.position == after.stored_position:
+            is_within = before.next_position == before.stored_next_position != after.next_position
+            if is_within and after.next_position == after.stored_next_position:
                 counts.append(len(trace.modules))
     assert min(counts) == stated(r"message passes\n(\d+) modules")

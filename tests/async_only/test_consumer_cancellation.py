@@ -59,7 +59,7 @@ async def test_who_cancels_the_run_is_obeyed(store_url: str, category: str) -> N
         with pytest.raises(asyncio.CancelledError):
             await run
         status = consumer.status()
-        assert (status.state, status.position) == ("stopped", status.stored_position)
+        assert (status.state, status.next_position) == ("stopped", status.stored_next_position)
         last = await client.get_last_stream_message(f"{category}-1")
         assert last is not None
-        assert status.position == last.global_position - 1
+        assert status.next_position == last.global_position

@@ -91,7 +91,7 @@ def test_status_while_it_lags_catches_up_and_dies(
     row = status(command, category, "--max-lag", "5", "--max-lag-seconds", "60")
     assert (row["lag_messages"], row["code"], row["err"]) == (5, 0, "")
     assert 0 <= row["lag_seconds"] < 60
-    assert row["head"] > row["position"]
+    assert row["head"] >= row["next_position"]
     late = status(command, category, "--max-lag", "4", "--json")
     assert (late["code"], late["lag_messages"]) == (1, 5)
     assert late["err"] == f"messagedb: {category}:position-copying is 5 messages behind\n"
@@ -156,23 +156,33 @@ def test_positions_are_moved(
     assert "has a position in the stream" in unknown.err
     assert start("consume", f"{HERE}:copying", "--until-caught-up").communicate() == ("", "")
     (row,) = command("position", "get", *consumer).rows
-    head = row["position"]
+    head = row["next_position"] - 1
     assert head == row["head"]
-    assert command("position", "reset", *consumer, "--yes").rows[0]["lag_messages"] == 3
-    done = command("position", "set", *consumer, str(head - 1), "-y")
-    assert done.rows[0]["lag_messages"] == 1
-    done = command("position", "reset", *consumer, str(head), "-y")
-    assert done.rows[0]["position"] == head - 1
-    assert command("position", "reset", *consumer, "end", "-y").rows[0]["position"] == head
-    assert command("position", "reset", *consumer, "--table").rows[0]["position_store"] == "table"
-    member = command("position", "set", *consumer, "0", "--member", "1", "--size", "2")
+    assert command("position", "set", *consumer, "beginning", "--yes").rows[0]["lag_messages"] == 3
+    for following, lag in ((head - 1, 2), (head, 1), (head + 1, 0)):
+        (row,) = command("position", "set", *consumer, str(following), "-y").rows
+        assert (row["next_position"], row["lag_messages"]) == (following, lag)
+        assert command("position", "get", *consumer).rows[0]["next_position"] == following
+        assert status(command, category)["next_position"] == following
+        (info,) = client.list_consumers(category)
+        assert info.next_position == following
+        again = Consumer(client, category, identifier="copying")
+        assert again.reset_position(following) == following
+        assert command("position", "get", *consumer).rows[0]["next_position"] == following
+    assert command("position", "set", *consumer, "end", "-y").rows[0]["next_position"] == head + 1
+    in_table = command("position", "set", *consumer, "beginning", "--table")
+    assert in_table.rows[0]["position_store"] == "table"
+    assert in_table.rows[0]["next_position"] == 1
+    member = command("position", "set", *consumer, "1", "--member", "1", "--size", "2")
     assert member.rows[0]["consumer"] == f"{category}:position-copying+1+2"
-    wrong = command("position", "reset", *consumer, "somewhere", "-y")
-    assert (wrong.code, wrong.out) == (1, "")
+    for word in ("somewhere", "0"):
+        wrong = command("position", "set", *consumer, word, "-y")
+        assert (wrong.code, wrong.out) == (1, "")
+        assert "the global position of the next message to handle, from 1" in wrong.err
     assert command("position", "set", *consumer, "-1").code == 2
     running = start("consume", f"{HERE}:copying")
     until(command, category, running=True)
-    refused = command("position", "reset", *consumer)
+    refused = command("position", "set", *consumer, "beginning")
     assert (refused.code, refused.out) == (1, "")
     assert "Nothing was changed" in refused.err
     running.send_signal(signal.SIGINT)
@@ -188,14 +198,14 @@ def test_a_position_is_changed_beside_what_cannot_be_seen_only_if_that_is_said(
     client.write_message(f"{category}:position-mail", record)
     (row,) = command("consumers", "status", category).rows
     assert row["running"] is False
-    for arguments in (("set", category, "mail", "0"), ("reset", category, "mail", "end")):
+    for arguments in (("set", category, "mail", "1"), ("set", category, "mail", "end")):
         asked = command("position", *arguments, input="n\n")
         assert (asked.code, asked.out) == (1, "")
         assert "one of another library, such as Eventide's, cannot be seen" in asked.err
-        assert command("position", "get", category, "mail").rows[0]["position"] == 1
-    done = command("position", "set", category, "mail", "0", input="y\n")
-    assert (done.code, done.rows[0]["position"]) == (0, 0)
-    assert command("position", "reset", category, "mail", "end", "--yes").code == 0
+        assert command("position", "get", category, "mail").rows[0]["next_position"] == 2
+    done = command("position", "set", category, "mail", "1", input="y\n")
+    assert (done.code, done.rows[0]["next_position"]) == (0, 1)
+    assert command("position", "set", category, "mail", "end", "--yes").code == 0
 
 
 def test_a_consumer_without_an_identifier(client: Client, command: Command, category: str) -> None:
@@ -211,8 +221,8 @@ def test_a_consumer_without_an_identifier(client: Client, command: Command, cate
     (row,) = command("consumers", "status", category).rows
     assert (row["consumer"], row["identifier"]) == (f"{category}:position", None)
     assert command("position", "get", category, "-").rows == [row]
-    assert command("position", "set", category, "-", "0", "-y").rows[0]["lag_messages"] == 2
-    assert command("position", "reset", category, "-", "end", "-y").rows[0]["lag_messages"] == 0
+    assert command("position", "set", category, "-", "1", "-y").rows[0]["lag_messages"] == 2
+    assert command("position", "set", category, "-", "end", "-y").rows[0]["lag_messages"] == 0
     first, second = (each["id"] for each in command("parked", "list", category, "-").rows)
     assert command("parked", "show", category, "-", first).rows[0]["reason"] == "ValueError: bad"
     assert command("parked", "discard", category, "-", first, "-y").rows == [{"discarded": 1}]

@@ -304,7 +304,7 @@ class AsyncConsumerBase(ABC):
     async def reset_position(self, start: Literal["beginning", "end"] | int) -> int:
         """Store another position, for the next time that the consumer runs.
 
-        Backward, everything after it is handled again; forward, messages in between are skipped.
+        Backward, messages from it on are handled again; forward, those in between are skipped.
 
         Args:
             start: ``"beginning"``; ``"end"``, so that only messages written from now on are
@@ -314,7 +314,7 @@ class AsyncConsumerBase(ABC):
                 handled, too.
 
         Returns:
-            The position that is stored now: that of the last message that counts as handled.
+            The global position of the next message to handle.
 
         Raises:
             PositionConflictError: a consumer with this identifier runs. Nothing was changed.

@@ -55,7 +55,8 @@ async def _list_stored(transaction: AsyncTransaction, schema: str) -> list[Consu
 
 async def _measure(client: AsyncClientCore, consumer: ConsumerInfo, schema: str) -> ConsumerInfo:
     categories = None if consumer.category is None else (consumer.category,)
-    lag = await client.get_lag(categories, consumer.position or 0)
+    next_position = min(consumer.next_position or 1, validation.LAST_POSITION)
+    lag = await client.get_lag(categories, next_position)
     async with client.transaction(read_only=True) as transaction:
         rows: list[tuple[Any, ...]] = await execute_in(
             transaction, _format_sql(sql.COUNT_PARKED, schema), (consumer.parked_stream,)

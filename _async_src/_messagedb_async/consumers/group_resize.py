@@ -157,11 +157,11 @@ async def _build_result(
     repeated = 0
     if furthest > start:
         # In this order: messages that are written in between increase it.
-        behind = await client.get_lag([category], furthest, limit=_MAX_COUNTED)
-        lag = await client.get_lag([category], start, limit=_MAX_COUNTED)
+        behind = await client.get_lag([category], furthest + 1, limit=_MAX_COUNTED)
+        lag = await client.get_lag([category], start + 1, limit=_MAX_COUNTED)
         # If not all could be counted: as if all positions were the category's.
         repeated = lag.messages - behind.messages if lag.is_exact else furthest - start
-    return GroupResize(tuple(positions), start, repeated, is_done)
+    return GroupResize(tuple(each + 1 for each in positions), start + 1, repeated, is_done)
 
 
 class AsyncStreamMembers:

@@ -33,7 +33,7 @@ async def reset_position(
         start: ``"beginning"``, ``"end"``, or the global position of the next message to handle.
 
     Returns:
-        The position that is stored now: that of the last message that counts as handled.
+        The position of the next message to handle, as it is stored now.
 
     Raises:
         PositionConflictError: the consumer runs. Nothing was changed.
@@ -53,7 +53,7 @@ async def reset_position(
             await positions.save(position, last_read)
     finally:
         await lease.release()
-    return position
+    return position + 1
 
 
 async def _position_before(client: AsyncClientCore, feed: AsyncFeed, start: object) -> int:

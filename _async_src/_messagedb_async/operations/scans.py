@@ -184,13 +184,13 @@ class AsyncScans(AsyncOperations):
         return first
 
     async def get_lag(
-        self, categories: Iterable[str] | None, position: int, *, limit: int = 100_000
+        self, categories: Iterable[str] | None, next_position: int, *, limit: int = 100_000
     ) -> Lag:
-        """Measure the messages after a global position, at one moment. The limit bounds the count.
+        """Measure the messages from a position on, at one moment. The limit bounds the count.
 
         Args:
             categories: count messages of these categories; None for the whole store.
-            position: the position up to which messages are done, 0 for none.
+            next_position: the global position of the next message to handle, from 1.
             limit: the maximum count, from 1. It is at most 1000 if the role may not read the table
                 of messages.
 
@@ -198,7 +198,7 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the whole store, if the role may not read the table of
                 messages.
         """
-        look = scan_requests.build_lag(self._get_scan_statements(), categories, position, limit)
+        look = scan_requests.build_lag(self._get_scan_statements(), categories, next_position, limit)
         readable = (await self._get_server()).table_readable
         if categories is None:
             scan_requests.check_readable(readable, "the lag of the whole store")

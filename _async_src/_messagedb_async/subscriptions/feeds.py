@@ -134,7 +134,7 @@ class AsyncCategoryFeed:
 
     async def measure_lag(self, position: int) -> Lag:
         """Measure the messages of the category after a position."""
-        return await self._client.get_lag([self._category], position)
+        return await self._client.get_lag([self._category], position + 1)
 
 
 class AsyncStoreFeed:
@@ -235,7 +235,7 @@ class AsyncStoreFeed:
 
     async def measure_lag(self, position: int) -> Lag:
         """Measure the messages of the categories after a position."""
-        return await self._client.get_lag(self._categories, position)
+        return await self._client.get_lag(self._categories, position + 1)
 
     async def _scan(self, position: int, look_at: int | None) -> ScannedStorePage:
         return await self._client.scan_all(

@@ -37,13 +37,13 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         identifier: its identifier, without the group's member and size; None if it has none.
         group_member: its number in its group, from 0; None if it is not in a group.
         group_size: the number of members; None if it is not in a group.
-        position: the stored global position of the last message that it is done with; None if it
-            has not handled any.
+        next_position: the stored global position of the next message to handle, 1 if it has not
+            handled any; None if it is not known.
         saved_at: the time at which that was stored, by the server's clock, in UTC.
         pid: the server process that holds its lease while it runs; None if it does not run. A
             consumer with ``lease_timeout=None`` holds no lease.
         head: the last global position of its category, or of the store if it reads several.
-        lag_messages: the number of messages of the category after the position, at most 100,000:
+        lag_messages: the number of messages of the category from the next one on, at most 100,000:
             before filters, and of all members of a group.
         lag_seconds: the time for which the first of them has waited, by the server's clock; None if
             there are none.
@@ -57,7 +57,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     identifier: str | None
     group_member: int | None
     group_size: int | None
-    position: int | None
+    next_position: int | None
     saved_at: datetime | None
     pid: int | None
     head: int | None = None
@@ -82,10 +82,10 @@ def consumer_from_record(
 ) -> ConsumerInfo:
     """Return the consumer of its last position record, a row with the columns of messages."""
     (record,) = parse_messages([row], decimals=False)
-    position: int | None = None
+    next_position: int | None = None
     problem: str | None = None
     try:
-        position = parse_position(record, record.stream_name)
+        next_position = (parse_position(record, record.stream_name) or 0) + 1
     except MessageDBError as error:
         problem = str(error)
     return _build_info(
@@ -93,7 +93,7 @@ def consumer_from_record(
         "stream",
         pids,
         schema,
-        position=position,
+        next_position=next_position,
         saved_at=record.time,
         problem=problem,
     )
@@ -110,7 +110,7 @@ def consumer_from_row(
     """Return the consumer of a row of the table of positions."""
     problem = None if resized_to is None else f"its group was resized to {resized_to} members"
     return _build_info(
-        name, "table", pids, schema, position=position, saved_at=saved_at, problem=problem
+        name, "table", pids, schema, next_position=position + 1, saved_at=saved_at, problem=problem
     )
 
 
@@ -154,7 +154,7 @@ def _build_info(
     pids: Mapping[tuple[int, int], int],
     schema: str,
     *,
-    position: int | None,
+    next_position: int | None,
     saved_at: datetime,
     problem: str | None,
 ) -> ConsumerInfo:
@@ -167,7 +167,7 @@ def _build_info(
         identifier=member[1] if member else identifier,
         group_member=int(member[2]) if member else None,
         group_size=int(member[3]) if member else None,
-        position=position,
+        next_position=next_position,
         saved_at=saved_at,
         pid=pids.get(derive_lease_keys(f"{schema} {name}")),
         problem=problem,

@@ -69,14 +69,16 @@ class GroupResize(msgspec.Struct, frozen=True):
     """The result of a change of a group's size, or of its dry run.
 
     Attributes:
-        old_positions: the position of each member of the old size, 0 if it has none.
-        start: the position after which each member of the new size begins: the least of them.
+        old_next_positions: for each member of the old size the global position of the next message
+            to handle, 1 if it has none.
+        next_position: the position at which each member of the new size begins: the least of them.
         max_redelivered: the maximum number of messages that will be handled again, by the member
-            that reads their stream now: those after ``start`` that an old member has handled.
+            that reads their stream now: those from ``next_position`` on that an old member has
+            handled.
         is_applied: True if the size was changed; False for a dry run.
     """
 
-    old_positions: tuple[int, ...]
-    start: int
+    old_next_positions: tuple[int, ...]
+    next_position: int
     max_redelivered: int
     is_applied: bool

@@ -37,11 +37,12 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
             ``running``; ``caught up``, if the last poll found no messages; ``retrying``, while it
             waits to call a handler again; ``reconnecting``, while the store is unavailable;
             ``stopping``; ``failed``.
-        position: the global position up to which all messages are done; None before it has begun.
-        stored_position: the last position that is stored.
+        next_position: the global position of the next message to handle: all messages before it are
+            done. None before it has begun.
+        stored_next_position: the same of the last position that was stored; None if none was.
         head: the last global position of the category when it was last measured; None if it is not
             known.
-        lag_messages: the number of messages after the position at that time, at most 100,000,
+        lag_messages: the number of messages from the next one on at that time, at most 100,000,
             counted before filters.
         lag_seconds: the time for which the oldest of them has waited until now, by the server's
             clock.
@@ -58,8 +59,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: State
-    position: int | None
-    stored_position: int | None
+    next_position: int | None
+    stored_next_position: int | None
     head: int | None
     lag_messages: int | None
     lag_seconds: float | None
@@ -116,8 +117,8 @@ def build_status(
     return ConsumerStatus(
         name=name,
         state=run.state,
-        position=run.position,
-        stored_position=run.stored_position,
+        next_position=next_after(run.position),
+        stored_next_position=next_after(run.stored_position),
         head=lag.head if lag else None,
         lag_messages=(lag.messages if is_behind else 0) if lag else None,
         lag_seconds=_lag_seconds(run, now) if is_behind else 0.0 if lag else None,
@@ -129,6 +130,11 @@ def build_status(
         blocked_by=run.waits_for,
         last_error=counters.last_error,
     )
+
+
+def next_after(done: int | None) -> int | None:
+    """Return the position of the next message to handle after the last one that is done."""
+    return None if done is None else done + 1
 
 
 def _lag_seconds(run: RunSnapshot, now: datetime) -> float:

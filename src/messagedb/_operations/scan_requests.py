@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
-from .._argument_checks import check_integer
+from .._argument_checks import check_int64, check_integer
 from .._errors import IncompatibleServerError, ValidationError
 from .._sql.statements import Statement, array_literal, with_condition
 from . import requests, validation
@@ -242,10 +242,11 @@ class LagRead(msgspec.Struct, frozen=True):
 
 
 def build_lag(
-    sql: ScanStatements, categories: Iterable[str] | None, position: int, limit: int
+    sql: ScanStatements, categories: Iterable[str] | None, next_position: int, limit: int
 ) -> LagRead:
-    """Return the read of the lag behind a position, in categories or in the whole store."""
-    validation.check_position(position)
+    """Return the read of the lag from a position on, in categories or in the whole store."""
+    check_int64("next_position", next_position)
+    position = max(next_position, 1) - 1
     check_integer("limit", limit, least=1)
     names = _build_category_array(categories)
     if names is None:

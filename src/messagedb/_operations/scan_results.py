@@ -52,11 +52,11 @@ class ScannedStorePage(ScannedPage, frozen=True, kw_only=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """The messages after a position.
+    """The messages from a position on.
 
     Attributes:
         head: the last global position, 0 if there is none; None if the role may not read the table.
-        messages: the number of messages after the position, counted up to a limit.
+        messages: the number of messages from the position on, counted up to a limit.
         is_exact: True if that is the whole number because the limit was not reached.
         oldest: the time of the first of them; None if there is none.
         now: the server's clock at that moment. Both times are aware and in UTC.

@@ -93,7 +93,7 @@ def status(
         typer.Option(min=0, help="Exit code 1 if a consumer's oldest message has waited longer."),
     ] = None,
 ) -> None:
-    """Show each consumer's position, its lag, and whether it runs now.
+    """Show each consumer's next message, its lag, and whether it runs now.
 
     A lag counts all messages of the category, before filters, also those of a group's other
     members. For consumers of other libraries it is not known whether they run. The command reads
@@ -120,7 +120,7 @@ def get_position(
     size: Size = None,
     table: Table = False,
 ) -> None:
-    """Show the global position of the last message that is done."""
+    """Show the global position of the next message to handle."""
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         found = _find(client, category, _normalize_identifier(identifier), member, size, table)
@@ -133,37 +133,14 @@ def set_position(
     category: Category,
     identifier: Identifier,
     to: Annotated[
-        int,
-        typer.Argument(
-            min=0, help="The global position of the last message that counts as done; 0 for none."
-        ),
+        str, typer.Argument(help="beginning, end, or the global position of the next message.")
     ],
     member: Member = None,
     size: Size = None,
     table: Table = False,
     yes: Yes = False,
 ) -> None:
-    """Set a consumer's position while it does not run: it continues after this position.
-
-    It asks first if the position is in a stream, as a consumer of another library may run.
-    """
-    _reset(ctx, (category, identifier, member, size, table), to + 1, yes)
-
-
-@position.command("reset")
-def reset_position(
-    ctx: typer.Context,
-    category: Category,
-    identifier: Identifier,
-    to: Annotated[
-        str, typer.Argument(help="beginning, end, or the global position of the next message.")
-    ] = "beginning",
-    member: Member = None,
-    size: Size = None,
-    table: Table = False,
-    yes: Yes = False,
-) -> None:
-    """Move a consumer while it does not run: by default to the beginning.
+    """Set the next message to handle of a consumer that does not run.
 
     It asks first if the position is in a stream, as a consumer of another library may run.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
-COLUMNS = ("consumer", "position", "head", "lag_messages", "lag_seconds", "running", "parked")
+COLUMNS = ("consumer", "next_position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """Columns of consumers on a terminal."""
 
 PARKED_COLUMNS = ("id", "message", "type", "reason")
@@ -23,7 +23,7 @@ def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
         "group_member": consumer.group_member,
         "group_size": consumer.group_size,
         "position_store": consumer.position_store,
-        "position": consumer.position,
+        "next_position": consumer.next_position,
         "head": consumer.head,
         "lag_messages": consumer.lag_messages,
         "lag_seconds": None if consumer.lag_seconds is None else round(consumer.lag_seconds, 3),

@@ -172,7 +172,7 @@ async def test_consumers_that_need_a_transaction_are_refused(
     with pytest.raises(IncompatibleServerError, match=REFUSED):
         await consumer.run(until="caught_up")
     assert seen == []
-    assert consumer.status().stored_position is None
+    assert consumer.status().stored_next_position is None
 
 
 async def test_operations_that_need_the_table_are_refused(

@@ -55,7 +55,7 @@ async def test_idle_consumers_of_the_store_do_not_feed_themselves(
 
 
 async def has_stored(consumer: AsyncAllConsumer) -> None:
-    await eventually(lambda: consumer.status().stored_position)
+    await eventually(lambda: consumer.status().stored_next_position)
 
 
 async def beats(consumer: AsyncAllConsumer, count: int) -> None:

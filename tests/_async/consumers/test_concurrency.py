@@ -126,8 +126,8 @@ async def test_only_what_is_done_without_a_gap_is_stored(
     positions = await write_to(client, category, "abacacac")
     async with consumer.running():
         await eventually(lambda: len(handlers.done) == 7)
-        await eventually(lambda: consumer.status().stored_position == positions[0])
-        assert consumer.status().position == positions[0]
+        await eventually(lambda: consumer.status().stored_next_position == positions[0] + 1)
+        assert consumer.status().next_position == positions[0] + 1
         handlers.let_go()
         await consumer.wait_until_caught_up(timeout=10)
     assert await saved(client, consumer) == [positions[0], positions[-1]]
@@ -219,7 +219,11 @@ async def test_one_lane_parks_and_the_others_go_on(client: AsyncClient, category
         await consumer.wait_until_caught_up(timeout=10)
     assert sorted(handlers.done) == [0, 2, 3, 4, 5]
     status = consumer.status()
-    assert (status.handled_count, status.parked_count, status.position) == (5, 1, positions[-1])
+    assert (status.handled_count, status.parked_count, status.next_position) == (
+        5,
+        1,
+        positions[-1] + 1,
+    )
     (parked,) = await consumer.list_parked()
     assert (parked.stream_name, parked.position) == (f"{category}-b", 0)
 

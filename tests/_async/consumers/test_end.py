@@ -125,7 +125,7 @@ async def test_an_end_that_does_not_come_is_an_error_that_names_who_is_waited_fo
 ) -> None:
     async with AsyncClient(store_url, command_timeout=0.3) as client:
         noting_all = Noting(client, category, everything=False)
-        assert await noting_all.consumer.reset_position(5) == 4
+        assert await noting_all.consumer.reset_position(5) == 5
         async with client.transaction() as transaction:
             await transaction.write_message(f"{category}A-1", named("open"))
             with pytest.raises(TimeoutError, match=r"are still open.*pid=\d+.*Nothing was changed"):

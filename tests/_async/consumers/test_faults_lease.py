@@ -144,7 +144,7 @@ async def test_a_first_that_is_cut_off_stops_when_it_comes_back(
     )
     positions = await write(client, f"{category}-1", 5, 5)
     # Until then a save of the first one that is on its way could come before its own.
-    await eventually(lambda: status_of(second).stored_position == positions[-1])
+    await eventually(lambda: status_of(second).stored_next_position == positions[-1] + 1)
     proxy.forward()
     with pytest.raises(PositionConflictError):
         await running.result(GOES_ON)

@@ -85,9 +85,9 @@ async def test_members_of_one_identifier_lose_nothing(
     ahead, behind = members(client, category, 2, position_store=store)
     of_ahead, of_behind = noting(ahead), noting(behind)
     await ahead.run(until="caught_up")
-    assert ahead.status().stored_position == positions[-1]
+    assert ahead.status().stored_next_position == positions[-1] + 1
     await behind.run(until="caught_up")
-    assert behind.status().stored_position == positions[-1]
+    assert behind.status().stored_next_position == positions[-1] + 1
     assert (of_ahead, of_behind) == (of_member(category, 0, 2), of_member(category, 1, 2))
     again = members(client, category, 2, position_store=store)
     repeated = [noting(consumer) for consumer in again]

@@ -52,7 +52,11 @@ async def test_a_role_that_may_read_messages_but_not_our_schema(
         with psycopg.connect(owner) as conn:
             conn.execute("revoke usage on schema messagedb from message_store")
         (found,) = await client.list_consumers()
-        assert (found.identifier, found.position, found.position_store) == ("mail", head, "stream")
+        assert (found.identifier, found.next_position, found.position_store) == (
+            "mail",
+            head + 1,
+            "stream",
+        )
         in_table = AsyncConsumer(
             client, category, identifier="other", position_store=TablePositionStore()
         )
@@ -74,7 +78,7 @@ async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: 
         identifier="mail",
         group_member=None,
         group_size=None,
-        position=head,
+        next_position=head + 1,
         saved_at=found.saved_at,
         pid=None,
         head=head,
@@ -83,7 +87,7 @@ async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: 
     assert abs((datetime.now(UTC) - found.saved_at).total_seconds()) < 600
     later = await write(client, category, 2)
     (found,) = await client.list_consumers(category)
-    assert (found.position, found.lag_messages, found.is_running) == (head, 2, False)
+    assert (found.next_position, found.lag_messages, found.is_running) == (head + 1, 2, False)
     assert found.head == later
     assert found.lag_seconds is not None
     assert 0 <= found.lag_seconds < 600
@@ -128,7 +132,7 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
         (f"{category}:position-group+1+2", "stream", "group", 1, 2),
         (f"{category}:position-row", "table", "row", None, None),
     ]
-    assert {c.position for c in found} == {head}
+    assert {c.next_position for c in found} == {head + 1}
     (other,) = await client.list_consumers(commands)
     assert (other.name, other.identifier) == (f"{commands}+position-x-y", "x-y")
     everything = await client.list_consumers()
@@ -136,7 +140,7 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
     await client.resize_consumer_group(category, identifier="group", old_size=2, new_size=3)
     found = await client.list_consumers(category)
     given_up = [c for c in found if c.group_size == 2]
-    assert [(c.position, "resized to 3 members" in str(c.problem)) for c in given_up] == [
+    assert [(c.next_position, "resized to 3 members" in str(c.problem)) for c in given_up] == [
         (None, True),
         (None, True),
     ]
@@ -187,7 +191,7 @@ async def test_other_categories_with_such_a_word_are_none(
 async def test_an_invalid_position_record_is_reported(client: AsyncClient, category: str) -> None:
     await client.write_message(f"{category}:position-odd", NewMessage("Surprise", {"position": 1}))
     (found,) = await client.list_consumers(category)
-    assert found.position is None
+    assert found.next_position is None
     assert "'Surprise'" in str(found.problem)
 
 

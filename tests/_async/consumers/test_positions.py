@@ -158,7 +158,7 @@ async def test_a_position_beyond_the_head_is_an_error_at_the_start(
     with pytest.raises(LostHistoryError, match="reset_position"):
         await consumer.run(until="caught_up")
     assert seen == []
-    assert await consumer.reset_position(positions[1]) == positions[0]
+    assert await consumer.reset_position(positions[1]) == positions[1]
     await consumer.run(until="caught_up")
     assert seen == [1]
 
@@ -191,7 +191,7 @@ async def test_a_position_is_set_for_the_next_run(client: AsyncClient, category:
         (1, 0, [0, 1, 2, 3]),
     ]
     for to, stored, expected in wanted:
-        assert await consumer.reset_position(to) == stored
+        assert await consumer.reset_position(to) == stored + 1
         assert (await saved(client, consumer))[-1] == stored
         await consumer.run(until="caught_up")
         assert (to, seen) == (to, expected)

@@ -63,7 +63,7 @@ async def test_a_row_for_each_consumer_that_the_role_may_write(
         positions = await write(least, f"{category}-1", n, 2)
         await consumer.run(until="caught_up")
         assert rows(own_url, consumer.name) == positions[-1:]
-        assert consumer.status().stored_position == positions[-1]
+        assert consumer.status().stored_next_position == positions[-1] + 1
     assert seen == list(range(6))
     assert await stream_of(least, consumer.name) == []
 
@@ -146,10 +146,10 @@ async def test_a_row_beyond_the_head_is_an_error_until_it_is_reset(
     consumer = AsyncConsumer(least, category, identifier="a", position_store=TABLE)
     seen = noting(consumer)
     positions = await write(least, f"{category}-1", 0, 2)
-    assert await consumer.reset_position(10**15) == 10**15 - 1
+    assert await consumer.reset_position(10**15) == 10**15
     with pytest.raises(LostHistoryError, match="reset_position"):
         await consumer.run(until="caught_up")
-    assert await consumer.reset_position(positions[1]) == positions[0]
+    assert await consumer.reset_position(positions[1]) == positions[1]
     await consumer.run(until="caught_up")
     assert seen == [1]
     assert rows(own_url, consumer.name) == positions[-1:]

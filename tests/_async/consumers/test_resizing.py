@@ -118,8 +118,8 @@ async def test_nothing_is_skipped_and_no_more_repeated_than_it_says(
     await group.run(0, old)
     resize = await group.resize(old, new)
     assert resize.is_applied
-    assert len(resize.old_positions) == old
-    assert resize.start == min(resize.old_positions)
+    assert len(resize.old_next_positions) == old
+    assert resize.next_position == min(resize.old_next_positions)
     # The first of several was ahead by what was written last; alone it was not ahead of anybody.
     assert resize.max_redelivered == (20 if old > 1 else 0)
     await group.write(10)
@@ -131,7 +131,7 @@ async def test_members_that_ran_to_the_end_repeat_nothing(group: Group) -> None:
     await group.write(20)
     await group.run_consumers(2)
     resize = await group.resize(2, 3)
-    assert (resize.max_redelivered, len(set(resize.old_positions))) == (0, 1)
+    assert (resize.max_redelivered, len(set(resize.old_next_positions))) == (0, 1)
     await group.write(20)
     await group.run_consumers(3)
     assert group.repeats == 0
@@ -163,7 +163,7 @@ async def test_a_member_that_never_ran_skips_nothing(group: Group) -> None:
     await group.write(20)
     await group.run(1, 2)
     resize = await group.resize(2, 3)
-    assert resize.old_positions[0] == resize.start == 0
+    assert resize.old_next_positions[0] == resize.next_position == 1
     assert resize.max_redelivered == 20
     await group.run_consumers(3)
     assert 0 < group.repeats <= 20
@@ -175,14 +175,14 @@ async def test_a_group_that_never_ran_is_a_mistake_in_a_name_or_a_size(group: Gr
     with pytest.raises(PositionConflictError, match=r"old_size has run\. Nothing was changed"):
         await group.resize(4, 2)
     resize = await group.resize(3, 2)
-    assert (resize.max_redelivered, resize.is_applied, resize.start > 0) == (0, True, True)
+    assert (resize.max_redelivered, resize.is_applied, resize.next_position > 1) == (0, True, True)
 
 
 async def test_a_member_that_never_ran_begins_at_the_beginning(group: Group) -> None:
     await group.write(5)
     await group.run(0, 2)
     resize = await group.resize(2, 3)
-    assert resize.start == resize.old_positions[1] == 0 < resize.old_positions[0]
+    assert resize.next_position == resize.old_next_positions[1] == 1 < resize.old_next_positions[0]
     await group.run_consumers(3)
     with pytest.raises(PositionConflictError, match="resized to 3 members"):
         await group.run(0, 2)
@@ -236,14 +236,14 @@ async def test_a_dry_run_changes_nothing_and_says_the_same(
     await group.write(20)
     await group.run(0, 2)
     dry = await group.resize(2, 3, dry_run=True)
-    assert (dry.is_applied, dry.start, dry.max_redelivered) == (False, 0, 20)
+    assert (dry.is_applied, dry.next_position, dry.max_redelivered) == (False, 1, 20)
     assert await client.stream_version(group.member(0, 3).name) == NO_STREAM
     await group.run(0, 2)
     done = await group.resize(2, 3)
     assert done.is_applied
-    assert (done.old_positions, done.start, done.max_redelivered) == (
-        dry.old_positions,
-        dry.start,
+    assert (done.old_next_positions, done.next_position, done.max_redelivered) == (
+        dry.old_next_positions,
+        dry.next_position,
         dry.max_redelivered,
     )
 
@@ -285,7 +285,7 @@ async def test_where_not_all_can_be_counted_it_says_too_many_rather_than_too_few
             client, category, identifier="group", group_member=1, group_size=2
         ).reset_position("beginning")
         resize = await group.resize(2, 3)
-        assert resize.start == 0
+        assert resize.next_position == 1
         assert resize.max_redelivered >= 1100
         await group.run_consumers(3)
         assert group.repeats == 1100

@@ -39,12 +39,12 @@ async def test_stored_after_so_many_messages(client: AsyncClient, category: str)
     async def wait_for_it(message: Message[Any]) -> None:
         n: int = message.data["n"]
         if n in (2, 4):
-            await eventually(lambda: consumer.status().stored_position == positions[n - 1])
-        stored.append(consumer.status().stored_position)
+            await eventually(lambda: consumer.status().stored_next_position == positions[n - 1] + 1)
+        stored.append(consumer.status().stored_next_position)
 
     await consumer.run(until="caught_up")
-    assert stored[2] == stored[3] == positions[1]
-    assert stored[4] == stored[5] == positions[3]
+    assert stored[2] == stored[3] == positions[1] + 1
+    assert stored[4] == stored[5] == positions[3] + 1
     assert await saved(client, consumer) == [positions[1], positions[3], positions[5]]
 
 
@@ -53,7 +53,7 @@ async def test_stored_after_some_time(client: AsyncClient, category: str) -> Non
     noting(consumer)
     positions = await write(client, f"{category}-1", 0, 2)
     async with consumer.running():
-        await eventually(lambda: consumer.status().stored_position == positions[1])
+        await eventually(lambda: consumer.status().stored_next_position == positions[1] + 1)
         assert consumer.status().state in ("running", "caught up")
 
 
@@ -114,7 +114,7 @@ async def test_a_save_of_somebody_else_stops_it_and_stays(
     noting(consumer)
     positions = await write(client, f"{category}-1", 0, 2)
     run = Background(consumer.run)
-    await eventually(lambda: consumer.status().stored_position == positions[-1])
+    await eventually(lambda: consumer.status().stored_next_position == positions[-1] + 1)
     await client.write_message(consumer.name, recorded({"position": positions[0]}))
     await write(client, f"{category}-1", 2, 1)
     error = (await run.outcome()).error

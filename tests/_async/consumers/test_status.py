@@ -77,7 +77,11 @@ async def test_the_status_before_during_and_after_a_run(client: AsyncClient, cat
     consumer = AsyncConsumer(client, category, identifier="told")
     status = consumer.status()
     assert status.name == consumer.name == f"{category}:position-told"
-    assert (status.state, status.position, status.stored_position) == ("stopped", None, None)
+    assert (status.state, status.next_position, status.stored_next_position) == (
+        "stopped",
+        None,
+        None,
+    )
     assert (status.head, status.lag_messages, status.lag_seconds) == (None, None, None)
     assert (status.measured_at, status.current_message, status.blocked_by) == (None, None, ())
     began, go_on = Event(), Event()
@@ -92,7 +96,7 @@ async def test_the_status_before_during_and_after_a_run(client: AsyncClient, cat
         assert await began.wait(5)
         status = consumer.status()
         assert status.state == "running"
-        assert (status.position, status.stored_position) == (0, None)
+        assert (status.next_position, status.stored_next_position) == (1, None)
         assert (status.head, status.lag_messages) == (positions[-1], 3)
         assert status.lag_seconds is not None
         assert status.lag_seconds >= 0
@@ -101,8 +105,8 @@ async def test_the_status_before_during_and_after_a_run(client: AsyncClient, cat
         go_on.set()
         await consumer.wait_until_caught_up(timeout=5)
         status = consumer.status()
-        assert (status.position, status.handled_count) == (positions[-1], 3)
+        assert (status.next_position, status.handled_count) == (positions[-1] + 1, 3)
         assert (status.lag_messages, status.lag_seconds) == (0, 0.0)
     status = consumer.status()
-    assert (status.state, status.stored_position) == ("stopped", positions[-1])
+    assert (status.state, status.stored_next_position) == ("stopped", positions[-1] + 1)
     assert (status.current_message, status.last_error) == (None, None)

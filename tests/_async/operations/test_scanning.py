@@ -148,7 +148,7 @@ async def test_a_category_without_messages(way: AsyncClient, category: str) -> N
     for options in WITH_AND_WITHOUT:
         scan = await way.scan_category(category, position=5, **options)
         assert (scan.messages, scan.position, scan.count, scan.is_full) == ([], 4, 0, False)
-    lag = await way.get_lag([category], 0)
+    lag = await way.get_lag([category], 1)
     assert (lag.messages, lag.is_exact, lag.oldest) == (0, True, None)
 
 
@@ -247,21 +247,21 @@ async def test_heads_and_lags(client: AsyncClient, category: str) -> None:
     theirs = await client.get_category_messages(other)
     assert await client.get_category_head(category) == mine[-1].global_position
     assert await client.get_store_head() == theirs[-1].global_position
-    lag = await client.get_lag([category], mine[1].global_position)
+    lag = await client.get_lag([category], mine[1].global_position + 1)
     assert (lag.head, lag.messages, lag.is_exact) == (mine[-1].global_position, 3, True)
     assert lag.oldest is not None
     assert lag.oldest == mine[2].time
     assert lag.now.tzinfo is UTC
     assert timedelta(0) <= lag.now - lag.oldest < timedelta(minutes=1)
     assert abs(lag.now - datetime.now(UTC)) < timedelta(minutes=1)
-    lag = await client.get_lag([category], 0, limit=5)
+    lag = await client.get_lag([category], 1, limit=5)
     assert (lag.messages, lag.is_exact) == (5, False)
-    lag = await client.get_lag([category, other, "none"], mine[2].global_position)
+    lag = await client.get_lag([category, other, "none"], mine[2].global_position + 1)
     assert (lag.head, lag.messages) == (theirs[-1].global_position, 5)
     assert lag.oldest == theirs[2].time
-    lag = await client.get_lag([category, other], 0, limit=7)
+    lag = await client.get_lag([category, other], 1, limit=7)
     assert (lag.messages, lag.is_exact, lag.oldest) == (7, False, mine[0].time)
-    lag = await client.get_lag(None, mine[2].global_position)
+    lag = await client.get_lag(None, mine[2].global_position + 1)
     assert (lag.head, lag.messages) == (theirs[-1].global_position, 5)
     lag = await client.get_lag([category], 2**63 - 1)
     assert (lag.messages, lag.oldest) == (0, None)
@@ -276,15 +276,15 @@ async def test_a_role_without_the_table_gets_no_heads(
         messages = await client.get_category_messages(category)
         assert await client.get_category_head(category) is None
         assert await client.get_store_head() is None
-        lag = await client.get_lag([category, "none"], messages[0].global_position)
+        lag = await client.get_lag([category, "none"], messages[0].global_position + 1)
         assert (lag.head, lag.messages, lag.is_exact) == (None, 2, True)
         assert lag.oldest == messages[1].time
         assert (await client.get_lag([category], 2**63 - 1)).messages == 0
-        assert (await client.get_lag([category], 0, limit=2)).is_exact is False
+        assert (await client.get_lag([category], 1, limit=2)).is_exact is False
         for call in (
             client.scan_all,
             client.list_open_write_transactions,
-            lambda: client.get_lag(None, 0),
+            lambda: client.get_lag(None, 1),
         ):
             with pytest.raises(IncompatibleServerError, match="may not read"):
                 await call()
@@ -303,7 +303,7 @@ async def test_any_name_of_a_schema(new_database: NewDatabase, category: str, sc
         assert (await client.scan_all(condition="type = 'A'")).count == 1
         assert await client.get_category_head(category) == 1
         assert await client.get_store_head() == 1
-        assert (await client.get_lag([category], 0)).messages == 1
+        assert (await client.get_lag([category], 1)).messages == 1
         async with client.transaction() as tx:
             assert await client.list_open_write_transactions() == []
             await tx.write_message(f"{category}-1", NewMessage("A"))

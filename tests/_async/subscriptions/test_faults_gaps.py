@@ -124,7 +124,7 @@ async def test_eight_writers_that_commit_out_of_order(
 
 def has_begun(consumer: AsyncAllConsumer) -> bool:
     """Return True if the consumer has loaded its position."""
-    return status_of(consumer).position is not None
+    return status_of(consumer).next_position is not None
 
 
 async def test_the_status_names_who_holds_it_back(
