@@ -198,7 +198,9 @@ class AsyncScans(AsyncOperations):
             IncompatibleServerError: the whole store, if the role may not read the table of
                 messages.
         """
-        look = scan_requests.build_lag(self._get_scan_statements(), categories, next_position, limit)
+        look = scan_requests.build_lag(
+            self._get_scan_statements(), categories, next_position, limit
+        )
         readable = (await self._get_server()).table_readable
         if categories is None:
             scan_requests.check_readable(readable, "the lag of the whole store")

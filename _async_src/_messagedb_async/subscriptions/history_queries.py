@@ -9,6 +9,7 @@ from messagedb._sql.scans import scan_statements
 from messagedb._subscriptions.read_trail import ReadMessage
 
 from ..operations.internals import get_server, get_session_config, read_in_history
+from ..transactions.transaction import get_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,7 +88,7 @@ async def get_last_positions(store: AsyncOperations) -> tuple[int | None, int | 
 
 def get_history_number(transaction: AsyncTransaction) -> int:
     """Return the number of the history of a transaction's server; a new one if it is unknown."""
-    return transaction._state.history_number  # pyright: ignore[reportPrivateUsage]
+    return get_state(transaction).history_number
 
 
 async def _may_read_table(store: AsyncOperations) -> bool:

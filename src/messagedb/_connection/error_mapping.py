@@ -99,8 +99,6 @@ def map_error(
         return _message_db_error(text, state_note)
     if is_position_taken(error):
         return position_taken_error(error, state_note)
-    if state == "54000":
-        return _limit_error(error, text, state_note)
     if state == "25006" and is_read_only_by_choice:
         return ValidationError(
             f"the transaction was started as read-only and accepts no writes ({text}). {state_note}"
@@ -110,6 +108,25 @@ def map_error(
             f"a row security policy of the table refuses the row ({text}). {state_note} Change "
             "the policy, or connect as a role that it allows to write."
         )
+    found = _map_known_state(error, state, text, state_note)
+    if found is not None:
+        return found
+    if sqlstates.is_connection_state(state) or sqlstates.is_session_ended(error):
+        return StoreUnavailableError(
+            f"the connection to the store was lost or refused ({text}, SQLSTATE {state}). "
+            f"{state_note}"
+        )
+    return ServerError(
+        f"the server refused the call: {text} (SQLSTATE {state}). {state_note}", state
+    )
+
+
+def _map_known_state(
+    error: psycopg.Error, state: str, text: str, state_note: str
+) -> MessageDBError | None:
+    """Return our error for a SQLSTATE that has one meaning here; None for all others."""
+    if state == "54000":
+        return _limit_error(error, text, state_note)
     if state in sqlstates.VALUE_STATES:
         return ValidationError(
             f"the server refused a value: {sqlstates.VALUE_STATES[state]} ({text}). {state_note}"
@@ -129,14 +146,7 @@ def map_error(
         return StoreUnavailableError(
             f"{sqlstates.UNAVAILABLE_STATES[state]} ({text}). {state_note}"
         )
-    if sqlstates.is_connection_state(state) or sqlstates.is_session_ended(error):
-        return StoreUnavailableError(
-            f"the connection to the store was lost or refused ({text}, SQLSTATE {state}). "
-            f"{state_note}"
-        )
-    return ServerError(
-        f"the server refused the call: {text} (SQLSTATE {state}). {state_note}", state
-    )
+    return None
 
 
 def _map_psycopg_error(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:

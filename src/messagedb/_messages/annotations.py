@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
 
 from .._errors import ValidationError
@@ -22,8 +21,13 @@ class Namespace(NamedTuple):
     local: Mapping[str, Any]
 
 
-get_frame: Callable[[int], types.FrameType] = sys._getframe  # pyright: ignore[reportPrivateUsage]
-"""Return a frame of the caller's: 0 for its own, 1 for that of its caller."""
+def get_frame(depth: int) -> types.FrameType:
+    """Return a frame of the caller's: 0 for its own, 1 for that of its caller."""
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame and frame.f_back
+    assert frame is not None
+    return frame
 
 
 def capture_caller_namespace() -> Namespace:

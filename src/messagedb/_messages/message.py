@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    cast,
+    overload,
+)
 from uuid import UUID
 
 import msgspec
@@ -282,6 +292,20 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
             f"Message(id={self._id!r}, stream_name={self.stream_name!r}, type={self.type!r}, "
             f"position={self.position}, global_position={self.global_position})"
         )
+
+
+class Stored(NamedTuple):
+    """The JSON of a message as it is stored, and whether its fractions are read as Decimals."""
+
+    data: str | None
+    metadata: str | None
+    decimals: bool
+
+
+def get_stored(message: Message[Any]) -> Stored:
+    """Return the JSON of a message, not decoded."""
+    it = message
+    return Stored(it._data, it._metadata, it._decimals)  # pyright: ignore[reportPrivateUsage]
 
 
 def decode_data(message: Message[Any], codec: Codec) -> Any:

@@ -9,6 +9,7 @@ from .._errors import MessageDecodeError, ValidationError
 from .annotations import get_qualified_name
 from .class_codecs import get_class_name
 from .json_objects import decode_object
+from .message import get_stored
 from .schema_version import check_version, get_stored_version
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ class Upcasters:
             MessageDecodeError: the version is invalid, or newer than the class's; an upcaster is
                 missing, raised an error, or did not return a dict; the data is not an object.
         """
-        wanted = entry.version or 1
+        wanted, stored = entry.version or 1, get_stored(message)
         try:
-            there = get_stored_version(message._metadata)  # pyright: ignore[reportPrivateUsage]
+            there = get_stored_version(stored.metadata)
         except ValueError as error:
             raise _decode_error(message, f"{error}", "metadata.schemaVersion") from error
         if there == wanted:
@@ -106,10 +107,7 @@ class Upcasters:
                 f"version {wanted}: upgrade this service first, then the writing services",
             )
         try:
-            data: Any = decode_object(
-                message._data or "{}",  # pyright: ignore[reportPrivateUsage]
-                decimals=message._decimals,  # pyright: ignore[reportPrivateUsage]
-            )
+            data: Any = decode_object(stored.data or "{}", decimals=stored.decimals)
         except ValueError as error:
             raise _decode_error(message, str(error)) from error
         if type(data) is not dict:
