@@ -63,5 +63,5 @@ def test_every_subject_since_the_rule_is_short() -> None:
 
 def test_the_lowest_versions_are_those_of_pyproject() -> None:
     pins = noxfile.lowest_pins()
-    assert {"msgspec==0.21", "psycopg==3.3.6", "typer==0.16", "pytest==8.4"} <= set(pins)
+    assert {"msgspec==0.21", "psycopg==3.3.6", "typer==0.20", "pytest==8.4"} <= set(pins)
     assert not [pin for pin in pins if pin.startswith("unasync")]  # it has one version only
