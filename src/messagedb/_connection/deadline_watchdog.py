@@ -94,7 +94,7 @@ class DeadlineWatch:
             socket.close(self.descriptor)
             self._cancel = None
         else:
-            # The thread was first, but may not have set is_over yet.
+            # The thread was first, but may not have set has_expired yet.
             self.has_expired = True
 
     def claim(self) -> bool:
