@@ -52,10 +52,10 @@ def test_the_synchronous_ones_are_made_of_the_others() -> None:
     assert (outcome.changed, outcome.files) == ([], len(SMALL) + 1)
 
 
-@pytest.mark.parametrize("half", ["", " --sync"], ids=["asynchronous", "synchronous"])
+@pytest.mark.parametrize("variant", ["", " --sync"], ids=["asynchronous", "synchronous"])
 @pytest.mark.parametrize("name", SMALL)
-def test_a_small_example_prints_what_its_page_says(name: str, half: str, tmp_path: Path) -> None:
-    done = run(f"-m examples {name}{half}", tmp_path)
+def test_a_small_example_prints_what_its_page_says(name: str, variant: str, tmp_path: Path) -> None:
+    done = run(f"-m examples {name}{variant}", tmp_path)
     assert (done.returncode, done.stdout) == (0, SMALL[name])
     assert "Traceback" not in done.stderr
 

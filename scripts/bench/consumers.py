@@ -80,11 +80,11 @@ def run(bench: Bench) -> Iterator[Section]:
         )
 
 
-def _section(half: str, count: int, contenders: list[Contender], rounds: int) -> Section:
+def _section(group: str, count: int, contenders: list[Contender], rounds: int) -> Section:
     measures = measure(contenders, rounds)
     pages, consumer, table, eight = measures
     return Section(
-        title=f"{half}, a backlog of {count:,} messages",
+        title=f"{group}, a backlog of {count:,} messages",
         unit=RATE,
         measures=measures,
         comparisons=[

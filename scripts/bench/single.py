@@ -57,7 +57,7 @@ def run(bench: Bench) -> Iterator[Section]:
                 yield _section("async", commit, measure(contenders, bench.rounds, turns))
 
 
-def _section(half: str, commit: str, measures: list[Measure]) -> Section:
+def _section(group: str, commit: str, measures: list[Measure]) -> Section:
     found = {each.name: each for each in measures}
     for_information = commit == "on"
 
@@ -73,7 +73,7 @@ def _section(half: str, commit: str, measures: list[Measure]) -> Section:
     if _MESSAGE_DB_PY in found:
         comparisons.append(against(_OURS, _MESSAGE_DB_PY, 1.3))
     return Section(
-        title=f"{half}, synchronous_commit {commit}" + ", for information" * for_information,
+        title=f"{group}, synchronous_commit {commit}" + ", for information" * for_information,
         unit=MICROSECONDS,
         measures=measures,
         comparisons=comparisons,

@@ -54,37 +54,37 @@ class Part:
 def parts(amounts: Amounts) -> Iterator[Part]:
     """Return all parts: each in both variants, and with both kinds of replication if applicable."""
 
-    def doubts(size: int, rounds: int, half: str) -> Callable[[Cluster, str], Figures]:
-        if half == "async":
+    def doubts(size: int, rounds: int, variant: str) -> Callable[[Cluster, str], Figures]:
+        if variant == "async":
             return lambda cluster, name: asyncio.run(
                 doubts_of_tasks.doubts(cluster, name, size, rounds)
             )
         return lambda cluster, name: doubts_of_threads.doubts(cluster, name, size, rounds)
 
-    def load(half: str) -> Callable[[Cluster, str], Figures]:
-        if half == "async":
+    def load(variant: str) -> Callable[[Cluster, str], Figures]:
+        if variant == "async":
             return lambda cluster, name: asyncio.run(tasks.load(cluster, name, amounts.failovers))
         return lambda cluster, name: threads.load(cluster, name, amounts.failovers)
 
-    def away(half: str) -> Callable[[Cluster, str], Figures]:
-        if half == "async":
+    def away(variant: str) -> Callable[[Cluster, str], Figures]:
+        if variant == "async":
             return lambda cluster, name: asyncio.run(
                 tasks.away(cluster, name, amounts.seconds_away)
             )
         return lambda cluster, name: threads.away(cluster, name, amounts.seconds_away)
 
-    for half in ("async", "sync"):
+    for variant in ("async", "sync"):
         for kind, synchronous in (("synchronous", True), ("asynchronous", False)):
-            where = f"{half} client, {kind} replication"
+            where = f"{variant} client, {kind} replication"
             for size, rounds in ((1, amounts.rounds_of_one), (16, amounts.rounds_of_many)):
                 yield Part(
                     f"COMMITs in doubt, pool of {size}, {where}",
                     synchronous,
-                    doubts(size, rounds, half),
+                    doubts(size, rounds, variant),
                 )
-            yield Part(f"writers and consumers, {where}", synchronous, load(half))
+            yield Part(f"writers and consumers, {where}", synchronous, load(variant))
         yield Part(
-            f"standby away for {amounts.seconds_away:.0f} s, {half} client", True, away(half)
+            f"standby away for {amounts.seconds_away:.0f} s, {variant} client", True, away(variant)
         )
 
 

@@ -41,14 +41,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one program.
 
     Attributes:
-        half: the variant of the library.
+        variant: the variant of the library.
         url: of the database.
         category: of the entity.
         keys: how many commands there are.
         notes: the file of the responses: a line each.
     """
 
-    half: Literal["async", "sync"]
+    variant: Literal["async", "sync"]
     url: str
     category: str
     keys: int
@@ -104,7 +104,7 @@ def run_sync(order: Order) -> None:
 def main(order: Order) -> None:
     """Send them, until it ends or is killed."""
     signal.alarm(_LONGEST)
-    if order.half == "async":
+    if order.variant == "async":
         asyncio.run(run_async(order))
     else:
         run_sync(order)

@@ -51,9 +51,9 @@ async def rebuild_async(url: str, category: str, version: int) -> bool:
         return await model.rebuild()
 
 
-def main(half: str, url: str, category: str, version: str) -> None:
-    """Rebuild with a half."""
-    if half == "sync":
+def main(variant: str, url: str, category: str, version: str) -> None:
+    """Rebuild with a variant."""
+    if variant == "sync":
         shown = rebuild(url, category, int(version))
     else:
         shown = asyncio.run(rebuild_async(url, category, int(version)))

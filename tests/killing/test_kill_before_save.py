@@ -11,7 +11,7 @@ from tests.killing.effects import count_effects, effects_of, judge, messages_of
 from tests.killing.gates import write
 from tests.killing.processes import Forked, until, until_still
 from tests.killing.scenario import Fork
-from tests.killing.worker import Half, Order
+from tests.killing.worker import Order, Variant
 from tests.support.store import locked, waiting_for_locks
 
 BATCH = 50
@@ -32,14 +32,14 @@ def write_at_once(url: str, category: str, streams: int) -> None:
         )
 
 
-@pytest.mark.parametrize("half", ["async", "sync"])
+@pytest.mark.parametrize("variant", ["async", "sync"])
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_no_more_is_handled_again_than_the_settings_say(
-    fork: Fork, effects_url: str, category: str, half: Half, concurrency: int
+    fork: Fork, effects_url: str, category: str, variant: Variant, concurrency: int
 ) -> None:
     def order(life: int) -> Order:
         return Order(
-            half=half,
+            variant=variant,
             url=effects_url,
             category=category,
             life=life,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.killing.effects import effects_of, judge, messages_of, stored_position
 from tests.killing.scenario import KILLS, MESSAGES, Fork, kill_while_writing
-from tests.killing.worker import Half, Order
+from tests.killing.worker import Order, Variant
 
 BATCH = 100
 INTERVAL = 50
@@ -14,15 +14,15 @@ INTERVAL = 50
 # What the documentation says: so many messages may be handled again after a crash.
 AGAIN = INTERVAL + 4 * BATCH
 
-halves = pytest.mark.parametrize("half", ["async", "sync"])
+variants = pytest.mark.parametrize("variant", ["async", "sync"])
 
 
-@halves
+@variants
 def test_each_message_is_handled_at_least_once(
-    fork: Fork, effects_url: str, category: str, half: Half
+    fork: Fork, effects_url: str, category: str, variant: Variant
 ) -> None:
     order = Order(
-        half=half, url=effects_url, category=category, batch_size=BATCH, interval=INTERVAL
+        variant=variant, url=effects_url, category=category, batch_size=BATCH, interval=INTERVAL
     )
     kill_while_writing(fork, [order], longest=0.4)
     messages = messages_of(effects_url, category)
@@ -36,12 +36,12 @@ def test_each_message_is_handled_at_least_once(
     assert stored_position(effects_url, order) == messages[-1].global_position
 
 
-@halves
+@variants
 def test_each_message_is_handled_at_least_once_by_eight_handlers_at_a_time(
-    fork: Fork, effects_url: str, category: str, half: Half
+    fork: Fork, effects_url: str, category: str, variant: Variant
 ) -> None:
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         concurrency=8,
@@ -58,16 +58,16 @@ def test_each_message_is_handled_at_least_once_by_eight_handlers_at_a_time(
     assert stored_position(effects_url, order) == messages[-1].global_position
 
 
-@halves
+@variants
 def test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position(
-    fork: Fork, effects_url: str, category: str, half: Half
+    fork: Fork, effects_url: str, category: str, variant: Variant
 ) -> None:
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         transactional=True,
-        table=half == "async",
+        table=variant == "async",
     )
     kill_while_writing(fork, [order], longest=0.8)
     messages = messages_of(effects_url, category)

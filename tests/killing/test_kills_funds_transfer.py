@@ -105,24 +105,27 @@ def is_over(victim: Process, done: Callable[[], bool]) -> bool:
     return victim.is_dead() or done()
 
 
-@pytest.mark.parametrize("half", ["async", "sync"])
+@pytest.mark.parametrize("variant", ["async", "sync"])
 @pytest.mark.parametrize("component", ["account", "fundsTransfer"])
 def test_money_is_neither_lost_nor_made(
-    new_database: NewDatabase, tmp_path: Path, half: Literal["async", "sync"], component: Component
+    new_database: NewDatabase,
+    tmp_path: Path,
+    variant: Literal["async", "sync"],
+    component: Component,
 ) -> None:
     url = make_url(new_database(), user="message_store")
     other: Component = "account" if component == "fundsTransfer" else "fundsTransfer"
     victim_log = tmp_path / "victim.log"
     with (
         Client(url, registry=registry, max_size=2) as client,
-        running(Order(half=half, url=url, component=other), tmp_path / "other.log") as beside,
+        running(Order(variant=variant, url=url, component=other), tmp_path / "other.log") as beside,
     ):
         bank = Bank(client)
         moved, step = 0, 0
         while True:
             step += 1
             good, bad = f"t{step}", f"x{step}"
-            order = Order(half=half, url=url, component=component, kill_at=step)
+            order = Order(variant=variant, url=url, component=component, kill_at=step)
             done = partial(bank.are_done, good, bad)
             with running(order, victim_log) as victim:
                 bank.transfer(good, AMOUNT)
@@ -132,7 +135,7 @@ def test_money_is_neither_lost_nor_made(
                 status = victim.stop()
             assert status in (0, -signal.SIGKILL), victim_log.read_text()
             if status == -signal.SIGKILL:
-                again = Order(half=half, url=url, component=component)
+                again = Order(variant=variant, url=url, component=component)
                 with running(again, victim_log) as survivor:
                     until(done, victim_log.read_text, 20.0)
                     # It may be stopped before it has set its signal handler.
@@ -147,7 +150,9 @@ def test_money_is_neither_lost_nor_made(
                 break
         assert beside.stop() == 0
         commands = len(list(client.read_category(account.command_category)))
-        print(f"{half} {component}: killed at {step - 1} steps, {moved} moved, {commands} commands")
+        print(
+            f"{variant} {component}: killed at {step - 1} steps, {moved} moved, {commands} commands"
+        )
         # Each transfer of the good ones has two commands, the others one, and three at first.
         assert commands == 3 + 3 * step
         assert step > (8 if component == "account" else 20)

@@ -17,7 +17,7 @@ def test_members_handle_each_message_at_least_once(
 ) -> None:
     orders = [
         Order(
-            half="async",
+            variant="async",
             url=effects_url,
             category=category,
             member=member,
@@ -43,7 +43,7 @@ def test_members_leave_each_effect_exactly_once(
 ) -> None:
     orders = [
         Order(
-            half="sync",
+            variant="sync",
             url=effects_url,
             category=category,
             member=member,

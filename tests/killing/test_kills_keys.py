@@ -11,7 +11,7 @@ import pytest
 
 from messagedb import Client
 from tests.killing.commanding import Answer, Order, answers, main
-from tests.killing.worker import Half
+from tests.killing.worker import Variant
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.killing.commanding"])
@@ -20,9 +20,9 @@ KEYS = 300
 KILLS = 40
 
 
-@pytest.mark.parametrize("halves", [("async", "async"), ("sync", "sync"), ("async", "sync")])
+@pytest.mark.parametrize("variants", [("async", "async"), ("sync", "sync"), ("async", "sync")])
 def test_each_key_is_answered_once_and_always_the_same(
-    store_url: str, category: str, tmp_path: Path, halves: tuple[Half, Half]
+    store_url: str, category: str, tmp_path: Path, variants: tuple[Variant, Variant]
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -30,13 +30,13 @@ def test_each_key_is_answered_once_and_always_the_same(
     # Both send the same commands, as a client does that asks two servers.
     orders = [
         Order(
-            half=half,
+            variant=variant,
             url=store_url,
             category=category,
             keys=KEYS,
             notes=str(tmp_path / f"notes-{number}"),
         )
-        for number, half in enumerate(halves)
+        for number, variant in enumerate(variants)
     ]
     killed = 0
     while any(order.left() for order in orders):

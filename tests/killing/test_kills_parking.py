@@ -12,19 +12,19 @@ from tests.killing.effects import effects_of, stored_position
 from tests.killing.gates import closed_gate, write
 from tests.killing.processes import until
 from tests.killing.scenario import Fork
-from tests.killing.worker import IDENTIFIER, Half, Order
+from tests.killing.worker import IDENTIFIER, Order, Variant
 from tests.support.store import locked, stored, waiting_for_locks
 
 PARKED = 1
 
-halves = pytest.mark.parametrize("half", ["async", "sync"])
+variants = pytest.mark.parametrize("variant", ["async", "sync"])
 transactional_or_not = pytest.mark.parametrize("transactional", [False, True])
 
 
-def order_of(half: Half, url: str, category: str, *, transactional: bool) -> Order:
+def order_of(variant: Variant, url: str, category: str, *, transactional: bool) -> Order:
     """Return the order of the first worker, which parks the second message."""
     return Order(
-        half=half,
+        variant=variant,
         url=url,
         category=category,
         life=1,
@@ -37,7 +37,7 @@ def order_of(half: Half, url: str, category: str, *, transactional: bool) -> Ord
 def next_of(order: Order, *, replays: bool = False) -> Order:
     """Return the order of the worker after one: it waits for nothing."""
     return Order(
-        half=order.half,
+        variant=order.variant,
         url=order.url,
         category=order.category,
         life=order.life + 1,
@@ -60,15 +60,15 @@ def records(url: str, category: str) -> int:
     return len(stored(url, f"{category}:parked-{IDENTIFIER}"))
 
 
-@halves
+@variants
 @transactional_or_not
 @pytest.mark.parametrize("moment", ["before it is parked", "before the position is stored"])
 def test_a_message_is_parked_once_across_kills(
-    fork: Fork, effects_url: str, category: str, half: Half, transactional: bool, moment: str
+    fork: Fork, effects_url: str, category: str, variant: Variant, transactional: bool, moment: str
 ) -> None:
     url = effects_url
     messages = write(url, f"{category}-1", 3)
-    order = order_of(half, url, category, transactional=transactional)
+    order = order_of(variant, url, category, transactional=transactional)
     name = f"{category}:parked" if moment == "before it is parked" else f"{category}:position"
     with closed_gate(url) as gate:
         first = fork(order_with_gate(order))
@@ -93,15 +93,15 @@ def test_a_message_is_parked_once_across_kills(
     assert effects in ([[0, 2]] if transactional else [[0, 2], [0, 2, 2]])
 
 
-@halves
+@variants
 @transactional_or_not
 @pytest.mark.parametrize("moment", ["before the effect", "after the effect"])
 def test_a_message_whose_replay_is_killed_stays_parked(
-    fork: Fork, effects_url: str, category: str, half: Half, transactional: bool, moment: str
+    fork: Fork, effects_url: str, category: str, variant: Variant, transactional: bool, moment: str
 ) -> None:
     url, after = effects_url, moment == "after the effect"
     messages = write(url, f"{category}-1", 3)
-    parking = order_of(half, url, category, transactional=transactional)
+    parking = order_of(variant, url, category, transactional=transactional)
     first = fork(parking)
     until(lambda: stored_position(url, parking) == messages[-1], first.told)
     first.send(signal.SIGTERM)

@@ -15,7 +15,7 @@ from messagedb._read_models.naming import ModelNames
 from tests.killing.gates import closed_gate, write
 from tests.killing.modeling import rebuild
 from tests.killing.processes import until
-from tests.killing.worker import Half
+from tests.killing.worker import Variant
 
 COUNT = 10
 
@@ -57,7 +57,7 @@ def at_swap(url: str, schema: str) -> contextlib.AbstractContextManager[object]:
 Hold = Callable[[str, str], contextlib.AbstractContextManager[object]]
 
 
-@pytest.mark.parametrize("half", ["async", "sync"])
+@pytest.mark.parametrize("variant", ["async", "sync"])
 @pytest.mark.parametrize(
     ("hold", "waits", "made"),
     [
@@ -67,7 +67,7 @@ Hold = Callable[[str, str], contextlib.AbstractContextManager[object]]
     ],
 )
 def test_it_is_killed_and_run_again(
-    store_url: str, category: str, schema: str, half: Half, hold: Hold, waits: str, made: bool
+    store_url: str, category: str, schema: str, variant: Variant, hold: Hold, waits: str, made: bool
 ) -> None:
     write(store_url, f"{category}-1", COUNT)
     assert rebuild(store_url, category, 1)
@@ -91,7 +91,7 @@ def test_it_is_killed_and_run_again(
 
         whole = [(n, 1) for n in range(COUNT)]
         with hold(store_url, schema):
-            worker = begin(half, store_url, category)
+            worker = begin(variant, store_url, category)
             try:
                 until(is_held, lambda: f"it waits at {hold.__name__}", limit=20)
                 assert rows("noted") == whole
@@ -105,11 +105,11 @@ def test_it_is_killed_and_run_again(
         assert rows("noted") == whole
 
 
-def begin(half: Half, url: str, category: str) -> subprocess.Popen[bytes]:
+def begin(variant: Variant, url: str, category: str) -> subprocess.Popen[bytes]:
     """Begin a process that rebuilds the second version."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.killing.modeling", half, url, category, "2"],
+        [sys.executable, "-m", "tests.killing.modeling", variant, url, category, "2"],
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": path},
     )

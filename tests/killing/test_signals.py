@@ -11,12 +11,12 @@ import pytest
 from tests.killing.effects import handled, stored_position
 from tests.killing.gates import closed_gate, write
 from tests.killing.processes import Program, until
-from tests.killing.worker import Half, Order
+from tests.killing.worker import Order, Variant
 from tests.support.store import locked, waiting_for_locks
 
 Start = Callable[[Order], Program]
 
-halves = pytest.mark.parametrize("half", ["async", "sync"])
+variants = pytest.mark.parametrize("variant", ["async", "sync"])
 both = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 # What the log says when a signal was taken, and of the consumer that it stops.
@@ -27,19 +27,19 @@ NEVER = 60.0
 
 
 @both
-@halves
+@variants
 @pytest.mark.parametrize("transactional", [False, True])
 def test_the_handler_in_hand_finishes_and_no_other_begins(
     start: Start,
     effects_url: str,
     category: str,
-    half: Half,
+    variant: Variant,
     number: signal.Signals,
     transactional: bool,
 ) -> None:
     places = write(effects_url, f"{category}-1", 5)
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         gate=2,
@@ -60,12 +60,12 @@ def test_the_handler_in_hand_finishes_and_no_other_begins(
     assert stored_position(effects_url, order) == places[2]
 
 
-@halves
+@variants
 def test_an_idle_consumer_ends_at_once(
-    start: Start, effects_url: str, category: str, half: Half
+    start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
     places = write(effects_url, f"{category}-1", 3)
-    order = Order(half=half, url=effects_url, category=category, seconds=NEVER)
+    order = Order(variant=variant, url=effects_url, category=category, seconds=NEVER)
     worker = start(order)
     while len(handled(effects_url, category)) < 3:
         assert worker.process.poll() is None, worker.text()
@@ -76,7 +76,7 @@ def test_an_idle_consumer_ends_at_once(
     assert stored_position(effects_url, order) == places[2]
 
 
-@halves
+@variants
 @pytest.mark.parametrize(
     ("first", "second"), [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)]
 )
@@ -84,12 +84,12 @@ def test_a_second_signal_ends_at_once(
     start: Start,
     effects_url: str,
     category: str,
-    half: Half,
+    variant: Variant,
     first: signal.Signals,
     second: signal.Signals,
 ) -> None:
     write(effects_url, f"{category}-1", 5)
-    order = Order(half=half, url=effects_url, category=category, gate=2, seconds=NEVER)
+    order = Order(variant=variant, url=effects_url, category=category, gate=2, seconds=NEVER)
     with closed_gate(effects_url) as gate:
         worker = start(order)
         gate.until_waiting(worker)
@@ -104,34 +104,34 @@ def test_a_second_signal_ends_at_once(
 
 
 @both
-@halves
+@variants
 def test_done_messages_are_saved_when_a_handler_does_not_finish_in_time(
-    start: Start, effects_url: str, category: str, half: Half, number: signal.Signals
+    start: Start, effects_url: str, category: str, variant: Variant, number: signal.Signals
 ) -> None:
     places = write(effects_url, f"{category}-1", 5)
     order = Order(
-        half=half, url=effects_url, category=category, gate=2, seconds=NEVER, stop_timeout=0.3
+        variant=variant, url=effects_url, category=category, gate=2, seconds=NEVER, stop_timeout=0.3
     )
     with closed_gate(effects_url) as gate:
         worker = start(order)
         gate.until_waiting(worker)
         worker.send(number)
         # A task is interrupted, and its error raised; nothing but its end ends a thread.
-        assert worker.wait() == (1 if half == "async" else -number), worker.text()
+        assert worker.wait() == (1 if variant == "async" else -number), worker.text()
         assert "did not finish" in worker.text()
         assert handled(effects_url, category) == [0, 1]
         assert stored_position(effects_url, order) == places[1]
 
 
 @both
-@halves
+@variants
 def test_a_signal_stops_all_consumers_of_a_process(
-    start: Start, effects_url: str, category: str, half: Half, number: signal.Signals
+    start: Start, effects_url: str, category: str, variant: Variant, number: signal.Signals
 ) -> None:
     beside = f"{category}Beside"
     places = [write(effects_url, f"{each}-1", 5) for each in (category, beside)]
     order = Order(
-        half=half, url=effects_url, category=category, beside=beside, gate=2, seconds=NEVER
+        variant=variant, url=effects_url, category=category, beside=beside, gate=2, seconds=NEVER
     )
     with closed_gate(effects_url) as gate:
         worker = start(order)
@@ -146,14 +146,14 @@ def test_a_signal_stops_all_consumers_of_a_process(
         assert stored_position(effects_url, of(order, each)) == place[2]
 
 
-@halves
+@variants
 def test_done_messages_of_all_consumers_are_saved_when_none_finishes_in_time(
-    start: Start, effects_url: str, category: str, half: Half
+    start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
     beside = f"{category}Beside"
     places = [write(effects_url, f"{each}-1", 5) for each in (category, beside)]
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         beside=beside,
@@ -170,20 +170,20 @@ def test_done_messages_of_all_consumers_are_saved_when_none_finishes_in_time(
             worker.until_said("did not finish")
             until(lambda: waiting_for_locks(effects_url, f"{beside}:position"), worker.text)
             assert worker.process.poll() is None, "ended before all positions were stored"
-        assert worker.wait() == (1 if half == "async" else -signal.SIGTERM), worker.text()
+        assert worker.wait() == (1 if variant == "async" else -signal.SIGTERM), worker.text()
         for each, place in zip((category, beside), places, strict=True):
             assert handled(effects_url, each) == [0, 1]
             assert stored_position(effects_url, of(order, each)) == place[1]
 
 
-@halves
+@variants
 def test_a_signal_ends_a_process_whose_consumers_stop_already_as_one_has_failed(
-    start: Start, effects_url: str, category: str, half: Half
+    start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
     beside = f"{category}Beside"
     places = write(effects_url, f"{category}-1", 5)
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         beside=beside,
@@ -197,7 +197,7 @@ def test_a_signal_ends_a_process_whose_consumers_stop_already_as_one_has_failed(
         gate.until_waiting(worker)
         write(effects_url, f"{beside}-1", 1)
         worker.until_said("did not finish")
-        if half == "async":
+        if variant == "async":
             # A task can be interrupted: the failure ends the process by itself.
             assert worker.wait() == 1, worker.text()
             assert "HandlerError" in worker.text()
@@ -210,4 +210,4 @@ def test_a_signal_ends_a_process_whose_consumers_stop_already_as_one_has_failed(
 
 def of(order: Order, category: str) -> Order:
     """Return the order of a consumer beside another one as if it were alone."""
-    return Order(half=order.half, url=order.url, category=category)
+    return Order(variant=order.variant, url=order.url, category=category)

@@ -13,11 +13,11 @@ from messagedb import Client, NewMessage
 from tests.killing.effects import count_effects, effects_of, judge, messages_of, stored_position
 from tests.killing.gates import closed_gate, write
 from tests.killing.processes import Program, until
-from tests.killing.worker import Half, Order
+from tests.killing.worker import Order, Variant
 
 Start = Callable[[Order], Program]
 
-halves = pytest.mark.parametrize("half", ["async", "sync"])
+variants = pytest.mark.parametrize("variant", ["async", "sync"])
 
 WAITING = "another consumer with this identifier runs"
 
@@ -27,16 +27,16 @@ def by_life(url: str, category: str, life: int) -> int:
     return sum(effect.life == life for effect in effects_of(url, category))
 
 
-@halves
+@variants
 def test_the_second_takes_over_soon_when_the_first_is_killed(
-    start: Start, effects_url: str, category: str, half: Half
+    start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
     write(effects_url, f"{category}-1", 5)
     with closed_gate(effects_url) as gate:
         # The lease itself is much longer: the server sees immediately that its holder is dead.
-        first = start(Order(half=half, url=effects_url, category=category, life=1, gate=2))
+        first = start(Order(variant=variant, url=effects_url, category=category, life=1, gate=2))
         gate.until_waiting(first)
-        second = start(Order(half=half, url=effects_url, category=category, life=2))
+        second = start(Order(variant=variant, url=effects_url, category=category, life=2))
         second.until_said(WAITING)
         assert by_life(effects_url, category, 2) == 0
         first.send(signal.SIGKILL)
@@ -49,10 +49,10 @@ def test_the_second_takes_over_soon_when_the_first_is_killed(
     judge(effects_of(effects_url, category), messages_of(effects_url, category))
 
 
-@halves
+@variants
 @pytest.mark.parametrize("table", [False, True])
 def test_a_holder_that_was_paused_at_work_leaves_no_effect_twice(
-    start: Start, effects_url: str, category: str, half: Half, table: bool
+    start: Start, effects_url: str, category: str, variant: Variant, table: bool
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -60,7 +60,7 @@ def test_a_holder_that_was_paused_at_work_leaves_no_effect_twice(
     for stream in range(10):
         write(effects_url, f"{category}-{stream}", count // 10)
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         life=1,
@@ -87,13 +87,13 @@ def test_a_holder_that_was_paused_at_work_leaves_no_effect_twice(
     check_once(effects_url, category, order)
 
 
-@halves
+@variants
 def test_a_holder_that_was_paused_in_its_handler_leaves_no_effect_of_it(
-    start: Start, effects_url: str, category: str, half: Half
+    start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
     write(effects_url, f"{category}-1", 5)
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         life=1,
@@ -119,13 +119,13 @@ def test_a_holder_that_was_paused_in_its_handler_leaves_no_effect_of_it(
     check_once(effects_url, category, order)
 
 
-@halves
+@variants
 def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the_message(
-    start: Start, effects_url: str, category: str, half: Half
+    start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
     write(effects_url, f"{category}-1", 5)
     order = Order(
-        half=half,
+        variant=variant,
         url=effects_url,
         category=category,
         life=1,
@@ -163,7 +163,7 @@ def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the
 def after(order: Order) -> Order:
     """Return the order of the worker that takes over."""
     return Order(
-        half=order.half,
+        variant=order.variant,
         url=order.url,
         category=order.category,
         life=order.life + 1,

@@ -23,14 +23,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one process.
 
     Attributes:
-        half: the variant of the library.
+        variant: the variant of the library.
         url: of the database.
         component: which of the two.
         kill_at: before or after which of its writes it is killed: 1 is before the first one, 2
             after it; None for never.
     """
 
-    half: Literal["async", "sync"]
+    variant: Literal["async", "sync"]
     url: str
     component: Component
     kill_at: int | None = None
@@ -100,7 +100,7 @@ def main(order: Order, log: str) -> None:
     """Run a component, and write to a file what it says."""
     with open(log, "ab") as file:
         os.dup2(file.fileno(), 2)
-    if order.half == "async":
+    if order.variant == "async":
         asyncio.run(run_async(order))
     else:
         run_sync(order)

@@ -30,7 +30,7 @@ from messagedb import (
     run_consumers_async,
 )
 
-Half = Literal["async", "sync"]
+Variant = Literal["async", "sync"]
 
 IDENTIFIER = "killed"
 
@@ -51,7 +51,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one worker.
 
     Attributes:
-        half: the variant of the library.
+        variant: the variant of the library.
         url: of the database.
         category: the category to consume.
         beside: another one, for a second consumer in the same process.
@@ -67,7 +67,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         random_seconds: each handler takes a random time of at most so many seconds.
     """
 
-    half: Half
+    variant: Variant
     url: str
     category: str
     beside: str | None = None
@@ -208,7 +208,7 @@ def main(order: Order) -> None:
     """Work until it is stopped or killed."""
     signal.alarm(_LONGEST)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    if order.half == "async":
+    if order.variant == "async":
         asyncio.run(run_async(order))
     else:
         run_sync(order)

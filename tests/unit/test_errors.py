@@ -48,10 +48,10 @@ def test_every_error_of_the_tree_has_an_example_here() -> None:
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_errors_pickle_and_copy_with_all_they_carry(error: errors.MessageDBError) -> None:
     assert isinstance(error, errors.MessageDBError)
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert type(twin) is type(error)
-        assert str(twin) == str(error)
-        assert twin.__dict__ == error.__dict__
+    for duplicate in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(duplicate) is type(error)
+        assert str(duplicate) == str(error)
+        assert duplicate.__dict__ == error.__dict__
 
 
 def test_the_tree_is_as_its_docstring_draws_it() -> None:

@@ -29,7 +29,7 @@ from tests.support.background_async import Background, eventually
 NewDatabase = Callable[..., str]
 
 
-class Looking(AsyncClient):
+class CountingClient(AsyncClient):
     """A client that counts its looks at the whole store."""
 
     looks = 0
@@ -67,7 +67,7 @@ async def consumer_of(
     )
 
 
-def naming(consumer: AsyncAllConsumer) -> list[str]:
+def record_names(consumer: AsyncAllConsumer) -> list[str]:
     """Add a handler to the consumer that adds the stream of each message to the list."""
     seen: list[str] = []
 
@@ -82,7 +82,7 @@ async def test_several_categories_in_the_order_of_the_store(
     client: AsyncClient, category: str
 ) -> None:
     consumer = await consumer_of(client, category, "A", "B", batch_size=4)
-    seen = naming(consumer)
+    seen = record_names(consumer)
     expected: list[str] = []
     for n in range(30):
         stream = f"{category}{'ABC'[n % 3]}-{n}"
@@ -102,7 +102,7 @@ async def test_the_whole_store_with_other_consumers_positions(
     client: AsyncClient, category: str
 ) -> None:
     consumer = await consumer_of(client, category)
-    seen = naming(consumer)
+    seen = record_names(consumer)
     other = AsyncConsumer(client, f"{category}A")
     noting(other)
     await client.write_messages(f"{category}A-1", numbered(0, 1))
@@ -115,11 +115,11 @@ async def test_the_whole_store_with_other_consumers_positions(
 
 async def test_it_goes_on_after_its_stored_position(client: AsyncClient, category: str) -> None:
     first = await consumer_of(client, category, "A", "B")
-    before = naming(first)
+    before = record_names(first)
     await client.write_messages(f"{category}A-1", numbered(0, 2))
     await first.run(until="caught_up")
     second = AsyncAllConsumer(client, [f"{category}A", f"{category}B"], identifier=category)
-    after = naming(second)
+    after = record_names(second)
     assert second.name == first.name == f"all:position-{category}"
     await client.write_messages(f"{category}B-1", numbered(0, 2))
     await second.run(until="caught_up")
@@ -128,14 +128,14 @@ async def test_it_goes_on_after_its_stored_position(client: AsyncClient, categor
 
 async def test_positions_in_the_table(client: AsyncClient, category: str) -> None:
     consumer = await consumer_of(client, category, "A", position_store=TablePositionStore())
-    seen = naming(consumer)
+    seen = record_names(consumer)
     await client.write_messages(f"{category}A-1", numbered(0, 2))
     await consumer.run(until="caught_up")
     assert await client.stream_version(consumer.name) == -1
     again = AsyncAllConsumer(
         client, [f"{category}A"], identifier=category, position_store=TablePositionStore()
     )
-    assert naming(again) == []
+    assert record_names(again) == []
     await again.run(until="caught_up")
     assert len(seen) == again.status().handled_count + 2 == 2
 
@@ -186,7 +186,7 @@ async def test_it_is_held_back_by_an_open_transaction_and_names_it(
     client: AsyncClient, slow: AsyncConnection[Any], category: str, concurrency: int
 ) -> None:
     consumer = await consumer_of(client, category, "A", "B", concurrency=concurrency)
-    seen = naming(consumer)
+    seen = record_names(consumer)
     await client.write_message(f"{category}B-0", NewMessage("Noted"))
     await slow.execute(
         "SELECT write_message(gen_random_uuid()::varchar, %s, 'Noted', '{}')", [f"{category}A-1"]
@@ -209,7 +209,7 @@ async def test_messages_behind_a_rolled_back_write_are_delivered(
     client: AsyncClient, slow: AsyncConnection[Any], category: str
 ) -> None:
     consumer = await consumer_of(client, category, "A")
-    seen = naming(consumer)
+    seen = record_names(consumer)
     # A category that is not its own blocks it as well: a gap has no category.
     await slow.execute(
         "SELECT write_message(gen_random_uuid()::varchar, %s, 'Noted', '{}')", [f"{category}C-1"]
@@ -227,7 +227,7 @@ async def test_a_stop_does_not_wait_for_who_holds_it_back(
     client: AsyncClient, slow: AsyncConnection[Any], category: str
 ) -> None:
     consumer = await consumer_of(client, category, "A")
-    seen = naming(consumer)
+    seen = record_names(consumer)
     await client.write_message(f"{category}A-1", NewMessage("Noted"))
     before = await client.get_store_head()
     await slow.execute(
@@ -240,7 +240,7 @@ async def test_a_stop_does_not_wait_for_who_holds_it_back(
     assert consumer.status().stored_next_position == before + 1
     await slow.commit()
     again = AsyncAllConsumer(client, [f"{category}A"], identifier=category)
-    rest = naming(again)
+    rest = record_names(again)
     await again.run(until="caught_up")
     assert (seen, rest) == ([f"{category}A-1"], [f"{category}A-2"])
 
@@ -250,7 +250,7 @@ async def test_it_is_woken_for_its_own_categories_only(
 ) -> None:
     url = new_database()
     schema.install_notify(url)
-    async with Looking(make_url(url, user="message_store")) as client:
+    async with CountingClient(make_url(url, user="message_store")) as client:
         consumer = AsyncAllConsumer(
             client,
             [f"{category}A"],
@@ -260,7 +260,7 @@ async def test_it_is_woken_for_its_own_categories_only(
             notify=True,
             position_store=TablePositionStore(),
         )
-        seen = naming(consumer)
+        seen = record_names(consumer)
         async with consumer.running():
             await eventually(lambda: consumer.status().state == "caught up")
             for _ in range(30):
@@ -280,7 +280,7 @@ async def test_it_needs_the_table_of_messages(new_database: NewDatabase, categor
             consumer = AsyncAllConsumer(
                 client, categories, identifier="a", position_store=TablePositionStore()
             )
-            seen = naming(consumer)
+            seen = record_names(consumer)
             for until in (None, "caught_up"):
                 chosen: Any = until
                 with pytest.raises(IncompatibleServerError, match="table"):

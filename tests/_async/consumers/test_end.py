@@ -13,7 +13,7 @@ from tests._async.consuming import noting, write
 from tests.support.background_async import Background, eventually
 
 
-class Noting:
+class RecordingConsumer:
     """A consumer of two categories, or of the whole store, and what it was given of the two."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Noting:
             self.seen.append(message.data["name"])
 
 
-class Looking(AsyncClient):
+class CountingClient(AsyncClient):
     """A client that counts how often it was asked who is writing."""
 
     looks = 0
@@ -52,8 +52,8 @@ def named(name: str) -> NewMessage:
 async def test_messages_of_an_open_transaction_are_delivered_from_the_end(
     client: AsyncClient, category: str, everything: bool, is_new: bool
 ) -> None:
-    noting_all = Noting(client, category, everything, start="end")
-    consumer = noting_all.consumer
+    recorder = RecordingConsumer(client, category, everything, start="end")
+    consumer = recorder.consumer
     if not is_new:
         await client.write_message(f"{category}A-1", named("old a"))
     await client.write_message(f"{category}B-1", named("old b"))
@@ -68,15 +68,15 @@ async def test_messages_of_an_open_transaction_are_delivered_from_the_end(
         await transaction.commit()
         await consumer.wait_until_processed(f"{category}B-1", 2, timeout=10)
         await consumer.wait_until_caught_up(timeout=10)
-    assert noting_all.seen == ["open", "committed after", "open, second"]
+    assert recorder.seen == ["open", "committed after", "open, second"]
 
 
 @pytest.mark.parametrize("everything", [False, True])
 async def test_a_rolled_back_transaction_blocks_no_longer(
     client: AsyncClient, category: str, everything: bool
 ) -> None:
-    noting_all = Noting(client, category, everything, start="end")
-    consumer = noting_all.consumer
+    recorder = RecordingConsumer(client, category, everything, start="end")
+    consumer = recorder.consumer
     async with AsyncExitStack() as stack:
         transaction = await stack.enter_async_context(client.transaction())
         await transaction.write_message(f"{category}A-1", named("open"))
@@ -87,49 +87,49 @@ async def test_a_rolled_back_transaction_blocks_no_longer(
         await consumer.wait_until_caught_up(timeout=10)
         await client.write_message(f"{category}B-1", named("committed after"))
         await consumer.wait_until_caught_up(timeout=10)
-    assert noting_all.seen == ["committed after"]
+    assert recorder.seen == ["committed after"]
 
 
 @pytest.mark.parametrize("everything", [False, True])
 async def test_a_consumer_that_waits_for_the_end_can_be_stopped(
     client: AsyncClient, category: str, everything: bool
 ) -> None:
-    noting_all = Noting(client, category, everything, start="end")
+    recorder = RecordingConsumer(client, category, everything, start="end")
     async with client.transaction() as transaction:
         await transaction.write_message(f"{category}A-1", named("open"))
-        async with noting_all.consumer.running():
-            await eventually(lambda: noting_all.consumer.status().blocked_by)
-        assert noting_all.consumer.status().state == "stopped"
-    assert noting_all.seen == []
+        async with recorder.consumer.running():
+            await eventually(lambda: recorder.consumer.status().blocked_by)
+        assert recorder.consumer.status().state == "stopped"
+    assert recorder.seen == []
 
 
 @pytest.mark.parametrize("everything", [False, True])
 async def test_a_position_that_is_reset_to_the_end_is_before_what_was_open(
     store_url: str, category: str, everything: bool
 ) -> None:
-    async with Looking(store_url) as client:
-        noting_all = Noting(client, category, everything)
+    async with CountingClient(store_url) as client:
+        recorder = RecordingConsumer(client, category, everything)
         await client.write_message(f"{category}A-1", named("old"))
         async with client.transaction() as transaction:
             await transaction.write_message(f"{category}A-1", named("open"))
             await client.write_message(f"{category}B-1", named("meanwhile"))
-            reset = Background(noting_all.consumer.reset_position, "end")
+            reset = Background(recorder.consumer.reset_position, "end")
             await eventually(lambda: client.looks > 1)
         await reset.result()
-        await noting_all.consumer.run(until="caught_up")
-        assert noting_all.seen == ["open", "meanwhile"]
+        await recorder.consumer.run(until="caught_up")
+        assert recorder.seen == ["open", "meanwhile"]
 
 
 async def test_an_end_that_does_not_come_is_an_error_that_names_who_is_waited_for(
     store_url: str, category: str
 ) -> None:
     async with AsyncClient(store_url, command_timeout=0.3) as client:
-        noting_all = Noting(client, category, everything=False)
-        assert await noting_all.consumer.reset_position(5) == 5
+        recorder = RecordingConsumer(client, category, everything=False)
+        assert await recorder.consumer.reset_position(5) == 5
         async with client.transaction() as transaction:
             await transaction.write_message(f"{category}A-1", named("open"))
             with pytest.raises(TimeoutError, match=r"are still open.*pid=\d+.*Nothing was changed"):
-                await noting_all.consumer.reset_position("end")
+                await recorder.consumer.reset_position("end")
 
 
 async def test_a_category_has_no_such_messages_as_its_writers_take_turns(

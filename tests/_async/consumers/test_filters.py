@@ -21,7 +21,7 @@ from tests._async.consuming import noting, numbered, saved
 from tests.support.background_async import eventually
 
 
-class Looking(AsyncClient):
+class CountingClient(AsyncClient):
     """A client that notes how many messages each of its scans looked at."""
 
     looked_at: list[int]
@@ -34,9 +34,9 @@ class Looking(AsyncClient):
 
 
 @pytest.fixture
-async def looking(store_url: str) -> AsyncIterator[Looking]:
+async def counting_client(store_url: str) -> AsyncIterator[CountingClient]:
     """Return such a client."""
-    async with Looking(store_url, max_size=4) as client:
+    async with CountingClient(store_url, max_size=4) as client:
         client.looked_at = []
         yield client
 
@@ -94,13 +94,13 @@ async def test_each_filter_and_all_of_them_together(
 
 
 async def test_a_category_with_few_matches_is_bounded_work_and_the_position_moves(
-    looking: Looking, category: str
+    counting_client: CountingClient, category: str
 ) -> None:
-    await looking.write_messages(f"{category}-1", numbered(0, 99))
-    await looking.write_message(f"{category}-2", NewMessage("Rare", {"n": 99}))
-    positions = [m.global_position for m in await looking.get_category_messages(category)]
+    await counting_client.write_messages(f"{category}-1", numbered(0, 99))
+    await counting_client.write_message(f"{category}-2", NewMessage("Rare", {"n": 99}))
+    positions = [m.global_position for m in await counting_client.get_category_messages(category)]
     consumer = AsyncConsumer(
-        looking, category, batch_size=10, position_update_interval=30, types=["Rare"]
+        counting_client, category, batch_size=10, position_update_interval=30, types=["Rare"]
     )
     at_match: list[int | None] = []
 
@@ -109,10 +109,10 @@ async def test_a_category_with_few_matches_is_bounded_work_and_the_position_move
         at_match.append(consumer.status().next_position)
 
     await consumer.run(until="caught_up")
-    assert sum(looking.looked_at) == 100
-    assert max(looking.looked_at) == 10
+    assert sum(counting_client.looked_at) == 100
+    assert max(counting_client.looked_at) == 10
     assert at_match == [positions[89] + 1]
-    stored = await saved(looking, consumer)
+    stored = await saved(counting_client, consumer)
     # At most two pages and the interval would be looked at again after a crash.
     assert stored[-1] == positions[-1]
     gaps = [b - a for a, b in zip([positions[0] - 1, *stored], stored, strict=False)]
@@ -120,27 +120,27 @@ async def test_a_category_with_few_matches_is_bounded_work_and_the_position_move
     assert max(gaps) <= 30 + 2 * 10
 
 
-async def test_no_match_at_all_is_caught_up_and_stored(looking: Looking, category: str) -> None:
-    await looking.write_messages(f"{category}-1", numbered(0, 25))
-    positions = [m.global_position for m in await looking.get_category_messages(category)]
-    consumer = AsyncConsumer(looking, category, batch_size=10, types=["Other"])
+async def test_no_match_at_all_is_caught_up_and_stored(counting_client: CountingClient, category: str) -> None:
+    await counting_client.write_messages(f"{category}-1", numbered(0, 25))
+    positions = [m.global_position for m in await counting_client.get_category_messages(category)]
+    consumer = AsyncConsumer(counting_client, category, batch_size=10, types=["Other"])
     seen = noting(consumer)
     await consumer.run(until="caught_up")
     assert seen == []
-    assert await saved(looking, consumer) == [positions[-1]]
-    looking.looked_at.clear()
+    assert await saved(counting_client, consumer) == [positions[-1]]
+    counting_client.looked_at.clear()
     await consumer.run(until="caught_up")
-    assert sum(looking.looked_at) == 0
-    assert await saved(looking, consumer) == [positions[-1]]
+    assert sum(counting_client.looked_at) == 0
+    assert await saved(counting_client, consumer) == [positions[-1]]
 
 
 @pytest.mark.parametrize("types", [None, ["Noted"], ["Other"]])
 async def test_a_quiet_category_is_not_stored_again_and_again(
-    looking: Looking, category: str, types: list[str] | None
+    counting_client: CountingClient, category: str, types: list[str] | None
 ) -> None:
-    await looking.write_messages(f"{category}-1", numbered(0, 5))
+    await counting_client.write_messages(f"{category}-1", numbered(0, 5))
     consumer = AsyncConsumer(
-        looking,
+        counting_client,
         category,
         poll_interval=0.002,
         position_update_interval=1,
@@ -153,18 +153,18 @@ async def test_a_quiet_category_is_not_stored_again_and_again(
         await eventually(
             lambda: consumer.status().stored_next_position == consumer.status().next_position
         )
-        stored = await looking.stream_version(consumer.name)
-        looks = len(looking.looked_at)
-        await eventually(lambda: len(looking.looked_at) >= looks + 30)
-        assert await looking.stream_version(consumer.name) == stored
-    assert await looking.stream_version(consumer.name) == stored
+        stored = await counting_client.stream_version(consumer.name)
+        looks = len(counting_client.looked_at)
+        await eventually(lambda: len(counting_client.looked_at) >= looks + 30)
+        assert await counting_client.stream_version(consumer.name) == stored
+    assert await counting_client.stream_version(consumer.name) == stored
 
 
 async def test_positions_of_unmatched_messages_are_not_saved_one_by_one(
-    looking: Looking, category: str
+    counting_client: CountingClient, category: str
 ) -> None:
     consumer = AsyncConsumer(
-        looking,
+        counting_client,
         category,
         poll_interval=0.002,
         position_update_interval=10,
@@ -174,15 +174,15 @@ async def test_positions_of_unmatched_messages_are_not_saved_one_by_one(
     noting(consumer)
     async with consumer.running():
         for n in range(9):
-            written = await looking.write_message(f"{category}-1", NewMessage("Noted", {"n": n}))
+            written = await counting_client.write_message(f"{category}-1", NewMessage("Noted", {"n": n}))
             await consumer.wait_until_processed(f"{category}-1", written, timeout=10)
-        assert await looking.stream_version(consumer.name) == NO_STREAM
-        written = await looking.write_message(f"{category}-1", NewMessage("Noted", {"n": 9}))
+        assert await counting_client.stream_version(consumer.name) == NO_STREAM
+        written = await counting_client.write_message(f"{category}-1", NewMessage("Noted", {"n": 9}))
         await consumer.wait_until_processed(f"{category}-1", written, timeout=10)
         position = consumer.status().next_position
         await eventually(lambda: consumer.status().stored_next_position == position)
     assert position is not None
-    assert await saved(looking, consumer) == [position - 1]
+    assert await saved(counting_client, consumer) == [position - 1]
 
 
 @pytest.mark.parametrize(

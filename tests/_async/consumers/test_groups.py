@@ -117,20 +117,20 @@ async def test_members_run_at_the_same_time_and_two_of_one_number_do_not(
     client: AsyncClient, category: str
 ) -> None:
     first, second = members(client, category, 2)
-    twin, _ = members(client, category, 2, lease_timeout=0.3)
-    seen = [noting(consumer) for consumer in (first, second, twin)]
+    rival, _ = members(client, category, 2, lease_timeout=0.3)
+    seen = [noting(consumer) for consumer in (first, second, rival)]
     async with first.running(), second.running():
         await eventually(lambda: first.status().state == "caught up")
         await eventually(lambda: second.status().state == "caught up")
-        waiting = Background(twin.run)
-        await eventually(lambda: twin.status().state == "waiting")
-        assert twin.status().blocked_by == ("another consumer with this identifier runs",)
+        waiting = Background(rival.run)
+        await eventually(lambda: rival.status().state == "waiting")
+        assert rival.status().blocked_by == ("another consumer with this identifier runs",)
         await fill(client, category)
         await first.wait_until_caught_up(timeout=10)
         await second.wait_until_caught_up(timeout=10)
     assert seen == [of_member(category, 0, 2), of_member(category, 1, 2), []]
-    await eventually(lambda: twin.status().state == "caught up")
-    await twin.stop()
+    await eventually(lambda: rival.status().state == "caught up")
+    await rival.stop()
     await waiting.result()
     assert seen[2] == []
 

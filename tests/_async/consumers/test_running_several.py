@@ -187,8 +187,8 @@ async def test_one_that_cannot_begin_stops_the_others(client: AsyncClient, categ
 
 
 async def test_two_of_one_name_run_one_after_the_other(client: AsyncClient, category: str) -> None:
-    twins = [AsyncConsumer(client, category, lease_timeout=0.3) for _ in range(2)]
-    seen = [noting(consumer) for consumer in twins]
+    rivals = [AsyncConsumer(client, category, lease_timeout=0.3) for _ in range(2)]
+    seen = [noting(consumer) for consumer in rivals]
     await write(client, f"{category}-1", 0, 3)
-    await run_consumers_async(*twins, until="caught_up")
+    await run_consumers_async(*rivals, until="caught_up")
     assert sorted(seen) == [[], [0, 1, 2]]

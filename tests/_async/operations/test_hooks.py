@@ -50,7 +50,7 @@ class Reversing(Hooks):
         ]
 
 
-class Noting(Hooks):
+class RecordingHooks(Hooks):
     """Notes what it is called with."""
 
     def __init__(self, name: str, notes: list[str]) -> None:
@@ -134,7 +134,7 @@ async def test_consumers_read_through_them_and_keep_their_own_notes(
 
 async def test_the_first_is_the_outermost(store_url: str, category: str) -> None:
     notes: list[str] = []
-    hooks = [Noting("a", notes), Noting("b", notes)]
+    hooks = [RecordingHooks("a", notes), RecordingHooks("b", notes)]
     async with AsyncClient(store_url, max_size=1, hooks=hooks) as client:
         await client.write_message(f"{category}-1", NewMessage("A"))
         assert notes == [

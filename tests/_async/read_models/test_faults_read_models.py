@@ -8,18 +8,18 @@ import pytest
 
 from messagedb import AsyncClient
 from tests._async.load import COMMAND_TIMEOUT
-from tests._async.read_models.test_read_models import Place, note, sums
+from tests._async.read_models.test_read_models import ModelSchema, note, sums
 from tests.support.background_async import Background, eventually
 from tests.support.proxy import FaultProxy
 
 
 @pytest.fixture
-async def place(database_url: str, category: str) -> AsyncIterator[Place]:
+async def model_schema(database_url: str, category: str) -> AsyncIterator[ModelSchema]:
     """Return a schema of the test's own that the role message_store may use."""
-    place = Place(database_url, category.lower())
-    yield place
-    place.do(f"DROP SCHEMA {place.schema} CASCADE")
-    place.admin.close()
+    model_schema = ModelSchema(database_url, category.lower())
+    yield model_schema
+    model_schema.execute(f"DROP SCHEMA {model_schema.schema} CASCADE")
+    model_schema.admin.close()
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,12 @@ async def place(database_url: str, category: str) -> AsyncIterator[Place]:
 )
 @pytest.mark.parametrize("times", [1, 3])
 async def test_an_answer_is_lost(
-    client: AsyncClient, store_url: str, category: str, place: Place, marker: str, times: int
+    client: AsyncClient,
+    store_url: str,
+    category: str,
+    model_schema: ModelSchema,
+    marker: str,
+    times: int,
 ) -> None:
     await note(client, category, {"a": 1, "b": 2})
     await sums(client, category, 1).rebuild()
@@ -52,11 +57,11 @@ async def test_an_answer_is_lost(
             run = Background(second.rebuild)
             assert await run.result()
             assert proxy.lost >= 1
-    assert place.rows() == [(1, "b", 2), (2, "a", 11)]
+    assert model_schema.rows() == [(1, "b", 2), (2, "a", 11)]
 
 
 async def test_a_commit_is_lost_each_time(
-    client: AsyncClient, store_url: str, category: str, place: Place
+    client: AsyncClient, store_url: str, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1, "b": 2})
     with FaultProxy(store_url) as proxy:
@@ -66,10 +71,10 @@ async def test_a_commit_is_lost_each_time(
             proxy.lose("COMMIT\0", times=8)
             model = sums(lossy, category, 1)
             run = Background(model.run)
-            await eventually(lambda: "sums" in place.relations(), limit=20)
+            await eventually(lambda: "sums" in model_schema.relations(), limit=20)
             await note(client, category, {"a": 10})
-            await eventually(lambda: place.rows() == [("a", 11), ("b", 2)], limit=20)
+            await eventually(lambda: model_schema.rows() == [("a", 11), ("b", 2)], limit=20)
             assert proxy.lost == 8
             await model.stop()
             await run.result()
-    assert place.rows() == [("a", 11), ("b", 2)]
+    assert model_schema.rows() == [("a", 11), ("b", 2)]

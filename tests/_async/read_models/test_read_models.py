@@ -41,27 +41,27 @@ ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total, count = t.c
 FAST: dict[str, Any] = {"poll_interval": 0.01}
 
 
-class Place:
+class ModelSchema:
     """A schema of a test's own, and what a superuser sees there."""
 
     def __init__(self, url: str, schema: str) -> None:
         self.schema = schema
         self.admin = psycopg.connect(url, autocommit=True)
-        self.do(f"CREATE SCHEMA {schema}")
-        self.do(f"GRANT ALL ON SCHEMA {schema} TO message_store")
+        self.execute(f"CREATE SCHEMA {schema}")
+        self.execute(f"GRANT ALL ON SCHEMA {schema} TO message_store")
 
-    def do(self, text: str) -> list[tuple[Any, ...]]:
+    def execute(self, text: str) -> list[tuple[Any, ...]]:
         # Not prepared: the columns of the view change.
         cursor = self.admin.execute(text.encode(), prepare=False)
         return cursor.fetchall() if cursor.description else []
 
     def rows(self, relation: str = "sums") -> list[tuple[Any, ...]]:
         """Return the rows of the view, or of a table."""
-        return self.do(f"SELECT * FROM {self.schema}.{relation} ORDER BY 1")
+        return self.execute(f"SELECT * FROM {self.schema}.{relation} ORDER BY 1")
 
     def relations(self) -> set[str]:
         """Return the names of tables and views."""
-        rows = self.do(
+        rows = self.execute(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
             f" AND relnamespace = '{self.schema}'::regnamespace"
         )
@@ -70,7 +70,7 @@ class Place:
     def is_waited_for(self) -> bool:
         """Return True if a session waits for a lock on something here."""
         return bool(
-            self.do(
+            self.execute(
                 "SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
                 f" WHERE NOT l.granted AND c.relnamespace = '{self.schema}'::regnamespace"
             )
@@ -78,12 +78,12 @@ class Place:
 
 
 @pytest.fixture
-async def place(database_url: str, category: str) -> AsyncIterator[Place]:
+async def model_schema(database_url: str, category: str) -> AsyncIterator[ModelSchema]:
     """Return a schema of the test's own that the role message_store may use."""
-    place = Place(database_url, category.lower())
-    yield place
-    place.do(f"DROP SCHEMA {place.schema} CASCADE")
-    place.admin.close()
+    model_schema = ModelSchema(database_url, category.lower())
+    yield model_schema
+    model_schema.execute(f"DROP SCHEMA {model_schema.schema} CASCADE")
+    model_schema.admin.close()
 
 
 def sums(client: AsyncClient, category: str, version: int = 1, **options: Any) -> AsyncReadModel:
@@ -113,39 +113,39 @@ async def note(client: AsyncClient, category: str, numbers: dict[str, int]) -> N
 
 
 async def test_a_model_is_made_and_caught_up(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1, "b": 2})
     model = sums(client, category)
     assert await model.get_current_version() is None
     assert await model.rebuild()
-    assert place.rows() == [("a", 1), ("b", 2)]
+    assert model_schema.rows() == [("a", 1), ("b", 2)]
     assert await model.get_current_version() == 1
     await note(client, category, {"a": 10})
     assert await model.rebuild()
-    assert place.rows() == [("a", 11), ("b", 2)]
+    assert model_schema.rows() == [("a", 11), ("b", 2)]
     assert await sums(client, category).rebuild()
-    assert place.rows() == [("a", 11), ("b", 2)]
+    assert model_schema.rows() == [("a", 11), ("b", 2)]
     assert model.table == f'"{category.lower()}"."sums_v1"'
     assert model.view == f'"{category.lower()}"."sums"'
     assert "sums_v1" in repr(model)
 
 
 async def test_a_model_without_messages_has_an_empty_view(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     assert await sums(client, category).rebuild()
-    assert place.rows() == []
+    assert model_schema.rows() == []
 
 
 async def test_it_runs_until_it_is_stopped(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     model = sums(client, category)
     run = Background(model.run)
-    await eventually(lambda: "sums" in place.relations())
+    await eventually(lambda: "sums" in model_schema.relations())
     await note(client, category, {"a": 1})
-    await eventually(lambda: place.rows() == [("a", 1)])
+    await eventually(lambda: model_schema.rows() == [("a", 1)])
     with pytest.raises(ValidationError, match="already running"):
         await model.rebuild()
     await model.stop()
@@ -153,12 +153,12 @@ async def test_it_runs_until_it_is_stopped(
     async with model.running():
         await note(client, category, {"a": 2})
         await model.consumer.wait_until_caught_up(timeout=5)
-        assert place.rows() == [("a", 3)]
+        assert model_schema.rows() == [("a", 3)]
 
 
 @pytest.mark.parametrize("store", [None, StreamPositionStore()])
 async def test_the_next_version_is_filled_beside_the_old_one_and_readers_see_no_gap(
-    client: AsyncClient, store_url: str, category: str, place: Place, store: Any
+    client: AsyncClient, store_url: str, category: str, model_schema: ModelSchema, store: Any
 ) -> None:
     first = sums(client, category, 1, position_store=store)
     await note(client, category, {f"s{n}": 1 for n in range(50)})
@@ -201,13 +201,13 @@ async def test_the_next_version_is_filled_beside_the_old_one_and_readers_see_no_
     assert min(count for count, _ in seen) >= 50
     await sums(client, category, 2, position_store=store).rebuild()
     await first.rebuild()
-    filled = sorted((row[1], row[2]) for row in place.rows("sums_v2"))
-    assert filled == sorted(place.rows("sums_v1"))
-    assert all(row[0] == row[2] == 1 for row in place.rows())
+    filled = sorted((row[1], row[2]) for row in model_schema.rows("sums_v2"))
+    assert filled == sorted(model_schema.rows("sums_v1"))
+    assert all(row[0] == row[2] == 1 for row in model_schema.rows())
 
 
 async def test_an_old_version_does_not_come_back_by_itself(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1})
     first, second = sums(client, category, 1), sums(client, category, 2)
@@ -215,10 +215,10 @@ async def test_an_old_version_does_not_come_back_by_itself(
     await second.rebuild()
     await note(client, category, {"a": 2})
     assert not await first.rebuild()
-    assert place.rows() == [(1, "a", 1)]
-    assert place.rows("sums_v1") == [("a", 3)]
+    assert model_schema.rows() == [(1, "a", 1)]
+    assert model_schema.rows("sums_v1") == [("a", 3)]
     assert await first.rebuild(allow_downgrade=True)
-    assert place.rows() == [("a", 3)]
+    assert model_schema.rows() == [("a", 3)]
     assert [
         (v.version, v.is_current, v.table, v.category) for v in await first.list_versions()
     ] == [
@@ -228,7 +228,7 @@ async def test_an_old_version_does_not_come_back_by_itself(
 
 
 async def test_a_version_is_dropped_unless_it_is_shown_or_kept_up(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1, "b": 1})
     first, second = sums(client, category, 1), sums(client, category, 2)
@@ -240,29 +240,31 @@ async def test_a_version_is_dropped_unless_it_is_shown_or_kept_up(
         await first.consumer.wait_until_caught_up(timeout=5)
         with pytest.raises(PositionConflictError, match="updated by a running process"):
             await second.drop_version(1)
-    place.do(f"CREATE VIEW {place.schema}.mine AS SELECT * FROM {place.schema}.sums_v1")
+    model_schema.execute(
+        f"CREATE VIEW {model_schema.schema}.mine AS SELECT * FROM {model_schema.schema}.sums_v1"
+    )
     with pytest.raises(ServerError, match="depend on it"):
         await second.drop_version(1)
-    place.do(f"DROP VIEW {place.schema}.mine")
+    model_schema.execute(f"DROP VIEW {model_schema.schema}.mine")
     assert await second.drop_version(1)
     assert not await second.drop_version(1)
-    assert place.relations() == {"sums", "sums_v2"}
+    assert model_schema.relations() == {"sums", "sums_v2"}
     assert [each.version for each in await second.list_versions()] == [2]
     # It begins from the first message.
     assert await first.rebuild(allow_downgrade=True)
-    assert place.rows() == [("a", 1), ("b", 1)]
+    assert model_schema.rows() == [("a", 1), ("b", 1)]
 
 
 async def test_a_table_that_was_dropped_by_hand_is_filled_anew(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1})
     model = sums(client, category)
     await model.rebuild()
-    place.do(f"DROP TABLE {place.schema}.sums_v1 CASCADE")
+    model_schema.execute(f"DROP TABLE {model_schema.schema}.sums_v1 CASCADE")
     await note(client, category, {"a": 2})
     assert await model.rebuild()
-    assert place.rows() == [("a", 3)]
+    assert model_schema.rows() == [("a", 3)]
 
 
 @pytest.mark.parametrize(
@@ -275,114 +277,122 @@ async def test_a_table_that_was_dropped_by_hand_is_filled_anew(
     ],
 )
 async def test_foreign_tables_and_views_are_left_alone(
-    client: AsyncClient, category: str, place: Place, made: str
+    client: AsyncClient, category: str, model_schema: ModelSchema, made: str
 ) -> None:
-    place.do("CREATE " + made.format(place.schema))
-    before = place.relations()
+    model_schema.execute("CREATE " + made.format(model_schema.schema))
+    before = model_schema.relations()
     model = sums(client, category)
     with pytest.raises(ValidationError, match="not made by a read model"):
         await model.rebuild()
-    assert place.relations() == before
+    assert model_schema.relations() == before
     with pytest.raises(ValidationError, match="not made by a read model"):
         await model.drop_version(1)
 
 
 async def test_a_name_that_is_taken_meanwhile_is_left_alone(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1})
     model = sums(client, category)
 
     @model.handler("Taken")
     async def take(_message: Message[Any]) -> None:
-        place.do(f"CREATE TABLE {place.schema}.sums (a int)")
+        model_schema.execute(f"CREATE TABLE {model_schema.schema}.sums (a int)")
 
     await client.write_message(f"{category}-x", NewMessage("Taken"))
     with pytest.raises(ValidationError, match="not made by a read model"):
         await model.run()
-    assert place.rows() == []
-    assert place.rows("sums_v1") == [("a", 1)]
-    place.do(f"DROP TABLE {place.schema}.sums")
+    assert model_schema.rows() == []
+    assert model_schema.rows("sums_v1") == [("a", 1)]
+    model_schema.execute(f"DROP TABLE {model_schema.schema}.sums")
     assert await model.rebuild()
-    assert place.rows() == [("a", 1)]
+    assert model_schema.rows() == [("a", 1)]
 
 
 async def test_grants_and_owner_of_the_view_stay(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
-    name, reader, owner = place.schema, f"r_{place.schema}", f"o_{place.schema}"
+    name, reader, owner = (
+        model_schema.schema,
+        f"r_{model_schema.schema}",
+        f"o_{model_schema.schema}",
+    )
     for role in (reader, owner):
-        place.do(f"CREATE ROLE {role}")
-        place.do(f"GRANT USAGE, CREATE ON SCHEMA {name} TO {role}")
+        model_schema.execute(f"CREATE ROLE {role}")
+        model_schema.execute(f"GRANT USAGE, CREATE ON SCHEMA {name} TO {role}")
     try:
-        place.do(
+        model_schema.execute(
             f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {name}"
             " GRANT UPDATE, SELECT ON TABLES TO PUBLIC"
         )
-        place.do(f"GRANT {owner} TO message_store")
+        model_schema.execute(f"GRANT {owner} TO message_store")
         await note(client, category, {"a": 1})
         await sums(client, category, 1).rebuild()
-        place.do(f"REVOKE UPDATE ON {name}.sums FROM PUBLIC")
-        place.do(f"GRANT SELECT, DELETE ON {name}.sums TO {reader} WITH GRANT OPTION")
-        place.do(f"ALTER VIEW {name}.sums OWNER TO {owner}")
+        model_schema.execute(f"REVOKE UPDATE ON {name}.sums FROM PUBLIC")
+        model_schema.execute(f"GRANT SELECT, DELETE ON {name}.sums TO {reader} WITH GRANT OPTION")
+        model_schema.execute(f"ALTER VIEW {name}.sums OWNER TO {owner}")
         grants = (
             "SELECT grantee, privilege_type, is_grantable FROM information_schema.table_privileges"
             f" WHERE table_schema = '{name}' AND table_name = 'sums'"
             f" AND grantee IN ('PUBLIC', '{reader}') ORDER BY 1, 2"
         )
-        before = place.do(grants)
+        before = model_schema.execute(grants)
         assert len(before) == 3
-        place.do(f"REVOKE ALL ON {name}.sums_v1 FROM PUBLIC")
+        model_schema.execute(f"REVOKE ALL ON {name}.sums_v1 FROM PUBLIC")
         await sums(client, category, 2).rebuild()
-        assert place.do(grants) == before
-        assert place.do(
+        assert model_schema.execute(grants) == before
+        assert model_schema.execute(
             f"SELECT viewowner FROM pg_views WHERE schemaname = '{name}' AND viewname = 'sums'"
         ) == [(owner,)]
-        place.do(f"REVOKE ALL ON {name}.sums_v2 FROM PUBLIC")
-        place.do(f"SET ROLE {reader}")
-        assert place.rows() == [(1, "a", 1)]
+        model_schema.execute(f"REVOKE ALL ON {name}.sums_v2 FROM PUBLIC")
+        model_schema.execute(f"SET ROLE {reader}")
+        assert model_schema.rows() == [(1, "a", 1)]
     finally:
-        place.do("RESET ROLE")
+        model_schema.execute("RESET ROLE")
         for role in (reader, owner):
-            place.do(f"REASSIGN OWNED BY {role} TO message_store")
-            place.do(f"DROP OWNED BY {role}")
-            place.do(f"DROP ROLE {role}")
-        place.do(
+            model_schema.execute(f"REASSIGN OWNED BY {role} TO message_store")
+            model_schema.execute(f"DROP OWNED BY {role}")
+            model_schema.execute(f"DROP ROLE {role}")
+        model_schema.execute(
             f"ALTER DEFAULT PRIVILEGES FOR ROLE message_store IN SCHEMA {name}"
             " REVOKE UPDATE, SELECT ON TABLES FROM PUBLIC"
         )
 
 
 async def test_readers_that_are_named_may_read_the_view(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
-    name, reader, other = place.schema, f"r_{place.schema}", f"s_{place.schema}"
+    name, reader, other = (
+        model_schema.schema,
+        f"r_{model_schema.schema}",
+        f"s_{model_schema.schema}",
+    )
     for role in (reader, other):
-        place.do(f"CREATE ROLE {role}")
-        place.do(f"GRANT USAGE ON SCHEMA {name} TO {role}")
+        model_schema.execute(f"CREATE ROLE {role}")
+        model_schema.execute(f"GRANT USAGE ON SCHEMA {name} TO {role}")
     try:
         await note(client, category, {"a": 1})
         await sums(client, category, 1, readers=reader).rebuild()
-        place.do(f"SET ROLE {reader}")
-        assert place.rows() == [("a", 1)]
-        place.do("RESET ROLE")
+        model_schema.execute(f"SET ROLE {reader}")
+        assert model_schema.rows() == [("a", 1)]
+        model_schema.execute("RESET ROLE")
         # The view is there already, and goes on to the next version.
         await sums(client, category, 1, readers=[reader, other]).rebuild()
         await sums(client, category, 2, readers=[reader, other]).rebuild()
         for role in (reader, other):
-            place.do(f"SET ROLE {role}")
-            assert place.rows() == [(1, "a", 1)]
+            model_schema.execute(f"SET ROLE {role}")
+            assert model_schema.rows() == [(1, "a", 1)]
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                place.rows("sums_v2")
-            place.do("RESET ROLE")
+                model_schema.rows("sums_v2")
+            model_schema.execute("RESET ROLE")
         with pytest.raises(IncompatibleServerError, match="is not a role"):
             await sums(client, category, 2, readers="nobody_here").rebuild()
-        assert place.rows() == [(1, "a", 1)]
+        assert model_schema.rows() == [(1, "a", 1)]
     finally:
-        place.do("RESET ROLE")
+        model_schema.execute("RESET ROLE")
         for role in (reader, other):
-            place.do(f"DROP OWNED BY {role}")
-            place.do(f"DROP ROLE {role}")
+            model_schema.execute(f"DROP OWNED BY {role}")
+            model_schema.execute(f"DROP ROLE {role}")
 
 
 async def test_two_stores_of_a_database_share_no_model(
@@ -431,51 +441,53 @@ async def test_an_embedded_store_has_models_without_another_role(category: str) 
 
 
 async def test_a_swap_waits_for_a_reader_in_a_transaction_and_others_read_on(
-    client: AsyncClient, store_url: str, category: str, place: Place
+    client: AsyncClient, store_url: str, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1})
     await sums(client, category, 1).rebuild()
     second = sums(client, category, 2)
     async with await AsyncConnection.connect(store_url) as reader:
-        await reader.execute(f"SELECT * FROM {place.schema}.sums".encode())
+        await reader.execute(f"SELECT * FROM {model_schema.schema}.sums".encode())
         run = Background(second.rebuild)
-        await eventually(place.is_waited_for)
+        await eventually(model_schema.is_waited_for)
         for _ in range(20):
             # Behind the swap, which gives up its place soon.
-            assert place.rows() == [("a", 1)]
+            assert model_schema.rows() == [("a", 1)]
         assert not run.ended
         await reader.commit()
         assert await run.result()
-    assert place.rows() == [(1, "a", 1)]
+    assert model_schema.rows() == [(1, "a", 1)]
 
 
 async def test_it_is_stopped_while_it_waits_to_be_shown(
-    client: AsyncClient, store_url: str, category: str, place: Place
+    client: AsyncClient, store_url: str, category: str, model_schema: ModelSchema
 ) -> None:
     await sums(client, category, 1).rebuild()
     second = sums(client, category, 2)
     async with await AsyncConnection.connect(store_url) as reader:
-        await reader.execute(f"SELECT * FROM {place.schema}.sums".encode())
+        await reader.execute(f"SELECT * FROM {model_schema.schema}.sums".encode())
         run = Background(second.rebuild)
-        await eventually(place.is_waited_for)
+        await eventually(model_schema.is_waited_for)
         await second.stop()
         assert not await run.result()
     assert await second.get_current_version() == 1
 
 
 async def test_a_view_on_the_view_keeps_it_from_being_swapped(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await sums(client, category, 1).rebuild()
-    place.do(f"CREATE VIEW {place.schema}.mine AS SELECT * FROM {place.schema}.sums")
+    model_schema.execute(
+        f"CREATE VIEW {model_schema.schema}.mine AS SELECT * FROM {model_schema.schema}.sums"
+    )
     with pytest.raises(ServerError, match="depend on it"):
         await sums(client, category, 2).run()
-    place.do(f"DROP VIEW {place.schema}.mine")
+    model_schema.execute(f"DROP VIEW {model_schema.schema}.mine")
     assert await sums(client, category, 2).rebuild()
 
 
 async def test_statements_that_fail_leave_nothing(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     for create, error in [
         ([SUMS, "CREATE INDEX ON {table} (nonsense)"], ServerError),
@@ -483,47 +495,50 @@ async def test_statements_that_fail_leave_nothing(
     ]:
         with pytest.raises(error, match="Nothing was changed"):
             await sums(client, category, create=create).rebuild()
-        assert place.relations() == set()
+        assert model_schema.relations() == set()
     several = [SUMS, "CREATE INDEX ON {table} (total); CREATE INDEX ON {table} (stream, total)"]
     assert await sums(client, category, create=several).rebuild()
 
 
 async def test_a_table_that_a_crash_would_empty_is_refused(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     unlogged = sums(client, category, create=SUMS.replace("CREATE", "CREATE UNLOGGED"))
     with pytest.raises(ValidationError, match="is an UNLOGGED table"):
         await unlogged.rebuild()
-    assert place.relations() == set()
+    assert model_schema.relations() == set()
     assert await sums(client, category).rebuild()
-    place.do(f"ALTER TABLE {place.schema}.sums_v1 SET UNLOGGED")
+    model_schema.execute(f"ALTER TABLE {model_schema.schema}.sums_v1 SET UNLOGGED")
     with pytest.raises(ValidationError, match="SET LOGGED"):
         await sums(client, category).rebuild()
 
 
 async def test_without_a_right_or_a_schema_the_error_names_the_cure(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
-    place.do(f"REVOKE CREATE ON SCHEMA {place.schema} FROM message_store")
-    for name in (place.schema, "nowhere"):
+    model_schema.execute(f"REVOKE CREATE ON SCHEMA {model_schema.schema} FROM message_store")
+    for name in (model_schema.schema, "nowhere"):
         with pytest.raises(IncompatibleServerError, match="grant CREATE and USAGE"):
             await sums(client, category, schema=name).rebuild()
-    assert place.relations() == set()
+    assert model_schema.relations() == set()
 
 
 async def test_another_category_or_store_needs_another_version(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await sums(client, category).rebuild()
-    options: list[Any] = [{"position_store": StreamPositionStore()}, {"schema": place.schema}]
+    options: list[Any] = [
+        {"position_store": StreamPositionStore()},
+        {"schema": model_schema.schema},
+    ]
     for other, option in zip((category, f"{category}Other"), options, strict=True):
         with pytest.raises(ValidationError, match="the next version"):
             await sums(client, other, **option).rebuild()
-    assert await sums(client, f"{category}Other", 2, schema=place.schema).rebuild()
+    assert await sums(client, f"{category}Other", 2, schema=model_schema.schema).rebuild()
 
 
 async def test_a_message_that_fails_counts_once_when_it_is_handled_again(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     await note(client, category, {"a": 1, "b": 2, "c": 3})
     troubles = [OSError("after the effect")]
@@ -537,21 +552,21 @@ async def test_a_message_that_fails_counts_once_when_it_is_handled_again(
     model = sums(client, category, middleware=[after], retry=NO_RETRY)
     with pytest.raises(HandlerError, match="after the effect"):
         await model.rebuild()
-    assert place.rows("sums_v1") == [("a", 1)]
+    assert model_schema.rows("sums_v1") == [("a", 1)]
     assert await model.get_current_version() is None
     troubles.clear()
     assert await model.rebuild()
-    assert place.rows() == [("a", 1), ("b", 2), ("c", 3)]
+    assert model_schema.rows() == [("a", 1), ("b", 2), ("c", 3)]
 
 
 async def test_a_handler_may_name_a_class_of_the_function_around_it(
-    client: AsyncClient, category: str, place: Place
+    client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     class Noted(msgspec.Struct):
         n: int
 
     model = AsyncReadModel(
-        client, category, name="sums", version=1, create=SUMS, schema=place.schema
+        client, category, name="sums", version=1, create=SUMS, schema=model_schema.schema
     )
 
     @model.handler
@@ -561,20 +576,20 @@ async def test_a_handler_may_name_a_class_of_the_function_around_it(
 
     await client.write_message(f"{category}-a", NewMessage("Noted", {"n": 3}))
     assert await model.rebuild()
-    assert place.rows() == [("a", 3)]
+    assert model_schema.rows() == [("a", 3)]
 
 
 async def test_a_model_needs_two_connections_and_a_handler(
-    store_url: str, client: AsyncClient, category: str, place: Place
+    store_url: str, client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:
     async with AsyncClient(store_url, max_size=1) as small:
         with pytest.raises(ValidationError, match="two connections"):
             sums(small, category)
     model = AsyncReadModel(
-        client, category, name="sums", version=1, create=SUMS, schema=place.schema
+        client, category, name="sums", version=1, create=SUMS, schema=model_schema.schema
     )
     with pytest.raises(ValidationError, match="no handler"):
         await model.rebuild()
-    assert place.relations() == set()
+    assert model_schema.relations() == set()
     async with AsyncClient(store_url, max_size=2) as two:
         assert await sums(two, category).rebuild()

@@ -26,7 +26,7 @@ from tests.support.background_async import Background, eventually
 NewDatabase = Callable[..., str]
 
 
-class Looking(AsyncClient):
+class CountingClient(AsyncClient):
     """A client that counts its scans."""
 
     looks = 0
@@ -44,10 +44,10 @@ class Looking(AsyncClient):
 
 
 @pytest.fixture
-async def looking(store_url: str, category: str) -> AsyncIterator[Looking]:
+async def looking(store_url: str, category: str) -> AsyncIterator[CountingClient]:
     """Return such a client, with one connection and a separate name."""
     url = make_url(store_url, application_name=category)
-    async with Looking(url, min_size=1, max_size=1) as client:
+    async with CountingClient(url, min_size=1, max_size=1) as client:
         yield client
 
 
@@ -61,7 +61,9 @@ async def take(messages: AsyncIterator[Message[Any]], count: int) -> list[int]:
     return found
 
 
-async def test_over_what_is_there_and_then_what_comes(looking: Looking, category: str) -> None:
+async def test_over_what_is_there_and_then_what_comes(
+    looking: CountingClient, category: str
+) -> None:
     await write(looking, f"{category}-1", 0, 3)
     await write(looking, f"{category}x-1", 100, 3)
     loop = Background(take, looking.subscribe(category, batch_size=2, poll_interval=0.01), 6)
@@ -71,7 +73,7 @@ async def test_over_what_is_there_and_then_what_comes(looking: Looking, category
     assert await loop.result(10) == [0, 1, 2, 3, 4, 5]
 
 
-async def test_from_a_position_on(looking: Looking, category: str) -> None:
+async def test_from_a_position_on(looking: CountingClient, category: str) -> None:
     positions = await write(looking, f"{category}-1", 0, 5)
     assert await take(looking.subscribe(category), 5) == [0, 1, 2, 3, 4]
     assert await take(looking.subscribe(category, start=0), 1) == [0]
@@ -83,7 +85,7 @@ async def test_from_a_position_on(looking: Looking, category: str) -> None:
     assert await loop.result(10) == [5]
 
 
-async def test_from_the_end_on(looking: Looking, category: str) -> None:
+async def test_from_the_end_on(looking: CountingClient, category: str) -> None:
     await write(looking, f"{category}-1", 0, 5)
     loop = Background(take, looking.subscribe(category, start="end", poll_interval=0.01), 2)
     await eventually(lambda: looking.looks >= 1)
@@ -91,7 +93,7 @@ async def test_from_the_end_on(looking: Looking, category: str) -> None:
     assert await loop.result(10) == [5, 6]
 
 
-async def test_the_filters(looking: Looking, category: str) -> None:
+async def test_the_filters(looking: CountingClient, category: str) -> None:
     for n in range(12):
         await looking.write_message(
             f"{category}-{n % 4}",
@@ -116,7 +118,7 @@ async def test_the_filters(looking: Looking, category: str) -> None:
 
 
 async def test_pages_without_a_match_are_gone_through_at_once(
-    looking: Looking, category: str
+    looking: CountingClient, category: str
 ) -> None:
     await looking.write_messages(f"{category}-1", numbered(0, 40))
     await looking.write_message(f"{category}-1", NewMessage("Rare", {"n": 40}))
@@ -127,7 +129,7 @@ async def test_pages_without_a_match_are_gone_through_at_once(
     assert looking.looks == 21
 
 
-async def test_no_connection_is_held_between_pages(looking: Looking, category: str) -> None:
+async def test_no_connection_is_held_between_pages(looking: CountingClient, category: str) -> None:
     await write(looking, f"{category}-1", 0, 1)
     found: list[int] = []
     async for message in looking.subscribe(category, poll_interval=0.01):
@@ -141,7 +143,7 @@ async def test_no_connection_is_held_between_pages(looking: Looking, category: s
 
 
 async def test_it_survives_the_loss_of_its_connections(
-    looking: Looking, database_url: str, category: str
+    looking: CountingClient, database_url: str, category: str
 ) -> None:
     await write(looking, f"{category}-1", 0, 2)
     loop = Background(take, looking.subscribe(category, batch_size=1, poll_interval=0.01), 8)
@@ -156,7 +158,7 @@ async def test_it_survives_the_loss_of_its_connections(
 
 
 async def test_it_ends_when_the_client_is_closed(store_url: str, category: str) -> None:
-    client = Looking(store_url)
+    client = CountingClient(store_url)
     await write(client, f"{category}-1", 0, 1)
     loop = Background(take, client.subscribe(category, poll_interval=0.01), 2)
     await eventually(lambda: client.looks >= 2)
@@ -166,7 +168,7 @@ async def test_it_ends_when_the_client_is_closed(store_url: str, category: str) 
     assert "closed" in str(error)
 
 
-async def test_errors_come_from_the_loop(looking: Looking, category: str) -> None:
+async def test_errors_come_from_the_loop(looking: CountingClient, category: str) -> None:
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"start": "stored"}, ValidationError, "start must be 'beginning', 'end'"),
         ({"start": -1}, ValidationError, "start must be"),
