@@ -33,7 +33,7 @@ async def stream_of(client: AsyncClient, stream: str) -> list[Message[Any]]:
     return [message for message in messages if message.stream_name == stream]
 
 
-def noting(consumer: AsyncConsumer | AsyncAllConsumer) -> list[int]:
+def record_numbers(consumer: AsyncConsumer | AsyncAllConsumer) -> list[int]:
     """Add a handler for everything to the consumer; return the list that it adds numbers to."""
     seen: list[int] = []
 

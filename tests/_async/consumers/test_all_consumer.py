@@ -22,7 +22,7 @@ from messagedb import (
     schema,
 )
 from messagedb.consumers import ScannedStorePage
-from tests._async.consuming import noting, numbered
+from tests._async.consuming import numbered, record_numbers
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 
@@ -104,7 +104,7 @@ async def test_the_whole_store_with_other_consumers_positions(
     consumer = await consumer_of(client, category)
     seen = record_names(consumer)
     other = AsyncConsumer(client, f"{category}A")
-    noting(other)
+    record_numbers(other)
     await client.write_messages(f"{category}A-1", numbered(0, 1))
     await client.write_messages(f"{category}B-1", numbered(0, 1))
     await other.run(until="caught_up")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from messagedb import AsyncAllConsumer, AsyncClient, Message, TablePositionStore
-from tests._async.consuming import noting, numbered, stream_of, write
+from tests._async.consuming import numbered, record_numbers, stream_of, write
 from tests.support.background_async import eventually
 
 NewDatabase = Callable[..., str]
@@ -77,7 +77,7 @@ async def test_held_back_messages_are_delivered_without_another_write(
         consumer = AsyncAllConsumer(
             client, identifier="a", poll_interval=0.01, position_store=TablePositionStore()
         )
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         async with consumer.running():
             await consumer.wait_until_caught_up(timeout=5)
             async with client.transaction() as slow:

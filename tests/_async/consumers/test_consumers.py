@@ -18,7 +18,7 @@ from messagedb import (
     NewMessage,
     ValidationError,
 )
-from tests._async.consuming import noting, saved, write
+from tests._async.consuming import record_numbers, saved, write
 
 
 class Deposited(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ async def test_a_refused_handler_leaves_the_others_as_they_are(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
 
     async def second(message: Message[Any]) -> None:
         raise AssertionError
@@ -185,7 +185,7 @@ async def test_only_the_messages_of_the_category_in_their_order(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     for n in range(0, 12, 4):
         await write(client, f"{category}-{n % 3}", n, 1)
         await write(client, f"{category}:command-1", n + 1, 1)

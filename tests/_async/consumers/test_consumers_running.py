@@ -18,7 +18,7 @@ from messagedb import (
 )
 from messagedb._concurrency.backend_async import Event
 from messagedb.consumers import NO_RETRY
-from tests._async.consuming import noting, numbered, saved, write
+from tests._async.consuming import numbered, record_numbers, saved, write
 from tests.support.background_async import Background, eventually
 
 
@@ -35,7 +35,7 @@ async def test_where_a_run_begins(client: AsyncClient, category: str) -> None:
     ]
     for start, expected in starts:
         consumer = AsyncConsumer(client, category, identifier=str(start), start=start)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         await consumer.run(until="caught_up")
         assert (start, seen) == (start, expected)
 
@@ -48,7 +48,7 @@ async def test_only_stored_goes_on_where_the_last_run_ended(
     consumers = [
         AsyncConsumer(client, category, identifier=str(start), start=start) for start in starts
     ]
-    seen = [noting(consumer) for consumer in consumers]
+    seen = [record_numbers(consumer) for consumer in consumers]
     for n in (2, 3):
         for consumer in consumers:
             await consumer.run(until="caught_up")
@@ -61,7 +61,7 @@ async def test_nothing_is_lost_or_repeated_where_pages_meet(
     client: AsyncClient, category: str, batch_size: int
 ) -> None:
     consumer = AsyncConsumer(client, category, batch_size=batch_size)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     written = 0
     for count in (0, 1, 2, 3, 4, 6, 7):
         if count:
@@ -95,7 +95,7 @@ async def test_until_caught_up_ends_at_the_head_that_was_there(
 
 async def test_an_empty_category_stores_nothing(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category)
-    noting(consumer)
+    record_numbers(consumer)
     await consumer.run(until="caught_up")
     async with consumer.running():
         await consumer.wait_until_caught_up(timeout=5)
@@ -104,7 +104,7 @@ async def test_an_empty_category_stores_nothing(client: AsyncClient, category: s
 
 async def test_it_runs_while_a_block_does(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, poll_interval=0.01)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await write(client, f"{category}-1", 0, 2)
     async with consumer.running() as it:
         assert it is consumer
@@ -125,7 +125,7 @@ async def test_it_runs_while_a_block_does(client: AsyncClient, category: str) ->
 
 async def test_it_runs_until_it_is_stopped(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     run = Background(consumer.run)
     await eventually(lambda: consumer.status().state == "caught up")
     with pytest.raises(ValidationError, match="it is already running"):
@@ -218,7 +218,7 @@ async def test_options_out_of_range_send_nothing(client: AsyncClient, category: 
     with pytest.raises(ValidationError, match="must be a category"):
         AsyncConsumer(client, f"{category}-1")
     consumer = AsyncConsumer(client, category)
-    noting(consumer)
+    record_numbers(consumer)
     for wrong in (0, -1, "soon", None):
         with pytest.raises(ValidationError, match="timeout must be seconds"):
             await consumer.stop(timeout=wrong)

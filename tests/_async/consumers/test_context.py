@@ -18,7 +18,7 @@ from messagedb import (
     ValidationError,
 )
 from messagedb.consumers import NO_RETRY
-from tests._async.consuming import noting, numbered, saved, stream_of, write
+from tests._async.consuming import numbered, record_numbers, saved, stream_of, write
 
 
 async def test_the_context_names_message_attempt_and_store(
@@ -156,7 +156,7 @@ async def test_middleware_may_answer_for_the_handler(client: AsyncClient, catego
         return await call_next(context)
 
     consumer = AsyncConsumer(client, category, middleware=[guard])
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await write(client, f"{category}-1", 0, 3)
     await consumer.run(until="caught_up")
     status = consumer.status()

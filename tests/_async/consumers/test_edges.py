@@ -10,7 +10,7 @@ import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, LostHistoryError, Message, schema
 from messagedb._concurrency.backend_async import Event
-from tests._async.consuming import noting, write
+from tests._async.consuming import record_numbers, write
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 
@@ -22,7 +22,7 @@ async def test_a_store_that_has_lost_what_was_handled_stops_it(
     admin = new_database()
     async with AsyncClient(make_url(admin, user="message_store")) as client:
         consumer = AsyncConsumer(client, category, lease_timeout=0.6)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         await write(client, f"{category}-1", 0, 20)
         run = Background(consumer.run)
         await eventually(lambda: len(seen) == 20)
@@ -76,7 +76,7 @@ async def test_two_stores_in_one_database_have_consumers_of_the_same_name(
     url = make_url(admin, user="message_store")
     async with AsyncClient(url) as one, AsyncClient(url, schema="other_store") as another:
         consumers = [AsyncConsumer(client, category) for client in (one, another)]
-        seen = [noting(consumer) for consumer in consumers]
+        seen = [record_numbers(consumer) for consumer in consumers]
         await write(one, f"{category}-1", 0, 1)
         await write(another, f"{category}-1", 1, 2)
         async with consumers[0].running(), consumers[1].running():
@@ -87,7 +87,7 @@ async def test_two_stores_in_one_database_have_consumers_of_the_same_name(
 
 async def test_its_place_is_free_when_a_run_is_over(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await write(client, f"{category}-1", 0, 1)
     for _ in range(10):
         await consumer.run(until="caught_up")

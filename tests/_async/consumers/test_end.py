@@ -9,7 +9,7 @@ import pytest
 
 from messagedb import AsyncAllConsumer, AsyncClient, AsyncConsumer, Message, NewMessage
 from messagedb.consumers import OpenWriteTransaction
-from tests._async.consuming import noting, write
+from tests._async.consuming import record_numbers, write
 from tests.support.background_async import Background, eventually
 
 
@@ -136,7 +136,7 @@ async def test_a_category_has_no_such_messages_as_its_writers_take_turns(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category, identifier="end", start="end")
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await write(client, f"{category}-1", 0, 1)
     async with AsyncExitStack() as stack:
         transaction = await stack.enter_async_context(client.transaction())

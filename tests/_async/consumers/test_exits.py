@@ -16,7 +16,7 @@ from messagedb import (
     ValidationError,
     run_consumers_async,
 )
-from tests._async.consuming import noting, saved, stream_of, write
+from tests._async.consuming import record_numbers, saved, stream_of, write
 from tests.support.background_async import eventually
 
 
@@ -103,7 +103,7 @@ async def test_of_several_the_others_are_stopped_first(client: AsyncClient, cate
     error = SystemExit(3)
     consumer, _ = exiting(client, category, error)
     other = AsyncConsumer(client, f"{category}Other")
-    seen = noting(other)
+    seen = record_numbers(other)
     await write(client, f"{category}Other-1", 0, 2)
     await write(client, f"{category}-1", 0, 3)
     with pytest.raises(SystemExit) as caught:

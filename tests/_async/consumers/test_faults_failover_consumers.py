@@ -23,7 +23,7 @@ from messagedb import (
     TablePositionStore,
 )
 from messagedb._concurrency.backend_async import run_blocking
-from tests._async.consuming import noting
+from tests._async.consuming import record_numbers
 from tests._async.failing_over import (
     cut_link,
     fail_over_unseen,
@@ -133,7 +133,7 @@ async def test_a_consumer_says_what_the_store_has_lost_and_skips_nothing(
 ) -> None:
     async with opened(lagging) as client:
         consumer = consumer_of(client, category, kind)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         run = Background(consumer.run)
         _, kept, lost = await handle_a_tail_that_gets_lost(lagging, category, seen)
         error = (await run.outcome()).error
@@ -151,7 +151,7 @@ async def test_a_consumer_that_is_to_goes_on_behind_what_was_lost(
 ) -> None:
     async with opened(lagging) as client:
         consumer = consumer_of(client, category, kind, "continue")
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         with caplog.at_level(logging.WARNING, "messagedb.consumer"):
             async with consumer.running():
                 _, kept, lost = await handle_a_tail_that_gets_lost(lagging, category, seen)
@@ -167,12 +167,12 @@ async def test_a_consumer_that_has_stopped_goes_on_when_it_is_run_again(
 ) -> None:
     async with opened(lagging) as client:
         consumer = consumer_of(client, category, kind)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         run = Background(consumer.run)
         await handle_a_tail_that_gets_lost(lagging, category, seen)
         assert isinstance((await run.outcome()).error, LostHistoryError)
         again = consumer_of(client, category, kind)
-        seen = noting(again)
+        seen = record_numbers(again)
         await again.run(until="caught_up")
         # The position that the store itself has is the one of the hundredth message.
         assert sorted(seen) == list(range(1000, 1200))
@@ -184,7 +184,7 @@ async def test_a_tail_that_nothing_new_fills_is_missed_all_the_same(
 ) -> None:
     async with opened(lagging) as client:
         consumer = consumer_of(client, category, kind)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         run = Background(consumer.run)
         new, _, lost = await handle_a_tail_that_gets_lost(lagging, category, seen, new=0)
         await run_blocking(write_numbers, new, category, 1000, 1)
@@ -332,7 +332,7 @@ async def test_a_fleet_goes_on_after_one_failover_and_another(
             )
             for member in range(3)
         ]
-        seen = [noting(consumer) for consumer in fleet]
+        seen = [record_numbers(consumer) for consumer in fleet]
         runs = [Background(consumer.run) for consumer in fleet]
         first = 0
         for _ in range(2):
@@ -367,7 +367,7 @@ async def test_nothing_is_lost_and_consumers_go_on_without_a_word(
 ) -> None:
     async with opened(replicated) as client:
         consumer = consumer_of(client, category, kind)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         async with consumer.running():
             for turn in range(3):
                 old = replicated.primary

@@ -11,7 +11,7 @@ import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, PositionConflictError
 from messagedb._consumers.position_stores import derive_lease_keys
-from tests._async.consuming import noting, saved, write
+from tests._async.consuming import record_numbers, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, status_of
 from tests.support.background_async import Background, eventually
 from tests.support.pgbouncer import PgBouncer
@@ -66,7 +66,7 @@ async def test_the_second_waits_and_takes_over_when_the_first_stops(
     client: AsyncClient, category: str
 ) -> None:
     first, second = make(client, category), make(client, category)
-    one, two = noting(first), noting(second)
+    one, two = record_numbers(first), record_numbers(second)
     async with first.running():
         await write(client, f"{category}-1", 0, 5)
         await first.wait_until_caught_up(timeout=5.0)
@@ -86,8 +86,8 @@ async def test_the_second_waits_and_takes_over_when_the_first_stops(
 
 async def test_one_that_waits_can_be_stopped(client: AsyncClient, category: str) -> None:
     first, second = make(client, category), make(client, category)
-    noting(first)
-    noting(second)
+    record_numbers(first)
+    record_numbers(second)
     async with first.running():
         await eventually(partial(is_in, first, "caught up"))
         async with second.running():
@@ -100,7 +100,7 @@ async def test_the_session_is_ended_and_the_same_consumer_holds_it_again(
     client: AsyncClient, database_url: str, category: str
 ) -> None:
     consumer = make(client, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     async with consumer.running():
         await eventually(partial(is_in, consumer, "caught up"))
         (before,) = holders(database_url, consumer)
@@ -127,7 +127,7 @@ async def test_a_first_that_is_cut_off_stops_when_it_comes_back(
 ) -> None:
     first = make(through, category, transactional=transactional)
     second = make(client, category, transactional=transactional)
-    one, two = noting(first), noting(second)
+    one, two = record_numbers(first), record_numbers(second)
     running = Background(first.run)
     await write(client, f"{category}-1", 0, 5)
     await eventually(lambda: one == list(range(5)))
@@ -167,7 +167,7 @@ async def test_without_a_lease_the_second_to_store_a_position_stops(
     first = make(client, category, lease_timeout=None)
     second = make(client, category, lease_timeout=None)
     for consumer in (first, second):
-        noting(consumer)
+        record_numbers(consumer)
     runs = [Background(consumer.run) for consumer in (first, second)]
     for consumer in (first, second):
         await eventually(partial(is_in, consumer, "caught up"))
@@ -188,7 +188,7 @@ async def test_a_lease_behind_a_transaction_pooler(
 ) -> None:
     async with AsyncClient(pgbouncer.url("pair"), max_size=2) as pooled:
         first, second = make(pooled, category), make(client, category)
-        one, two = noting(first), noting(second)
+        one, two = record_numbers(first), record_numbers(second)
         async with second.running():
             await eventually(partial(is_in, second, "caught up"))
             async with first.running():
@@ -210,7 +210,7 @@ async def test_notifications_behind_a_transaction_pooler_are_refused(
 ) -> None:
     async with AsyncClient(pgbouncer.url("pair"), max_size=2) as pooled:
         consumer = make(pooled, category, notify=True)
-        noting(consumer)
+        record_numbers(consumer)
         with pytest.raises(IncompatibleServerError, match="a pooler in transaction mode does not"):
             await consumer.run()
         assert consumer.status().state == "failed"

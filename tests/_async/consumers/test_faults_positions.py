@@ -17,7 +17,7 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
 )
-from tests._async.consuming import noting, saved, write
+from tests._async.consuming import record_numbers, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, copy, status_of
 from tests.support.background_async import Background, eventually
 from tests.support.proxy import FaultProxy
@@ -70,7 +70,7 @@ async def test_the_answers_to_saves_are_lost(
     with FaultProxy(store_url) as proxy:
         async with behind(proxy) as lossy:
             consumer = make(lossy, category, store)
-            seen = noting(consumer)
+            seen = record_numbers(consumer)
             async with consumer.running():
                 await write(client, f"{category}-1", 0, COUNT)
                 await consumer.wait_until_caught_up(timeout=5.0)
@@ -110,7 +110,7 @@ async def test_a_save_that_comes_when_it_was_given_up(
     with FaultProxy(store_url) as proxy:
         async with behind(proxy) as late:
             consumer = make(late, category, StreamPositionStore())
-            seen = noting(consumer)
+            seen = record_numbers(consumer)
             async with consumer.running():
                 await consumer.wait_until_caught_up(timeout=5.0)
                 with locked(store_url, f"{category}:position"):

@@ -17,7 +17,7 @@ from messagedb import (
     streams,
 )
 from messagedb.consumers import ScannedPage
-from tests._async.consuming import noting, numbered, saved
+from tests._async.consuming import numbered, record_numbers, saved
 from tests.support.background_async import eventually
 
 
@@ -86,7 +86,7 @@ async def test_each_filter_and_all_of_them_together(
             concurrency=concurrency,
             **chosen,
         )
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         await consumer.run(until="caught_up")
         assert sorted(seen) == sorted(expected), chosen
         assert concurrency > 1 or seen == sorted(seen)
@@ -120,11 +120,13 @@ async def test_a_category_with_few_matches_is_bounded_work_and_the_position_move
     assert max(gaps) <= 30 + 2 * 10
 
 
-async def test_no_match_at_all_is_caught_up_and_stored(counting_client: CountingClient, category: str) -> None:
+async def test_no_match_at_all_is_caught_up_and_stored(
+    counting_client: CountingClient, category: str
+) -> None:
     await counting_client.write_messages(f"{category}-1", numbered(0, 25))
     positions = [m.global_position for m in await counting_client.get_category_messages(category)]
     consumer = AsyncConsumer(counting_client, category, batch_size=10, types=["Other"])
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await consumer.run(until="caught_up")
     assert seen == []
     assert await saved(counting_client, consumer) == [positions[-1]]
@@ -147,7 +149,7 @@ async def test_a_quiet_category_is_not_stored_again_and_again(
         position_update_seconds=0.002,
         types=types,
     )
-    noting(consumer)
+    record_numbers(consumer)
     async with consumer.running():
         await consumer.wait_until_caught_up(timeout=10)
         await eventually(
@@ -171,13 +173,17 @@ async def test_positions_of_unmatched_messages_are_not_saved_one_by_one(
         position_update_seconds=0.002,
         types=["Other"],
     )
-    noting(consumer)
+    record_numbers(consumer)
     async with consumer.running():
         for n in range(9):
-            written = await counting_client.write_message(f"{category}-1", NewMessage("Noted", {"n": n}))
+            written = await counting_client.write_message(
+                f"{category}-1", NewMessage("Noted", {"n": n})
+            )
             await consumer.wait_until_processed(f"{category}-1", written, timeout=10)
         assert await counting_client.stream_version(consumer.name) == NO_STREAM
-        written = await counting_client.write_message(f"{category}-1", NewMessage("Noted", {"n": 9}))
+        written = await counting_client.write_message(
+            f"{category}-1", NewMessage("Noted", {"n": 9})
+        )
         await consumer.wait_until_processed(f"{category}-1", written, timeout=10)
         position = consumer.status().next_position
         await eventually(lambda: consumer.status().stored_next_position == position)
@@ -199,7 +205,7 @@ async def test_a_condition_that_is_wrong_stops_it_and_says_so(
 ) -> None:
     await client.write_messages(f"{category}-1", numbered(0, 3))
     consumer = AsyncConsumer(client, category, condition=condition)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     with pytest.raises(MessageDBError, match=text):
         await consumer.run()
     assert seen == []

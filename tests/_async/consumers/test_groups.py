@@ -17,7 +17,7 @@ from messagedb import (
     streams,
 )
 from messagedb.consumers import group_member_from_env
-from tests._async.consuming import noting, saved
+from tests._async.consuming import record_numbers, saved
 from tests.support.background_async import Background, eventually
 
 STORES = [StreamPositionStore(), TablePositionStore()]
@@ -56,7 +56,7 @@ async def test_the_members_divide_the_category_by_the_cardinal_ids(
 ) -> None:
     await fill(client, category)
     group = members(client, category, size, position_store=store)
-    seen = [noting(consumer) for consumer in group]
+    seen = [record_numbers(consumer) for consumer in group]
     for consumer in group:
         await consumer.run(until="caught_up")
     assert seen == [of_member(category, member, size) for member in range(size)]
@@ -69,7 +69,7 @@ async def test_compound_ids_go_where_their_cardinal_id_goes(
     for n, id in enumerate(("a", "a+x", "a+y", "a")):
         await client.write_message(f"{category}-{id}", NewMessage("Noted", {"n": n}))
     group = members(client, category, 3)
-    seen = [noting(consumer) for consumer in group]
+    seen = [record_numbers(consumer) for consumer in group]
     for consumer in group:
         await consumer.run(until="caught_up")
     assert sorted(seen) == [[], [], [0, 1, 2, 3]]
@@ -83,14 +83,14 @@ async def test_members_of_one_identifier_lose_nothing(
     # makes the one that is behind skip its messages.
     positions = await fill(client, category)
     ahead, behind = members(client, category, 2, position_store=store)
-    of_ahead, of_behind = noting(ahead), noting(behind)
+    of_ahead, of_behind = record_numbers(ahead), record_numbers(behind)
     await ahead.run(until="caught_up")
     assert ahead.status().stored_next_position == positions[-1] + 1
     await behind.run(until="caught_up")
     assert behind.status().stored_next_position == positions[-1] + 1
     assert (of_ahead, of_behind) == (of_member(category, 0, 2), of_member(category, 1, 2))
     again = members(client, category, 2, position_store=store)
-    repeated = [noting(consumer) for consumer in again]
+    repeated = [record_numbers(consumer) for consumer in again]
     for consumer in again:
         await consumer.run(until="caught_up")
     assert repeated == [[], []]
@@ -106,7 +106,7 @@ async def test_member_and_size_are_in_the_position_s_name(
     assert alone.name == f"{category}:position-group"
     assert members(client, category, 3)[0].name == f"{category}:position-group+0+3"
     first, second = members(client, category, 2)
-    noting(first)
+    record_numbers(first)
     await first.run(until="caught_up")
     assert await saved(client, first) == [positions[-1]]
     assert await client.stream_version(second.name) == NO_STREAM
@@ -118,7 +118,7 @@ async def test_members_run_at_the_same_time_and_two_of_one_number_do_not(
 ) -> None:
     first, second = members(client, category, 2)
     rival, _ = members(client, category, 2, lease_timeout=0.3)
-    seen = [noting(consumer) for consumer in (first, second, rival)]
+    seen = [record_numbers(consumer) for consumer in (first, second, rival)]
     async with first.running(), second.running():
         await eventually(lambda: first.status().state == "caught up")
         await eventually(lambda: second.status().state == "caught up")
@@ -147,7 +147,7 @@ async def test_members_from_the_environment(
         consumer = AsyncConsumer(
             client, category, identifier="pods", group_member=member, group_size=size
         )
-        found.append(noting(consumer))
+        found.append(record_numbers(consumer))
         await consumer.run(until="caught_up")
     assert found == [of_member(category, member, 3) for member in range(3)]
 
@@ -159,13 +159,13 @@ async def test_streams_without_an_id_are_nobody_s_unless_a_member_takes_them(
     await fill(client, category, 10)
     await client.write_message(category, NewMessage("Noted", {"n": 101}))
     nobody = members(client, category, 2)
-    seen = [noting(consumer) for consumer in nobody]
+    seen = [record_numbers(consumer) for consumer in nobody]
     for consumer in nobody:
         await consumer.run(until="caught_up")
     assert seen == [of_member(category, member, 2, 10) for member in range(2)]
 
     taken = members(client, category, 2, start="beginning", streams_without_id=1)
-    seen = [noting(consumer) for consumer in taken]
+    seen = [record_numbers(consumer) for consumer in taken]
     for consumer in taken:
         await consumer.run(until="caught_up")
     assert seen == [of_member(category, 0, 2, 10), [100, *of_member(category, 1, 2, 10), 101]]

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from messagedb import AsyncClient, AsyncConsumer, Message
-from tests._async.consuming import noting, write
+from tests._async.consuming import record_numbers, write
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
 from tests.support.store import locked
@@ -53,7 +53,7 @@ async def test_a_slow_start_does_not_lose_the_lease(
 ) -> None:
     async with AsyncClient(make_url(store_url, application_name=category)) as client:
         consumer = AsyncConsumer(client, category, identifier="slow", lease_timeout=0.3)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         await write(client, f"{category}-1", 0, 1)
         ages: list[float] = []
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, NewMessage
-from tests._async.consuming import noting, write
+from tests._async.consuming import record_numbers, write
 from tests.support.background_async import eventually
 
 SLOW = 0.2
@@ -31,7 +31,7 @@ async def test_many_consumers_that_look_leave_room_for_a_writer(
                 for n in range(30)
             ]
             for consumer in consumers:
-                noting(consumer)
+                record_numbers(consumer)
                 await running.enter_async_context(consumer.running())
             for _ in range(20):
                 await client.write_message(f"{category}-1", NewMessage("Tested"))
@@ -44,7 +44,7 @@ async def test_a_pool_that_is_too_small_is_named_and_not_told_as_a_store_that_is
     caplog.set_level("INFO", "messagedb.consumer")
     async with AsyncClient(store_url, max_size=1, timeout=0.2) as client:
         consumer = AsyncConsumer(client, category, identifier="starved")
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         await write(client, f"{category}-1", 0, 2)
         transaction = await client.begin()
         async with consumer.running():

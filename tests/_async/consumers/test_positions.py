@@ -20,7 +20,7 @@ from messagedb import (
     ValidationError,
 )
 from messagedb.consumers import NO_RETRY
-from tests._async.consuming import noting, saved, stream_of, write
+from tests._async.consuming import record_numbers, saved, stream_of, write
 
 NewDatabase = Callable[..., str]
 
@@ -34,7 +34,7 @@ async def test_a_record_is_what_eventide_writes(
 ) -> None:
     """Unlike stetsmando's, whose names have a plus for the colon, and others with own types."""
     consumer = AsyncConsumer(client, f"{category}:command", identifier="someId")
-    noting(consumer)
+    record_numbers(consumer)
     positions = await write(client, f"{category}:command-1", 0, 2)
     await consumer.run(until="caught_up")
     cursor = await conn.execute(
@@ -59,7 +59,7 @@ async def test_a_record_without_a_position_is_the_beginning(
     client: AsyncClient, category: str, data: Any
 ) -> None:
     consumer = AsyncConsumer(client, category, identifier="a")
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, 2)
     await client.write_message(consumer.name, recorded(data))
     await consumer.run(until="caught_up")
@@ -74,7 +74,7 @@ async def test_it_goes_on_after_what_another_client_has_recorded(
     """Unlike thalo-rs, which takes the record's own position in its stream for the one stored."""
     positions = await write(client, f"{category}-1", 0, 5)
     consumer = AsyncConsumer(client, category, identifier="a")
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await client.write_message(consumer.name, recorded({"position": positions[3]}))
     # Keys and metadata that are not known say nothing, and the last record wins, also a smaller.
     await client.write_message(
@@ -105,7 +105,7 @@ async def test_a_record_that_is_none_is_refused_and_stays_the_last(
     client: AsyncClient, category: str, record: NewMessage
 ) -> None:
     consumer = AsyncConsumer(client, category, identifier="a")
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await write(client, f"{category}-1", 0, 1)
     await client.write_message(consumer.name, recorded({"position": 0}))
     await client.write_message(consumer.name, record)
@@ -119,7 +119,7 @@ async def test_a_stream_of_the_user_s_choice(client: AsyncClient, category: str)
     stream = f"{category}Places-mine"
     store = StreamPositionStore(stream_name=stream)
     consumer = AsyncConsumer(client, category, identifier="a", position_store=store)
-    noting(consumer)
+    record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, 1)
     await consumer.run(until="caught_up")
     assert consumer.name == stream
@@ -139,7 +139,7 @@ async def test_members_and_identifiers_do_not_share_positions(
         consumer = AsyncConsumer(
             client, category, identifier="g", group_member=member, group_size=3
         )
-        mine = noting(consumer)
+        mine = record_numbers(consumer)
         await consumer.run(until="caught_up")
         await consumer.run(until="caught_up")
         seen += mine
@@ -152,7 +152,7 @@ async def test_a_position_beyond_the_head_is_an_error_at_the_start(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category, identifier="a")
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, 2)
     await client.write_message(consumer.name, recorded({"position": 10**15}))
     with pytest.raises(LostHistoryError, match="reset_position"):
@@ -168,7 +168,7 @@ async def test_a_position_at_the_head_skips_no_message_that_comes_next(
 ) -> None:
     """Unlike KurrentDB (#4970), where a restart from a checkpoint skipped the event after it."""
     consumer = AsyncConsumer(client, category, types=["Wanted"])
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     await client.write_message(f"{category}-1", NewMessage("Wanted", {"n": 0}))
     for n in range(1, 4):
         await write(client, f"{category}-1", -1, 1)
@@ -182,7 +182,7 @@ async def test_a_position_at_the_head_skips_no_message_that_comes_next(
 
 async def test_a_position_is_set_for_the_next_run(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, identifier="a", retry=NO_RETRY)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, 4)
     wanted: list[tuple[Any, int, list[int]]] = [
         ("end", positions[3], []),

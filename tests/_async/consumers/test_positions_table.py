@@ -17,7 +17,7 @@ from messagedb import (
     PositionConflictError,
     TablePositionStore,
 )
-from tests._async.consuming import noting, stream_of, write
+from tests._async.consuming import record_numbers, stream_of, write
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 
@@ -55,7 +55,7 @@ async def test_a_row_for_each_consumer_that_the_role_may_write(
     consumer = AsyncConsumer(
         least, category, identifier="a", position_store=TABLE, transactional=transactional
     )
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     assert consumer.name == f"{category}:position-a"
     assert rows(own_url, consumer.name) == []
     positions: list[int] = []
@@ -68,7 +68,7 @@ async def test_a_row_for_each_consumer_that_the_role_may_write(
     assert await stream_of(least, consumer.name) == []
 
     named = AsyncConsumer(least, category, position_store=TablePositionStore(name="my row"))
-    noting(named)
+    record_numbers(named)
     await named.run(until="caught_up")
     assert rows(own_url, "my row") == positions[-1:]
 
@@ -95,7 +95,7 @@ async def test_a_row_is_stored_by_number_and_by_time(
     by_time = AsyncConsumer(
         least, category, identifier="b", position_store=TABLE, position_update_seconds=0.02
     )
-    noting(by_time)
+    record_numbers(by_time)
     async with by_time.running():
         await eventually(lambda: rows(own_url, by_time.name) == [positions[2]])
 
@@ -115,7 +115,7 @@ async def test_a_row_of_somebody_else_stops_it_and_stays(
         position_update_seconds=0.02,
         lease_timeout=None,
     )
-    noting(consumer)
+    record_numbers(consumer)
     if begun:
         await write(least, f"{category}-1", 0, 2)
     run = Background(consumer.run)
@@ -135,7 +135,7 @@ async def test_a_row_of_somebody_else_stops_it_and_stays(
     assert isinstance(error, PositionConflictError)
     assert "but 1 is stored now" in str(error)
     assert rows(own_url, consumer.name) == [1]
-    seen = noting(other)
+    seen = record_numbers(other)
     await other.run(until="caught_up")
     assert seen == [0, 1, 2][0 if begun else 2 :]
 
@@ -144,7 +144,7 @@ async def test_a_row_beyond_the_head_is_an_error_until_it_is_reset(
     own_url: str, least: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(least, category, identifier="a", position_store=TABLE)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     positions = await write(least, f"{category}-1", 0, 2)
     assert await consumer.reset_position(10**15) == 10**15
     with pytest.raises(LostHistoryError, match="reset_position"):
@@ -173,7 +173,7 @@ async def test_without_the_table_the_error_names_the_cure(
             consumer = AsyncConsumer(
                 client, category, position_store=TABLE, transactional=transactional
             )
-            seen = noting(consumer)
+            seen = record_numbers(consumer)
             with pytest.raises(IncompatibleServerError, match=cure):
                 await consumer.run(until="caught_up")
             with pytest.raises(IncompatibleServerError, match="StreamPositionStore"):

@@ -19,7 +19,7 @@ from messagedb import (
     ValidationError,
 )
 from messagedb.consumers import GroupResize
-from tests._async.consuming import noting, numbered
+from tests._async.consuming import numbered, record_numbers
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
 from tests.support.store import functions_only
@@ -68,7 +68,7 @@ class Group:
     async def run(self, number: int, size: int) -> None:
         """Let a member handle everything that is there."""
         consumer = self.member(number, size)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         try:
             await consumer.run(until="caught_up")
         finally:
@@ -146,7 +146,7 @@ async def test_called_again_after_it_was_done_it_changes_nothing(group: Group) -
     assert await group.resize(2, 3) == first
     assert await group.resize(2, 3, dry_run=True) == first
     running = group.member(1, 3)
-    seen = noting(running)
+    seen = record_numbers(running)
     async with running.running():
         await until_caught_up(running)
         assert await group.resize(2, 3) == first
@@ -217,7 +217,7 @@ async def test_it_refuses_while_a_member_of_either_size_runs(group: Group) -> No
     await group.write(20)
     for size in (2, 3):
         consumer = group.member(1, size)
-        noting(consumer)
+        record_numbers(consumer)
         async with consumer.running():
             await until_caught_up(consumer)
             with pytest.raises(PositionConflictError, match=r"group\+1\+.* Stop it first"):

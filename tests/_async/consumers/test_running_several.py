@@ -20,7 +20,7 @@ from messagedb import (
 )
 from messagedb._concurrency.backend_async import Event
 from messagedb.consumers import NO_RETRY
-from tests._async.consuming import noting, saved, write
+from tests._async.consuming import record_numbers, saved, write
 from tests.support.background_async import Background, eventually
 
 
@@ -44,7 +44,7 @@ async def test_each_handles_what_was_there_and_all_return(
     third = AsyncAllConsumer(
         client, [f"{category}A", f"{category}B"], identifier=category, start=head + 1
     )
-    seen = noting(first), noting(second)
+    seen = record_numbers(first), record_numbers(second)
     of_third: list[str] = []
 
     @third.handler
@@ -120,7 +120,7 @@ async def test_the_first_error_is_raised_and_others_are_logged(
 
 async def test_it_returns_when_each_was_stopped(client: AsyncClient, category: str) -> None:
     consumers = [AsyncConsumer(client, f"{category}{letter}") for letter in "AB"]
-    seen = [noting(consumer) for consumer in consumers]
+    seen = [record_numbers(consumer) for consumer in consumers]
     run = Background(run_consumers_async, *consumers, signals=False)
     await eventually(lambda: consumers[1].status().state == "caught up")
     await consumers[0].stop()
@@ -136,7 +136,7 @@ async def test_consumers_that_cannot_run_together_are_refused(
     client: AsyncClient, category: str
 ) -> None:
     good = AsyncConsumer(client, category)
-    seen = noting(good)
+    seen = record_numbers(good)
     without = AsyncConsumer(client, category, identifier="without")
     await write(client, f"{category}-1", 0, 1)
     wrong: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
@@ -163,8 +163,8 @@ async def test_one_that_runs_already_is_refused_and_goes_on(
 ) -> None:
     running = AsyncConsumer(client, f"{category}A")
     other = AsyncConsumer(client, f"{category}B")
-    seen = noting(running)
-    noting(other)
+    seen = record_numbers(running)
+    record_numbers(other)
     async with running.running():
         with pytest.raises(ValidationError, match="it is already running"):
             await run_consumers_async(other, running, signals=False)
@@ -177,8 +177,8 @@ async def test_one_that_runs_already_is_refused_and_goes_on(
 async def test_one_that_cannot_begin_stops_the_others(client: AsyncClient, category: str) -> None:
     good = AsyncConsumer(client, f"{category}A")
     bad = AsyncConsumer(client, f"{category}B", condition="no_such_column")
-    noting(good)
-    noting(bad)
+    record_numbers(good)
+    record_numbers(bad)
     for consumers in ((good, bad), (bad, good)):
         run = Background(run_consumers_async, *consumers, signals=False)
         assert "no_such_column" in str((await run.outcome()).error)
@@ -188,7 +188,7 @@ async def test_one_that_cannot_begin_stops_the_others(client: AsyncClient, categ
 
 async def test_two_of_one_name_run_one_after_the_other(client: AsyncClient, category: str) -> None:
     rivals = [AsyncConsumer(client, category, lease_timeout=0.3) for _ in range(2)]
-    seen = [noting(consumer) for consumer in rivals]
+    seen = [record_numbers(consumer) for consumer in rivals]
     await write(client, f"{category}-1", 0, 3)
     await run_consumers_async(*rivals, until="caught_up")
     assert sorted(seen) == [[], [0, 1, 2]]

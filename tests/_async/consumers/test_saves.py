@@ -18,7 +18,7 @@ from messagedb import (
     ServerError,
 )
 from messagedb.consumers import NO_RETRY
-from tests._async.consuming import noting, saved, stream_of, write
+from tests._async.consuming import record_numbers, saved, stream_of, write
 from tests.support.background_async import Background, eventually
 
 NewDatabase = Callable[..., str]
@@ -50,7 +50,7 @@ async def test_stored_after_so_many_messages(client: AsyncClient, category: str)
 
 async def test_stored_after_some_time(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, position_update_seconds=0.02)
-    noting(consumer)
+    record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, 2)
     async with consumer.running():
         await eventually(lambda: consumer.status().stored_next_position == positions[1] + 1)
@@ -63,7 +63,7 @@ async def test_stored_at_the_end_the_last_of_a_batch_and_once(
 ) -> None:
     """Unlike thalo-rs, which stores the first message of a batch, and Eventide: nothing."""
     consumer = AsyncConsumer(client, category, position_update_seconds=60, batch_size=5)
-    noting(consumer)
+    record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, count)
     for _ in range(3):
         await consumer.run(until="caught_up")
@@ -87,12 +87,12 @@ async def test_a_save_that_fails_ends_the_run_with_its_error(
     async with AsyncClient(url) as client:
         await write(client, f"{category}-1", 0, 3)
         consumer = AsyncConsumer(client, category, position_update_seconds=60)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         with pytest.raises(ServerError, match="no more positions"):
             await consumer.run(until="caught_up")
         assert seen == [0, 1, 2]
         by_time = AsyncConsumer(client, category, position_update_seconds=0.01)
-        seen = noting(by_time)
+        seen = record_numbers(by_time)
         with pytest.raises(ServerError, match="no more positions"):
             await by_time.run()
         assert by_time.status().state == "failed"
@@ -111,7 +111,7 @@ async def test_a_save_of_somebody_else_stops_it_and_stays(
         poll_interval=0.01,
         position_update_seconds=0.02,
     )
-    noting(consumer)
+    record_numbers(consumer)
     positions = await write(client, f"{category}-1", 0, 2)
     run = Background(consumer.run)
     await eventually(lambda: consumer.status().stored_next_position == positions[-1] + 1)
@@ -124,7 +124,7 @@ async def test_a_save_of_somebody_else_stops_it_and_stays(
     assert consumer.status().state == "failed"
     # Run again, it goes on from what the other one has stored.
     again = AsyncConsumer(client, category, identifier="a")
-    seen = noting(again)
+    seen = record_numbers(again)
     await again.run(until="caught_up")
     assert seen == [1, 2]
 
@@ -136,7 +136,7 @@ async def test_positions_never_go_back_where_two_run_at_once(
         AsyncConsumer(client, category, identifier="a", transactional=True, lease_timeout=None)
         for _ in range(2)
     ]
-    seen = [noting(consumer) for consumer in consumers]
+    seen = [record_numbers(consumer) for consumer in consumers]
     positions = await write(client, f"{category}-1", 0, 20)
     runs = [Background(consumer.run, until="caught_up") for consumer in consumers]
     errors = [(await run.outcome()).error for run in runs]

@@ -9,7 +9,7 @@ import pytest
 from messagedb import AsyncClient, AsyncConsumer, HandlerError, Message, ValidationError
 from messagedb._concurrency.backend_async import Event
 from messagedb.consumers import NO_RETRY
-from tests._async.consuming import noting, write
+from tests._async.consuming import record_numbers, write
 from tests.support.background_async import Background
 
 
@@ -17,7 +17,7 @@ async def test_it_is_waited_for_before_the_message_is_written(
     client: AsyncClient, category: str
 ) -> None:
     consumer = AsyncConsumer(client, category, poll_interval=0.01)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     async with consumer.running():
         waiting = Background(consumer.wait_until_processed, f"{category}-1", 1, timeout=5)
         await write(client, f"{category}-1", 0, 2)
@@ -65,7 +65,7 @@ async def test_waiting_callers_get_the_error_that_ends_the_run(
 
 async def test_waiting_for_a_stopped_run_raises(client: AsyncClient, category: str) -> None:
     consumer = AsyncConsumer(client, category, start="end")
-    noting(consumer)
+    record_numbers(consumer)
     async with consumer.running():
         await consumer.wait_until_caught_up(timeout=5)
     await write(client, f"{category}-1", 0, 1)

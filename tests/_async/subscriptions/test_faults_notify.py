@@ -11,7 +11,7 @@ import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, schema
 from messagedb.consumers import ConsumerStatus
-from tests._async.consuming import noting, write
+from tests._async.consuming import record_numbers, write
 from tests._async.load import COMMAND_TIMEOUT, GOES_ON, status_of
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
@@ -72,7 +72,7 @@ async def arrive(
 
 async def test_a_message_wakes_the_consumer(writer: AsyncClient, category: str) -> None:
     consumer = make(writer, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     async with consumer.running():
         for _ in range(5):
             assert await arrive(writer, consumer, f"{category}-1", seen, SOON) < SOON
@@ -89,7 +89,7 @@ async def test_without_the_trigger_it_is_refused_with_the_cure(
 ) -> None:
     assert await schema.remove_notify_async(owner_url)
     consumer = make(writer, category)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     for _ in range(2):
         with pytest.raises(IncompatibleServerError, match=r"messagedb\.schema\.install_notify\(\)"):
             await consumer.run()
@@ -104,7 +104,7 @@ async def test_the_trigger_goes_and_the_poll_remains(
     writer: AsyncClient, owner_url: str, category: str
 ) -> None:
     consumer = make(writer, category, poll=0.3)
-    seen = noting(consumer)
+    seen = record_numbers(consumer)
     async with consumer.running():
         await arrive(writer, consumer, f"{category}-1", seen, SOON)
         assert await schema.remove_notify_async(owner_url)
@@ -120,7 +120,7 @@ async def test_the_session_that_listens_is_ended_and_it_listens_again(
     url = make_url(owner_url, user="message_store", application_name=category)
     async with AsyncClient(url) as client:
         consumer = make(client, category)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         async with consumer.running():
             for _ in range(3):
                 await arrive(writer, consumer, f"{category}-1", seen, SOON)
@@ -143,7 +143,7 @@ async def test_it_polls_while_nobody_can_listen(
     url = make_url(owner_url, user="message_store", application_name=category)
     async with AsyncClient(url) as client:
         consumer = make(client, category, poll=0.1)
-        seen = noting(consumer)
+        seen = record_numbers(consumer)
         async with consumer.running():
             await arrive(writer, consumer, f"{category}-1", seen, SOON)
             # As the trigger is gone, it may not listen either: it would wait in vain.
@@ -165,7 +165,7 @@ async def test_the_network_stalls_and_it_listens_again(
         url = proxy.url(application_name=category)
         async with AsyncClient(url, command_timeout=COMMAND_TIMEOUT, timeout=1.0) as client:
             consumer = make(client, category, poll=0.1)
-            seen = noting(consumer)
+            seen = record_numbers(consumer)
             async with consumer.running():
                 await arrive(writer, consumer, f"{category}-1", seen, SOON)
                 proxy.stall()
