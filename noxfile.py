@@ -40,6 +40,7 @@ LONG = [
     "tests/faults/*",
     "tests/killing/*",
     "tests/plugin/*",
+    "tests/project/*",
     "tests/sync_only/*",
     "tests/test_examples*",
     "tests/test_readme.py",
