@@ -1,4 +1,4 @@
-"""Async variant of messagedb, written by hand. Import messagedb: this package is private."""
+"""Code of one variant of messagedb. Import messagedb: this package is private."""
 
 from __future__ import annotations
 
