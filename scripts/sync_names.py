@@ -63,7 +63,7 @@ PACKAGE_NAMES = {
     "AsyncParkedMessages": "ParkedMessages",
     "AsyncPlainCaller": "PlainCaller",
     "AsyncPoolExecutor": "PoolExecutor",
-    "AsyncPooledExecutor": "PooledExecutor",
+    "AsyncRetryingExecutor": "RetryingExecutor",
     "AsyncPositionSaver": "PositionSaver",
     "AsyncPositions": "Positions",
     "AsyncProgress": "Progress",

@@ -17,7 +17,7 @@ from ..subscriptions.subscribe import AsyncSubscriptions
 from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.transaction import AsyncTransaction
 from .lifecycle import AsyncLifecycle
-from .pooled_executor import AsyncPooledExecutor
+from .retrying_executor import AsyncRetryingExecutor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -44,7 +44,7 @@ class AsyncClientCore(AsyncSubscriptions):
         self._lifecycle = AsyncLifecycle(settings, pool)
         self._lifecycle.validate_pool()
         self._session_config = self._lifecycle.session_config
-        self._executor = AsyncPooledExecutor(self._lifecycle)
+        self._executor = AsyncRetryingExecutor(self._lifecycle)
 
     def __repr__(self) -> str:
         """Return the server's address, never a password."""

@@ -20,7 +20,7 @@ from messagedb._subscriptions.log_texts import format_error
 
 from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from ..operations.internals import get_session_config
-from ..subscriptions.retry import retry_while_unavailable
+from ..subscriptions.availability import retry_while_unavailable
 from .run_state import log
 
 if TYPE_CHECKING:

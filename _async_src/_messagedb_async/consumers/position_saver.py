@@ -11,7 +11,7 @@ from messagedb._errors import LostHistoryError, MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
 
-from ..subscriptions.retry import retry_while_unavailable
+from ..subscriptions.availability import retry_while_unavailable
 from .run_state import log
 from .side_task import call_within_limit
 

@@ -11,7 +11,7 @@ from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.run_phase import RunPhase, StoreAvailability
 from messagedb._subscriptions.read_trail import ReadTrail
 
-from ..subscriptions.retry import retry_while_unavailable
+from ..subscriptions.availability import retry_while_unavailable
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk

@@ -26,7 +26,7 @@ from messagedb._subscriptions.availability import is_transient_error
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.options import AsyncReadModelOptions
 from ..operations.internals import get_session_config
-from ..subscriptions.retry import retry_while_unavailable
+from ..subscriptions.availability import retry_while_unavailable
 from .tables import AsyncModelTables
 
 if TYPE_CHECKING:

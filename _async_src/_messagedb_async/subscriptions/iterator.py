@@ -12,9 +12,9 @@ from messagedb._subscriptions.log_texts import format_error
 from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb._subscriptions.read_trail import ReadTrail
 
+from .availability import retry_while_unavailable
 from .checked_feed import AsyncCheckedFeed
 from .history_queries import find_last_message
-from .retry import retry_while_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

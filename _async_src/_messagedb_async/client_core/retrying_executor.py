@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class AsyncPooledExecutor:
+class AsyncRetryingExecutor:
     """Runs each request on any connection of a client's pool, and again if that was lost."""
 
     def __init__(self, lifecycle: AsyncLifecycle) -> None:
