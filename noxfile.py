@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import nox
+import nox.command
 from packaging.requirements import Requirement
 
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -206,11 +207,25 @@ def run_sample(session: nox.Session, *options: str) -> None:
     sample = ["-p", "tests.support.sampling", *(f"--first-of={glob}" for glob in LONG)]
     sample += [f"--ignore-glob={glob}" for glob in LEFT_OUT]
     try:
-        session.run("python", "-m", "pytest", *PARALLEL, *sample, *options, *session.posargs)
+        run_parallel(session, *sample, *options, *session.posargs)
     finally:
         session.log(f"This was a sample: the first test of each file of {' '.join(LONG)};")
         session.log(f"no test of {' '.join(LEFT_OUT)}; and all other tests.")
         session.log("All tests, half an hour: python3 dev.py nox -s tests_all conformance")
+
+
+def run_parallel(session: nox.Session, *options: str) -> None:
+    """Run tests in parallel, and those that failed once more, one at a time.
+
+    Beside others on few cores, a fault may take longer than a test waits for its effect. A test
+    that fails alone, too, fails the session.
+    """
+    try:
+        session.run("python", "-m", "pytest", *PARALLEL, *options)
+    except nox.command.CommandFailed:
+        session.warn("Tests failed in parallel. They are run once more, one at a time:")
+        again = ["--last-failed", "--last-failed-no-failures=none", "-v"]
+        session.run("python", "-m", "pytest", *again, *options)
 
 
 @nox.session(python=PYTHONS)
@@ -225,9 +240,9 @@ def tests_all(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs)
     elif session.python == PYTHONS[0]:
-        session.run("python", "-m", "pytest", *PARALLEL, *ALL)
+        run_parallel(session, *ALL)
     elif session.python == PYTHONS[-1]:
-        session.run("python", "-m", "pytest", *PARALLEL, *ALL, *WITHOUT_LONG)
+        run_parallel(session, *ALL, *WITHOUT_LONG)
     else:
         run_sample(session)
 

@@ -58,7 +58,7 @@ def kill_while_writing(
     until(
         lambda: count_effects(url, category) == MESSAGES,
         lambda: f"all handled\n{members[0].worker.told()}",
-        limit=90.0,
+        limit=300.0,
         interval=0.2,  # a look costs the workers time
     )
     for member in members:

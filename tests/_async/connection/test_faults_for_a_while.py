@@ -46,12 +46,12 @@ def be_read_only(server: OwnServer, flag: str) -> None:
     server.reload()
 
 
-async def until_told(conn: AsyncConnection[Any]) -> None:
-    """Wait until a session that was there before knows that its transactions are read-only."""
+async def until_told(conn: AsyncConnection[Any], flag: str = "on") -> None:
+    """Wait until a session that was there before knows whether transactions are read-only."""
     until = time.monotonic() + 10.0
     while True:
         cursor = await conn.execute("show default_transaction_read_only")
-        if await cursor.fetchone() == ("on",):
+        if await cursor.fetchone() == (flag,):
             return
         assert time.monotonic() < until
 
@@ -101,6 +101,10 @@ async def test_a_server_that_is_read_only_for_a_while_is_away(
         finally:
             be_read_only(server, "off")
         await conn.rollback()
+        await until_told(conn, "off")
+        await conn.rollback()
+        async with client.transaction() as tx:
+            await until_told(tx.connection, "off")
         assert await client.write_message(stream, NewMessage("Tested")) == 1
         assert await client.bind(conn).write_message(stream, NewMessage("Tested")) == 2
         await conn.rollback()

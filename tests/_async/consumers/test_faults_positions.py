@@ -182,7 +182,7 @@ async def stall_in_a_handler(
 
             await write(client, f"{category}-1", 0, COUNT)
             async with consumer.running():
-                await eventually(partial(is_away, consumer), limit=2 * COMMAND_TIMEOUT + 3.0)
+                await eventually(partial(is_away, consumer), limit=GOES_ON)
                 proxy.forward()
                 await consumer.wait_until_caught_up(timeout=GOES_ON)
             assert consumer.status().handled_count == COUNT
