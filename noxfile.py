@@ -27,7 +27,11 @@ PARALLEL = ["-n3", "--dist=loadfile"]
 ALL = ["--ignore=tests/conformance"]
 WITHOUT_LONG = [
     "--ignore-glob=*test_faults_*",
+    "--ignore=tests/_sync",
+    "--ignore=tests/cli",
+    "--ignore=tests/embedded",
     "--ignore=tests/killing",
+    "--ignore=tests/project",
     "--ignore=tests/test_docs.py",
     "--ignore=tests/test_examples.py",
 ]
@@ -233,8 +237,8 @@ def tests_all(session: nox.Session) -> None:
     """Run the tests on each Python; arguments after ``--`` are passed to pytest.
 
     Without arguments the oldest Python runs all but those of the schema's SQL, which no Python
-    changes: see ``conformance``. The newest runs no faults, no killed processes and no examples,
-    the others run the sample: see ``tests``.
+    changes: see ``conformance``. The newest runs the async variant without faults, processes and
+    examples, the others run the sample: see ``tests``.
     """
     install(session, "test")
     if session.posargs:
