@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
 import sys
 import tomllib
 from collections.abc import AsyncIterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -16,6 +16,8 @@ import roads
 from roads import IO, PAGE, PURE, Step
 
 from messagedb import AsyncClient, AsyncConsumer, DuplicateMessageError, NewMessage
+from tests.support.background_async import eventually
+from tests.support.store import stored
 
 ROOT = PAGE.parents[1]
 TEXT = PAGE.read_text()
@@ -176,19 +178,27 @@ async def test_a_consumed_message_takes_its_road(client: AsyncClient, category: 
     assert min(counts) == stated(r"its return, passes (\d+) modules")
 
 
+def has_more(url: str, stream: str, count: int) -> bool:
+    """Return True if a stream has more messages than that."""
+    return len(stored(url, stream)) > count
+
+
 async def test_a_message_of_a_running_consumer_passes_as_many_modules(
-    client: AsyncClient, category: str
+    client: AsyncClient, store_url: str, category: str
 ) -> None:
     options: dict[str, Any] = {"lease_timeout": None, "position_update_interval": 1}
     consumer = AsyncConsumer(client, category, identifier="a", poll_interval=0.02, **options)
     consumer.handler("Deposited")(ignore)
+    stream = consumer.name
     counts: list[int] = []
     async with consumer.running():
         while len(counts) < 4:
             await client.write_message(f"{category}-1", new_message())
             before = consumer.status()
+            count = len(stored(store_url, stream))
             with Trace() as trace:
-                await asyncio.sleep(0.1)
+                # The trace would show a call of ours, such as status().
+                await eventually(partial(has_more, store_url, stream, count))
             after = consumer.status()
             is_within = before.next_position == before.stored_next_position != after.next_position
             if is_within and after.next_position == after.stored_next_position:

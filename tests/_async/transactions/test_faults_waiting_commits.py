@@ -111,8 +111,9 @@ async def test_a_commit_that_is_not_replicated_in_time_is_of_unknown_outcome(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_commit_that_an_administrator_cancels_is_of_unknown_outcome(
-    replicated: Cluster, category: str, way: Any
+@pytest.mark.parametrize("function", ["pg_cancel_backend", "pg_terminate_backend"])
+async def test_a_commit_that_an_administrator_ends_is_of_unknown_outcome(
+    replicated: Cluster, category: str, way: Any, function: str
 ) -> None:
     stream, messages = f"{category}-1", new_messages(2)
     async with opened(replicated, command_timeout=3.0) as client:
@@ -121,7 +122,7 @@ async def test_a_commit_that_an_administrator_cancels_is_of_unknown_outcome(
         call = Background(way, client, stream, messages)
         await eventually(lambda: replicated.waiting_commits(NAME) == 1)
         replicated.primary.execute(
-            "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
+            f"select {function}(pid) from pg_stat_activity where wait_event = 'SyncRep'"
         )
         outcome = await call.outcome()
         # It is stored on the primary alone, and lost with it.
@@ -131,25 +132,6 @@ async def test_a_commit_that_an_administrator_cancels_is_of_unknown_outcome(
         await way(client, stream, messages)
         expected = [str(message.id) for message in in_doubt(outcome.error, messages)]
         assert ids_of(new, stream) == expected
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_commit_whose_session_an_administrator_ends_is_of_unknown_outcome(
-    replicated: Cluster, category: str, way: Any
-) -> None:
-    stream, messages = f"{category}-1", new_messages(2)
-    async with opened(replicated, command_timeout=3.0) as client:
-        await client.write_message(f"{category}-0", NewMessage("Tested"))
-        link_of(replicated).refuse()
-        call = Background(way, client, stream, messages)
-        await eventually(lambda: replicated.waiting_commits(NAME) == 1)
-        replicated.primary.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
-        )
-        outcome = await call.outcome()
-        assert isinstance(outcome.error, OutcomeUnknownError), outcome
-        new = await run_blocking(replicated.fail_over)
-        assert ids_of(new, stream) == []
 
 
 @pytest.mark.parametrize("way", WAYS)

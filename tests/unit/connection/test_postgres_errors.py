@@ -92,11 +92,11 @@ def test_the_kind_of_each(state: str | None, text: str, kind: type[errors.Messag
 def test_only_errors_of_the_connection_tell_of_a_store_that_is_away(
     error: psycopg.Error, kind: type[errors.MessageDBError], words: str
 ) -> None:
-    told = error_mapping.map_error(error, "Nothing was changed.")
-    assert type(told) is kind
-    assert words in str(told)
-    assert "Nothing was changed." in str(told)
-    assert error_mapping.get_first_line(error) in str(told)
+    mapped = error_mapping.map_error(error, "Nothing was changed.")
+    assert type(mapped) is kind
+    assert words in str(mapped)
+    assert "Nothing was changed." in str(mapped)
+    assert error_mapping.get_first_line(error) in str(mapped)
 
 
 def test_a_row_that_a_policy_refuses_is_told_apart_from_a_privilege() -> None:
@@ -107,8 +107,8 @@ def test_a_row_that_a_policy_refuses_is_told_apart_from_a_privilege() -> None:
 
 def test_writes_in_a_transaction_that_was_begun_as_read_only_are_refused() -> None:
     error = raised("25006", "cannot execute INSERT in a read-only transaction")
-    told = error_mapping.map_error(error, "It is aborted.", is_read_only_by_choice=True)
-    assert type(told) is errors.ValidationError
+    mapped = error_mapping.map_error(error, "It is aborted.", is_read_only_by_choice=True)
+    assert type(mapped) is errors.ValidationError
 
 
 def test_a_full_pool_sent_nothing() -> None:
