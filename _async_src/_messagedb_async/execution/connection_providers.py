@@ -142,19 +142,19 @@ class AsyncConnectionProvider(ABC):
         seconds = f"{max(timeout, 0.0):.1f} s"
         last = self.session_config.last_error
         if last is None:
-            pool_full_error = PoolTimeoutError(
+            error = PoolTimeoutError(
                 f"no connection became free in {seconds}. Nothing was sent. All"
                 f" {self.pool.max_size} connections are in use: raise the pool's max_size or"
                 " timeout, or run fewer operations concurrently."
             )
-            pool_full_error.max_size = self.pool.max_size
-            return pool_full_error
-        connect_error = PoolTimeoutError(
+            error.max_size = self.pool.max_size
+            return error
+        error = PoolTimeoutError(
             f"no connection could be opened in {seconds}; the last error: {last.text}."
             f" {last.advice} Nothing was sent."
         )
-        connect_error.is_transient = last.is_transient
-        return connect_error
+        error.is_transient = last.is_transient
+        return error
 
 
 class AsyncOwnPoolProvider(AsyncConnectionProvider):

@@ -188,13 +188,13 @@ def parse_refusal(error: psycopg.Error) -> Refusal:
     by_reason = {_PLACE.sub("", text): (where, text) for where, text in found}
     causes = {text: _find_cause(text) for _, text in by_reason.values()}
     if len(by_reason) == 1:
-        ((_, texts),) = by_reason.values()
+        ((_, text),) = by_reason.values()
     else:
-        texts = "; ".join(
+        text = "; ".join(
             f"{where}: {reason}" if where else reason for reason, (where, _) in by_reason.items()
         )
     advice = " ".join(dict.fromkeys(cause.advice for cause in causes.values()))
-    return Refusal(texts, advice, any(cause.is_transient for cause in causes.values()))
+    return Refusal(text, advice, any(cause.is_transient for cause in causes.values()))
 
 
 def _split_attempts(text: str) -> list[tuple[str, str]]:

@@ -149,39 +149,39 @@ def _map_known_state(
     return None
 
 
-def _map_psycopg_error(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
+def _map_psycopg_error(error: psycopg.Error, text: str, state_note: str) -> MessageDBError:
     """Return our error for one that psycopg raised itself."""
     if isinstance(error, psycopg.OperationalError) and not isinstance(
         error, psycopg.errors.PipelineAborted
     ):
         return StoreUnavailableError(
-            f"the connection to the store was lost or refused ({text}). {consequence}"
+            f"the connection to the store was lost or refused ({text}). {state_note}"
         )
     if isinstance(error, psycopg.InterfaceError) and "oid loader" in text:
         return IncompatibleServerError(
             f"a column has a type that Message DB does not use, and cannot be read ({text}). "
-            f"{consequence} Compare the table and the functions with those of Message DB."
+            f"{state_note} Compare the table and the functions with those of Message DB."
         )
-    return ServerError(f"psycopg could not execute the call: {text}. {consequence}")
+    return ServerError(f"psycopg could not execute the call: {text}. {state_note}")
 
 
-def _limit_error(error: psycopg.Error, text: str, consequence: str) -> MessageDBError:
+def _limit_error(error: psycopg.Error, text: str, state_note: str) -> MessageDBError:
     """Return the error for a limit of the server: SQLSTATE 54000."""
     limit = sqlstates.find_limit(error, text)
     if limit == "wraparound":
         return StoreUnavailableError(
             "the server accepts no writes until old transaction ids can be reused "
-            f"({text}). {consequence} An administrator must end old transactions, prepared "
+            f"({text}). {state_note} An administrator must end old transactions, prepared "
             "transactions and replication slots, and run VACUUM on the database."
         )
     if limit == "index":
         return ValidationError(
             "the server refused a value: it is too long for an index. For an index of Message DB, "
             "shorten the stream name or the correlation stream name (about 2,600 bytes together) "
-            f"({text}). {consequence}"
+            f"({text}). {state_note}"
         )
     return ValidationError(
-        f"data or metadata is larger than PostgreSQL allows, 255 MB ({text}). {consequence}"
+        f"data or metadata is larger than PostgreSQL allows, 255 MB ({text}). {state_note}"
     )
 
 
@@ -190,18 +190,18 @@ def _is_sql_error(state: str) -> bool:
     return state.startswith(("22", "42", "54001")) and state != "42501"
 
 
-def _message_db_error(text: str, consequence: str) -> MessageDBError:
+def _message_db_error(text: str, state_note: str) -> MessageDBError:
     if found := _WRONG_VERSION.search(text):
         return WrongExpectedVersionError(found[2], int(found[1]), int(found[3]))
     if _CONDITION_OFF in text:
         return IncompatibleServerError(
             f"the server does not allow this session to read with an SQL condition ({text}). "
-            f"{consequence}"
+            f"{state_note}"
         )
     if any(words in text for words in _REFUSALS):
-        return ValidationError(f"the server refused the call: {text}. {consequence}")
+        return ValidationError(f"the server refused the call: {text}. {state_note}")
     return ServerError(
-        f"the server refused the call: {text} (SQLSTATE P0001). {consequence}", "P0001"
+        f"the server refused the call: {text} (SQLSTATE P0001). {state_note}", "P0001"
     )
 
 

@@ -77,13 +77,13 @@ def is_position_taken(error: psycopg.Error) -> bool:
     return error.sqlstate == "23505" and find_constraint(error) == _KEY
 
 
-def position_taken_error(error: psycopg.Error, consequence: str) -> IncompatibleServerError:
+def position_taken_error(error: psycopg.Error, state_note: str) -> IncompatibleServerError:
     """Return the error for a write whose global position is already in use."""
     schema = error.diag.schema_name or "message_store"
     return IncompatibleServerError(
         "the server gave the message a global position that is in use: the sequence is behind the "
         "table of messages, as after a restore or a replication of the table alone "
-        f"({error.diag.message_primary}). {consequence} As the owner of the table, run "
+        f"({error.diag.message_primary}). {state_note} As the owner of the table, run "
         f"{describe_fix(schema)}; "
         "messages that were written meanwhile may be at positions that consumers have passed."
     )

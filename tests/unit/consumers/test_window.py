@@ -95,11 +95,11 @@ def test_any_interleaving_keeps_what_a_window_promises(
         assert last_position <= window.position <= model.done
         last_position = window.position
         # It tells of every message that is done without a gap, and of no other.
-        told = [m for m in model.messages if m.global_position <= window.position]
-        assert all(m.global_position in model.finished for m in told)
+        handled = [m for m in model.messages if m.global_position <= window.position]
+        assert all(m.global_position in model.finished for m in handled)
         first = model.unfinished[0].global_position if model.unfinished else None
         done = [m for m in model.messages if first is None or m.global_position < first]
-        assert len(told) == len(done)
+        assert len(handled) == len(done)
         assert window.is_empty == (not model.unfinished)
         assert len(window) >= len(model.unfinished)
         assert window.has_room == (len(window) < 4)
