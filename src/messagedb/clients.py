@@ -1,11 +1,19 @@
-"""Base classes of the clients, for annotations: code that takes one of them takes several kinds."""
+"""Types for annotations: base classes of the clients, and functions that are passed to them."""
 
 from __future__ import annotations
 
 from _messagedb_async.client_core.core import AsyncClientCore
 from _messagedb_async.operations.operations import AsyncOperations
 
+from ._concurrency.callables import AsyncUnaryFunction, UnaryFunction
 from ._sync.client_core.core import ClientCore
 from ._sync.operations.operations import Operations
 
-__all__ = ["AsyncClientCore", "AsyncOperations", "ClientCore", "Operations"]
+__all__ = [
+    "AsyncClientCore",
+    "AsyncOperations",
+    "AsyncUnaryFunction",
+    "ClientCore",
+    "Operations",
+    "UnaryFunction",
+]

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from _messagedb_async.consumers.base import AsyncConsumerBase
+from _messagedb_async.consumers.context import AsyncNamedHandler
 from _messagedb_async.consumers.options import (
     AsyncAllConsumerOptions,
     AsyncCommonOptions,
     AsyncConsumerOptions,
 )
 
+from ._consumers.callables import (
+    AsyncHandlerResult,
+    AsyncMiddleware,
+    AsyncOnError,
+    HandledMessage,
+    HandlerResult,
+    Middleware,
+    OnError,
+)
 from ._consumers.consumer_info import ConsumerInfo
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
 from ._consumers.handler_outcomes import HandlerOutcome
 from ._consumers.parked_messages import ParkedMessage
-from ._consumers.status import ConsumerStatus
+from ._consumers.settings import Start
+from ._consumers.status import ConsumerState, ConsumerStatus
 from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 from ._subscriptions.backoff import NO_RETRY
 from ._sync.consumers.base import ConsumerBase
+from ._sync.consumers.context import NamedHandler
 from ._sync.consumers.options import AllConsumerOptions, CommonOptions, ConsumerOptions
 
 __all__ = [
@@ -26,18 +38,29 @@ __all__ = [
     "AsyncCommonOptions",
     "AsyncConsumerBase",
     "AsyncConsumerOptions",
+    "AsyncHandlerResult",
+    "AsyncMiddleware",
+    "AsyncNamedHandler",
+    "AsyncOnError",
     "CommonOptions",
     "ConsumerBase",
     "ConsumerInfo",
     "ConsumerOptions",
+    "ConsumerState",
     "ConsumerStatus",
     "GroupMember",
     "GroupResize",
+    "HandledMessage",
     "HandlerOutcome",
+    "HandlerResult",
     "Lag",
+    "Middleware",
+    "NamedHandler",
+    "OnError",
     "OpenWriteTransaction",
     "ParkedMessage",
     "ScannedPage",
     "ScannedStorePage",
+    "Start",
     "group_member_from_env",
 ]

@@ -11,7 +11,7 @@ import msgspec
 from ._errors import ValidationError
 from ._messages.message import Message, NewMessage
 
-__all__ = ["Hooks", "Operation"]
+__all__ = ["Hooks", "Operation", "OperationName"]
 
 OperationName: TypeAlias = Literal[
     "write_message",
@@ -20,6 +20,7 @@ OperationName: TypeAlias = Literal[
     "get_category_messages",
     "get_last_stream_message",
 ]
+"""The name of a method that hooks run around."""
 
 
 class Operation(msgspec.Struct):

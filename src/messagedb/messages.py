@@ -6,13 +6,17 @@ from ._messages.codecs import MessageCodec, PydanticCodec
 from ._messages.field_copying import copy_fields
 from ._messages.message import SupportsDecode
 from ._messages.message_types import MessageTypes
-from ._messages.registry import DataInstance
+from ._messages.registry import DataclassInstance, DataInstance, ModelInstance
+from ._messages.upcasters import Upcaster
 
 __all__ = [
     "DataInstance",
+    "DataclassInstance",
     "MessageCodec",
     "MessageTypes",
+    "ModelInstance",
     "PydanticCodec",
     "SupportsDecode",
+    "Upcaster",
     "copy_fields",
 ]

@@ -9,10 +9,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AsyncUnaryFunction: TypeAlias = Callable[[T], Awaitable[R]]
-"""Coroutine function of a T."""
+"""A coroutine function of one argument."""
 
 UnaryFunction: TypeAlias = Callable[[T], R]
-"""Function of a T."""
+"""A function of one argument."""
 
 AsyncThunk: TypeAlias = Callable[[], Awaitable[R]]
 """A coroutine function without arguments."""

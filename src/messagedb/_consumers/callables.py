@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from .._messages.message import Message
-    from .._messages.registry import DataInstance
-    from .handler_outcomes import HandlerOutcome
+from .._messages.message import Message
+from .._messages.registry import DataInstance
+from .handler_outcomes import HandlerOutcome
 
 T = TypeVar("T")
 
-HandledMessage: TypeAlias = "DataInstance | Message[Any]"
+HandledMessage: TypeAlias = DataInstance | Message[Any]
 """The first argument of a handler: an instance of a class of messages, or the message itself."""
 
-AsyncHandlerResult: TypeAlias = "Awaitable[HandlerOutcome | None]"
+AsyncHandlerResult: TypeAlias = Awaitable[HandlerOutcome | None]
 """The result of an async handler: an awaitable of an outcome or None."""
 
-HandlerResult: TypeAlias = "HandlerOutcome | None"
+HandlerResult: TypeAlias = HandlerOutcome | None
 """The result of a sync handler: an outcome or None."""
 
 AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaitable[Any]]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from .counters import Counters
-    from .status import State
+    from .status import ConsumerState
 
 
 class RunPhase:
@@ -24,11 +24,11 @@ class RunPhase:
     """
 
     def __init__(self) -> None:
-        self.state: State = "starting"
+        self.state: ConsumerState = "starting"
         self.reason: str | None = None
         self._is_stopping = False
 
-    def enter(self, state: State) -> None:
+    def enter(self, state: ConsumerState) -> None:
         """Change the phase, unless the run is to stop."""
         if not self._is_stopping:
             self.state = state
@@ -38,12 +38,12 @@ class RunPhase:
         self.enter("waiting")
         self.reason = reason
 
-    def resume(self, state: State) -> None:
+    def resume(self, state: ConsumerState) -> None:
         """Change to a phase without a reason to wait."""
         self.enter(state)
         self.reason = None
 
-    def stop(self, state: State) -> None:
+    def stop(self, state: ConsumerState) -> None:
         """Change to one of the last phases: stopping, stopped, failed."""
         self._is_stopping = True
         self.state = state

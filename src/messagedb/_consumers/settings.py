@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 Start: TypeAlias = Literal["stored", "beginning", "end"] | int
+"""The message to begin at: see the option ``start``."""
 
 _SCAN_SAVE_INTERVAL: Final = 1000
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .._operations.scan_results import Lag
     from .counters import Counters
 
-__all__ = ["ConsumerStatus", "State"]
+__all__ = ["ConsumerState", "ConsumerStatus"]
 
-State: TypeAlias = Literal[
+ConsumerState: TypeAlias = Literal[
     "stopped",
     "starting",
     "waiting",
@@ -25,6 +25,7 @@ State: TypeAlias = Literal[
     "stopping",
     "failed",
 ]
+"""The state of a consumer, as in its status."""
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    state: State
+    state: ConsumerState
     next_position: int | None
     stored_next_position: int | None
     head: int | None
@@ -87,7 +88,7 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         waits_for: the transactions or the reason for which it waits.
     """
 
-    state: State
+    state: ConsumerState
     position: int | None
     stored_position: int | None
     lag: Lag | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ from typing import (
     Generic,
     NamedTuple,
     Protocol,
-    TypeAlias,
     cast,
     overload,
 )
@@ -37,9 +37,6 @@ else:
 
 D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
-
-Class: TypeAlias = type[D]
-"""A class; needed in classes where ``type`` is a message type."""
 
 __all__ = ["Message", "NewMessage"]
 
@@ -241,7 +238,7 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         }
 
     @overload
-    def decode(self, cls_or_types: Class[D], /) -> D: ...
+    def decode(self, cls_or_types: builtins.type[D], /) -> D: ...
 
     @overload
     def decode(self, cls_or_types: SupportsDecode[D], /) -> D: ...
