@@ -13,7 +13,7 @@ from messagedb._concurrency.backend_async import Task, is_of_this_variant, on_si
 from messagedb._consumers.counters import Counters
 from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._consumers.position_records import consumer_running_error
-from messagedb._consumers.settings import check_settings
+from messagedb._consumers.settings_checks import check_settings
 from messagedb._consumers.status import build_status
 from messagedb._errors import ValidationError
 from messagedb._messages.annotations import capture_caller_namespace

@@ -1,4 +1,4 @@
-"""Options of a consumer, checked once, before anything is sent."""
+"""Settings of a consumer, built from the options that were passed to it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from .._argument_checks import check_seconds
-from .._errors import ValidationError
-from .._operations import validation
 from .._subscriptions.backoff import RetryPolicy
-from .._subscriptions.validation import as_name_tuple, check_on_lost_history, check_start
+from .._subscriptions.validation import as_name_tuple
 from ..streams.reserved import parked_stream_name
 from .consumer_info import ALL
-from .failure_policy import POLICIES
 from .position_stores import (
     StreamPositionStore,
     TablePositionStore,
     build_consumer_name,
-    check_identifier,
     position_stream_name,
 )
 
@@ -144,103 +139,3 @@ def check_options(owner: str, options: Mapping[str, object], known: frozenset[st
     for name in options:
         if name not in known:
             raise TypeError(f"{owner}.__init__() got an unexpected keyword argument {name!r}")
-
-
-def check_settings(settings: ConsumerSettings) -> None:
-    """Check every option.
-
-    Raises:
-        ValidationError: an option is out of its range. The text names it. Nothing was sent.
-    """
-    if settings.category is not None:
-        validation.check_category(settings.category)
-    for name in settings.categories or ():
-        validation.check_category(name, "each of categories")
-    is_member = settings.group_member is not None or settings.group_size is not None
-    validation.check_group(settings.group_member, settings.group_size)
-    check_identifier(settings.identifier, is_member)
-    if settings.category is None and settings.identifier is None:
-        raise ValidationError(
-            "a consumer of several categories needs an identifier, under which its position is "
-            "stored. Nothing was sent."
-        )
-    _check_streams_without_id(settings)
-    check_start(settings.start)
-    _check_count("batch_size", settings.batch_size)
-    _check_count("position_update_interval", settings.position_update_interval)
-    _check_count("concurrency", settings.concurrency)
-    for name in (
-        "poll_interval",
-        "idle_poll_interval",
-        "position_update_seconds",
-        "transaction_timeout",
-    ):
-        check_seconds(name, getattr(settings, name))
-    check_on_lost_history(settings.on_lost_history)
-    if settings.lease_timeout is not None:
-        check_seconds("lease_timeout", settings.lease_timeout)
-    if settings.correlation is not None:
-        validation.check_category(settings.correlation, "correlation")
-    validation.check_condition(settings.condition)
-    for type_name in settings.types or ():
-        validation.check_type(type_name)
-    for name in ("transactional", "notify"):
-        if getattr(settings, name) not in (True, False):
-            raise ValidationError(f"{name} must be True or False, not {getattr(settings, name)!r}")
-    if settings.concurrency > settings.batch_size:
-        raise ValidationError(
-            f"concurrency ({settings.concurrency}) must not be more than batch_size "
-            f"({settings.batch_size}), the maximum number of messages in progress"
-        )
-    if settings.transactional and settings.concurrency > 1:
-        raise ValidationError(
-            "transactional=True handles one message at a time, each in one transaction with the "
-            "position: leave concurrency at 1, or divide the category among the members of a group"
-        )
-    _check_strategies(settings)
-
-
-def _check_streams_without_id(settings: ConsumerSettings) -> None:
-    member: Any = settings.streams_without_id
-    if member is None:
-        return
-    size = settings.group_size
-    if not isinstance(member, int) or isinstance(member, bool) or size is None:
-        raise ValidationError(
-            "streams_without_id must be the number of the group's member that reads the streams "
-            f"without an id, the same for all of its members, not {member!r} in a group of {size}"
-        )
-    if not 0 <= member < size:
-        raise ValidationError(
-            f"streams_without_id must be a member of the group, 0 to {size - 1}, not {member}"
-        )
-
-
-def _check_count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
-        raise ValidationError(f"{name} must be an integer from 1 to 1,000,000, not {value!r}")
-
-
-def _check_strategies(settings: ConsumerSettings) -> None:
-    store: Any = settings.position_store
-    if not isinstance(store, StreamPositionStore | TablePositionStore):
-        raise ValidationError(
-            "position_store must be a StreamPositionStore or a TablePositionStore, not "
-            f"{type(store).__name__}"
-        )
-    validation.check_stream_name(settings.position_name)
-    policy: Any = settings.retry
-    if not isinstance(policy, RetryPolicy):
-        raise ValidationError(f"retry must be a RetryPolicy, not {type(policy).__name__}")
-    on_error: Any = settings.on_error
-    if on_error not in POLICIES and not callable(on_error):
-        raise ValidationError(
-            f"on_error must be 'stop', 'park', 'skip' or a function, not {on_error!r}"
-        )
-    for function in settings.middleware:
-        candidate: Any = function
-        if not callable(candidate):
-            raise ValidationError(
-                "each of middleware must be a function of the context and the next function, not "
-                f"{candidate!r}"
-            )

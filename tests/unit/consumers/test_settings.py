@@ -20,6 +20,7 @@ from messagedb import (
     consumers,
     read_models,
 )
+from messagedb._consumers import settings_checks
 from messagedb._consumers.settings import ConsumerSettings
 from messagedb._subscriptions.validation import as_name_tuple, check_start
 
@@ -184,3 +185,16 @@ def test_names_are_any_iterable_of_them() -> None:
 @pytest.mark.parametrize("start", ["stored", "beginning", "end", 0, 1, 2**63 - 1])
 def test_where_a_consumer_may_start(start: Any) -> None:
     check_start(start)
+
+
+def test_every_option_is_checked() -> None:
+    checked = {name for name, _ in settings_checks.OPTION_CHECKS}
+    together = {"identifier", "group_member", "group_size", "streams_without_id"}
+    assert not checked & together
+    assert checked | together == set(ConsumerSettings.__struct_fields__)
+    for name in checked - {"category", "categories", "types", "middleware"}:
+        with pytest.raises(ValidationError, match=name):
+            make(**{name: object()})
+    for name in together:
+        with pytest.raises(ValidationError, match=name):
+            make(**{"identifier": "x", "group_size": 2, "group_member": 0, name: object()})
