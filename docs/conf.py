@@ -85,6 +85,7 @@ MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signat
     "ClientCore",
     "ConsumerBase",
     "EntityEdit",
+    "Evolve",
     "Operations",
     "ScannedStorePage",
     "AsyncBoundClient",

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from messagedb import AsyncTransaction, Client
+from messagedb import AsyncTransaction, Client, Decider
+from messagedb._public_names import DEFINED_IN
 from tests.test_package import NAMES, PUBLIC_MODULES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,6 +142,7 @@ def _annotations_of_class(cls: type[Any]) -> Iterator[tuple[Any, str]]:
     if cls.__name__ in MADE_BY_THE_LIBRARY:
         seen |= {"__init__", "__new__"}
     for base in filter(_is_ours, cls.__mro__):
+        yield from _annotations_for_checkers(base)
         members = dict(vars(base))
         for name, annotation in inspect.get_annotations(base).items():
             if not name.startswith("_"):
@@ -152,6 +154,19 @@ def _annotations_of_class(cls: type[Any]) -> Iterator[tuple[Any, str]]:
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if inspect.isfunction(function) and _is_ours(function):
                 yield from _annotations_of_function(function)
+
+
+def _annotations_for_checkers(cls: type[Any]) -> Iterator[tuple[Any, str]]:
+    """Return the annotations of the methods that only type checkers read."""
+    definition = _find_definition(cls.__name__, DEFINED_IN.get(cls, cls.__module__))
+    assert definition is not None
+    module_name, node = definition
+    for block in node.body if isinstance(node, ast.ClassDef) else ():
+        for method in block.body if isinstance(block, ast.If) else ():
+            if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+                arguments = [*method.args.args, *method.args.kwonlyargs]
+                for annotation in [*(each.annotation for each in arguments), method.returns]:
+                    yield annotation, module_name
 
 
 def _annotations_of(thing: Any) -> Iterator[tuple[Any, str]]:
@@ -235,6 +250,8 @@ def test_a_private_name_in_a_signature_is_found() -> None:
     assert found == {"AsyncTransactionState"}
     methods = dict(_annotations_of_class(Client))
     assert {"BoundClient", "MessageTypes[T]"} <= methods.keys()
+    for_checkers = [each for each, _ in _annotations_for_checkers(Decider) if each is not None]
+    assert "Evolve[S, D, E]" in map(ast.unparse, for_checkers)
 
 
 def test_a_private_name_in_an_alias_or_in_a_bound_is_found() -> None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg_pool import AsyncConnectionPool
 
 from messagedb._connection.conninfo import conceal_password
 from messagedb._connection.settings import Settings
+from messagedb._consumers.consumer_info import ConsumerInfo
+from messagedb._consumers.group_membership import GroupResize
+from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
 from messagedb._messages.registry import MessageRegistry
 from messagedb.hooks import Hooks, validate_hooks
 
 from .client_core.core import AsyncClientCore
 from .consumers.consumer_info import list_consumers
 from .consumers.group_resize import resize_group
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from psycopg_pool import AsyncConnectionPool
-
-    from messagedb._consumers.consumer_info import ConsumerInfo
-    from messagedb._consumers.group_membership import GroupResize
-    from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
 
 
 class AsyncClient(AsyncClientCore):

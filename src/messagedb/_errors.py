@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
-
-    from .expected_version import ExpectedVersion
+from .expected_version import ExpectedVersion
 
 __all__ = [
     "DuplicateMessageError",

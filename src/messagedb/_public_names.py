@@ -11,6 +11,7 @@ __all__ = ["DEFINED_IN", "publish"]
 DEFINED_IN: Final[dict[Any, str]] = {}
 """The module that contains the code of a class or function that ``publish`` has renamed."""
 
+_LINE: Final = "__firstlineno__"
 _published: set[str] = set()
 
 
@@ -19,6 +20,9 @@ def publish(module: ModuleType) -> None:
 
     So a traceback, a repr and a pickle name what users import. What another public module has
     published keeps its name.
+
+    The source of a class cannot be found by ``inspect``, which looks in the file of ``__module__``;
+    that of functions and methods can.
     """
     for name in module.__all__:
         thing = vars(module)[name]
@@ -29,6 +33,8 @@ def publish(module: ModuleType) -> None:
             if isinstance(thing, type):
                 _keep_annotations(thing)
             thing.__module__ = module.__name__
+            if _LINE in vars(thing):  # else Python 3.13.0 finds that line in the wrong file
+                delattr(thing, _LINE)
     _published.add(module.__name__)
 
 

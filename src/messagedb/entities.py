@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _messagedb_async.entities.edit_session import AsyncEntityEdit
 
+from ._entities.decider import Evolve
 from ._entities.projection import apply
 from ._entities.results import LoadedEntity, TransactResult
 from ._entities.snapshots import SnapshotPolicy
@@ -12,6 +13,7 @@ from ._sync.entities.edit_session import EntityEdit
 __all__ = [
     "AsyncEntityEdit",
     "EntityEdit",
+    "Evolve",
     "LoadedEntity",
     "SnapshotPolicy",
     "TransactResult",

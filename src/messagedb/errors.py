@@ -25,8 +25,6 @@ An error that was caused by one of psycopg has it as its ``__cause__``. All of t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ._errors import (
     DuplicateMessageError,
     EmbeddedServerError,
@@ -45,10 +43,8 @@ from ._errors import (
     ValidationError,
     WrongExpectedVersionError,
 )
-
-if TYPE_CHECKING:
-    from ._messages.message import NewMessage
-    from .expected_version import ExpectedVersion
+from ._messages.message import NewMessage
+from .expected_version import ExpectedVersion
 
 __all__ = [
     "DuplicateMessageError",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import pickle
+import re
 import traceback
 import typing
+from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -15,6 +18,7 @@ import pytest
 import messagedb
 from messagedb import Message, Metadata, NewMessage, ValidationError
 from messagedb._public_names import DEFINED_IN
+from messagedb.clients import ClientCore
 from messagedb.consumers import AsyncConsumerOptions, Lag
 from messagedb.testing import make_message
 from tests.test_package import PUBLIC_MODULES
@@ -79,3 +83,53 @@ def test_users_may_decode_our_structs_and_their_own_subclasses() -> None:
         msgspec.convert({**fields, "messages": "two"}, Lag)
     assert typing.get_type_hints(Metadata)["properties"] == dict[str, Any]
     assert AsyncConsumerOptions.__module__ == "messagedb.consumers"
+
+
+def _public_callables() -> Iterator[Any]:
+    """Return the public classes and functions, and the methods and properties of the classes."""
+    for module in PUBLIC_MODULES:
+        for name in importlib.import_module(module).__all__:
+            thing: Any = getattr(importlib.import_module(module), name)
+            if isinstance(thing, (type, FunctionType)):
+                yield thing
+            for member in vars(thing).values() if isinstance(thing, type) else ():
+                function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+                function = inspect.unwrap(function)
+                if isinstance(function, FunctionType) and not _is_generated(function):
+                    yield function
+
+
+def _is_generated(function: FunctionType) -> bool:
+    """Return True for a function that Python has made from the fields of a class."""
+    return function.__code__.co_filename.startswith("<")
+
+
+CALLABLES = list(dict.fromkeys(_public_callables()))
+FUNCTIONS = [thing for thing in CALLABLES if isinstance(thing, FunctionType)]
+
+
+def test_a_container_can_resolve_the_hints_of_everything_public() -> None:
+    assert {messagedb.AsyncClient, messagedb.Client.write_message} <= set(CALLABLES)
+    assert len(FUNCTIONS) > 300
+    for thing in CALLABLES:
+        hints = typing.get_type_hints(thing)
+        assert not [name for name, hint in hints.items() if isinstance(hint, str)]
+    assert typing.get_type_hints(messagedb.Consumer.__init__)["client"] is ClientCore
+    signature = inspect.signature(messagedb.Client.subscribe, eval_str=True)
+    assert signature.return_annotation == Iterator[Message[Any]]
+
+
+def test_a_debugger_finds_the_source_of_functions_and_methods() -> None:
+    for function in FUNCTIONS:
+        assert inspect.getsourcefile(function) == function.__code__.co_filename
+        assert re.search(rf"def {function.__name__}\b", inspect.getsource(function))
+
+
+def test_the_source_of_a_class_is_in_the_module_that_is_noted() -> None:
+    for thing, module_name in DEFINED_IN.items():
+        if isinstance(thing, type):
+            # Python looks in the file of __module__: it must find nothing, and nothing else.
+            with pytest.raises(OSError, match=r"class definition|not available"):
+                inspect.getsource(thing)
+        source = inspect.getsource(importlib.import_module(module_name))
+        assert re.search(rf"^(class|(async )?def) {thing.__name__}\b", source, re.M)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, IsolationLevel
+from psycopg_pool import AsyncConnectionPool
 
-from messagedb._concurrency.backend_async import sleep
+from messagedb._concurrency.backend_async import TimedSemaphore, sleep
+from messagedb._concurrency.callables import AsyncUnaryFunction
+from messagedb._connection.server_info import ServerInfo
+from messagedb._connection.settings import Settings
 from messagedb._errors import ValidationError
+from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._transactions.options import build_options
 from messagedb._transactions.retry import check_transaction_function, get_retry_delay
 
@@ -18,20 +25,6 @@ from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.transaction import AsyncTransaction
 from .lifecycle import AsyncLifecycle
 from .retrying_executor import AsyncRetryingExecutor
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-    from types import TracebackType
-    from typing import Self
-
-    from psycopg import IsolationLevel
-    from psycopg_pool import AsyncConnectionPool
-
-    from messagedb._concurrency.backend_async import TimedSemaphore
-    from messagedb._concurrency.callables import AsyncUnaryFunction
-    from messagedb._connection.server_info import ServerInfo
-    from messagedb._connection.settings import Settings
-    from messagedb._operations.requests import ReadRequest, WriteRequest
 
 R = TypeVar("R")
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Unpack
 
 from messagedb._consumers.settings import build_settings, check_options
 
-from ..subscriptions.feeds import AsyncStoreFeed
+from ..client_core.core import AsyncClientCore
+from ..subscriptions.feeds import AsyncFeed, AsyncStoreFeed
 from .base import AsyncConsumerBase
 from .options import AsyncAllConsumerOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Unpack
-
-    from ..client_core.core import AsyncClientCore
-    from ..subscriptions.feeds import AsyncFeed
 
 
 class AsyncAllConsumer(AsyncConsumerBase):

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import Any, Literal, Self, TypeVar, cast, overload
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Task, is_of_this_variant, on_signals
+from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
 from messagedb._consumers.counters import Counters
 from messagedb._consumers.handler_registry import HandlerRegistry
+from messagedb._consumers.parked_messages import ParkedMessage
 from messagedb._consumers.position_records import consumer_running_error
+from messagedb._consumers.settings import ConsumerSettings
 from messagedb._consumers.settings_checks import check_settings
-from messagedb._consumers.status import build_status
+from messagedb._consumers.status import ConsumerStatus, build_status
 from messagedb._errors import ValidationError
-from messagedb._messages.annotations import capture_caller_namespace
+from messagedb._messages.annotations import Namespace, capture_caller_namespace
+from messagedb._messages.registry import MessageRegistry
 
 from ..client_core.core import AsyncClientCore
+from ..subscriptions.feeds import AsyncFeed
 from .consumer_run import AsyncConsumerRun
+from .context import AsyncContext, AsyncNamedHandler
 from .parked_messages import AsyncParkedMessages
 from .position_reset import reset_position
 from .run_waits import wait_until_caught_up, wait_until_processed
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
-    from typing import Self
-
-    from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
-    from messagedb._consumers.parked_messages import ParkedMessage
-    from messagedb._consumers.settings import ConsumerSettings
-    from messagedb._consumers.status import ConsumerStatus
-    from messagedb._messages.annotations import Namespace
-    from messagedb._messages.registry import MessageRegistry
-
-    from ..client_core.core import AsyncClientCore
-    from ..subscriptions.feeds import AsyncFeed
-    from .context import AsyncContext, AsyncNamedHandler
 
 F = TypeVar("F", bound="AsyncNamedHandler")
 M = TypeVar("M", bound="HandledMessage")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from messagedb._consumers.settings import build_settings, check_options
 
-from ..subscriptions.feeds import AsyncCategoryFeed
+from ..client_core.core import AsyncClientCore
+from ..subscriptions.feeds import AsyncCategoryFeed, AsyncFeed
 from .base import AsyncConsumerBase
 from .options import AsyncConsumerOptions
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from ..client_core.core import AsyncClientCore
-    from ..subscriptions.feeds import AsyncFeed
 
 
 class AsyncConsumer(AsyncConsumerBase):

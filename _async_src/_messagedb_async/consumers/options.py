@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Iterable
+from typing import Any, Literal, TypedDict
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
-    from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
-    from messagedb._consumers.settings import Start
-    from messagedb._subscriptions.backoff import RetryPolicy
+from messagedb._consumers.callables import AsyncMiddleware, AsyncOnError
+from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
+from messagedb._consumers.settings import Start
+from messagedb._subscriptions.backoff import RetryPolicy
 
 
 class AsyncCommonOptions(TypedDict, total=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import CANCELLED, Task, on_signals
@@ -10,11 +10,9 @@ from messagedb._concurrency.signals import end_process
 from messagedb._errors import ValidationError
 from messagedb._subscriptions.log_texts import format_error
 
+from .base import AsyncConsumerBase
+from .consumer_run import AsyncConsumerRun
 from .run_state import log
-
-if TYPE_CHECKING:
-    from .base import AsyncConsumerBase
-    from .consumer_run import AsyncConsumerRun
 
 
 async def run_consumers_async(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
+from messagedb._entities.cache import CachedEntity
+from messagedb._entities.causation import Causation
+from messagedb._entities.projection import Projector
 from messagedb._errors import ValidationError
 
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
-    from messagedb._entities.cache import CachedEntity
-    from messagedb._entities.causation import Causation
-    from messagedb._entities.projection import Projector
-
-    from .appender import AsyncAppender
-    from .loader import AsyncLoader
+from .appender import AsyncAppender
+from .loader import AsyncLoader
 
 S = TypeVar("S")
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar, cast, overload
+from datetime import datetime
+from typing import Any, Generic, Never, TypeVar, cast, overload
+from uuid import UUID
 
 import msgspec
 
@@ -14,8 +17,11 @@ from messagedb._entities.causation import build_causation, build_command_key
 from messagedb._entities.decider import Decider
 from messagedb._entities.projection import Projection, Projector, build_projection
 from messagedb._entities.results import LoadedEntity, TransactResult
+from messagedb._entities.snapshots import SnapshotPolicy
 from messagedb._entities.validation import check_as_of, check_attempts, check_options, check_store
 from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
+from messagedb._messages.message import Message
+from messagedb._messages.registry import MessageRegistry
 from messagedb._transactions.retry import get_retry_delay
 from messagedb.expected_version import NO_STREAM
 
@@ -24,15 +30,6 @@ from ..operations.operations import AsyncOperations
 from .appender import AppendResult, AsyncAppender
 from .edit_session import AsyncEntityEdit
 from .loader import AsyncLoader
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from uuid import UUID
-
-    from messagedb._entities.snapshots import SnapshotPolicy
-    from messagedb._messages.message import Message
-    from messagedb._messages.registry import MessageRegistry
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, TypeVar, overload
+from uuid import UUID
+
+import msgspec
 
 from messagedb import hooks
+from messagedb._connection.server_info import ServerInfo
+from messagedb._connection.session_config import SessionConfig
 from messagedb._errors import IncompatibleServerError, WrongExpectedVersionError
-from messagedb._messages.message_types import check_types, select_types
+from messagedb._messages.message import Message, NewMessage
+from messagedb._messages.message_types import MessageTypes, check_types, select_types
+from messagedb._messages.registry import DataInstance, MessageRegistry
 from messagedb._operations import requests
 from messagedb._operations.reservation import build_reservation
 from messagedb._operations.rows import parse_messages as messages_of
 from messagedb._operations.validation import LAST_POSITION, check_iteration_batch_size
-from messagedb.expected_version import ANY, NO_STREAM
-from messagedb.hooks import Operation
+from messagedb.expected_version import ANY, NO_STREAM, ExpectedVersion
+from messagedb.hooks import Operation, OperationName
 from messagedb.streams.reserved import is_own
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
-    from uuid import UUID
-
-    import msgspec
-
-    from messagedb._connection.server_info import ServerInfo
-    from messagedb._connection.session_config import SessionConfig
-    from messagedb._messages.message import Message, NewMessage
-    from messagedb._messages.message_types import MessageTypes
-    from messagedb._messages.registry import DataInstance, MessageRegistry
-    from messagedb.expected_version import ExpectedVersion
-    from messagedb.hooks import OperationName
 
 T = TypeVar("T")
 

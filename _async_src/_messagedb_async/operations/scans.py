@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
 from messagedb import hooks
 from messagedb._operations import scan_requests
-from messagedb._operations.scan_results import ScannedPage
-from messagedb._sql.scans import scan_statements
+from messagedb._operations.requests import ReadRequest
+from messagedb._operations.scan_results import (
+    Lag,
+    OpenWriteTransaction,
+    ScannedPage,
+    ScannedStorePage,
+)
+from messagedb._sql.scans import ScanStatements, scan_statements
 
 from .operations import AsyncOperations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from messagedb._operations.requests import ReadRequest
-    from messagedb._operations.scan_results import Lag, OpenWriteTransaction, ScannedStorePage
-    from messagedb._sql.scans import ScanStatements
 
 S = TypeVar("S", bound=ScannedPage)
 

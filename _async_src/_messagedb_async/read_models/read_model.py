@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
+from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
+from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import TablePositionStore
 from messagedb._consumers.settings import check_options
 from messagedb._errors import TransactionTimeoutError, ValidationError
 from messagedb._read_models.naming import (
+    ReadModelVersion,
     build_comment,
     check_names,
     check_position_store,
@@ -23,22 +27,13 @@ from messagedb._read_models.naming import (
 )
 from messagedb._subscriptions.availability import is_transient_error
 
+from ..client_core.core import AsyncClientCore
 from ..consumers.consumer import AsyncConsumer
+from ..consumers.context import AsyncContext, AsyncNamedHandler
 from ..consumers.options import AsyncReadModelOptions
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
 from .tables import AsyncModelTables
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
-    from typing import Self, Unpack
-
-    from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
-    from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
-    from messagedb._read_models.naming import ReadModelVersion
-
-    from ..client_core.core import AsyncClientCore
-    from ..consumers.context import AsyncContext, AsyncNamedHandler
 
 F = TypeVar("F", bound="AsyncNamedHandler")
 M = TypeVar("M", bound="HandledMessage")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import IncompatibleServerError, LostHistoryError, ValidationError
+from messagedb._messages.message import Message
+from messagedb._operations.scan_results import ScannedPage
 from messagedb._operations.validation import check_category
 from messagedb._subscriptions.log_texts import format_error
 from messagedb._subscriptions.poll_interval import PollInterval
@@ -18,17 +21,8 @@ from messagedb._subscriptions.validation import as_name_tuple, check_on_lost_his
 from ..operations.scans import AsyncScans
 from .availability import retry_while_unavailable
 from .checked_feed import AsyncCheckedFeed
-from .feeds import AsyncCategoryFeed
+from .feeds import AsyncCategoryFeed, AsyncFeed
 from .history_queries import find_last_message
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from messagedb._messages.message import Message
-    from messagedb._operations.scan_results import ScannedPage
-
-    from .feeds import AsyncFeed
-
 
 log = logging.getLogger("messagedb.subscription")
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from messagedb._errors import HandlerError
+from messagedb._messages.message import Message
+from messagedb._messages.registry import MessageRegistry
 from messagedb._testing.assertions import assert_error, assert_events, assert_messages, assert_state
 from messagedb.expected_version import NO_STREAM
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from messagedb._messages.message import Message
-    from messagedb._messages.registry import MessageRegistry
-
-    from ..client import AsyncClient
-    from ..consumers.base import AsyncConsumerBase
-    from ..entities.store import AsyncEntityStore
+from ..client import AsyncClient
+from ..consumers.base import AsyncConsumerBase
+from ..entities.store import AsyncEntityStore
 
 S = TypeVar("S")
 C = TypeVar("C")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
+from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
 from messagedb._concurrency.backend_async import sleep
@@ -20,11 +21,13 @@ from messagedb._connection.error_mapping import (
 )
 from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
 from messagedb._connection.psycopg_internals import current_pipeline
-from messagedb._connection.server_info import check_not_proxied
+from messagedb._connection.server_info import ServerInfo, check_not_proxied
+from messagedb._connection.session_config import SessionConfig
 from messagedb._connection.settings import has_time_left
-from messagedb._errors import StoreUnavailableError
+from messagedb._errors import MessageDBError, StoreUnavailableError
 from messagedb._operations import requests
 from messagedb._operations.dialect import Dialect
+from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._sql.statements import HISTORY_AND_PID, Statement
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import begun_before_fork_error
@@ -39,19 +42,9 @@ from ..connection.inspection import (
     transaction_aborted_error,
 )
 from ..connection.interruptions import abort_operation, is_interruption
-from ..execution.executors import AsyncTransactionPerCallExecutor
+from ..execution.executors import AsyncExecutor, AsyncTransactionPerCallExecutor
 from ..execution.joined_executor import AsyncJoinedExecutor
 from ..operations.operations import AsyncOperations
-
-if TYPE_CHECKING:
-    from psycopg import AsyncConnection
-
-    from messagedb._connection.server_info import ServerInfo
-    from messagedb._connection.session_config import SessionConfig
-    from messagedb._errors import MessageDBError
-    from messagedb._operations.requests import ReadRequest, WriteRequest
-
-    from ..execution.executors import AsyncExecutor
 
 
 class AsyncBoundClient(AsyncOperations):

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
+from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
 from messagedb._connection.error_mapping import NOTHING_CHANGED
+from messagedb._connection.server_info import ServerInfo
 from messagedb._errors import TransactionAbortedError
+from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import COMMITTED
 
 from ..connection.inspection import check_usable
 from ..operations.operations import AsyncOperations
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from psycopg import AsyncConnection
-
-    from messagedb._connection.server_info import ServerInfo
-    from messagedb._operations.requests import ReadRequest, WriteRequest
-
-    from .state import AsyncTransactionState
+from .state import AsyncTransactionState
 
 
 class AsyncTransaction(AsyncOperations):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal
 
 import msgspec
 
 from .._errors import MessageDBError
 from .._operations.rows import parse_messages
+from .._operations.scan_results import Lag
 from ..streams.reserved import POSITION, parked_stream_name
 from .position_records import parse_position
 from .position_stores import derive_lease_keys
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from .._operations.scan_results import Lag
 
 __all__ = ["ConsumerInfo"]
 

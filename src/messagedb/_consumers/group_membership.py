@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
 from .._errors import ValidationError
 from .._operations import validation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["GroupMember", "GroupResize", "group_member_from_env"]
 

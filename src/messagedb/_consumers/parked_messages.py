@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
 
 from .._messages.ids import derive_id
 from .._messages.message import Message, NewMessage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
 
 __all__ = ["ParkedMessage"]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from .._operations.scan_results import Lag
-    from .counters import Counters
+from .._operations.scan_results import Lag
+from .counters import Counters
 
 __all__ = ["ConsumerState", "ConsumerStatus"]
 

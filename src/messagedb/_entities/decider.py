@@ -14,23 +14,23 @@ S = TypeVar("S")
 C = TypeVar("C")
 E = TypeVar("E")
 
-if TYPE_CHECKING:
-    D = TypeVar("D")
-    D_contra = TypeVar("D_contra", contravariant=True)
-    E_contra = TypeVar("E_contra", contravariant=True)
+D = TypeVar("D")
+D_contra = TypeVar("D_contra", contravariant=True)
+E_contra = TypeVar("E_contra", contravariant=True)
 
-    class Evolve(Protocol[S, D_contra, E_contra]):
-        """The type of ``evolve``, with two signatures for type checkers.
 
-        With the first one they check that ``evolve`` accepts all results of ``decide``. From the
-        second one they infer the decider's events, which may be more than that.
-        """
+class Evolve(Protocol[S, D_contra, E_contra]):
+    """The type of ``evolve``, with two signatures for type checkers.
 
-        @overload
-        def __call__(self, state: S, event: D_contra, /) -> S | None: ...
+    With the first one they check that ``evolve`` accepts all results of ``decide``. From the
+    second one they infer the decider's events, which may be more than that.
+    """
 
-        @overload
-        def __call__(self, state: S, event: E_contra, /) -> S | None: ...
+    @overload
+    def __call__(self, state: S, event: D_contra, /) -> S | None: ...
+
+    @overload
+    def __call__(self, state: S, event: E_contra, /) -> S | None: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

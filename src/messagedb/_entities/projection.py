@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar, cast
 
 from .._errors import ValidationError
 from .._messages.annotations import (
@@ -12,15 +13,10 @@ from .._messages.annotations import (
     resolve_annotated_classes,
     try_resolve_classes,
 )
-from .._messages.registry import add_missing, find_nearest_class
+from .._messages.message import Message, NewMessage
+from .._messages.registry import MessageRegistry, add_missing, find_nearest_class
+from .decider import Decider
 from .state_copy import deep_copy, is_immutable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from .._messages.message import Message, NewMessage
-    from .._messages.registry import MessageRegistry
-    from .decider import Decider
 
 __all__ = ["Projection", "apply"]
 

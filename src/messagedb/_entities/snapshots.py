@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -12,14 +12,11 @@ import msgspec
 from .._argument_checks import check_integer, is_integer
 from .._errors import ValidationError
 from .._messages.json_objects import decode_object, encode_object
-from .._messages.message import NewMessage
+from .._messages.message import Message, NewMessage
 from .._operations.validation import LAST_POSITION
 from ..expected_version import NO_STREAM
 from ..streams import snapshot_stream_name
 from .equality import is_deeply_equal
-
-if TYPE_CHECKING:
-    from .._messages.message import Message
 
 __all__ = ["SnapshotPolicy"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import msgspec
 
 from .._errors import ValidationError
 from .json_objects import encode_object
+from .message import Message
 from .metadata_fields import (
     FIELD_TYPES,
     OBJECT,
@@ -20,9 +21,6 @@ from .metadata_fields import (
     merge_properties,
 )
 from .trace_context import TRACEPARENT, TRACESTATE, check_trace_context, find_trace_context
-
-if TYPE_CHECKING:
-    from .message import Message
 
 __all__ = ["Metadata"]
 

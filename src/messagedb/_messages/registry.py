@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, overload
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, overload
+from uuid import UUID
 
 import msgspec
 
 from .._errors import ValidationError
 from .class_codecs import CustomCodec, get_class_name, get_codec
+from .codecs import MessageCodec
 from .eventide_check import find_class_problems, find_message_problems
 from .message import Message, NewMessage, decode_data, mismatch_error
 from .message_types import MessageTypes
@@ -17,24 +21,17 @@ from .schema_version import check_version
 from .upcasters import Upcaster, Upcasters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-    from types import UnionType
-    from typing import TypeVar
-    from uuid import UUID
-
     from typing_extensions import TypeAliasType
 
-    from .codecs import MessageCodec
-
-    # Without a bound: a class that is decorated is not yet a dataclass for type checkers.
-    C = TypeVar("C")
-    A = TypeVar("A")
-    B = TypeVar("B")
-    D = TypeVar("D")
-    E = TypeVar("E")
-    F = TypeVar("F")
-    G = TypeVar("G")
-    H = TypeVar("H")
+# Without a bound: a class that is decorated is not yet a dataclass for type checkers.
+C = TypeVar("C")
+A = TypeVar("A")
+B = TypeVar("B")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
 
 __all__ = ["MessageRegistry"]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
+
+import msgspec
 
 from .._errors import ValidationError
 from .._messages.json_objects import encode_object
 from .._messages.message import EPOCH, MICROSECOND, Message, NewMessage
 from .._messages.metadata import encode_metadata
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from uuid import UUID
-
-    import msgspec
 
 
 def make_message(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 
@@ -15,11 +17,6 @@ from messagedb._errors import EmbeddedServerError
 from . import _address, _database, _folder, _options, _supervisor_process
 from ._binaries import find
 from ._handle import ServerHandle, temporary_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-    from typing import Self
 
 _POLL = 0.02
 
