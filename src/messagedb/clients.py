@@ -1,4 +1,4 @@
-"""Types for annotations: base classes of the clients, and functions that are passed to them."""
+"""Types for annotations: bases and functions of the clients, and the statistics of their pools."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from _messagedb_async.client_core.core import AsyncClientCore
 from _messagedb_async.operations.operations import AsyncOperations
 
 from ._concurrency.callables import AsyncUnaryFunction, UnaryFunction
+from ._connection.pool_stats import PoolStats
 from ._sync.client_core.core import ClientCore
 from ._sync.operations.operations import Operations
 
@@ -15,5 +16,6 @@ __all__ = [
     "AsyncUnaryFunction",
     "ClientCore",
     "Operations",
+    "PoolStats",
     "UnaryFunction",
 ]

@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from messagedb._concurrency.backend_async import TimedSemaphore, sleep
 from messagedb._concurrency.callables import AsyncUnaryFunction
+from messagedb._connection.pool_stats import PoolStats
 from messagedb._connection.server_info import ServerInfo
 from messagedb._connection.settings import Settings
 from messagedb._errors import ValidationError
@@ -77,6 +78,14 @@ class AsyncClientCore(AsyncSubscriptions):
         opened again.
         """
         await self._lifecycle.close()
+
+    def pool_stats(self) -> PoolStats:
+        """Return the state of the pool at this moment, and totals since it was opened.
+
+        Nothing is sent to the server. With a borrowed pool they are those of that pool, with
+        everything else that uses it.
+        """
+        return self._lifecycle.pool_stats()
 
     async def connect(self) -> AsyncConnection[Any]:
         """Open a separate connection: configured like those of the pool, but not one of them.

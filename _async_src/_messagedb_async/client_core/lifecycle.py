@@ -17,6 +17,7 @@ from messagedb._concurrency.backend_async import (
     run_blocking_with_cleanup,
 )
 from messagedb._connection.conninfo import redact_conninfo
+from messagedb._connection.pool_stats import PoolStats, build_pool_stats
 from messagedb._connection.session_config import SessionConfig
 from messagedb._connection.settings import Settings, check_settings
 from messagedb._errors import StoreUnavailableError, ValidationError
@@ -88,6 +89,15 @@ class AsyncLifecycle:
         else:
             target = redact_conninfo(self.settings.conninfo)
         return f"{target} ({state})"
+
+    def pool_stats(self) -> PoolStats:
+        """Return the statistics of the pool, without a query."""
+        provider, pool = self.provider, self.external_pool
+        if provider is not None:
+            return build_pool_stats(provider.pool.get_stats(), len(provider.waiting.connections))
+        if pool is not None:
+            return PoolStats(pool_min=pool.min_size, pool_max=pool.max_size)
+        return PoolStats(pool_min=self.settings.min_size, pool_max=self.settings.max_size)
 
     async def close(self) -> None:
         """Close the pool, and release an embedded server. Does nothing on a closed client.

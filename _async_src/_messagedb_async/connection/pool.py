@@ -94,15 +94,20 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
             if conn is None:
                 place = WaitingClient()
                 self._waiting.append(place)
+                self._stats[self._REQUESTS_QUEUED] += 1
                 self._maybe_grow_pool()
                 self._replace_closed()
         if conn is None:
+            begun = monotonic()
             try:
                 conn = await place.wait(timeout)
             except BaseException:
+                self._stats[self._REQUESTS_ERRORS] += 1
                 if place.conn is not None:
                     await self._return_connection(place.conn, from_getconn=True)
                 raise
+            finally:
+                self._stats[self._REQUESTS_WAIT_MS] += int(1000.0 * (monotonic() - begun))
         given: AsyncStoreConnection = conn
         given._pool = self
         return given
@@ -125,8 +130,11 @@ class AsyncStorePool(AsyncConnectionPool[AsyncStoreConnection]):
             self.run_task(GrowPool(self))
 
     async def _return_connection(self, conn: AsyncStoreConnection, from_getconn: bool) -> None:
+        status = conn.pgconn.transaction_status
+        if status == TransactionStatus.UNKNOWN:
+            self._stats[self._RETURNS_BAD] += 1
         if (
-            conn.pgconn.transaction_status != TransactionStatus.IDLE
+            status != TransactionStatus.IDLE
             or conn._created_at <= self._drained_at
             or conn._expire_at <= monotonic()
         ):

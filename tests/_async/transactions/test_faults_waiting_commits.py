@@ -220,6 +220,7 @@ async def test_no_more_commits_wait_for_a_standby_than_the_pool_has_places(
 
         await eventually(has_waited, limit=30.0)
         assert most == 4
+        assert client.pool_stats().commits_waiting == 4
         before = [len(writer.acknowledged) for writer in writers]
         link_of(replicated).forward()
         await eventually(
@@ -235,6 +236,7 @@ async def test_no_more_commits_wait_for_a_standby_than_the_pool_has_places(
             await call.result()
         await eventually(lambda: is_whole(client))
         assert replicated.waiting_commits() == 0
+        assert client.pool_stats().commits_waiting == 0
         new = await run_blocking(replicated.fail_over)
         for n, writer in enumerate(writers):
             assert ids_of(new, f"{category}{n}x-1") == writer.acknowledged

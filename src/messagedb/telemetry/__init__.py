@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, cast
 
 import msgspec
 
-from ._consumers.status import ConsumerStatus
-from ._messages.message import Message, NewMessage
-from ._messages.metadata import Metadata
-from ._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
-from .errors import MessageDecodeError
-from .hooks import Hooks, Operation
-from .streams import category
+from .._messages.message import Message, NewMessage
+from .._messages.metadata import Metadata
+from .._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
+from ..errors import MessageDecodeError, ValidationError
+from ..hooks import Hooks, Operation
+from ..streams import category
+from ._gauges import (
+    CONSUMER_GAUGES,
+    POOL_COUNTERS,
+    POOL_GAUGES,
+    Gauge,
+    ObservedClient,
+    ObservedConsumer,
+)
 
 try:
     from opentelemetry import metrics, trace
@@ -29,7 +37,7 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from _error
 
-__all__ = ["ObservedConsumer", "OpenTelemetry"]
+__all__ = ["ObservedClient", "ObservedConsumer", "OpenTelemetry"]
 
 _NAME = "messagedb"
 _OPERATION = {
@@ -48,14 +56,6 @@ class _Context(Protocol):
 
     @property
     def attempt(self) -> int: ...
-
-
-class ObservedConsumer(Protocol):
-    """A consumer of either variant."""
-
-    def status(self) -> ConsumerStatus:
-        """Return its status at this moment, without a query."""
-        ...
 
 
 class OpenTelemetry(Hooks):
@@ -103,10 +103,15 @@ class OpenTelemetry(Hooks):
             "messaging.process.duration", "s", "Duration of one call of a handler."
         )
         self._consumers: list[ObservedConsumer] = []
-        for name, unit, what, read in _GAUGES:
-            meter.create_observable_gauge(
-                name, [self._make_callback(read)], unit=unit, description=what
-            )
+        self._clients: dict[str, ObservedClient] = {}
+        kinds = (
+            (CONSUMER_GAUGES, self._read_consumers, meter.create_observable_gauge),
+            (POOL_GAUGES, self._read_pools, meter.create_observable_up_down_counter),
+            (POOL_COUNTERS, self._read_pools, meter.create_observable_counter),
+        )
+        for gauges, read_all, create in kinds:
+            for gauge in gauges:
+                create(gauge.name, [partial(read_all, gauge)], gauge.unit, gauge.description)
 
     def before_write(
         self, stream_name: str, messages: Sequence[NewMessage]
@@ -170,6 +175,24 @@ class OpenTelemetry(Hooks):
         """
         self._consumers.extend(consumers)
 
+    def observe_pool(self, client: ObservedClient, name: str = _NAME) -> None:
+        """Report by gauges and counters the state of a client's pool.
+
+        The values are those of ``client.pool_stats()`` at the moment of collection: nothing is
+        queried from the server.
+
+        Args:
+            client: of either variant, before or after it opens.
+            name: the label ``db.client.connection.pool.name``; each client needs its own.
+
+        Raises:
+            ValidationError: another client has that name.
+        """
+        if self._clients.setdefault(name, client) is not client:
+            raise ValidationError(
+                f"the pool of another client is observed under the name {name!r}: pass a name"
+            )
+
     @contextmanager
     def _trace_handler(self, context: _Context) -> Generator[None]:
         message = context.message
@@ -205,39 +228,16 @@ class OpenTelemetry(Hooks):
             set_status_on_exception=False,
         )
 
-    def _make_callback(
-        self, read: Callable[[ConsumerStatus], float | None]
-    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        def observe(options: CallbackOptions) -> Iterable[Observation]:
-            for consumer in self._consumers:
-                status = consumer.status()
-                value = read(status)
-                if value is not None:
-                    yield Observation(value, {"messaging.consumer.group.name": status.name})
+    def _read_consumers(self, gauge: Gauge, options: CallbackOptions) -> Iterator[Observation]:
+        for consumer in self._consumers:
+            status = consumer.status()
+            for value, labels in gauge.read(status):
+                yield Observation(value, {"messaging.consumer.group.name": status.name, **labels})
 
-        return observe
-
-
-_GAUGES: tuple[tuple[str, str, str, Callable[[ConsumerStatus], float | None]], ...] = (
-    (
-        "messagedb.consumer.lag",
-        "{message}",
-        "Messages behind a consumer's position, before filters.",
-        lambda status: status.lag_messages,
-    ),
-    (
-        "messagedb.consumer.lag.time",
-        "s",
-        "How long the oldest message behind a consumer's position has waited.",
-        lambda status: 0.0 if status.lag_messages == 0 else status.lag_seconds,
-    ),
-    (
-        "messagedb.consumer.parked",
-        "{message}",
-        "Messages that a consumer has parked since it was made.",
-        lambda status: status.parked_count,
-    ),
-)
+    def _read_pools(self, gauge: Gauge, options: CallbackOptions) -> Iterator[Observation]:
+        for name, client in self._clients.items():
+            for value, labels in gauge.read(client.pool_stats()):
+                yield Observation(value, {"db.client.connection.pool.name": name, **labels})
 
 
 @contextmanager
