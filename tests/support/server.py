@@ -74,7 +74,8 @@ class OwnServer:
 
     def url(self, dbname: str = "postgres", user: str = "postgres", password: str = "") -> str:
         """Return the URL of a database of this server."""
-        place = {"host": str(self.folder), "port": "5432", "sslmode": "disable"}
+        port = self._settings.get("port", "5432")
+        place = {"host": str(self.folder), "port": port, "sslmode": "disable"}
         login = {"dbname": dbname, "user": user} | ({"password": password} if password else {})
         return make_url(**place, **login)
 
@@ -89,6 +90,10 @@ class OwnServer:
             postgres.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
             postgres.wait(_PATIENCE)
             self._postgres = None
+
+    def listen(self, addresses: str) -> None:
+        """Listen on these addresses, beside the socket, from the next start on."""
+        self._settings["listen_addresses"] = addresses
 
     def reload(self) -> None:
         """Let the server read its configuration files again."""

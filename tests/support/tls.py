@@ -87,10 +87,6 @@ class TLSServer(OwnServer):
         (self.data / "postgresql.auto.conf").write_text("ssl = on\n" + "".join(lines))
         self.start()
 
-    def url(self, dbname: str = "postgres", user: str = "postgres", password: str = "") -> str:
-        """Return the URL of a database of this server, by its socket."""
-        return make_url(super().url(dbname, user, password), port=self.port)
-
     def tcp(self, user: str = "postgres", **options: str) -> str:
         """Return the URL of this server, by its port."""
         place = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres", "user": user}
