@@ -63,7 +63,8 @@ async def _insert_optimistically(
         ValidationError: the transaction's isolation level does not allow writes.
     """
     lock = scope.build_lock(write.stream_name)
-    if len(write.encoded) < batch_plan.COPY_THRESHOLD:
+    is_large = batch_plan.has_large_message(write.encoded)
+    if len(write.encoded) < batch_plan.COPY_THRESHOLD and not is_large:
         arrays = batch_plan.build_json_chunks(write.encoded)
         if len(arrays) == 1:
             insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from messagedb._operations import write_results
+from messagedb._operations.batch_plan import has_large_message
 from messagedb._operations.category_locks import get_category_lock
 from messagedb._sql.statements import (
     RELEASE_SAVEPOINT,
@@ -88,7 +89,8 @@ class AsyncJoinedExecutor(AsyncExecutor):
         """Write under the category's lock, which the transaction then holds to its end."""
         if not self.dialect.inserts_directly:
             return await self._write_by_functions(write)
-        if len(write.encoded) == 1:
+        # The one statement has no savepoint: if the server refuses it, the transaction is aborted.
+        if len(write.encoded) == 1 and not has_large_message(write.encoded):
             return await self._write_one(write)
         positions = await insert_batch(self.connection, self.dialect.sql, write, _DIRECT_SCOPE)
         self._held_locks.add(get_category_lock(write.stream_name).key)

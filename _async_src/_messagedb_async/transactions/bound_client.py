@@ -158,7 +158,7 @@ class AsyncBoundClient(AsyncOperations):
             )
         is_by_choice = executor is self._joined and is_read_only_by_choice(conn)
         note = state_note(conn, NOTHING_WRITTEN)
-        return map_error(error, note, is_read_only_by_choice=is_by_choice)
+        return map_error(error, note, is_read_only_by_choice=is_by_choice, is_write=True)
 
     def _close_if_interrupted(self, error: BaseException) -> None:
         """Close the connection if an exception that came into an operation left it of no use.

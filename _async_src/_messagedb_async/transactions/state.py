@@ -289,7 +289,12 @@ class AsyncTransactionState:
         return transactions.transaction_timeout_error(self.options.timeout, is_confirmed=True)
 
     def map_error(
-        self, error: psycopg.Error, default_note: str, *, has_condition: bool = False
+        self,
+        error: psycopg.Error,
+        default_note: str,
+        *,
+        has_condition: bool = False,
+        is_write: bool = False,
     ) -> MessageDBError:
         """Convert psycopg's error to ours, with the outcome of the transaction."""
         if self.is_out_of_time(error):
@@ -307,6 +312,7 @@ class AsyncTransactionState:
             state_note(self.conn, default_note),
             has_condition=has_condition,
             is_read_only_by_choice=is_by_choice,
+            is_write=is_write,
         )
 
     def write_error(self, write: WriteRequest, error: psycopg.Error) -> MessageDBError:
@@ -314,7 +320,7 @@ class AsyncTransactionState:
         if error.sqlstate == "57014" and not self.is_out_of_time(error):
             timeout = self.provider.session_config.settings.command_timeout
             return write_results.refused_write_error(write, error, timeout, TRANSACTION_ABORTED)
-        return self.map_error(error, NOTHING_WRITTEN)
+        return self.map_error(error, NOTHING_WRITTEN, is_write=True)
 
     async def _send_commit(self) -> None:
         """Send the COMMIT: from here on the time of a command limits the wait, and ends nothing."""

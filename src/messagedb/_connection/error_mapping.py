@@ -73,6 +73,7 @@ def map_error(
     *,
     has_condition: bool = False,
     is_read_only_by_choice: bool = False,
+    is_write: bool = False,
 ) -> MessageDBError:
     """Return our error for psycopg's, to be raised ``from`` that.
 
@@ -81,6 +82,7 @@ def map_error(
         state_note: the state of the database now.
         has_condition: whether the statement contained SQL of the user, which may be invalid.
         is_read_only_by_choice: whether the user started the transaction as read-only.
+        is_write: whether the statement contained a message.
     """
     if isinstance(error, psycopg_pool.PoolTimeout):
         return PoolTimeoutError(
@@ -107,6 +109,12 @@ def map_error(
         return IncompatibleServerError(
             f"a row security policy of the table refuses the row ({text}). {state_note} Change "
             "the policy, or connect as a role that it allows to write."
+        )
+    if is_write and sqlstates.is_allocation_error(state, text):
+        return ValidationError(
+            "data or metadata has too many values: to store them as jsonb, the server would "
+            f"allocate more than 1 GB at once ({text}). {state_note} Write several messages, or "
+            "store the data elsewhere and write a reference to it."
         )
     found = _map_known_state(error, state, text, state_note)
     if found is not None:

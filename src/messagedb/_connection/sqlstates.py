@@ -96,6 +96,14 @@ def find_limit(error: psycopg.Error, text: str) -> Limit:
     return "index" if "index row" in text else "size"
 
 
+def is_allocation_error(state: str, text: str) -> bool:
+    """Return True if a statement needed more memory at once than PostgreSQL allocates, 1 GB.
+
+    PostgreSQL does not translate this text.
+    """
+    return state == "XX000" and "invalid memory alloc request size" in text
+
+
 def is_row_security_error(error: psycopg.Error, text: str) -> bool:
     """Return True if an error of SQLSTATE 42501 is about a policy, not a privilege."""
     return error.diag.source_function == "ExecWithCheckOptions" or "row-level security" in text

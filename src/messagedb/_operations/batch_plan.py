@@ -19,6 +19,12 @@ COPY_THRESHOLD = 400
 
 On a Unix socket they are equally fast between 200 and 500 messages, of 200 bytes as of 2 kB."""
 
+LARGE_CHARACTERS: Final = 16_000_000
+"""From this size of its JSON on, the server may refuse a message that fits into its limits.
+
+It parses JSON into a tree, which takes 16 bytes for a character of ``[1,1,…]``, and allocates no
+more than 1 GB at once."""
+
 
 class BatchPlan(msgspec.Struct, frozen=True):
     """The plan of a batch: the position of every message, and the messages to be inserted."""
@@ -59,6 +65,14 @@ def plan_batch(
     if write.is_whole and 0 < len(to_insert) < len(positions):
         raise wrong_version_error(write, 0, found_version)
     return BatchPlan(positions, to_insert)
+
+
+def has_large_message(messages: list[EncodedMessage]) -> bool:
+    """Return True if the server may refuse a message for its size, which no check can predict."""
+    return any(
+        len(message.data or "") + len(message.metadata or "") >= LARGE_CHARACTERS
+        for message in messages
+    )
 
 
 # PostgreSQL limits the elements of a jsonb array to 256 MB in total, and a server reads a whole

@@ -135,7 +135,7 @@ def refused_write_error(
 ) -> MessageDBError:
     """Return the error for a write that the server did not execute."""
     if error.sqlstate != "57014":
-        return map_error(error, state_note)
+        return map_error(error, state_note, is_write=True)
     category = streams.category(write.stream_name)
     return StoreUnavailableError(
         f"the write to stream {write.stream_name!r} did not end within command_timeout "
