@@ -113,8 +113,8 @@ def map_error(
     if is_write and sqlstates.is_allocation_error(state, text):
         return ValidationError(
             "data or metadata has too many values: to store them as jsonb, the server would "
-            f"allocate more than 1 GB at once ({text}). {state_note} Write several messages, or "
-            "store the data elsewhere and write a reference to it."
+            f"allocate more than 1 GB in one piece ({text}). {state_note} Write several messages, "
+            "or store the data elsewhere and write a reference to it."
         )
     found = _map_known_state(error, state, text, state_note)
     if found is not None:

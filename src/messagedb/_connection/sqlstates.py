@@ -97,7 +97,7 @@ def find_limit(error: psycopg.Error, text: str) -> Limit:
 
 
 def is_allocation_error(state: str, text: str) -> bool:
-    """Return True if a statement needed more memory at once than PostgreSQL allocates, 1 GB.
+    """Return True if a statement needed more memory in one piece than PostgreSQL allocates, 1 GB.
 
     PostgreSQL does not translate this text.
     """

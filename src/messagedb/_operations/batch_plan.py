@@ -23,7 +23,7 @@ LARGE_CHARACTERS: Final = 16_000_000
 """From this size of its JSON on, the server may refuse a message that fits into its limits.
 
 It parses JSON into a tree, which takes 16 bytes for a character of ``[1,1,…]``, and allocates no
-more than 1 GB at once."""
+more than 1 GB in one piece."""
 
 
 class BatchPlan(msgspec.Struct, frozen=True):
