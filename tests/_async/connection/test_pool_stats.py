@@ -91,14 +91,14 @@ async def test_connections_that_cannot_be_opened_are_counted(
     async with AsyncClient(url, max_size=1, timeout=0.5) as client:
         await client.stream_version("a-1")
         with psycopg.connect(server_url, autocommit=True) as admin:
-            admin.execute(_ALLOW.format(name, "false"))
+            admin.execute(_ALLOW.format(name, "false").encode())
         terminate(server_url, pids(server_url, category))
         with pytest.raises(StoreUnavailableError):
             await client.stream_version("a-1")
         await eventually(lambda: client.pool_stats().connections_errors > 0)
         assert client.pool_stats().returns_bad == 1
         with psycopg.connect(server_url, autocommit=True) as admin:
-            admin.execute(_ALLOW.format(name, "true"))
+            admin.execute(_ALLOW.format(name, "true").encode())
         await eventually(lambda: client.pool_stats().pool_available == 1)
         assert await client.stream_version("a-1") == -1
 
