@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys as _sys
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ import msgspec
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
 from .._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
+from .._public_names import publish as _publish
 from ..errors import MessageDecodeError, ValidationError
 from ..hooks import Hooks, Operation
 from ..streams import category
@@ -309,3 +311,6 @@ def _extract_context(message: Message[Any]) -> Context | None:
         return None
     carrier = {TRACEPARENT: parent} if state is None else {TRACEPARENT: parent, TRACESTATE: state}
     return _PROPAGATOR.extract(carrier)
+
+
+_publish(_sys.modules[__name__])
