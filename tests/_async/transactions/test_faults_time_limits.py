@@ -4,32 +4,56 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
 
-from messagedb import AsyncClient, NewMessage, TransactionTimeoutError
+from messagedb import AsyncClient, NewMessage, TransactionTimeoutError, schema
+from messagedb.errors import EmbeddedServerError
+from tests.conftest import NewDatabase
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
+from tests.support.server import OwnServer
 from tests.support.store import locks_of, stored
 
+LimitedDatabase = Callable[[str], str]
 
-def limited(url: str, limit: str) -> None:
-    """Set a limit for the transactions of a database, as an administrator does."""
-    with psycopg.connect(url, autocommit=True) as conn:
-        if conn.info.server_version < 170000:
-            pytest.skip("the server has no transaction_timeout: it came with PostgreSQL 17")
-        name = conn.info.dbname
-        conn.execute(f"alter database \"{name}\" set transaction_timeout = '{limit}'".encode())
+
+@pytest.fixture(scope="module")
+def limited_database(new_database: NewDatabase, server_url: str) -> Iterator[LimitedDatabase]:
+    """Return a function that limits the time of transactions, as an administrator does.
+
+    It takes the limit, and returns the URL of a database: of the server of all tests, or of another
+    one, if that is older than the limit: transaction_timeout came with PostgreSQL 17.
+    """
+
+    def limit_database(url: str, limit: str) -> str:
+        with psycopg.connect(url, autocommit=True) as conn:
+            name = conn.info.dbname
+            conn.execute(f"alter database \"{name}\" set transaction_timeout = '{limit}'".encode())
+        return url
+
+    with psycopg.connect(server_url) as conn:
+        is_new = conn.info.server_version >= 170000
+    if is_new:
+        yield lambda limit: limit_database(new_database(), limit)
+        return
+    try:
+        server = OwnServer()
+    except EmbeddedServerError as error:
+        pytest.skip(f"no programs to run a server of the test's own: {error}")
+    with closing(server):
+        schema.install(server.url())
+        yield lambda limit: limit_database(server.url(), limit)
 
 
 @pytest.mark.parametrize("pooler", [False, True])
 async def test_a_transaction_has_its_own_time_where_an_administrator_gives_less(
-    new_database: Callable[..., str], category: str, pooler: bool
+    limited_database: LimitedDatabase, category: str, pooler: bool
 ) -> None:
-    url = new_database()
-    limited(url, "300ms")
+    url = limited_database("300ms")
     async with AsyncClient(url, pooler=pooler) as client:
         async with client.transaction(timeout=20.0) as tx:
             await tx.write_message(f"{category}-1", NewMessage("Tested"))
@@ -38,10 +62,9 @@ async def test_a_transaction_has_its_own_time_where_an_administrator_gives_less(
 
 
 async def test_a_limit_that_comes_before_the_transactions_time_is_named(
-    new_database: Callable[..., str], category: str
+    limited_database: LimitedDatabase, category: str
 ) -> None:
-    url = new_database()
-    limited(url, "60s")
+    url = limited_database("60s")
     async with AsyncClient(url) as client:
         with (
             psycopg.connect(url) as other,
