@@ -229,7 +229,19 @@ def run_parallel(session: nox.Session, *options: str) -> None:
     except nox.command.CommandFailed:
         session.warn("Tests failed in parallel. They are run once more, one at a time:")
         again = ["--last-failed", "--last-failed-no-failures=none", "-v"]
+        if "--cov" in options:
+            again.append("--cov-append")
         session.run("python", "-m", "pytest", *again, *options)
+
+
+def run_with_coverage(session: nox.Session) -> None:
+    """Run all tests, and fail the session if they cover less than pyproject.toml says.
+
+    ``coverage report --show-missing --skip-covered`` then lists the lines and branches that they
+    miss, and ``coverage html`` shows them.
+    """
+    run_parallel(session, "--cov", "--cov-report=", *ALL)
+    session.run("coverage", "report", "--format=total")
 
 
 @nox.session(python=PYTHONS)
@@ -237,29 +249,19 @@ def tests_all(session: nox.Session) -> None:
     """Run the tests on each Python; arguments after ``--`` are passed to pytest.
 
     Without arguments the oldest Python runs all but those of the schema's SQL, which no Python
-    changes: see ``conformance``. The newest runs the async variant without faults, processes and
-    examples, the others run the sample: see ``tests``.
+    changes (see ``conformance``), and fails if they cover less than pyproject.toml says. The newest
+    runs the async variant without faults, processes and examples, the others run the sample: see
+    ``tests``.
     """
     install(session, "test")
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs)
     elif session.python == PYTHONS[0]:
-        run_parallel(session, *ALL)
+        run_with_coverage(session)
     elif session.python == PYTHONS[-1]:
         run_parallel(session, *ALL, *WITHOUT_LONG)
     else:
         run_sample(session)
-
-
-@nox.session(python=PYTHONS[0])
-def coverage(session: nox.Session) -> None:
-    """Run all tests and show the lines and branches of both variants that they miss.
-
-    Arguments are passed to pytest. There is no limit below which it fails.
-    """
-    install(session, "test")
-    options = ["--cov", "--cov-report=term-missing:skip-covered"]
-    session.run("python", "-m", "pytest", *options, *(session.posargs or (*PARALLEL, *ALL)))
 
 
 @nox.session(python=PYTHONS[0])

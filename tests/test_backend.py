@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import http.server
 import socketserver
+import subprocess
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from messagedb.embedded import find_binaries
+from messagedb.errors import EmbeddedServerError
 from tests.support.backend import (
     Choice,
     NoBackendError,
@@ -20,6 +24,7 @@ from tests.support.backend import (
 )
 
 URL, BACKEND = "MESSAGEDB_TEST_URL", "MESSAGEDB_TEST_BACKEND"
+PROGRAMS = "MESSAGEDB_TEST_SERVER_BIN"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +39,9 @@ URL, BACKEND = "MESSAGEDB_TEST_URL", "MESSAGEDB_TEST_BACKEND"
         ({URL: "", BACKEND: ""}, True, True, "embedded"),
         ({BACKEND: "embedded"}, True, True, "embedded"),
         ({BACKEND: "docker"}, True, True, "docker"),
+        ({PROGRAMS: "/usr/bin"}, False, True, "embedded"),
+        ({PROGRAMS: "/usr/bin", URL: "postgresql://x"}, True, True, "url"),
+        ({PROGRAMS: "/usr/bin", BACKEND: "docker"}, True, True, "docker"),
     ],
 )
 def test_the_first_of_url_wish_embedded_docker_is_taken(
@@ -77,6 +85,32 @@ def test_a_dead_url_is_reported_and_nothing_else_is_tried(tmp_path: Path) -> Non
     with (
         pytest.raises(NoBackendError, match="MESSAGEDB_TEST_URL cannot be used"),
         open_server(choice),
+    ):
+        pass
+
+
+def test_the_server_is_that_of_the_programs_that_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = find_binaries()
+    named = tmp_path / "bin"
+    named.symlink_to(programs)
+    monkeypatch.setenv(PROGRAMS, str(named))
+    with (
+        open_server(choose_backend({PROGRAMS: str(named)}, lambda: False, lambda: False)) as url,
+        psycopg.connect(url) as conn,
+    ):
+        version = subprocess.run(
+            [programs / "postgres", "--version"], capture_output=True, text=True, check=True
+        )
+        row = conn.execute("show server_version").fetchone()
+        assert row is not None
+        assert version.stdout.split()[2] == row[0].split()[0]
+    assert find_binaries() == programs  # for the tests' own servers
+    monkeypatch.setenv(PROGRAMS, str(tmp_path))
+    with (
+        pytest.raises(EmbeddedServerError, match="which cannot be used"),
+        open_server(Choice("embedded", "")),
     ):
         pass
 

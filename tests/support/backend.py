@@ -8,11 +8,16 @@ import os
 import socket
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+if TYPE_CHECKING:
+    from messagedb.embedded import EmbeddedServer
+
+_BINARIES = "MESSAGEDB_POSTGRES_BIN"
 
 IMAGE = "ethangarofolo/message-db:1.3.1"
 HELP = (
@@ -58,6 +63,9 @@ def choose_backend(
         raise NoBackendError(
             f"MESSAGEDB_TEST_BACKEND is {asked!r}; it may be 'embedded' or 'docker'. {HELP}"
         )
+    named = environ.get("MESSAGEDB_TEST_SERVER_BIN")
+    if named and asked != "docker":
+        return Choice("embedded", f"MESSAGEDB_TEST_SERVER_BIN is {named}")
     if asked != "docker" and has_binaries():
         return Choice("embedded", "MESSAGEDB_TEST_BACKEND" if asked else "its programs were found")
     if asked != "embedded" and docker_answers():
@@ -133,13 +141,31 @@ def open_server(choice: Choice) -> Generator[str]:
             raise NoBackendError(f"MESSAGEDB_TEST_URL cannot be used: {error}") from error
         yield make_url(choice.url)
     elif choice.kind == "embedded":
-        from messagedb import embedded
-
-        with embedded.start(fast=True, install=False) as server:
+        with _start_embedded() as server:
             yield make_url(server.admin_url, dbname="postgres")
     else:
         with _docker_server() as url:
             yield url
+
+
+def _start_embedded() -> EmbeddedServer:
+    """Start the tests' server, of the programs that MESSAGEDB_TEST_SERVER_BIN names, if it is set.
+
+    The tests' own servers, and those that an application of theirs embeds, are others.
+    """
+    from messagedb import embedded
+
+    named = os.environ.get("MESSAGEDB_TEST_SERVER_BIN")
+    before = os.environ.get(_BINARIES)
+    if named:
+        os.environ[_BINARIES] = named
+    try:
+        return embedded.start(fast=True, install=False)
+    finally:
+        if named:
+            del os.environ[_BINARIES]
+        if before is not None:
+            os.environ[_BINARIES] = before
 
 
 @contextlib.contextmanager
