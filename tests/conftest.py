@@ -18,7 +18,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support import backend, genuine
+from tests.support import backend, leaving_out, setup
+from tests.support.pgbouncer import PgBouncer
 
 if TYPE_CHECKING:
     from tests.support.replication import Cluster, Template
@@ -54,8 +55,21 @@ def _backend_line() -> str:
         choice = backend.choose()
     except backend.NoBackendError as error:
         return f"server: none: {error}"
-    schema = os.environ.get("MESSAGEDB_TEST_SCHEMA", "ours")
-    return f"server: {choice.kind} ({choice.reason}); schema of the clients' cases: {schema}"
+    schema, role, pooler = setup.read_setup()
+    through = f", through PgBouncer in {pooler} mode" if pooler else ""
+    return (
+        f"server: {choice.kind} ({choice.reason}); the clients' cases: schema {schema}, as {role}"
+        f"{through}"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that cannot pass in the setup that the environment asks for."""
+    wanted = setup.read_setup()
+    for item in items:
+        reason = leaving_out.get_reason(wanted, getattr(item, "originalname", item.name))
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -130,30 +144,34 @@ def database_url(new_database: NewDatabase) -> str:
 
     With ``MESSAGEDB_TEST_SCHEMA=genuine`` it holds the genuine Message DB instead.
     """
-    if os.environ.get("MESSAGEDB_TEST_SCHEMA") != "genuine":
-        return new_database()
-    from messagedb import schema
-
     url = new_database(install=False)
-    genuine.install(url)
-    # Leaves it as it is, and adds our own schema beside it, for positions in a table.
-    assert not schema.install(url)
+    setup.install(url, setup.read_setup())
     return url
 
 
 @pytest.fixture(scope="session")
-def store_url(database_url: str) -> str:
-    """Return the URL of the same database for the role message_store."""
-    url = backend.make_url(database_url, user="message_store")
+def store_url(database_url: str) -> Iterator[str]:
+    """Return the URL of the same database for the role message_store.
+
+    ``MESSAGEDB_TEST_ROLE`` and ``MESSAGEDB_TEST_POOLER`` change the role and add a pooler.
+    """
+    wanted = setup.read_setup()
+    role = setup.ROLES[wanted.role]
+    url = backend.make_url(database_url, user=role)
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError as error:
         pytest.fail(
-            "the role message_store cannot log in: let the server trust it, or give it the "
+            f"the role {role} cannot log in: let the server trust it, or give it the "
             f"password that MESSAGEDB_TEST_URL holds. {error}",
             pytrace=False,
         )
-    return url
+    if not wanted.pooler:
+        yield url
+        return
+    pgbouncer = PgBouncer(url)
+    yield pgbouncer.url(setup.POOLS[wanted.pooler])
+    pgbouncer.close()
 
 
 @pytest.fixture(scope="session")

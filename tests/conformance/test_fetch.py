@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache" / "message-db"
+    folder = tmp_path / "cache" / "message-dbs"
     monkeypatch.setattr(fetch_message_db, "CACHE", folder)
     return folder
 
@@ -37,13 +37,13 @@ def test_an_npm_that_fails(cache: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(fetch_message_db.FetchError, match="status 3: no route to the registry"):
         fetch_message_db.fetch()
-    assert list(cache.parent.iterdir()) == []
+    assert list(cache.iterdir()) == []
 
 
 def test_a_cache_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy = tmp_path / "message-db"
+    copy = tmp_path / f"message-db-{fetch_message_db.DEFAULT}"
     shutil.copytree(genuine(), copy / "package" / "database")
-    monkeypatch.setattr(fetch_message_db, "CACHE", copy)
+    monkeypatch.setattr(fetch_message_db, "CACHE", tmp_path)
     assert fetch_message_db.fetch() == copy / "package" / "database"
     (copy / "package" / "database" / "VERSION.txt").write_text("9.9.9\n")
     with pytest.raises(fetch_message_db.FetchError, match=r"is Message DB 9\.9\.9"):
@@ -60,3 +60,11 @@ def test_the_extension_is_left_out_where_the_server_has_none() -> None:
     assert len(whole) == 31
     assert [text for text in whole if text not in without] == [whole[2]]
     assert "pgcrypto" in whole[2]
+
+
+def test_each_version_is_the_one_that_it_says() -> None:
+    genuine()
+    for version, sql_version in fetch_message_db.SQL_VERSIONS.items():
+        folder = fetch_message_db.fetch(version)
+        assert (folder / "VERSION.txt").read_text().strip() == sql_version
+        assert len(fetch_message_db.genuine_script(folder, has_pgcrypto=True)) == 31

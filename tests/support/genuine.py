@@ -8,15 +8,19 @@ import fetch_message_db
 import psycopg
 import pytest
 
+DEFAULT = fetch_message_db.DEFAULT
+SQL_VERSIONS = fetch_message_db.SQL_VERSIONS
+VERSIONS = tuple(SQL_VERSIONS)
 
-def install(url: str) -> None:
+
+def install(url: str, version: str = DEFAULT) -> None:
     """Install the genuine Message DB in an empty database, in one transaction.
 
     Where it cannot be fetched the test is skipped; it fails where ``CI`` or
     ``MESSAGEDB_REQUIRE_GENUINE`` is set.
     """
     try:
-        folder = fetch_message_db.fetch()
+        folder = fetch_message_db.fetch(version)
     except fetch_message_db.FetchError as error:
         reason = f"the genuine Message DB is not there to compare with: {error}"
         if os.environ.get("CI") or os.environ.get("MESSAGEDB_REQUIRE_GENUINE"):

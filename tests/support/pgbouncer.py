@@ -20,7 +20,13 @@ from tests.support.backend import make_url
 _PATIENCE = 20.0
 
 # The databases that it offers: the mode, and how many connections to the server.
-POOLS = {"single": ("transaction", 1), "pair": ("transaction", 2), "session": ("session", 10)}
+POOLS = {
+    "single": ("transaction", 1),
+    "pair": ("transaction", 2),
+    "many": ("transaction", 40),
+    "session": ("session", 10),
+    "sessions": ("session", 40),
+}
 
 
 class NoPgBouncerError(Exception):
@@ -88,6 +94,7 @@ class PgBouncer:
             "listen_addr =",
             "auth_type = any",
             "server_check_delay = 0",
+            "max_client_conn = 1000",
         ]
         (self.folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -10,7 +11,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from messagedb._connection import server_info
 from messagedb._connection.error_mapping import NOTHING_CHANGED, TRANSACTION_ABORTED, map_error
 from messagedb._errors import TransactionAbortedError, ValidationError
-from messagedb._sql.statements import INSPECT, Statement
+from messagedb._sql.statements import BEGIN, COMMIT, INSPECT, Statement
 
 from .connection import AsyncStoreCursor
 from .position_sequence import load_sequence
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from messagedb._connection.server_info import ServerInfo
     from messagedb._connection.session_config import SessionConfig
 
+log = logging.getLogger("messagedb.client")
+
+# The warnings that this process has logged.
+_logged_notes: set[str] = set()
+
 
 async def inspect_server(conn: AsyncConnection[Any], session_config: SessionConfig) -> ServerInfo:
     """Query the server's properties. Reads catalogs only, and if allowed the last global position.
@@ -29,15 +35,33 @@ async def inspect_server(conn: AsyncConnection[Any], session_config: SessionConf
         MessageDBError: the query failed.
     """
     statement = Statement(INSPECT, (session_config.settings.schema,))
+    is_own = conn.pgconn.transaction_status == TransactionStatus.IDLE and conn.autocommit
     try:
+        if is_own:
+            # With the time limit of the client: that of the role may be too short for any query.
+            limit = session_config.build_time_limit()
+            await AsyncStoreCursor(conn).execute(BEGIN, prepare=False)
+            await AsyncStoreCursor(conn).execute(limit, prepare=False)
         text, params = statement
         cursor = AsyncStoreCursor(conn)
         await cursor.execute(text, params, binary=True, prepare=False)
         server = server_info.parse_server_info((await cursor.fetchall())[0])
         await load_sequence(conn, session_config, server)
-        return server
+        if is_own:
+            await AsyncStoreCursor(conn).execute(COMMIT, prepare=False)
     except psycopg.Error as error:
+        if is_own and not conn.closed:
+            await conn.rollback()
         raise map_error(error, NOTHING_CHANGED) from error
+    _log_untested_version(server)
+    return server
+
+
+def _log_untested_version(server: ServerInfo) -> None:
+    note = server_info.build_untested_note(server)
+    if note is not None and note not in _logged_notes:
+        _logged_notes.add(note)
+        log.warning("%s", note)
 
 
 async def check_usable(conn: AsyncConnection[Any]) -> None:

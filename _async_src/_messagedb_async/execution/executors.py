@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _BEGIN = Statement(BEGIN, ())
 _COMMIT = Statement(COMMIT, ())
+_NO_SORT = Statement(NO_SORT, ())
 _TRANSACTION = WriteScope((_BEGIN,), (_COMMIT,), is_autocommit=True)
 
 
@@ -185,7 +186,9 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
 
     async def read(self, read: ReadRequest) -> list[TupleRow]:
         """Return the rows of a read, in one round trip."""
-        return (await self._read_all((self.dialect.build_read_without_settings(read),)))[0]
+        dialect = self.dialect
+        statement = dialect.build_read_without_settings(read)
+        return (await self._read_all((statement,), dialect.is_table_preferred(read)))[0]
 
     async def read_in_history(
         self, reads: tuple[ReadRequest, ...]
@@ -194,22 +197,24 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
 
         Behind a pooler the next one may be executed by another server.
         """
-        dialect = self.dialect
-        session_config = dialect.session_config
+        dialect, session_config = self.dialect, self.dialect.session_config
         statements = tuple(dialect.build_read_without_settings(read) for read in reads)
+        by_table = any(map(dialect.is_table_preferred, reads))
         if not session_config.has_readable_history:
-            return await self._read_all(statements), session_config.get_history_number(
-                UNKNOWN_HISTORY
-            )
-        *rows, history = await self._read_all((*statements, Statement(HISTORY, ())))
+            rows = await self._read_all(statements, by_table)
+            return rows, session_config.get_history_number(UNKNOWN_HISTORY)
+        *rows, history = await self._read_all((*statements, Statement(HISTORY, ())), by_table)
         return rows, session_config.get_history_number(parse_history(history[0]))
 
-    async def _read_all(self, statements: tuple[Statement, ...]) -> list[list[TupleRow]]:
+    async def _read_all(
+        self, statements: tuple[Statement, ...], by_table: bool
+    ) -> list[list[TupleRow]]:
         conn = self.connection
         cursors = [AsyncStoreCursor(conn) for _ in statements]
+        enter = (*self._scope.enter, _NO_SORT) if by_table else self._scope.enter
         try:
             async with pipeline(conn):
-                for text, params in self._scope.enter:
+                for text, params in enter:
                     await AsyncStoreCursor(conn).execute(text, params, prepare=False)
                 for cursor, (text, params) in zip(cursors, statements, strict=True):
                     await cursor.execute(text, params, binary=True, prepare=False)

@@ -12,7 +12,7 @@ import msgspec
 from messagedb import hooks
 from messagedb._connection.server_info import ServerInfo
 from messagedb._connection.session_config import SessionConfig
-from messagedb._errors import IncompatibleServerError, WrongExpectedVersionError
+from messagedb._errors import WrongExpectedVersionError
 from messagedb._messages.message import Message, NewMessage
 from messagedb._messages.message_types import MessageTypes, check_types, select_types
 from messagedb._messages.registry import DataInstance, MessageRegistry
@@ -290,15 +290,12 @@ class AsyncOperations(ABC):
             type: the message type to search for.
 
         Raises:
-            IncompatibleServerError: a type was given, and Message DB is older than 1.3.0, which
-                cannot search for it.
+            IncompatibleServerError: a type was given, Message DB is older than 1.3.0, whose
+                function cannot search for it, and the role may not read the table of messages.
         """
         read = requests.build_last_message_read(self._session_config.sql, stream_name, type)
-        if type is not None and not (await self._get_server()).has_last_of_type:
-            raise IncompatibleServerError(
-                "this Message DB is older than 1.3.0 and cannot find the last message of a type. "
-                "Nothing was sent. Upgrade it, or read the stream."
-            )
+        if type is not None:
+            read = requests.adapt_last_of_type_read(read, await self._get_server())
         if self._session_config.settings.hooks:
             found = await self._read_with_hooks("get_last_stream_message", stream_name, read)
             return found[0] if found else None

@@ -12,6 +12,7 @@ from .position_sequence import Sequence
 
 _OLDEST_LIBPQ: Final = 140000
 _OLDEST_SERVER: Final = 120000
+_NEWEST_TESTED_MAJOR: Final = 18
 
 REQUIRED_FUNCTIONS: Final = (
     "write_message/6",
@@ -106,6 +107,20 @@ def check_client_encoding(encoding: bytes | None) -> None:
             f"the connection's client_encoding is {name}, but messages are text in UTF8: set "
             "client_encoding=UTF8 when connecting. Nothing was sent."
         )
+
+
+def build_untested_note(server: ServerInfo) -> str | None:
+    """Return the warning about a PostgreSQL that is newer than the tested ones, None if it is not.
+
+    It can be used all the same: Message DB is plain SQL and PL/pgSQL.
+    """
+    major = server.version // 10000
+    if major <= _NEWEST_TESTED_MAJOR:
+        return None
+    return (
+        f"the server is PostgreSQL {major}, and this version of messagedb was tested with 14 to "
+        f"{_NEWEST_TESTED_MAJOR}. It is used as it is. Look for a newer version of messagedb."
+    )
 
 
 def check_server(server: ServerInfo, schema: str) -> None:

@@ -96,6 +96,14 @@ class SessionConfig:
         milliseconds = str(math.ceil(self.settings.command_timeout * 1000))
         return Statement(SET_UP_TRANSACTION, (self.search_path, milliseconds))
 
+    def build_time_limit(self) -> bytes:
+        """Return the statement that sets the client's time limit for one transaction.
+
+        It is no query: under the time limit of the role, a query may be too slow to set this.
+        """
+        milliseconds = math.ceil(self.settings.command_timeout * 1000)
+        return f"SET LOCAL statement_timeout = {milliseconds}".encode()
+
     def compute_deadline(self) -> float:
         """Return the deadline of a call that begins now, by the clock of ``time.monotonic``."""
         return monotonic() + self.operation_seconds

@@ -17,7 +17,7 @@ VALUE_STATES: Final = {
     "22021": "the string has a byte sequence that the database's encoding does not have",
     "22P02": "a value has the wrong form",
     "22P05": "the string has a character that PostgreSQL cannot store",
-    "2201W": "batch_size must not be negative on this server (before 1.2.2 not even -1)",
+    "2201W": "a LIMIT must not be negative",
     "23502": "a value is missing",
     "54001": "the data is nested too deeply for the server (or a trigger there recurses without "
     "end)",

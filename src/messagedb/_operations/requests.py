@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .._errors import ValidationError
+from .._errors import IncompatibleServerError, ValidationError
 from .._messages.class_codecs import get_codec
 from .._messages.json_objects import encode_object
 from .._messages.jsonb_size import SURELY_FITS, check_size
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
+    from .._connection.server_info import ServerInfo
     from ..expected_version import ExpectedVersion
+
+# Sent to the functions for -1, which Message DB understands only from 1.2.2 on.
+_ALL_MESSAGES = 2**63 - 1
 
 
 class ReadRequest(msgspec.Struct, frozen=True):
@@ -83,10 +87,10 @@ def build_stream_read(
     validation.check_position(position)
     validation.check_batch_size(batch_size)
     validation.check_condition(condition)
-    params = (stream_name, position, batch_size)
+    limit = _get_limit(batch_size)
     return ReadRequest(
-        Statement(sql.get_stream_messages, (*params, condition)),
-        Statement(with_condition(sql.stream_query, condition), params),
+        Statement(sql.get_stream_messages, (stream_name, position, limit, condition)),
+        Statement(with_condition(sql.stream_query, condition), (stream_name, position, batch_size)),
         condition is not None,
     )
 
@@ -109,17 +113,11 @@ def build_category_read(
         validation.check_category(correlation, "correlation")
     validation.check_group(group_member, group_size)
     validation.check_condition(condition)
-    params = (
-        category,
-        position,
-        batch_size,
-        correlation,
-        group_member,
-        group_size,
-    )
+    page, group = (category, position), (correlation, group_member, group_size)
+    limit = _get_limit(batch_size)
     return ReadRequest(
-        Statement(sql.get_category_messages, (*params, condition)),
-        Statement(with_condition(sql.category_query, condition), params),
+        Statement(sql.get_category_messages, (*page, limit, *group, condition)),
+        Statement(with_condition(sql.category_query, condition), (*page, batch_size, *group)),
         condition is not None,
         # The query filters a consumer group in plain SQL. It always uses the index on categories;
         # the function may scan the primary key instead.
@@ -140,6 +138,25 @@ def build_last_message_read(
     )
 
 
+def adapt_last_of_type_read(read: ReadRequest, server: ServerInfo) -> ReadRequest:
+    """Return the read of a stream's last message of a type, as a server supports it.
+
+    Raises:
+        IncompatibleServerError: neither its function nor its table can serve the read. Nothing was
+            sent.
+    """
+    if server.has_last_of_type:
+        return read
+    if server.table_readable:
+        return ReadRequest(read.query, read.query, is_query_preferred=True)
+    raise IncompatibleServerError(
+        "the function get_last_stream_message of this Message DB has no parameter for a type "
+        f"(it is older than 1.3.0), and role {server.role!r} may not read the table of messages "
+        "instead. Nothing was sent. Upgrade Message DB, or GRANT SELECT on the table, or read the "
+        "stream and filter it."
+    )
+
+
 def build_stream_version_read(sql: Statements, stream_name: str) -> ReadRequest:
     """Return the read of the version of a stream."""
     validation.check_stream_name(stream_name)
@@ -154,6 +171,11 @@ def build_store_version_read(sql: Statements) -> ReadRequest:
 def build_message_lookup(sql: Statements, id: str) -> ReadRequest:
     """Return the read of a message id's stream and position, if the role may read the table."""
     return _build_read(sql.look_for_message, sql.look_for_message, id)
+
+
+def _get_limit(batch_size: int) -> int:
+    """Return the batch size for a server's function of any version."""
+    return _ALL_MESSAGES if batch_size == -1 else batch_size
 
 
 def _build_read(call: bytes, query: bytes, *params: str) -> ReadRequest:

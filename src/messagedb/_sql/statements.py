@@ -44,11 +44,17 @@ CONDITION_ON: Final = b"SELECT set_config('message_store.sql_condition', 'on', t
 NO_SORT: Final = b"""
 SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)
 """
-"""For a page of a category: for a small category the planner would sort all of it for each page.
+"""The only settings of ours that change plans, besides those in the definitions of our functions.
 
-This gives a sort the highest cost. Plans that sort nevertheless, such as that of a lag, then also
-have this cost, for which PostgreSQL before 18 would JIT-compile them, at a hundred times their
-run time."""
+enable_sort: for a small category, or without statistics, the planner would sort all of a category
+for each of its pages, on all majors. This gives a sort the highest cost.
+
+jit: plans that sort nevertheless, such as that of a lag, then also have this cost, for which
+PostgreSQL 12 to 17 would compile them, at a hundred times their run time. PostgreSQL 18 counts
+disabled nodes instead of a cost.
+
+Both end with the transaction of the read. In a transaction of the caller none is changed: there,
+bad statistics lead to a sort."""
 
 SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
 SET_SEARCH_PATH: Final = b"SELECT set_config('search_path', $1, true)"

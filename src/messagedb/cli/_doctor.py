@@ -227,7 +227,8 @@ def _check_message_db(facts: StoreFacts) -> Finding:
     if facts.mark.startswith(REVISION_COMMENT):
         return Finding("ok", "message db", f"installed by messagedb, in {where}")
     if "get_last_stream_message/2" not in facts.functions:
-        fix = "update it with its own scripts; until then the last message of a type is not found"
+        fix = "update it with its own scripts; until then only a role that may SELECT from the "
+        fix += "table finds the last message of a type"
         return Finding("warning", "message db", f"older than 1.3, in {where}", fix)
     return Finding("ok", "message db", f"in {where}")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import AsyncConnection
 
 from messagedb import (
     NO_STREAM,
@@ -18,6 +19,7 @@ from messagedb import (
     ValidationError,
     streams,
 )
+from tests.support.setup import get_sql_version
 
 
 async def fill(client: AsyncClient, category: str, streams_: int = 3, each: int = 3) -> None:
@@ -137,7 +139,7 @@ async def test_the_last_message_and_the_last_of_a_type(client: AsyncClient, cate
 
 async def test_versions(client: AsyncClient, category: str) -> None:
     assert await client.stream_version(f"{category}-1") == NO_STREAM
-    assert await client.message_store_version() == "1.3.0"
+    assert await client.message_store_version() == get_sql_version()
 
 
 async def test_a_condition_filters_and_leaves_the_session_at_off(
@@ -205,3 +207,24 @@ async def test_one_undecodable_message_does_not_hide_its_neighbours(
         assert caught.value.position == 1
         assert caught.value.global_position == poison.global_position
     assert poison.type == "Poison"
+
+
+@pytest.mark.parametrize("way", ["pooler", "bound"])
+async def test_a_page_behind_a_pooler_does_not_sort_the_whole_category(
+    store_url: str, category: str, way: str
+) -> None:
+    async with (
+        AsyncClient(store_url, pooler=True) as pooled,
+        await AsyncConnection.connect(store_url, autocommit=True) as conn,
+    ):
+        store = pooled if way == "pooler" else pooled.bind(conn)
+        await store.write_message(f"{category}-1", NewMessage("A"))
+        # The server checks this while it reads the page.
+        settings = "current_setting('enable_sort') = 'off' AND current_setting('jit') = 'off'"
+        assert len(await store.get_category_messages(category, condition=settings)) == 1
+        if way == "pooler":
+            found = await pooled.scan_category(category, condition=settings)
+            assert len(found.messages) == 1
+        # Other reads, and later ones, have the settings of the user.
+        other = "current_setting('enable_sort') = 'on'"
+        assert len(await store.get_stream_messages(f"{category}-1", condition=other)) == 1

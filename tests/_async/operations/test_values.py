@@ -26,6 +26,7 @@ from messagedb import (
 from messagedb._messages.jsonb_size import compute_min_size
 from messagedb._operations import batch_plan
 from tests.support import json_values
+from tests.support.setup import get_sql_version
 
 # The workers of a pool, which are threads in one of the variants, draw random delays at any time.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
@@ -264,6 +265,8 @@ async def read_by_function(
         "SELECT set_config('search_path', 'message_store, public', true),"
         " set_config('message_store.sql_condition', 'on', true)"
     )
+    if batch_size == -1 and get_sql_version() == "1.1.6":
+        batch_size = 1_000_000  # its functions do not understand -1
     cursor = await conn.execute(
         "SELECT global_position FROM get_category_messages(%s::varchar, %s::bigint, %s::bigint,"
         " %s::varchar, %s::bigint, %s::bigint, %s::varchar)",

@@ -1,0 +1,3 @@
+"""The clients' cases on every server that a user may have."""
+
+from __future__ import annotations

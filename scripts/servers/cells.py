@@ -1,0 +1,111 @@
+"""The cells of the matrix: which cases run on which server, schema, role and pooler, and why."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from .programs import DEBIAN
+
+_TOPICS: Final = (
+    "operations",
+    "transactions",
+    "subscriptions",
+    "consumers",
+    "entities",
+    "read_models",
+)
+_BASIC: Final = (
+    "operations",
+    "transactions/test_transactions.py",
+    "consumers/test_consumers.py",
+    "consumers/test_groups.py",
+    "consumers/test_positions_table.py",
+    "entities/test_entities.py",
+    "read_models/test_read_models.py",
+)
+_SHORT: Final = ("operations", "consumers/test_consumers.py")
+_BAD_INPUT: Final = tuple(
+    f"connection/test_{name}.py"
+    for name in (
+        "hostile_settings",
+        "message_db_versions",
+        "odd_databases",
+        "roles",
+        "server_versions",
+    )
+)
+
+CASES: Final = {
+    "all, async": tuple(f"tests/_async/{topic}" for topic in _TOPICS),
+    "all, sync": tuple(f"tests/_sync/{topic}" for topic in _TOPICS),
+    "basic": tuple(f"tests/_async/{topic}" for topic in _BASIC),
+    "short": tuple(f"tests/_async/{topic}" for topic in _SHORT),
+    "bad input": tuple(f"tests/_async/{file}" for file in _BAD_INPUT),
+    "plans": ("tests/conformance/test_plans.py", "tests/plans"),
+    "CLI": tuple(
+        f"tests/cli/test_{name}.py" for name in ("consumers", "doctor", "messages", "schema")
+    ),
+}
+"""The sets of cases, none of them with the long fault tests."""
+
+
+class Cell(NamedTuple):
+    """One run of cases: its server, schema, role, pooler and set of cases, and the reason."""
+
+    server: str
+    schema: str
+    role: str
+    pooler: str
+    cases: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The words that identify it on the command line and in the table."""
+        return " ".join(each for each in self[:5] if each)
+
+
+USER: Final = "message_store"
+
+CELLS: Final = (
+    Cell(DEBIAN, "ours", USER, "", "all, async", "the usual server, with JIT"),
+    Cell(DEBIAN, "ours", USER, "", "all, sync", "the other variant there"),
+    Cell(DEBIAN, "ours", USER, "", "bad input", "servers, roles and settings that are odd"),
+    Cell(DEBIAN, "ours", USER, "", "CLI", "its own statements, with JIT"),
+    Cell(DEBIAN, "ours", USER, "", "plans", "the only one that can compile"),
+    Cell(DEBIAN, "genuine-1.3.1", USER, "", "basic", "the functions of the genuine one, with JIT"),
+    Cell(DEBIAN, "ours", "member", "", "basic", "the role that the install page recommends"),
+    Cell(DEBIAN, "ours", "owner", "", "basic", "a role without the search path of its name"),
+    Cell(DEBIAN, "genuine-1.3.1", "member", "", "short", "functions that find each other"),
+    Cell(DEBIAN, "genuine-1.3.1", "owner", "", "short", "functions that find each other"),
+    Cell(DEBIAN, "ours", USER, "session", "basic", "a pooler that keeps the session"),
+    Cell(DEBIAN, "ours", USER, "transaction", "basic", "a pooler that keeps no session"),
+    Cell(DEBIAN, "genuine-1.1.6", USER, "transaction", "short", "no session, and old functions"),
+    Cell("14", "ours", USER, "", "basic", "the oldest for our schema"),
+    Cell("14", "ours", USER, "", "bad input", "the oldest for our schema"),
+    Cell("14", "ours", USER, "", "plans", "the oldest planner"),
+    Cell("14", "genuine-1.1.6", USER, "", "basic", "the oldest of both"),
+    Cell("14", "genuine-1.2.6", USER, "", "short", "each version on the oldest server"),
+    Cell("14", "genuine-1.3.1", USER, "", "short", "each version on the oldest server"),
+    Cell("15", "ours", USER, "", "short", "each major"),
+    Cell("15", "ours", USER, "", "plans", "each planner"),
+    Cell("15", "genuine-1.2.6", USER, "", "short", "each major with the version of its time"),
+    Cell("16", "ours", USER, "", "short", "each major"),
+    Cell("16", "ours", USER, "", "plans", "each planner"),
+    Cell("16", "genuine-1.3.1", USER, "", "short", "each major"),
+    Cell("17", "ours", USER, "", "basic", "the first one with transaction_timeout"),
+    Cell("17", "ours", USER, "", "bad input", "the first one with transaction_timeout"),
+    Cell("17", "ours", USER, "", "plans", "each planner"),
+    Cell("17", "genuine-1.3.1", USER, "", "short", "each major"),
+    Cell("18", "ours", USER, "", "basic", "the newest, which disables nodes without a cost"),
+    Cell("18", "ours", USER, "", "plans", "the newest planner"),
+    Cell("18", "ours", USER, "transaction", "short", "the newest through a pooler"),
+    Cell("18", "genuine-1.1.6", USER, "", "short", "the oldest functions on the newest server"),
+    Cell("18", "genuine-1.2.6", USER, "", "short", "each version on the newest server"),
+    Cell("18", "genuine-1.3.1", USER, "", "basic", "the newest of both"),
+)
+"""The long form. Not each with each: every value of a column is with the oldest, the newest or the
+usual value of the others."""
+
+SHORT: Final = (Cell("17", "ours", USER, "", "short", "a major that the other tests do not use"),)
+"""The short form."""

@@ -1,0 +1,94 @@
+"""The setup of the clients' cases that the environment asks for: schema, role and pooler.
+
+``nox -s servers`` runs the cases with many combinations. Without these variables they run as
+message_store, directly, on our own schema.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, NamedTuple
+
+import psycopg
+
+from tests.support import genuine
+from tests.support.backend import make_url
+
+ROLES: Final = {"message_store": "message_store", "member": "mdb_member", "owner": "mdb_owner"}
+"""The values of ``MESSAGEDB_TEST_ROLE``, and the names of the roles."""
+
+POOLS: Final = {"": "", "session": "sessions", "transaction": "many"}
+"""The values of ``MESSAGEDB_TEST_POOLER``, and the pools of our PgBouncer."""
+
+
+class Setup(NamedTuple):
+    """The schema, ``ours`` or ``genuine-1.3.1``; the role; the mode of the pooler, if any."""
+
+    schema: str
+    role: str
+    pooler: str
+
+
+def read_setup() -> Setup:
+    """Return the setup that the environment asks for.
+
+    Raises:
+        ValueError: a variable has an unknown value.
+    """
+    schema = os.environ.get("MESSAGEDB_TEST_SCHEMA") or "ours"
+    if schema == "genuine":
+        schema = f"genuine-{genuine.DEFAULT}"
+    role = os.environ.get("MESSAGEDB_TEST_ROLE") or "message_store"
+    pooler = os.environ.get("MESSAGEDB_TEST_POOLER") or ""
+    versions = [f"genuine-{version}" for version in genuine.VERSIONS]
+    for name, value, known in (
+        ("SCHEMA", schema, ["ours", "genuine", *versions]),
+        ("ROLE", role, [*ROLES]),
+        ("POOLER", pooler, [*POOLS]),
+    ):
+        if value not in known:
+            raise ValueError(f"MESSAGEDB_TEST_{name} is {value!r}, and may be one of {known}")
+    return Setup(schema, role, pooler)
+
+
+def install(url: str, setup: Setup) -> None:
+    """Install the schema of a setup in an empty database, as its owner.
+
+    Args:
+        url: a superuser's URL of the database.
+        setup: the setup.
+    """
+    from messagedb import schema
+
+    installer = url
+    if setup.role == "owner":
+        name = ROLES["owner"]
+        _create_role(url, name, "createdb createrole")
+        with psycopg.connect(url, autocommit=True) as conn:
+            database = conn.info.dbname
+            conn.execute(f'alter database "{database}" owner to {name}'.encode())
+        installer = make_url(url, user=name)
+    if setup.schema == "ours":
+        schema.install(installer)
+    else:
+        genuine.install(installer, setup.schema.removeprefix("genuine-"))
+        # Leaves it as it is, and adds our own schema beside it, for positions in a table.
+        assert not schema.install(installer)
+    if setup.role == "member":
+        _create_role(url, ROLES["member"], "in role message_store")
+
+
+def _create_role(url: str, name: str, options: str) -> None:
+    """Create a role that can log in, unless it exists: others may create it at the same time."""
+    with psycopg.connect(url) as conn:
+        conn.execute("select pg_advisory_xact_lock(hashtext(%s))", [name])
+        if conn.execute("select from pg_roles where rolname = %s", [name]).fetchone() is None:
+            conn.execute(f"create role {name} login {options}".encode())
+
+
+def get_sql_version() -> str:
+    """Return the version that the Message DB of the clients' cases reports."""
+    from messagedb._schema.install_plan import VERSION
+
+    schema = read_setup().schema
+    return VERSION if schema == "ours" else genuine.SQL_VERSIONS[schema.removeprefix("genuine-")]
