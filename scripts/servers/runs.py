@@ -1,4 +1,4 @@
-"""One cell: a server of its own, pytest on it, and the counts of its report."""
+"""One cell: a separate server, pytest on it, and the counts of its report."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Result:
 
 
 def run(cell: Cell, log: Path, plans_full: bool = True) -> Result:
-    """Run the cases of a cell on a server of its own.
+    """Run the cases of a cell on a separate server.
 
     Args:
         cell: the cell.
