@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from xml.etree import ElementTree
 
 import psycopg
@@ -27,6 +28,7 @@ _SETTINGS: Final = {
     "full_page_writes": "off",
     "max_connections": "300",
 }
+_PATIENCE: Final = 1800.0
 _OPTIONS: Final = ("-q", "-n3", "--dist=loadfile", "--ignore-glob=*test_faults_*", "--tb=short")
 
 
@@ -103,7 +105,7 @@ def _run_pytest(result: Result, folder: Path, environment: dict[str, str], log: 
     command = [sys.executable, "-m", "pytest", *_OPTIONS, "-o", f"cache_dir={folder / 'cache'}"]
     command += [f"--junitxml={report}", *CASES[result.cell.cases]]
     with log.open("ab") as output:
-        subprocess.run(command, env=environment, stdout=output, stderr=output, check=False)
+        _wait(command, environment, output)
         _count(result, report)
         if not result.failed:
             return
@@ -112,10 +114,24 @@ def _run_pytest(result: Result, folder: Path, environment: dict[str, str], log: 
         report.unlink()
         passed, skipped = result.passed, result.skipped
         result.failures = []
-        subprocess.run(again, env=environment, stdout=output, stderr=output, check=False)
+        _wait(again, environment, output)
         _count(result, report)
         result.passed += passed
         result.skipped = skipped
+
+
+def _wait(command: list[str], environment: dict[str, str], output: IO[bytes]) -> None:
+    """Run pytest to its end; if it does not come to one, there is no report."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=_PATIENCE,
+            check=False,
+        )
 
 
 def _count(result: Result, report: Path) -> None:
