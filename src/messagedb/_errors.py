@@ -324,17 +324,17 @@ class LostHistoryError(MessageDBError):
             return
         end = "" if head is None else f", and its last message is at {head}"
         if is_save:
-            there = "none" if common_position is None else str(common_position)
-            found = f"the position that it had stored is missing (stored now: {there})"
+            common = "none" if common_position is None else str(common_position)
+            finding = f"the position that it had stored is missing (stored now: {common})"
         elif message_id is None:
-            found = (
+            finding = (
                 f"positions up to there are not assigned yet{end}: it was emptied, restored "
                 "from a backup, or failed over to a standby that lagged"
             )
         elif found_id is not None:
-            found = f"the message there is now {found_id}, not {message_id}{end}"
+            finding = f"the message there is now {found_id}, not {message_id}{end}"
         else:
-            found = (
+            finding = (
                 f"message {message_id} is not there any more{end}: either it was deleted, or it "
                 "was lost when the store was restored from a backup or failed over to a standby "
                 "that lagged; after a change of server these cases cannot be distinguished"
@@ -344,7 +344,7 @@ class LostHistoryError(MessageDBError):
         else:
             gone = f"The messages handled from {common_position + 1} to {position} are lost"
         super().__init__(
-            f"{name!r} had scanned the store up to global position {position}, but {found}. "
+            f"{name!r} had scanned the store up to global position {position}, but {finding}. "
             f"{gone}. Nothing was changed. Two ways to continue: on_lost_history='continue' starts "
             "again after the position that the store itself has; or set the position yourself, "
             "with reset_position() or the start of a subscription."

@@ -106,15 +106,15 @@ async def _resize(
         earlier_positions = await _find_earlier_resize(transaction, members, old, new)
         if earlier_positions is not None:
             return await _build_result(client, category, earlier_positions, is_done=True)
-        found = [await members.read(transaction, name) for name in old]
-        if all(position is None for position in found):
+        old_positions = [await members.read(transaction, name) for name in old]
+        if all(position is None for position in old_positions):
             raise PositionConflictError(
                 f"none of {', '.join(map(repr, old))} has a position: no group of this category,"
                 " identifier and old_size has run. Nothing was changed. A consumer without a"
                 " group is not a group of one: set the position of each new member with"
                 " reset_position()."
             )
-        positions = [position or 0 for position in found]
+        positions = [position or 0 for position in old_positions]
         for name in new:
             existing = await members.read_unused(transaction, name)
             if existing is not None:
@@ -140,10 +140,10 @@ async def _find_earlier_resize(
     """Return the positions of the old members, if exactly this was done before; None otherwise."""
     positions: list[int] = []
     for name in old:
-        found = await members.read_retired(transaction, name)
-        if found is None or found[1] != len(new):
+        retired = await members.read_retired(transaction, name)
+        if retired is None or retired[1] != len(new):
             return None
-        positions.append(found[0])
+        positions.append(retired[0])
     for name in new:
         if await members.read_unused(transaction, name) is None:
             return None

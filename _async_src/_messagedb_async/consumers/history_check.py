@@ -53,14 +53,14 @@ async def check_stored(
         raise LostHistoryError(name, stored.position, None, None, None, head)
     if is_same or stored.message_id is None:
         return last_read
-    found = (
+    current_id = (
         last_read.id
         if last_read is not None and last_read.position == stored.message_position
         else None
     )
-    if found != stored.message_id:
+    if current_id != stored.message_id:
         lost_message = ReadMessage(stored.message_position, stored.message_id, 0)
-        raise await lost_history_error(client, name, lost_message, found, {})
+        raise await lost_history_error(client, name, lost_message, current_id, {})
     return last_read
 
 
@@ -80,7 +80,7 @@ async def check_message(
     """
     if get_history_number(transaction) == last_read.history:
         return
-    found = await find_message_id(transaction, last_read.position, category)
-    if found != last_read.id:
-        trail.history_error = lost_message_error(name, last_read, found, None, None)
+    current_id = await find_message_id(transaction, last_read.position, category)
+    if current_id != last_read.id:
+        trail.history_error = lost_message_error(name, last_read, current_id, None, None)
         raise trail.history_error

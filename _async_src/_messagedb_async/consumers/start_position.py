@@ -127,7 +127,7 @@ class AsyncStartPosition:
         await positions.load()
         record = positions.record
         candidates = [] if record is None else [record, *await positions.list_earlier()]
-        found: StoredPosition | None = None
+        stored: StoredPosition | None = None
         last_read: ReadMessage | None = None
         for candidate in candidates:
             try:
@@ -136,11 +136,11 @@ class AsyncStartPosition:
                 )
             except LostHistoryError:
                 continue
-            found = candidate
+            stored = candidate
             break
-        if found is None and (record is not None or self._settings.start == "end"):
+        if stored is None and (record is not None or self._settings.start == "end"):
             raise error
-        position = 0 if found is None else found.position
+        position = 0 if stored is None else stored.position
         log.warning("%s: it continues after position %d: %s", name, position, error)
         progress.trail.start_after(last_read)
         progress.position = position
@@ -159,11 +159,11 @@ class AsyncStartPosition:
         if last_read is None or last_read.history == histories.latest:
             return
         current = await find_last_message(client, last_read.position, self._settings.category)
-        found = (
+        current_id = (
             current.id if current is not None and current.position == last_read.position else None
         )
-        if found != last_read.id:
+        if current_id != last_read.id:
             trail.history_error = await lost_history_error(
-                client, self._state.name, last_read, found, trail.list_positions_by_id()
+                client, self._state.name, last_read, current_id, trail.list_positions_by_id()
             )
             raise trail.history_error

@@ -70,8 +70,8 @@ async def _insert_optimistically(
             insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))
             before, after = ((), ()) if scope.is_autocommit else (scope.enter, scope.leave)
             rows = await execute_pipelined(conn, (*before, lock), insert, after)
-            found, is_written = rows[0]
-            return int(found) if is_written else None
+            earlier_version, is_written = rows[0]
+            return int(earlier_version) if is_written else None
     query = Statement(sql.look_at_stream, (write.stream_name,))
     version: int
     version, isolation = (await execute_pipelined(conn, (*scope.enter, lock), query))[0]
@@ -130,10 +130,10 @@ async def _insert_missing(
     conflict: psycopg.Error | None = None
     for _ in range(_MAX_ATTEMPTS):
         try:
-            version, found = write_results.parse_batch_lookup(
+            version, stored = write_results.parse_batch_lookup(
                 await execute_pipelined(conn, before, query)
             )
-            plan = batch_plan.plan_batch(write, version, found)
+            plan = batch_plan.plan_batch(write, version, stored)
             inserts = _build_inserts(sql, write.stream_name, plan.to_insert, version)
             await execute_all(conn, (*inserts, *scope.leave))
         except psycopg.errors.UniqueViolation as error:

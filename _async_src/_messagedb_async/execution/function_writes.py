@@ -39,9 +39,9 @@ async def write_by_functions(
     begin = (*scope.enter, Statement(dialect.sql.acquire_lock, (write.stream_name,)))
     query = dialect.build_version_query(write)
     try:
-        found, isolation = (await execute_pipelined(conn, begin, query))[0]
+        stream_version, isolation = (await execute_pipelined(conn, begin, query))[0]
         write_results.check_isolation(isolation)
-        version: int = found
+        version: int = stream_version
         positions: list[int] = []
         for index in range(len(write.encoded)):
             location = None
@@ -50,12 +50,12 @@ async def write_by_functions(
             else:
                 location = await find_message(conn, dialect, write, index)
                 if location is None:
-                    raise write_results.wrong_version_error(write, index, found)
+                    raise write_results.wrong_version_error(write, index, stream_version)
             position = write_results.get_stored_position(write, write.encoded[index].id, location)
             positions.append(position)
-            if write.is_whole and (position <= found) != (positions[0] <= found):
+            if write.is_whole and (position <= stream_version) != (positions[0] <= stream_version):
                 # Some of its messages were stored before, and others were not.
-                raise write_results.wrong_version_error(write, 0, found)
+                raise write_results.wrong_version_error(write, 0, stream_version)
             version = max(version, position)
         await execute_all(conn, scope.leave)
     except BaseException:

@@ -297,8 +297,8 @@ class AsyncOperations(ABC):
         if type is not None:
             read = requests.adapt_last_of_type_read(read, await self._get_server())
         if self._session_config.settings.hooks:
-            found = await self._read_with_hooks("get_last_stream_message", stream_name, read)
-            return found[0] if found else None
+            messages = await self._read_with_hooks("get_last_stream_message", stream_name, read)
+            return messages[0] if messages else None
         rows = await self._read(read)
         return messages_of(rows, self._session_config.settings.decimals)[0] if rows else None
 

@@ -115,9 +115,9 @@ class AsyncBoundClient(AsyncOperations):
     async def _read_in_history(
         self, *reads: ReadRequest
     ) -> tuple[list[list[tuple[Any, ...]]], int]:
-        found = [await self._read(read) for read in reads]
+        results = [await self._read(read) for read in reads]
         if self._history_number is not None:
-            return found, self._history_number
+            return results, self._history_number
         history = UNKNOWN_HISTORY
         is_direct = True
         if (await self._get_server()).history_readable:
@@ -129,7 +129,7 @@ class AsyncBoundClient(AsyncOperations):
         if is_direct:
             # Without a pooler in between a connection is one server, from its start to its end.
             self._history_number = number
-        return found, number
+        return results, number
 
     async def _write(self, write: WriteRequest) -> list[int]:
         deadline, rollbacks = self._session_config.compute_deadline(), 0

@@ -55,11 +55,11 @@ def check_conninfo(conninfo: Any) -> None:
 
 def describe_target(conninfo: str) -> str:
     """Return the server and database of a connection string, for messages: never a password."""
-    given = conninfo_to_dict(conninfo)
-    host = given.get("host") or given.get("hostaddr") or "the default host"
-    port = f" port {given['port']}" if given.get("port") else ""
-    database = f" database {given['dbname']!r}" if given.get("dbname") else ""
-    user = f" as {given['user']!r}" if given.get("user") else ""
+    values = conninfo_to_dict(conninfo)
+    host = values.get("host") or values.get("hostaddr") or "the default host"
+    port = f" port {values['port']}" if values.get("port") else ""
+    database = f" database {values['dbname']!r}" if values.get("dbname") else ""
+    user = f" as {values['user']!r}" if values.get("user") else ""
     return f"{host}{port}{database}{user}"
 
 
@@ -68,17 +68,17 @@ def _is_valid(conninfo: str) -> bool:
         return False
     # A password with a raw '/', '@' or '?' is parsed into other parts of the URL, which would be
     # shown in messages.
-    scheme, found, rest = conninfo.partition("://")
-    if found and scheme in ("postgresql", "postgres"):
-        authority = re.split(r"[/?]", rest, maxsplit=1)[0]
-        if authority.count("@") > 1 or ("@" not in authority and "@" in rest):
+    scheme, separator, address = conninfo.partition("://")
+    if separator and scheme in ("postgresql", "postgres"):
+        authority = re.split(r"[/?]", address, maxsplit=1)[0]
+        if authority.count("@") > 1 or ("@" not in authority and "@" in address):
             return False
     try:
-        given = conninfo_to_dict(conninfo)
+        values = conninfo_to_dict(conninfo)
     except (psycopg.ProgrammingError, UnicodeError):
         return False
-    ports = str(given.get("port") or "").split(",")
+    ports = str(values.get("port") or "").split(",")
     if not all(port.strip().isdecimal() for port in ports if port):
         return False
     # The user's part in place of a host; a host that begins with "@" is a socket.
-    return "@" not in str(given.get("host") or "")[1:]
+    return "@" not in str(values.get("host") or "")[1:]

@@ -116,9 +116,9 @@ def map_error(
             f"allocate more than 1 GB in one piece ({text}). {state_note} Write several messages, "
             "or store the data elsewhere and write a reference to it."
         )
-    found = _map_known_state(error, state, text, state_note)
-    if found is not None:
-        return found
+    known_error = _map_known_state(error, state, text, state_note)
+    if known_error is not None:
+        return known_error
     if sqlstates.is_connection_state(state) or sqlstates.is_session_ended(error):
         return StoreUnavailableError(
             f"the connection to the store was lost or refused ({text}, SQLSTATE {state}). "
@@ -199,8 +199,8 @@ def _is_sql_error(state: str) -> bool:
 
 
 def _message_db_error(text: str, state_note: str) -> MessageDBError:
-    if found := _WRONG_VERSION.search(text):
-        return WrongExpectedVersionError(found[2], int(found[1]), int(found[3]))
+    if match := _WRONG_VERSION.search(text):
+        return WrongExpectedVersionError(match[2], int(match[1]), int(match[3]))
     if _CONDITION_OFF in text:
         return IncompatibleServerError(
             f"the server does not allow this session to read with an SQL condition ({text}). "
@@ -225,11 +225,11 @@ def connect_error(error: psycopg.Error | UnicodeError, where: str) -> StoreUnava
         )
         unavailable.is_transient = False
         return unavailable
-    found = parse_refusal(error)
+    refusal = parse_refusal(error)
     unavailable = StoreUnavailableError(
-        f"cannot connect to {where}: {found.text}. {found.advice} Nothing was sent."
+        f"cannot connect to {where}: {refusal.text}. {refusal.advice} Nothing was sent."
     )
-    unavailable.is_transient = found.is_transient
+    unavailable.is_transient = refusal.is_transient
     return unavailable
 
 

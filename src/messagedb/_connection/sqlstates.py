@@ -127,5 +127,5 @@ def find_constraint(error: psycopg.Error) -> str | None:
     """Return the constraint of an error; for a proxied call only the message contains it."""
     if error.diag.constraint_name is not None:
         return error.diag.constraint_name
-    found = _CONSTRAINT.search(error.diag.message_primary or "")
-    return found and found[1]
+    match = _CONSTRAINT.search(error.diag.message_primary or "")
+    return match and match[1]

@@ -52,13 +52,13 @@ def group_member_from_env(
             f"the environment lacks {' and '.join(missing)}: set the number of the group's member "
             "(from 0, or the name of a StatefulSet's pod) and the number of members"
         )
-    found = _ORDINAL.fullmatch(values[member])
-    if found is None or _SIZE.fullmatch(values[size]) is None:
+    ordinal = _ORDINAL.fullmatch(values[member])
+    if ordinal is None or _SIZE.fullmatch(values[size]) is None:
         raise ValidationError(
             f"{member}={values[member]!r} and {size}={values[size]!r} must be a number from 0 (or "
             "a name that ends with '-' and one) and the number of members"
         )
-    group = GroupMember(int(found[1]), int(values[size]))
+    group = GroupMember(int(ordinal[1]), int(values[size]))
     validation.check_group(*group)
     return group
 

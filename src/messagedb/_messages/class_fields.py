@@ -64,24 +64,24 @@ def decode_with_ruby_times(text: str, decode: Callable[[str], Any]) -> Any:
     Raises:
         Exception: the JSON does not fit in this way either.
     """
-    found = list(_RUBY_TIME.finditer(text))
-    if not found or len(found) > _MAX_RUBY_TIMES:
+    matches = list(_RUBY_TIME.finditer(text))
+    if not matches or len(matches) > _MAX_RUBY_TIMES:
         return decode(text)
-    changed = {match.start() for match in found}
-    value = decode(_replace_ruby_times(text, found, changed))
-    for match in found:
+    changed = {match.start() for match in matches}
+    value = decode(_replace_ruby_times(text, matches, changed))
+    for match in matches:
         try:
-            value = decode(_replace_ruby_times(text, found, changed - {match.start()}))
+            value = decode(_replace_ruby_times(text, matches, changed - {match.start()}))
         except Exception:
             continue
         changed.discard(match.start())
     return value
 
 
-def _replace_ruby_times(text: str, found: list[re.Match[str]], changed: set[int]) -> str:
+def _replace_ruby_times(text: str, matches: list[re.Match[str]], changed: set[int]) -> str:
     parts: list[str] = []
     end = 0
-    for match in found:
+    for match in matches:
         if match.start() in changed:
             day, time, utc, hours, minutes = match.groups()
             zone = "Z" if utc else f"{hours}:{minutes}"

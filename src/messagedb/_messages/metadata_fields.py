@@ -48,7 +48,9 @@ def describe_type_error(value: Any, kind: str) -> str | None:
     return None if right else f"must be {kind}, not {value!r:.60}"
 
 
-def merge_properties(own: dict[str, Any], given: Any, more: dict[str, Any]) -> dict[str, Any]:
+def merge_properties(
+    properties: dict[str, Any], given: Any, more: dict[str, Any]
+) -> dict[str, Any]:
     """Return properties with others set.
 
     Raises:
@@ -57,10 +59,10 @@ def merge_properties(own: dict[str, Any], given: Any, more: dict[str, Any]) -> d
     problem = None if given is None else describe_type_error(given, OBJECT)
     if problem:
         raise ValidationError(f"the properties of a Metadata {problem}. Nothing was sent.")
-    return {**own, **(given or {}), **more}
+    return {**properties, **(given or {}), **more}
 
 
-def drop_properties(own: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def drop_properties(properties: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return properties without some names, whether they are there or not."""
     left_out = set(names)
-    return {name: value for name, value in own.items() if name not in left_out}
+    return {name: value for name, value in properties.items() if name not in left_out}

@@ -65,18 +65,18 @@ class RegistryEntry:
         return set_version(text, self.version)
 
 
-def validate_aliases(name: str, given: Iterable[str]) -> tuple[str, ...]:
+def validate_aliases(name: str, aliases: Iterable[str]) -> tuple[str, ...]:
     """Return the older type names of a class, checked.
 
     Raises:
         ValidationError: one is not a valid type name, or is the current one.
     """
-    if isinstance(given, str):
-        raise ValidationError(f"aliases must be a list of message types, not the str {given!r}")
-    aliases = tuple(dict.fromkeys(NewMessage(alias).type for alias in given))
-    if name in aliases:
+    if isinstance(aliases, str):
+        raise ValidationError(f"aliases must be a list of message types, not the str {aliases!r}")
+    checked = tuple(dict.fromkeys(NewMessage(alias).type for alias in aliases))
+    if name in checked:
         raise ValidationError(f"{name!r} is the message type itself, not an alias of it")
-    return aliases
+    return checked
 
 
 def check_same_registration(
@@ -97,11 +97,11 @@ def check_same_registration(
             f"{what} and cannot be {name!r} as well: one class is one message type. Write a "
             "subclass for the other"
         )
-    there = known.codec.codec if isinstance(known.codec, CustomCodec) else None
+    known_codec = known.codec.codec if isinstance(known.codec, CustomCodec) else None
     for label, old, new in (
         ("version", known.version, version),
         ("aliases", known.aliases, aliases or None),
-        ("codec", there, codec),
+        ("codec", known_codec, codec),
     ):
         if new is not None and old != new:
             raise ValidationError(

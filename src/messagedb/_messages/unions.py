@@ -31,9 +31,9 @@ def get_union_members(annotation: Any, scope: Mapping[str, Any] | None = None) -
     Raises:
         Exception: a string or an alias cannot be resolved; the error is Python's.
     """
-    found = _iter_members(annotation, scope or {}, {}, ())
+    members = _iter_members(annotation, scope or {}, {}, ())
     unique: list[Any] = []
-    for member in found:
+    for member in members:
         if member not in unique:  # a list, as some members are not hashable
             unique.append(member)
     return unique
@@ -42,7 +42,7 @@ def get_union_members(annotation: Any, scope: Mapping[str, Any] | None = None) -
 def _iter_members(
     annotation: Any,
     scope: Mapping[str, Any],
-    given: Mapping[Any, Any],
+    bindings: Mapping[Any, Any],
     inside: tuple[Any, ...],
 ) -> Iterator[Any]:
     if isinstance(annotation, str | ForwardRef):
@@ -51,37 +51,40 @@ def _iter_members(
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
-            yield from _iter_members(member, scope, given, inside)
+            yield from _iter_members(member, scope, bindings, inside)
     elif get_origin(annotation) is Annotated:
-        yield from _iter_members(get_args(annotation)[0], scope, given, inside)
+        yield from _iter_members(get_args(annotation)[0], scope, bindings, inside)
     elif isinstance(annotation, TypeVar):
-        yield from _iter_variable_members(annotation, scope, given, inside)
+        yield from _iter_variable_members(annotation, scope, bindings, inside)
     elif (value := getattr(annotation, "__value__", None)) is not None:
         # A "type" statement, from Python 3.12 on, or the TypeAliasType of typing_extensions; an
         # alias with arguments forwards attributes to its generic alias.
         if any(annotation is one for one in inside):
             raise TypeError(f"{annotation} is an alias of itself")
         variables = getattr(annotation, "__type_params__", ())
-        arguments = [(argument, given) for argument in get_args(annotation)]
-        own = dict(zip(variables, arguments, strict=False))
+        arguments = [(argument, bindings) for argument in get_args(annotation)]
+        new_bindings = dict(zip(variables, arguments, strict=False))
         around = getattr(sys.modules.get(getattr(annotation, "__module__", "")), "__dict__", {})
-        yield from _iter_members(value, {**around, **scope}, own, (*inside, annotation))
+        yield from _iter_members(value, {**around, **scope}, new_bindings, (*inside, annotation))
     else:
         yield annotation
 
 
 def _iter_variable_members(
-    variable: TypeVar, scope: Mapping[str, Any], given: Mapping[Any, Any], inside: tuple[Any, ...]
+    variable: TypeVar,
+    scope: Mapping[str, Any],
+    bindings: Mapping[Any, Any],
+    inside: tuple[Any, ...],
 ) -> Iterator[Any]:
     """Resolve a type variable: its argument in the alias, else its constraints or bound."""
-    if variable in given:
-        argument, around = given[variable]
+    if variable in bindings:
+        argument, around = bindings[variable]
         yield from _iter_members(argument, scope, around, inside)
     elif variable.__constraints__:
         for member in variable.__constraints__:
-            yield from _iter_members(member, scope, given, inside)
+            yield from _iter_members(member, scope, bindings, inside)
     elif variable.__bound__ is not None:
-        yield from _iter_members(variable.__bound__, scope, given, inside)
+        yield from _iter_members(variable.__bound__, scope, bindings, inside)
     else:
         yield variable
 

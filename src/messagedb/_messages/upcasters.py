@@ -26,7 +26,7 @@ class Upcasters:
     """The upcasters, by the class or the type name that they were registered for."""
 
     def __init__(self) -> None:
-        self._given: dict[str | type[Any], dict[int, Upcaster]] = {}
+        self._registered: dict[str | type[Any], dict[int, Upcaster]] = {}
         self._steps: dict[type[Any], dict[int, Upcaster]] = {}  # filled on demand
 
     def add(self, key: str | type[Any], function: Upcaster, from_version: int) -> None:
@@ -35,20 +35,20 @@ class Upcasters:
         Raises:
             ValidationError: there is another, or an argument is invalid. Nothing was registered.
         """
-        given: Any = key
-        if not isinstance(given, str | type):
+        subject: Any = key
+        if not isinstance(subject, str | type):
             raise ValidationError(
-                f"upcaster() takes a message type or its class first, not {given!r:.60}"
+                f"upcaster() takes a message type or its class first, not {subject!r:.60}"
             )
         check_version(from_version, "from_version")
         if not callable(function):
             raise ValidationError(
                 f"an upcaster must be a function that takes and returns a dict, not {function!r}"
             )
-        there = self._given.get(key, {}).get(from_version)
-        if there is not None and there is not function:
-            raise _duplicate_upcaster_error(there, function, from_version, _describe_key(key))
-        self._given.setdefault(key, {})[from_version] = function
+        registered = self._registered.get(key, {}).get(from_version)
+        if registered is not None and registered is not function:
+            raise _duplicate_upcaster_error(registered, function, from_version, _describe_key(key))
+        self._registered.setdefault(key, {})[from_version] = function
         self._steps.clear()
 
     def upcasters_by_version(self, entry: RegistryEntry) -> dict[int, Upcaster]:
@@ -60,7 +60,7 @@ class Upcasters:
         steps: dict[int, Upcaster] = {}
         keys: tuple[str | type[Any], ...] = (entry.cls, *entry.names)
         for key in keys:
-            for version, function in self._given.get(key, {}).items():
+            for version, function in self._registered.get(key, {}).items():
                 if steps.setdefault(version, function) is not function:
                     raise _duplicate_upcaster_error(
                         steps[version], function, version, repr(entry.name)
@@ -76,7 +76,7 @@ class Upcasters:
                 yield from _iter_entry_problems(entry, self.upcasters_by_version(entry))
             except ValidationError as error:
                 yield str(error)
-        for key, steps in self._given.items():
+        for key, steps in self._registered.items():
             if key not in known:
                 for function in steps.values():
                     yield (
@@ -95,16 +95,16 @@ class Upcasters:
         """
         wanted, stored = entry.version or 1, get_stored(message)
         try:
-            there = get_stored_version(stored.metadata)
+            stored_version = get_stored_version(stored.metadata)
         except ValueError as error:
             raise _decode_error(message, f"{error}", "metadata.schemaVersion") from error
-        if there == wanted:
+        if stored_version == wanted:
             return None
-        if there > wanted:
+        if stored_version > wanted:
             raise _decode_error(
                 message,
-                f"it is of version {there}, and {entry.cls.__qualname__} is known here up to "
-                f"version {wanted}: upgrade this service first, then the writing services",
+                f"it is of version {stored_version}, and {entry.cls.__qualname__} is known here up "
+                f"to version {wanted}: upgrade this service first, then the writing services",
             )
         try:
             data: Any = decode_object(stored.data or "{}", decimals=stored.decimals)
@@ -118,11 +118,11 @@ class Upcasters:
                 steps = self._steps[entry.cls] = self.upcasters_by_version(entry)
             except ValidationError as error:
                 raise _decode_error(message, f"its upcasters are ambiguous: {error}") from error
-        for version in range(there, wanted):
+        for version in range(stored_version, wanted):
             if version not in steps:
                 raise _decode_error(
                     message,
-                    f"it is of version {there}, and there is "
+                    f"it is of version {stored_version}, and there is "
                     f"{_missing_upcaster_text(entry, version)}: register one with "
                     "registry.upcaster()",
                 )
@@ -135,15 +135,15 @@ def _apply_upcaster(
 ) -> dict[str, Any]:
     name = f"the upcaster {get_qualified_name(step)} from version {version}"
     try:
-        given: Any = step(data)
+        changed: Any = step(data)
     except Exception as error:
         reason = f"{name} raised {type(error).__name__}: {error}"
         raise _decode_error(message, reason) from error
-    if type(given) is not dict:
+    if type(changed) is not dict:
         raise _decode_error(
-            message, f"{name} returned {type(given).__name__}: it must return the changed dict"
+            message, f"{name} returned {type(changed).__name__}: it must return the changed dict"
         )
-    return cast("dict[str, Any]", given)
+    return cast("dict[str, Any]", changed)
 
 
 def _iter_entry_problems(entry: RegistryEntry, steps: dict[int, Upcaster]) -> Iterator[str]:

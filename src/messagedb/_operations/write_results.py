@@ -77,10 +77,10 @@ def check_basis(write: WriteRequest, rows: list[tuple[Any, ...]]) -> None:
     basis, version = write.basis, write.expected
     if basis is None or version is None or version < 0:
         return
-    found: str | None = rows[0][0] if rows and rows[0][3] == version else None
-    if found != basis.message_id:
+    current_id: str | None = rows[0][0] if rows and rows[0][3] == version else None
+    if current_id != basis.message_id:
         raise LostHistoryError(
-            write.stream_name, version, basis.message_id, found, None, None, is_stream=True
+            write.stream_name, version, basis.message_id, current_id, None, None, is_stream=True
         )
 
 

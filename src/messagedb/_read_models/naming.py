@@ -83,11 +83,11 @@ class ModelComment(msgspec.Struct, frozen=True):
 
 def parse_comment(comment: str | None) -> ModelComment | None:
     """Parse the mark in a comment; None for a comment that is not ours."""
-    found = _COMMENT.fullmatch(comment or "")
-    if found is None:
+    match = _COMMENT.fullmatch(comment or "")
+    if match is None:
         return None
-    store = _STORE if found[4] is None else found[4].replace('""', '"')
-    return ModelComment(int(found[1]), found[2], found[3], found[5], store)
+    store = _STORE if match[4] is None else match[4].replace('""', '"')
+    return ModelComment(int(match[1]), match[2], match[3], match[5], store)
 
 
 class ModelNames(msgspec.Struct, frozen=True):
@@ -195,9 +195,9 @@ def check_readers(readers: Any) -> tuple[str, ...]:
     Raises:
         ValidationError: they are not names of roles. Nothing was sent.
     """
-    given: Iterable[Any] = (readers,) if isinstance(readers, str) else readers
+    names: Iterable[Any] = (readers,) if isinstance(readers, str) else readers
     try:
-        roles: tuple[Any, ...] = tuple(given)
+        roles: tuple[Any, ...] = tuple(names)
     except TypeError:
         roles = ("",)
     if not all(isinstance(role, str) and role and "\0" not in role for role in roles):
@@ -214,9 +214,9 @@ def validate_create(create: Any) -> tuple[str, ...]:
         ValidationError: they are not strings, or none of them contains ``{table}``. Nothing was
             sent.
     """
-    given: Iterable[Any] = (create,) if isinstance(create, str) else create
+    statements: Iterable[Any] = (create,) if isinstance(create, str) else create
     try:
-        texts = tuple(given)
+        texts = tuple(statements)
     except TypeError:
         texts = ()
     if not texts or not all(isinstance(text, str) and "\0" not in text for text in texts):

@@ -115,8 +115,8 @@ class Revision(msgspec.Struct, frozen=True):
     @property
     def number(self) -> int | None:
         """The revision of our SQL; None if there is no Message DB or it is not ours."""
-        found = _COMMENT(self.comment or "")
-        return int(found[1]) if found and self.has_table else None
+        match = _COMMENT(self.comment or "")
+        return int(match[1]) if match and self.has_table else None
 
     @property
     def is_whole(self) -> bool:
@@ -134,7 +134,7 @@ def parse_revision(row: tuple[Any, ...]) -> Revision:
     return Revision(*row)
 
 
-def plan_upgrade(facts: DatabaseInfo, found: Revision, schema: str) -> list[str]:
+def plan_upgrade(facts: DatabaseInfo, revision: Revision, schema: str) -> list[str]:
     """Return the statements that upgrade our SQL to this revision; empty if it is complete.
 
     Dropped parts are created again. A Message DB that is not ours is not changed; the schema
@@ -145,37 +145,37 @@ def plan_upgrade(facts: DatabaseInfo, found: Revision, schema: str) -> list[str]
             may not change it; the error names the fix.
     """
     where = _describe_location(facts, schema)
-    if "get_category_messages" not in facts.functions and found.number is None:
+    if "get_category_messages" not in facts.functions and revision.number is None:
         raise IncompatibleServerError(
             f"there is no Message DB in {where}: install it with messagedb.schema.install(), or "
             f"name its schema with schema=. {NOTHING}"
         )
-    own = plan_messagedb_schema(facts)
-    if found.number is None or (found.number == REVISION and found.is_whole):
-        return add_role(facts, own)
-    if found.number > REVISION:
+    messagedb_schema = plan_messagedb_schema(facts)
+    if revision.number is None or (revision.number == REVISION and revision.is_whole):
+        return add_role(facts, messagedb_schema)
+    if revision.number > REVISION:
         raise IncompatibleServerError(
-            f"the Message DB in {where} has revision {found.number}, installed by a newer "
+            f"the Message DB in {where} has revision {revision.number}, installed by a newer "
             f"messagedb; this one knows {REVISION}. It can be used unchanged: upgrade this library."
             f" {NOTHING}"
         )
     check_not_standby(facts, NOTHING)
-    _check_owner(facts, found, where)
+    _check_owner(facts, revision, where)
     texts = [_CREATE.sub("CREATE OR REPLACE ", load_sql(name, schema)) for name in _REPLACEABLE]
-    if not found.has_type:
+    if not revision.has_type:
         texts.insert(0, _CREATE_TYPE.findall(load_sql("messages", schema))[0])
     for name, create in zip(
         INDEXES, _CREATE_INDEX.findall(load_sql("indexes", schema)), strict=True
     ):
-        if name in found.invalid_indexes:
+        if name in revision.invalid_indexes:
             texts.append(f"REINDEX INDEX {quoted(schema)}.{name}")
-        elif name not in found.indexes:
+        elif name not in revision.indexes:
             texts.append(create)
-    return add_role(facts, [*texts, *own])
+    return add_role(facts, [*texts, *messagedb_schema])
 
 
 def plan_uninstall(
-    facts: DatabaseInfo, found: Revision, schema: str, *, has_messages: bool, drop_messages: bool
+    facts: DatabaseInfo, revision: Revision, schema: str, *, has_messages: bool, drop_messages: bool
 ) -> list[str]:
     """Return the statements that remove what `install` created; empty if it does not exist.
 
@@ -184,15 +184,15 @@ def plan_uninstall(
         IncompatibleServerError: the Message DB is not ours, or the role may not drop it.
     """
     where = _describe_location(facts, schema)
-    if not found.has_table and "get_category_messages" not in facts.functions:
+    if not revision.has_table and "get_category_messages" not in facts.functions:
         return []
-    if found.number is None:
+    if revision.number is None:
         raise IncompatibleServerError(
             f"the Message DB in {where} was not installed by messagedb: remove it with the tool "
             f"that installed it. {NOTHING}"
         )
     check_not_standby(facts, NOTHING)
-    _check_owner(facts, found, where)
+    _check_owner(facts, revision, where)
     if has_messages and not drop_messages:
         raise ValidationError(
             f"the Message DB in {where} contains messages, which would be deleted: pass "
@@ -240,9 +240,9 @@ def _describe_location(facts: DatabaseInfo, schema: str) -> str:
     return f"schema {schema!r} of database {facts.database!r}"
 
 
-def _check_owner(facts: DatabaseInfo, found: Revision, where: str) -> None:
-    if not found.is_owner:
+def _check_owner(facts: DatabaseInfo, revision: Revision, where: str) -> None:
+    if not revision.is_owner:
         raise IncompatibleServerError(
             f"role {facts.user!r} is not the owner of the Message DB in {where}: connect as "
-            f"{found.owner!r}, or as a superuser. {NOTHING}"
+            f"{revision.owner!r}, or as a superuser. {NOTHING}"
         )

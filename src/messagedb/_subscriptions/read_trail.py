@@ -107,12 +107,12 @@ class ReadTrail:
 
     def list_positions_by_id(self) -> dict[str, int]:
         """Return the remembered ids with their positions."""
-        found: dict[str, int] = {}
+        positions: dict[str, int] = {}
         for page in list(self._pages):
-            found.update(zip(page.ids, page.positions, strict=False))
+            positions.update(zip(page.ids, page.positions, strict=False))
             if page.last is not None:
-                found[page.last.id] = page.last.position
-        return found
+                positions[page.last.id] = page.last.position
+        return positions
 
 
 def find_last_common_position(

