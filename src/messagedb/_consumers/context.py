@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from .._argument_checks import check_string
 from .._messages.ids import derive_id
 from .._messages.message import Message
 from .._messages.metadata import Metadata
@@ -61,5 +62,9 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
 
         Returns:
             A UUID version 5 of the consumer, the message's id and the name.
+
+        Raises:
+            ValidationError: the name is not a string, or contains NUL or a lone surrogate.
         """
+        check_string("name", name)
         return derive_id(self._id_namespace, str(self.message.id), name)

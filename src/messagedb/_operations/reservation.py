@@ -10,6 +10,7 @@ from .._errors import ValidationError
 from .._messages.ids import derive_id
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
+from .validation import check_stream_name
 
 
 def build_reservation(
@@ -23,12 +24,11 @@ def build_reservation(
 
     Raises:
         MessageDecodeError: data or metadata of the command cannot be decoded.
-        ValidationError: the command is not a stored message, or the name is not a string.
+        ValidationError: the command is not a stored message, or the name cannot be that of a
+            stream.
     """
     check_command(command)
-    name: Any = stream_name
-    if not isinstance(name, str):
-        raise ValidationError(f"a stream name must be a str, not {name!r}. Nothing was sent.")
+    check_stream_name(stream_name)
     # The data as it is stored: a class may be at a newer schema version.
     stored: Message[Any] = msgspec.structs.replace(command, _types=None)
     if decimals:

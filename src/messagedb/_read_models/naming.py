@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from psycopg import sql
 
-from .._argument_checks import check_integer
+from .._argument_checks import check_integer, is_storable
 from .._consumers.position_stores import StreamPositionStore, TablePositionStore, derive_lease_keys
 from .._errors import ValidationError
 from .._operations import validation
@@ -200,7 +200,7 @@ def check_readers(readers: Any) -> tuple[str, ...]:
         roles: tuple[Any, ...] = tuple(names)
     except TypeError:
         roles = ("",)
-    if not all(isinstance(role, str) and role and "\0" not in role for role in roles):
+    if not all(isinstance(role, str) and role and is_storable(role) for role in roles):
         raise ValidationError(
             f"readers must be the names of roles, not {readers!r}. Nothing was sent."
         )
@@ -219,7 +219,7 @@ def validate_create(create: Any) -> tuple[str, ...]:
         texts = tuple(statements)
     except TypeError:
         texts = ()
-    if not texts or not all(isinstance(text, str) and "\0" not in text for text in texts):
+    if not texts or not all(isinstance(text, str) and is_storable(text) for text in texts):
         raise ValidationError(
             f"create must be an SQL statement, or a list of them, not {create!r}. Nothing was sent."
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from messagedb import ValidationError
 from messagedb._consumers.context import BaseContext
 from messagedb._messages.ids import derive_id
 from messagedb.testing import make_message
@@ -35,6 +38,14 @@ def test_another_name_message_or_consumer_gives_another_id() -> None:
         other.derive_id("mail"),
     }
     assert len(ids) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a\ud800", "surrogate"), ("a\0", "NUL"), (5, "must be a str")]
+)
+def test_a_name_that_has_no_bytes_derives_no_id(name: Any, reason: str) -> None:
+    with pytest.raises(ValidationError, match=f"name .*{reason}"):
+        context().derive_id(name)
 
 
 @given(

@@ -43,8 +43,14 @@ def test_a_message_that_was_not_read_is_refused() -> None:
         is_already_handled(1, new)
     with pytest.raises(ValidationError, match=r"context\.message"):
         build_reservation(new, "key-1")
-    name: Any = None
-    with pytest.raises(ValidationError, match="must be a str"):
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [(None, "must be a str"), ("", "empty"), ("key-\ud800", "surrogate"), ("key-\0", "NUL")],
+)
+def test_a_key_that_no_stream_can_have_reserves_nothing(name: Any, reason: str) -> None:
+    with pytest.raises(ValidationError, match=f"stream_name .*{reason}"):
         build_reservation(command(), name)
 
 

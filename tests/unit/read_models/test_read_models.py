@@ -60,7 +60,7 @@ def test_the_table_is_put_where_it_is_named_and_other_braces_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "create", ["CREATE TABLE balances (a int)", "", [], [1], None, "{table}\0"]
+    "create", ["CREATE TABLE balances (a int)", "", [], [1], None, "{table}\0", "{table}\ud800"]
 )
 def test_statements_that_name_no_table_are_refused(create: Any) -> None:
     with pytest.raises(ValidationError, match="create must"):
@@ -106,7 +106,7 @@ def test_readers_are_roles(readers: Any) -> None:
     assert roles == (("web",) if readers == "web" else tuple(readers))
 
 
-@pytest.mark.parametrize("readers", [1, [""], [None], ["a\0"]])
+@pytest.mark.parametrize("readers", [1, [""], [None], ["a\0"], ["a\ud800"]])
 def test_other_readers_are_refused(readers: Any) -> None:
     with pytest.raises(ValidationError, match="names of roles"):
         naming.check_readers(readers)
