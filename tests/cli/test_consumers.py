@@ -189,6 +189,16 @@ def test_positions_are_moved(
     assert running.communicate(timeout=20) == ("", "")
 
 
+def test_a_position_that_was_set_is_reported_whatever_its_category_is_called(
+    client: Client, command: Command, category: str
+) -> None:
+    done = command("position", "set", ":", category, "beginning", "--yes")
+    assert (done.code, done.out) == (0, "")
+    stream = f":position-{category}"
+    assert done.err == f"The position is set: {stream}\n"
+    assert client.stream_version(stream) == 0
+
+
 def test_a_position_is_changed_beside_what_cannot_be_seen_only_if_that_is_said(
     client: Client, command: Command, category: str
 ) -> None:

@@ -71,7 +71,7 @@ def find_message(client: Client, schema: str, name: str) -> Message[Any]:
     )
     try:
         id = str(msgspec.convert(name, UUID))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter for lone surrogates
         raise ValidationError(
             "a message is named by its id, or as stream/position, such as account-123/4, not"
             f" {name!r}"

@@ -174,7 +174,12 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> No
                     " position?"
                 )
         consumer.reset_position(to)
-        found = _find(client, category, identifier, member, size, table)
+        kept_in = "table" if table else "stream"
+        found = _find_stored(client, category, identifier, member, size, kept_in)
+    if found is None:
+        # Position streams are named as Eventide names them: not every category can be read there.
+        store.output.print_note(f"The position is set: {consumer.name}")
+        return
     store.output.print_rows(COLUMNS, [build_consumer_row(found)])
 
 

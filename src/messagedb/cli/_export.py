@@ -14,6 +14,7 @@ from psycopg import sql
 
 from messagedb import Client, IncompatibleServerError, StoreUnavailableError, ValidationError
 from messagedb import streams as names
+from messagedb._argument_checks import check_string
 
 from ._ndjson import LINE_PREFIX, build_export_query, parse_line
 
@@ -70,7 +71,10 @@ def find_range(client: Client, name: str | None, first: int | None) -> ExportRan
     Raises:
         IncompatibleServerError: the role may not read the table of messages.
         StoreUnavailableError: a transaction that writes did not end within a minute.
+        ValidationError: the name is not one that PostgreSQL can store.
     """
+    if name is not None:
+        check_string("the name", name)
     column = get_position_column(name)
     if name is not None and column == "position":
         return ExportRange(name, column, first or 0, client.stream_version(name))

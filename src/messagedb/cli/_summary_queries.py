@@ -6,6 +6,8 @@ from typing import Any
 
 from psycopg import sql
 
+from messagedb._argument_checks import check_string
+
 _VIEWS: dict[tuple[str, ...], str] = {
     ("stream_name",): "stream_summary",
     ("stream_name", "type"): "stream_type_summary",
@@ -29,7 +31,12 @@ def build_summary_query(
         keys: the columns to group by.
         pattern: filter for the first column: ``*`` stands for any characters.
         limit: the largest number of rows; None for all.
+
+    Raises:
+        ValidationError: the pattern contains a character that PostgreSQL cannot store.
     """
+    if pattern is not None:
+        check_string("the pattern", pattern)
     question = sql.SQL(
         "SELECT {keys}, sum(message_count)::bigint, sum(percent) FROM {view}"
         " WHERE %s::text IS NULL OR {first} LIKE %s ESCAPE '\\'"
