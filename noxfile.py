@@ -335,6 +335,27 @@ def servers(session: nox.Session) -> None:
     session.run("python", "-u", "-m", "servers", *session.posargs, env={"PYTHONPATH": paths})
 
 
+def fuzz(session: nox.Session) -> None:
+    """Compare random operations with a model, and inject hostile values; ``-- --short``: less."""
+    install(session, "test")
+    session.run("python", "-u", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
+def stress(session: nox.Session) -> None:
+    """Load a store beyond what it is built for, and count messages; ``-- --short``: less."""
+    install(session, "test")
+    session.run("python", "-u", "-m", "stress", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Keep a mixed load for minutes, and measure what grows: ``nox -s soak -- MINUTES``."""
+    # matplotlib draws the samples of a long run.
+    install(session, "test", "charts")
+    session.run("python", "-u", "-m", "soak", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""

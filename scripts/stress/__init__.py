@@ -1,0 +1,3 @@
+"""Loads beyond what a service is built for, and what they lose."""
+
+from __future__ import annotations
