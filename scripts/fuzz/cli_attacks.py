@@ -180,7 +180,7 @@ def _files() -> Iterator[Attack]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "messages.jsonl")
             run_cli(store, ["export", "--", str(path), value])
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
                 stream = json.loads(line)["stream_name"]
                 assert value in (stream, stream.split("-", 1)[0]), line
 
