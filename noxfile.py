@@ -335,6 +335,7 @@ def servers(session: nox.Session) -> None:
     session.run("python", "-u", "-m", "servers", *session.posargs, env={"PYTHONPATH": paths})
 
 
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Compare random operations with a model, and inject hostile values; ``-- --short``: less."""
     install(session, "test")
