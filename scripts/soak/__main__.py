@@ -1,7 +1,7 @@
 """Keep a mixed load for minutes, and measure what grows: ``nox -s soak -- MINUTES``.
 
     python -m soak 10 --json docs/figures/soak.json     ten minutes; draws soak.svg beside the JSON
-    python -m soak --short                              ten seconds
+    python -m soak --short                              eight seconds
 
 Exits with 1 if a message was lost or doubled, or a part of the load failed. What has grown is
 printed, and not judged: a line over seconds is no proof.
@@ -32,7 +32,7 @@ from tests._sync import soak_load as threads  # noqa: E402
 from .samples import MEASURES, Sampler  # noqa: E402
 
 NAME = "soak"
-SHORT_SECONDS = 10.0
+SHORT_SECONDS = 8.0
 
 FIGURES = {
     "acknowledged": "messages acknowledged",
