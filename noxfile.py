@@ -322,7 +322,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def failover(session: nox.Session) -> None:
-    """Fail over under load and print what was lost; ``nox -s failover -- --short`` tries less."""
+    """Fail over under load and print what was lost; ``nox -s failover -- --short`` tries less.
+
+    ``nox -s failover -- --patroni`` does it with Patroni, etcd and HAProxy.
+    """
     install(session, "test")
     session.run("python", "-u", "-m", "failover", *session.posargs, env={"PYTHONPATH": "scripts"})
 

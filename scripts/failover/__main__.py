@@ -2,6 +2,7 @@
 
     python -m failover             all of it, some minutes
     python -m failover --short     a minute or two
+    python -m failover --patroni [--json FILE]   clusters of Patroni, some minutes
 
 Exits with 1 if a message was lost or doubled, an outcome was wrong, or too little was tried.
 """
@@ -14,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import make_sync
 
 make_sync.make_untracked()
 
+from failover.patroni import run_patroni  # noqa: E402
 from tests._async import failover_doubts as doubts_of_tasks  # noqa: E402
 from tests._async import failover_load as tasks  # noqa: E402
 from tests._sync import failover_doubts as doubts_of_threads  # noqa: E402
@@ -89,10 +92,21 @@ def parts(amounts: Amounts) -> Iterator[Part]:
 
 
 def main() -> int:
-    """Run all parts, and return the exit status."""
+    """Run what the arguments say, and return the exit status."""
     parser = argparse.ArgumentParser(prog="failover", description="Fail over under load.")
     parser.add_argument("--short", action="store_true", help="try less")
-    amounts = SHORT if parser.parse_args().short else LONG
+    parser.add_argument("--patroni", action="store_true", help="with Patroni, etcd and HAProxy")
+    parser.add_argument("--json", type=Path, help="write the figures of --patroni into this file")
+    given = parser.parse_args()
+    if given.json and not given.patroni:
+        parser.error("--json is for --patroni")
+    if given.patroni:
+        return run_patroni(short=given.short, file=given.json)
+    return run_links_and_power(SHORT if given.short else LONG)
+
+
+def run_links_and_power(amounts: Amounts) -> int:
+    """Run all parts on servers whose links and power are cut, and return the exit status."""
     begun = time.monotonic()
     total, failed = Figures(), []
     template = Template()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,11 +22,14 @@ from messagedb import (
 from messagedb._concurrency.backend_async import run_blocking
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole
-from tests.support.replication import Cluster, Node
+from tests.support.replication import Cluster
 from tests.support.replication.figures import Figures
-from tests.support.store import stored
+from tests.support.replication.steps import Seen, Step
+from tests.support.store import copied, stored
 
 NAME = "load"
+PATIENCE = 120.0
+"""Seconds, longer than any step takes."""
 
 
 class Writer:
@@ -34,32 +39,112 @@ class Writer:
         self.stream = stream
         self.stop = False
         self.acknowledged: list[str] = []
+        self.errors: Counter[str] = Counter()
+        self.interruption = 0.0
         self._client = client
+        self._last = time.monotonic()
 
     async def run(self) -> None:
         """Write until it is to stop."""
+        self.begin_step()
+        message = NewMessage("Noted", {"n": 0})
         while not self.stop:
-            message = NewMessage("Noted", {"n": len(self.acknowledged)})
-            while not await self._write(message):
+            if not await self._write(message):
                 await sleep(0.02)
-            self.acknowledged.append(str(message.id))
+                continue
+            self._acknowledge(message)
+            message = NewMessage("Noted", {"n": len(self.acknowledged)})
             # Not more, all together, than transactions one after the other can follow.
             await sleep(0.04)
+
+    def begin_step(self) -> None:
+        """Forget errors and interruptions; the last acknowledgment is that before the step."""
+        self.errors = Counter()
+        self.interruption = 0.0
+        self._last = time.monotonic()
+
+    def _acknowledge(self, message: NewMessage) -> None:
+        now = time.monotonic()
+        self.interruption = max(self.interruption, now - self._last)
+        self._last = now
+        self.acknowledged.append(str(message.id))
 
     async def _write(self, message: NewMessage) -> bool:
         try:
             await self._client.write_message(self.stream, message)
-        except (OutcomeUnknownError, StoreUnavailableError):
+        except (OutcomeUnknownError, StoreUnavailableError) as error:
+            self.errors[type(error).__name__] += 1
             return False
         return True
+
+
+@dataclass(frozen=True)
+class Load:
+    """Results of writers and consumers under load.
+
+    Args:
+        writers: all of them.
+        handled: ids of the messages that the consumer with stored positions has handled.
+        seen: what the writers saw of each step.
+    """
+
+    writers: list[Writer]
+    handled: set[str]
+    seen: list[Seen]
 
 
 async def load(cluster: Cluster, category: str, failovers: int) -> Figures:
     """Let the primary die, or be switched over, under writers and consumers."""
     figures = Figures(failovers=failovers)
-    effects = f"{category}Effect"
     is_synchronous = cluster.primary.scalar("show synchronous_standby_names") != ""
-    url = cluster.url(application_name=NAME)
+    kinds = [
+        Step("failover", partial(die_and_rejoin, cluster, is_synchronous)),
+        Step("switch-over", cluster.switch_over),
+    ]
+    steps = [kinds[turn % 2] for turn in range(failovers)]
+    done = await under_load(cluster.url(application_name=NAME), category, steps)
+    take_load(figures, cluster.primary.url("store"), category, done, is_synchronous)
+    return figures
+
+
+async def under_load(
+    url: str,
+    category: str,
+    steps: Sequence[Step],
+    *,
+    command_timeout: float = 2.0,
+    timeout: float = 2.0,
+) -> Load:
+    """Do something to the cluster of a URL, step by step, under writers and consumers."""
+    limits: dict[str, Any] = {"command_timeout": command_timeout, "timeout": timeout}
+    handled: set[str] = set()
+    async with (
+        AsyncClient(url, max_size=8, **limits) as client,
+        AsyncClient(url, max_size=16, **limits) as reading,
+    ):
+        noting, copying = consumers(reading, category, handled)
+        writers = [Writer(client, f"{category}-{n}") for n in range(8)]
+        done = Load(list(writers), handled, [])
+        async with noting.running(), copying.running():
+            calls = [Background(writer.run) for writer in writers]
+            for step in steps:
+                await eventually(
+                    partial(have_written, writers, counts(writers), 20), limit=PATIENCE
+                )
+                await take_step(step, writers, done, category)
+            for writer in writers:
+                writer.stop = True
+            for call in calls:
+                await call.result(PATIENCE)
+            for consumer in (noting, copying):
+                await consumer.wait_until_caught_up(timeout=PATIENCE)
+    return done
+
+
+def consumers(
+    client: AsyncClient, category: str, handled: set[str]
+) -> tuple[AsyncConsumer, AsyncConsumer]:
+    """Return one that stores its position, and one that writes together with its position."""
     options: dict[str, Any] = {
         "on_lost_history": "continue",
         "poll_interval": 0.02,
@@ -67,84 +152,77 @@ async def load(cluster: Cluster, category: str, failovers: int) -> Figures:
         "position_update_interval": 50,
         "lease_timeout": 1.0,
     }
-    async with (
-        AsyncClient(url, max_size=8, command_timeout=2.0, timeout=2.0) as client,
-        AsyncClient(url, max_size=16, command_timeout=2.0, timeout=2.0) as reading,
-    ):
-        noting = AsyncConsumer(reading, category, identifier="noting", **options)
-        copying = AsyncConsumer(
-            reading,
-            category,
-            identifier="copying",
-            transactional=True,
-            position_store=TablePositionStore(),
-            **options,
-        )
-        seen: set[str] = set()
+    noting = AsyncConsumer(client, category, identifier="noting", **options)
+    copying = AsyncConsumer(
+        client,
+        category,
+        identifier="copying",
+        transactional=True,
+        position_store=TablePositionStore(),
+        **options,
+    )
 
-        @noting.handler
-        async def note(message: Message[Any]) -> None:
-            seen.add(str(message.id))
+    @noting.handler
+    async def note(message: Message[Any]) -> None:
+        handled.add(str(message.id))
 
-        @copying.handler
-        async def copy(message: Message[Any], context: AsyncContext) -> None:
-            stream = f"{effects}-{message.stream_name.partition('-')[2]}"
-            await context.client.write_message(
-                stream, NewMessage("Copied", {"of": str(message.id)})
-            )
+    @copying.handler
+    async def copy(message: Message[Any], context: AsyncContext) -> None:
+        stream = f"{category}Effect-{message.stream_name.partition('-')[2]}"
+        await context.client.write_message(stream, NewMessage("Copied", {"of": str(message.id)}))
 
-        writers = [Writer(client, f"{category}-{n}") for n in range(8)]
-        async with noting.running(), copying.running():
-            calls = [Background(writer.run) for writer in writers]
-            for turn in range(failovers):
-                await eventually(partial(have_written, writers, counts(writers), 20), limit=60.0)
-                if turn % 2 == 1:
-                    await run_blocking(cluster.switch_over)
-                else:
-                    await run_blocking(die_and_rejoin, cluster, is_synchronous)
-            await eventually(partial(have_written, writers, counts(writers), 10), limit=60.0)
-            for writer in writers:
+    return noting, copying
+
+
+async def take_step(step: Step, writers: list[Writer], done: Load, category: str) -> None:
+    """Do a step; it is over when each writer has written behind it."""
+    for writer in writers:
+        writer.begin_step()
+    unknown_to_old = 0
+    if step.primary is None:
+        await run_blocking(step.act)
+    else:
+        stream = f"{category}-old{len(done.seen)}"
+        # Longer than any step: a write that the old primary has not answered is not given up.
+        async with AsyncClient(step.primary(), max_size=4, command_timeout=PATIENCE) as client:
+            staying = [Writer(client, f"{stream}x{n}") for n in range(4)]
+            done.writers.extend(staying)
+            calls = [Background(writer.run) for writer in staying]
+            await eventually(partial(have_written, staying, counts(staying), 5), limit=PATIENCE)
+            await run_blocking(step.act)
+            for writer in staying:
                 writer.stop = True
             for call in calls:
-                await call.result(60.0)
-            for consumer in (noting, copying):
-                await consumer.wait_until_caught_up(timeout=120.0)
-        take_load(figures, cluster.primary, category, writers, seen, is_synchronous)
-    return figures
+                await call.result(PATIENCE)
+        unknown_to_old = sum(writer.errors["OutcomeUnknownError"] for writer in staying)
+    await eventually(partial(have_written, writers, counts(writers), 10), limit=PATIENCE)
+    done.seen.append(
+        Seen(
+            step.name,
+            round(max(writer.interruption for writer in writers), 2),
+            sum(writer.errors["OutcomeUnknownError"] for writer in writers),
+            sum(writer.errors["StoreUnavailableError"] for writer in writers),
+            unknown_to_old,
+        )
+    )
 
 
-def take_load(
-    figures: Figures,
-    node: Node,
-    category: str,
-    writers: list[Writer],
-    seen: set[str],
-    is_synchronous: bool,
-) -> None:
+def take_load(figures: Figures, url: str, category: str, done: Load, is_synchronous: bool) -> None:
     """Compare what was acknowledged and handled with what the primary has."""
     there: set[str] = set()
-    for writer in writers:
-        ids = Counter(id for id, _ in stored(node.url("store"), writer.stream))
+    for writer in done.writers:
+        ids = Counter(id for id, _ in stored(url, writer.stream))
         there |= ids.keys()
         figures.acknowledged += len(writer.acknowledged)
         figures.doubled += sum(count - 1 for count in ids.values())
         if is_synchronous:
             figures.missing += sum(id not in ids for id in writer.acknowledged)
-    figures.handled += len(there & seen)
-    figures.unhandled += len(there - seen)
-    copies = node.scalar(
-        "select coalesce(array_agg(data->>'of'), '{}') from message_store.messages"
-        f" where message_store.category(stream_name) = '{category}Effect'"
-    )
-    count = Counter(list_of_ids(copies))
+    figures.handled += len(there & done.handled)
+    figures.unhandled += len(there - done.handled)
+    count = Counter(copied(url, f"{category}Effect"))
     figures.effects += count.total()
     figures.effects_missing += len(there - count.keys())
     figures.effects_doubled += len(count.keys() - there) + sum(n - 1 for n in count.values())
-
-
-def list_of_ids(value: Any) -> list[str]:
-    """Return an array that the server has given."""
-    return [str(id) for id in value]
 
 
 def counts(writers: list[Writer]) -> list[int]:

@@ -21,6 +21,17 @@ def stored(url: str, stream_name: str) -> list[tuple[str, int]]:
         return [(row[0], row[1]) for row in cursor]
 
 
+def copied(url: str, category: str) -> list[str]:
+    """Return what each message of a category is a copy of: the ``of`` in its data."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        cursor = conn.execute(
+            "select data->>'of' from message_store.messages"
+            " where message_store.category(stream_name) = %s",
+            [category],
+        )
+        return [str(row[0]) for row in cursor]
+
+
 def count_category(url: str, category: str) -> int:
     """Return the number of messages of a category."""
     return _number(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 
@@ -32,9 +33,12 @@ class Figures:
             together = max(mine, theirs) if field.name == "most_waiting" else mine + theirs
             setattr(self, field.name, together)
 
-    def lines(self) -> list[str]:
-        """Return a line for each number."""
-        return [f"{getattr(self, name):>9,}  {text}" for name, text in _TEXTS.items()]
+    def lines(self, names: Collection[str] = ()) -> list[str]:
+        """Return a line for each number, or for some of them."""
+        chosen = names or _TEXTS
+        return [
+            f"{getattr(self, name):>9,}  {text}" for name, text in _TEXTS.items() if name in chosen
+        ]
 
     def problems(self, *, doubts: int, waiting: int) -> list[str]:
         """Tell what is not as it has to be.
