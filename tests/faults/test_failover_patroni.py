@@ -26,8 +26,8 @@ from tests.support.unprivileged import Way
 ROOT = Path(__file__).parents[2]
 PAGE = DOCS / "high-availability.md"
 
-# A program that ends, and leaves a daemon in a separate session.
-DAEMON = "(setsid sleep 600 &) & (setsid sleep 601 &) & wait"
+# A program with two daemons, each in a separate session.
+DAEMON = "(setsid sleep 600 &) & (setsid sleep 601 &) & sleep 602; exit"
 
 linux = pytest.mark.skipif(
     sys.platform != "linux" or not Path(SYSTEM_PYTHON).exists(),
@@ -120,15 +120,26 @@ def test_a_node_is_stopped_and_continued_with_its_daemons(tmp_path: Path) -> Non
 
 
 @linux
-def test_nothing_is_left_of_a_node_when_the_tests_are_killed(tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_paused_node_when_the_tests_are_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
         "from tests.support.patroni.kept import Kept; from tests.support.unprivileged import Way\n"
         f"kept = Kept(Way(), ['/bin/sh', '-c', {DAEMON!r}], Path(sys.argv[1]))\n"
-        "kept.stop(); kept.go_on(); time.sleep(600)\n"
+        "sys.stdin.readline(); kept.stop(); time.sleep(600)\n"
     )
-    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "log")], cwd=ROOT)
+    # In a separate group: the kernel sends SIGHUP to one that has stopped processes
+    # when its last process with a parent in another group of the session dies.
+    killed = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "log")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        process_group=0,
+    )
+    assert killed.stdin is not None
     eventually(lambda: len(descendants(killed.pid) & sleepers()) == 2, limit=20.0)
+    with killed.stdin as order:
+        order.write(b"\n")
+    eventually(lambda: states(descendants(killed.pid) & sleepers()) == {"T"}, limit=20.0)
     nodes = descendants(killed.pid)
     killed.send_signal(signal.SIGKILL)
     killed.wait(10)

@@ -38,6 +38,9 @@ class Kept:
                 stderr=output,
                 cwd="/",
                 env=clean_environment(),
+                # In a group of ours, stopped processes would make the kernel send SIGHUP to all of
+                # them when we die, which ends the minder before it has killed them.
+                start_new_session=True,
             )
 
     @property

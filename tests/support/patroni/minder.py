@@ -49,9 +49,11 @@ def send(number: int) -> None:
 
 def obey() -> None:
     """Do what standard input says; at its end kill all, and end."""
-    while order := os.read(0, 1):
-        send({b"s": signal.SIGSTOP, b"c": signal.SIGCONT}[order])
-        os.write(1, b"done\n")
+    # The process that gave an order may have died before it can be answered.
+    with contextlib.suppress(BrokenPipeError):
+        while order := os.read(0, 1):
+            send({b"s": signal.SIGSTOP, b"c": signal.SIGCONT}[order])
+            os.write(1, b"done\n")
     # Stopped first, so that none starts another one, or says to another that it is the last.
     send(signal.SIGSTOP)
     while descendants(os.getpid()):
