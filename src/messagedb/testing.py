@@ -1,4 +1,4 @@
-"""Helpers for users' own tests: given, when, then for deciders, entities and consumers."""
+"""Helpers for users' own tests: given, when, then, and faults of the network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys as _sys
 
 from _messagedb_async.testing.scenarios import AsyncConsumerScenario, AsyncEntityScenario
 
+from ._fault_proxy.faults import FaultPoint
+from ._fault_proxy.proxy import FaultProxy
 from ._public_names import publish as _publish
 from ._sync.testing.scenarios import ConsumerScenario, EntityScenario
 from ._testing.given_when_then import Given, Outcome, given
@@ -16,6 +18,8 @@ __all__ = [
     "AsyncEntityScenario",
     "ConsumerScenario",
     "EntityScenario",
+    "FaultPoint",
+    "FaultProxy",
     "Given",
     "Outcome",
     "given",

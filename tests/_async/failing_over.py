@@ -22,7 +22,7 @@ def fail_over_unseen(cluster: Cluster, category: str, first: int = 1000, count: 
     cluster.primary.power_cut()
     cluster.promote(standby)
     write_numbers(standby, category, first, count)
-    standby.clients.forward()
+    standby.clients.resume()
     return standby
 
 

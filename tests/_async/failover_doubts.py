@@ -123,7 +123,7 @@ def begin_doubts(cluster: Cluster, arrives: bool) -> None:
     assert link is not None
     if not arrives:
         link.refuse()
-    cluster.primary.clients.lose(b"COMMIT\x00", times=1_000_000, cut=False)
+    cluster.primary.clients.drop_at("before_answer", b"COMMIT\x00", times=1_000_000)
 
 
 def fail_over_with_ids_used(cluster: Cluster, writers: list[Committer]) -> Node:
@@ -137,11 +137,11 @@ def fail_over_with_ids_used(cluster: Cluster, writers: list[Committer]) -> Node:
     for writer in writers:
         writer.in_doubt = writer.committing
     old.power_cut()
-    old.clients.forward()
+    old.clients.resume()
     cluster.promote(standby)
     standby.execute(
         f"do $$ begin while pg_current_xact_id()::text::bigint < {before + 50} loop commit;"
         " end loop; end $$"
     )
-    standby.clients.forward()
+    standby.clients.resume()
     return standby

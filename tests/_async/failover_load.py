@@ -269,7 +269,7 @@ async def away(cluster: Cluster, category: str, seconds: float) -> Figures:
             figures.most_waiting = max(figures.most_waiting, waiting)
             await sleep(0.05)
         before = counts(writers)
-        link.forward()
+        link.resume()
         try:
             await eventually(partial(have_written, writers, before, 3), limit=30.0)
         except AssertionError:

@@ -61,7 +61,7 @@ def test_a_synchronous_commit_waits_for_a_standby_that_is_cut_off(
     call = Background(write, replicated.url(application_name="waiter"), f"{category}-1")
     eventually(lambda: replicated.waiting_commits("waiter") == 1)
     assert ids(replicated.primary, f"{category}-1") == []
-    link.forward()
+    link.resume()
     message = call.result()
     assert ids(replicated.primary, f"{category}-1") == [message]
     assert replicated.waiting_commits() == 0

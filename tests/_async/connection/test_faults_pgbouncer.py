@@ -16,11 +16,11 @@ from messagedb import (
     NewMessage,
     WrongExpectedVersionError,
 )
+from messagedb.testing import FaultProxy
 from tests._async.client_calls import CASES, READS, WRITES, new_messages, seed
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
 from tests.support.pgbouncer import PgBouncer
-from tests.support.proxy import FaultProxy
 from tests.support.store import count_category, stored
 
 # The pool of PgBouncer, and the client's option for it.
@@ -160,10 +160,10 @@ async def test_a_lost_answer(
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(pgbouncer.url(pool)) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2) as client:
-            proxy.lose("COMMIT")
+        async with AsyncClient(proxy.url, max_size=2) as client:
+            proxy.cut_at("before_answer", "COMMIT")
             positions = await client.write_messages(stream, messages, expected_version=NO_STREAM)
-            assert (positions, proxy.lost) == (list(range(count)), 1)
+            assert (positions, proxy.injected) == (list(range(count)), 1)
             again = await client.write_messages(stream, messages, expected_version=NO_STREAM)
             assert again == positions
             await eventually(lambda: is_whole(client))

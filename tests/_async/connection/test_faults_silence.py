@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from messagedb import AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError
 from messagedb.errors import PoolTimeoutError
+from messagedb.testing import FaultPoint, FaultProxy
 from tests._async.client_calls import CASES, READS, WRITES, seed
+from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually, sleep
 from tests.support.outcome import is_whole
-from tests.support.proxy import FaultProxy
 from tests.support.store import sessions, stored
 
 COMMAND_TIMEOUT = 1.0
@@ -32,14 +33,14 @@ async def test_each_call_on_an_open_pool_ends_in_time(store_url: str, category: 
     count = len(CASES)
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(
-            proxy.url(), min_size=count, max_size=count, command_timeout=COMMAND_TIMEOUT
+            proxy.url, min_size=count, max_size=count, command_timeout=COMMAND_TIMEOUT
         ) as client:
             await seed(client, category)
             await eventually(lambda: is_whole(client))
             proxy.stall()
             calls = {n: Background(case.call, client, category) for n, case in CASES.items()}
             outcomes = {name: await call.outcome() for name, call in calls.items()}
-            proxy.forward()
+            proxy.resume()
             for name, outcome in outcomes.items():
                 wanted = OutcomeUnknownError if name in WRITES else StoreUnavailableError
                 assert isinstance(outcome.error, wanted), (name, outcome)
@@ -49,7 +50,7 @@ async def test_each_call_on_an_open_pool_ends_in_time(store_url: str, category: 
 
 async def test_each_call_on_a_small_pool_ends_in_time(store_url: str, category: str) -> None:
     with FaultProxy(store_url) as proxy:
-        url = proxy.url(application_name=category)
+        url = make_url(proxy.url, application_name=category)
         async with AsyncClient(
             url, min_size=2, max_size=2, command_timeout=COMMAND_TIMEOUT
         ) as client:
@@ -58,7 +59,7 @@ async def test_each_call_on_a_small_pool_ends_in_time(store_url: str, category: 
             proxy.stall()
             calls = {n: Background(case.call, client, category) for n, case in CASES.items()}
             outcomes = {name: await call.outcome() for name, call in calls.items()}
-            proxy.forward()
+            proxy.resume()
             waited = [o for o in outcomes.values() if isinstance(o.error, PoolTimeoutError)]
             assert len(waited) == len(CASES) - 2
             for name, outcome in outcomes.items():
@@ -78,12 +79,12 @@ async def test_each_first_call_of_a_client_ends_in_time(
     with FaultProxy(store_url) as proxy:
         proxy.stall()
         fresh = {
-            name: AsyncClient(proxy.url(), command_timeout=COMMAND_TIMEOUT, timeout=1.0)
+            name: AsyncClient(proxy.url, command_timeout=COMMAND_TIMEOUT, timeout=1.0)
             for name in CASES
         }
         calls = {name: Background(CASES[name].call, fresh[name], category) for name in CASES}
         outcomes = {name: await call.outcome() for name, call in calls.items()}
-        proxy.forward()
+        proxy.resume()
         for name, outcome in outcomes.items():
             assert isinstance(outcome.error, StoreUnavailableError), (name, outcome)
             assert "Nothing was sent" in str(outcome.error)
@@ -98,26 +99,29 @@ async def test_a_first_write_ends_in_time_wherever_the_silence_begins(
     store_url: str, category: str
 ) -> None:
     # Through connecting, looking at the server, connecting again and writing, to the end of it.
-    cases = [(pooler, answers) for pooler in (False, True) for answers in range(14)]
+    points: list[FaultPoint] = ["before_request", "within_answer"]
+    cases: list[tuple[bool, int, FaultPoint]] = [
+        (pooler, skip, point) for pooler in (False, True) for skip in range(9) for point in points
+    ]
     proxies = [FaultProxy(store_url) for _ in cases]
     clients: list[AsyncClient] = []
     calls: list[Background[list[int]]] = []
     streams = [f"{category}{number}x-1" for number in range(len(cases))]
     messages = [[NewMessage("Tested"), NewMessage("Tested")] for _ in cases]
-    for number, (pooler, answers) in enumerate(cases):
-        proxies[number].stall_after(answers)
-        url = proxies[number].url()
+    for number, (pooler, skip, point) in enumerate(cases):
+        proxies[number].stall_at(point, skip=skip)
+        url = proxies[number].url
         client = AsyncClient(url, command_timeout=COMMAND_TIMEOUT, timeout=5.0, pooler=pooler)
         clients.append(client)
         calls.append(Background(client.write_messages, streams[number], messages[number]))
     outcomes = [await call.outcome() for call in calls]
     for proxy in proxies:
-        proxy.forward()
+        proxy.resume()
     for case, outcome in zip(cases, outcomes, strict=True):
         assert outcome.seconds < LIMIT, (case, outcome)
         if outcome.error is not None:
             assert isinstance(outcome.error, (StoreUnavailableError, OutcomeUnknownError))
-        assert (outcome.error is None) or case[1] < 13, (case, outcome)
+        assert (outcome.error is None) or case[1] < 8, (case, outcome)
     assert isinstance(outcomes[0].error, StoreUnavailableError)
     assert any(isinstance(outcome.error, OutcomeUnknownError) for outcome in outcomes)
     for number, client in enumerate(clients):

@@ -12,6 +12,7 @@ import pytest
 from messagedb import AsyncClient, AsyncConsumer, schema
 from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
+from messagedb.testing import FaultProxy
 from tests._async.consuming import saved
 from tests._async.load import (
     COMMAND_TIMEOUT,
@@ -28,7 +29,6 @@ from tests._async.load import (
 )
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually, sleep
-from tests.support.proxy import FaultProxy
 from tests.support.server import OwnServer
 from tests.support.store import pids, terminate
 
@@ -133,7 +133,7 @@ async def test_the_network_stalls(
     caplog.set_level("INFO", "messagedb.consumer")
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(
-            proxy.url(), max_size=6, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+            proxy.url, max_size=6, command_timeout=COMMAND_TIMEOUT, timeout=1.0
         ) as stalled:
             consumers = Consumers(stalled, category, lease_timeout=lease_timeout)
             # Not more during a long stall than is handled soon after it.
@@ -145,7 +145,7 @@ async def test_the_network_stalls(
                 before = handled(consumers.all)
                 await stall.result(seconds + 5.0)
                 assert handled(consumers.all) == before
-                proxy.forward()
+                proxy.resume()
                 await consumers.go_on()
                 for consumer in consumers.all:
                     await eventually(partial(is_back, consumer))
@@ -157,13 +157,13 @@ async def test_the_way_to_the_server_is_lost(
 ) -> None:
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(
-            proxy.url(), max_size=6, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+            proxy.url, max_size=6, command_timeout=COMMAND_TIMEOUT, timeout=1.0
         ) as silenced:
             # The server keeps the locks of an abandoned transaction for that long.
             consumers = Consumers(silenced, category, transaction_timeout=COMMAND_TIMEOUT)
             async with under_load(consumers, client, category):
                 for _ in range(2):
-                    proxy.silence()
+                    proxy.drop(new_connections=False)
                     await consumers.go_on()
 
 

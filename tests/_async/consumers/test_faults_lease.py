@@ -11,11 +11,11 @@ import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, PositionConflictError
 from messagedb._consumers.position_stores import derive_lease_keys
+from messagedb.testing import FaultProxy
 from tests._async.consuming import record_numbers, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, status_of
 from tests.support.background_async import Background, eventually
 from tests.support.pgbouncer import PgBouncer
-from tests.support.proxy import FaultProxy
 from tests.support.store import terminate
 
 LEASE_TIMEOUT = 1.0
@@ -34,7 +34,7 @@ def proxy(store_url: str) -> Generator[FaultProxy]:
 async def through(proxy: FaultProxy) -> AsyncIterator[AsyncClient]:
     """Return a client that comes through the proxy."""
     async with AsyncClient(
-        proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+        proxy.url, max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
     ) as client:
         yield client
 
@@ -134,7 +134,7 @@ async def test_a_first_that_is_cut_off_stops_when_it_comes_back(
     other = Background(second.run)
     await eventually(partial(is_in, second, "waiting"))
     if how == "silent":
-        proxy.silence()
+        proxy.drop(new_connections=False)
     proxy.stall()
     if how == "terminated":
         assert terminate(database_url, holders(database_url, first)) == 1
@@ -145,7 +145,7 @@ async def test_a_first_that_is_cut_off_stops_when_it_comes_back(
     positions = await write(client, f"{category}-1", 5, 5)
     # Until then a save of the first one that is on its way could come before its own.
     await eventually(lambda: status_of(second).stored_next_position == positions[-1] + 1)
-    proxy.forward()
+    proxy.resume()
     with pytest.raises(PositionConflictError):
         await running.result(GOES_ON)
     assert first.status().state == "failed"

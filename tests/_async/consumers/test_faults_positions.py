@@ -17,10 +17,10 @@ from messagedb import (
     StreamPositionStore,
     TablePositionStore,
 )
+from messagedb.testing import FaultProxy
 from tests._async.consuming import record_numbers, saved, write
 from tests._async.load import COMMAND_TIMEOUT, FAST, GOES_ON, copy, status_of
 from tests.support.background_async import Background, eventually
-from tests.support.proxy import FaultProxy
 from tests.support.store import locked, waiting_for_locks
 
 STORES = [StreamPositionStore(), TablePositionStore()]
@@ -40,7 +40,7 @@ def make(client: AsyncClient, category: str, store: Any, **options: Any) -> Asyn
 
 def behind(proxy: FaultProxy) -> AsyncClient:
     """Return a client behind a proxy, which soon gives up."""
-    return AsyncClient(proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0)
+    return AsyncClient(proxy.url, max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0)
 
 
 def in_table(url: str, consumer: AsyncConsumer) -> list[int]:
@@ -52,9 +52,17 @@ def in_table(url: str, consumer: AsyncConsumer) -> list[int]:
         return [row[0] for row in cursor]
 
 
+def stall_after(proxy: FaultProxy, answers: int) -> None:
+    """Let so many answers pass, all connections together, and stall then."""
+    if answers:
+        proxy.stall_at("after_answer", skip=answers - 1)
+    else:
+        proxy.stall()
+
+
 def has_lost(proxy: FaultProxy, count: int) -> bool:
     """Return True if so many responses have been lost."""
-    return proxy.lost >= count
+    return proxy.injected >= count
 
 
 def is_away(consumer: AsyncConsumer) -> bool:
@@ -75,9 +83,10 @@ async def test_the_answers_to_saves_are_lost(
                 await write(client, f"{category}-1", 0, COUNT)
                 await consumer.wait_until_caught_up(timeout=5.0)
                 marker = consumer.name if store is STORES[0] else COMMIT
-                before = proxy.lost
+                before = proxy.injected
                 # As often as it asks until it gives up: no more than a second, or a few times.
-                proxy.lose(marker, times=10, cut=cut)
+                lose = proxy.cut_at if cut else proxy.drop_at
+                lose("before_answer", marker, times=10)
                 await write(client, f"{category}-1", COUNT, COUNT)
                 await eventually(partial(has_lost, proxy, before + 1))
                 await consumer.wait_until_caught_up(timeout=5.0)
@@ -87,7 +96,7 @@ async def test_the_answers_to_saves_are_lost(
                     await write(client, f"{category}-1", written, COUNT)
                     written += COUNT
                     await eventually(partial(has_lost, proxy, before + 2), limit=GOES_ON)
-                proxy.forward()
+                proxy.resume()
                 positions = await write(client, f"{category}-1", written, COUNT)
                 written += COUNT
                 await consumer.wait_until_caught_up(timeout=GOES_ON)
@@ -119,12 +128,12 @@ async def test_a_save_that_comes_when_it_was_given_up(
                         lambda: waiting_for_locks(store_url, f"{category}:position") == 1
                     )
                     # The server goes on waiting for the lock, and stores it in the end.
-                    proxy.cut_clients()
+                    proxy.cut(notify_server=False)
                     await consumer.wait_until_caught_up(timeout=5.0)
                 await eventually(lambda: status_of(consumer).stored_next_position, limit=GOES_ON)
                 positions = await write(client, f"{category}-1", COUNT, COUNT)
                 await consumer.wait_until_caught_up(timeout=GOES_ON)
-            proxy.end_orphans()
+            proxy.resume()
     assert seen == list(range(2 * COUNT))
     stored = await saved(client, consumer)
     assert stored == sorted(set(stored))
@@ -144,15 +153,16 @@ async def test_the_answer_to_the_commit_of_a_handler_is_lost(
             async with consumer.running():
                 await write(client, f"{category}-1", 0, 1)
                 await consumer.wait_until_caught_up(timeout=5.0)
-                before = proxy.lost
-                proxy.lose(COMMIT, cut=how == "cut")
+                before = proxy.injected
+                lose = proxy.cut_at if how == "cut" else proxy.drop_at
+                lose("before_answer", COMMIT)
                 await write(client, f"{category}-1", 1, COUNT)
                 await eventually(partial(has_lost, proxy, before + 1))
                 if how == "silent":
                     # Nor can it query the outcome.
                     proxy.stall()
                     await eventually(partial(is_away, consumer))
-                proxy.forward()
+                proxy.resume()
                 await consumer.wait_until_caught_up(timeout=GOES_ON)
             assert consumer.status().handled_count == COUNT + 1
     numbers = [message.data["n"] for message in await client.get_stream_messages(copies)]
@@ -178,12 +188,12 @@ async def stall_in_a_handler(
                     expected_version=message.data["n"] - 1,
                 )
                 if len(calls) == 2:
-                    proxy.stall_after(answers)
+                    stall_after(proxy, answers)
 
             await write(client, f"{category}-1", 0, COUNT)
             async with consumer.running():
                 await eventually(partial(is_away, consumer), limit=GOES_ON)
-                proxy.forward()
+                proxy.resume()
                 await consumer.wait_until_caught_up(timeout=GOES_ON)
             assert consumer.status().handled_count == COUNT
     messages = await client.get_stream_messages(f"{category}Copy-1")

@@ -8,9 +8,9 @@ import pytest
 
 from messagedb import AsyncClient, AsyncEntityStore, Decider, NewMessage, OutcomeUnknownError
 from messagedb.entities import LoadedEntity
+from messagedb.testing import FaultProxy
 from tests._async.accounts import DECIDER, Account, Deposit, Deposited, Withdrawn, evolve
 from tests.support.background_async import Background
-from tests.support.proxy import FaultProxy
 from tests.support.store import count_category
 
 AMOUNT = 7654321  # found in what is sent
@@ -23,11 +23,11 @@ async def test_an_answer_that_is_lost(store_url: str, category: str, count: int)
 
     decider = Decider(initial=Account, decide=decide, evolve=evolve)
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2) as client:
+        async with AsyncClient(proxy.url, max_size=2) as client:
             accounts = AsyncEntityStore(client, category, decider=decider)
-            proxy.lose(str(AMOUNT))
+            proxy.cut_at("before_answer", str(AMOUNT))
             done = await accounts.transact("1", Deposit(AMOUNT))
-            assert proxy.lost == 1
+            assert proxy.injected == 1
             state = Account("", AMOUNT - (count == 2), count)
             assert (done.entity, done.positions) == (state, tuple(range(count)))
             assert await accounts.load("1") == LoadedEntity(state, count - 1)
@@ -38,18 +38,18 @@ async def test_a_command_that_is_sent_again_after_an_unknown_outcome(
     store_url: str, category: str
 ) -> None:
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2, command_timeout=1.0) as client:
+        async with AsyncClient(proxy.url, max_size=2, command_timeout=1.0) as client:
             accounts = AsyncEntityStore(client, category, decider=DECIDER)
             commands = f"{category}:command-1"
             await client.write_message(commands, NewMessage("Deposit", {"amount": AMOUNT}))
             command = await client.get_last_stream_message(commands)
             assert command is not None
             assert await accounts.get("1") is None
-            proxy.lose(str(AMOUNT), times=99)
+            proxy.cut_at("before_answer", str(AMOUNT), times=99)
             with pytest.raises(OutcomeUnknownError) as caught:
                 await accounts.transact("1", Deposit(AMOUNT), following=command)
             assert [message.type for message in caught.value.messages] == ["Deposited"]
-            proxy.lose("no such thing")
+            proxy.cut_at("before_answer", "no such thing")
             again = await accounts.transact("1", Deposit(AMOUNT), following=command)
             assert again.positions == (0,)
             assert again.entity == Account("", AMOUNT, 1)
@@ -68,11 +68,11 @@ async def test_an_answer_that_is_lost_to_a_command_with_a_key(
     store_url: str, category: str
 ) -> None:
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2) as client:
+        async with AsyncClient(proxy.url, max_size=2) as client:
             accounts = AsyncEntityStore(client, category, decider=TWO_EVENTS)
-            proxy.lose(str(AMOUNT))
+            proxy.cut_at("before_answer", str(AMOUNT))
             done = await accounts.transact("1", Deposit(AMOUNT), id="k")
-            assert proxy.lost == 1
+            assert proxy.injected == 1
             assert (done.is_repeated, done.positions) == (False, (0, 1))
             again = await accounts.transact("1", Deposit(AMOUNT), id="k")
             assert (again.is_repeated, again.positions) == (True, (0, 1))
@@ -84,13 +84,13 @@ async def test_a_key_gives_the_first_result_after_an_unknown_outcome(
     store_url: str, category: str
 ) -> None:
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2, command_timeout=1.0) as client:
+        async with AsyncClient(proxy.url, max_size=2, command_timeout=1.0) as client:
             accounts = AsyncEntityStore(client, category, decider=TWO_EVENTS)
             assert await accounts.get("1") is None
-            proxy.lose(str(AMOUNT), times=99)
+            proxy.cut_at("before_answer", str(AMOUNT), times=99)
             with pytest.raises(OutcomeUnknownError):
                 await accounts.transact("1", Deposit(AMOUNT), id="k")
-            proxy.lose("no such thing")
+            proxy.cut_at("before_answer", "no such thing")
             async with AsyncClient(store_url) as other:
                 await AsyncEntityStore(other, category, decider=DECIDER).transact("1", Deposit(1))
             # The same decision would be another one by now.
@@ -105,15 +105,15 @@ async def test_many_at_once_with_one_key_while_answers_are_lost(
     store_url: str, category: str
 ) -> None:
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=8) as client:
+        async with AsyncClient(proxy.url, max_size=8) as client:
             accounts = AsyncEntityStore(client, category, decider=TWO_EVENTS)
             assert await accounts.get("1") is None
-            proxy.lose(str(AMOUNT), times=5)
+            proxy.cut_at("before_answer", str(AMOUNT), times=5)
             running = [
                 Background(accounts.transact, "1", Deposit(AMOUNT), id="k") for _ in range(16)
             ]
             results = [await each.result() for each in running]
-            assert proxy.lost == 5
+            assert proxy.injected == 5
             for each in results:
                 assert (each.positions, each.version) == ((0, 1), 1)
                 assert each.entity == Account("", AMOUNT - 1, 2)

@@ -29,7 +29,7 @@ def lose_tail(cluster: Cluster, stream: str, events: int) -> Node:
             f"select message_store.write_message(gen_random_uuid()::text, '{stream}',"
             """ 'Deposited', '{"amount": 2}')"""
         )
-    standby.clients.forward()
+    standby.clients.resume()
     return standby
 
 

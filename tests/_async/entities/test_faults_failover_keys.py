@@ -41,7 +41,7 @@ async def test_a_first_result_is_given_again_only_when_the_standby_has_it(
 
         await eventually(waits)
         assert not again.ended
-        link.forward()
+        link.resume()
         done = await again.result()
         assert (done.is_repeated, done.events) == (True, (Withdrawn(2), Withdrawn(2)))
         await call.outcome()

@@ -16,10 +16,11 @@ from messagedb import (
     WrongExpectedVersionError,
 )
 from messagedb.expected_version import ExpectedVersion
+from messagedb.testing import FaultProxy
 from tests._async.client_calls import new_messages, seed
+from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole, pool_of
-from tests.support.proxy import FaultProxy
 from tests.support.store import locked, sessions, stored, waiting_for_locks
 
 MODES: dict[str, dict[str, Any]] = {
@@ -67,12 +68,12 @@ async def test_an_answer_lost_and_the_connection_cut(
 ) -> None:
     messages = new_messages(count)
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=3, **MODES[mode]) as client:
+        async with AsyncClient(proxy.url, max_size=3, **MODES[mode]) as client:
             stream, positions = await prepare(client, category, expected)
             before = stored(store_url, stream)
-            proxy.lose(marker(mode, messages), times=times)
+            proxy.cut_at("before_answer", marker(mode, messages), times=times)
             assert await write(client, stream, messages, expected) == positions[:count]
-            assert proxy.lost == times
+            assert proxy.injected == times
             assert await write(client, stream, messages, expected) == positions[:count]
             await eventually(lambda: is_whole(client))
     added = [(str(message.id), positions[n]) for n, message in enumerate(messages)]
@@ -86,12 +87,12 @@ async def test_the_answer_to_the_look_before_a_batch_is_lost(
     messages = new_messages(3)
     look = "acquire_lock" if mode == "functions" else LOCK
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2, **MODES[mode]) as client:
-            proxy.lose(look)
+        async with AsyncClient(proxy.url, max_size=2, **MODES[mode]) as client:
+            proxy.cut_at("before_answer", look)
             positions = await client.write_messages(
                 f"{category}-1", messages, expected_version=NO_STREAM
             )
-            assert (positions, proxy.lost) == ([0, 1, 2], 1)
+            assert (positions, proxy.injected) == ([0, 1, 2], 1)
             await eventually(lambda: is_whole(client))
     assert len(stored(store_url, f"{category}-1")) == 3
 
@@ -103,12 +104,12 @@ async def test_every_answer_is_lost_and_the_connections_cut(
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2, command_timeout=5.0) as client:
+        async with AsyncClient(proxy.url, max_size=2, command_timeout=5.0) as client:
             await client.stream_version(stream)
-            proxy.lose(marker("own", messages), times=1000)
+            proxy.cut_at("before_answer", marker("own", messages), times=1000)
             with pytest.raises(OutcomeUnknownError) as caught:
                 await write(client, stream, messages, NO_STREAM)
-            proxy.forward()
+            proxy.resume()
             assert caught.value.messages == tuple(messages)
             assert caught.value.__cause__ is not None
             again = await client.write_messages(
@@ -123,7 +124,7 @@ async def test_answers_lost_until_the_time_is_up(store_url: str, category: str) 
     variants = [(m, e, n) for m in MODES for e in (ANY, NO_STREAM, 1) for n in (1, 3)]
     proxies = [FaultProxy(store_url) for _ in variants]
     clients = [
-        AsyncClient(proxy.url(), command_timeout=COMMAND_TIMEOUT, **MODES[variant[0]])
+        AsyncClient(proxy.url, command_timeout=COMMAND_TIMEOUT, **MODES[variant[0]])
         for proxy, variant in zip(proxies, variants, strict=True)
     ]
     calls: list[tuple[str, list[int], list[NewMessage], Background[list[int]]]] = []
@@ -131,7 +132,7 @@ async def test_answers_lost_until_the_time_is_up(store_url: str, category: str) 
         client, messages = clients[number], new_messages(count)
         stream, positions = await prepare(client, f"{category}{number}x", expected)
         await client.stream_version(stream)
-        proxies[number].lose(marker(mode, messages), times=1000, cut=False)
+        proxies[number].drop_at("before_answer", marker(mode, messages), times=1000)
         call = Background(write, client, stream, messages, expected)
         calls.append((stream, positions[:count], messages, call))
     for number, (stream, positions, messages, call) in enumerate(calls):
@@ -142,7 +143,7 @@ async def test_answers_lost_until_the_time_is_up(store_url: str, category: str) 
         assert error.messages == tuple(messages)
         assert error.stream_name == stream
         assert error.expected_version == variants[number][1]
-        proxies[number].forward()
+        proxies[number].resume()
         client = clients[number]
         again = await client.write_messages(
             stream, error.messages, expected_version=variants[number][1]
@@ -162,12 +163,12 @@ async def test_another_write_took_the_version_before_the_answer_was_lost(
     stream = f"{category}-1"
     message = NewMessage("Tested")
     with FaultProxy(store_url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2) as client:
+        async with AsyncClient(proxy.url, max_size=2) as client:
             await client.write_message(stream, NewMessage("Tested"))
-            proxy.lose(str(message.id))
+            proxy.cut_at("before_answer", str(message.id))
             with pytest.raises(WrongExpectedVersionError):
                 await client.write_message(stream, message, expected_version=NO_STREAM)
-            assert proxy.lost == 1
+            assert proxy.injected == 1
     assert len(stored(store_url, stream)) == 1
 
 
@@ -178,7 +179,7 @@ async def test_a_write_that_arrives_after_the_client_gave_up_is_stored_once(
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
-        url = proxy.url(application_name=category)
+        url = make_url(proxy.url, application_name=category)
         async with AsyncClient(url, max_size=2, command_timeout=COMMAND_TIMEOUT) as client:
             await client.stream_version(stream)
             proxy.stall()
@@ -186,7 +187,7 @@ async def test_a_write_that_arrives_after_the_client_gave_up_is_stored_once(
             assert isinstance(outcome.error, OutcomeUnknownError)
             assert outcome.seconds < LIMIT
             assert stored(store_url, stream) == []
-            proxy.forward()
+            proxy.resume()
             again = await client.write_messages(
                 stream, outcome.error.messages, expected_version=NO_STREAM
             )
@@ -214,7 +215,7 @@ async def test_a_write_that_waits_for_the_lock_when_the_client_gives_up_is_store
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
-        url = proxy.url(application_name=category)
+        url = make_url(proxy.url, application_name=category)
         async with AsyncClient(url, max_size=1, command_timeout=COMMAND_TIMEOUT) as client:
             await client.open()
             await one_connection_with_a_patient_server(client)
@@ -248,19 +249,19 @@ async def test_the_connection_is_cut_while_the_server_waits_for_the_lock(
     messages = new_messages(count)
     stream = f"{category}-1"
     with FaultProxy(store_url) as proxy:
-        url = proxy.url(application_name=category)
+        url = make_url(proxy.url, application_name=category)
         async with AsyncClient(url, max_size=2) as client:
             await client.stream_version(stream)
             with locked(store_url, category):
                 call = Background(write, client, stream, messages, NO_STREAM)
                 await eventually(lambda: waiting_for_locks(store_url, category) == 1)
-                proxy.cut_clients()
+                proxy.cut(notify_server=False)
                 await eventually(lambda: waiting_for_locks(store_url, category) == 2)
             # The first session of a batch has the lock now, and would hold it until it knows.
             if count > 1:
-                proxy.end_orphans()
+                proxy.resume()
             assert await call.result() == list(range(count))
             await eventually(lambda: is_whole(client))
-            proxy.end_orphans()
+            proxy.resume()
         await eventually(lambda: sessions(store_url, category) == 0)
     assert [id for id, _ in stored(store_url, stream)] == [str(message.id) for message in messages]

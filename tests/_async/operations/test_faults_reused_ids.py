@@ -18,8 +18,8 @@ from messagedb import (
 )
 from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
+from messagedb.testing import FaultProxy
 from tests.support.background_async import Background, eventually
-from tests.support.proxy import FaultProxy
 from tests.support.server import OwnServer
 
 
@@ -59,7 +59,7 @@ async def test_a_commit_that_never_came_is_not_said_to_be_done(
         conn.execute("alter system set wal_writer_delay = '10s'")
         conn.execute("select pg_reload_conf()")
     with FaultProxy(url) as proxy:
-        async with AsyncClient(proxy.url(), max_size=2, command_timeout=3.0) as client:
+        async with AsyncClient(proxy.url, max_size=2, command_timeout=3.0) as client:
             assert await client.stream_version(stream) == NO_STREAM
             tx = await client.begin()
             await tx.write_message(stream, NewMessage("Tested"))
@@ -71,7 +71,7 @@ async def test_a_commit_that_never_came_is_not_said_to_be_done(
             async with AsyncClient(url) as other:
                 for _ in range(5):
                     await other.write_message(f"{category}Other-1", NewMessage("Tested"))
-            proxy.forward()
+            proxy.resume()
             error = (await commit.outcome()).error
             assert await client.stream_version(stream) == NO_STREAM
     if not crashes:

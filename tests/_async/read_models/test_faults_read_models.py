@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from messagedb import AsyncClient
+from messagedb.testing import FaultProxy
 from tests._async.load import COMMAND_TIMEOUT
 from tests._async.read_models.test_read_models import ModelSchema, note, sums
 from tests.support.background_async import Background, eventually
-from tests.support.proxy import FaultProxy
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ async def test_an_answer_is_lost(
     await note(client, category, {"a": 10})
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(
-            proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+            proxy.url, max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
         ) as lossy:
-            proxy.lose(marker, times=times)
+            proxy.cut_at("before_answer", marker, times=times)
             second = sums(lossy, category, 2)
             run = Background(second.rebuild)
             assert await run.result()
-            assert proxy.lost >= 1
+            assert proxy.injected >= 1
     assert model_schema.rows() == [(1, "b", 2), (2, "a", 11)]
 
 
@@ -66,15 +66,15 @@ async def test_a_commit_is_lost_each_time(
     await note(client, category, {"a": 1, "b": 2})
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(
-            proxy.url(), max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+            proxy.url, max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
         ) as lossy:
-            proxy.lose("COMMIT\0", times=8)
+            proxy.cut_at("before_answer", "COMMIT\0", times=8)
             model = sums(lossy, category, 1)
             run = Background(model.run)
             await eventually(lambda: "sums" in model_schema.relations(), limit=20)
             await note(client, category, {"a": 10})
             await eventually(lambda: model_schema.rows() == [("a", 11), ("b", 2)], limit=20)
-            assert proxy.lost == 8
+            assert proxy.injected == 8
             await model.stop()
             await run.result()
     assert model_schema.rows() == [("a", 11), ("b", 2)]

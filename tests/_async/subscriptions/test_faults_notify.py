@@ -11,11 +11,11 @@ import pytest
 
 from messagedb import AsyncClient, AsyncConsumer, IncompatibleServerError, schema
 from messagedb.consumers import ConsumerStatus
+from messagedb.testing import FaultProxy
 from tests._async.consuming import record_numbers, write
 from tests._async.load import COMMAND_TIMEOUT, GOES_ON, status_of
 from tests.support.backend import make_url
 from tests.support.background_async import eventually
-from tests.support.proxy import FaultProxy
 from tests.support.store import terminate
 
 # Nothing that comes within a second is found by such a poll.
@@ -162,7 +162,7 @@ async def test_the_network_stalls_and_it_listens_again(
 ) -> None:
     url = make_url(owner_url, user="message_store", application_name=category)
     with FaultProxy(url) as proxy:
-        url = proxy.url(application_name=category)
+        url = make_url(proxy.url, application_name=category)
         async with AsyncClient(url, command_timeout=COMMAND_TIMEOUT, timeout=1.0) as client:
             consumer = make(client, category, poll=0.1)
             seen = record_numbers(consumer)
@@ -172,7 +172,7 @@ async def test_the_network_stalls_and_it_listens_again(
                 await write(writer, f"{category}-1", 1, 3)
                 await eventually(lambda: status_of(consumer).state == "reconnecting")
                 proxy.cut()
-                proxy.forward()
+                proxy.resume()
                 await eventually(lambda: len(seen) == 4, limit=GOES_ON)
                 await eventually(lambda: listening(owner_url, category), limit=GOES_ON)
                 await arrive(writer, consumer, f"{category}-1", seen, SOON)

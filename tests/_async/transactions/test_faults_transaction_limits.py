@@ -24,11 +24,11 @@ from messagedb import (
 )
 from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import EmbeddedServerError
+from messagedb.testing import FaultProxy
 from tests._async.client_calls import new_messages
 from tests.support.background_async import Background, eventually
 from tests.support.descriptors import no_descriptor_left
 from tests.support.outcome import Outcome, is_whole
-from tests.support.proxy import FaultProxy
 from tests.support.server import OwnServer
 from tests.support.store import stored
 
@@ -45,7 +45,7 @@ async def begin_in_silence(store_url: str, kind: str) -> tuple[str, Outcome[Any]
     """Begin or roll back before a peer that says nothing, and see that the pool recovers."""
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(
-            proxy.url(), max_size=1, command_timeout=COMMAND_TIMEOUT, pooler=kind.endswith("pooler")
+            proxy.url, max_size=1, command_timeout=COMMAND_TIMEOUT, pooler=kind.endswith("pooler")
         ) as client:
             if kind.startswith("begin"):
                 await eventually(lambda: is_whole(client))
@@ -56,7 +56,7 @@ async def begin_in_silence(store_url: str, kind: str) -> tuple[str, Outcome[Any]
                 await tx.connection.execute("SELECT 1")
                 proxy.stall()
                 outcome = await Background(tx.rollback).outcome()
-            proxy.forward()
+            proxy.resume()
             async with client.transaction() as tx:
                 await tx.message_store_version()
             await eventually(lambda: is_whole(client))
@@ -226,7 +226,7 @@ def is_ending(tx: AsyncTransaction) -> bool:
 async def test_the_server_is_stopped_and_started(server: OwnServer, category: str) -> None:
     url, stream = server.url(user="message_store"), f"{category}-1"
     with FaultProxy(url) as proxy:
-        async with AsyncClient(proxy.url(), min_size=2, max_size=2, command_timeout=20.0) as client:
+        async with AsyncClient(proxy.url, min_size=2, max_size=2, command_timeout=20.0) as client:
             await client.write_message(stream, NewMessage("Tested"))
             # While it is idle: begin() finds only connections to the earlier server.
             await eventually(lambda: is_whole(client))
@@ -243,13 +243,13 @@ async def test_the_server_is_stopped_and_started(server: OwnServer, category: st
             tx = await client.begin(categories=[category])
             message = NewMessage("Tested")
             assert await tx.write_message(stream, message) == 1
-            proxy.drop_answers()
+            proxy.drop("answers")
             commit = Background(tx.commit)
             await eventually(lambda: len(stored(url, stream)) == 2)
             assert is_ending(tx)
             # In order: after a crash the id may be another transaction's.
             await run_blocking(server.stop)
-            proxy.forward()
+            proxy.resume()
             assert not commit.ended
             await run_blocking(server.start)
             await commit.result()

@@ -25,12 +25,12 @@ from messagedb import (
     ValidationError,
     streams,
 )
+from messagedb.testing import FaultProxy
 from tests._async.client_calls import new_messages
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import Outcome, is_whole
 from tests.support.pgbouncer import PgBouncer
-from tests.support.proxy import FaultProxy
 from tests.support.store import locked, pids, sessions, stored, terminate, waiting_for_locks
 
 COMMAND_TIMEOUT = 1.0
@@ -106,17 +106,17 @@ def ids(url: str, category: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_answer_to_the_commit_is_lost(store_url: str, category: str, kind: str) -> None:
     with FaultProxy(store_url) as proxy:
-        async with open_client(proxy.url(), kind) as client:
+        async with open_client(proxy.url, kind) as client:
             for number, content in enumerate(CONTENTS):
                 if (kind, content) == ("functions", "copied"):
                     continue  # it copies nothing
                 place = f"{category}{number}x"
                 names = [place] if content == "categories" else []
-                before = proxy.lost
+                before = proxy.injected
                 async with client.transaction(categories=names) as tx:
                     written = await fill(tx, place, content)
-                    proxy.lose(COMMIT)
-                assert proxy.lost == before + 1
+                    proxy.cut_at("before_answer", COMMIT)
+                assert proxy.injected == before + 1
                 assert not tx.is_active
                 assert "(committed)" in repr(tx)
                 assert ids(store_url, place) == written
@@ -127,7 +127,7 @@ async def test_the_answer_to_the_commit_is_lost(store_url: str, category: str, k
             with pytest.raises(StoreUnavailableError, match="Run it again"):
                 async with client.transaction() as tx:
                     await tx.stream_version(f"{category}-1")
-                    proxy.lose(COMMIT)
+                    proxy.cut_at("before_answer", COMMIT)
 
 
 def is_ending(tx: AsyncTransaction) -> bool:
@@ -141,7 +141,7 @@ async def test_the_connection_is_lost_before_the_commit(
     store_url: str, database_url: str, category: str, how: str, kind: str
 ) -> None:
     with FaultProxy(store_url) as proxy:
-        url = proxy.url(application_name=category)
+        url = make_url(proxy.url, application_name=category)
         async with open_client(url, kind) as client:
             for number, content in enumerate(CONTENTS):
                 if how == "undelivered" and content not in KNOWN_BY_ID:
@@ -156,7 +156,7 @@ async def test_the_connection_is_lost_before_the_commit(
                     commit = Background(tx.commit)
                     await eventually(partial(is_ending, tx))
                     proxy.cut()
-                    proxy.forward()
+                    proxy.resume()
                 else:
                     if how == "cut":
                         proxy.cut()
@@ -180,12 +180,12 @@ async def commit_and_lose_the_server(
 ) -> tuple[Outcome[None], list[str]]:
     """Commit with the answer lost and no server after it, and return how that went."""
     with FaultProxy(store_url) as proxy:
-        async with open_client(proxy.url(), kind, recovers=False) as client:
+        async with open_client(proxy.url, kind, recovers=False) as client:
             tx = await client.begin(timeout=COMMAND_TIMEOUT)
             written = await fill(tx, category, "one")
-            proxy.lose(COMMIT, cut=False)
+            proxy.drop_at("before_answer", COMMIT)
             commit = Background(tx.commit)
-            await eventually(lambda: proxy.lost == 1)
+            await eventually(lambda: proxy.injected == 1)
             if how == "gone":
                 proxy.close()
             else:
@@ -198,7 +198,7 @@ async def commit_and_lose_the_server(
                 await tx.commit()
             await tx.rollback()
             if how == "silent":
-                proxy.forward()
+                proxy.resume()
             return outcome, written
 
 
@@ -253,7 +253,7 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
 ) -> None:
     table = make_commits_wait(database_url, category)
     with FaultProxy(store_url) as proxy:
-        async with open_client(proxy.url(), kind) as client:
+        async with open_client(proxy.url, kind) as client:
             for end in ("committed in time", "committed late", "out of time"):
                 place = f"{category}{end.replace(' ', '')}x"
                 tx = await client.begin(timeout=0.5 if end == "out of time" else 30.0)
@@ -264,7 +264,7 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
                     commit = Background(tx.commit)
                     await eventually(lambda: waiting_for_locks(database_url, category) == 1)
                     if end != "out of time":
-                        proxy.cut_clients()
+                        proxy.cut(notify_server=False)
                     if end == "committed in time":
                         # It is asked for, again and again.
                         await eventually(partial(is_ending, tx))
@@ -291,7 +291,7 @@ async def test_the_server_is_not_done_with_the_commit_when_the_connection_is_los
                         assert ids(store_url, place) == written
                     # The client's error for the other one: it may still be stored.
                     await eventually(partial(has_come, store_url, place, written))
-                proxy.end_orphans()
+                proxy.resume()
                 assert not tx.is_active
                 assert await client.stream_version(f"{place}-2") == NO_STREAM
 
@@ -394,7 +394,7 @@ async def test_a_transaction_whose_connection_is_lost_is_rolled_back_and_says_so
     run_block: Callable[[AsyncClient, str, Lose], Any],
 ) -> None:
     with FaultProxy(store_url) as proxy:
-        async with open_client(proxy.url(application_name=category), kind) as client:
+        async with open_client(make_url(proxy.url, application_name=category), kind) as client:
             await client.open()
 
             def lose() -> None:
@@ -433,11 +433,11 @@ async def test_an_answer_to_a_batch_that_is_copied_is_lost(
     stream, messages = f"{category}-1", new_messages(COPIED)
     answers = {"lock": "lock", "rows": str(messages[-1].id), "commit": COMMIT}
     with FaultProxy(store_url) as proxy:
-        async with open_client(proxy.url(), kind) as client:
+        async with open_client(proxy.url, kind) as client:
             await client.open()
-            proxy.lose(answers[lost])
+            proxy.cut_at("before_answer", answers[lost])
             positions = await client.write_messages(stream, messages, expected_version=NO_STREAM)
-            assert proxy.lost == 1
+            assert proxy.injected == 1
             assert positions == list(range(COPIED))
             again = await client.write_messages(stream, messages, expected_version=NO_STREAM)
             assert again == positions
@@ -527,7 +527,7 @@ OUT_OF_TIME: list[Any] = [
 async def in_silence(store_url: str, category: str, kind: str, use: Any) -> Outcome[None]:
     """Use a transaction when the peer has fallen silent, and see that the pool recovers."""
     with FaultProxy(store_url) as proxy:
-        async with open_client(proxy.url(), kind) as client:
+        async with open_client(proxy.url, kind) as client:
             await client.open()
 
             async def transact() -> None:
@@ -537,7 +537,7 @@ async def in_silence(store_url: str, category: str, kind: str, use: Any) -> Outc
                     await use(tx, category)
 
             outcome = await Background(transact).outcome()
-            proxy.forward()
+            proxy.resume()
             assert await client.stream_version(f"{category}-2") == NO_STREAM
             return outcome
 
@@ -824,13 +824,13 @@ async def test_the_answer_to_the_commit_is_lost_behind_a_pooler(
     pgbouncer: PgBouncer, store_url: str, category: str, pool: str
 ) -> None:
     with FaultProxy(pgbouncer.url(pool)) as proxy:
-        async with AsyncClient(proxy.url(), max_size=1) as client:
+        async with AsyncClient(proxy.url, max_size=1) as client:
             for number, content in enumerate(CONTENTS):
                 place = f"{category}{number}x"
                 async with client.transaction() as tx:
                     written = await fill(tx, place, content)
-                    proxy.lose(COMMIT)
-                assert proxy.lost == number + 1
+                    proxy.cut_at("before_answer", COMMIT)
+                assert proxy.injected == number + 1
                 assert ids(store_url, place) == written
                 # Before the COMMIT has come.
                 with pytest.raises(StoreUnavailableError, match="is rolled back"):

@@ -11,10 +11,10 @@ import pytest
 
 from messagedb import NO_STREAM, AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError
 from messagedb._concurrency.backend_async import run_blocking
+from messagedb.testing import FaultProxy
 from tests._async.client_calls import new_messages
 from tests.support.background_async import Background, eventually
 from tests.support.outcome import is_whole
-from tests.support.proxy import FaultProxy
 from tests.support.replication import Cluster, Node
 from tests.support.store import stored
 
@@ -101,7 +101,7 @@ async def test_a_commit_that_is_not_replicated_in_time_is_of_unknown_outcome(
         # It was not cancelled: it waits, holds its locks, and is not to be seen.
         assert replicated.waiting_commits(NAME) == 1
         assert ids_of(replicated.primary, stream) == []
-        link_of(replicated).forward()
+        link_of(replicated).resume()
         await eventually(lambda: replicated.waiting_commits() == 0, limit=10.0)
         expected = [str(message.id) for message in in_doubt(outcome.error, messages)]
         await eventually(lambda: ids_of(replicated.standby, stream) == expected)
@@ -149,7 +149,7 @@ async def test_a_repeated_write_waits_for_the_standby_as_the_first_one_did(
         outcome = await Background(way, client, stream, messages).outcome()
         assert isinstance(outcome.error, OutcomeUnknownError), outcome
         assert replicated.waiting_commits(NAME) == 1
-        link_of(replicated).forward()
+        link_of(replicated).resume()
         await eventually(lambda: replicated.waiting_commits() == 0, limit=10.0)
         assert ids_of(replicated.standby, stream) == [str(message.id) for message in messages]
         await way(client, stream, messages)
@@ -222,7 +222,7 @@ async def test_no_more_commits_wait_for_a_standby_than_the_pool_has_places(
         assert most == 4
         assert client.pool_stats().commits_waiting == 4
         before = [len(writer.acknowledged) for writer in writers]
-        link_of(replicated).forward()
+        link_of(replicated).resume()
         await eventually(
             lambda: all(
                 len(writer.acknowledged) > was + 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.proxy import FaultProxy
+from messagedb.testing import FaultProxy
 from tests.support.server import OwnServer
 
 DATABASE = "store"

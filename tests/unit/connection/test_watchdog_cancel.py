@@ -11,8 +11,8 @@ from psycopg import capabilities, pq
 
 from messagedb._connection import deadline_watchdog
 from messagedb._connection.deadline_watchdog import DeadlineWatch, build_cancel
+from messagedb.testing import FaultProxy
 from tests.support.background_sync import Background, eventually
-from tests.support.proxy import FaultProxy
 
 LIMIT = 5.0
 WAYS = ["safe", "python", "none"]
@@ -55,7 +55,7 @@ def test_a_peer_that_says_nothing_holds_up_nobody(
 ) -> None:
     prefer(way, monkeypatch)
     monkeypatch.setattr(deadline_watchdog, "_CANCEL_LIMIT", 0.5)
-    with FaultProxy(server_url) as proxy, psycopg.connect(proxy.url(), autocommit=True) as conn:
+    with FaultProxy(server_url) as proxy, psycopg.connect(proxy.url, autocommit=True) as conn:
         proxy.stall()
         watch = DeadlineWatch(monotonic())
         watch.start(conn.pgconn.socket, build_cancel(conn.pgconn))
@@ -64,7 +64,7 @@ def test_a_peer_that_says_nothing_holds_up_nobody(
             conn.execute("select 1")
         assert watch.has_expired
         eventually(lambda: "messagedb-cancel" not in {t.name for t in threading.enumerate()})
-        proxy.forward()
+        proxy.resume()
 
 
 def test_a_cancellation_that_is_refused_is_no_error(
@@ -72,7 +72,7 @@ def test_a_cancellation_that_is_refused_is_no_error(
 ) -> None:
     prefer("safe", monkeypatch)
     proxy = FaultProxy(server_url)
-    conn = psycopg.connect(proxy.url(), autocommit=True)
+    conn = psycopg.connect(proxy.url, autocommit=True)
     watch = DeadlineWatch(monotonic() + 0.05)
     watch.start(conn.pgconn.socket, build_cancel(conn.pgconn))
     proxy.close()
