@@ -296,6 +296,16 @@ def lowest_pins() -> list[str]:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Cause each fault under each operation; ``nox -s faults -- --short`` tries a part of them.
+
+    ``--json FILE`` writes the figures, too.
+    """
+    install(session, "test")
+    session.run("python", "-u", "-m", "faults", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
 def conformance(session: nox.Session) -> None:
     """Compare our schema with the genuine Message DB, and run the clients' cases on that."""
     install(session, "test")

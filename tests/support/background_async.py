@@ -51,3 +51,8 @@ async def eventually(condition: Callable[[], object], limit: float = 5.0) -> Non
     while not condition():
         assert time.monotonic() < until, f"not so within {limit} s"
         await asyncio.sleep(0.01)
+
+
+def count_tasks() -> int:
+    """Return the number of tasks of the event loop that have not ended."""
+    return len(asyncio.all_tasks())
