@@ -15,6 +15,7 @@ from messagedb._connection.error_mapping import (
     map_error,
 )
 from messagedb._consumers.failure_policy import (
+    find_full_tablespace,
     is_write_refused,
     may_come_from_past_outage,
     may_have_passed,
@@ -93,7 +94,8 @@ async def _is_store_responding(client: AsyncClientCore, problem: Exception) -> b
     Args:
         client: the client of the store.
         problem: the handler's error. If a write was refused, a write is tried, too:
-            of a megabyte, to a temporary table, rolled back.
+            of a megabyte, to a temporary table, rolled back. Another tablespace cannot be tried
+            so: if its disk was full, it still is until the handler succeeds.
 
     Raises:
         MessageDBError: the store responds and refuses the client permanently.
@@ -101,7 +103,8 @@ async def _is_store_responding(client: AsyncClientCore, problem: Exception) -> b
     try:
         conn = await client.connect()
         try:
-            return await _is_connection_usable(conn, with_write=is_write_refused(problem))
+            is_usable = await _is_connection_usable(conn, with_write=is_write_refused(problem))
+            return is_usable and not await _is_tablespace_full(conn, problem)
         finally:
             with suppress(psycopg.Error, OSError):
                 await conn.close()
@@ -140,3 +143,19 @@ async def _is_connection_usable(conn: AsyncConnection[Any], *, with_write: bool)
     except psycopg.Error as error:
         raise map_error(error, NOTHING_CHANGED) from error
     return True
+
+
+async def _is_tablespace_full(conn: AsyncConnection[Any], problem: Exception) -> bool:
+    """Return True if a handler's write found the disk of a tablespace of this database full.
+
+    Raises:
+        MessageDBError: the server did not respond. Nothing is stored.
+    """
+    numbers = find_full_tablespace(problem)
+    if numbers is None:
+        return False
+    try:
+        rows = await execute(AsyncStoreCursor(conn), Statement(sql.HAS_TABLESPACE, numbers))
+    except psycopg.Error as error:
+        raise map_error(error, NOTHING_CHANGED) from error
+    return bool(rows[0][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -20,6 +21,9 @@ POLICIES: Final = ("stop", "park", "skip")
 _CANCELLED: Final = "57014"
 # SQLSTATEs of refused writes: read-only, resources, limits, the operating system.
 _REFUSED_WRITE_STATES: Final = ("25006", "53", "54", "58")
+_DISK_FULL: Final = "53100"
+# Of a file outside the default tablespace: the numbers of its tablespace and of its database.
+_TABLESPACE_FILE: Final = re.compile(r'"pg_tblspc/(\d+)/[^/"]+/(\d+)/')
 # Seconds in which the sessions of a pool learn, one after the other, that writes are allowed again:
 # a session reads the configuration before its next statement, once the server has signaled it.
 _SETTINGS_RELOAD_SECONDS: Final = 1.0
@@ -139,6 +143,17 @@ def may_come_from_past_outage(problem: BaseException, available_for: float | Non
 def is_write_refused(problem: BaseException) -> bool:
     """Return True if a server refused a write, or lacked a resource for it."""
     return _get_sqlstate(problem).startswith(_REFUSED_WRITE_STATES)
+
+
+def find_full_tablespace(problem: BaseException) -> tuple[int, int] | None:
+    """Return the numbers of the tablespace whose disk is full, and of the database of the file.
+
+    None for the default tablespace, and for other problems.
+    """
+    if _get_sqlstate(problem) != _DISK_FULL:
+        return None
+    match = _TABLESPACE_FILE.search(str(_get_psycopg_error(problem)))
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _get_psycopg_error(problem: BaseException) -> psycopg.Error | None:

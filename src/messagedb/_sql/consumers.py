@@ -139,3 +139,10 @@ CREATE TEMPORARY TABLE messagedb_probe ON COMMIT DROP AS
 SELECT repeat('x', 1000) FROM generate_series(1, 1000)
 """
 """Needs a megabyte of disk space, which a full disk does not have."""
+
+HAS_TABLESPACE: Final = b"""
+SELECT EXISTS (SELECT FROM pg_tablespace WHERE oid::bigint = $1::bigint)
+   AND EXISTS (SELECT FROM pg_database
+               WHERE datname = current_database() AND oid::bigint = $2::bigint)
+"""
+"""True if a file of a tablespace and a database, by their numbers, is of this database."""

@@ -25,6 +25,7 @@ from messagedb._consumers.failure_policy import (
     InvalidResultError,
     RetryAfter,
     choose_action,
+    find_full_tablespace,
     find_problem,
     may_come_from_past_outage,
     parse_on_error_result,
@@ -186,3 +187,15 @@ def test_a_refused_write_counts_a_second_after_the_outage_and_others_at_the_next
     wrapped = StoreUnavailableError("unavailable")
     wrapped.__cause__ = error("x")
     assert may_come_from_past_outage(wrapped, available_for) is expected
+
+
+def test_the_tablespace_of_a_full_disk_is_found_in_the_error() -> None:
+    full = psycopg.errors.DiskFull(
+        'could not extend file "pg_tblspc/16472/PG_18_202506291/5/7_fsm"'
+    )
+    unavailable = StoreUnavailableError("the disk is full")
+    unavailable.__cause__ = full
+    assert find_full_tablespace(full) == find_full_tablespace(unavailable) == (16472, 5)
+    default = psycopg.errors.DiskFull('could not extend file "base/5/16473": No space left')
+    other = psycopg.errors.IoError('could not read file "pg_tblspc/16472/PG_18_1/5/7"')
+    assert [find_full_tablespace(error) for error in (default, other, OSError())] == [None] * 3
