@@ -140,6 +140,11 @@ def main() -> int:
     server = FaultServer(options.programs)
     try:
         version = server.version
+        major = int(version.partition(".")[0])
+        for fault in {case.fault.name: case.fault for case in cases}.values():
+            if fault.since > major:
+                print(f"PostgreSQL {major} has no {fault.name}: it came with {fault.since}")
+        cases = [case for case in cases if case.fault.since <= major]
         print(f"server: PostgreSQL {version}, {server.binaries}; {len(cases)} cases", flush=True)
         run = Run(server)
         asyncio.run(run_all(run, cases))

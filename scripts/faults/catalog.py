@@ -91,6 +91,7 @@ class Fault:
         seconds: how long it lasts at most; it ends when the operation has.
         pause: seconds that a transaction stays idle.
         missing: returns the reason why it cannot be caused here.
+        since: the major version of PostgreSQL that introduced its cause; 0 for all.
         is_planned: whether it is caused at a point of a request, which the operation may not have.
         suits: the operations that certainly meet it; empty for all.
     """
@@ -103,6 +104,7 @@ class Fault:
     seconds: float = 0.0
     pause: float = 0.0
     missing: Callable[[Site], str] = _possible
+    since: int = 0
     is_planned: bool = False
     suits: tuple[str, ...] = ()
 
@@ -264,10 +266,6 @@ def _administrator(
         _unlock(site)
         site.server.execute(f"alter role {ROLE} reset {name}")
 
-    def missing(site: Site) -> str:
-        major = int(site.server.version.partition(".")[0])
-        return f"{name} came with PostgreSQL {since}" if major < since else ""
-
     return Fault(
         f"administrator's {name}",
         begin,
@@ -275,7 +273,7 @@ def _administrator(
         prepare=prepare,
         seconds=_WAITS,
         pause=pause,
-        missing=missing,
+        since=since,
         suits=suits,
     )
 

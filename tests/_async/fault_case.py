@@ -52,10 +52,13 @@ async def run_case(site: Site, operation: Operation, fault: Fault) -> tuple[Figu
     injected = site.proxy.injected
     figures, problems = Figures(cases=1), list[str]()
     client = AsyncClient(site.url, min_size=2, max_size=2, timeout=TIMEOUT, command_timeout=TIMEOUT)
-    scene = Scene(client, site.category, ledger, fault.pause)
+    scene = Scene(client, site.category, site.url, ledger, fault.pause)
     try:
         outcome = await cause(site, operation, fault, scene)
         check_time(operation, fault, outcome, figures, problems)
+        if operation.waits and isinstance(outcome.error, MessageDBError):
+            figures.false_claims += 1
+            problems.append(f"it waits for the store, and has not: {outcome.error}")
         await heal(scene, operation, outcome.error, figures, problems)
     finally:
         await client.close()

@@ -36,10 +36,11 @@ FAST: dict[str, Any] = {
 
 @dataclass
 class Scene:
-    """A client, its category and its ledger, and the messages that were handled."""
+    """A client and its URL, its category and its ledger, and the messages that were handled."""
 
     client: AsyncClient
     category: str
+    url: str
     ledger: Ledger
     pause: float = 0.0
     handled: list[str] = field(default_factory=list[str])
