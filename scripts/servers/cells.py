@@ -33,6 +33,7 @@ _SHORT: Final = ("operations", "consumers/test_consumers.py")
 _BAD_INPUT: Final = tuple(
     f"connection/test_{name}.py"
     for name in (
+        "faults_wrong_servers",
         "hostile_settings",
         "message_db_versions",
         "odd_databases",
@@ -53,7 +54,10 @@ CASES: Final = {
         f"tests/cli/test_{name}.py" for name in ("consumers", "doctor", "messages", "schema")
     ),
 }
-"""The sets of cases, none of them with the long fault tests."""
+"""The sets of cases, none of them with the long fault tests.
+
+A standby, a database that is frozen or full, and roles that may not connect are among the bad
+input: these tests start servers of the same programs."""
 
 
 class Cell(NamedTuple):

@@ -71,6 +71,7 @@ def run(cell: Cell, log: Path, plans_full: bool = True) -> Result:
         assert row is not None
         result = Result(cell, row[0], row[1])
         environment = _build_environment(cell, server.url(), plans_full)
+        environment["MESSAGEDB_POSTGRES_BIN"] = str(folder)
         with tempfile.TemporaryDirectory() as name:
             _run_pytest(result, Path(name), environment, log)
     finally:
@@ -106,7 +107,7 @@ def _run_pytest(result: Result, folder: Path, environment: dict[str, str], log: 
     command += [f"--junitxml={report}", *CASES[result.cell.cases]]
     with log.open("ab") as output:
         _wait(command, environment, output)
-        _count(result, report)
+        count(result, report)
         if not result.failed:
             return
         result.again = result.failed
@@ -115,7 +116,7 @@ def _run_pytest(result: Result, folder: Path, environment: dict[str, str], log: 
         passed, skipped = result.passed, result.skipped
         result.failures = []
         _wait(again, environment, output)
-        _count(result, report)
+        count(result, report)
         result.passed += passed
         result.skipped = skipped
 
@@ -134,7 +135,8 @@ def _wait(command: list[str], environment: dict[str, str], output: IO[bytes]) ->
         )
 
 
-def _count(result: Result, report: Path) -> None:
+def count(result: Result, report: Path) -> None:
+    """Count the tests in a report of pytest."""
     if not report.exists():
         result.failed, result.passed = 1, 0
         result.failures = ["pytest wrote no report"]

@@ -126,8 +126,20 @@ def explain(
         cursor = psycopg.RawCursor(conn).execute(b"explain (format json) " + text, params)
         row = cursor.fetchone()
     assert row is not None
+    # A server that can compile says here that it would.
+    assert "JIT" not in row[0][0]
     plan: dict[str, Any] = row[0][0]["Plan"]
     return plan
+
+
+def test_a_server_that_can_compile_says_so_in_a_plan(store: Store) -> None:
+    row = store.conn.execute("select pg_jit_available()").fetchone()
+    with store.conn.transaction():
+        store.conn.execute("set local jit_above_cost = 0")
+        plan = store.conn.execute("explain (format json) select 1 from pg_class").fetchone()
+    assert row is not None
+    assert plan is not None
+    assert ("JIT" in plan[0][0]) == row[0]
 
 
 def check(store: Store, text: bytes, planned: Planned, *, settings: bool) -> None:
