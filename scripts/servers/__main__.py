@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ def main() -> int:
     cells = [cell for cell in (SHORT if arguments.short else CELLS) if arguments.only in cell.name]
     if not cells:
         parser.error(f"no cell has {arguments.only!r} in its line")
+    # A shell lets what it runs in the background ignore this, and so would the tests of Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     begun = time.monotonic()
     results: list[Result] = []
     log = Path(tempfile.mkstemp(prefix="messagedb-servers-", suffix=".log")[1])

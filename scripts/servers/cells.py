@@ -42,7 +42,7 @@ _BAD_INPUT: Final = tuple(
     )
 )
 
-CASES: Final = {
+CASES: Final[dict[str, tuple[str, ...]]] = {
     "all, async": tuple(f"tests/_async/{topic}" for topic in _TOPICS),
     "all, sync": tuple(f"tests/_sync/{topic}" for topic in _TOPICS),
     "basic": tuple(f"tests/_async/{topic}" for topic in _BASIC),

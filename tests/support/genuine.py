@@ -8,6 +8,8 @@ import fetch_message_db
 import psycopg
 import pytest
 
+from tests.support.backend import make_url
+
 DEFAULT = fetch_message_db.DEFAULT
 SQL_VERSIONS = fetch_message_db.SQL_VERSIONS
 VERSIONS = tuple(SQL_VERSIONS)
@@ -26,7 +28,9 @@ def install(url: str, version: str = DEFAULT) -> None:
         if os.environ.get("CI") or os.environ.get("MESSAGEDB_REQUIRE_GENUINE"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    with psycopg.connect(url) as conn:
+    # Its script creates a role of the server, which others may do at the same time.
+    with psycopg.connect(make_url(url, dbname="postgres")) as server, psycopg.connect(url) as conn:
+        server.execute("select pg_advisory_xact_lock(hashtext('genuine'))")
         for text in fetch_message_db.genuine_script(folder, _has_pgcrypto(conn)):
             conn.execute(text.encode())
 

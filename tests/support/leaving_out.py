@@ -10,7 +10,7 @@ from tests.support.setup import Setup
 PREFIX: Final = "not in this cell: "
 """The beginning of the reasons of skipped tests, by which ``nox -s servers`` recognizes them."""
 
-_TRANSACTION_POOLER: Final = {
+_POOLER: Final = {
     "test_a_condition_filters_and_leaves_the_session_at_off": "looks at a setting of its session",
     "test_the_same_id_in_another_stream_is_refused_and_names_both": "looks at the error of the "
     "function as the cause, and a pooled write inserts",
@@ -28,5 +28,5 @@ def get_reason(setup: Setup, test: str) -> str | None:
 
 
 def _choose(setup: Setup) -> Iterator[dict[str, str]]:
-    if setup.pooler == "transaction":
-        yield _TRANSACTION_POOLER
+    if setup.pooler:
+        yield _POOLER

@@ -58,6 +58,13 @@ def install(url: str, setup: Setup) -> None:
         url: a superuser's URL of the database.
         setup: the setup.
     """
+    # Roles belong to the server, and locks to a database: others may create a role now, too.
+    with psycopg.connect(make_url(url, dbname="postgres")) as conn:
+        conn.execute("select pg_advisory_xact_lock(hashtext('mdb roles'))")
+        _install(url, setup)
+
+
+def _install(url: str, setup: Setup) -> None:
     from messagedb import schema
 
     installer = url
@@ -79,9 +86,8 @@ def install(url: str, setup: Setup) -> None:
 
 
 def _create_role(url: str, name: str, options: str) -> None:
-    """Create a role that can log in, unless it exists: others may create it at the same time."""
+    """Create a role that can log in, unless it exists."""
     with psycopg.connect(url) as conn:
-        conn.execute("select pg_advisory_xact_lock(hashtext(%s))", [name])
         if conn.execute("select from pg_roles where rolname = %s", [name]).fetchone() is None:
             conn.execute(f"create role {name} login {options}".encode())
 

@@ -52,7 +52,8 @@ async def test_metadata_with_nothing_in_it_is_sql_null(
     await client.write_message(f"{category}-1", NewMessage("A", None, metadata=Metadata()))
     with psycopg.connect(store_url) as conn:
         row = conn.execute(
-            "SELECT metadata IS NULL FROM messages WHERE stream_name = %s", (f"{category}-1",)
+            "SELECT metadata IS NULL FROM message_store.messages WHERE stream_name = %s",
+            [f"{category}-1"],
         ).fetchone()
     assert row == (True,)
 
