@@ -39,18 +39,20 @@ async def insert_batch(
     search: in one round trip, or with COPY in four. Any other is rolled back and searched for: two
     more.
     """
+    may_copy = current_pipeline(conn) is None
     try:
         version = await _insert_optimistically(conn, sql, write, scope)
     except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported) as error:
         # An id is already stored; or the table does not allow COPY, as it has row security.
         await rollback_scope(conn, scope)
         _check_position_free(write, error)
+        may_copy = may_copy and isinstance(error, psycopg.errors.UniqueViolation)
         version = None
     except BaseException:
         await abandon_scope(conn, scope)
         raise
     if version is None:
-        return await _insert_missing(conn, sql, write, scope)
+        return await _insert_missing(conn, sql, write, scope, may_copy)
     return list(range(version + 1, version + 1 + len(write.encoded)))
 
 
@@ -80,7 +82,7 @@ async def _insert_optimistically(
         await rollback_scope(conn, scope)
         return None
     if current_pipeline(conn) is None:
-        await _copy(conn, sql, write, version)
+        await _copy(conn, sql, write.stream_name, write.encoded, version)
         await execute_all(conn, scope.leave)
     else:
         # A pipeline of the caller's does not allow COPY.
@@ -91,7 +93,11 @@ async def _insert_optimistically(
 
 
 async def _copy(
-    conn: AsyncConnection[Any], sql: Statements, write: WriteRequest, version: int
+    conn: AsyncConnection[Any],
+    sql: Statements,
+    stream_name: str,
+    messages: list[EncodedMessage],
+    version: int,
 ) -> None:
     """Insert by COPY, and never leave the connection in it.
 
@@ -101,7 +107,7 @@ async def _copy(
     try:
         async with AsyncStoreCursor(conn).copy(sql.copy_messages) as copy:
             try:
-                for block in batch_plan.iter_copy_blocks(write, version):
+                for block in batch_plan.iter_copy_blocks(stream_name, messages, version):
                     await copy.write(block)
             except BaseException as error:
                 if is_interruption(error):
@@ -121,7 +127,11 @@ async def _copy(
 
 
 async def _insert_missing(
-    conn: AsyncConnection[Any], sql: Statements, write: WriteRequest, scope: WriteScope
+    conn: AsyncConnection[Any],
+    sql: Statements,
+    write: WriteRequest,
+    scope: WriteScope,
+    may_copy: bool,
 ) -> list[int]:
     """Find the stored ids, decide, and insert the others."""
     ids = array_literal(message.id for message in write.encoded)
@@ -134,7 +144,12 @@ async def _insert_missing(
                 await execute_pipelined(conn, before, query)
             )
             plan = batch_plan.plan_batch(write, version, stored)
-            inserts = _build_inserts(sql, write.stream_name, plan.to_insert, version)
+            inserts: tuple[Statement, ...] = ()
+            if may_copy and batch_plan.has_large_message(plan.to_insert):
+                # In an array of messages, the largest one would be too large for the server.
+                await _copy(conn, sql, write.stream_name, plan.to_insert, version)
+            else:
+                inserts = _build_inserts(sql, write.stream_name, plan.to_insert, version)
             await execute_all(conn, (*inserts, *scope.leave))
         except psycopg.errors.UniqueViolation as error:
             # A session that holds another lock, or none, stored one of the ids since the search.

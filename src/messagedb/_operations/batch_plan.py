@@ -106,13 +106,15 @@ _BLOCK_CHARACTERS: Final = 250_000
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def iter_copy_blocks(write: WriteRequest, version: int) -> Iterator[bytes]:
-    """Yield the rows of a batch in COPY's text format, for a stream at *version*."""
-    stream_name = write.stream_name.translate(_ESCAPES)
+def iter_copy_blocks(
+    stream_name: str, messages: list[EncodedMessage], version: int
+) -> Iterator[bytes]:
+    """Yield the rows of messages in COPY's text format, for a stream at *version*."""
+    stream_name = stream_name.translate(_ESCAPES)
     position = version
     rows: list[str] = []
     size = 0
-    for message in write.encoded:
+    for message in messages:
         position += 1
         row = (
             f"{message.id}\t{stream_name}\t{position}\t{message.type.translate(_ESCAPES)}"

@@ -69,6 +69,9 @@ async def test_large_and_small_messages_are_one_batch(client: AsyncClient, categ
     messages = [NewMessage("A"), NewMessage("Large", LARGE, metadata={"a": "\\"}), NewMessage("B")]
     assert await client.write_messages(stream, messages) == [0, 1, 2]
     assert await client.write_messages(stream, messages) == [0, 1, 2]
+    more = [*messages, NewMessage("Large", LARGE), NewMessage("C")]
+    assert await client.write_messages(stream, more) == [0, 1, 2, 3, 4]
     stored = await client.get_stream_messages(stream)
-    assert [m.type for m in stored] == ["A", "Large", "B"]
+    assert [m.type for m in stored] == ["A", "Large", "B", "Large", "C"]
     assert (stored[1].data, stored[1].metadata) == (LARGE, {"a": "\\"})
+    assert stored[3].data == LARGE

@@ -129,7 +129,11 @@ def test_copied_rows_are_escaped_as_copy_reads_them() -> None:
     write = requests.build_batch_write(
         "s-\t1\\", messages, ANY, decimals=False, registry=MessageRegistry()
     )
-    rows = b"".join(batch_plan.iter_copy_blocks(write, 6)).decode().split("\n")
+    rows = (
+        b"".join(batch_plan.iter_copy_blocks(write.stream_name, write.encoded, 6))
+        .decode()
+        .split("\n")
+    )
     assert rows.pop() == ""
     first, second = (row.split("\t") for row in rows)
     assert first[:4] == [str(IDS[0]), r"s-\t1\\", "7", r"A\tB\nC\rD\\E"]
@@ -144,7 +148,7 @@ def test_copied_blocks_are_neither_many_nor_large() -> None:
     write = requests.build_batch_write(
         "s-1", messages, ANY, decimals=False, registry=MessageRegistry()
     )
-    blocks = list(batch_plan.iter_copy_blocks(write, -1))
+    blocks = list(batch_plan.iter_copy_blocks(write.stream_name, write.encoded, -1))
     assert 2 <= len(blocks) <= 10
     assert max(map(len, blocks)) < 300_000
     positions = [int(row.split(b"\t")[2]) for block in blocks for row in block.splitlines()]
