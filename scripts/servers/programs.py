@@ -58,6 +58,16 @@ def get_version(programs: Path) -> str:
     return found[1]
 
 
+def main() -> int:
+    """Print the folder of the programs of a server, such as 14, and return the exit status."""
+    try:
+        print(find(sys.argv[1]))
+    except NoProgramsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def _fetch(major: str, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
@@ -76,3 +86,7 @@ def _fetch(major: str, target: Path) -> None:
         (unpacked,) = (folder / "unpacked").iterdir()
         shutil.rmtree(target, ignore_errors=True)
         unpacked.rename(target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
