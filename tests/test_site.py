@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import figures
+import pytest
 
 import messagedb
 from messagedb import errors
@@ -116,3 +120,18 @@ def test_units_of_systemd_are_sound() -> None:
 def stop_timeout(command: list[str]) -> float:
     given = dict(pairwise(command)).get("--stop-timeout", "10")
     return float(given)
+
+
+def test_the_figures_of_the_guarantees_are_those_of_the_runs() -> None:
+    page = figures.PAGE.read_text(encoding="utf-8")
+    written = "\n".join(figures.build_lines(figures.FIGURES))
+    assert figures.replace_figures(page, written) == page
+
+
+@pytest.mark.parametrize("name", figures.COMMANDS)
+def test_a_figure_that_has_to_be_zero_is_zero(name: str) -> None:
+    run = json.loads((figures.FIGURES / f"{name}.json").read_text(encoding="utf-8"))
+    counts = run.get("figures", run)
+    zeros = [key for key, label in figures.COMMANDS[name][1].items() if label.endswith(" (0)")]
+    assert zeros
+    assert {key: counts[key] for key in zeros} == dict.fromkeys(zeros, 0)

@@ -2,7 +2,8 @@
 
     python -m failover             all of it, some minutes
     python -m failover --short     a minute or two
-    python -m failover --patroni [--json FILE]   clusters of Patroni, some minutes
+    python -m failover --patroni   clusters of Patroni, some minutes
+    python -m failover --json FILE   write the figures into a file, too
 
 Exits with 1 if a message was lost or doubled, an outcome was wrong, or too little was tried.
 """
@@ -11,15 +12,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import make_sync
 
 make_sync.make_untracked()
+
+from servers.programs import get_version  # noqa: E402
 
 from failover.patroni import run_patroni  # noqa: E402
 from tests._async import failover_doubts as doubts_of_tasks  # noqa: E402
@@ -96,16 +102,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="failover", description="Fail over under load.")
     parser.add_argument("--short", action="store_true", help="try less")
     parser.add_argument("--patroni", action="store_true", help="with Patroni, etcd and HAProxy")
-    parser.add_argument("--json", type=Path, help="write the figures of --patroni into this file")
+    parser.add_argument("--json", type=Path, help="write the figures into this file, too")
     given = parser.parse_args()
-    if given.json and not given.patroni:
-        parser.error("--json is for --patroni")
     if given.patroni:
         return run_patroni(short=given.short, file=given.json)
-    return run_links_and_power(SHORT if given.short else LONG)
+    return run_links_and_power(SHORT if given.short else LONG, given.json)
 
 
-def run_links_and_power(amounts: Amounts) -> int:
+def run_links_and_power(amounts: Amounts, file: Path | None) -> int:
     """Run all parts on servers whose links and power are cut, and return the exit status."""
     begun = time.monotonic()
     total, failed = Figures(), []
@@ -138,6 +142,16 @@ def run_links_and_power(amounts: Amounts) -> int:
     print("\n".join(total.lines()))
     print(f"{time.monotonic() - begun:9.1f}  seconds")
     failed += total.problems(doubts=amounts.doubts, waiting=4)
+    if file is not None:
+        run = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "python": platform.python_version(),
+            "server": get_version(template.programs),
+            "seconds": round(time.monotonic() - begun),
+            "figures": asdict(total),
+            "failed": failed,
+        }
+        file.write_text(json.dumps(run, indent=1) + "\n")
     for problem in failed:
         print(f"FAILED: {problem}")
     return 1 if failed else 0

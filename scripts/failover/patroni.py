@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
@@ -107,6 +109,8 @@ def run_patroni(*, short: bool, file: Path | None) -> int:
         figures={name: getattr(total, name) for name in NAMES},
         seen=seen,
         seconds=round(time.monotonic() - begun),
+        date=datetime.now(UTC).date().isoformat(),
+        python=platform.python_version(),
     )
     print()
     print("\n".join(total.lines(NAMES)))

@@ -52,6 +52,8 @@ class Report:
     figures: dict[str, int]
     seen: list[SeenBy]
     seconds: int
+    date: str = ""
+    python: str = ""
 
     @classmethod
     def read(cls, file: Path) -> Report:
