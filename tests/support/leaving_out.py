@@ -18,6 +18,13 @@ _POOLER: Final = {
     "pooled write inserts",
 }
 
+_TRANSACTION_POOLER: Final = {
+    "test_statements_are_not_taken_for_prepared_when_the_lock_failed_before_them": "sets the "
+    "lock_timeout of its session",
+    "test_settings_of_the_connection_end_with_the_transaction": "sets the search_path of its "
+    "session",
+}
+
 
 def get_reason(setup: Setup, test: str) -> str | None:
     """Return the reason why a test, by the name of its function, is left out; None if it is not."""
@@ -30,3 +37,5 @@ def get_reason(setup: Setup, test: str) -> str | None:
 def _choose(setup: Setup) -> Iterator[dict[str, str]]:
     if setup.pooler:
         yield _POOLER
+    if setup.pooler == "transaction":
+        yield _TRANSACTION_POOLER
