@@ -39,6 +39,7 @@ WITHOUT_LONG = [
 # processes and programs, it runs the first test only,
 LONG = [
     "*/test_faults_*",
+    "*/test_large_messages*",
     "tests/async_only/*",
     "tests/cli/*",
     "tests/embedded/*",
