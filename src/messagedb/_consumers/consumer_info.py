@@ -142,6 +142,7 @@ def split_position_stream(name: str) -> tuple[str | None, str | None]:
     base, _, type_part = category_part.partition(":")
     types = [each for each in type_part.split("+") if each != POSITION]
     category = f"{base}:{'+'.join(types)}" if types and types != [""] else base
+    category = category or ":"  # the only category with such a name that has no base and no types
     return (None if category == ALL else category), identifier if dash else None
 
 

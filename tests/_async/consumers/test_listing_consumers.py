@@ -146,6 +146,16 @@ async def test_groups_and_tables_and_other_kinds(client: AsyncClient, category: 
     ]
 
 
+async def test_the_category_that_is_a_colon_hides_no_other_consumer(
+    client: AsyncClient, category: str
+) -> None:
+    record = NewMessage("Recorded", {"position": 1})
+    await client.write_message(f":position-{category}", record)
+    found = [each for each in await client.list_consumers() if each.identifier == category]
+    assert [(each.name, each.category) for each in found] == [(f":position-{category}", ":")]
+    assert category in [each.identifier for each in await client.list_consumers(":")]
+
+
 async def test_of_several_categories(client: AsyncClient, category: str) -> None:
     await write(client, category, 2)
     identifier = f"{category}Everything"
