@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import fetch_message_db
 import psycopg
 import pytest
-
-from tests.support.backend import make_url
 
 DEFAULT = fetch_message_db.DEFAULT
 SQL_VERSIONS = fetch_message_db.SQL_VERSIONS
@@ -28,9 +27,15 @@ def install(url: str, version: str = DEFAULT) -> None:
         if os.environ.get("CI") or os.environ.get("MESSAGEDB_REQUIRE_GENUINE"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    # Its script creates a role of the server, which others may do at the same time.
-    with psycopg.connect(make_url(url, dbname="postgres")) as server, psycopg.connect(url) as conn:
-        server.execute("select pg_advisory_xact_lock(hashtext('genuine'))")
+    try:
+        _execute(url, folder)
+    except psycopg.errors.UniqueViolation:
+        # Its script creates a role of the server, which another database's did at the same time.
+        _execute(url, folder)
+
+
+def _execute(url: str, folder: Path) -> None:
+    with psycopg.connect(url) as conn:
         for text in fetch_message_db.genuine_script(folder, _has_pgcrypto(conn)):
             conn.execute(text.encode())
 
