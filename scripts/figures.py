@@ -21,6 +21,15 @@ END: Final = "<!-- end of the figures -->\n"
 # For each command, in the order of the page: its title, and a label for each figure. A label that
 # ends with (0) is of a figure that has to be 0.
 COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "servers": (
+        "the clients' tests on each server, with our schema and Message DB 1.1.6 to 1.3.1",
+        {
+            "cells": "combinations of server, schema, role, pooler and set of tests",
+            "cases": "tests that ran on them",
+            "skipped": "left out behind a pooler, with a reason for each",
+            "failed": "failed (0)",
+        },
+    ),
     "faults": (
         "every operation under every fault, by both variants",
         {

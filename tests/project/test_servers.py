@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_a_skipped_test_that_no_cell_leaves_out_has_failed(tmp_path: Path) -> No
 
 def test_a_run_without_a_report_has_failed(tmp_path: Path) -> None:
     assert count(tmp_path, None).failed == 1
+
+
+def test_the_figures_are_those_of_a_run_without_a_failure() -> None:
+    figures = json.loads((ROOT / "docs" / "figures" / "servers.json").read_text())
+    assert figures["failed"] == 0
+    assert figures["cells"] == len(figures["table"])
+    assert figures["cases"] == sum(row["passed"] for row in figures["table"])
+    assert len(figures["servers"]) == len(SERVERS)
+    assert {row["schema"] for row in figures["table"]} == SCHEMAS
 
 
 @pytest.mark.parametrize(
