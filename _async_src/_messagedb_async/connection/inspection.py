@@ -39,8 +39,10 @@ async def inspect_server(conn: AsyncConnection[Any], session_config: SessionConf
     try:
         if is_own:
             # With the time limit of the client: that of the role may be too short for any query.
-            begin = BEGIN + b"; " + session_config.build_time_limit()
-            await AsyncStoreCursor(conn).execute(begin, prepare=False)
+            # One by one: a pipeline of the caller's refuses two in one statement.
+            limit = session_config.build_time_limit()
+            await AsyncStoreCursor(conn).execute(BEGIN, prepare=False)
+            await AsyncStoreCursor(conn).execute(limit, prepare=False)
         text, params = statement
         cursor = AsyncStoreCursor(conn)
         await cursor.execute(text, params, binary=True, prepare=False)
