@@ -316,7 +316,7 @@ def conformance(session: nox.Session) -> None:
     # that, the operations are enough.
     session.run(
         *("python", "-m", "pytest", "tests/_async", "tests/_sync/operations"),
-        "--ignore-glob=*test_faults_*",
+        *("--ignore-glob=*test_faults_*", *PARALLEL),
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},
     )
