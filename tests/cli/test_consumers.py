@@ -193,8 +193,11 @@ def test_a_position_that_was_set_is_reported_whatever_its_category_is_called(
     client: Client, command: Command, category: str
 ) -> None:
     done = command("position", "set", ":", category, "beginning", "--yes")
+    assert (done.code, done.rows[0]["consumer"]) == (0, f":position-{category}")
+    # Text after a second colon is omitted in the name of a position stream.
+    done = command("position", "set", f"{category}:a:b", "mail", "beginning", "--yes")
+    stream = f"{category}:a+position-mail"
     assert (done.code, done.out) == (0, "")
-    stream = f":position-{category}"
     assert done.err == f"The position is set: {stream}\n"
     assert client.stream_version(stream) == 0
 
