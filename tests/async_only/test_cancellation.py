@@ -228,3 +228,21 @@ async def test_an_operation_of_a_bound_connection(
 
     await at_each_step(once)
     await client.close()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "answered"])
+async def test_the_first_operation_of_a_bound_connection_leaves_no_transaction(
+    store_url: str, category: str, late: bool
+) -> None:
+    async with await AsyncConnection.connect(store_url, autocommit=True) as conn:
+
+        async def once(step: int, _: str) -> bool:
+            store = AsyncClient(store_url).bind(conn)  # it knows nothing of the server yet
+            call = store.stream_version(f"{category}-1")
+            undisturbed = await cancelled_at(call, step, late=late)
+            assert conn.pgconn.transaction_status == TransactionStatus.IDLE
+            (limit,) = await (await conn.execute("SHOW statement_timeout")).fetchone() or ("",)
+            assert limit == "0"
+            return undisturbed
+
+        await at_each_step(once)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,9 +12,10 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from messagedb._connection import server_info
 from messagedb._connection.error_mapping import NOTHING_CHANGED, TRANSACTION_ABORTED, map_error
 from messagedb._errors import TransactionAbortedError, ValidationError
-from messagedb._sql.statements import BEGIN, COMMIT, INSPECT, Statement
+from messagedb._sql.statements import BEGIN, COMMIT, INSPECT
 
 from .connection import AsyncStoreCursor
+from .interruptions import abort_operation, is_interruption
 from .position_sequence import load_sequence
 
 if TYPE_CHECKING:
@@ -31,31 +33,44 @@ _logged_notes: set[str] = set()
 async def inspect_server(conn: AsyncConnection[Any], session_config: SessionConfig) -> ServerInfo:
     """Query the server's properties. Reads catalogs only, and if allowed the last global position.
 
+    On a connection in autocommit mode and outside a transaction it is a transaction with the time
+    limit of the client: that of the role may be too short for any query. It has ended afterwards,
+    also after an error or a cancellation. After an exception of a signal's handler the connection
+    is closed if the server still executes the query.
+
     Raises:
-        MessageDBError: the query failed.
+        MessageDBError: the query failed. Nothing was changed.
     """
-    statement = Statement(INSPECT, (session_config.settings.schema,))
     is_own = conn.pgconn.transaction_status == TransactionStatus.IDLE and conn.autocommit
+    before = (BEGIN, session_config.build_time_limit()) if is_own else ()
+    cursor = AsyncStoreCursor(conn)
     try:
-        if is_own:
-            # With the time limit of the client: that of the role may be too short for any query.
-            # One by one: a pipeline of the caller's refuses two in one statement.
-            limit = session_config.build_time_limit()
-            await AsyncStoreCursor(conn).execute(BEGIN, prepare=False)
-            await AsyncStoreCursor(conn).execute(limit, prepare=False)
-        text, params = statement
-        cursor = AsyncStoreCursor(conn)
-        await cursor.execute(text, params, binary=True, prepare=False)
+        # One by one: in a pipeline the short limit of the role may end the query.
+        for text in before:
+            await AsyncStoreCursor(conn).execute(text, prepare=False)
+        params = (session_config.settings.schema,)
+        await cursor.execute(INSPECT, params, binary=True, prepare=False)
         server = server_info.parse_server_info((await cursor.fetchall())[0])
         await load_sequence(conn, session_config, server)
         if is_own:
             await AsyncStoreCursor(conn).execute(COMMIT, prepare=False)
-    except psycopg.Error as error:
-        if is_own and not conn.closed:
-            await conn.rollback()
-        raise map_error(error, NOTHING_CHANGED) from error
+    except BaseException as error:
+        if is_interruption(error):
+            abort_operation(conn)
+        if is_own:
+            await _roll_back(conn)
+        if isinstance(error, psycopg.Error):
+            raise map_error(error, NOTHING_CHANGED) from error
+        raise
     _log_untested_version(server)
     return server
+
+
+async def _roll_back(conn: AsyncConnection[Any]) -> None:
+    """End a transaction, without raising errors of the server over the current error."""
+    if conn.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        with suppress(psycopg.Error):
+            await conn.rollback()
 
 
 def _log_untested_version(server: ServerInfo) -> None:

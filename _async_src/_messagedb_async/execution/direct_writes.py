@@ -65,8 +65,7 @@ async def _insert_optimistically(
         ValidationError: the transaction's isolation level does not allow writes.
     """
     lock = scope.build_lock(write.stream_name)
-    is_large = batch_plan.has_large_message(write.encoded)
-    if len(write.encoded) < batch_plan.COPY_THRESHOLD and not is_large:
+    if batch_plan.is_inserted_as_json(write.encoded):
         arrays = batch_plan.build_json_chunks(write.encoded)
         if len(arrays) == 1:
             insert = Statement(sql.insert_batch, (write.stream_name, arrays[0][1], write.expected))

@@ -67,6 +67,11 @@ def plan_batch(
     return BatchPlan(positions, to_insert)
 
 
+def is_inserted_as_json(messages: list[EncodedMessage]) -> bool:
+    """Return True if COPY is not the better way for a batch: it is small, as are its messages."""
+    return len(messages) < COPY_THRESHOLD and not has_large_message(messages)
+
+
 def has_large_message(messages: list[EncodedMessage]) -> bool:
     """Return True if the server may refuse a message for its size, which no check can predict."""
     return any(
