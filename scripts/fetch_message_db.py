@@ -125,9 +125,27 @@ def _fill_cache(target: Path, version: str) -> None:
                 archive.extraction_filter = tarfile.data_filter
             archive.extractall(unpacked)
         _check(unpacked, version)
-        if target.exists():
-            shutil.rmtree(target)
+        move_into_cache(unpacked, target, "package/database")
+
+
+def move_into_cache(unpacked: Path, target: Path, content: str) -> None:
+    """Move an unpacked folder to its place, unless another process was faster.
+
+    That one may be in use already, so it is not replaced.
+
+    Args:
+        unpacked: the folder, beside the target.
+        target: its place.
+        content: a path in it; a target that lacks this is of no use, and is replaced.
+    """
+    if (target / content).exists():
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    try:
         unpacked.rename(target)
+    except OSError:
+        if not (target / content).exists():
+            raise
 
 
 def _pack(npm: str, folder: Path, package: str) -> None:

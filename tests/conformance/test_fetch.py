@@ -53,6 +53,19 @@ def test_a_cache_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         fetch_message_db.fetch()
 
 
+def test_what_another_process_has_fetched_and_uses_is_not_replaced(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin" / "postgres").write_text(name)
+    target = tmp_path / "cached"
+    target.mkdir()
+    (target / "half").touch()  # of no use: it lacks the content
+    for name in ("first", "second"):
+        fetch_message_db.move_into_cache(tmp_path / name, target, "bin/postgres")
+    assert (target / "bin" / "postgres").read_text() == "first"
+    assert not (target / "half").exists()
+
+
 def test_the_extension_is_left_out_where_the_server_has_none() -> None:
     folder = genuine()
     whole = fetch_message_db.genuine_script(folder, has_pgcrypto=True)
