@@ -18,6 +18,18 @@ PAGE: Final = ROOT / "docs" / "guarantees.md"
 BEGIN: Final = "<!-- figures: written by scripts/figures.py -->\n"
 END: Final = "<!-- end of the figures -->\n"
 
+_UNDER_LOAD: Final = {
+    "failovers": "failovers and switch-overs",
+    "acknowledged": "messages acknowledged",
+    "missing": "acknowledged and missing (0)",
+    "doubled": "stored twice (0)",
+    "handled": "messages handled",
+    "unhandled": "never handled, without a word (0)",
+    "effects": "effects of transactional consumers",
+    "effects_missing": "of these missing (0)",
+    "effects_doubled": "of these doubled (0)",
+}
+
 # For each command, in the order of the page: its title, and a label for each figure. A label that
 # ends with (0) is of a figure that has to be 0.
 COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
@@ -47,15 +59,8 @@ COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "failover": (
         "failovers of two servers under writers and consumers, COMMITs in doubt, a standby away",
         {
-            "failovers": "failovers and switch-overs",
-            "acknowledged": "messages acknowledged",
+            **_UNDER_LOAD,
             "missing": "acknowledged and missing after a synchronous failover (0)",
-            "doubled": "stored twice (0)",
-            "handled": "messages handled",
-            "unhandled": "never handled, without a word (0)",
-            "effects": "effects of transactional consumers",
-            "effects_missing": "of these missing (0)",
-            "effects_doubled": "of these doubled (0)",
             "in_doubt": "COMMITs in doubt when the primary died",
             "told_committed": "of these reported as committed, after a query",
             "committed_and_missing": "reported as committed and not stored (0)",
@@ -65,17 +70,7 @@ COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     ),
     "patroni": (
         "Patroni with etcd: switch-overs, kills and pauses under writers and consumers",
-        {
-            "failovers": "failovers and switch-overs",
-            "acknowledged": "messages acknowledged",
-            "missing": "acknowledged and missing (0)",
-            "doubled": "stored twice (0)",
-            "handled": "messages handled",
-            "unhandled": "never handled, without a word (0)",
-            "effects": "effects of transactional consumers",
-            "effects_missing": "of these missing (0)",
-            "effects_doubled": "of these doubled (0)",
-        },
+        _UNDER_LOAD,
     ),
     "fuzz": (
         "random operations against a model, and hostile values",

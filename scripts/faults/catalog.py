@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import psycopg
 
@@ -278,14 +278,7 @@ def _administrator(
     )
 
 
-POINTS: tuple[FaultPoint, ...] = (
-    "before_request",
-    "within_request",
-    "after_request",
-    "before_answer",
-    "within_answer",
-    "after_answer",
-)
+POINTS: tuple[FaultPoint, ...] = get_args(FaultPoint)
 REQUESTS = 3
 """At how many requests of an operation the connection is cut: of each, all six points."""
 
