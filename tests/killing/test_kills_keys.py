@@ -16,8 +16,46 @@ from tests.killing.worker import Variant
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.killing.commanding"])
 
-KEYS = 300
-KILLS = 40
+KEYS = 400
+KILLS = 20
+
+
+class _Program:
+    """A program for an order, which is killed as soon as it has noted some answers more.
+
+    Its answers are counted, so that it is killed equally often on a fast machine and on a slow one.
+    """
+
+    def __init__(self, order: Order, chance: random.Random) -> None:
+        self._order = order
+        self._chance = chance
+        self.killed = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._process = _FORKS.Process(target=main, args=(self._order,), daemon=True)
+        self._process.start()
+        self._enough = len(answers(self._order.notes)) + self._chance.randint(0, 8)
+
+    def kill_when_due(self) -> None:
+        """Kill it at a random moment after its next answers, and start it again."""
+        assert self._process.is_alive()
+        if len(answers(self._order.notes)) < self._enough:
+            self._process.join(0.001)
+            return
+        self._process.join(self._chance.uniform(0.0, 0.005))
+        assert self._process.is_alive()
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self.killed += 1
+        self._start()
+
+    def wait(self) -> None:
+        """Let it come to its end."""
+        self._process.join()
+        assert self._process.exitcode == 0
+        self._process.close()
 
 
 @pytest.mark.parametrize("variants", [("async", "async"), ("sync", "sync"), ("async", "sync")])
@@ -38,19 +76,13 @@ def test_each_key_is_answered_once_and_always_the_same(
         )
         for number, variant in enumerate(variants)
     ]
-    killed = 0
-    while any(order.left() for order in orders):
-        alive = [_FORKS.Process(target=main, args=(order,), daemon=True) for order in orders]
-        for process in alive:
-            process.start()
-        for process in alive:
-            process.join(chance.uniform(0.05, 0.2) if killed < KILLS else 60)
-            killed += process.is_alive()
-            process.kill()
-            process.join()
-            process.close()
-    print(f"{killed} killed")
-    assert killed >= 10
+    programs = [_Program(order, chance) for order in orders]
+    while any(program.killed < KILLS for program in programs):
+        for program in programs:
+            if program.killed < KILLS:
+                program.kill_when_due()
+    for program in programs:
+        program.wait()
     with Client(store_url) as client:
         events = [
             (message.data["key"], message.position, message.data["total"])
