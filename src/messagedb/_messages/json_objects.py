@@ -46,10 +46,10 @@ def encode_object(value: Any, *, label: str, decimals: bool = False) -> str | No
     except _ENCODING_ERRORS as error:
         check_round_trip(value, label)
         raise _not_json_error(label, error) from error
-    text = encoded.decode()
-    if not faithful or _needs_full_check(text, tree):
+    if not faithful or _needs_full_check(encoded, tree):
         check_round_trip(value, label)
-    return _build_object_json(text, label)
+    del tree  # of a large value only two copies are there at a time
+    return _build_object_json(encoded.decode(), label)
 
 
 def is_encoding_of(value: Any, text: str) -> bool:
@@ -120,13 +120,13 @@ def _build_object_json(text: str, label: str) -> str:
     return _sub_exponents(_expand_exponent, text) if _find_exponent(text) else text
 
 
-def _needs_full_check(text: str, tree: Any) -> bool:
+def _needs_full_check(encoded: bytes, tree: Any) -> bool:
     """Return True if JSON that reads back here might not for the server, or for other readers."""
-    if "\\" in text and "\\u0000" in text:
+    if b"\\" in encoded and b"\\u0000" in encoded:
         return True
     return (
-        len(text) > 2 * MAX_DEPTH
-        and text.count("{") + text.count("[") > MAX_DEPTH
+        len(encoded) > 2 * MAX_DEPTH
+        and encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH
         and _is_too_deep(tree)
     )
 

@@ -74,10 +74,12 @@ def is_inserted_as_json(messages: list[EncodedMessage]) -> bool:
 
 def has_large_message(messages: list[EncodedMessage]) -> bool:
     """Return True if the server may refuse a message for its size, which no check can predict."""
-    return any(
-        len(message.data or "") + len(message.metadata or "") >= LARGE_CHARACTERS
-        for message in messages
-    )
+    return any(map(is_large, messages))
+
+
+def is_large(message: EncodedMessage) -> bool:
+    """Return True if it is written by COPY, which needs no second copy of it in memory."""
+    return len(message.data or "") + len(message.metadata or "") >= LARGE_CHARACTERS
 
 
 # PostgreSQL limits the elements of a jsonb array to 256 MB in total, and a server reads a whole
@@ -121,10 +123,13 @@ def iter_copy_blocks(
     size = 0
     for message in messages:
         position += 1
-        row = (
-            f"{message.id}\t{stream_name}\t{position}\t{message.type.translate(_ESCAPES)}"
-            f"\t{_escape_copy_field(message.data)}\t{_escape_copy_field(message.metadata)}\n"
-        )
+        start = f"{message.id}\t{stream_name}\t{position}\t{message.type.translate(_ESCAPES)}\t"
+        if is_large(message):
+            yield "".join([*rows, start]).encode()
+            yield from _iter_large_fields(message)
+            rows, size = [], 0
+            continue
+        row = f"{start}{_escape_copy_field(message.data)}\t{_escape_copy_field(message.metadata)}\n"
         rows.append(row)
         size += len(row)
         if size > _BLOCK_CHARACTERS:
@@ -132,6 +137,17 @@ def iter_copy_blocks(
             rows, size = [], 0
     if rows:
         yield "".join(rows).encode()
+
+
+def _iter_large_fields(message: EncodedMessage) -> Iterator[bytes]:
+    """Yield data and metadata in blocks, so that no other copy of them is made."""
+    for json, end in ((message.data, b"\t"), (message.metadata, b"\n")):
+        if json is None:
+            yield rb"\N" + end
+            continue
+        for begin in range(0, len(json), _BLOCK_CHARACTERS):
+            yield _escape_copy_field(json[begin : begin + _BLOCK_CHARACTERS]).encode()
+        yield end
 
 
 def _escape_copy_field(json: str | None) -> str:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from psycopg import AsyncConnection
 
-from messagedb import AsyncClient, NewMessage, ValidationError, WrongExpectedVersionError
+from messagedb import (
+    AsyncClient,
+    DuplicateMessageError,
+    NewMessage,
+    ValidationError,
+    WrongExpectedVersionError,
+)
 from messagedb._operations.batch_plan import LARGE_CHARACTERS
 
 LARGE = {"text": "x" * LARGE_CHARACTERS}
@@ -75,3 +81,19 @@ async def test_large_and_small_messages_are_one_batch(client: AsyncClient, categ
     assert [m.type for m in stored] == ["A", "Large", "B", "Large", "C"]
     assert (stored[1].data, stored[1].metadata) == (LARGE, {"a": "\\"})
     assert stored[3].data == LARGE
+
+
+async def test_a_large_message_has_the_same_outcomes_as_a_small_one(
+    client: AsyncClient, category: str
+) -> None:
+    stream, large = f"{category}-1", NewMessage("Large", LARGE, metadata={"a": "\\"})
+    with pytest.raises(WrongExpectedVersionError, match="has no messages"):
+        await client.write_message(stream, large, expected_version=4)
+    assert await client.write_message(stream, large, expected_version=-1) == 0
+    assert await client.write_message(stream, large, expected_version=-1) == 0
+    with pytest.raises(DuplicateMessageError):
+        await client.write_message(f"{category}-2", large)
+    with pytest.raises(ValidationError, match=r"allocate more than 1 GB.*Nothing was written"):
+        await client.write_message(stream, NewMessage("B", TOO_MANY_VALUES))
+    (stored,) = await client.get_category_messages(category)
+    assert (stored.data, stored.metadata) == (LARGE, {"a": "\\"})

@@ -153,3 +153,20 @@ def test_copied_blocks_are_neither_many_nor_large() -> None:
     assert max(map(len, blocks)) < 300_000
     positions = [int(row.split(b"\t")[2]) for block in blocks for row in block.splitlines()]
     assert positions == list(range(1000))
+
+
+@pytest.mark.parametrize("text", ["\\" * 16_000_000, "é" * 16_000_000])
+def test_a_large_message_is_copied_in_blocks_as_small_ones_are_in_rows(text: str) -> None:
+    json = f'{{"text":"{text}"}}'
+    small = requests.EncodedMessage(IDS[0], "A", '{"a":1}', None)
+    large = requests.EncodedMessage(IDS[1], "B\t", json, None)
+    other = requests.EncodedMessage(IDS[2], "C", None, json)
+    blocks = list(batch_plan.iter_copy_blocks("s-1", [small, large, other, small], -1))
+    assert max(map(len, blocks)) < 600_000
+    assert b"".join(blocks).decode().split("\n") == [
+        f'{IDS[0]}\ts-1\t0\tA\t{{"a":1}}\t\\N',
+        f"{IDS[1]}\ts-1\t1\tB\\t\t{json.replace(chr(92), chr(92) * 2)}\t\\N",
+        f"{IDS[2]}\ts-1\t2\tC\t\\N\t{json.replace(chr(92), chr(92) * 2)}",
+        f'{IDS[0]}\ts-1\t3\tA\t{{"a":1}}\t\\N',
+        "",
+    ]
