@@ -162,6 +162,21 @@ def test_of_real_servers(command: Command, new_database: NewDatabase) -> None:
     assert command("--url", "postgresql://localhost:1/x", "doctor").code == 3
 
 
+@pytest.mark.parametrize("version", genuine.VERSIONS)
+def test_message_db_before_1_3_is_old_and_nothing_else_is_wrong_with_it(
+    command: Command, new_database: NewDatabase, version: str
+) -> None:
+    owner = new_database(install=False)
+    genuine.install(owner, version)
+    rows = {row["about"]: row for row in command("--url", owner, "doctor").rows}
+    is_old = version < "1.3"
+    assert ("older than 1.3" in rows["message db"]["found"]) is is_old
+    assert rows["message db"]["level"] == ("warning" if is_old else "ok")
+    assert "problem" not in {row["level"] for row in rows.values()}
+    for about in ("functions", "rights", "indexes"):
+        assert rows[about]["level"] == "ok"
+
+
 def test_a_role_that_may_not_use_our_schema(command: Command, new_database: NewDatabase) -> None:
     owner = new_database()
     user = make_url(owner, user="message_store")
