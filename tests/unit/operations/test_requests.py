@@ -158,9 +158,9 @@ def test_copied_blocks_are_neither_many_nor_large() -> None:
 @pytest.mark.parametrize("text", ["\\" * 16_000_000, "é" * 16_000_000])
 def test_a_large_message_is_copied_in_blocks_as_small_ones_are_in_rows(text: str) -> None:
     json = f'{{"text":"{text}"}}'
-    small = requests.EncodedMessage(IDS[0], "A", '{"a":1}', None)
-    large = requests.EncodedMessage(IDS[1], "B\t", json, None)
-    other = requests.EncodedMessage(IDS[2], "C", None, json)
+    small = requests.EncodedMessage(str(IDS[0]), "A", '{"a":1}', None)
+    large = requests.EncodedMessage(str(IDS[1]), "B\t", json, None)
+    other = requests.EncodedMessage(str(IDS[2]), "C", None, json)
     blocks = list(batch_plan.iter_copy_blocks("s-1", [small, large, other, small], -1))
     assert max(map(len, blocks)) < 600_000
     assert b"".join(blocks).decode().split("\n") == [
