@@ -12,7 +12,6 @@ from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
 from messagedb._connection.position_sequence import is_position_taken
 from messagedb._errors import IncompatibleServerError
 from messagedb._operations import write_results
-from messagedb._operations.batch_plan import is_large
 from messagedb._operations.validation import STREAM_EXISTS_CODE
 from messagedb._sql.statements import (
     BEGIN,
@@ -169,7 +168,7 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
         if write.basis is not None and write.basis.history != conn.history_number:
             write_results.check_basis(write, await self.read(dialect.build_basis_read(write)))
         is_call = len(write.encoded) == 1 and write.expected != STREAM_EXISTS_CODE
-        if is_call and not (dialect.inserts_directly and is_large(write.encoded[0])):
+        if is_call and not (dialect.inserts_directly and write.encoded[0].is_large):
             positions = await self._call_function(conn.write_cursor, write)
         elif dialect.inserts_directly:
             positions = await insert_batch(conn, dialect.sql, write, _TRANSACTION)

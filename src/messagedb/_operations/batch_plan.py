@@ -19,12 +19,6 @@ COPY_THRESHOLD = 400
 
 On a Unix socket they are equally fast between 200 and 500 messages, of 200 bytes as of 2 kB."""
 
-LARGE_CHARACTERS: Final = 16_000_000
-"""From this size of its JSON on, the server may refuse a message that fits into its limits.
-
-It parses JSON into a tree, which takes 16 bytes for a character of ``[1,1,…]``, and allocates no
-more than 1 GB in one piece."""
-
 
 class BatchPlan(msgspec.Struct, frozen=True):
     """The plan of a batch: the position of every message, and the messages to be inserted."""
@@ -74,12 +68,7 @@ def is_inserted_as_json(messages: list[EncodedMessage]) -> bool:
 
 def has_large_message(messages: list[EncodedMessage]) -> bool:
     """Return True if the server may refuse a message for its size, which no check can predict."""
-    return any(map(is_large, messages))
-
-
-def is_large(message: EncodedMessage) -> bool:
-    """Return True if it is written by COPY, which needs no second copy of it in memory."""
-    return len(message.data or "") + len(message.metadata or "") >= LARGE_CHARACTERS
+    return any(message.is_large for message in messages)
 
 
 # PostgreSQL limits the elements of a jsonb array to 256 MB in total, and a server reads a whole
@@ -124,7 +113,7 @@ def iter_copy_blocks(
     for message in messages:
         position += 1
         start = f"{message.id}\t{stream_name}\t{position}\t{message.type.translate(_ESCAPES)}\t"
-        if is_large(message):
+        if message.is_large:
             yield "".join([*rows, start]).encode()
             yield from _iter_large_fields(message)
             rows, size = [], 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -40,6 +40,13 @@ class ReadRequest(msgspec.Struct, frozen=True):
     """True if both contain SQL of the user that needs no setting of the server."""
 
 
+LARGE_CHARACTERS: Final = 16_000_000
+"""From this size of its JSON on, the server may refuse a message that fits into its limits.
+
+It parses JSON into a tree, which takes 16 bytes for a character of ``[1,1,…]``, and allocates no
+more than 1 GB in one piece."""
+
+
 class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
     """A message as parameters of statements."""
 
@@ -47,6 +54,11 @@ class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
     type: str
     data: str | None
     metadata: str | None
+
+    @property
+    def is_large(self) -> bool:
+        """Return True if it is written by COPY, which needs no second copy of it in memory."""
+        return len(self.data or "") + len(self.metadata or "") >= LARGE_CHARACTERS
 
 
 class DecisionBasis(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from messagedb import (
     ValidationError,
     WrongExpectedVersionError,
 )
-from messagedb._operations.batch_plan import LARGE_CHARACTERS
+from messagedb._operations.requests import LARGE_CHARACTERS
 
 LARGE = {"text": "x" * LARGE_CHARACTERS}
 
