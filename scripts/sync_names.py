@@ -46,6 +46,7 @@ PACKAGE_NAMES = {
     "AsyncExecutor": "Executor",
     "AsyncFeed": "Feed",
     "AsyncFetchLoop": "FetchLoop",
+    "AsyncGroupDelivery": "GroupDelivery",
     "AsyncHandlerCaller": "HandlerCaller",
     "AsyncHandlerResult": "HandlerResult",
     "AsyncJoinedExecutor": "JoinedExecutor",

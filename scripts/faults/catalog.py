@@ -111,7 +111,8 @@ class Fault:
 
 _TRANSACTIONS = ("transaction", "run_transaction", "savepoint")
 _WRITES = ("write_message", "write_messages", "write_messages, by COPY", "entity transact")
-_OF_SEVERAL_REQUESTS = (*_TRANSACTIONS, "consumer", "transactional consumer", "read model")
+_TRANSACTIONAL = ("transactional consumer", "consumer of several in a transaction")
+_OF_SEVERAL_REQUESTS = (*_TRANSACTIONS, "consumer", *_TRANSACTIONAL, "read model")
 
 
 def _resume(site: Site) -> None:
@@ -138,7 +139,7 @@ def _commit_lost(times: int) -> Fault:
         site.proxy.cut_at("before_answer", "COMMIT\0", times=times)
 
     name = "the answer to COMMIT lost" + ("" if times == 1 else f" {times} times")
-    suits = ("transactional consumer", *_TRANSACTIONS)
+    suits = (*_TRANSACTIONAL, *_TRANSACTIONS)
     return Fault(name, begin, end=_resume, seconds=LONG, is_planned=True, suits=suits)
 
 

@@ -209,9 +209,14 @@ def effect_of(mark: str) -> str:
     return f"effect of {mark}"
 
 
-async def consume_transactionally(scene: Scene) -> None:
+async def consume_transactionally(scene: Scene, size: int | None = None) -> None:
     consumer = AsyncConsumer(
-        scene.client, scene.category, identifier="transactional", transactional=True, **FAST
+        scene.client,
+        scene.category,
+        identifier="transactional",
+        transactional=True,
+        transaction_size=size,
+        **FAST,
     )
 
     @consumer.handler
@@ -220,6 +225,10 @@ async def consume_transactionally(scene: Scene) -> None:
         await context.client.write_message(f"{scene.category}Copy-1", effect)
 
     await consumer.run(until="caught_up")
+
+
+async def consume_several(scene: Scene) -> None:
+    await consume_transactionally(scene, 2)
 
 
 async def verify_effects(scene: Scene) -> list[str]:
@@ -296,6 +305,9 @@ OPERATIONS = {
     "run_transaction": Operation(run_transaction, calls=9),
     "consumer": Operation(consume, waits=True, verify=verify_consumed),
     "transactional consumer": Operation(consume_transactionally, waits=True, verify=verify_effects),
+    "consumer of several in a transaction": Operation(
+        consume_several, waits=True, verify=verify_effects
+    ),
     "entity transact": Operation(transact, calls=3),
     "read model": Operation(rebuild, waits=True, verify=verify_model),
     "subscribe": Operation(subscribe, waits=True),

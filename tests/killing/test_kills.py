@@ -59,14 +59,16 @@ def test_each_message_is_handled_at_least_once_by_eight_handlers_at_a_time(
 
 
 @variants
+@pytest.mark.parametrize("size", [None, 100])
 def test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position(
-    fork: Fork, effects_url: str, category: str, variant: Variant
+    fork: Fork, effects_url: str, category: str, variant: Variant, size: int | None
 ) -> None:
     order = Order(
         variant=variant,
         url=effects_url,
         category=category,
         transactional=True,
+        transaction_size=size,
         table=variant == "async",
     )
     kill_while_writing(fork, [order], longest=0.8)

@@ -58,6 +58,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         life: a number in its records, to distinguish it from the workers before and after it.
         member: the number of the member of a group.
         transactional: whether effects and position are one transaction.
+        transaction_size: how many messages are handled in one.
         table: whether positions are stored in the table.
         gate: the position in a stream of messages whose handler waits for the gate.
         gate_after: whether it waits after it has recorded the message, and not before.
@@ -75,6 +76,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     member: int | None = None
     size: int | None = None
     transactional: bool = False
+    transaction_size: int | None = None
     table: bool = False
     concurrency: int = 1
     batch_size: int = 100
@@ -107,6 +109,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             "poll_interval": 0.02,
             "transactional": self.transactional,
             "transaction_timeout": self.transaction_timeout,
+            "transaction_size": self.transaction_size,
             "group_member": self.member,
             "group_size": self.size,
             "concurrency": self.concurrency,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from messagedb._concurrency.backend_async import CANCELLED, InterruptibleCall, Task
 from messagedb._concurrency.signals import end_process
 from messagedb._consumers.failure_texts import format_reason
+from messagedb._consumers.message_groups import handles_groups
 from messagedb._consumers.position_stores import StreamPositionStore
 from messagedb._consumers.status import RunSnapshot
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
@@ -282,7 +283,9 @@ class AsyncConsumerRun:
         if await signals.finished.wait(timeout):
             return
         message = self.state.progress.current_message
-        self._interruption = text = _interruption_text(self.state.name, message, timeout)
+        self._interruption = text = _interruption_text(
+            self.state.name, message, timeout, handles_groups(self._settings)
+        )
         if self._call.interrupt():
             await signals.finished.wait(timeout)
         elif not self._settings.transactional:
@@ -346,7 +349,7 @@ def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> 
     return AsyncTablePositions(client, name, schema, settings.category)
 
 
-def _interruption_text(name: str, message: Any, timeout: float) -> str:
+def _interruption_text(name: str, message: Any, timeout: float, has_groups: bool) -> str:
     limit = f"within {timeout:g} s"
     if message is None:
         return (
@@ -357,4 +360,5 @@ def _interruption_text(name: str, message: Any, timeout: float) -> str:
     return (
         f"{name}: {what} did not finish {limit} after the stop. The position is stored before its "
         "message, which is handled again when the consumer runs again."
+        + (" So are those before it in its transaction." if has_groups else "")
     )

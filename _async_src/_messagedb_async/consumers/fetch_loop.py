@@ -7,11 +7,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import PREFETCHES_PAGES, Task, checkpoint
+from messagedb._consumers.message_groups import GroupPlanner, handles_groups
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb.streams.reserved import is_bookkeeping
 
+from .group_delivery import AsyncGroupDelivery
 from .lag_monitor import measure
 from .side_task import call_when_free
 from .worker_pool import AsyncWorkerPool
@@ -63,6 +65,18 @@ class AsyncFetchLoop:
         self._saver = saver
         self._listener = listener
         self._poll_interval = PollInterval(settings.poll_interval, settings.idle_poll_interval)
+        self._deliver = self._deliver_singly
+        if processor.group_caller is not None and handles_groups(settings):
+            planner = GroupPlanner(processor.dispatch, settings.transaction_size)
+            self._deliver = AsyncGroupDelivery(
+                state,
+                settings,
+                processor,
+                processor.group_caller,
+                planner,
+                saver,
+                self._request_save,
+            ).deliver
         self._workers: AsyncWorkerPool | None = None
         self._prefetch: Task[ScannedPage | None] | None = None
 
@@ -156,7 +170,7 @@ class AsyncFetchLoop:
             saver.count += unmatched_count
             progress.advance_to(max(scan.position, progress.position or 0))
 
-    async def _deliver(self, messages: list[Any]) -> bool:
+    async def _deliver_singly(self, messages: list[Any]) -> bool:
         """Deliver messages one after the other; return True if all of them are done."""
         signals, progress, saver = self._state.signals, self._state.progress, self._saver
         find, catch_all = self._processor.handlers.get, self._processor.catch_all

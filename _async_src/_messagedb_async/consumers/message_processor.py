@@ -48,9 +48,12 @@ class AsyncMessageProcessor:
         dispatch: the handlers.
 
     Attributes:
+        dispatch: the handlers.
         handlers: by message type.
         catch_all: that of the other types, if there is one.
         call: calls a handler once: see ``AsyncHandlerCaller``.
+        group_caller: calls the handlers of several messages in one transaction; None without
+            transactions.
     """
 
     def __init__(
@@ -64,11 +67,14 @@ class AsyncMessageProcessor:
         self._state = state
         self._client = client
         self._settings = settings
-        self._caller: AsyncHandlerCaller = (
-            AsyncTransactionalCaller(state, client, settings, positions)
-            if settings.transactional
-            else AsyncPlainCaller(client, settings, state.counters)
-        )
+        self._caller: AsyncHandlerCaller
+        self.group_caller: AsyncTransactionalCaller | None = None
+        if settings.transactional:
+            self.group_caller = AsyncTransactionalCaller(state, client, settings, positions)
+            self._caller = self.group_caller
+        else:
+            self._caller = AsyncPlainCaller(client, settings, state.counters)
+        self.dispatch = dispatch
         self.handlers, self.catch_all = dispatch
         self.call = self._caller.call
 

@@ -21,7 +21,14 @@ class AsyncCommonOptions(TypedDict, total=False):
             between reads while notifications come. Default: ``1.0``.
         position_store: where the position is stored. Default: ``StreamPositionStore()``, for a read
             model ``TablePositionStore()``.
-        transaction_timeout: seconds for the transaction of a message. Default: ``30.0``.
+        transaction_timeout: seconds for a transaction. Default: ``30.0``.
+        transaction_size: how many messages are handled in one transaction with one position, if the
+            consumer is transactional; a page or 50 ms end it earlier. If it fails, it is rolled
+            back, and its messages are handled one by one, each in its own transaction. Default:
+            ``None``, for one.
+        write_categories: the categories that handlers write to: each transaction locks all of them
+            when it begins, in one order, so that such transactions cannot deadlock. Default:
+            ``()``.
         condition: SQL about ``messages``, put into the query as it is: never made of input from
             outside. Only the messages for which it is true are delivered. Default: ``None``.
         types: only messages of these types. Default: ``None``, for all.
@@ -47,6 +54,8 @@ class AsyncCommonOptions(TypedDict, total=False):
     idle_poll_interval: float
     position_store: StreamPositionStore | TablePositionStore | None
     transaction_timeout: float
+    transaction_size: int | None
+    write_categories: Iterable[str]
     condition: str | None
     types: Iterable[str] | None
     retry: RetryPolicy | None

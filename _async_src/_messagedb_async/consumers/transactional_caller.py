@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
+from messagedb._consumers.message_groups import GroupResult, limit_seconds
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb.errors import OutcomeUnknownError
@@ -18,7 +20,9 @@ from .parking import park
 from .store_probe import is_store_problem
 
 if TYPE_CHECKING:
+    from messagedb._concurrency.callables import AsyncUnaryFunction
     from messagedb._consumers.handler_registry import HandlerCall
+    from messagedb._consumers.message_groups import GroupCall
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -55,6 +59,8 @@ class AsyncTransactionalCaller:
         # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
         self._store_problem: Exception | None = None
+        self._is_in_handler = False
+        self._max_group_seconds = limit_seconds(settings.transaction_timeout)
 
     async def call(
         self, message: Message[Any], attempt: int, invoke: HandlerCall
@@ -65,42 +71,99 @@ class AsyncTransactionalCaller:
             PositionConflictError: another consumer has stored its position.
             LostHistoryError: the message, or the position, is no longer in the store.
         """
+        position = message.global_position
+
+        async def handle(transaction: AsyncTransaction) -> int:
+            await self._invoke(
+                invoke, AsyncContext(message, attempt, transaction, self._id_namespace)
+            )
+            return position
+
         self._own_problem = self._store_problem = None
-        problem = await self._call(message, attempt, invoke)
+        problem = await self._call(position, position, handle)
         if problem is None:
             self._own_problem = self._store_problem = None
             self._state.counters.handled += 1
         return problem
 
+    async def call_group(self, calls: list[GroupCall]) -> GroupResult:
+        """Call handlers in one transaction, and store the position of the last message with it.
+
+        It ends before the next call when it has taken long enough, or the run is to pause.
+
+        Raises:
+            PositionConflictError: another consumer has stored its position.
+            LostHistoryError: the messages, or the position, are no longer in the store.
+        """
+        progress, signals = self._state.progress, self._state.signals
+        first, last = calls[0].messages[0].global_position, calls[-1].messages[-1].global_position
+        tried_until = first
+        count = 0
+
+        async def handle(transaction: AsyncTransaction) -> int:
+            nonlocal tried_until, count
+            ends_at = monotonic() + self._max_group_seconds
+            for invoke, messages in calls:
+                if count and (signals.must_check or monotonic() >= ends_at):
+                    break
+                message = progress.current_message = messages[0]
+                tried_until = message.global_position
+                await self._invoke(
+                    invoke, AsyncContext(message, 1, transaction, self._id_namespace)
+                )
+                count += 1
+            position = tried_until
+            # If the position cannot be stored, each of them may be the cause.
+            tried_until = last
+            return position
+
+        problem = await self._call(first, last, handle)
+        if problem is not None:
+            return GroupResult(tried_until, problem)
+        self._state.counters.handled += count
+        assert self._positions.stored is not None
+        return GroupResult(self._positions.stored)
+
+    def get_done_position(self, message: Message[Any]) -> int:
+        """Return the position up to which all is done: a group's, if that was stored after all."""
+        return max(message.global_position, self._positions.stored or 0)
+
+    async def _invoke(self, invoke: HandlerCall, context: AsyncContext) -> None:
+        self._is_in_handler = True
+        result = await invoke(context)
+        self._is_in_handler = False
+        if result is not None and (problem := find_problem(result)) is not None:
+            raise problem
+
     async def _call(
-        self, message: Message[Any], attempt: int, invoke: HandlerCall
+        self, first: int, last: int, handle: AsyncUnaryFunction[AsyncTransaction, int]
     ) -> Exception | None:
+        """Handle messages in a transaction, and store the position with it.
+
+        Args:
+            first: the global position of the first of them.
+            last: that of the last one.
+            handle: calls the handlers, and returns the position to store.
+        """
         pending: PendingSave | None = None
         transaction: AsyncTransaction | None = None
-        name, trail = self._state.name, self._state.progress.trail
-        positions, position = self._positions, message.global_position
-        if positions.unconfirmed is not None and positions.unconfirmed.position != position:
+        name, trail, settings = self._state.name, self._state.progress.trail, self._settings
+        positions = self._positions
+        if positions.unconfirmed is not None and positions.unconfirmed.position < first:
             # That message was parked or skipped since.
             positions.unconfirmed = None
         problem: Exception
-        is_in_handler = False
+        self._is_in_handler = False
         try:
             await positions.resend_unconfirmed()
             async with self._client.transaction(
-                timeout=self._settings.transaction_timeout
+                timeout=settings.transaction_timeout, categories=settings.write_categories
             ) as transaction:
+                last_read = trail.find_message(last)
+                if last_read is not None and last_read.position == last:
+                    await check_message(transaction, name, last_read, settings.category, trail)
+                position = await handle(transaction)
                 last_read = trail.find_message(position)
-                if last_read is not None and last_read.position == position:
-                    await check_message(
-                        transaction, name, last_read, self._settings.category, trail
-                    )
-                is_in_handler = True
-                result = await invoke(
-                    AsyncContext(message, attempt, transaction, self._id_namespace)
-                )
-                is_in_handler = False
-                if result is not None and (returned_problem := find_problem(result)) is not None:
-                    raise returned_problem
                 pending = await positions.save_in_transaction(transaction, position, last_read)
         except PositionConflictError as error:
             return await self._check_after_conflict(error)
@@ -123,7 +186,7 @@ class AsyncTransactionalCaller:
         else:
             positions.mark_committed(pending)
             return None
-        if not is_in_handler:
+        if not self._is_in_handler:
             self._own_problem = problem
         return await self._drop_if_committed(problem)
 

@@ -33,6 +33,7 @@ from ..consumers.context import AsyncContext, AsyncNamedHandler
 from ..consumers.options import AsyncReadModelOptions
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
+from ..transactions.transaction import AsyncTransaction
 from .tables import AsyncModelTables
 
 F = TypeVar("F", bound="AsyncNamedHandler")
@@ -131,6 +132,8 @@ class AsyncReadModel:
             )
         self._tables = AsyncModelTables(client, names, roles)
         self._publication: _Publication | None = None
+        # The last transaction that does not wait for the disk.
+        self._filling: AsyncTransaction | None = None
 
     def __repr__(self) -> str:
         """Return the table and the state."""
@@ -336,7 +339,10 @@ class AsyncReadModel:
         waits for the disk, and so for all changes before it.
         """
         if self._publication is not None and not self._publication.is_published:
-            await context.transaction.connection.execute(b"SET LOCAL synchronous_commit TO off")
+            transaction = context.transaction
+            if transaction is not self._filling:  # once for all messages of a transaction
+                await transaction.connection.execute(b"SET LOCAL synchronous_commit TO off")
+                self._filling = transaction
         return await call_next(context)
 
     async def _create_table(self, publication: _Publication) -> bool | None:

@@ -43,6 +43,8 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     position_store: StreamPositionStore | TablePositionStore = StreamPositionStore()
     transactional: bool = False
     transaction_timeout: float = 30.0
+    transaction_size: int | None = None
+    write_categories: tuple[str, ...] = ()
     group_member: int | None = None
     group_size: int | None = None
     streams_without_id: int | None = None
@@ -120,6 +122,10 @@ def build_settings(
     }
     if "types" in values:
         values["types"] = as_name_tuple("types", values["types"])
+    if "write_categories" in values:
+        values["write_categories"] = (
+            as_name_tuple("write_categories", values["write_categories"]) or ()
+        )
     if "middleware" in values:
         values["middleware"] = tuple(values["middleware"])
     return ConsumerSettings(

@@ -47,6 +47,16 @@ def _check_count(name: str, value: Any) -> None:
         raise ValidationError(f"{name} must be an integer from 1 to 1,000,000, not {value!r}")
 
 
+def _check_optional_count(name: str, value: Any) -> None:
+    if value is not None:
+        _check_count(name, value)
+
+
+def _check_write_categories(_: str, value: Any) -> None:
+    for category in value:
+        validation.check_category(category, "each of write_categories")
+
+
 def _check_optional_seconds(name: str, value: Any) -> None:
     if value is not None:
         check_seconds(name, value)
@@ -120,8 +130,25 @@ def _check_concurrency(settings: ConsumerSettings) -> None:
         )
     if settings.transactional and settings.concurrency > 1:
         raise ValidationError(
-            "transactional=True handles one message at a time, each in one transaction with the "
-            "position: leave concurrency at 1, or divide the category among the members of a group"
+            "transactional=True handles one message at a time, in a transaction with the "
+            "position: leave concurrency at 1, and pass transaction_size for several messages in "
+            "one transaction, or divide the category among the members of a group"
+        )
+
+
+def _check_transactions(settings: ConsumerSettings) -> None:
+    if settings.transactional:
+        return
+    if settings.transaction_size is not None:
+        raise ValidationError(
+            f"transaction_size ({settings.transaction_size}) is the number of messages that are "
+            "handled in one transaction with the position, and this consumer has no transactions: "
+            "pass transactional=True, too, or leave it out"
+        )
+    if settings.write_categories:
+        raise ValidationError(
+            "write_categories are locked at the beginning of each transaction, and this consumer "
+            "has no transactions: pass transactional=True, too, or leave them out"
         )
 
 
@@ -136,6 +163,8 @@ OPTION_CHECKS: Final[tuple[tuple[str, Callable[[str, Any], None]], ...]] = (
     ("idle_poll_interval", check_seconds),
     ("position_update_seconds", check_seconds),
     ("transaction_timeout", check_seconds),
+    ("transaction_size", _check_optional_count),
+    ("write_categories", _check_write_categories),
     ("on_lost_history", lambda _, value: check_on_lost_history(value)),
     ("lease_timeout", _check_optional_seconds),
     ("correlation", _check_category),
@@ -155,5 +184,6 @@ COMBINATION_CHECKS: Final[tuple[Callable[[ConsumerSettings], None], ...]] = (
     _check_identifier,
     _check_streams_without_id,
     _check_concurrency,
+    _check_transactions,
     lambda settings: validation.check_stream_name(settings.position_name),
 )

@@ -228,8 +228,9 @@ async def test_a_subscription_says_what_the_store_has_lost(
             assert seen[181:] == list(range(1000, 1200))
 
 
+@pytest.mark.parametrize("size", [None, 7])
 async def test_effects_in_the_store_are_those_of_its_messages(
-    lagging: Cluster, category: str
+    lagging: Cluster, category: str, size: int | None
 ) -> None:
     effects = f"{category}Effect"
     async with opened(lagging) as client:
@@ -238,6 +239,7 @@ async def test_effects_in_the_store_are_those_of_its_messages(
             category,
             identifier="copying",
             transactional=True,
+            transaction_size=size,
             position_store=TablePositionStore(),
             on_lost_history="continue",
             poll_interval=0.01,

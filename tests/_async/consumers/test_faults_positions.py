@@ -142,13 +142,14 @@ async def test_a_save_that_comes_when_it_was_given_up(
 
 @pytest.mark.parametrize("store", STORES, ids=IDS)
 @pytest.mark.parametrize("how", ["cut", "silent"])
+@pytest.mark.parametrize("size", [None, 3])
 async def test_the_answer_to_the_commit_of_a_handler_is_lost(
-    client: AsyncClient, store_url: str, category: str, store: Any, how: str
+    client: AsyncClient, store_url: str, category: str, store: Any, how: str, size: int | None
 ) -> None:
     copies = f"{category}Copy-1"
     with FaultProxy(store_url) as proxy:
         async with behind(proxy) as lossy:
-            consumer = make(lossy, category, store, transactional=True)
+            consumer = make(lossy, category, store, transactional=True, transaction_size=size)
             copy(consumer, f"{category}Copy")
             async with consumer.running():
                 await write(client, f"{category}-1", 0, 1)
@@ -170,12 +171,12 @@ async def test_the_answer_to_the_commit_of_a_handler_is_lost(
 
 
 async def stall_in_a_handler(
-    client: AsyncClient, store_url: str, category: str, store: Any, answers: int
+    client: AsyncClient, store_url: str, category: str, store: Any, answers: int, size: int | None
 ) -> None:
     """Let the network stall so many answers after a handler, and see that all is done once."""
     with FaultProxy(store_url) as proxy:
         async with behind(proxy) as late:
-            consumer = make(late, category, store, transactional=True)
+            consumer = make(late, category, store, transactional=True, transaction_size=size)
             calls: list[int] = []
 
             @consumer.handler
@@ -201,12 +202,13 @@ async def stall_in_a_handler(
 
 
 @pytest.mark.parametrize("store", STORES, ids=IDS)
+@pytest.mark.parametrize("size", [None, 2, 3])
 async def test_the_network_stalls_wherever_a_handler_ends(
-    client: AsyncClient, store_url: str, category: str, store: Any
+    client: AsyncClient, store_url: str, category: str, store: Any, size: int | None
 ) -> None:
     # A COMMIT that is on its way then comes when it was given up, and another attempt began.
     calls = [
-        Background(stall_in_a_handler, client, store_url, f"{category}{n}x", store, n)
+        Background(stall_in_a_handler, client, store_url, f"{category}{n}x", store, n, size)
         for n in range(4)
     ]
     for call in calls:

@@ -131,6 +131,33 @@ async def test_a_model_is_made_and_caught_up(
     assert "sums_v1" in repr(model)
 
 
+async def test_several_messages_are_applied_in_one_transaction(
+    client: AsyncClient, category: str, model_schema: ModelSchema
+) -> None:
+    for n in range(1, 31):
+        await note(client, category, {"a": n})
+    model = sums(client, category, transaction_size=20)
+    versions: list[str] = []
+
+    @model.handler("Other")
+    async def other(message: Message[Any], context: AsyncContext) -> None:
+        cursor = await context.transaction.connection.execute(
+            "SELECT pg_current_xact_id()::text, current_setting('synchronous_commit')"
+        )
+        versions.extend(str(row) for row in await cursor.fetchall())
+
+    await client.write_messages(f"{category}-a", [NewMessage("Other"), NewMessage("Other")])
+    assert await model.rebuild()
+    assert model_schema.rows() == [("a", 465)]
+    assert len(versions) == 2
+    # Both are in one transaction, which does not wait for the disk.
+    assert len(set(versions)) == 1
+    assert "off" in versions[0]
+    status = model.consumer.status()
+    assert status.handled_count == 32
+    assert status.stored_next_position == status.next_position
+
+
 async def test_a_model_without_messages_has_an_empty_view(
     client: AsyncClient, category: str, model_schema: ModelSchema
 ) -> None:

@@ -145,6 +145,13 @@ def test_one_member_gets_the_streams_without_an_id() -> None:
         ({"idle_poll_interval": -1}, "idle_poll_interval"),
         ({"position_update_seconds": "1"}, "position_update_seconds"),
         ({"transaction_timeout": 0}, "transaction_timeout"),
+        ({"transaction_size": 0, "transactional": True}, "transaction_size must be an integer"),
+        ({"transaction_size": True, "transactional": True}, "transaction_size"),
+        ({"transaction_size": 10}, r"transaction_size \(10\) .* pass transactional=True, too"),
+        ({"transaction_size": 10, "transactional": True, "concurrency": 2}, "concurrency"),
+        ({"write_categories": ["a"]}, "write_categories .* pass transactional=True, too"),
+        ({"write_categories": ["a-1"], "transactional": True}, "write_categories"),
+        ({"write_categories": "a", "transactional": True}, r"give \['a'\]"),
         ({"lease_timeout": 0}, "lease_timeout"),
         ({"correlation": "origin-1"}, "correlation"),
         ({"condition": 5}, "condition"),
@@ -192,7 +199,7 @@ def test_every_option_is_checked() -> None:
     together = {"identifier", "group_member", "group_size", "streams_without_id"}
     assert not checked & together
     assert checked | together == set(ConsumerSettings.__struct_fields__)
-    for name in checked - {"category", "categories", "types", "middleware"}:
+    for name in checked - {"category", "categories", "types", "middleware", "write_categories"}:
         with pytest.raises(ValidationError, match=name):
             make(**{name: object()})
     for name in together:

@@ -1,0 +1,81 @@
+"""Groups of messages that are handled together: by one transaction, or by one call. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._messages.message import Message
+    from .handler_registry import Dispatch, HandlerCall
+    from .settings import ConsumerSettings
+
+MAX_TRANSACTION_SECONDS: Final = 0.05
+"""The time after which no other handler is called in a transaction: its locks make others wait."""
+
+
+class GroupCall(NamedTuple):
+    """One call of a handler, with its messages: one, unless it is a batch handler."""
+
+    invoke: HandlerCall
+    messages: list[Message[Any]]
+
+
+class GroupResult(NamedTuple):
+    """Result of a group.
+
+    Attributes:
+        position: the global position up to which all messages are done; with a problem, up to which
+            the messages are to be handled one by one.
+        problem: the reason why nothing of the group is done; None if it is done.
+    """
+
+    position: int
+    problem: Exception | None = None
+
+
+class GroupPlanner:
+    """Divides the messages of a page into groups, in their order.
+
+    Args:
+        dispatch: the handlers.
+        size: the maximum number of messages of a group; None for one call of a handler.
+    """
+
+    def __init__(self, dispatch: Dispatch, size: int | None) -> None:
+        self._find = dispatch.by_type.get
+        self._catch_all = dispatch.catch_all
+        self._size = size
+
+    def find_handler(self, message: Message[Any]) -> HandlerCall | None:
+        """Return the handler of a message; None if it is ignored."""
+        return self._find(message.type, self._catch_all)
+
+    def plan(self, messages: Sequence[Message[Any]], start: int) -> list[GroupCall]:
+        """Return the calls of the group that begins with a message; ignored messages are left out.
+
+        Args:
+            messages: the messages of a page.
+            start: the index of the first one, which has a handler.
+        """
+        find, catch_all = self._find, self._catch_all
+        calls: list[GroupCall] = []
+        for index in range(start, len(messages)):
+            message = messages[index]
+            invoke = find(message.type, catch_all)
+            if invoke is not None:
+                if len(calls) == (self._size or 1):
+                    break
+                calls.append(GroupCall(invoke, [message]))
+        return calls
+
+
+def handles_groups(settings: ConsumerSettings) -> bool:
+    """Return True if a consumer handles several messages together."""
+    return settings.transaction_size is not None and settings.transaction_size > 1
+
+
+def limit_seconds(transaction_timeout: float) -> float:
+    """Return after how many seconds a transaction is to end that more messages could join."""
+    return min(MAX_TRANSACTION_SECONDS, transaction_timeout / 2)
