@@ -51,6 +51,7 @@ PACKAGE_NAMES = {
     "AsyncHandlerResult": "HandlerResult",
     "AsyncJoinedExecutor": "JoinedExecutor",
     "AsyncLease": "Lease",
+    "AsyncLeaseSession": "LeaseSession",
     "AsyncLifecycle": "Lifecycle",
     "AsyncListener": "Listener",
     "AsyncLoader": "Loader",

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
-from messagedb._connection.error_mapping import NOTHING_CHANGED, get_first_line, map_error
+from messagedb._connection.error_mapping import get_first_line
 from messagedb._consumers.position_records import lease_lost_error
 from messagedb._consumers.position_stores import derive_lease_keys
-from messagedb._errors import MessageDBError, StoreUnavailableError
-from messagedb._sql import consumers as sql
-from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
+from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.log_texts import format_error
 
-from ..connection.connection import AsyncStoreConnection, AsyncStoreCursor, execute
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
+from .lease_session import get_lease_session
 from .run_state import log
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection
-
     from ..client_core.core import AsyncClientCore
     from .run_state import AsyncRunState
 
 
-# Time limit for an unresponsive server when the lease is released.
-_RELEASE_SECONDS = 2.0
-
-
 class AsyncLease:
-    """An advisory lock in a transaction that stays open, on a separate connection.
+    """The lease of a consumer: an advisory lock of the session that holds its client's leases.
 
     Args:
         client: the client whose server has the lock.
@@ -54,7 +44,9 @@ class AsyncLease:
         # One lock for the whole database, which may hold two stores.
         schema = get_session_config(client).settings.schema
         self._keys = derive_lease_keys(f"{schema} {name}")
-        self._conn: AsyncConnection[Any] | None = None
+        self._session = get_lease_session(client, timeout)
+        # Of the connection that holds it.
+        self._number: int | None = None
 
     async def acquire(self) -> bool:
         """Try to acquire it; return True if it is held.
@@ -62,28 +54,12 @@ class AsyncLease:
         Raises:
             StoreUnavailableError: the store is unavailable. It is not held.
         """
-        if self._conn is None:
-            self._conn = await self._client.connect()
-        conn = self._conn
-        milliseconds = str(math.ceil(self.timeout * 1000))
         try:
-            self._set_deadline(conn)
-            if not conn.autocommit:
-                await conn.set_autocommit(True)
-            cursor = AsyncStoreCursor(conn)
-            await cursor.execute(BEGIN, prepare=False)
-            rows = await execute(cursor, Statement(sql.HOLD_LEASE, (*self._keys, milliseconds)))
-            if rows[0][3]:
-                await self._heartbeat()
-                return True
-            await cursor.execute(ROLLBACK, prepare=False)
-        except psycopg.Error as error:
-            await self.release()
-            raise map_error(error, NOTHING_CHANGED) from error
+            self._number = await self._session.acquire(self._client, self, self._keys)
         except BaseException:
             await self.release()
             raise
-        return False
+        return self._number is not None
 
     async def renew(self) -> None:
         """Show a sign of life.
@@ -91,57 +67,17 @@ class AsyncLease:
         Raises:
             StoreUnavailableError: the connection is gone, and the lease with it.
         """
-        conn = self._conn
-        assert conn is not None
-        if self._has_server_changed(conn):
-            await self.release()
-            raise StoreUnavailableError(
-                "the store is on another server now, as after a failover, and the lease was held"
-                " on the previous one. Nothing was sent."
-            )
+        assert self._number is not None
         try:
-            self._set_deadline(conn)
-            await self._heartbeat()
-        except psycopg.Error as error:
-            await self.release()
-            raise map_error(error, NOTHING_CHANGED) from error
-
-    def _has_server_changed(self, conn: AsyncConnection[Any]) -> bool:
-        """Return True if the client's newest connection is to a server with another history."""
-        if not isinstance(conn, AsyncStoreConnection) or not conn.history.is_known:
-            return False
-        histories = get_session_config(self._client).histories
-        return histories.latest_known not in (0, conn.history_number)
-
-    async def _heartbeat(self) -> None:
-        """Show a sign of life, and release the snapshot that the last statement may hold.
-
-        By the simple protocol: the result of another one stays open until the next, with its
-        snapshot, which would keep vacuum from all rows that are deleted after it.
-        """
-        assert self._conn is not None
-        await AsyncStoreCursor(self._conn).execute(sql.KEEP_LEASE, prepare=False)
+            await self._session.renew(self._client, self._number)
+        except MessageDBError:
+            self._number = None
+            raise
 
     async def release(self) -> None:
         """Release it. Does nothing if it is not held."""
-        conn, self._conn = self._conn, None
-        if conn is None:
-            return
-        try:
-            # So that it is free when this returns: a closed session takes a moment to end.
-            if isinstance(conn, AsyncStoreConnection):
-                conn.deadline = monotonic() + _RELEASE_SECONDS
-            if not conn.closed:
-                with suppress(psycopg.Error, OSError):
-                    await AsyncStoreCursor(conn).execute(ROLLBACK, prepare=False)
-        finally:
-            with suppress(psycopg.Error, OSError):
-                await conn.close()
-
-    def _set_deadline(self, conn: AsyncConnection[Any]) -> None:
-        if isinstance(conn, AsyncStoreConnection):
-            # A later response would come when the lease is already lost.
-            conn.deadline = monotonic() + self.timeout
+        number, self._number = self._number, None
+        await self._session.release(self, self._keys, number)
 
 
 async def acquire_lease(state: AsyncRunState, lease: AsyncLease) -> bool:

@@ -45,17 +45,21 @@ WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_t
 RETURNING 1
 """
 
-HOLD_LEASE: Final = b"""
-SELECT set_config('idle_in_transaction_session_timeout', $3, true),
-       set_config('statement_timeout', $3, true),
+SET_LEASE_LIMITS: Final = b"""
+SELECT set_config('idle_in_transaction_session_timeout', $1, true),
+       set_config('statement_timeout', $1, true),
        CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL
-            THEN set_config('transaction_timeout', '0', true) END,
-       pg_try_advisory_xact_lock($1::int, $2::int)
+            THEN set_config('transaction_timeout', '0', true) END
 """
-"""Tries to acquire a consumer's lease in a transaction that stays open as long as it is held.
+"""Begins the transaction of a session that holds leases.
 
-A holder without activity for $3 milliseconds loses the session, and with it the lease; a limit for
-whole transactions (PostgreSQL 17) would end a live holder."""
+A session without activity for $1 milliseconds is ended, and its leases with it; a limit for whole
+transactions (PostgreSQL 17) would end a live one."""
+
+TRY_LEASE: Final = b"SELECT 1 WHERE pg_try_advisory_lock(%d, %d)"
+"""Tries to acquire a consumer's lease, for its session; returns a row if it is held."""
+
+RELEASE_LEASE: Final = b"SELECT pg_advisory_unlock(%d, %d)"
 
 LEASE_HOLDERS: Final = b"""
 SELECT classid::bigint, objid::bigint, pid

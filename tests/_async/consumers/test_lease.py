@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
+from time import monotonic
 from typing import Any
 
 import psycopg
 
 from messagedb import AsyncClient, AsyncConsumer, Message
+from messagedb.testing import FaultProxy
 from tests._async.consuming import record_numbers, write
+from tests._async.load import COMMAND_TIMEOUT, FAST, status_of
 from tests.support.backend import make_url
-from tests.support.background_async import eventually
-from tests.support.store import locked
+from tests.support.background_async import Background, eventually
+from tests.support.store import locked, terminate
 
 
 async def test_the_open_transaction_of_the_lease_holds_no_snapshot(
@@ -74,3 +78,98 @@ async def test_a_slow_start_does_not_lose_the_lease(
                 lock.close()
                 await consumer.wait_until_caught_up(timeout=10)
     assert seen == [0]
+
+
+MANY = 30
+
+
+def leases_of(url: str, name: str) -> Counter[int]:
+    """Return how many leases each server process of an application name holds."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        cursor = conn.execute(
+            "select pid from pg_locks join pg_stat_activity using (pid) where granted"
+            " and locktype = 'advisory' and objsubid = 2 and application_name = %s",
+            [name],
+        )
+        return Counter(row[0] for row in cursor)
+
+
+async def start_many(
+    client: AsyncClient, category: str, **options: Any
+) -> tuple[list[AsyncConsumer], list[list[int]], list[Background[None]]]:
+    """Start consumers of one category in one client, each with its own identifier."""
+    consumers = [
+        AsyncConsumer(client, category, identifier=f"many{n}", **{**FAST, **options})
+        for n in range(MANY)
+    ]
+    seen = [record_numbers(consumer) for consumer in consumers]
+    runs = [Background(consumer.run) for consumer in consumers]
+    await eventually(
+        lambda: all(status_of(consumer).state == "caught up" for consumer in consumers), 20
+    )
+    return consumers, seen, runs
+
+
+async def test_the_consumers_of_a_client_hold_their_leases_by_one_connection(
+    store_url: str, database_url: str, category: str
+) -> None:
+    url = make_url(store_url, application_name=category)
+    async with AsyncClient(url) as client:
+        consumers, seen, runs = await start_many(client, category, lease_timeout=1.0)
+        (pid,) = leases_of(database_url, category)
+        assert leases_of(database_url, category)[pid] == MANY
+        # One that stops releases its own lease only, and immediately another client has it.
+        await consumers[0].stop()
+        assert leases_of(database_url, category) == {pid: MANY - 1}
+        async with AsyncClient(url) as other:
+            successor = AsyncConsumer(other, category, identifier="many0")
+            seen[0] = record_numbers(successor)
+            async with successor.running():
+                await successor.wait_until_caught_up(timeout=5)
+                await write(client, f"{category}-1", 0, 3)
+                for consumer in (successor, *consumers[1:]):
+                    await consumer.wait_until_caught_up(timeout=5)
+        assert leases_of(database_url, category) == {pid: MANY - 1}
+        for consumer in consumers[1:]:
+            await consumer.stop()
+        for run in runs:
+            await run.result()
+        assert leases_of(database_url, category) == {}
+    assert seen == [[0, 1, 2]] * MANY
+
+
+async def test_consumers_that_lose_their_common_connection_all_go_on(
+    store_url: str, database_url: str, category: str
+) -> None:
+    async with AsyncClient(make_url(store_url, application_name=category)) as client:
+        consumers, seen, runs = await start_many(client, category, lease_timeout=1.0)
+        (before,) = leases_of(database_url, category)
+        assert terminate(database_url, [before]) == 1
+        await eventually(lambda: sum(leases_of(database_url, category).values()) == MANY)
+        (after,) = leases_of(database_url, category)
+        assert after != before
+        await write(client, f"{category}-1", 0, 3)
+        for consumer in consumers:
+            await consumer.wait_until_caught_up(timeout=5)
+            await consumer.stop()
+        for run in runs:
+            await run.result()
+    assert seen == [[0, 1, 2]] * MANY
+
+
+async def test_many_consumers_stop_together_while_their_server_is_away(
+    store_url: str, category: str
+) -> None:
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(proxy.url, timeout=1.0, command_timeout=COMMAND_TIMEOUT) as client:
+            consumers, _, runs = await start_many(client, category, lease_timeout=1.0)
+            proxy.stall()
+            await eventually(lambda: any(each.status().blocked_by for each in consumers), 20)
+            begin = monotonic()
+            stops = [Background(consumer.stop) for consumer in consumers]
+            for stop in stops:
+                await stop.result(30)
+            for run in runs:
+                await run.result()
+            # Not one after the other: each of them would wait for its own connection.
+            assert monotonic() - begin < MANY * 1.0 / 2
