@@ -24,6 +24,7 @@ from messagedb._transactions.retry import check_transaction_function, get_retry_
 from ..subscriptions.subscribe import AsyncSubscriptions
 from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.transaction import AsyncTransaction
+from .grouping_executor import AsyncGroupingExecutor
 from .lifecycle import AsyncLifecycle
 from .retrying_executor import AsyncRetryingExecutor
 
@@ -39,6 +40,11 @@ class AsyncClientCore(AsyncSubscriptions):
         self._lifecycle.validate_pool()
         self._session_config = self._lifecycle.session_config
         self._executor = AsyncRetryingExecutor(self._lifecycle)
+        self._groups = (
+            AsyncGroupingExecutor(self._lifecycle, self._executor)
+            if settings.group_commit
+            else None
+        )
 
     def __repr__(self) -> str:
         """Return the server's address, never a password."""
@@ -77,6 +83,8 @@ class AsyncClientCore(AsyncSubscriptions):
         Running operations end first or fail; a borrowed pool stays open. A closed client cannot be
         opened again.
         """
+        if self._groups is not None:
+            await self._groups.close()
         await self._lifecycle.close()
 
     def pool_stats(self) -> PoolStats:
@@ -107,6 +115,8 @@ class AsyncClientCore(AsyncSubscriptions):
         return await self._executor.read_in_history(*reads)
 
     async def _write(self, write: WriteRequest) -> list[int]:
+        if self._groups is not None:
+            return await self._groups.write(write)
         return await self._executor.write(write)
 
     async def _get_server(self) -> ServerInfo:

@@ -73,6 +73,11 @@ class AsyncLifecycle:
             raise ValidationError(
                 "pass either conninfo or pool: a borrowed pool has its own address"
             )
+        if pool is not None and settings.group_commit:
+            raise ValidationError(
+                "group_commit does not work with a borrowed pool, whose connections have settings "
+                "of its owner: pass conninfo instead of pool, or omit group_commit"
+            )
         self.session_config = SessionConfig(settings, statements(settings.schema))
         self.background_slots = self._count_background_slots()
         _lifecycles.add(self)

@@ -97,17 +97,26 @@ class AsyncRetryingExecutor:
             if rollbacks:
                 await sleep(pause(rollbacks))
 
-    async def write(self, write: requests.WriteRequest) -> list[int]:
+    async def write(
+        self,
+        write: requests.WriteRequest,
+        deadline: float | None = None,
+        lost_error: psycopg.Error | None = None,
+    ) -> list[int]:
         """Write all messages of a write or none, and return their positions.
+
+        Args:
+            write: the write.
+            deadline: when it must have ended; None for a write that begins now.
+            lost_error: the reason why an earlier attempt got no response; None for the first one.
 
         Raises:
             OutcomeUnknownError: sent, and no response came, also when sent again.
             MessageDBError: as the operations raise. Nothing was written.
         """
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
-        deadline = monotonic() + self._operation_seconds
+        deadline = monotonic() + self._operation_seconds if deadline is None else deadline
         attempts = self._settings.max_size + 1
-        lost_error: psycopg.Error | None = None
         rollbacks = 0
         while True:
             try:

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     decimals: bool
     registry: MessageRegistry = msgspec.field(default_factory=MessageRegistry)
     hooks: tuple[Hooks, ...] = ()
+    group_commit: bool = False
 
     @property
     def embedded_folder(self) -> str | None:
@@ -70,6 +71,7 @@ def check_settings(settings: Settings) -> None:
     check_seconds("command_timeout", settings.command_timeout)
     if settings.decimals not in (True, False):
         raise ValidationError(f"decimals must be True or False, not {settings.decimals!r}")
+    _check_group_commit(settings)
     registry: Any = settings.registry
     if not isinstance(registry, MessageRegistry):
         raise ValidationError(
@@ -84,6 +86,23 @@ def check_settings(settings: Settings) -> None:
             )
     if settings.default_batch_size != -1:
         check_integer("default_batch_size", settings.default_batch_size, least=1)
+
+
+def _check_group_commit(settings: Settings) -> None:
+    if settings.group_commit not in (True, False):
+        raise ValidationError(f"group_commit must be True or False, not {settings.group_commit!r}")
+    if not settings.group_commit:
+        return
+    if settings.pooler:
+        raise ValidationError(
+            "group_commit does not work with pooler=True: a group needs connections that keep "
+            "their settings. Omit one of the two, or pass pooler=False for a pooler in session mode"
+        )
+    if settings.direct_writes is False:
+        raise ValidationError(
+            "group_commit does not work with direct_writes=False: a group is inserted into the "
+            "table of messages. Omit one of the two"
+        )
 
 
 def _check_address(conninfo: Any) -> None:

@@ -1,0 +1,253 @@
+"""The writes of a client that are in flight simultaneously, sent in groups."""
+
+from __future__ import annotations
+
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+
+from messagedb._concurrency.backend_async import Event
+from messagedb._concurrency.grouping_async import (
+    Alarm,
+    WaitingPlace,
+    let_others_join,
+    start_leading,
+)
+from messagedb._connection.settings import has_time_left
+from messagedb._errors import MessageDBError
+from messagedb._group_commit import forming, outcomes, pace
+from messagedb._group_commit.pending_write import PendingWrite, SentAlone
+from messagedb._operations.category_locks import get_category_lock
+from messagedb._sql.groups import group_statements
+
+from .lead import Lead
+from .sending import send_group
+from .statements import commit_group
+from .waiting_category import AsyncWaitingCategories
+
+if TYPE_CHECKING:
+    from messagedb._group_commit.pending_write import LockNotFree, Outcome
+    from messagedb._operations.requests import WriteRequest
+
+    from ..execution.connection_providers import AsyncConnectionProvider
+
+# How often the end of the last group is looked for, when the client is closed.
+_CLOSE_SECONDS = 0.1
+
+
+class AsyncWriteAlone(Protocol):
+    """A function that sends a write by itself, until its outcome is known or its time is up."""
+
+    async def __call__(
+        self,
+        write: WriteRequest,
+        deadline: float | None = None,
+        lost_error: psycopg.Error | None = None,
+    ) -> list[int]: ...
+
+
+class AsyncGroupCommitter:
+    """Sends the writes of one pool in groups.
+
+    A write that is alone in flight is sent by itself. Those that arrive while others are on their
+    way wait, and form the next group. The callers send a write by themselves if its group as a
+    whole was not stored, or if its response was lost.
+
+    Attributes:
+        provider: the source of connections.
+    """
+
+    def __init__(self, provider: AsyncConnectionProvider, write_alone: AsyncWriteAlone) -> None:
+        self.provider = provider
+        self._write_alone = write_alone
+        self._settings = provider.session_config.settings
+        self._operation_seconds = provider.session_config.operation_seconds
+        self._insert = group_statements(self._settings.schema).insert_group
+        self._sequence = provider.dialect.sequence
+        # In the order of arrival. Each step on these is one that no other thread divides.
+        self._waiting: dict[PendingWrite, None] = {}
+        self._direct: dict[object, float] = {}
+        self._leads: dict[Lead, float] = {}
+        self._categories = AsyncWaitingCategories(provider, self._insert, self._wait_again)
+        self._alarm = Alarm(self._appoint)
+        self._is_closing = False
+        self._ended = Event()
+
+    async def write(self, write: WriteRequest) -> list[int]:
+        """Write all messages of a write or none, and return their positions.
+
+        Raises:
+            OutcomeUnknownError: sent, and no response came, also when sent again.
+            MessageDBError: as the operations raise. Nothing was written.
+        """
+        size = forming.measure_write(write)
+        if size is None or self._is_closing or self._sequence.is_suspected:
+            return await self._write_alone(write)
+        if not (self._direct or self._leads or self._waiting or self._categories.by_key):
+            return await self._write_directly(write)
+        lock = get_category_lock(write.stream_name)
+        deadline = monotonic() + self._operation_seconds
+        pending = PendingWrite(write, deadline, lock, size, WaitingPlace())
+        place: WaitingPlace = pending.place
+        try:
+            if not self._categories.add_waiting(pending):
+                self._waiting[pending] = None
+                self._appoint()
+            while not await place.wait():
+                await self._work(pending)
+        except BaseException:
+            pending.drop()
+            raise
+        finally:
+            self._leave(pending)
+        outcome: Outcome = place.outcome
+        if isinstance(outcome, SentAlone):
+            return await self._write_alone(write, deadline, outcome.lost_error)
+        if isinstance(outcome, MessageDBError):
+            raise outcome
+        return outcome
+
+    async def _write_directly(self, write: WriteRequest) -> list[int]:
+        """Write as a client without groups does: nothing else is in flight."""
+        token = object()
+        try:
+            self._direct[token] = monotonic()
+            return await self._write_alone(write)
+        finally:
+            self._direct.pop(token, None)
+            if self._waiting:
+                self._appoint()
+
+    def _appoint(self) -> None:
+        """Have the next group sent, if it may be sent now; else look again a little later."""
+        now = monotonic()
+        for pending in list(islice(self._waiting, forming.MAX_EXAMINED)):
+            if not pending.is_waiting:
+                self._waiting.pop(pending, None)
+            elif not has_time_left(pending.deadline):
+                self._refuse(pending)
+            elif not pace.may_send(
+                now,
+                list(self._direct.values()),
+                list(self._leads.values()),
+                len(self._waiting),
+            ):
+                self._alarm.set(pace.LATE_SECONDS)
+                return
+            else:
+                lead = Lead()
+                self._leads[lead] = lead.begun
+                if start_leading(pending.place, self._lead, lead):
+                    return
+                self._leads.pop(lead, None)
+
+    def _refuse(self, pending: PendingWrite) -> None:
+        """Set the outcome of a write whose time is up before it was sent."""
+        if pending.claim(self):
+            pending.place.set_outcome(
+                outcomes.not_sent_error(pending.write, self._settings.command_timeout)
+            )
+        self._waiting.pop(pending, None)
+
+    async def _work(self, pending: PendingWrite) -> None:
+        """Do what a thread that waits has to do: send a group, or see that another thread does."""
+        lead = pending.place.take_lead()
+        if lead is not None:
+            await self._lead(lead)
+            pending.place.end_lead()
+            return
+        owner = pending.owner
+        if isinstance(owner, Lead):
+            if owner.is_over:
+                pending.place.set_outcome(owner.build_interruption())
+        elif owner is None and not self._categories.add_waiting(pending):
+            # It may have been in no list, if a signal's handler has raised in another thread.
+            self._waiting.setdefault(pending)
+        self._appoint()
+
+    def _leave(self, pending: PendingWrite) -> None:
+        """Give up the place of a caller that waits no more, and a group that it was to send."""
+        self._waiting.pop(pending, None)
+        lead = pending.place.leave()
+        if lead is not None:
+            self._end(lead)
+
+    async def _lead(self, lead: Lead) -> None:
+        """Send one group."""
+        try:
+            await let_others_join()
+            waiting = list(islice(self._waiting, forming.MAX_EXAMINED))
+            unclaimed = [pending for pending in waiting if pending.is_waiting]
+            lead.claim(forming.choose_writes(unclaimed), self._waiting)
+            if lead.writes:
+                await self._send(lead)
+        finally:
+            self._end(lead)
+
+    def _end(self, lead: Lead) -> None:
+        self._leads.pop(lead, None)
+        lead.end()
+        if self._waiting:
+            self._appoint()
+        if self._is_closing:
+            self._ended.set()
+
+    async def _send(self, lead: Lead) -> None:
+        deadline = min(pending.deadline for pending in lead.writes)
+        try:
+            executor = await self.provider.acquire(deadline)
+        except MessageDBError as error:
+            for pending in lead.writes:
+                pending.place.set_outcome(outcomes.copy_error(error))
+            return
+        try:
+            locked = await send_group(executor, lead, self._commit)
+            for pending in locked:
+                lead.release(pending)
+                self._categories.add(pending)
+        finally:
+            await self.provider.release(executor)
+
+    async def _commit(self, conn: Any, group: list[PendingWrite]) -> list[Outcome | LockNotFree]:
+        """Write a group. Locks that are not free within a moment are tried instead.
+
+        So only the writes wait whose category is locked.
+        """
+        try:
+            return await commit_group(conn, self._insert, group, tries=False)
+        except psycopg.errors.LockNotAvailable:
+            return await commit_group(conn, self._insert, group, tries=True)
+
+    def _wait_again(self, pending: PendingWrite) -> None:
+        """Take a write whose category is no longer waited for."""
+        self._waiting[pending] = None
+        self._appoint()
+
+    async def close(self) -> None:
+        """Let the writes that wait end: they are sent, or refused if their lock is not free."""
+        self._is_closing = True
+        await self._categories.close()
+        until = monotonic() + self._operation_seconds
+        while (self._waiting or self._leads) and monotonic() < until:
+            self._ended.clear()
+            self._appoint()
+            await self._ended.wait(_CLOSE_SECONDS)
+        self._alarm.cancel()
+
+    def __repr__(self) -> str:
+        """Return the number of writes that wait."""
+        return f"<{type(self).__name__}, {len(self._waiting)} waiting>"
+
+
+def find_obstacle(provider: Any) -> str | None:
+    """Return the reason why the writes of a pool cannot share a transaction, None if they can."""
+    dialect = provider.dialect
+    if dialect.is_proxied:
+        return "the functions of Message DB here pass each call on to another database"
+    if not provider.session_config.session_settings:
+        return "a transaction pooler is in between"
+    if not dialect.inserts_directly:
+        return "the role may only call the functions of Message DB"
+    return None
