@@ -75,6 +75,11 @@ SCANS: Final = {
 }
 """Those of ``_sql/scans.py``."""
 
+GROUPS: Final = {
+    "insert_group": Planned((STREAM, ID), ("[]", "[]", None)),
+}
+"""Those of ``_sql/groups.py``."""
+
 BY_FUNCTION: Final = frozenset(
     {
         "acquire_lock",

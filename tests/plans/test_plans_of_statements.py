@@ -12,12 +12,14 @@ from psycopg import sql
 from messagedb._connection import position_sequence
 from messagedb._schema import revisions
 from messagedb._sql import consumers
+from messagedb._sql.groups import group_statements
 from messagedb._sql.scans import scan_statements
 from messagedb._sql.statements import NO_SORT, statements, transaction_fate, with_condition
 from tests.plans.conftest import Store
 from tests.plans.statements import (
     BY_FUNCTION,
     BY_INTENT,
+    GROUPS,
     NO_MESSAGES,
     OTHERS,
     POSITION_STATEMENTS,
@@ -34,6 +36,8 @@ SQL, SCAN_SQL = statements("message_store"), scan_statements("message_store")
 
 def get_text(name: str) -> bytes:
     """Return a statement of the client, with a condition that is always true."""
+    if name in GROUPS:
+        return bytes(getattr(group_statements("message_store"), name))
     if name in SCANS:
         return with_condition(getattr(SCAN_SQL, name), None)
     return with_condition(getattr(SQL, name), None)
@@ -62,6 +66,7 @@ def build_others() -> Iterator[tuple[Planned, bytes]]:
 def test_each_statement_in_the_code_has_a_plan_that_is_tested_or_a_reason() -> None:
     by_name = {
         "_sql/statements.py": {*STATEMENTS, *BY_FUNCTION},
+        "_sql/groups.py": {*GROUPS},
         "_sql/scans.py": {*SCANS, *BY_FUNCTION},
         "_sql/consumers.py": {*POSITION_STATEMENTS},
     }
@@ -151,7 +156,7 @@ def check(store: Store, text: bytes, planned: Planned, *, settings: bool) -> Non
     assert problems == [], plan
 
 
-ALL = {**STATEMENTS, **SCANS}
+ALL = {**STATEMENTS, **SCANS, **GROUPS}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -123,7 +122,7 @@ class AsyncGroupCommitter:
     def _appoint(self) -> None:
         """Have the next group sent, if it may be sent now; else look again a little later."""
         now = monotonic()
-        for pending in list(islice(self._waiting, forming.MAX_EXAMINED)):
+        for pending in self._examine():
             if not pending.is_waiting:
                 self._waiting.pop(pending, None)
             elif not has_time_left(pending.deadline):
@@ -168,7 +167,7 @@ class AsyncGroupCommitter:
         self._appoint()
 
     def _leave(self, pending: PendingWrite) -> None:
-        """Give up the place of a caller that waits no more, and a group that it was to send."""
+        """Release the place of a caller that waits no more, and a group that it was to send."""
         self._waiting.pop(pending, None)
         lead = pending.place.leave()
         if lead is not None:
@@ -178,13 +177,36 @@ class AsyncGroupCommitter:
         """Send one group."""
         try:
             await let_others_join()
-            waiting = list(islice(self._waiting, forming.MAX_EXAMINED))
-            unclaimed = [pending for pending in waiting if pending.is_waiting]
-            lead.claim(forming.choose_writes(unclaimed), self._waiting)
-            if lead.writes:
-                await self._send(lead)
+            waiting = self._find_waiting()
+            if waiting:
+                await self._use_connection(lead, waiting)
         finally:
             self._end(lead)
+
+    def _find_waiting(self) -> list[PendingWrite]:
+        """Return the writes that a group may claim."""
+        return [pending for pending in self._examine() if pending.is_waiting]
+
+    def _examine(self) -> list[PendingWrite]:
+        """Return the first that wait, in one step: other threads add and remove writes."""
+        return list(self._waiting)[: forming.MAX_EXAMINED]
+
+    async def _use_connection(self, lead: Lead, waiting: list[PendingWrite]) -> None:
+        """Send a group when there is a connection: until then its callers may be cancelled."""
+        try:
+            executor = await self.provider.acquire(waiting[0].deadline)
+        except MessageDBError as error:
+            lead.claim(waiting, self._waiting)
+            for pending in lead.writes:
+                pending.place.set_outcome(outcomes.copy_error(error))
+            return
+        try:
+            lead.claim(forming.choose_writes(self._find_waiting()), self._waiting)
+            for pending in await send_group(executor, lead, self._commit):
+                lead.release(pending)
+                self._categories.add(pending)
+        finally:
+            await self.provider.release(executor)
 
     def _end(self, lead: Lead) -> None:
         self._leads.pop(lead, None)
@@ -193,22 +215,6 @@ class AsyncGroupCommitter:
             self._appoint()
         if self._is_closing:
             self._ended.set()
-
-    async def _send(self, lead: Lead) -> None:
-        deadline = min(pending.deadline for pending in lead.writes)
-        try:
-            executor = await self.provider.acquire(deadline)
-        except MessageDBError as error:
-            for pending in lead.writes:
-                pending.place.set_outcome(outcomes.copy_error(error))
-            return
-        try:
-            locked = await send_group(executor, lead, self._commit)
-            for pending in locked:
-                lead.release(pending)
-                self._categories.add(pending)
-        finally:
-            await self.provider.release(executor)
 
     async def _commit(self, conn: Any, group: list[PendingWrite]) -> list[Outcome | LockNotFree]:
         """Write a group. Locks that are not free within a moment are tried instead.
@@ -234,6 +240,7 @@ class AsyncGroupCommitter:
             self._ended.clear()
             self._appoint()
             await self._ended.wait(_CLOSE_SECONDS)
+        await self._categories.close()
         self._alarm.cancel()
 
     def __repr__(self) -> str:

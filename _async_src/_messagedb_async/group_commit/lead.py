@@ -41,7 +41,7 @@ class Lead:
             waiting.pop(pending, None)
 
     def release(self, pending: PendingWrite) -> None:
-        """Give a write up that was not written: another group may have it."""
+        """Release a write that was not written: another group may claim it."""
         self.writes.remove(pending)
         pending.release()
 

@@ -72,6 +72,8 @@ class AsyncWaitingCategories:
         new.waiting[pending] = None
         category = self.by_key.setdefault(pending.lock.key, new)
         if category is new:
+            if self._is_closing:
+                new.refuse_all()
             new.start()
         else:
             self.add_waiting(pending)

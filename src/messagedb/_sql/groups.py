@@ -13,13 +13,17 @@ _SCHEMA: Final = "{schema}"
 
 LOCK_ALL: Final = b"""
 SELECT CASE WHEN set_config('lock_timeout', $2, true) IS NOT NULL
+             AND set_config('enable_seqscan', 'off', true) IS NOT NULL
             THEN pg_advisory_xact_lock(key) END
 FROM unnest($1::bigint[]) AS key
 """
-"""Acquires the locks of categories in the order of the array, and waits for each only briefly."""
+"""Acquires the locks of categories in the order of the array, and waits for each only briefly.
+
+enable_seqscan: the plan of the insert is kept. One that was made for a table of a page would read
+the whole table for each message, until the table is analyzed again."""
 
 TRY_LOCKS: Final = b"""
-SELECT set_config('lock_timeout', $2, true),
+SELECT set_config('lock_timeout', $2, true), set_config('enable_seqscan', 'off', true),
        set_config('messagedb.locked',
                   coalesce(string_agg('|' || key || '|', '')
                            FILTER (WHERE pg_try_advisory_xact_lock(key)), ''), true)
@@ -32,7 +36,8 @@ marks, and must not try again: a lock that it acquired itself would be newer tha
 
 SET_TIME_LIMIT: Final = b"SELECT set_config('statement_timeout', $1, true)"
 SET_LIMITS: Final = b"""
-SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)
+SELECT set_config('lock_timeout', $1, true), set_config('enable_seqscan', 'off', true),
+       set_config('statement_timeout', $2, true)
 """
 
 _TEXTS: Final = {
