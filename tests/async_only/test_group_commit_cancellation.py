@@ -10,14 +10,8 @@ import pytest
 from messagedb import AsyncClient, NewMessage
 from messagedb.testing import FaultProxy
 from tests.support.background_async import eventually
-from tests.support.outcome import is_whole, pool_of
+from tests.support.outcome import count_waiting, is_whole, pool_of
 from tests.support.store import locked, stored, waiting_for_locks
-
-
-def waiting_categories(client: AsyncClient) -> int:
-    """Return the number of categories whose lock a client waits for."""
-    committers = vars(vars(client)["_groups"])["_committers"].values()
-    return sum(len(vars(each)["_categories"].by_key) for each in committers)
 
 
 async def test_a_write_that_waits_is_not_sent_after_its_task_was_cancelled(
@@ -53,7 +47,7 @@ async def test_a_write_that_waits_for_a_locked_category_is_not_sent_either(
                 for n in range(6)
             ]
             # The first group has given up, and they wait for the lock in the second.
-            await eventually(lambda: waiting_categories(client) == 1)
+            await eventually(lambda: count_waiting(client)[1] == 1)
             await eventually(lambda: waiting_for_locks(store_url, category) == 2)
             for task in tasks[:4]:
                 task.cancel()

@@ -37,6 +37,16 @@ def pool_of(client: AsyncClient | Client) -> Any:
     return vars(client)["_lifecycle"].provider.pool
 
 
+def count_waiting(client: AsyncClient | Client) -> tuple[int, int]:
+    """Return how many writes of a client wait for a group, and how many categories for a lock."""
+    groups: Any = vars(client)["_groups"]
+    committers: list[Any] = list(groups._committers.values())
+    return (
+        sum(len(each._waiting) for each in committers),
+        sum(len(each._categories.by_key) for each in committers),
+    )
+
+
 def is_whole(client: AsyncClient | Client) -> bool:
     """Return True if all connections the pool counts are in it, and no caller waits for one."""
     stats = pool_of(client).get_stats()

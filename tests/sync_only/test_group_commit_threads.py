@@ -15,7 +15,7 @@ import pytest
 from messagedb import Client, NewMessage
 from messagedb.testing import FaultProxy
 from tests.support.background_sync import Background, eventually
-from tests.support.outcome import is_whole, pool_of
+from tests.support.outcome import count_waiting, is_whole, pool_of
 from tests.support.store import locked, stored, waiting_for_locks
 
 pytestmark = pytest.mark.skipif(
@@ -49,12 +49,6 @@ def raising(kind: type[BaseException]) -> Generator[list[BaseException]]:
 
 def ignore(_arguments: object) -> None:
     """Ignore an exception that no caller can catch, and keep nothing of it."""
-
-
-def waiting_writes(client: Client) -> int:
-    """Return the number of writes of a client that wait for their group."""
-    committers = vars(vars(client)["_groups"])["_committers"].values()
-    return sum(len(vars(each)["_waiting"]) for each in committers)
 
 
 class Writers:
@@ -124,7 +118,7 @@ def test_a_thread_that_ends_while_it_sends_a_group_leaves_the_others_their_outco
         for number in range(4):
             name = f"{category}-{number}"
             others.append(Background(client.write_message, name, NewMessage("Marked")))
-        eventually(lambda: waiting_writes(client) == 5)
+        eventually(lambda: count_waiting(client)[0] == 5)
         for conn in taken:
             pool.putconn(conn)
         eventually(lambda: len(stored(store_url, f"{category}-main")) == 1)

@@ -204,7 +204,9 @@ async def test_no_answer_until_the_time_is_up_is_an_unknown_outcome(
                 assert isinstance(error, OutcomeUnknownError), outcome
                 assert error.messages == (message,)
                 assert outcome.seconds < 3.5
-                assert await client.write_message(error.stream_name, error.messages[0]) == 0
+                stream = error.stream_name
+                assert stream is not None
+                assert await client.write_message(stream, error.messages[0]) == 0
     for number in range(6):
         assert len(stored(store_url, f"{category}-{number}")) == 1
 

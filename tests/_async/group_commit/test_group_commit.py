@@ -207,7 +207,7 @@ async def test_values_are_stored_unchanged(
             start(grouping.write_message, stream, message)
             for stream, message in zip(streams, messages, strict=True)
         ]
-        positions = [await call.result() for call in calls]
+        positions: list[int] = [await call.result() for call in calls]
     read = await grouping.get_stream_messages(streams[0])
     for position, message in zip(positions, messages, strict=True):
         assert read[position].id == message.id
@@ -246,7 +246,8 @@ async def test_a_write_that_nothing_of_a_group_may_delay_is_sent_by_itself(
 
 
 async def test_options_that_exclude_groups_are_refused(store_url: str) -> None:
-    for options in ({"pooler": True}, {"direct_writes": False}):
+    choices: list[dict[str, Any]] = [{"pooler": True}, {"direct_writes": False}]
+    for options in choices:
         with pytest.raises(ValidationError, match="group_commit does not work with"):
             AsyncClient(store_url, group_commit=True, **options)
     with pytest.raises(ValidationError, match="group_commit must be True or False"):

@@ -151,17 +151,22 @@ def test_a_batch_with_a_stored_id_is_sent_by_itself() -> None:
 def test_a_write_is_claimed_once_and_again_after_its_release() -> None:
     pending = wait(build("a-1"))
     first, second = object(), object()
-    assert pending.is_waiting
     assert pending.claim(first)
     assert not pending.claim(second)
     assert pending.owner is first
     pending.release()
-    assert pending.is_waiting
     assert pending.claim(second)
     pending.release()
     pending.drop()
-    assert not pending.is_waiting
     assert not pending.claim(first)
+
+
+def test_a_write_waits_until_it_is_claimed_or_dropped() -> None:
+    claimed, dropped = wait(build("a-1")), wait(build("a-1"))
+    assert [claimed.is_waiting, dropped.is_waiting] == [True, True]
+    claimed.claim(object())
+    dropped.drop()
+    assert [claimed.is_waiting, dropped.is_waiting] == [False, False]
 
 
 def test_each_caller_gets_an_error_of_its_own() -> None:
