@@ -24,7 +24,8 @@ class AsyncGroupingExecutor:
         self._lifecycle = lifecycle
         self._alone = alone
         # One for the pool of this process: after a fork there is another pool.
-        self._committers: dict[AsyncConnectionProvider, AsyncGroupCommitter | None] = {}
+        self._committers: dict[AsyncConnectionProvider, AsyncGroupCommitter] = {}
+        self._warnings: dict[AsyncConnectionProvider, object] = {}
 
     async def write(self, write: WriteRequest) -> list[int]:
         """Write all messages of a write or none, and return their positions.
@@ -34,26 +35,28 @@ class AsyncGroupingExecutor:
             MessageDBError: as the operations raise. Nothing was written.
         """
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
-        try:
-            committer = self._committers[provider]
-        except KeyError:
-            committer = self._committers.setdefault(provider, self._build_committer(provider))
-        if committer is None:
-            return await self._alone.write(write)
-        return await committer.write(write)
-
-    def _build_committer(self, provider: AsyncConnectionProvider) -> AsyncGroupCommitter | None:
+        committer = self._committers.get(provider)
+        if committer is not None:
+            return await committer.write(write)
         obstacle = find_obstacle(provider)
-        if obstacle is None:
-            return AsyncGroupCommitter(provider, self._alone.write)
-        log.warning(
-            "group_commit has no effect, as %s: each write is sent by itself, as without it.",
-            obstacle,
-        )
-        return None
+        if obstacle is not None:
+            self._warn(provider, obstacle)
+            return await self._alone.write(write)
+        new = AsyncGroupCommitter(provider, self._alone.write)
+        return await self._committers.setdefault(provider, new).write(write)
+
+    def _warn(self, provider: AsyncConnectionProvider, obstacle: str) -> None:
+        """Log once, also if several writes are the first ones."""
+        warning = object()
+        if self._warnings.setdefault(provider, warning) is warning:
+            log.warning(
+                "group_commit has no effect, as %s: each write is sent by itself, as without it.",
+                obstacle,
+            )
 
     async def close(self) -> None:
         """Let the writes that wait end, or refuse them."""
-        for provider, committer in list(self._committers.items()):
-            if committer is not None and provider.belongs_to_current_loop():
-                await committer.close()
+        provider = self._lifecycle.provider
+        committer = None if provider is None else self._committers.get(provider)
+        if committer is not None and committer.provider.belongs_to_current_loop():
+            await committer.close()

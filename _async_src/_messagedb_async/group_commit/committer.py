@@ -156,6 +156,9 @@ class AsyncGroupCommitter:
         if lead is not None:
             await self._lead(lead)
             pending.place.end_lead()
+            if self._waiting:
+                # While it led, it could not be appointed again.
+                self._appoint()
             return
         owner = pending.owner
         if isinstance(owner, Lead):
@@ -202,6 +205,9 @@ class AsyncGroupCommitter:
             return
         try:
             lead.claim(forming.choose_writes(self._find_waiting()), self._waiting)
+            if self._waiting:
+                # Others that do not fit: they do not wait for the end of a slow group.
+                self._appoint()
             for pending in await send_group(executor, lead, self._commit):
                 lead.release(pending)
                 self._categories.add(pending)
