@@ -31,6 +31,7 @@ PACKAGE_NAMES = {
     "AsyncCheckedFeed": "CheckedFeed",
     "AsyncClient": "Client",
     "AsyncClientCore": "ClientCore",
+    "AsyncCommandHandler": "CommandHandler",
     "AsyncCommit": "Commit",
     "AsyncCommonOptions": "CommonOptions",
     "AsyncConnectionProvider": "ConnectionProvider",

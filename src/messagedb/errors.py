@@ -104,6 +104,7 @@ class OutcomeUnknownError(MessageDBError):
         self.expected_version = expected_version
         self.transaction_id = transaction_id
         self.written = written
+        self._reason = reason
         if transaction_id is not None:
             super().__init__(
                 f"the COMMIT of transaction {transaction_id} was sent and not answered ({reason}), "

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +102,46 @@ def run_sync(order: Order) -> None:
         store = EntityStore(client, order.category, decider=DECIDER)
         for key in order.left():
             note(order, key, store.transact("1", Add(key), id=f"{key}", max_attempts=99))
+
+
+SENDERS = 8
+
+
+async def run_many_async(order: Order) -> None:
+    """Send commands without keys, several at the same time, until the program is killed."""
+    numbers = itertools.count(time.time_ns())
+    async with AsyncClient(order.url, max_size=2) as client:
+        store = AsyncEntityStore(client, order.category, decider=DECIDER)
+
+        async def send() -> None:
+            while len(answers(order.notes)) < order.keys:
+                number = next(numbers)
+                note(order, number, await store.transact("1", Add(number), max_attempts=999))
+
+        await asyncio.gather(*(send() for _ in range(SENDERS)))
+
+
+def run_many_sync(order: Order) -> None:
+    """Send commands without keys, in several threads, until the program is killed."""
+    numbers = itertools.count(time.time_ns())
+    with Client(order.url, max_size=2) as client, ThreadPoolExecutor(SENDERS) as threads:
+        store = EntityStore(client, order.category, decider=DECIDER)
+
+        def send(_sender: int) -> None:
+            while len(answers(order.notes)) < order.keys:
+                number = next(numbers)
+                note(order, number, store.transact("1", Add(number), max_attempts=999))
+
+        list(threads.map(send, range(SENDERS)))
+
+
+def main_many(order: Order) -> None:
+    """Send commands at the same time, until enough were answered or it is killed."""
+    signal.alarm(_LONGEST)
+    if order.variant == "async":
+        asyncio.run(run_many_async(order))
+    else:
+        run_many_sync(order)
 
 
 def main(order: Order) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from messagedb import Client
-from tests.killing.commanding import Answer, Order, answers, main
+from tests.killing.commanding import Answer, Order, answers, main, main_many
 from tests.killing.worker import Variant
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -26,14 +27,17 @@ class _Program:
     Its answers are counted, so that it is killed equally often on a fast machine and on a slow one.
     """
 
-    def __init__(self, order: Order, chance: random.Random) -> None:
+    def __init__(
+        self, order: Order, chance: random.Random, main: Callable[[Order], None] = main
+    ) -> None:
         self._order = order
+        self._main = main
         self._chance = chance
         self.killed = 0
         self._start()
 
     def _start(self) -> None:
-        self._process = _FORKS.Process(target=main, args=(self._order,), daemon=True)
+        self._process = _FORKS.Process(target=self._main, args=(self._order,), daemon=True)
         self._process.start()
         self._enough = len(answers(self._order.notes)) + self._chance.randint(0, 8)
 
@@ -50,6 +54,12 @@ class _Program:
         self._process.close()
         self.killed += 1
         self._start()
+
+    def kill(self) -> None:
+        """Kill it, and do not start it again."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
 
     def wait(self) -> None:
         """Let it come to its end."""
@@ -100,3 +110,45 @@ def test_each_key_is_answered_once_and_always_the_same(
     assert sorted(stored) == list(range(KEYS))
     for order in orders:
         assert answers(order.notes) == [stored[key] for key in range(KEYS)]
+
+
+@pytest.mark.parametrize("variants", [("async", "async"), ("sync", "sync"), ("async", "sync")])
+def test_what_was_answered_to_commands_that_wait_together_is_stored_once(
+    store_url: str, category: str, tmp_path: Path, variants: tuple[Variant, Variant]
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    orders = [
+        Order(
+            variant=variant,
+            url=store_url,
+            category=category,
+            keys=10**6,
+            notes=str(tmp_path / f"notes-{number}"),
+        )
+        for number, variant in enumerate(variants)
+    ]
+    programs = [_Program(order, chance, main_many) for order in orders]
+    while any(program.killed < KILLS for program in programs):
+        for program in programs:
+            if program.killed < KILLS:
+                program.kill_when_due()
+    for program in programs:
+        program.kill()
+    with Client(store_url) as client:
+        events = [
+            (message.data["key"], message.data["total"])
+            for message in client.read_stream(f"{category}-1")
+        ]
+    # Each event was decided on the state of all events before it: none is lost or doubled.
+    assert [total for _, total in events] == list(range(1, len(events) + 1))
+    runs = [key for key, _ in groupby(events, key=lambda event: event[0])]
+    assert len(runs) == len(set(runs))
+    noted = [answer for order in orders for answer in answers(order.notes)]
+    assert len(noted) > 2 * KILLS
+    for answer in noted:
+        stored = tuple(events[position] for position in answer.positions)
+        assert stored == tuple((answer.key, total) for total in answer.totals)
+        assert answer.entity == answer.version + 1 == answer.positions[-1] + 1
+    print(f"{len(events)} events, {len(noted)} answers of {len(runs)} commands")

@@ -7,13 +7,14 @@ import gc
 import json
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
-from messagedb import AsyncClient, Client, NewMessage, Transaction
+from messagedb import AsyncClient, Client, Decider, EntityStore, NewMessage, Transaction
 from tests.support.outcome import pool_of
 
 SIZE = 2
@@ -66,6 +67,38 @@ def fork_sync(url: str, stream: str) -> dict[str, object]:
         said = in_child(child)
         position = client.write_message(stream, NewMessage("Parent"))
         return {"before": before, "after": pids(client), "child": said, "position": position}
+
+
+def fork_while_deciding(url: str, stream: str) -> dict[str, object]:
+    """Fork while a thread decides about a command to an entity, to which the child sends one."""
+    deciding, may_end = threading.Event(), threading.Event()
+
+    def decide(command: str, _count: int) -> NewMessage:
+        if command == "Parent":
+            deciding.set()
+            may_end.wait()
+        return NewMessage(command)
+
+    def evolve(count: int, _event: Any) -> int:
+        return count + 1
+
+    category, _, id = stream.partition("-")
+    decider: Decider[int, str, Any] = Decider(initial=int, decide=decide, evolve=evolve)
+    with Client(url) as client:
+        store: EntityStore[int, str] = EntityStore(client, category, decider=decider)
+        thread = threading.Thread(target=store.transact, args=(id, "Parent"))
+        thread.start()
+        deciding.wait()
+
+        def child() -> object:
+            position = store.transact(id, "Child").version
+            client.close()
+            return position
+
+        said = in_child(child)
+        may_end.set()
+        thread.join()
+        return {"child": said, "types": [each.type for each in client.read_stream(stream)]}
 
 
 def fork_async(url: str, stream: str) -> dict[str, object]:
@@ -177,5 +210,10 @@ def _run_anew(function: Callable[[], object]) -> object:
 
 if __name__ == "__main__":
     kind, url, stream = sys.argv[1:]
-    kinds = {"sync": fork_sync, "async": fork_async, "transaction": fork_in_transaction}
+    kinds = {
+        "sync": fork_sync,
+        "async": fork_async,
+        "transaction": fork_in_transaction,
+        "entity": fork_while_deciding,
+    }
     print(json.dumps(kinds[kind](url, stream)))

@@ -47,6 +47,14 @@ def test_child_and_parent_both_write(store_url: str, category: str, kind: str) -
     assert answer.stderr == ""
 
 
+def test_the_child_sends_a_command_while_a_thread_of_the_parent_decides(
+    store_url: str, category: str
+) -> None:
+    answer = fork("entity", store_url, f"{category}-1")
+    said = json.loads(answer.stdout)
+    assert said == {"child": 0, "types": ["Child", "Parent"]}
+
+
 def test_a_transaction_of_the_parents_is_refused_in_the_child(
     store_url: str, category: str
 ) -> None:

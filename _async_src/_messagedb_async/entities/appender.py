@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from messagedb._entities.cache import CachedEntity
+from messagedb._entities.joint_decision import build_basis, has_own_messages
 from messagedb._entities.new_events import build_messages, simulate_stored
 from messagedb._errors import LostHistoryError, WrongExpectedVersionError
-from messagedb._operations.requests import DecisionBasis
+from messagedb._operations.requests import build_batch_write
+from messagedb.expected_version import ANY
 
-from ..operations.internals import read_stream_page, write_batch
+from ..operations.internals import read_stream_page, write_prepared
 from .earlier_events import find_events, read_events
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
     from messagedb._entities.causation import Causation
     from messagedb._entities.projection import Projector
-    from messagedb._messages.message import Message, NewMessage
+    from messagedb._messages.message import Message
+    from messagedb._operations.requests import WriteRequest
 
     from ..operations.operations import AsyncOperations
     from .loader import AsyncLoader
@@ -42,8 +45,8 @@ class AppendResult(msgspec.Struct, Generic[S], frozen=True):
 class AsyncAppender(Generic[S]):
     """Appends events to the entities that a loader loads.
 
-    The cache is filled from events read back, never from events sent: another process may have
-    stored different events under the same ids.
+    The cache is filled from events read back; and from events sent, if their ids are new: another
+    process may have stored different events under the same derived ids.
 
     Args:
         store: the client or transaction to write with.
@@ -71,12 +74,12 @@ class AsyncAppender(Generic[S]):
             ValidationError: an event is not of a registered class, or would not be stored
                 unchanged. Nothing was sent.
         """
-        name = self._loader.build_stream_name(id)
-        messages = build_messages(self._store.registry, events, name)
+        name, store = self._loader.build_stream_name(id), self._store
+        messages = build_messages(store.registry, events, name)
         self._applier.needs_stored_messages(messages)
-        return self._applier.apply(
-            self._applier.get_private_copy(state), self._simulate_stored(name, messages, first)
-        )
+        write = build_batch_write(name, messages, ANY, store.decimals, store.registry)
+        stored = simulate_stored(write.encoded, messages, name, first, store.decimals)
+        return self._applier.apply(self._applier.get_private_copy(state), stored)
 
     async def append(
         self, id: str, entry: CachedEntity[S], events: Iterable[Any], cause: Causation
@@ -89,37 +92,72 @@ class AsyncAppender(Generic[S]):
             ValidationError: an event is invalid, or the key is of another command. Nothing was
                 written.
         """
-        store = self._store
+        store, events = self._store, list(events)
         eviction_count = self._loader.cache.eviction_count
         name = self._loader.build_stream_name(id)
         messages = build_messages(store.registry, events, name, cause, decimals=store.decimals)
+        write = build_batch_write(
+            name,
+            messages,
+            entry.version,
+            store.decimals,
+            store.registry,
+            # Of two decisions for one message or key, one is stored as a whole, not a part of each.
+            is_whole=cause.has_fixed_ids and len(messages) > 1,
+            basis=build_basis(entry),
+        )
         needs_stored = self._applier.needs_stored_messages(messages)
         # Before the write: an event from which no state can be derived is not written.
-        simulated = self._simulate_stored(name, messages, entry.version + 1)
+        simulated = simulate_stored(
+            write.encoded, messages, name, entry.version + 1, store.decimals
+        )
         state = self._applier.apply(self._applier.get_private_copy(entry.entity), simulated)
         try:
-            positions = await self._write(name, messages, entry, cause)
+            positions = await write_prepared(store, write)
         except WrongExpectedVersionError as error:
-            if error.actual_version < entry.version:
-                # Messages were deleted, or a transaction was rolled back: the cache is wrong.
-                self._loader.cache.evict(id)
-            elif cause.key is not None or error.actual_version == entry.version:
+            self._loader.forget_lost(id, entry, error)
+            if error.actual_version >= entry.version and (
+                cause.key is not None or error.actual_version == entry.version
+            ):
                 # Another call with the same key may have been first. And if no other process has
                 # written meanwhile, the first of the ids is stored, but not all of them.
                 earlier = await self.find_earlier_result(id, cause)
                 if earlier is not None:
                     return earlier
             raise
-        except LostHistoryError:
-            self._loader.cache.evict(id)
+        except LostHistoryError as error:
+            self._loader.forget_lost(id, entry, error)
             raise
         if (
             cause.has_fixed_ids
             or needs_stored
             or positions != [message.position for message in simulated]
+            or (self._loader.decides_in_memory and has_own_messages(events))
         ):
             return await self._read_back(id, entry, positions, cause, eviction_count)
+        if self._loader.decides_in_memory:
+            self._keep(id, entry, state, write, eviction_count)
+            state = self._applier.get_private_copy(state)
         return AppendResult(state, positions[-1], self._decode_all(simulated), tuple(positions))
+
+    def _keep(
+        self,
+        id: str,
+        entry: CachedEntity[S],
+        state: S,
+        write: WriteRequest,
+        eviction_count: int,
+    ) -> None:
+        """Keep the state after events whose ids are new: they are stored as they were sent."""
+        basis = write.basis
+        kept = CachedEntity(
+            state,
+            entry.version + len(write.messages),
+            entry.snapshot_version,
+            write.messages[-1].id,
+            0 if basis is None else basis.history_written,
+        )
+        self._loader.cache.put(id, kept, eviction_count)
 
     async def find_earlier_result(self, id: str, cause: Causation) -> AppendResult[S] | None:
         """Return the earlier result of the same message or key; None if it is new.
@@ -184,26 +222,5 @@ class AsyncAppender(Generic[S]):
             self._applier.get_private_copy(state), last, self._decode_all(stored), tuple(positions)
         )
 
-    def _simulate_stored(
-        self, stream_name: str, messages: list[NewMessage], first: int
-    ) -> list[Message[Any]]:
-        store = self._store
-        return simulate_stored(store.registry, messages, stream_name, first, store.decimals)
-
     def _decode_all(self, messages: Iterable[Message[Any]]) -> tuple[Any, ...]:
         return tuple(self._store.registry.decode(message) for message in messages)
-
-    async def _write(
-        self, stream_name: str, messages: list[NewMessage], entry: CachedEntity[S], cause: Causation
-    ) -> list[int]:
-        # None if nothing was read, or the last event read is not known.
-        basis = None if entry.last_id is None else DecisionBasis(str(entry.last_id), entry.history)
-        # Of two decisions for one message or key, one is stored as a whole, not a part of each.
-        return await write_batch(
-            self._store,
-            stream_name,
-            messages,
-            entry.version,
-            is_whole=cause.has_fixed_ids and len(messages) > 1,
-            basis=basis,
-        )

@@ -9,10 +9,11 @@ import msgspec
 
 from messagedb._entities.cache import CachedEntity, EntityCache
 from messagedb._entities.validation import build_entity_stream_name
-from messagedb._errors import MessageDecodeError
+from messagedb._errors import LostHistoryError, MessageDecodeError
 from messagedb.expected_version import NO_STREAM
 
-from ..operations.internals import read_stream_page
+from ..client_core.core import AsyncClientCore
+from ..operations.internals import get_session_config, read_stream_page
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from messagedb._entities.projection import Projector
     from messagedb._entities.snapshots import SnapshotPolicy
+    from messagedb._errors import WrongExpectedVersionError
     from messagedb._messages.message import Message
 
     from ..operations.operations import AsyncOperations
@@ -40,6 +42,11 @@ class AsyncLoader(Generic[S]):
         snapshots: the format of snapshots, None for no snapshots.
         batch_size: the number of events per read.
         stores_snapshots: store new snapshots, and not only read them.
+
+    Attributes:
+        cache: the entities in memory.
+        decides_in_memory: True if commands are decided on them before the store is asked for newer
+            events, and if events that were written are applied to them.
     """
 
     def __init__(
@@ -59,6 +66,9 @@ class AsyncLoader(Generic[S]):
         self._snapshots = snapshots
         self._batch_size = batch_size
         self._stores_snapshots = stores_snapshots and snapshots is not None
+        # In a transaction the events may be rolled back, and hooks may change what is stored.
+        hooks = get_session_config(store).settings.hooks
+        self.decides_in_memory = isinstance(store, AsyncClientCore) and not hooks
 
     def build_stream_name(self, id: str | UUID) -> str:
         """Return the stream of an entity.
@@ -68,6 +78,21 @@ class AsyncLoader(Generic[S]):
         """
         return build_entity_stream_name(self._category, id)
 
+    def get_written(self, id: str) -> CachedEntity[S] | None:
+        """Return the entity in memory for a decision; None if it has to be loaded first."""
+        entry = self.cache.get(id) if self.decides_in_memory else None
+        if entry is None or self._is_snapshot_due(entry):
+            return None
+        return entry
+
+    def forget_lost(
+        self, id: str, entry: CachedEntity[S], error: WrongExpectedVersionError | LostHistoryError
+    ) -> None:
+        """Remove an entity from memory if a failed write shows that some of its events are gone."""
+        if isinstance(error, LostHistoryError) or error.actual_version < entry.version:
+            # Messages were deleted, or a transaction was rolled back: the cache is wrong.
+            self.cache.evict(id)
+
     async def load_latest(self, id: str) -> CachedEntity[S]:
         """Return the newest state. It is shared: see ``own``. Only newer events are read."""
         stream_name = self.build_stream_name(id)
@@ -76,8 +101,8 @@ class AsyncLoader(Generic[S]):
         if entry is None:
             eviction_count = self.cache.eviction_count
             entry = await self._load_from_store(id, stream_name, None)
-        if self._snapshots is not None and self._stores_snapshots:
-            entry = await self._store_snapshot_if_due(self._snapshots, id, entry)
+        if self._snapshots is not None and self._is_snapshot_due(entry):
+            entry = await self._store_snapshot(self._snapshots, id, entry)
         self.cache.put(id, entry, eviction_count)
         return entry
 
@@ -225,12 +250,17 @@ class AsyncLoader(Generic[S]):
     ) -> tuple[list[Message[Any]], int]:
         return await read_stream_page(self._store, stream_name, position, size)
 
-    async def _store_snapshot_if_due(
+    def _is_snapshot_due(self, entry: CachedEntity[S]) -> bool:
+        return (
+            self._snapshots is not None
+            and self._stores_snapshots
+            and self._snapshots.is_due(entry.version, entry.snapshot_version)
+        )
+
+    async def _store_snapshot(
         self, snapshots: SnapshotPolicy[S], id: str, entry: CachedEntity[S]
     ) -> CachedEntity[S]:
-        """Store a snapshot if one is due. An error does not affect the entity."""
-        if not snapshots.is_due(entry.version, entry.snapshot_version):
-            return entry
+        """Store a snapshot. An error does not affect the entity."""
         try:
             message = snapshots.build_message(
                 entry.entity,

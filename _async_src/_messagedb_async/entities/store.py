@@ -11,23 +11,23 @@ from uuid import UUID
 
 import msgspec
 
-from messagedb._concurrency.backend_async import sleep
 from messagedb._entities.cache import EntityCache
 from messagedb._entities.causation import build_causation, build_command_key
 from messagedb._entities.decider import Decider
+from messagedb._entities.joint_decision import Rules
 from messagedb._entities.projection import Projection, Projector, build_projection
 from messagedb._entities.results import LoadedEntity, TransactResult
 from messagedb._entities.snapshots import SnapshotPolicy
 from messagedb._entities.validation import check_as_of, check_attempts, check_options, check_store
-from messagedb._errors import LostHistoryError, ValidationError, WrongExpectedVersionError
+from messagedb._errors import ValidationError
 from messagedb._messages.message import Message
 from messagedb._messages.registry import MessageRegistry
-from messagedb._transactions.retry import get_retry_delay
 from messagedb.expected_version import NO_STREAM
 
 from ..operations.internals import get_session_config, has_snapshot
 from ..operations.operations import AsyncOperations
-from .appender import AppendResult, AsyncAppender
+from .appender import AsyncAppender
+from .command_handler import AsyncCommandHandler
 from .edit_session import AsyncEntityEdit
 from .loader import AsyncLoader
 
@@ -126,6 +126,10 @@ class AsyncEntityStore(Generic[S, C]):
             stores_snapshots,
         )
         self._appender = AsyncAppender(store, self._loader, self._applier, self._batch_size)
+        self._handler: AsyncCommandHandler[S] | None = None
+        if self._decider is not None:
+            rules = Rules(self._decider, self._applier, store.registry, store.decimals)
+            self._handler = AsyncCommandHandler(store, self._loader, self._appender, rules)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._category!r}, {len(self._loader.cache)} in memory>"
@@ -236,8 +240,11 @@ class AsyncEntityStore(Generic[S, C]):
     ) -> TransactResult[S]:
         """Load an entity, decide, and append the events, if no other process wrote meanwhile.
 
-        If another process did, the new events are read, and ``decide`` is called again. The lock of
-        the category is held only during the write, not during the decision.
+        For an entity in memory that takes one round trip, the write. If another process did write,
+        the new events are read, and ``decide`` is called again; also before an error of ``decide``
+        is raised, and before a result without events is returned. Commands of this entity store
+        that wait for the same entity are decided one after the other, and stored in one batch. The
+        lock of the category is held only during the write, not during the decision.
 
         Args:
             entity_id: the part of the stream's name after the category.
@@ -250,8 +257,9 @@ class AsyncEntityStore(Generic[S, C]):
                 has no effect on a later one. The command's data are not compared, but the name of
                 its class is recorded in the first event's metadata (``localProperties``,
                 ``idempotency``).
-            max_attempts: the maximum number of decisions. Between two attempts it waits for a
-                random time, up to 20 ms at first and at most 1 s.
+            max_attempts: the maximum number of decisions that are about to be written. With 1, new
+                events are read before the decision. After a conflict of a decision on newly read
+                events it waits for a random time, up to 20 ms at first and at most 1 s.
             following: the message that contained the command. The events follow it (``Metadata``).
                 Without a key, the events' ids are derived from the message's id, the stream and
                 *name*, so that the message is handled once. If it was handled before, nothing is
@@ -268,7 +276,8 @@ class AsyncEntityStore(Generic[S, C]):
             LostHistoryError: each time the store had lost the events that were read. Nothing was
                 written.
             ValidationError: the store is read-only or has no decider, or an event is not of a
-                registered class: nothing was sent. Or the key is of a command of another class:
+                registered class, or ``decide`` sends a command to the same entity: nothing was
+                sent. Or the key is of a command of another class:
                 nothing was written.
             OutcomeUnknownError: the response to the write was lost; the events may be stored. Send
                 the command again with the same *id* or *following*, or to a decider that can tell
@@ -278,7 +287,7 @@ class AsyncEntityStore(Generic[S, C]):
         entity = self._check_id(entity_id)
         check_attempts(max_attempts)
         self._check_writable()
-        if self._decider is None:
+        if self._handler is None:
             raise ValidationError(
                 "this entity store has a projection only, and cannot decide. Nothing was sent. "
                 "Give it a decider, or use edit()."
@@ -286,41 +295,7 @@ class AsyncEntityStore(Generic[S, C]):
         cause = build_causation(
             following, name, metadata, build_command_key(id, command, self.registry)
         )
-        attempt = 0
-        while True:
-            entry = await self._loader.load_latest(entity)
-            # After the entity was loaded: then the state for decide has no events of this key.
-            earlier = (
-                None
-                if cause.key is None
-                else await self._appender.find_earlier_result(entity, cause)
-            )
-            if earlier is not None:
-                return _build_result(earlier, attempt)
-            attempt += 1
-            try:
-                events = self._decider.decide_events(
-                    command, self._applier.get_private_copy(entry.entity)
-                )
-            except Exception:
-                earlier = (
-                    None if cause.key else await self._appender.find_earlier_result(entity, cause)
-                )
-                if earlier is None:
-                    raise
-                return _build_result(earlier, attempt)
-            if not events:
-                state = self._applier.get_private_copy(entry.entity)
-                return TransactResult(state, entry.version, attempts=attempt)
-            try:
-                appended = await self._appender.append(entity, entry, events, cause)
-            except (WrongExpectedVersionError, LostHistoryError) as error:
-                delay = get_retry_delay(error, attempt, retry_version_conflicts=True)
-                if delay is None or attempt >= max_attempts:
-                    raise
-            else:
-                return _build_result(appended, attempt)
-            await sleep(delay)
+        return await self._handler.handle(entity, command, cause, max_attempts)
 
     def edit(
         self,
@@ -369,14 +344,3 @@ class AsyncEntityStore(Generic[S, C]):
     def _check_id(self, id: str | UUID) -> str:
         self.stream_name(id)
         return str(id)
-
-
-def _build_result(appended: AppendResult[S], attempts: int) -> TransactResult[S]:
-    return TransactResult(
-        appended.state,
-        appended.version,
-        appended.events,
-        appended.positions,
-        attempts,
-        appended.is_repeated,
-    )

@@ -164,9 +164,13 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
         Raises:
             NotReplicated: it is committed, and an administrator has ended its wait for a standby.
         """
-        dialect, conn = self.dialect, self.connection
-        if write.basis is not None and write.basis.history != conn.history_number:
-            write_results.check_basis(write, await self.read(dialect.build_basis_read(write)))
+        dialect, conn, basis = self.dialect, self.connection, write.basis
+        if basis is not None:
+            # One connection is one server, from its start to its end.
+            basis.checked_in = conn.history_number
+            if basis.message_id and basis.history != conn.history_number:
+                write_results.check_basis(write, await self.read(dialect.build_basis_read(write)))
+            basis.sent_in.append(conn.history_number)
         is_call = len(write.encoded) == 1 and write.expected != STREAM_EXISTS_CODE
         if is_call and not (dialect.inserts_directly and write.encoded[0].is_large):
             positions = await self._call_function(conn.write_cursor, write)

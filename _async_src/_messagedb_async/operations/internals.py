@@ -11,10 +11,8 @@ if TYPE_CHECKING:
 
     from messagedb._connection.server_info import ServerInfo
     from messagedb._connection.session_config import SessionConfig
-    from messagedb._messages.message import Message, NewMessage
-    from messagedb._messages.registry import DataInstance
-    from messagedb._operations.requests import DecisionBasis, ReadRequest, WriteRequest
-    from messagedb.expected_version import ExpectedVersion
+    from messagedb._messages.message import Message
+    from messagedb._operations.requests import ReadRequest, WriteRequest
 
     from .operations import AsyncOperations
     from .scans import AsyncScans
@@ -59,23 +57,13 @@ async def write_request(store: AsyncOperations, write: WriteRequest) -> list[int
     return await store._write(write)
 
 
-async def write_batch(
-    store: AsyncOperations,
-    stream_name: str,
-    messages: Iterable[NewMessage | DataInstance],
-    expected_version: ExpectedVersion,
-    *,
-    is_whole: bool = False,
-    basis: DecisionBasis | None = None,
-) -> list[int]:
-    """Write a batch; a whole one conflicts where some of it is stored, and some is not.
+async def write_prepared(store: AsyncOperations, write: WriteRequest) -> list[int]:
+    """Write a batch that was checked and encoded before, with the hooks of the client.
 
     Raises:
         LostHistoryError: the message it was decided upon is gone. Nothing was written.
     """
-    return await store._write_batch(
-        stream_name, messages, expected_version, is_whole=is_whole, basis=basis
-    )
+    return await store._write_prepared(write)
 
 
 async def get_heads(

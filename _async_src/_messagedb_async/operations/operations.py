@@ -157,36 +157,20 @@ class AsyncOperations(ABC):
             OutcomeUnknownError: the response was lost, also when the batch was sent again. All
                 messages or none may be stored, now or a little later.
         """
-        return await self._write_batch(stream_name, messages, expected_version)
+        settings = self._session_config.settings
+        write = requests.build_batch_write(
+            stream_name, messages, expected_version, settings.decimals, settings.registry
+        )
+        return await self._write_prepared(write) if write.encoded else []
 
-    async def _write_batch(
-        self,
-        stream_name: str,
-        messages: Iterable[NewMessage | DataInstance],
-        expected_version: ExpectedVersion,
-        *,
-        is_whole: bool = False,
-        basis: requests.DecisionBasis | None = None,
-    ) -> list[int]:
-        """Write a batch; a whole one conflicts if a part of it is stored and a part is not.
+    async def _write_prepared(self, write: requests.WriteRequest) -> list[int]:
+        """Write a batch that was checked and encoded before.
 
         Raises:
             LostHistoryError: the message that it is based on is not stored any more. Nothing was
                 written.
         """
-        settings = self._session_config.settings
-        write = requests.build_batch_write(
-            stream_name,
-            messages,
-            expected_version,
-            settings.decimals,
-            settings.registry,
-            is_whole=is_whole,
-            basis=basis,
-        )
-        if not write.encoded:
-            return []
-        if settings.hooks:
+        if self._session_config.settings.hooks:
             return await self._write_with_hooks("write_messages", write)
         return await self._write(write)
 

@@ -26,7 +26,11 @@ class CachedEntity(msgspec.Struct, Generic[S], frozen=True, gc=False):
     last_id: UUID | None = None
     """The id of the entity's last event; None if it has no events or the id is not known."""
     history: int = 0
-    """The number of the history that the events were read in; 0 if it is not known."""
+    """The number of the history that the events were read or written in; 0 if it is not known."""
+
+    def is_same(self, other: CachedEntity[S]) -> bool:
+        """Return True if both are of the same events."""
+        return self.version == other.version and self.last_id == other.last_id
 
 
 class EntityCache(Generic[S]):

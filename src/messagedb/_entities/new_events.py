@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from .._errors import ValidationError
+from .._messages.jsonb_form import normalize
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
-from .._operations.requests import build_batch_write
-from ..expected_version import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._messages.registry import MessageRegistry
+    from .._operations.requests import EncodedMessage
     from .causation import Causation
 
 
@@ -59,8 +61,8 @@ def build_messages(
 
 
 def simulate_stored(
-    registry: MessageRegistry,
-    messages: list[NewMessage],
+    encoded: Iterable[EncodedMessage],
+    messages: Iterable[NewMessage],
     stream_name: str,
     first_position: int,
     decimals: bool,
@@ -68,30 +70,33 @@ def simulate_stored(
     """Return new messages as they would be read back, except for global position and time.
 
     Args:
-        registry: the registry of the events' classes.
-        messages: the messages to write.
+        encoded: the messages to write, as they are sent.
+        messages: the same messages.
         stream_name: the stream to write to.
         first_position: the position of the first one.
         decimals: True if the client reads fractions as Decimals.
-
-    Raises:
-        ValidationError: one of the messages is invalid. Nothing was sent.
     """
-    encoded = build_batch_write(stream_name, messages, ANY, decimals, registry).encoded
     return [
         Message(
-            message.id,
+            each.id,
             stream_name,
-            message.type,
+            each.type,
             first_position + index,
             0,
-            message.data,
-            message.metadata,
+            _simulate_data(each.data, message.data, decimals),
+            each.metadata,
             0,
             decimals,
         )
-        for index, message in enumerate(encoded)
+        for index, (each, message) in enumerate(zip(encoded, messages, strict=True))
     ]
+
+
+def _simulate_data(text: str | None, data: Any, decimals: bool) -> str | None:
+    if text is None:
+        return None
+    is_order_relevant = not isinstance(data, msgspec.Struct) or text.count("{") > 1
+    return normalize(text, decimals=decimals) if is_order_relevant or "-0.0" in text else text
 
 
 def _build_message(registry: MessageRegistry, event: Any, metadata: Any) -> NewMessage:

@@ -41,7 +41,8 @@ class TransactResult(LoadedEntity[S], Generic[S], frozen=True):
             hook's ``before_write`` changes new events, the next load sees the changes; these
             events show them only if they were read back.
         positions: their positions in the entity's stream.
-        attempts: the number of decisions: one more after each conflict; 0 if the key was found.
+        attempts: the number of decisions that were to be written: one more after each conflict; 0
+            if the key was found.
         is_repeated: True if the message that it follows, or the key, was handled before. Then
             nothing was written, and events and positions are those of the earlier call. With a
             key, entity and version are of that call, too; otherwise they are the newest.

@@ -61,16 +61,27 @@ class EncodedMessage(msgspec.Struct, frozen=True, gc=False):
         return len(self.data or "") + len(self.metadata or "") >= LARGE_CHARACTERS
 
 
-class DecisionBasis(msgspec.Struct, frozen=True, gc=False):
+class DecisionBasis(msgspec.Struct, gc=False):
     """The basis of the decision to write: the last message of the stream, as it was read.
 
     Attributes:
-        message_id: the id of the message at the expected version.
+        message_id: the id of the message at the expected version, '' for a stream without messages.
         history: the number of the history that it was read in.
+        checked_in: the number of the history in which the message was last looked for; 0 if it is
+            not known.
+        sent_in: the number of the history of each connection that the write was sent on, in order,
+            as far as it is known.
     """
 
     message_id: str
     history: int
+    checked_in: int = 0
+    sent_in: list[int] = msgspec.field(default_factory=list[int])
+
+    @property
+    def history_written(self) -> int:
+        """The number of the history that the write was stored in; 0 if it is not known."""
+        return self.sent_in[-1] if self.sent_in else 0
 
 
 class WriteRequest(msgspec.Struct, frozen=True, gc=False):

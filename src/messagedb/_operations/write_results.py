@@ -56,8 +56,12 @@ def is_conclusive(write: WriteRequest, error: Exception) -> bool:
     """Return True if this error also proves that an earlier, unanswered attempt did not succeed.
 
     These conditions are permanent: an id in another stream, a value that the server refuses, a
-    stream that is past the expected version.
+    stream that is past the expected version, a message that the write is based on and that is not
+    in the current history, if the unanswered attempts were sent to a server of another one.
     """
+    if isinstance(error, LostHistoryError):
+        basis = write.basis
+        return basis is not None and basis.checked_in not in (0, *basis.sent_in)
     if isinstance(error, WrongExpectedVersionError):
         expected = error.expected_version
         return isinstance(expected, int) and error.actual_version > expected

@@ -13,6 +13,8 @@ from .._entities.new_events import build_messages, simulate_stored
 from .._entities.projection import Projection, Projector, build_projection
 from .._messages.message import NewMessage
 from .._messages.registry import MessageRegistry
+from .._operations.requests import build_batch_write
+from ..expected_version import ANY
 from .assertions import assert_error, assert_events, assert_state
 
 __all__ = ["Given", "Outcome", "given"]
@@ -109,7 +111,8 @@ class Given(Generic[S, C]):
                 self._registry.add(cls)
         messages = build_messages(self._registry, events, _STREAM)
         self._applier.needs_stored_messages(messages)  # raises if the projection is strict
-        made = simulate_stored(self._registry, messages, _STREAM, 0, decimals=False)
+        write = build_batch_write(_STREAM, messages, ANY, False, self._registry)
+        made = simulate_stored(write.encoded, messages, _STREAM, 0, decimals=False)
         return self._applier.apply(self._applier.get_private_copy(state), made)
 
 

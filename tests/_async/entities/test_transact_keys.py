@@ -22,6 +22,7 @@ from messagedb import (
     ValidationError,
     WrongExpectedVersionError,
 )
+from messagedb._operations.requests import WriteRequest
 from messagedb.entities import LoadedEntity, SnapshotPolicy
 from messagedb.hooks import Hooks
 from tests._async.accounts import (
@@ -333,9 +334,9 @@ class Overtaken(AsyncClient):
         await self._let_pass()
         return await super().write_message(stream_name, message, **options)
 
-    async def _write_batch(self, stream_name: str, *messages: Any, **options: Any) -> list[int]:
+    async def _write_prepared(self, write: WriteRequest) -> list[int]:
         await self._let_pass()
-        return await super()._write_batch(stream_name, *messages, **options)
+        return await super()._write_prepared(write)
 
     async def _let_pass(self) -> None:
         first, self.first = self.first, None
@@ -358,10 +359,11 @@ async def test_two_decisions_at_once_with_one_key_are_never_mixed(
 ) -> None:
     async with Overtaken(store_url, registry=events_only(), direct_writes=direct) as client:
         accounts = AsyncEntityStore(client, category, decider=AS_MANY)
+        others = AsyncEntityStore(client, category, decider=AS_MANY)
         await accounts.transact("1", Deposit(1))
 
         async def overtake() -> None:
-            assert not (await accounts.transact("1", Deposit(theirs), id="k")).is_repeated
+            assert not (await others.transact("1", Deposit(theirs), id="k")).is_repeated
 
         client.first = overtake
         done = await accounts.transact("1", Deposit(mine), id="k", max_attempts=1)
@@ -379,11 +381,12 @@ async def test_two_decisions_at_once_for_one_message_are_never_mixed(
 ) -> None:
     async with Overtaken(store_url, registry=events_only(), direct_writes=direct) as client:
         accounts = AsyncEntityStore(client, category, decider=AS_MANY)
+        others = AsyncEntityStore(client, category, decider=AS_MANY)
         await client.write_message(f"{category}:command-1", NewMessage("Deposit"))
         command = await client.get_last_stream_message(f"{category}:command-1")
 
         async def overtake() -> None:
-            await accounts.transact("1", Deposit(theirs), following=command)
+            await others.transact("1", Deposit(theirs), following=command)
 
         client.first = overtake
         done = await accounts.transact("1", Deposit(mine), following=command)
@@ -399,6 +402,7 @@ async def test_another_command_at_once_under_the_key_is_refused(
 ) -> None:
     async with Overtaken(store_url, registry=events_only()) as client:
         accounts = AsyncEntityStore(client, category, decider=DECIDER)
+        others = AsyncEntityStore(client, category, decider=DECIDER)
         await accounts.transact("1", Deposit(4))
         pairs: list[tuple[Any, Any]] = [
             (Deposit(1), Withdraw(1)),
@@ -408,7 +412,7 @@ async def test_another_command_at_once_under_the_key_is_refused(
         for number, (mine, theirs) in enumerate(pairs):
 
             async def overtake(theirs: Any = theirs, number: int = number) -> None:
-                await accounts.transact("1", theirs, id=f"{number}")
+                await others.transact("1", theirs, id=f"{number}")
 
             client.first = overtake
             with pytest.raises(ValidationError, match="Give each command its own key"):
@@ -420,18 +424,19 @@ async def test_another_command_at_once_under_the_key_is_refused(
 async def test_a_conflict_with_others_is_decided_again(store_url: str, category: str) -> None:
     async with Overtaken(store_url, registry=events_only()) as client:
         accounts = AsyncEntityStore(client, category, decider=DECIDER)
+        others = AsyncEntityStore(client, category, decider=DECIDER)
         await accounts.transact("1", Deposit(4))
 
         async def overtake() -> None:
-            await accounts.transact("1", Withdraw(4), id="other")
+            await others.transact("1", Withdraw(4), id="other")
 
         client.first = overtake
         with pytest.raises(Refused):
             await accounts.transact("1", Withdraw(4), id="k")
-        client.first = overtake_by_deposit(accounts)
+        client.first = overtake_by_deposit(others)
         done = await accounts.transact("1", Deposit(4), id="k")
         assert (done.is_repeated, done.attempts, done.entity) == (False, 2, Account("", 5, 5))
-        client.first = overtake_by_deposit(accounts)
+        client.first = overtake_by_deposit(others)
         with pytest.raises(WrongExpectedVersionError):
             await accounts.transact("1", Deposit(4), id="third", max_attempts=1)
 
