@@ -111,7 +111,11 @@ class Fault:
 
 _TRANSACTIONS = ("transaction", "run_transaction", "savepoint")
 _WRITES = ("write_message", "write_messages", "write_messages, by COPY", "entity transact")
-_TRANSACTIONAL = ("transactional consumer", "consumer of several in a transaction")
+_TRANSACTIONAL = (
+    "transactional consumer",
+    "consumer of several in a transaction",
+    "consumer with a batch handler",
+)
 _OF_SEVERAL_REQUESTS = (*_TRANSACTIONS, "consumer", *_TRANSACTIONAL, "read model")
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from _messagedb_async.consumers.base import AsyncConsumerBase
-from _messagedb_async.consumers.context import AsyncNamedHandler
+from _messagedb_async.consumers.context import (
+    AsyncBatchContext,
+    AsyncNamedBatchHandler,
+    AsyncNamedHandler,
+)
 from _messagedb_async.consumers.options import (
     AsyncAllConsumerOptions,
     AsyncCommonOptions,
@@ -28,20 +32,23 @@ from ._consumers.status import ConsumerState, ConsumerStatus
 from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 from ._subscriptions.backoff import NO_RETRY
 from ._sync.consumers.base import ConsumerBase
-from ._sync.consumers.context import NamedHandler
+from ._sync.consumers.context import BatchContext, NamedBatchHandler, NamedHandler
 from ._sync.consumers.options import AllConsumerOptions, CommonOptions, ConsumerOptions
 
 __all__ = [
     "NO_RETRY",
     "AllConsumerOptions",
     "AsyncAllConsumerOptions",
+    "AsyncBatchContext",
     "AsyncCommonOptions",
     "AsyncConsumerBase",
     "AsyncConsumerOptions",
     "AsyncHandlerResult",
     "AsyncMiddleware",
+    "AsyncNamedBatchHandler",
     "AsyncNamedHandler",
     "AsyncOnError",
+    "BatchContext",
     "CommonOptions",
     "ConsumerBase",
     "ConsumerInfo",
@@ -55,6 +62,7 @@ __all__ = [
     "HandlerResult",
     "Lag",
     "Middleware",
+    "NamedBatchHandler",
     "NamedHandler",
     "OnError",
     "OpenWriteTransaction",

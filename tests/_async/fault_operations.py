@@ -20,6 +20,7 @@ from messagedb import (
     NewMessage,
 )
 from messagedb._concurrency.callables import AsyncUnaryFunction
+from messagedb.consumers import AsyncBatchContext
 from tests.support.background_async import sleep
 
 TRANSACTION_TIMEOUT = 1.0
@@ -231,6 +232,21 @@ async def consume_several(scene: Scene) -> None:
     await consume_transactionally(scene, 2)
 
 
+async def consume_batches(scene: Scene) -> None:
+    consumer = AsyncConsumer(
+        scene.client, scene.category, identifier="transactional", transactional=True, **FAST
+    )
+
+    @consumer.batch_handler
+    async def copy(messages: list[Message[Any]], context: AsyncBatchContext) -> None:
+        effects = [
+            NewMessage("Copied", {"mark": effect_of(message.data["mark"])}) for message in messages
+        ]
+        await context.client.write_messages(f"{scene.category}Copy-1", effects)
+
+    await consumer.run(until="caught_up")
+
+
 async def verify_effects(scene: Scene) -> list[str]:
     """Consume the rest, and expect each effect once."""
     await consume_transactionally(scene)
@@ -308,6 +324,7 @@ OPERATIONS = {
     "consumer of several in a transaction": Operation(
         consume_several, waits=True, verify=verify_effects
     ),
+    "consumer with a batch handler": Operation(consume_batches, waits=True, verify=verify_effects),
     "entity transact": Operation(transact, calls=3),
     "read model": Operation(rebuild, waits=True, verify=verify_model),
     "subscribe": Operation(subscribe, waits=True),

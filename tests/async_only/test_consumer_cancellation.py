@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, HandlerError, Message, NewMessage, RetryPolicy
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncContext,
+    AsyncTransaction,
+    HandlerError,
+    Message,
+    NewMessage,
+    RetryPolicy,
+)
+from messagedb.consumers import AsyncBatchContext
 
 
 @pytest.mark.parametrize(("concurrency", "transactional"), [(1, False), (1, True), (2, False)])
@@ -63,3 +73,53 @@ async def test_who_cancels_the_run_is_obeyed(store_url: str, category: str) -> N
         last = await client.get_last_stream_message(f"{category}-1")
         assert last is not None
         assert status.next_position == last.global_position
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+@pytest.mark.parametrize("is_batch", [False, True])
+async def test_a_transaction_of_several_that_is_interrupted_leaves_nothing_of_it(
+    store_url: str, category: str, how: str, is_batch: bool
+) -> None:
+    async with AsyncClient(store_url, max_size=4) as client:
+        numbers = list(range(6))
+        await client.write_messages(
+            f"{category}-1", [NewMessage("Tested", {"n": n}) for n in numbers]
+        )
+        consumer = AsyncConsumer(client, category, transactional=True, transaction_size=4)
+        begun, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def copy(message: Message[Any], transaction: AsyncTransaction) -> None:
+            copied = NewMessage("Copied", message.data)
+            await transaction.write_message(f"{category}Copy-1", copied)
+            if message.position == 2:
+                begun.set()
+                await goes_on.wait()
+
+        async def handle(message: Message[Any], context: AsyncContext) -> None:
+            await copy(message, context.transaction)
+
+        async def handle_all(messages: list[Message[Any]], context: AsyncBatchContext) -> None:
+            for message in messages:
+                await copy(message, context.transaction)
+
+        if is_batch:
+            consumer.batch_handler(handle_all)
+        else:
+            consumer.handler(handle)
+        run = asyncio.create_task(consumer.run())
+        await begun.wait()
+        if how == "stop":
+            with pytest.raises(TimeoutError, match="before it in its transaction"):
+                await consumer.stop(timeout=0.05)
+            with pytest.raises(TimeoutError, match="before it in its transaction"):
+                await run
+        else:
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+        assert await client.get_stream_messages(f"{category}Copy-1") == []
+        assert consumer.status().stored_next_position is None
+        goes_on.set()
+        await consumer.run(until="caught_up")
+        copies = await client.get_stream_messages(f"{category}Copy-1")
+        assert [message.data["n"] for message in copies] == numbers

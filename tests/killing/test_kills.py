@@ -59,9 +59,16 @@ def test_each_message_is_handled_at_least_once_by_eight_handlers_at_a_time(
 
 
 @variants
-@pytest.mark.parametrize("size", [None, 100])
+@pytest.mark.parametrize(
+    ("size", "batches"), [(None, False), (100, False), (None, True)], ids=["1", "100", "batches"]
+)
 def test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position(
-    fork: Fork, effects_url: str, category: str, variant: Variant, size: int | None
+    fork: Fork,
+    effects_url: str,
+    category: str,
+    variant: Variant,
+    size: int | None,
+    batches: bool,
 ) -> None:
     order = Order(
         variant=variant,
@@ -69,6 +76,7 @@ def test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position(
         category=category,
         transactional=True,
         transaction_size=size,
+        batches=batches,
         table=variant == "async",
     )
     kill_while_writing(fork, [order], longest=0.8)

@@ -29,6 +29,7 @@ from messagedb import (
     run_consumers,
     run_consumers_async,
 )
+from messagedb.consumers import AsyncBatchContext, BatchContext
 
 Variant = Literal["async", "sync"]
 
@@ -59,6 +60,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         member: the number of the member of a group.
         transactional: whether effects and position are one transaction.
         transaction_size: how many messages are handled in one.
+        batches: whether the handler gets lists of messages.
         table: whether positions are stored in the table.
         gate: the position in a stream of messages whose handler waits for the gate.
         gate_after: whether it waits after it has recorded the message, and not before.
@@ -77,6 +79,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None = None
     transactional: bool = False
     transaction_size: int | None = None
+    batches: bool = False
     table: bool = False
     concurrency: int = 1
     batch_size: int = 100
@@ -147,7 +150,10 @@ async def run_async(order: Order) -> None:
                 await psycopg.AsyncConnection.connect(order.url, autocommit=True)
             )
             consumer = AsyncConsumer(client, category, **order.options())
-            _handle_async(consumer, order, conn)
+            if order.batches:
+                _handle_batches_async(consumer, order)
+            else:
+                _handle_async(consumer, order, conn)
             consumers.append(consumer)
         if order.replays:
             await consumers[0].replay_parked()
@@ -174,6 +180,13 @@ def _handle_async(
             await conn.execute(PASS_GATE, (GATE, GATE))
 
 
+def _handle_batches_async(consumer: AsyncConsumer, order: Order) -> None:
+    @consumer.batch_handler
+    async def note(messages: list[Message[Any]], context: AsyncBatchContext) -> None:
+        async with context.transaction.connection.cursor() as cursor:
+            await cursor.executemany(NOTE, [order.note(message) for message in messages])
+
+
 def run_sync(order: Order) -> None:
     """Run consumers of the sync variant."""
     with ExitStack() as stack:
@@ -182,7 +195,10 @@ def run_sync(order: Order) -> None:
         for category in filter(None, (order.category, order.beside)):
             conn = stack.enter_context(psycopg.connect(order.url, autocommit=True))
             consumer = Consumer(client, category, **order.options())
-            _handle_sync(consumer, order, conn)
+            if order.batches:
+                _handle_batches_sync(consumer, order)
+            else:
+                _handle_sync(consumer, order, conn)
             consumers.append(consumer)
         if order.replays:
             consumers[0].replay_parked()
@@ -205,6 +221,13 @@ def _handle_sync(consumer: Consumer, order: Order, conn: psycopg.Connection[Any]
         to.execute(NOTE, order.note(message))
         if order.waits(message, after=True):
             conn.execute(PASS_GATE, (GATE, GATE))
+
+
+def _handle_batches_sync(consumer: Consumer, order: Order) -> None:
+    @consumer.batch_handler
+    def note(messages: list[Message[Any]], context: BatchContext) -> None:
+        with context.transaction.connection.cursor() as cursor:
+            cursor.executemany(NOTE, [order.note(message) for message in messages])
 
 
 def main(order: Order) -> None:

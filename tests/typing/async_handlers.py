@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias, assert_type
 
 import msgspec
 
 from messagedb import AsyncConsumer, AsyncContext, Context, Message, Park
-from messagedb.consumers import HandlerOutcome
+from messagedb.consumers import AsyncBatchContext, HandlerOutcome
 from messagedb.testing import make_message
 
 
@@ -48,8 +49,48 @@ def right(consumer: AsyncConsumer) -> None:
     async def named(message: Message, context: AsyncContext) -> None:
         assert_type(message.stream_name, str)
 
+    @consumer.batch_handler
+    async def several(events: list[Event], context: AsyncBatchContext) -> HandlerOutcome | None:
+        assert_type(events[0], Deposited | Withdrawn)
+        print(context.for_message(context.messages[0]).derive_id("line"))
+        return Park("later") if context.attempt > 1 else None
+
+    @consumer.batch_handler
+    async def in_sequence(events: Sequence[Deposited]) -> None:
+        assert_type(events[0].amount, int)
+
+    @consumer.batch_handler
+    async def all_messages(messages: list[Message[Any]]) -> None:
+        assert_type(messages[0].type, str)
+
+    @consumer.batch_handler("Deposited")
+    async def several_named(messages: list[Message], context: AsyncBatchContext) -> None:
+        assert_type(messages[0].stream_name, str)
+
+    print(several, in_sequence, all_messages, several_named)
     print(alone, both, described, rest, anything)
     print(named(message=make_message("account-1", "Deposited"), context=None))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def wrong_batches(consumer: AsyncConsumer) -> None:
+    @consumer.batch_handler  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    async def one(event: Deposited) -> None:
+        print(event)
+
+    @consumer.batch_handler  # type: ignore[arg-type, type-var] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    async def of_numbers(numbers: list[int]) -> None:
+        print(numbers)
+
+    @consumer.batch_handler  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    async def with_context_of_one(events: list[Deposited], context: AsyncContext) -> None:
+        print(events, context)
+
+    @consumer.batch_handler  # type: ignore[arg-type, type-var] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    async def outcomes(events: list[Deposited]) -> list[HandlerOutcome]:
+        print(events)
+        return []
+
+    print(one, of_numbers, with_context_of_one, outcomes)
 
 
 def wrong(consumer: AsyncConsumer) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias, assert_type
 
 import msgspec
 
 from messagedb import AsyncContext, Consumer, Context, Message, Park
-from messagedb.consumers import HandlerOutcome
+from messagedb.consumers import BatchContext, HandlerOutcome
 from messagedb.testing import make_message
 
 
@@ -48,8 +49,48 @@ def right(consumer: Consumer) -> None:
     def named(message: Message, context: Context) -> None:
         assert_type(message.stream_name, str)
 
+    @consumer.batch_handler
+    def several(events: list[Event], context: BatchContext) -> HandlerOutcome | None:
+        assert_type(events[0], Deposited | Withdrawn)
+        print(context.for_message(context.messages[0]).derive_id("line"))
+        return Park("later") if context.attempt > 1 else None
+
+    @consumer.batch_handler
+    def in_sequence(events: Sequence[Deposited]) -> None:
+        assert_type(events[0].amount, int)
+
+    @consumer.batch_handler
+    def all_messages(messages: list[Message[Any]]) -> None:
+        assert_type(messages[0].type, str)
+
+    @consumer.batch_handler("Deposited")
+    def several_named(messages: list[Message], context: BatchContext) -> None:
+        assert_type(messages[0].stream_name, str)
+
+    print(several, in_sequence, all_messages, several_named)
     print(alone, both, described, rest, anything)
     print(named(message=make_message("account-1", "Deposited"), context=None))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def wrong_batches(consumer: Consumer) -> None:
+    @consumer.batch_handler  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    def one(event: Deposited) -> None:
+        print(event)
+
+    @consumer.batch_handler  # type: ignore[arg-type, type-var] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    def of_numbers(numbers: list[int]) -> None:
+        print(numbers)
+
+    @consumer.batch_handler  # type: ignore[arg-type] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    def with_context_of_one(events: list[Deposited], context: Context) -> None:
+        print(events, context)
+
+    @consumer.batch_handler  # type: ignore[arg-type, type-var] # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+    def outcomes(events: list[Deposited]) -> list[HandlerOutcome]:
+        print(events)
+        return []
+
+    print(one, of_numbers, with_context_of_one, outcomes)
 
 
 def wrong(consumer: Consumer) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterable
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from inspect import iscoroutinefunction
-from typing import Any, Literal, Self, TypeVar, cast, overload
+from typing import Any, Literal, Self, cast
 
 from messagedb._argument_checks import check_seconds
-from messagedb._concurrency.backend_async import Task, is_of_this_variant, on_signals
-from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
+from messagedb._concurrency.backend_async import Task, on_signals
 from messagedb._consumers.counters import Counters
 from messagedb._consumers.handler_registry import HandlerRegistry
 from messagedb._consumers.parked_messages import ParkedMessage
@@ -20,29 +18,25 @@ from messagedb._consumers.settings import ConsumerSettings
 from messagedb._consumers.settings_checks import check_settings
 from messagedb._consumers.status import ConsumerStatus, build_status
 from messagedb._errors import ValidationError
-from messagedb._messages.annotations import Namespace, capture_caller_namespace
+from messagedb._messages.annotations import Namespace
 from messagedb._messages.registry import MessageRegistry
 
 from ..client_core.core import AsyncClientCore
 from ..subscriptions.feeds import AsyncFeed
 from .consumer_run import AsyncConsumerRun
-from .context import AsyncContext, AsyncNamedHandler
+from .handler_decorators import AsyncHandlerDecorators, check_variant
 from .parked_messages import AsyncParkedMessages
 from .position_reset import reset_position
 from .run_waits import wait_until_caught_up, wait_until_processed
 
-F = TypeVar("F", bound="AsyncNamedHandler")
-M = TypeVar("M", bound="HandledMessage")
-R = TypeVar("R", bound="AsyncHandlerResult")
 
-
-class AsyncConsumerBase(ABC):
+class AsyncConsumerBase(AsyncHandlerDecorators):
     """A consumer of any messages."""
 
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
         check_settings(settings)
         for function in settings.middleware:
-            _check_variant("middleware", function)
+            check_variant("middleware", function)
         given = cast("object", client)
         if not isinstance(given, AsyncClientCore):
             wanted, other = AsyncClientCore.__name__.removesuffix("Core"), type(given).__name__
@@ -83,57 +77,22 @@ class AsyncConsumerBase(ABC):
         """The classes of messages for handlers: the client's registry."""
         return self._registry
 
-    @overload
-    def handler(self, /, *message_types: str) -> Callable[[F], F]: ...
-
-    @overload
-    def handler(
-        self, function: Callable[[M, AsyncContext], R], /
-    ) -> Callable[[M, AsyncContext], R]: ...
-
-    @overload
-    def handler(self, function: Callable[[M], R], /) -> Callable[[M], R]: ...
-
-    def handler(self, /, *arguments: Any) -> Any:
-        """Register a coroutine function as a handler of messages: a decorator.
-
-        ``@consumer.handler`` on a function whose first parameter is annotated with a class of
-        messages, or with several (``Deposited | Withdrawn``): it gets such an object, decoded from
-        the data. A class that the registry does not have is added under its own name. Annotated
-        with ``Message``, or not at all, it gets every message without another handler.
-
-        ``@consumer.handler("Deposited", …)`` names message types; the function gets the
-        ``Message``.
-
-        A second parameter, if there is one, gets the context. The function returns None, or raises
-        or returns an outcome (``Skip()``, ``Park()``, ``Retry()``, ``Stop()``). Anything else stops
-        the consumer before the message with ``HandlerError``, as it may be meant to report that the
-        message was not handled. A message without a handler is ignored, and its position counts as
-        done.
-
-        Raises:
-            ValidationError: the function is of the other kind, its annotation names no class, or a
-                type already has a handler.
-        """
-        around = capture_caller_namespace()
-        if len(arguments) == 1 and not isinstance(arguments[0], str):
-            self._add(arguments[0], (), around)
-            return arguments[0]
-
-        def add(function: F) -> F:
-            self._add(function, arguments, around)
-            return function
-
-        return add
-
-    def _add(self, function: Any, names: tuple[str, ...], around: Namespace) -> None:
+    def _add_handler(
+        self, function: Any, names: tuple[str, ...], around: Namespace, is_batch: bool
+    ) -> None:
         if self._is_running():
             raise ValidationError(
                 f"{self.name}: it is running, and would not use another handler: add the handler"
                 " before"
             )
-        _check_variant("a handler", function)
-        self._handlers.add(function, names, around)
+        if is_batch and self._settings.concurrency > 1:
+            raise ValidationError(
+                f"{self.name}: concurrency={self._settings.concurrency} handles messages at the"
+                " same time that a batch handler would get in one list: leave concurrency at 1, or"
+                " divide the category among the members of a group"
+            )
+        check_variant("a handler", function)
+        self._handlers.add(function, names, around, is_batch=is_batch)
 
     async def run(
         self,
@@ -361,17 +320,3 @@ class AsyncConsumerBase(ABC):
         """
         handlers = self._handlers.build_dispatch(self._settings.middleware)
         return await self._parked.replay(parked, handlers)
-
-
-def _check_variant(what: str, function: Any) -> None:
-    if callable(function) and not is_of_this_variant(function):
-        wanted = "a coroutine function" if iscoroutinefunction(_match_any) else "a plain function"
-        name = getattr(function, "__qualname__", None) or repr(function)
-        raise ValidationError(
-            f"{what} of this consumer must be {wanted}, and {name} is not: rewrite it, or use the"
-            " consumer of the other variant"
-        )
-
-
-async def _match_any() -> None:
-    """Example of a function of this variant."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from messagedb._concurrency.backend_async import CANCELLED, InterruptibleCall, Task
 from messagedb._concurrency.signals import end_process
 from messagedb._consumers.failure_texts import format_reason
-from messagedb._consumers.message_groups import handles_groups
+from messagedb._consumers.message_groups import has_large_transactions
 from messagedb._consumers.position_stores import StreamPositionStore
 from messagedb._consumers.status import RunSnapshot
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
@@ -284,7 +284,7 @@ class AsyncConsumerRun:
             return
         message = self.state.progress.current_message
         self._interruption = text = _interruption_text(
-            self.state.name, message, timeout, handles_groups(self._settings)
+            self.state.name, message, timeout, has_large_transactions(self._settings)
         )
         if self._call.interrupt():
             await signals.finished.wait(timeout)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from messagedb._consumers.callables import AsyncHandlerResult
-from messagedb._consumers.context import BaseContext
+from messagedb._consumers.context import BaseBatchContext, BaseContext
 from messagedb._errors import ValidationError
 from messagedb._messages.message import Message
 
@@ -31,12 +31,45 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
         Raises:
             ValidationError: the consumer is not transactional. Nothing was sent.
         """
-        if isinstance(self.client, AsyncTransaction):
-            return self.client
-        raise ValidationError(
-            "the consumer has no transaction: pass it transactional=True, or begin a transaction"
-            " with the client. Nothing was sent."
-        )
+        return _get_transaction(self.client)
+
+
+class AsyncBatchContext(BaseBatchContext[AsyncOperations], eq=False, gc=False):
+    """One call of a batch handler.
+
+    Attributes:
+        messages: the messages, as they are stored, in their order: where the handler gets instances
+            of classes, those that they were decoded from.
+        attempt: the number of this call, from 1. Later attempts have a list of one message.
+        client: the object to write with: the transaction of a transactional consumer, otherwise the
+            client.
+    """
+
+    @property
+    def transaction(self) -> AsyncTransaction:
+        """The transaction that stores the position, with its ``connection`` for your own SQL.
+
+        Raises:
+            ValidationError: the consumer is not transactional. Nothing was sent.
+        """
+        return _get_transaction(self.client)
+
+    def for_message(self, message: Message[Any]) -> AsyncContext:
+        """Return the context of one of the messages.
+
+        Its ``derive_id()`` and ``following()`` are those of a handler of that message alone: they
+        do not depend on the messages that are passed with it.
+        """
+        return AsyncContext(message, self.attempt, self.client, self._id_namespace)
+
+
+def _get_transaction(client: AsyncOperations) -> AsyncTransaction:
+    if isinstance(client, AsyncTransaction):
+        return client
+    raise ValidationError(
+        "the consumer has no transaction: pass it transactional=True, or begin a transaction"
+        " with the client. Nothing was sent."
+    )
 
 
 AsyncNamedHandler: TypeAlias = (
@@ -44,3 +77,10 @@ AsyncNamedHandler: TypeAlias = (
     | Callable[[Message[Any]], AsyncHandlerResult]
 )
 """Handles messages by their types: a coroutine function of the message and maybe the context."""
+
+AsyncNamedBatchHandler: TypeAlias = (
+    Callable[[list[Message[Any]], AsyncBatchContext], AsyncHandlerResult]
+    | Callable[[list[Message[Any]]], AsyncHandlerResult]
+)
+"""Handles lists of messages by their types: a coroutine function of the list and maybe the context.
+"""

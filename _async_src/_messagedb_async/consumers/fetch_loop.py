@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from messagedb._concurrency.backend_async import PREFETCHES_PAGES, Task, checkpoint
-from messagedb._consumers.message_groups import GroupPlanner, handles_groups
+from messagedb._consumers.message_groups import GroupPlanner, has_large_transactions
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.poll_interval import PollInterval
@@ -66,16 +66,10 @@ class AsyncFetchLoop:
         self._listener = listener
         self._poll_interval = PollInterval(settings.poll_interval, settings.idle_poll_interval)
         self._deliver = self._deliver_singly
-        if processor.group_caller is not None and handles_groups(settings):
+        if has_large_transactions(settings) or processor.dispatch.batches:
             planner = GroupPlanner(processor.dispatch, settings.transaction_size)
             self._deliver = AsyncGroupDelivery(
-                state,
-                settings,
-                processor,
-                processor.group_caller,
-                planner,
-                saver,
-                self._request_save,
+                state, settings, processor, planner, saver, self._request_save
             ).deliver
         self._workers: AsyncWorkerPool | None = None
         self._prefetch: Task[ScannedPage | None] | None = None

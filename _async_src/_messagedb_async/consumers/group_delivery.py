@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .message_processor import AsyncMessageProcessor
     from .position_saver import AsyncPositionSaver
     from .run_state import AsyncRunState
-    from .transactional_caller import AsyncTransactionalCaller
 
 _get_position = attrgetter("global_position")
 
@@ -33,8 +32,7 @@ class AsyncGroupDelivery:
     Args:
         state: the run's.
         settings: the consumer's.
-        processor: handles one message, with retries.
-        caller: calls the handlers of a group.
+        processor: handles one message, with retries, or a group.
         planner: divides a page into groups.
         saver: counts done messages.
         request_save: called when a save of the position is due.
@@ -45,14 +43,13 @@ class AsyncGroupDelivery:
         state: AsyncRunState,
         settings: ConsumerSettings,
         processor: AsyncMessageProcessor,
-        caller: AsyncTransactionalCaller,
         planner: GroupPlanner,
         saver: AsyncPositionSaver,
         request_save: AsyncThunk[None],
     ) -> None:
         self._state = state
         self._processor = processor
-        self._caller = caller
+        self._caller = processor.caller
         self._planner = planner
         self._saver = saver
         self._request_save = request_save
@@ -103,11 +100,11 @@ class AsyncGroupDelivery:
                 result = await self._caller.call_group(calls)
                 if result.problem is None:
                     return result.position
-                self._single_until = result.position
-                self._log_problem(calls, result.problem)
                 if self._is_unavailable(result.problem):
                     # It waits for the store, as after an attempt with this message alone.
                     return await self._retry(messages, index, invoke, result.problem)
+                self._single_until = result.position
+                self._log_problem(calls, result.problem)
                 return message.global_position - 1
         problem = await self._processor.call(message, 1, invoke)
         if problem is not None:

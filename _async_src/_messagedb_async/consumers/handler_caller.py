@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
+from messagedb._consumers.message_groups import GroupResult
 
-from .context import AsyncContext
+from .context import AsyncBatchContext, AsyncContext
 from .parking import park
 
 if TYPE_CHECKING:
     from messagedb._consumers.counters import Counters
     from messagedb._consumers.handler_registry import HandlerCall
+    from messagedb._consumers.message_groups import GroupCall
     from messagedb._consumers.settings import ConsumerSettings
     from messagedb._messages.message import Message
 
@@ -41,6 +43,20 @@ class AsyncHandlerCaller(Protocol):
         """
         ...
 
+    async def call_group(self, calls: list[GroupCall]) -> GroupResult:
+        """Call the handlers of several messages once, and count these if all are handled.
+
+        Without transactions there is one call.
+
+        Raises:
+            MessageDBError: the consumer cannot continue.
+        """
+        ...
+
+    def get_done_position(self, message: Message[Any]) -> int:
+        """Return the position up to which all is done after a message was handled alone."""
+        ...
+
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message: once, however often this is called.
 
@@ -61,13 +77,19 @@ class AsyncPlainCaller:
         client: the same.
         settings: the consumer's.
         counters: counts handled messages.
+        batches: the handlers that are called with lists.
     """
 
     def __init__(
-        self, client: AsyncClientCore, settings: ConsumerSettings, counters: Counters
+        self,
+        client: AsyncClientCore,
+        settings: ConsumerSettings,
+        counters: Counters,
+        batches: frozenset[HandlerCall],
     ) -> None:
         self._client = client
         self._counters = counters
+        self._batches = batches
         self._parked_stream = settings.parked_stream
         self._id_namespace = settings.id_namespace
 
@@ -75,6 +97,8 @@ class AsyncPlainCaller:
         self, message: Message[Any], attempt: int, invoke: HandlerCall
     ) -> Exception | None:
         """Call the handler once."""
+        if invoke in self._batches:
+            return await self._call_batch([message], attempt, invoke)
         try:
             result = await invoke(AsyncContext(message, attempt, self._client, self._id_namespace))
         except CANCELLED as error:
@@ -87,6 +111,34 @@ class AsyncPlainCaller:
             return problem
         self._counters.handled += 1
         return None
+
+    async def call_group(self, calls: list[GroupCall]) -> GroupResult:
+        """Call a batch handler once."""
+        ((invoke, messages),) = calls
+        problem = await self._call_batch(messages, 1, invoke)
+        return GroupResult(messages[-1].global_position, problem)
+
+    async def _call_batch(
+        self, messages: list[Message[Any]], attempt: int, invoke: HandlerCall
+    ) -> Exception | None:
+        # A copy: the handler may change its list.
+        context = AsyncBatchContext([*messages], attempt, self._client, self._id_namespace)
+        try:
+            result = await invoke(context)
+        except CANCELLED as error:
+            if is_task_cancelled():
+                raise
+            return cancelled_dependency_error(error)
+        except Exception as error:
+            return error
+        if result is not None:
+            return find_problem(result, is_batch=True)
+        self._counters.handled += len(messages)
+        return None
+
+    def get_done_position(self, message: Message[Any]) -> int:
+        """Return the message's position."""
+        return message.global_position
 
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message."""

@@ -52,8 +52,7 @@ class AsyncMessageProcessor:
         handlers: by message type.
         catch_all: that of the other types, if there is one.
         call: calls a handler once: see ``AsyncHandlerCaller``.
-        group_caller: calls the handlers of several messages in one transaction; None without
-            transactions.
+        caller: calls the handlers, also of several messages.
     """
 
     def __init__(
@@ -67,16 +66,14 @@ class AsyncMessageProcessor:
         self._state = state
         self._client = client
         self._settings = settings
-        self._caller: AsyncHandlerCaller
-        self.group_caller: AsyncTransactionalCaller | None = None
-        if settings.transactional:
-            self.group_caller = AsyncTransactionalCaller(state, client, settings, positions)
-            self._caller = self.group_caller
-        else:
-            self._caller = AsyncPlainCaller(client, settings, state.counters)
+        self.caller: AsyncHandlerCaller = (
+            AsyncTransactionalCaller(state, client, settings, positions, dispatch.batches)
+            if settings.transactional
+            else AsyncPlainCaller(client, settings, state.counters, dispatch.batches)
+        )
         self.dispatch = dispatch
-        self.handlers, self.catch_all = dispatch
-        self.call = self._caller.call
+        self.handlers, self.catch_all = dispatch.by_type, dispatch.catch_all
+        self.call = self.caller.call
 
     async def retry_until_final(
         self, message: Message[Any], invoke: HandlerCall, problem: Exception
@@ -125,7 +122,7 @@ class AsyncMessageProcessor:
         self, problem: Exception, available_for: float | None
     ) -> AttemptStatus:
         """Return whether an attempt counts, or failed because the store was unavailable."""
-        origin = self._caller.get_origin(problem)
+        origin = self.caller.get_origin(problem)
         if origin == "consumer":
             return "unavailable" if is_store_unavailable(problem) else "counted"
         may_be_unavailable = origin == "store" or is_store_unavailable(problem)
@@ -202,7 +199,7 @@ class AsyncMessageProcessor:
         """Park a message, however long the store is unavailable; False if the run is to stop."""
 
         async def park() -> bool:
-            await self._caller.park(message, attempt, reason)
+            await self.caller.park(message, attempt, reason)
             return True
 
         return bool(await self._state.retry_while_unavailable(park))

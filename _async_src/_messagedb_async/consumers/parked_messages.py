@@ -11,7 +11,7 @@ from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, build_
 from messagedb._errors import HandlerError, ValidationError
 from messagedb._subscriptions.log_texts import format_value
 
-from .context import AsyncContext
+from .context import AsyncBatchContext, AsyncContext
 from .parking import discard, get_parked_message, list_parked
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from messagedb._messages.message import Message
 
     from ..client_core.core import AsyncClientCore
+    from ..operations.operations import AsyncOperations
 
 
 class AsyncParkedMessages:
@@ -58,7 +59,7 @@ class AsyncParkedMessages:
                 parked.
         """
         selected = await self._select_current(parked)
-        by_type, catch_all = handlers
+        by_type, catch_all, batches = handlers
         count = 0
         for each in selected:
             message = await get_parked_message(self._client, each)
@@ -69,7 +70,7 @@ class AsyncParkedMessages:
                     f" {message.stream_name!r}, of type {message.type!r}. It stays parked."
                 )
             try:
-                count += await self._replay(each, message, invoke)
+                count += await self._replay(each, message, invoke, invoke in batches)
             except Exception as error:
                 if isinstance(error, HandlerError):
                     raise
@@ -95,15 +96,28 @@ class AsyncParkedMessages:
         return [each for each in _as_list(parked) if each.id in ids]
 
     async def _replay(
-        self, parked: ParkedMessage, message: Message[Any], invoke: HandlerCall
+        self,
+        parked: ParkedMessage,
+        message: Message[Any],
+        invoke: HandlerCall,
+        is_batch: bool,
     ) -> bool:
         """Handle a parked message; return True if it was handled, or was already off the list."""
         stream, id_namespace = self._settings.parked_stream, self._settings.id_namespace
         resolution = build_resolution_record(parked, REPLAYED)
-        if not self._settings.transactional:
-            result = await invoke(AsyncContext(message, 1, self._client, id_namespace))
-            if (problem := find_problem(result)) is not None:
+
+        async def handle(store: AsyncOperations) -> None:
+            context = (
+                AsyncBatchContext([message], 1, store, id_namespace)
+                if is_batch
+                else AsyncContext(message, 1, store, id_namespace)
+            )
+            result = await invoke(context)
+            if (problem := find_problem(result, is_batch=is_batch)) is not None:
                 raise problem
+
+        if not self._settings.transactional:
+            await handle(self._client)
             await self._client.write_message(stream, resolution)
             return True
         async with self._client.transaction(
@@ -112,9 +126,7 @@ class AsyncParkedMessages:
             before = await transaction.stream_version(stream)
             if await transaction.write_message(stream, resolution) <= before:
                 return False
-            result = await invoke(AsyncContext(message, 1, transaction, id_namespace))
-            if (problem := find_problem(result)) is not None:
-                raise problem
+            await handle(transaction)
         return True
 
 

@@ -14,7 +14,7 @@ from messagedb._errors import LostHistoryError, MessageDBError, PositionConflict
 from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb.errors import OutcomeUnknownError
 
-from .context import AsyncContext
+from .context import AsyncBatchContext, AsyncContext
 from .history_check import check_message
 from .parking import park
 from .store_probe import is_store_problem
@@ -41,6 +41,7 @@ class AsyncTransactionalCaller:
         client: the client of the transactions.
         settings: the consumer's.
         positions: the position store.
+        batches: the handlers that are called with lists.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class AsyncTransactionalCaller:
         client: AsyncClientCore,
         settings: ConsumerSettings,
         positions: AsyncPositions,
+        batches: frozenset[HandlerCall],
     ) -> None:
         self._state = state
         self._client = client
         self._settings = settings
         self._positions = positions
+        self._batches = batches
         self._id_namespace = settings.id_namespace
         # From the last call: the problem of our own statement around the handler; and that of a
         # handler's statement which failed because of the store.
@@ -74,9 +77,7 @@ class AsyncTransactionalCaller:
         position = message.global_position
 
         async def handle(transaction: AsyncTransaction) -> int:
-            await self._invoke(
-                invoke, AsyncContext(message, attempt, transaction, self._id_namespace)
-            )
+            await self._invoke(invoke, [message], attempt, transaction)
             return position
 
         self._own_problem = self._store_problem = None
@@ -106,12 +107,10 @@ class AsyncTransactionalCaller:
             for invoke, messages in calls:
                 if count and (signals.must_check or monotonic() >= ends_at):
                     break
-                message = progress.current_message = messages[0]
-                tried_until = message.global_position
-                await self._invoke(
-                    invoke, AsyncContext(message, 1, transaction, self._id_namespace)
-                )
-                count += 1
+                progress.current_message = messages[0]
+                tried_until = messages[-1].global_position
+                await self._invoke(invoke, messages, 1, transaction)
+                count += len(messages)
             position = tried_until
             # If the position cannot be stored, each of them may be the cause.
             tried_until = last
@@ -128,11 +127,23 @@ class AsyncTransactionalCaller:
         """Return the position up to which all is done: a group's, if that was stored after all."""
         return max(message.global_position, self._positions.stored or 0)
 
-    async def _invoke(self, invoke: HandlerCall, context: AsyncContext) -> None:
+    async def _invoke(
+        self,
+        invoke: HandlerCall,
+        messages: list[Message[Any]],
+        attempt: int,
+        transaction: AsyncTransaction,
+    ) -> None:
+        is_batch = invoke in self._batches
+        context = (
+            AsyncBatchContext([*messages], attempt, transaction, self._id_namespace)
+            if is_batch
+            else AsyncContext(messages[0], attempt, transaction, self._id_namespace)
+        )
         self._is_in_handler = True
         result = await invoke(context)
         self._is_in_handler = False
-        if result is not None and (problem := find_problem(result)) is not None:
+        if result is not None and (problem := find_problem(result, is_batch=is_batch)) is not None:
             raise problem
 
     async def _call(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack
 
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Event, Task
 from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
-from messagedb._consumers.callables import AsyncHandlerResult, HandledMessage
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import TablePositionStore
 from messagedb._consumers.settings import check_options
 from messagedb._errors import TransactionTimeoutError, ValidationError
+from messagedb._messages.annotations import Namespace
 from messagedb._read_models.naming import (
     ReadModelVersion,
     build_comment,
@@ -29,16 +29,14 @@ from messagedb._subscriptions.availability import is_transient_error
 
 from ..client_core.core import AsyncClientCore
 from ..consumers.consumer import AsyncConsumer
-from ..consumers.context import AsyncContext, AsyncNamedHandler
+from ..consumers.context import AsyncBatchContext, AsyncContext
+from ..consumers.handler_decorators import AsyncHandlerDecorators
 from ..consumers.options import AsyncReadModelOptions
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
 from ..transactions.transaction import AsyncTransaction
 from .tables import AsyncModelTables
 
-F = TypeVar("F", bound="AsyncNamedHandler")
-M = TypeVar("M", bound="HandledMessage")
-R = TypeVar("R", bound="AsyncHandlerResult")
 T = TypeVar("T")
 
 log = logging.getLogger("messagedb.read_model")
@@ -47,7 +45,7 @@ log = logging.getLogger("messagedb.read_model")
 _MAX_CATCH_UP_SECONDS = 2.0
 
 
-class AsyncReadModel:
+class AsyncReadModel(AsyncHandlerDecorators):
     """A table built from the messages of a category, each applied exactly once, and a view of it.
 
     Each version has a separate table, such as ``balances_v1``. A consumer with a separate position
@@ -56,6 +54,9 @@ class AsyncReadModel:
     table is filled from the first message on, while processes of the old version keep the old table
     up to date. Then the view is swapped. Readers see a complete version at each moment, and after
     the swap no older state than before it.
+
+    Handlers write to this version's table, with ``context.transaction.connection``, and never read
+    the view. A batch handler gets the messages of a page in one call, and is much faster.
 
     The process can be killed at any moment and run again. The role needs CREATE and USAGE on the
     schema, in the store's database. Two connections of the client's pool are used simultaneously.
@@ -157,27 +158,12 @@ class AsyncReadModel:
         """
         return self._consumer
 
-    @overload
-    def handler(self, /, *message_types: str) -> Callable[[F], F]: ...
-
-    @overload
-    def handler(
-        self, function: Callable[[M, AsyncContext], R], /
-    ) -> Callable[[M, AsyncContext], R]: ...
-
-    @overload
-    def handler(self, function: Callable[[M], R], /) -> Callable[[M], R]: ...
-
-    def handler(self, /, *arguments: Any) -> Any:
-        """Register a coroutine function as a handler of messages: the decorator of the consumer.
-
-        In the function, write to this version's table, with ``context.transaction.connection``, and
-        never read the view.
-
-        Raises:
-            ValidationError: as the consumer's decorator raises it.
-        """
-        return self._consumer.handler(*arguments)
+    def _add_handler(
+        self, function: Any, names: tuple[str, ...], around: Namespace, is_batch: bool
+    ) -> None:
+        self._consumer._add_handler(  # pyright: ignore[reportPrivateUsage]
+            function, names, around, is_batch
+        )
 
     def format_sql(self, text: str) -> bytes:
         """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
@@ -331,7 +317,9 @@ class AsyncReadModel:
         return publication.is_published
 
     async def _fill_without_sync(
-        self, context: AsyncContext, call_next: AsyncUnaryFunction[AsyncContext, Any]
+        self,
+        context: AsyncContext | AsyncBatchContext,
+        call_next: AsyncUnaryFunction[AsyncContext | AsyncBatchContext, Any],
     ) -> Any:
         """Fill a table that readers do not see yet without waiting for the disk.
 

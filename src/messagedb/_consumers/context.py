@@ -68,3 +68,18 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         """
         check_string("name", name)
         return derive_id(self._id_namespace, str(self.message.id), name)
+
+
+class BaseBatchContext(msgspec.Struct, Generic[S], eq=False, gc=False):
+    """One call of a batch handler: see ``BatchContext`` and ``AsyncBatchContext``.
+
+    Attributes:
+        messages: the messages, as they are stored, in their order.
+        attempt: the number of this call, from 1; later ones have a list of one message.
+        client: the client to write with: a transactional consumer's transaction, else the client.
+    """
+
+    messages: list[Message[Any]]
+    attempt: int
+    client: S
+    _id_namespace: str

@@ -178,7 +178,7 @@ class InvalidResultError(TypeError):
     """A handler returned an invalid result: its code is wrong, so another attempt is useless."""
 
 
-def find_problem(result: Any) -> Exception | None:
+def find_problem(result: Any, *, is_batch: bool = False) -> Exception | None:
     """Return the outcome in a handler's result, or the error of an invalid result; None for None.
 
     Only an outcome is valid. A string, a class or an awaitable that was not awaited may mean that
@@ -192,7 +192,13 @@ def find_problem(result: Any) -> Exception | None:
         description = f"an object of class {type(result).__name__}, which was not executed"
     else:
         description = f"{format_value(result)}, which is not an outcome"
-    return InvalidResultError(
+    text = (
         f"the handler returned {description}. Return None, or raise or return an outcome: Park(), "
         "Skip(), Stop() or Retry()"
     )
+    if is_batch:
+        text += (
+            ". An outcome of a batch handler is for the whole list: its messages are then passed "
+            "one by one, so that the next outcome is for one of them"
+        )
+    return InvalidResultError(text)

@@ -12,7 +12,7 @@ from .._messages.annotations import get_qualified_name, resolve_annotated_classe
 from .._messages.message import Message
 from .._messages.registry import add_missing, find_nearest_class
 from .._operations import validation
-from .context import BaseContext
+from .context import BaseBatchContext, BaseContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +25,17 @@ HandlerCall = Callable[[Any], Any]
 
 
 class Dispatch(NamedTuple):
-    """Handlers by message type, and the handler of all other types, if there is one."""
+    """Handlers of a consumer.
+
+    Attributes:
+        by_type: by message type.
+        catch_all: the handler of all other types, if there is one.
+        batches: those among them that are called with lists of messages.
+    """
 
     by_type: dict[str, HandlerCall]
     catch_all: HandlerCall | None
+    batches: frozenset[HandlerCall] = frozenset()
 
 
 class HandlerRegistry:
@@ -44,13 +51,19 @@ class HandlerRegistry:
         self._by_class: dict[type[Any], HandlerCall] = {}
         self._names: dict[str | type[Any] | None, str] = {}
         self._catch_all: HandlerCall | None = None
+        self._batches: set[HandlerCall] = set()
 
     def __len__(self) -> int:
         """Return the number of types and classes with a handler; the catch-all counts as one."""
         return len(self._names)
 
     def add(
-        self, function: Callable[..., Any], names: tuple[str, ...], namespace: Namespace
+        self,
+        function: Callable[..., Any],
+        names: tuple[str, ...],
+        namespace: Namespace,
+        *,
+        is_batch: bool = False,
     ) -> None:
         """Add a handler: by names, or by the annotation of its first parameter.
 
@@ -62,6 +75,7 @@ class HandlerRegistry:
             names: message types, whose messages are passed as Messages; if empty, the annotation
                 is used.
             namespace: the names in scope where the handler is added, for its annotation.
+            is_batch: whether it is called with lists of messages.
 
         Raises:
             ValidationError: the function is not a handler, or a type already has one. The text says
@@ -71,19 +85,19 @@ class HandlerRegistry:
         if names:
             for name in names:
                 validation.check_type(name)
-            self._register(names, function, _build_message_call(function, takes_context))
+            self._register(names, function, self._build_call(function, takes_context, is_batch))
             return
-        classes = _find_annotated_classes(function, namespace)
+        classes = _find_annotated_classes(function, namespace, is_batch)
         if not classes:
             if self._catch_all is not None:
                 raise _duplicate_handler_error(
                     "every other message type", self._names[None], function
                 )
-            self._catch_all = _build_message_call(function, takes_context)
+            self._catch_all = self._build_call(function, takes_context, is_batch)
             self._names[None] = get_qualified_name(function)
             return
         add_missing(self._registry, classes)
-        invoke = _build_event_call(function, takes_context, self._registry.decode)
+        invoke = self._build_call(function, takes_context, is_batch, self._registry.decode)
         names_of, registry = self._registry.get_type_names, self._registry
         bases = [cls for cls in classes if cls not in registry]
         types = [name for cls in classes if cls in registry for name in names_of(cls)]
@@ -94,6 +108,8 @@ class HandlerRegistry:
         """Return the handlers by type and the catch-all, each wrapped in the middleware."""
         functions = tuple(middleware)
 
+        # One object for each handler: messages of its several types are passed in one list.
+        @functools.cache
         def wrap(invoke: HandlerCall) -> HandlerCall:
             for function in reversed(functions):
                 invoke = functools.partial(_call_middleware, function, invoke)
@@ -106,7 +122,22 @@ class HandlerRegistry:
             if base is not None:
                 for name in self._registry.get_type_names(cls):
                     by_type.setdefault(name, wrap(self._by_class[base]))
-        return Dispatch(by_type, catch_all)
+        return Dispatch(by_type, catch_all, frozenset(map(wrap, self._batches)))
+
+    def _build_call(
+        self,
+        function: Callable[..., Any],
+        takes_context: bool,
+        is_batch: bool,
+        decode: Callable[[Message[Any]], Any] | None = None,
+    ) -> HandlerCall:
+        if is_batch:
+            invoke = _build_batch_call(function, takes_context, decode)
+            self._batches.add(invoke)
+            return invoke
+        if decode is None:
+            return _build_message_call(function, takes_context)
+        return _build_event_call(function, takes_context, decode)
 
     def _register(
         self, names: Iterable[str | type[Any]], function: Callable[..., Any], invoke: HandlerCall
@@ -140,6 +171,17 @@ def _build_event_call(
     if takes_context:
         return lambda context: function(decode(context.message), context)
     return lambda context: function(decode(context.message))
+
+
+def _build_batch_call(
+    function: Callable[..., Any], takes_context: bool, decode: Callable[[Message[Any]], Any] | None
+) -> HandlerCall:
+    def invoke(context: Any) -> Any:
+        messages: list[Message[Any]] = context.messages
+        arguments = messages if decode is None else [decode(message) for message in messages]
+        return function(arguments, context) if takes_context else function(arguments)
+
+    return invoke
 
 
 def _takes_context(function: Callable[..., Any]) -> bool:
@@ -177,11 +219,14 @@ def _takes_context(function: Callable[..., Any]) -> bool:
     return accepts_varargs or len(positional) > 1
 
 
-def _find_annotated_classes(function: Callable[..., Any], namespace: Namespace) -> list[type[Any]]:
+def _find_annotated_classes(
+    function: Callable[..., Any], namespace: Namespace, is_batch: bool
+) -> list[type[Any]]:
     """Return the classes in the annotation of the first parameter; none for any Message."""
     parameter = next(iter(inspect.signature(function).parameters.values()))
-    classes = resolve_annotated_classes(function, parameter, "handler", namespace)
-    if any(issubclass(cls, BaseContext) for cls in classes):
+    label = "batch handler" if is_batch else "handler"
+    classes = resolve_annotated_classes(function, parameter, label, namespace, is_list=is_batch)
+    if any(issubclass(cls, BaseContext | BaseBatchContext) for cls in classes):
         raise ValidationError(
             f"the first parameter of handler {get_qualified_name(function)} is annotated as the "
             "context. The first parameter is the message, the second one the context"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class GroupPlanner:
     def __init__(self, dispatch: Dispatch, size: int | None) -> None:
         self._find = dispatch.by_type.get
         self._catch_all = dispatch.catch_all
+        self._batches = dispatch.batches
         self._size = size
 
     def find_handler(self, message: Message[Any]) -> HandlerCall | None:
@@ -59,20 +61,32 @@ class GroupPlanner:
             messages: the messages of a page.
             start: the index of the first one, which has a handler.
         """
-        find, catch_all = self._find, self._catch_all
+        find, catch_all, size = self._find, self._catch_all, self._size
         calls: list[GroupCall] = []
-        for index in range(start, len(messages)):
-            message = messages[index]
+        # The handler and the list of the last call, if that may get further messages.
+        joined: HandlerCall | None = None
+        together: list[Message[Any]] = []
+        count = 0
+        for message in islice(messages, start, None):
             invoke = find(message.type, catch_all)
-            if invoke is not None:
-                if len(calls) == (self._size or 1):
-                    break
-                calls.append(GroupCall(invoke, [message]))
+            if invoke is None:
+                continue
+            if count == size:
+                break
+            if invoke is joined:
+                together.append(message)
+            elif calls and size is None:
+                break
+            else:
+                together = [message]
+                calls.append(GroupCall(invoke, together))
+                joined = invoke if invoke in self._batches else None
+            count += 1
         return calls
 
 
-def handles_groups(settings: ConsumerSettings) -> bool:
-    """Return True if a consumer handles several messages together."""
+def has_large_transactions(settings: ConsumerSettings) -> bool:
+    """Return True if a consumer handles several messages in one transaction."""
     return settings.transaction_size is not None and settings.transaction_size > 1
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple, get_origin
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_origin
 
 from .._errors import ValidationError
 from .message import Message
@@ -12,6 +13,10 @@ from .unions import get_union_members
 if TYPE_CHECKING:
     import types
     from collections.abc import Callable, Mapping
+
+
+_LISTS: Final = (list, Sequence, Collection, Iterable)
+"""The classes that a list of messages may be annotated with."""
 
 
 class Namespace(NamedTuple):
@@ -70,6 +75,8 @@ def resolve_annotated_classes(
     parameter: inspect.Parameter,
     label: str,
     namespace: Namespace | None,
+    *,
+    is_list: bool = False,
 ) -> list[type[Any]]:
     """Return the classes that a parameter's annotation names; an empty list for any Message.
 
@@ -80,6 +87,7 @@ def resolve_annotated_classes(
         namespace: the names visible where the function is registered. They are used only if the
             function is of the same module: local
             names of another module could mean other things.
+        is_list: whether the annotation has to be that of a list of them.
 
     Raises:
         ValidationError: the annotation cannot be resolved, or names something else.
@@ -89,27 +97,44 @@ def resolve_annotated_classes(
     name = get_qualified_name(function)
     annotation: Any = parameter.annotation
     try:
-        members = get_union_members(annotation, _build_scope(function, namespace))
+        scope = _build_scope(function, namespace)
+        members = get_union_members(annotation, scope)
+        elements = _get_element_members(members, scope) if is_list else members
     except Exception as error:
         raise ValidationError(
             f"the annotation {annotation!r} of {label} {name} cannot be resolved "
             f"({error}): define or import the class before the {label}, not only for type "
-            "checkers" + ("; or register the handler by the type's name" * (label == "handler"))
+            "checkers" + ("; or register the handler by the type's name" * ("handler" in label))
         ) from None
-    if any(_is_message(member) for member in members):
-        if len(members) > 1:
+    if elements is None:
+        raise ValidationError(
+            f"the annotation {annotation!r} of {label} {name} is not a list of messages: annotate "
+            "list[Deposited], with your class, or list[Message] for every type"
+        )
+    if any(_is_message(member) for member in elements):
+        if len(elements) > 1:
             raise ValidationError(
                 f"the annotation of {label} {name} mixes Message with message classes: write two "
                 f"{label}s"
             )
         return []
-    for member in members:
+    for member in elements:
         if not isinstance(member, type) or member.__module__ == "builtins":
             raise ValidationError(
                 f"the annotation {member!r} of {label} {name} is not a message class: "
                 "annotate a Struct or dataclass, or Message for every type"
             )
-    return members
+    return elements
+
+
+def _get_element_members(members: list[Any], scope: dict[str, Any]) -> list[Any] | None:
+    """Return the members of a list's elements; None if the annotation is not that of one list."""
+    if len(members) != 1:
+        return None
+    arguments = get_args(members[0])
+    if (get_origin(members[0]) or members[0]) not in _LISTS:
+        return None
+    return get_union_members(arguments[0], scope) if arguments else [Any]
 
 
 def _build_scope(function: Any, namespace: Namespace | None) -> dict[str, Any]:

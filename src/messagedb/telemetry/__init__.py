@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from .._consumers.context import BaseBatchContext
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
 from .._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
@@ -196,27 +197,33 @@ class OpenTelemetry(Hooks):
             )
 
     @contextmanager
-    def _trace_handler(self, context: _Context) -> Generator[None]:
-        message = context.message
+    def _trace_handler(self, context: _Context | BaseBatchContext[Any]) -> Generator[None]:
+        messages = _list_messages(context)
+        message, count = messages[0], len(messages)
         destination = category(message.stream_name)
         labels = _build_labels("handle", "process", destination)
-        details: dict[str, Any] = {
-            **labels,
-            "messaging.message.id": str(message.id),
-            "messagedb.stream_name": message.stream_name,
-            "messagedb.position": message.position,
-            "messagedb.message_type": message.type,
-            "messagedb.attempt": context.attempt,
-        }
+        details: dict[str, Any] = {**labels, "messagedb.attempt": context.attempt}
+        context_of = None
+        if count == 1:
+            details |= {
+                "messaging.message.id": str(message.id),
+                "messagedb.stream_name": message.stream_name,
+                "messagedb.position": message.position,
+                "messagedb.message_type": message.type,
+            }
+            context_of = _extract_context(message)
+        else:
+            # The messages of a list may be of several traces.
+            details["messaging.batch.message_count"] = count
         begun = perf_counter()
-        name, context_of = f"handle {destination}", _extract_context(message)
+        name = f"handle {destination}"
         with self._start_span(name, SpanKind.CONSUMER, details, context_of) as span:
             try:
                 with _record_failure(span, labels):
                     yield
             finally:
                 self._processing.record(perf_counter() - begun, labels)
-                self._consumed.add(1, labels)
+                self._consumed.add(count, labels)
 
     def _start_span(
         self, name: str, kind: SpanKind, details: dict[str, Any], context: Context | None = None
@@ -240,6 +247,10 @@ class OpenTelemetry(Hooks):
         for name, client in self._clients.items():
             for value, labels in gauge.read(client.pool_stats()):
                 yield Observation(value, {"db.client.connection.pool.name": name, **labels})
+
+
+def _list_messages(context: _Context | BaseBatchContext[Any]) -> list[Message[Any]]:
+    return context.messages if isinstance(context, BaseBatchContext) else [context.message]
 
 
 @contextmanager

@@ -161,6 +161,30 @@ async def test_a_handler_that_fails(seen: Seen, store_url: str, category: str) -
     assert parked.value == 1
 
 
+async def test_a_list_of_messages_is_one_span(seen: Seen, store_url: str, category: str) -> None:
+    async with AsyncClient(store_url, max_size=3) as client:
+        await client.write_messages(f"{category}-1", [NewMessage("Asked") for _ in range(3)])
+        consumer = AsyncConsumer(
+            client,
+            category,
+            retry=NO_RETRY,
+            on_error="skip",
+            middleware=[seen.telemetry.middleware_async],
+        )
+
+        @consumer.batch_handler
+        async def answer(messages: list[Message[Any]]) -> None:
+            if messages[-1].position == 2:
+                raise KeyError(messages[-1].position)
+
+        await consumer.run(until="caught_up")
+    details: list[dict[str, Any]] = [dict(span.attributes or {}) for span in seen.spans()]
+    counts = [each.get("messaging.batch.message_count") for each in details]
+    positions = [each.get("messagedb.position") for each in details]
+    assert (counts, positions) == ([3, None, None, None], [None, 0, 1, 2])
+    assert {span.name for span in seen.spans()} == {f"handle {category}"}
+
+
 async def test_a_trace_of_the_users_own_is_kept(seen: Seen, store_url: str, category: str) -> None:
     own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     given: list[Any] = [

@@ -9,7 +9,7 @@ import pytest
 from messagedb import AsyncClient
 from messagedb.testing import FaultProxy
 from tests._async.load import COMMAND_TIMEOUT
-from tests._async.read_models.test_read_models import ModelSchema, note, sums
+from tests._async.read_models.test_read_models import ModelSchema, note, summed, sums
 from tests.support.background_async import Background, eventually
 
 
@@ -78,3 +78,27 @@ async def test_a_commit_is_lost_each_time(
             await model.stop()
             await run.result()
     assert model_schema.rows() == [("a", 11), ("b", 2)]
+
+
+async def test_the_commit_of_a_list_is_lost(
+    client: AsyncClient, store_url: str, category: str, model_schema: ModelSchema
+) -> None:
+    await note(client, category, {"a": 1, "b": 2})
+    with FaultProxy(store_url) as proxy:
+        async with AsyncClient(
+            proxy.url, max_size=4, command_timeout=COMMAND_TIMEOUT, timeout=1.0
+        ) as lossy:
+            model = summed(lossy, category)
+            run = Background(model.run)
+            await eventually(lambda: "sums" in model_schema.relations(), limit=20)
+            assert model_schema.rows() == [("a", 1), ("b", 2)]
+            proxy.cut_at("before_answer", "COMMIT\0", times=3)
+            for n in range(20):
+                await note(client, category, {"a": n, "b": n})
+            expected = [("a", 191), ("b", 192)]
+            await eventually(lambda: model_schema.rows() == expected, limit=20)
+            assert proxy.injected >= 1
+            proxy.resume()
+            await model.stop()
+            await run.result()
+    assert model_schema.rows() == [("a", 191), ("b", 192)]

@@ -24,7 +24,7 @@ from messagedb import (
     ValidationError,
     schema,
 )
-from messagedb.consumers import NO_RETRY
+from messagedb.consumers import NO_RETRY, AsyncBatchContext
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually, sleep
 
@@ -32,6 +32,11 @@ SUMS = "CREATE TABLE {table} (stream text PRIMARY KEY, total bigint NOT NULL)"
 COUNTS = "CREATE TABLE {table} (count bigint NOT NULL, stream text PRIMARY KEY, total bigint)"
 ADD = """
 INSERT INTO {table} AS t (stream, total) VALUES (%s, %s)
+ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total
+"""
+ADD_ALL = """
+INSERT INTO {table} AS t (stream, total)
+SELECT stream, sum(n) FROM unnest(%s::text[], %s::bigint[]) AS new (stream, n) GROUP BY stream
 ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total
 """
 COUNT = """
@@ -156,6 +161,45 @@ async def test_several_messages_are_applied_in_one_transaction(
     status = model.consumer.status()
     assert status.handled_count == 32
     assert status.stored_next_position == status.next_position
+
+
+def summed(client: AsyncClient, category: str, version: int = 1, **options: Any) -> AsyncReadModel:
+    """Make the same model as ``sums()``, by a batch handler."""
+    model = AsyncReadModel(
+        client,
+        category,
+        name="sums",
+        schema=category.lower(),
+        version=version,
+        create=SUMS,
+        **FAST,
+        **options,
+    )
+    add = model.format_sql(ADD_ALL)
+
+    @model.batch_handler("Noted")
+    async def add_all(messages: list[Message[Any]], context: AsyncBatchContext) -> None:
+        streams = [message.stream_name.rpartition("-")[2] for message in messages]
+        numbers = [message.data["n"] for message in messages]
+        await context.transaction.connection.execute(add, [streams, numbers])
+
+    return model
+
+
+@pytest.mark.parametrize("size", [None, 7])
+async def test_a_model_is_filled_by_lists(
+    client: AsyncClient, category: str, model_schema: ModelSchema, size: int | None
+) -> None:
+    for n in range(1, 31):
+        await note(client, category, {"a": n, "b": 2})
+    await sums(client, category).rebuild()
+    second = summed(client, category, 2, batch_size=20, transaction_size=size)
+    assert await second.rebuild()
+    assert model_schema.rows() == [("a", 465), ("b", 60)]
+    assert second.consumer.status().handled_count == 60
+    async with second.running():
+        await note(client, category, {"a": 10})
+        await eventually(lambda: model_schema.rows() == [("a", 475), ("b", 60)])
 
 
 async def test_a_model_without_messages_has_an_empty_view(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 import msgspec
@@ -48,7 +49,7 @@ def add(handlers: HandlerRegistry, function: Callable[..., Any], *names: str) ->
 
 def hand(handlers: HandlerRegistry, type_name: str, data: Any = None) -> Any:
     """Hand a message over, and return what its handler does."""
-    by_type, catch_all = handlers.build_dispatch(())
+    by_type, catch_all, _ = handlers.build_dispatch(())
     invoke = by_type.get(type_name, catch_all)
     assert invoke is not None
     return invoke(Call(make_message("account-1", type_name, data)))
@@ -259,8 +260,133 @@ def test_middleware_is_called_in_its_order_around_each_handler(handlers: Handler
 
     add(handlers, message)
     add(handlers, event)
-    by_type, catch_all = handlers.build_dispatch([around("a"), around("b")])
+    by_type, catch_all, _ = handlers.build_dispatch([around("a"), around("b")])
     assert catch_all is not None
     assert catch_all(Call(make_message("account-1", "X"))) == "a(b(X))"
     deposited = Call(make_message("account-1", "Deposited", {"amount": 5}))
     assert by_type["Deposited"](deposited) == "a(b(Deposited(amount=5)))"
+
+
+class BatchCall:
+    """The context of a batch handler's call, from which it gets the messages."""
+
+    def __init__(self, messages: list[Message[Any]]) -> None:
+        self.messages = messages
+
+
+def add_batch(handlers: HandlerRegistry, function: Callable[..., Any], *names: str) -> None:
+    around = capture_namespace(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    handlers.add(function, names, around, is_batch=True)
+
+
+def hand_batch(handlers: HandlerRegistry, *messages: Message[Any]) -> Any:
+    """Hand messages over, and return what their one handler does."""
+    dispatch = handlers.build_dispatch(())
+    (invoke,) = {dispatch.by_type.get(each.type, dispatch.catch_all) for each in messages}
+    assert invoke is not None
+    assert invoke in dispatch.batches
+    return invoke(BatchCall(list(messages)))
+
+
+def of_list(given: list[Deposited | Closed]) -> Any:
+    return given
+
+
+def of_sequence(given: Sequence[Deposited], context: Any) -> Any:
+    return given
+
+
+def of_messages(given: list[Message]) -> Any:
+    return given
+
+
+def of_bare_list(given: list) -> Any:  # type: ignore[type-arg] # pyright: ignore
+    return cast("Any", given)
+
+
+def of_anything(given):  # type: ignore[no-untyped-def] # pyright: ignore
+    return cast("Any", given)
+
+
+UNTYPED = cast("Any", of_anything)
+BARE = cast("Any", of_bare_list)
+DEPOSITED = make_message("account-1", "Deposited", {"amount": 5})
+CLOSED = make_message("account-1", "Closed", {"reason": "moved"})
+
+
+def test_a_batch_handler_gets_instances_of_all_of_its_classes(handlers: HandlerRegistry) -> None:
+    add_batch(handlers, of_list)
+    assert hand_batch(handlers, DEPOSITED, CLOSED) == [Deposited(5), Closed("moved")]
+
+
+def test_a_batch_handler_of_a_sequence(handlers: HandlerRegistry) -> None:
+    add_batch(handlers, of_sequence)
+    assert hand_batch(handlers, DEPOSITED, DEPOSITED) == [Deposited(5), Deposited(5)]
+
+
+@pytest.mark.parametrize("function", [of_messages, BARE, UNTYPED])
+def test_a_batch_handler_of_all_messages(handlers: HandlerRegistry, function: Any) -> None:
+    add_batch(handlers, function)
+    assert hand_batch(handlers, DEPOSITED, CLOSED) == [DEPOSITED, CLOSED]
+
+
+def test_a_batch_handler_by_names(handlers: HandlerRegistry) -> None:
+    add_batch(handlers, UNTYPED, "Deposited", "Closed")
+    assert hand_batch(handlers, DEPOSITED, CLOSED) == [DEPOSITED, CLOSED]
+
+
+def of_one(given: Deposited) -> Any:
+    return given
+
+
+def of_two_lists(given: list[Deposited] | list[Closed]) -> Any:
+    return given
+
+
+def of_a_dict(given: dict[str, Deposited]) -> Any:
+    return given
+
+
+@pytest.mark.parametrize("function", [of_one, of_two_lists, of_a_dict])
+def test_a_batch_handler_is_annotated_with_a_list(handlers: HandlerRegistry, function: Any) -> None:
+    with pytest.raises(ValidationError, match="is not a list of messages: annotate list"):
+        add_batch(handlers, function)
+
+
+def of_numbers(given: list[int]) -> Any:
+    return given
+
+
+def of_contexts(given: list[Context]) -> Any:
+    return given
+
+
+def test_a_batch_handler_s_elements_are_messages(handlers: HandlerRegistry) -> None:
+    with pytest.raises(ValidationError, match="of batch handler of_numbers is not a message class"):
+        add_batch(handlers, of_numbers)
+    with pytest.raises(ValidationError, match="annotated as the context"):
+        add_batch(handlers, of_contexts)
+
+
+def test_a_type_has_one_handler_of_either_kind(handlers: HandlerRegistry) -> None:
+    add(handlers, event)
+    with pytest.raises(ValidationError, match="already has a handler, event"):
+        add_batch(handlers, of_list)
+    add_batch(handlers, UNTYPED)
+    with pytest.raises(ValidationError, match="every other message type already has a handler"):
+        add(handlers, UNTYPED)
+
+
+def test_middleware_keeps_a_batch_handler_one_for_all_of_its_types(
+    handlers: HandlerRegistry,
+) -> None:
+    add_batch(handlers, of_list)
+    add(handlers, UNTYPED)
+
+    def call(context: Any, call_next: Any) -> Any:
+        return call_next(context)
+
+    dispatch = handlers.build_dispatch([call])
+    assert dispatch.by_type["Deposited"] is dispatch.by_type["Closed"]
+    assert dispatch.batches == {dispatch.by_type["Closed"]}
+    assert dispatch.catch_all not in dispatch.batches

@@ -86,7 +86,7 @@ class Call:
 
 
 def hand(handlers: HandlerRegistry, *types: str) -> list[Any]:
-    by_type, catch_all = handlers.build_dispatch(())
+    by_type, catch_all, _ = handlers.build_dispatch(())
     assert catch_all is None
     calls = [Call(make_message("account-1", name, {})) for name in types]
     return [by_type[call.message.type](call) for call in calls]
