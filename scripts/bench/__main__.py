@@ -21,6 +21,7 @@ from . import (
     consumers,
     contended,
     durable,
+    effects,
     entities,
     group_commit,
     groups,
@@ -57,6 +58,7 @@ TOPICS = (
     contended.TOPIC,
     transfer.TOPIC,
     consumers.TOPIC,
+    effects.TOPIC,
     notify.TOPIC,
 )
 RESULTS = Path("docs", "performance", "results.json")
