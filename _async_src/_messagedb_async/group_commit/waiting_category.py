@@ -142,8 +142,9 @@ class AsyncWaitingCategory:
 
     async def _run(self) -> None:
         try:
-            while self._find_waiting():
-                await self._take_turn()
+            # When the lock was free once, the writes are in groups with others again.
+            while self._find_waiting() and not await self._take_turn():
+                pass
         finally:
             self.is_over = True
             self._on_end(self)
@@ -159,30 +160,32 @@ class AsyncWaitingCategory:
                 self.waiting.pop(pending, None)
         return found
 
-    async def _take_turn(self) -> None:
-        """Wait for the lock once, and write a group under it."""
+    async def _take_turn(self) -> bool:
+        """Wait for the lock once, and write a group under it; return True if it was acquired."""
         waiting = self._find_waiting()
         end = min(pending.deadline for pending in waiting) - RESPONSE_GRACE_SECONDS
         if not await self._places.acquire(max(end - monotonic(), 0.0)):
             for pending in self._find_late(waiting):
                 self._refuse(pending, outcomes.not_locked_error)
-            return
+            return False
         try:
-            await self._use_connection(waiting, end)
+            return await self._use_connection(waiting, end)
         finally:
             self._places.release()
 
-    async def _use_connection(self, waiting: list[PendingWrite], end: float) -> None:
+    async def _use_connection(self, waiting: list[PendingWrite], end: float) -> bool:
         try:
             executor = await self._provider.acquire(end + RESPONSE_GRACE_SECONDS)
         except MessageDBError as error:
             for pending in waiting:
                 self._conclude(pending, outcomes.copy_error(error))
-            return
+            return False
         try:
             self._conn = executor.connection
-            if not self._is_closing and await self._acquire_lock(executor, end):
-                await self._write_group(executor)
+            if self._is_closing or not await self._acquire_lock(executor, end):
+                return False
+            await self._write_group(executor)
+            return True
         finally:
             # Not while another task cancels its statement.
             async with self._cancelling:

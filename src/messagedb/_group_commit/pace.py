@@ -11,7 +11,15 @@ MAX_GROUPS: Final = 4
 """How many groups are on their way at most."""
 
 LATE_SECONDS: Final = 0.03
-"""After this time a write or a group that is on its way keeps no other from being sent."""
+"""After this time a write that is on its way by itself keeps no group from being sent.
+
+It may wait for a lock."""
+
+LATE_GROUP_SECONDS: Final = 0.25
+"""After this time a group that is on its way keeps no other from being sent.
+
+A group ends soon whatever is locked, and the next one would only wait for its locks: with a slow
+disk, groups that are sent too early wait for each other for longer than they may."""
 
 SECOND_GROUP: Final = 48
 """From this number of waiting writes on, a second group is worth a round trip."""
@@ -28,5 +36,6 @@ def may_send(now: float, direct: Collection[float], groups: Collection[float], c
     """
     if len(groups) >= MAX_GROUPS:
         return False
-    recent = [begun for begun in (*direct, *groups) if now - begun < LATE_SECONDS]
-    return not recent or (len(recent) == 1 and count >= SECOND_GROUP)
+    recent = sum(now - begun < LATE_SECONDS for begun in direct)
+    recent += sum(now - begun < LATE_GROUP_SECONDS for begun in groups)
+    return recent == 0 or (recent == 1 and count >= SECOND_GROUP)

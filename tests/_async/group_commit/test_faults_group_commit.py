@@ -215,25 +215,27 @@ async def test_sessions_are_ended_again_and_again_and_nothing_is_lost_or_doubled
     store_url: str, category: str
 ) -> None:
     url = make_url(store_url, application_name=category)
-    messages = [[NewMessage("Tested") for _ in range(100)] for _ in range(16)]
+    stops: list[bool] = []
 
-    async def work(client: AsyncClient, number: int) -> list[int]:
-        return [
-            await client.write_message(f"{category}{number % 3}-{number}", message)
-            for message in messages[number]
-        ]
+    async def work(client: AsyncClient, stream: str) -> list[tuple[str, int]]:
+        written: list[tuple[str, int]] = []
+        while not stops:
+            message = NewMessage("Tested")
+            written.append((str(message.id), await client.write_message(stream, message)))
+        return written
 
+    streams = [f"{category}{number % 3}-{number}" for number in range(16)]
     async with AsyncClient(url, group_commit=True, max_size=4) as client:
-        calls = [Background(work, client, number) for number in range(16)]
+        calls = [Background(work, client, stream) for stream in streams]
         ended = 0
-        for kill in range(1, 13):
-            await eventually(lambda: count_of(store_url, category) >= 100 * kill, 30.0)  # noqa: B023
+        for _ in range(12):
+            enough = count_of(store_url, category) + 50
+            await eventually(lambda: count_of(store_url, category) >= enough, 30.0)  # noqa: B023
             ended += terminate(store_url, pids(store_url, category))
-        for number, call in enumerate(calls):
-            assert await call.result() == list(range(100))
-            ids = [str(message.id) for message in messages[number]]
-            assert [id for id, _ in stored(store_url, f"{category}{number % 3}-{number}")] == ids
-        assert ended >= 4
+        stops.append(True)
+        for stream, call in zip(streams, calls, strict=True):
+            assert await call.result() == stored(store_url, stream)
+        assert ended >= 12
         await eventually(lambda: is_whole(client))
 
 
