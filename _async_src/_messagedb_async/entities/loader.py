@@ -68,7 +68,7 @@ class AsyncLoader(Generic[S]):
         self._stores_snapshots = stores_snapshots and snapshots is not None
         # In a transaction the events may be rolled back, and hooks may change what is stored.
         hooks = get_session_config(store).settings.hooks
-        self.decides_in_memory = isinstance(store, AsyncClientCore) and not hooks
+        self.decides_in_memory: bool = isinstance(store, AsyncClientCore) and not hooks
 
     def build_stream_name(self, id: str | UUID) -> str:
         """Return the stream of an entity.
