@@ -88,6 +88,7 @@ class OutcomeUnknownError(MessageDBError):
         transaction_id: PostgreSQL's id of a transaction; None for a write.
         written: stream names and message ids that a transaction wrote, at most the first thousand;
             empty for a write.
+        reason: the reason why it was not answered, in one line.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class OutcomeUnknownError(MessageDBError):
         self.expected_version = expected_version
         self.transaction_id = transaction_id
         self.written = written
-        self._reason = reason
+        self.reason = reason
         if transaction_id is not None:
             super().__init__(
                 f"the COMMIT of transaction {transaction_id} was sent and not answered ({reason}), "

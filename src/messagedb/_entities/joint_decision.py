@@ -257,8 +257,7 @@ def _limit_unknown_outcome(
     error: OutcomeUnknownError, messages: tuple[NewMessage, ...], expected_version: int
 ) -> OutcomeUnknownError:
     """Return the error for a part of the write: the messages of one of several callers."""
-    reason = error._reason  # pyright: ignore[reportPrivateUsage]
-    limited = OutcomeUnknownError(error.stream_name, messages, expected_version, reason)
+    limited = OutcomeUnknownError(error.stream_name, messages, expected_version, error.reason)
     limited.__cause__ = error.__cause__
     return limited
 
