@@ -20,6 +20,7 @@ _SENDERS = 32
 # More than any sender needs: giving up is not measured.
 _ATTEMPTS = 10_000
 _DEFAULT_ATTEMPTS = 4
+_WANTED = 1.0
 
 
 def run(bench: Bench) -> Iterator[Section]:
@@ -101,7 +102,7 @@ def _sections(
         title=f"{sender}s, one entity",
         unit=COMMANDS,
         measures=measures,
-        comparisons=[times_as_fast(measures[0], measures[1])],
+        comparisons=[times_as_fast(measures[0], measures[1], _WANTED)],
     )
     timed = runs[1:]
     yield Section(
@@ -134,6 +135,6 @@ TOPIC = Topic(
     "32 threads or tasks share one EntityStore (and a pool of 10 connections), and each sends "
     "commands to the same entity, one after the other, with max_attempts so high that none gives "
     "up; beside it one that sends as many alone. Each command is one event in a genuine Message "
-    "DB. For information.",
+    "DB. Commands that wait for the entity are stored in one batch.",
     run,
 )
