@@ -69,8 +69,11 @@ def _select(writes: list[PendingWrite], history_number: int) -> list[PendingWrit
     selected: list[PendingWrite] = []
     for pending in writes:
         basis = pending.write.basis
-        if basis is not None and basis.history != history_number:
-            pending.place.set_outcome(SEND_ALONE)
-        else:
-            selected.append(pending)
+        if basis is not None:
+            if basis.message_id and basis.history != history_number:
+                pending.place.set_outcome(SEND_ALONE)
+                continue
+            basis.checked_in = history_number
+            basis.sent_in.append(history_number)
+        selected.append(pending)
     return selected
