@@ -8,4 +8,5 @@ from typing import Any
 def count_commands(store: Any, id: str = "1") -> int:
     """Return how many commands of an entity are not answered yet, of a store of either variant."""
     handler: Any = store._handler
-    return len(handler._queue._lines.get(id, ()))
+    line = handler._queue._lines.get(id)
+    return 0 if line is None else len(line.waiting)

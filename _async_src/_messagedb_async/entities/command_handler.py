@@ -71,6 +71,7 @@ class AsyncCommandHandler(Generic[S]):
             event = queue.enter(id, item)
             if event is not None:
                 await event.wait()
+            item.leads = queue.is_leader(id, item)
             while item.leads and not item.is_settled:
                 if item.sent_in is not None:
                     await self._send_again(id, item.sent_in)
@@ -79,7 +80,12 @@ class AsyncCommandHandler(Generic[S]):
                 else:
                     await self._handle_waiting(id)
         finally:
-            queue.leave(id, item)
+            try:
+                queue.leave(id, item)
+            except BaseException:
+                # The handler of a signal has raised: the others must not wait for ever.
+                queue.leave(id, item)
+                raise
         return item.get_result()
 
     async def _handle_waiting(self, id: str) -> None:
@@ -91,17 +97,20 @@ class AsyncCommandHandler(Generic[S]):
         eviction_count = self._loader.cache.eviction_count
         try:
             entry, is_current = await self._get_entry(id, items)
-            decision = self._decide(id, entry, items)
-            if decision.write is None and decision.commands and not is_current:
-                # Nothing will be written that would detect events of other processes.
-                newest = await self._loader.load_latest(id)
-                is_current = True
-                if not newest.is_same(entry):
-                    decision = self._decide(id, newest, items)
         except MessageDBError as error:
-            for item in items:
-                item.fail(copy_error(error))
+            _fail_all(items, error)
             return
+        decision = self._decide(id, entry, items)
+        if decision.write is None and decision.commands and not is_current:
+            # Nothing will be written that would detect events of other processes.
+            try:
+                newest = await self._loader.load_latest(id)
+            except MessageDBError as error:
+                _fail_all(items, error)
+                return
+            is_current = True
+            if not newest.is_same(entry):
+                decision = self._decide(id, newest, items)
         if decision.write is None:
             decision.settle()
         else:
@@ -224,6 +233,12 @@ class AsyncCommandHandler(Generic[S]):
                 return rules.decider.decide_events(item.command, state), None
         except Exception as error:
             return [], error
+
+
+def _fail_all(items: Sequence[WaitingCommand[S, Event]], error: MessageDBError) -> None:
+    """Raise an error to several callers."""
+    for item in items:
+        item.fail(copy_error(error))
 
 
 def _build_result(appended: AppendResult[S], attempts: int) -> TransactResult[S]:

@@ -46,7 +46,7 @@ class WaitingCommand(Generic[S, W]):
         needs_refresh: True if the entity in memory is known to be outdated.
         context: the caller's context variables, for a decision that another caller makes.
         event: wakes the caller, if it waits.
-        leads: True while its caller handles the commands of the entity.
+        leads: True if its caller handles the commands of the entity.
         is_abandoned: True if its caller has gone.
         sent_in: the batch that it is a part of, if the sender of that batch was interrupted: then
             the same messages have to be sent again.
@@ -114,8 +114,21 @@ class WaitingCommand(Generic[S, W]):
         return self._result
 
 
+class _Line(Generic[S, W]):
+    """The commands of one entity that are not settled, and the one whose caller leads."""
+
+    __slots__ = ("leader", "waiting")
+
+    def __init__(self, leader: WaitingCommand[S, W]) -> None:
+        self.leader = leader
+        self.waiting = deque((leader,))
+
+
 class CommandQueue(Generic[S, W]):
     """The waiting commands by entity. Threads may share it; it never blocks for long.
+
+    The handler of a signal may raise in each of its methods. What ``leave`` has not done then, it
+    does when it is called again.
 
     Args:
         make_event: returns the event that a caller waits for.
@@ -128,7 +141,7 @@ class CommandQueue(Generic[S, W]):
     def _start(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._lines: dict[str, deque[WaitingCommand[S, W]]] = {}
+        self._lines: dict[str, _Line[S, W]] = {}
         self._deciding: set[tuple[str, int]] = set()
 
     def enter(self, id: str, item: WaitingCommand[S, W]) -> W | None:
@@ -142,20 +155,24 @@ class CommandQueue(Generic[S, W]):
             # A forked process: the threads that handle the parent's commands are not here.
             self._start()
         with self._lock:
-            waiting = self._lines.get(id)
-            if waiting is None:
-                waiting = self._lines[id] = deque()
-                item.leads = True
-            elif self._deciding and (id, threading.get_ident()) in self._deciding:
+            line = self._lines.get(id)
+            if line is None:
+                self._lines[id] = _Line(item)
+                return None
+            if self._deciding and (id, threading.get_ident()) in self._deciding:
                 raise ValidationError(
                     f"decide or evolve of entity {id!r} sent a command to the same entity, which "
                     "would wait for its own end. Nothing of it was sent. Return the events instead."
                 )
-            else:
-                item.context = contextvars.copy_context()
-                item.event = self._make_event()
-            waiting.append(item)
-            return item.event
+            item.context = contextvars.copy_context()
+            event = item.event = self._make_event()
+            line.waiting.append(item)
+            return event
+
+    def is_leader(self, id: str, item: WaitingCommand[S, W]) -> bool:
+        """Return True if the caller of a command handles the commands of the entity now."""
+        line = self._lines.get(id)
+        return line is not None and line.leader is item
 
     @contextmanager
     def deciding(self, id: str) -> Generator[None]:
@@ -171,7 +188,7 @@ class CommandQueue(Generic[S, W]):
         """Return the first commands that are handled together, at most so many."""
         with self._lock:
             first: list[WaitingCommand[S, W]] = []
-            for item in self._remove_ended(id):
+            for item in _remove_ended(self._lines[id]):
                 if first and (len(first) == count or item.is_alone):
                     break
                 first.append(item)
@@ -181,21 +198,31 @@ class CommandQueue(Generic[S, W]):
         """Remove the command of a caller that goes; if it leads, let the next one lead."""
         with self._lock:
             item.is_abandoned = True
-            if not item.leads:
+            line = self._lines.get(id)
+            if line is None:
                 return
-            waiting = self._remove_ended(id)
-            if not waiting:
-                del self._lines[id]
-                return
-            following = waiting[0]
-            following.leads = True
-            if following.event is not None:
-                following.event.set()
+            if line.leader is item:
+                self._deciding.discard((id, threading.get_ident()))
+                waiting = _remove_ended(line)
+                if not waiting:
+                    del self._lines[id]
+                    return
+                line.leader = waiting[0]
+            # Also if it was chosen by a call that was interrupted before it woke it.
+            if line.leader.event is not None:
+                line.leader.event.set()
 
-    def _remove_ended(self, id: str) -> deque[WaitingCommand[S, W]]:
-        """Remove the commands that are settled or abandoned, and return the others."""
-        waiting = deque(
-            each for each in self._lines[id] if not (each.is_settled or each.is_abandoned)
-        )
-        self._lines[id] = waiting
-        return waiting
+
+def _remove_ended(line: _Line[S, W]) -> deque[WaitingCommand[S, W]]:
+    """Remove the commands that are settled or abandoned, and return the others.
+
+    Wake their callers again: the call that settled them may have been interrupted before it did.
+    """
+    kept: deque[WaitingCommand[S, W]] = deque()
+    for item in line.waiting:
+        if not (item.is_settled or item.is_abandoned):
+            kept.append(item)
+        elif item.event is not None:
+            item.event.set()
+    line.waiting = kept
+    return kept

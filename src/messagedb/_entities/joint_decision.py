@@ -151,7 +151,7 @@ class JointDecision(Generic[S]):
 
         Handlers run in the main thread only. A decision has no side effects, so it is made again.
         """
-        if isinstance(error, MessageDBError) or not _is_main_thread():
+        if not _is_main_thread():
             return
         again = _Step(step.command, step.state, step.version)
         assert step.command.context is not None
