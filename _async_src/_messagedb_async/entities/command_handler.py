@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from messagedb._concurrency.backend_async import Event, sleep
+from messagedb._concurrency.backend_async import sleep
+from messagedb._concurrency.grouping_async import Waker
 from messagedb._entities.command_queue import CommandQueue, WaitingCommand
 from messagedb._entities.joint_decision import JointDecision, Rules, copy_error
 from messagedb._entities.results import TransactResult
@@ -56,14 +57,14 @@ class AsyncCommandHandler(Generic[S]):
         self._loader = loader
         self._appender = appender
         self._rules = rules
-        self._queue: CommandQueue[S, Event] = CommandQueue(Event)
+        self._queue: CommandQueue[S, Waker] = CommandQueue(Waker)
 
     async def handle(
         self, id: str, command: Any, cause: Causation, max_attempts: int
     ) -> TransactResult[S]:
         """Decide about a command, and append its events: see ``transact`` of the entity store."""
         is_alone = cause.has_fixed_ids or not self._loader.decides_in_memory
-        item: WaitingCommand[S, Event] = WaitingCommand(
+        item: WaitingCommand[S, Waker] = WaitingCommand(
             command, cause, max_attempts, is_alone=is_alone
         )
         queue = self._queue
@@ -117,13 +118,13 @@ class AsyncCommandHandler(Generic[S]):
             await self._send(id, decision, eviction_count, is_current=is_current)
 
     def _decide(
-        self, id: str, entry: CachedEntity[S], items: Sequence[WaitingCommand[S, Event]]
+        self, id: str, entry: CachedEntity[S], items: Sequence[WaitingCommand[S, Waker]]
     ) -> JointDecision[S]:
         with self._queue.deciding(id):
             return JointDecision(self._rules, self._loader.build_stream_name(id), entry, items)
 
     async def _get_entry(
-        self, id: str, items: Sequence[WaitingCommand[S, Event]]
+        self, id: str, items: Sequence[WaitingCommand[S, Waker]]
     ) -> tuple[CachedEntity[S], bool]:
         """Return the entity, and True if the store was asked for newer events."""
         if not any(item.needs_refresh for item in items):
@@ -188,7 +189,7 @@ class AsyncCommandHandler(Generic[S]):
             decision.note_failure(error)
         return 0.0
 
-    async def _handle_alone(self, id: str, item: WaitingCommand[S, Event]) -> TransactResult[S]:
+    async def _handle_alone(self, id: str, item: WaitingCommand[S, Waker]) -> TransactResult[S]:
         """Decide about one command whose events are read back, or that is written separately."""
         cause, appender, applier = item.cause, self._appender, self._rules.applier
         while True:
@@ -223,7 +224,7 @@ class AsyncCommandHandler(Generic[S]):
             await sleep(pause(item.conflicts) if is_current else 0.0)
 
     def _decide_alone(
-        self, id: str, item: WaitingCommand[S, Event], entry: CachedEntity[S]
+        self, id: str, item: WaitingCommand[S, Waker], entry: CachedEntity[S]
     ) -> tuple[list[Any], Exception | None]:
         """Return the decided events, or the error of the decision."""
         rules = self._rules
@@ -235,7 +236,7 @@ class AsyncCommandHandler(Generic[S]):
             return [], error
 
 
-def _fail_all(items: Sequence[WaitingCommand[S, Event]], error: MessageDBError) -> None:
+def _fail_all(items: Sequence[WaitingCommand[S, Waker]], error: MessageDBError) -> None:
     """Raise an error to several callers."""
     for item in items:
         item.fail(copy_error(error))

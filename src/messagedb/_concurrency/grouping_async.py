@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .backend_async import Task
+from .backend_async import Event, Task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Alarm", "WaitingPlace", "let_others_join", "start_leading"]
+__all__ = ["Alarm", "WaitingPlace", "Waker", "let_others_join", "start_leading"]
+
+
+Waker = Event
+"""Wakes one caller that waits, as often as it is set."""
 
 
 class WaitingPlace:

@@ -14,13 +14,34 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Alarm", "WaitingPlace", "let_others_join", "start_leading"]
+__all__ = ["Alarm", "WaitingPlace", "Waker", "let_others_join", "start_leading"]
 
 # When a thread that waits looks whether others work for it: first, and later.
 _FIRST_CHECK_SECONDS: Final = 0.03
 _CHECK_SECONDS: Final = 0.25
 
 _LEFT: Final = object()
+
+
+class Waker:
+    """Wakes one thread that waits, as often as it is set.
+
+    An event of ``threading`` has an inner lock: if the handler of a signal raises in its ``set``,
+    that may stay locked, and the next ``set`` waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    def set(self) -> None:
+        """Wake the thread, or let its next wait return immediately."""
+        with suppress(RuntimeError):  # it is free already
+            self._woken.release()
+
+    def wait(self) -> None:
+        """Wait until it is set."""
+        self._woken.acquire()
 
 
 class WaitingPlace:
