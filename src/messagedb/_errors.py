@@ -43,6 +43,14 @@ def _rebuild(cls: type[MessageDBError], args: tuple[Any, ...], state: dict[str, 
     return error
 
 
+def copy_error(error: MessageDBError) -> MessageDBError:
+    """Return an error again for one more caller, as each adds its own traceback."""
+    rebuild, arguments = error.__reduce__()
+    copied: MessageDBError = rebuild(*arguments)
+    copied.__cause__ = error.__cause__
+    return copied
+
+
 class ValidationError(MessageDBError, ValueError):
     """A value was refused, before anything was sent or by the server because of its content.
 

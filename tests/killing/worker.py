@@ -122,7 +122,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, message: Message[Any]) -> None:
         """Fail where it is to."""
         if self.beside_fails and message.stream_name.partition("-")[0] == self.beside:
-            raise Stop("told to")
+            raise Stop("no more today")
 
     def waits(self, message: Message[Any], *, after: bool) -> bool:
         """Return True if a handler waits for the gate, before or after recording the message."""
@@ -131,7 +131,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def park(self, message: Message[Any]) -> None:
         """Park the message if it is to be."""
         if message.position == self.parks:
-            raise Park("told to")
+            raise Park("no more today")
 
     def note(self, message: Message[Any]) -> tuple[Any, ...]:
         """Return the values that are noted of a message."""

@@ -25,18 +25,12 @@ from tests._sync.accounts import (
     decide,
     evolve,
 )
+from tests.support.alarms import TooLate, call_until, ignore, needs_alarms, raising, untraced
 from tests.support.background_sync import Background, eventually
 from tests.support.entities import count_commands
 from tests.support.outcome import is_whole
 from tests.support.store import locked, waiting_for_locks
-from tests.sync_only.test_raising_signals import TooLate, call_until, ignore, raising
 
-needs_alarms = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="there is no setitimer on this system"
-)
-# Coverage traces. A traced thread of Python 3.11 may not get out of a function's first instruction
-# while, or after, a signal is pending for the main thread.
-untraced = pytest.mark.no_cover
 SIGNALS = 200
 
 

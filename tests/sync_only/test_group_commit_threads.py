@@ -6,53 +6,25 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import pytest
 
 from messagedb import Client, NewMessage
 from messagedb.testing import FaultProxy
+from tests.support.alarms import call_until, ignore, needs_alarms, raising, untraced
 from tests.support.background_sync import Background, eventually
 from tests.support.outcome import count_waiting, is_whole, pool_of
 from tests.support.store import locked, stored, waiting_for_locks
-from tests.sync_only.test_raising_signals import call_until
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="there is no setitimer on this system"
-)
+pytestmark = needs_alarms
 
-# Coverage traces. A traced thread of Python 3.11 may not get out of a function's first instruction
-# while, or after, a signal is pending for the main thread.
-untraced = pytest.mark.no_cover
 THREADS = 8
 SIGNALS = 300
 
 
 class TooLate(BaseException):
     """Raised by a signal's handler, as KeyboardInterrupt is."""
-
-
-@contextmanager
-def raising(kind: type[BaseException]) -> Generator[list[BaseException]]:
-    """Raise at each alarm; give what was raised."""
-    raised: list[BaseException] = []
-
-    def handler(_number: int, _frame: Any) -> None:
-        raised.append(kind())
-        raise raised[-1]
-
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        yield raised
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def ignore(_arguments: object) -> None:
-    """Ignore an exception that no caller can catch, and keep nothing of it."""
 
 
 class Writers:

@@ -24,52 +24,15 @@ from messagedb import (
     Transaction,
     TransactionAbortedError,
 )
+from tests.support.alarms import TooLate, call_until, ignore, needs_alarms, raising
 from tests.support.backend import make_url
 from tests.support.background_sync import eventually
 from tests.support.outcome import is_whole
 from tests.support.store import sessions
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="there is no setitimer on this system"
-)
+pytestmark = needs_alarms
 
 SIGNALS = 1000
-
-
-class TooLate(Exception):
-    """Raised by an application when a job's time is up."""
-
-
-@contextmanager
-def raising(make: Callable[[], BaseException]) -> Generator[list[BaseException]]:
-    """Raise what is made at each alarm; give what was raised."""
-    raised: list[BaseException] = []
-
-    def handler(_number: int, _frame: Any) -> None:
-        raised.append(make())
-        raise raised[-1]
-
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        yield raised
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def ignore(_arguments: object) -> None:
-    """Ignore an exception that no caller can catch, and keep nothing of it."""
-
-
-def call_until(raised: list[BaseException], seconds: float, call: Callable[[], object]) -> None:
-    """Call a function until an alarm has raised.
-
-    A separate function: an exception at the jump of a loop is not in the loop's ``try`` on
-    Python 3.13.
-    """
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    while not raised:
-        call()
 
 
 def test_a_thousand_signals_at_random_moments_leave_the_pool_whole(

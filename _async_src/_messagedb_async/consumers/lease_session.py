@@ -12,7 +12,7 @@ import psycopg
 
 from messagedb._concurrency.backend_async import Lock
 from messagedb._connection.error_mapping import NOTHING_CHANGED, map_error
-from messagedb._errors import MessageDBError, StoreUnavailableError
+from messagedb._errors import MessageDBError, StoreUnavailableError, copy_error
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import BEGIN, ROLLBACK, Statement
 
@@ -75,7 +75,7 @@ class AsyncLeaseSession:
         asked_at = monotonic()
         async with self._lock:
             if self._failure is not None and self._failed_at >= asked_at:
-                raise _copy_error(self._failure)
+                raise copy_error(self._failure)
             self._users.add(user)
             if keys in self._held:
                 return None
@@ -211,7 +211,7 @@ class AsyncLeaseSession:
 
     def _connection_lost_error(self) -> MessageDBError:
         if self._failure is not None:
-            return _copy_error(self._failure)
+            return copy_error(self._failure)
         return StoreUnavailableError(
             "the connection that held the lease was closed. Nothing was changed."
         )
@@ -235,11 +235,3 @@ def _has_server_changed(client: AsyncClientCore, conn: AsyncConnection[Any]) -> 
         return False
     histories = get_session_config(client).histories
     return histories.latest_known not in (0, conn.history_number)
-
-
-def _copy_error(error: MessageDBError) -> MessageDBError:
-    """Return an error again for another consumer, as each adds its own traceback."""
-    function, arguments = error.__reduce__()
-    copied: MessageDBError = function(*arguments)
-    copied.__cause__ = error.__cause__
-    return copied

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from messagedb._concurrency.backend_async import sleep
 from messagedb._concurrency.grouping_async import Waker
 from messagedb._entities.command_queue import CommandQueue, WaitingCommand
-from messagedb._entities.joint_decision import JointDecision, Rules, copy_error
+from messagedb._entities.joint_decision import JointDecision, Rules
 from messagedb._entities.results import TransactResult
-from messagedb._errors import LostHistoryError, MessageDBError, WrongExpectedVersionError
+from messagedb._errors import (
+    LostHistoryError,
+    MessageDBError,
+    WrongExpectedVersionError,
+    copy_error,
+)
 from messagedb._operations.write_results import is_conclusive
 from messagedb._transactions.retry import pause
 from messagedb.errors import OutcomeUnknownError

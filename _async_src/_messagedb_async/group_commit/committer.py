@@ -15,7 +15,7 @@ from messagedb._concurrency.grouping_async import (
     start_leading,
 )
 from messagedb._connection.settings import has_time_left
-from messagedb._errors import MessageDBError
+from messagedb._errors import MessageDBError, copy_error
 from messagedb._group_commit import forming, outcomes, pace
 from messagedb._group_commit.pending_write import PendingWrite, SentAlone
 from messagedb._operations.category_locks import get_category_lock
@@ -201,7 +201,7 @@ class AsyncGroupCommitter:
         except MessageDBError as error:
             lead.claim(waiting, self._waiting)
             for pending in lead.writes:
-                pending.place.set_outcome(outcomes.copy_error(error))
+                pending.place.set_outcome(copy_error(error))
             return
         try:
             lead.claim(forming.choose_writes(self._find_waiting()), self._waiting)

@@ -11,7 +11,7 @@ import psycopg
 from messagedb._concurrency.backend_async import Event, Lock, Task, TimedSemaphore
 from messagedb._connection.error_mapping import is_connection_lost
 from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
-from messagedb._errors import MessageDBError
+from messagedb._errors import MessageDBError, copy_error
 from messagedb._group_commit import forming, outcomes
 from messagedb._group_commit.pending_write import SEND_ALONE
 from messagedb._operations import write_results
@@ -178,7 +178,7 @@ class AsyncWaitingCategory:
             executor = await self._provider.acquire(end + RESPONSE_GRACE_SECONDS)
         except MessageDBError as error:
             for pending in waiting:
-                self._conclude(pending, outcomes.copy_error(error))
+                self._conclude(pending, copy_error(error))
             return False
         try:
             self._conn = executor.connection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from .._errors import MessageDBError, StoreUnavailableError
+from .._errors import MessageDBError, StoreUnavailableError, copy_error
 from .._messages.message import NewMessage
 from .._operations.requests import DecisionBasis, WriteRequest, build_batch_write
 from ..errors import OutcomeUnknownError
@@ -272,11 +272,3 @@ def build_basis(entry: CachedEntity[Any]) -> DecisionBasis | None:
     if entry.last_id is None and entry.version >= 0:
         return None
     return DecisionBasis("" if entry.last_id is None else str(entry.last_id), entry.history)
-
-
-def copy_error(error: MessageDBError) -> MessageDBError:
-    """Return an error for one more caller."""
-    rebuild, arguments = error.__reduce__()
-    copied: MessageDBError = rebuild(*arguments)
-    copied.__cause__ = error.__cause__
-    return copied

@@ -57,14 +57,6 @@ def _decide(write: WriteRequest, rows: list[tuple[Any, ...]]) -> Outcome:
         return error.with_traceback(None)
 
 
-def copy_error(error: MessageDBError) -> MessageDBError:
-    """Return an error again for another caller, as each adds its own traceback."""
-    function, arguments = error.__reduce__()
-    copied: MessageDBError = function(*arguments)
-    copied.__cause__ = error.__cause__
-    return copied
-
-
 def not_sent_error(write: WriteRequest, command_timeout: float) -> MessageDBError:
     """Return the error for a write whose time was up before it was sent."""
     return StoreUnavailableError(

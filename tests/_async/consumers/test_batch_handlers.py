@@ -220,9 +220,9 @@ async def test_what_is_before_the_message_that_stops_it_is_done(
     positions = await write(client, f"{category}-1", 0, COUNT)
     consumer = make(client, category, **options)
     batches = Batches(category)
-    batches.trouble = {14: Stop("told to")}
+    batches.trouble = {14: Stop("no more today")}
     consumer.batch_handler(batches.handle)
-    with pytest.raises(HandlerError, match="told to") as caught:
+    with pytest.raises(HandlerError, match="no more today") as caught:
         await consumer.run(until="caught_up")
     assert caught.value.global_position == positions[14]
     numbers = list(range(COUNT))

@@ -16,6 +16,7 @@ from messagedb import (
     WrongExpectedVersionError,
     streams,
 )
+from messagedb._errors import copy_error
 from messagedb._group_commit import forming, outcomes, pace
 from messagedb._group_commit.pending_write import (
     LOCK_NOT_FREE,
@@ -173,7 +174,7 @@ def test_each_caller_gets_an_error_of_its_own() -> None:
     cause = ValueError()
     error = OutcomeUnknownError("a-1", (NewMessage("T"),), ANY, "lost")
     error.__cause__ = cause
-    copied = outcomes.copy_error(error)
+    copied = copy_error(error)
     assert copied is not error
     assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))
     assert copied.__cause__ is cause
