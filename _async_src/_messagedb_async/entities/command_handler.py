@@ -126,7 +126,7 @@ class AsyncCommandHandler(Generic[S]):
         self, id: str, entry: CachedEntity[S], items: Sequence[WaitingCommand[S, Waker]]
     ) -> JointDecision[S]:
         with self._queue.deciding(id):
-            return JointDecision(self._rules, self._loader.build_stream_name(id), entry, items)
+            return JointDecision(self._rules, self._loader.get_stream_name(id), entry, items)
 
     async def _get_entry(
         self, id: str, items: Sequence[WaitingCommand[S, Waker]]

@@ -78,6 +78,10 @@ class AsyncLoader(Generic[S]):
         """
         return build_entity_stream_name(self._category, id)
 
+    def get_stream_name(self, id: str) -> str:
+        """Return the stream of an entity whose id was checked."""
+        return f"{self._category}-{id}"
+
     def get_written(self, id: str) -> CachedEntity[S] | None:
         """Return the entity in memory for a decision; None if it has to be loaded first."""
         entry = self.cache.get(id) if self.decides_in_memory else None

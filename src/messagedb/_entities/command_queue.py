@@ -9,13 +9,12 @@ import contextvars
 import os
 import threading
 from collections import deque
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .._errors import ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from .causation import Causation
     from .results import TransactResult
@@ -124,6 +123,22 @@ class _Line(Generic[S, W]):
         self.waiting = deque((leader,))
 
 
+class _Deciding:
+    """The time in which a thread decides about an entity."""
+
+    __slots__ = ("_mark", "_marks")
+
+    def __init__(self, marks: set[tuple[str, int]], mark: tuple[str, int]) -> None:
+        self._marks = marks
+        self._mark = mark
+
+    def __enter__(self) -> None:
+        self._marks.add(self._mark)
+
+    def __exit__(self, *_: object) -> None:
+        self._marks.discard(self._mark)
+
+
 class CommandQueue(Generic[S, W]):
     """The waiting commands by entity. Threads may share it; it never blocks for long.
 
@@ -174,15 +189,9 @@ class CommandQueue(Generic[S, W]):
         line = self._lines.get(id)
         return line is not None and line.leader is item
 
-    @contextmanager
-    def deciding(self, id: str) -> Generator[None]:
-        """Refuse commands to an entity from the code that decides about it."""
-        mark = (id, threading.get_ident())
-        self._deciding.add(mark)
-        try:
-            yield
-        finally:
-            self._deciding.discard(mark)
+    def deciding(self, id: str) -> _Deciding:
+        """Refuse commands to an entity from the code that decides about it, in a block."""
+        return _Deciding(self._deciding, (id, threading.get_ident()))
 
     def get_first(self, id: str, count: int) -> list[WaitingCommand[S, W]]:
         """Return the first commands that are handled together, at most so many."""

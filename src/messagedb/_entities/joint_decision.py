@@ -9,9 +9,8 @@ import msgspec
 
 from .._errors import MessageDBError, StoreUnavailableError, copy_error
 from .._messages.message import NewMessage
-from .._operations.requests import DecisionBasis, WriteRequest, build_batch_write
+from .._operations.requests import DecisionBasis, WriteRequest, encode_messages
 from ..errors import OutcomeUnknownError
-from ..expected_version import ANY
 from .cache import CachedEntity
 from .new_events import build_messages, simulate_stored
 from .results import TransactResult
@@ -129,13 +128,11 @@ class JointDecision(Generic[S]):
                 rules.registry, events, self._stream_name, command.cause, decimals=decimals
             )
             # Each command is encoded by itself, so an invalid event affects no other command.
-            write = build_batch_write(self._stream_name, made, ANY, decimals, rules.registry)
+            encoded = encode_messages(made, decimals, rules.registry)
             if applier.needs_stored_messages(made) or has_own_messages(events):
                 command.is_alone = True
                 return
-            stored = simulate_stored(
-                write.encoded, made, self._stream_name, step.version + 1, decimals
-            )
+            stored = simulate_stored(encoded, made, self._stream_name, step.version + 1, decimals)
             # All of the user's code is called before the write: an error there writes nothing.
             state = applier.apply(applier.get_private_copy(step.state), stored)
             step.events = tuple([rules.registry.decode(message) for message in stored])
@@ -143,7 +140,7 @@ class JointDecision(Generic[S]):
         except Exception as error:
             step.error = error
             return
-        step.state, step.messages, step.encoded = state, write.messages, write.encoded
+        step.state, step.messages, step.encoded = state, tuple(made), encoded
         step.version += len(stored)
 
     def _raise_interruption(self, step: _Step[S], error: Exception) -> None:

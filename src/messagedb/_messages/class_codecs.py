@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .._errors import ValidationError
-from .class_fields import decode_with_ruby_times, has_floats
+from .class_fields import decode_with_ruby_times, has_floats, is_plain
 from .decode_errors import describe_decode_error
-from .json_objects import decode_object, encode_object, is_encoding_of
+from .json_objects import decode_object, encode_as_read, encode_object, is_encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +53,14 @@ class Codec(ABC):
         Raises:
             Exception: as for ``decode``.
         """
+
+    def encode_checked(self, instance: Any, decimals: bool) -> str:
+        """Return the JSON to be stored for an instance.
+
+        Raises:
+            ValidationError: it would not read back as an equal instance. Nothing was sent.
+        """
+        return self.check_round_trip(instance, self.encode(instance, decimals), decimals)
 
     def build_stored_json(self, read: Any, text: str, decimals: bool) -> str:
         """Return the JSON to be stored for an instance that was read back from JSON as equal."""
@@ -92,9 +100,10 @@ class StructCodec(Codec):
 
     def __init__(self, cls: type[Any]) -> None:
         super().__init__(cls)
-        self._decode: Callable[[str], Any] | None = None
-        self._decode_decimals: Callable[[str], Any] | None = None
+        self._decode: Callable[[str | bytes], Any] | None = None
+        self._decode_decimals: Callable[[str | bytes], Any] | None = None
         self._has_floats: bool | None = None
+        self._is_plain: bool | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[type[Any]]]:
         return get_codec, (self.cls,)
@@ -144,6 +153,15 @@ class StructCodec(Codec):
                 ),
             )
 
+    def encode_checked(self, instance: Any, decimals: bool) -> str:
+        if self._is_plain is None:
+            self._is_plain = is_plain(self.cls)
+        if self._is_plain and not decimals:
+            text = encode_as_read(instance, self._decode or self._build_decoder(decimals))
+            if text is not None:
+                return text
+        return super().encode_checked(instance, decimals)
+
     def build_stored_json(self, read: Any, text: str, decimals: bool) -> str:
         # An integer in a field of floats was read as a float, and is stored as one.
         if not self._has_float_fields() or is_encoding_of(read, text):
@@ -166,7 +184,7 @@ class StructCodec(Codec):
             self._has_floats = has_floats(self.cls)
         return self._has_floats
 
-    def _build_decoder(self, decimals: bool) -> Callable[[str], Any]:
+    def _build_decoder(self, decimals: bool) -> Callable[[str | bytes], Any]:
         # msgspec does not call the hook for a field with an explicit number type.
         decode = msgspec.json.Decoder(self.cls, float_hook=Decimal if decimals else None).decode
         if decimals:

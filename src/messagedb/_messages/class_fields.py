@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import inspect
 
 if TYPE_CHECKING:
@@ -27,6 +28,34 @@ def has_floats(cls: type[Any]) -> bool:
         )
     except (TypeError, NameError, AttributeError):
         return False
+
+
+_PLAIN: Final = (
+    *(inspect.NoneType, inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StrType),
+    *(inspect.DateTimeType, inspect.DateType, inspect.TimeType, inspect.TimeDeltaType),
+    *(inspect.UUIDType, inspect.EnumType, inspect.LiteralType, inspect.UnionType),
+    *(inspect.ListType, inspect.VarTupleType, inspect.TupleType),
+)
+
+
+def is_plain(cls: type[Any]) -> bool:
+    """Return True if instances of a class that read back from JSON as equal ones can be stored.
+
+    Some instances of other classes cannot, such as those with sets, bytes, keys that are not
+    strings, or an ``__eq__`` of the class.
+    """
+    try:
+        return all(map(_is_plain_type, iter_types(inspect.type_info(cls))))
+    except (TypeError, NameError, AttributeError):
+        return False
+
+
+def _is_plain_type(info: inspect.Type) -> bool:
+    if isinstance(info, inspect.StructType):
+        return info.cls.__eq__ is msgspec.Struct.__eq__
+    if isinstance(info, inspect.DictType):
+        return isinstance(info.key_type, inspect.StrType)
+    return isinstance(info, _PLAIN)
 
 
 def iter_types(info: Any) -> Iterator[inspect.Type]:

@@ -239,7 +239,7 @@ class MessageRegistry:
         Raises:
             ValidationError: the class is not registered.
         """
-        return self.get_type_names(message)[0]
+        return self._get_entry(message).name
 
     def get_type_names(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
         """Return all message types that are read as a registered class: its own, then its aliases.
@@ -247,6 +247,9 @@ class MessageRegistry:
         Raises:
             ValidationError: the class is not registered.
         """
+        return self._get_entry(message).names
+
+    def _get_entry(self, message: DataInstance | type[Any]) -> RegistryEntry:
         cls: type[Any] = message if isinstance(message, type) else type(message)
         entry = self._by_class.get(cls)
         if entry is None:
@@ -254,7 +257,7 @@ class MessageRegistry:
                 f"{get_class_name(cls)} is not a registered message type: add it with "
                 f"registry.add({cls.__name__}), to the registry that was passed to the client"
             )
-        return entry.names
+        return entry
 
     def get_class(self, type: str) -> type[Any] | None:
         """Return the class that a message type is read as; None for an unknown type."""

@@ -47,12 +47,11 @@ class RegistryEntry:
             ValidationError: with the path of a value that would not read back equal. Nothing was
                 sent.
         """
-        if message.type not in self.names and isinstance(self.codec, StructCodec):
+        if self._reads(message.type):
+            return self.codec.encode_checked(message.data, decimals)
+        if isinstance(self.codec, StructCodec):
             return self.codec.encode_unchecked(message.data, decimals)
-        text = self.codec.encode(message.data, decimals)
-        if message.type in self.names:
-            return self.codec.check_round_trip(message.data, text, decimals)
-        return text
+        return self.codec.encode(message.data, decimals)
 
     def metadata(self, message: NewMessage, text: str | None) -> str | None:
         """Return the JSON of the message's metadata, with the class's version if it has one.
@@ -60,9 +59,12 @@ class RegistryEntry:
         Raises:
             ValidationError: the metadata has another version. Nothing was sent.
         """
-        if self.version is None or message.type not in self.names:
+        if self.version is None or not self._reads(message.type):
             return text
         return set_version(text, self.version)
+
+    def _reads(self, type: str) -> bool:
+        return type == self.name or type in self.aliases
 
 
 def validate_aliases(name: str, aliases: Iterable[str]) -> tuple[str, ...]:

@@ -252,9 +252,27 @@ def build_batch_write(
         _to_new_message(message, f"messages[{index}]", registry)
         for index, message in enumerate(iterator)
     )
+    encoded = encode_messages(new_messages, decimals, registry)
+    return WriteRequest(stream_name, new_messages, encoded, expected, is_whole, basis)
+
+
+def encode_messages(
+    messages: Iterable[NewMessage], decimals: bool, registry: MessageRegistry
+) -> list[EncodedMessage]:
+    """Return messages of one write as parameters of statements.
+
+    Raises:
+        ValidationError: one is invalid, or two have the same id. Nothing was sent.
+    """
     encoded = [
-        _encode(message, decimals, registry, index) for index, message in enumerate(new_messages)
+        _encode(message, decimals, registry, index) for index, message in enumerate(messages)
     ]
+    if len(encoded) > 1:
+        _check_distinct(encoded)
+    return encoded
+
+
+def _check_distinct(encoded: list[EncodedMessage]) -> None:
     first_index: dict[str, int] = {}
     for index, message in enumerate(encoded):
         if first_index.setdefault(message.id, index) != index:
@@ -263,7 +281,6 @@ def build_batch_write(
                 f"{message.id}: "
                 "an id names one message. Nothing was sent."
             )
-    return WriteRequest(stream_name, new_messages, encoded, expected, is_whole, basis)
 
 
 def _to_new_message(message: Any, label: str, registry: MessageRegistry) -> NewMessage:
