@@ -23,6 +23,10 @@ PACKAGE_NAMES = {
     # ours
     "AsyncAllConsumer": "AllConsumer",
     "AsyncAllConsumerOptions": "AllConsumerOptions",
+    "AsyncApp": "App",
+    "AsyncAppConsumer": "AppConsumer",
+    "AsyncAppMember": "AppMember",
+    "AsyncAppReadModel": "AppReadModel",
     "AsyncAppender": "Appender",
     "AsyncAutocommitExecutor": "AutocommitExecutor",
     "AsyncBatchContext": "BatchContext",
@@ -67,6 +71,7 @@ PACKAGE_NAMES = {
     "AsyncNamedBatchHandler": "NamedBatchHandler",
     "AsyncNamedHandler": "NamedHandler",
     "AsyncOnError": "OnError",
+    "AsyncOpenedApp": "OpenedApp",
     "AsyncOperations": "Operations",
     "AsyncOwnPoolProvider": "OwnPoolProvider",
     "AsyncParkedMessages": "ParkedMessages",
@@ -77,8 +82,11 @@ PACKAGE_NAMES = {
     "AsyncProgress": "Progress",
     "AsyncReadModel": "ReadModel",
     "AsyncReadModelOptions": "ReadModelOptions",
+    "AsyncReadModelRun": "ReadModelRun",
     "AsyncRetryingExecutor": "RetryingExecutor",
+    "AsyncRun": "Run",
     "AsyncRunState": "RunState",
+    "AsyncRunnable": "Runnable",
     "AsyncScans": "Scans",
     "AsyncSignals": "Signals",
     "AsyncStartPosition": "StartPosition",
@@ -108,6 +116,7 @@ PACKAGE_NAMES = {
     "remove_notify_async": "remove_notify",
     "uninstall_async": "uninstall",
     "upgrade_async": "upgrade",
+    "middleware_async": "middleware",
     "run_consumers_async": "run_consumers",
     "backend_async": "backend_sync",
     "pooling_async": "pooling_sync",
@@ -132,7 +141,6 @@ TEST_NAMES: dict[str, str] = {
     "_messagedb_async": "messagedb._sync",
     "background_async": "background_sync",
     "enter_async_context": "enter_context",
-    "middleware_async": "middleware",
 }
 
 # Whole phrases of docstrings and comments, before the general rules of sync_prose.py.

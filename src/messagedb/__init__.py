@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys as _sys
 from importlib import metadata as _metadata
 
+from _messagedb_async.app.app import AsyncApp
 from _messagedb_async.client import AsyncClient
 from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.consumer import AsyncConsumer
@@ -15,6 +16,7 @@ from _messagedb_async.read_models.read_model import AsyncReadModel
 from _messagedb_async.transactions.bound_client import AsyncBoundClient
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
+from . import app as app
 from . import clients as clients
 from . import consumers as consumers
 from . import embedded as embedded
@@ -34,6 +36,7 @@ from ._messages.metadata import Metadata
 from ._messages.registry import MessageRegistry
 from ._public_names import publish as _publish
 from ._subscriptions.backoff import RetryPolicy
+from ._sync.app.app import App
 from ._sync.client import Client
 from ._sync.consumers.all_consumer import AllConsumer
 from ._sync.consumers.consumer import Consumer
@@ -67,7 +70,9 @@ __all__ = [
     "NO_STREAM",
     "STREAM_EXISTS",
     "AllConsumer",
+    "App",
     "AsyncAllConsumer",
+    "AsyncApp",
     "AsyncBoundClient",
     "AsyncClient",
     "AsyncConsumer",
@@ -122,6 +127,7 @@ except _metadata.PackageNotFoundError:  # a copy of the package without its meta
 
 for _module in (
     errors,  # before this module, which has some of the same names
+    app,
     clients,
     consumers,
     embedded,

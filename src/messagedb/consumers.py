@@ -13,6 +13,7 @@ from _messagedb_async.consumers.options import (
     AsyncCommonOptions,
     AsyncConsumerOptions,
 )
+from _messagedb_async.consumers.runnable import AsyncRun, AsyncRunnable
 
 from ._consumers.callables import (
     AsyncHandlerResult,
@@ -34,6 +35,7 @@ from ._subscriptions.backoff import NO_RETRY
 from ._sync.consumers.base import ConsumerBase
 from ._sync.consumers.context import BatchContext, NamedBatchHandler, NamedHandler
 from ._sync.consumers.options import AllConsumerOptions, CommonOptions, ConsumerOptions
+from ._sync.consumers.runnable import Run, Runnable
 
 __all__ = [
     "NO_RETRY",
@@ -48,6 +50,8 @@ __all__ = [
     "AsyncNamedBatchHandler",
     "AsyncNamedHandler",
     "AsyncOnError",
+    "AsyncRun",
+    "AsyncRunnable",
     "BatchContext",
     "CommonOptions",
     "ConsumerBase",
@@ -67,6 +71,8 @@ __all__ = [
     "OnError",
     "OpenWriteTransaction",
     "ParkedMessage",
+    "Run",
+    "Runnable",
     "ScannedPage",
     "ScannedStorePage",
     "Start",

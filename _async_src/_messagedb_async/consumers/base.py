@@ -28,9 +28,10 @@ from .handler_decorators import AsyncHandlerDecorators, check_variant
 from .parked_messages import AsyncParkedMessages
 from .position_reset import reset_position
 from .run_waits import wait_until_caught_up, wait_until_processed
+from .runnable import AsyncRunnable
 
 
-class AsyncConsumerBase(AsyncHandlerDecorators):
+class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
     """A consumer of any messages."""
 
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:

@@ -94,6 +94,11 @@ class AsyncConsumerRun:
         # The reason of a stop that interrupts the handler.
         self._interruption = ""
 
+    @property
+    def name(self) -> str:
+        """The consumer's name, for logs and errors."""
+        return self.state.name
+
     async def execute(self) -> None:
         """Deliver messages until the run is to stop; then store the position.
 

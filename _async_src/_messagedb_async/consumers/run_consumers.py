@@ -1,4 +1,4 @@
-"""Several consumers in one process: started together, and stopped together."""
+"""Several consumers and read models in one process: started and stopped together."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from messagedb._concurrency.signals import end_process
 from messagedb._errors import ValidationError
 from messagedb._subscriptions.log_texts import format_error
 
-from .base import AsyncConsumerBase
-from .consumer_run import AsyncConsumerRun
 from .run_state import log
+from .runnable import AsyncRun, AsyncRunnable
 
 
 async def run_consumers_async(
-    *consumers: AsyncConsumerBase,
+    *consumers: AsyncRunnable,
     until: Literal["caught_up"] | None = None,
     signals: bool = True,
     stop_timeout: float = 10.0,
 ) -> None:
-    """Run several consumers, each in an asyncio task, until one fails or all are stopped.
+    """Run consumers and read models, each in an asyncio task, until one fails or all are stopped.
 
     When one of them fails, the others are stopped as by ``stop()``, and then its error is
     raised.
 
     Args:
-        consumers: the consumers.
+        consumers: the consumers and read models.
         until: ``"caught_up"`` to return when each has handled all messages that were there at its
-            start.
+            start; a read model is rebuilt.
         signals: whether SIGINT and SIGTERM stop all of them; a second one ends the process
             immediately. In the main thread only.
         stop_timeout: seconds that handlers have to finish after a stop.
@@ -65,22 +64,31 @@ class AsyncConsumerHost:
 
     def __init__(
         self,
-        consumers: tuple[AsyncConsumerBase, ...],
+        consumers: tuple[AsyncRunnable, ...],
         until: Literal["caught_up"] | None,
         stop_timeout: float,
     ) -> None:
         self._consumers = consumers
         self._until: Literal["caught_up"] | None = until
         self._stop_timeout = stop_timeout
-        self._runs: list[AsyncConsumerRun] = []
+        self._runs: list[AsyncRun] = []
         self._first_error: BaseException | None = None
         self._stopping: Task[None] | None = None
         self.has_started = False
 
     async def run(self) -> None:
         """Run them all, and raise the first error."""
+        self.start()
+        await self.execute()
+        self.raise_first_error()
+
+    def start(self) -> None:
+        """Start every run, before any of them is executed."""
         self.has_started = True
         self._runs = self._start_runs()
+
+    async def execute(self) -> None:
+        """Execute all of them, and keep the first error."""
         tasks = [Task(self._execute, run) for run in self._runs]
         try:
             for task in tasks:
@@ -90,12 +98,21 @@ class AsyncConsumerHost:
             raise
         if self._stopping is not None:
             await self._stopping.wait()
+
+    def raise_first_error(self) -> None:
+        """Raise the error that has ended one of them first, if there is one."""
         if self._first_error is not None:
             raise self._first_error
 
-    def _start_runs(self) -> list[AsyncConsumerRun]:
+    async def stop(self) -> None:
+        """Stop all of them, and wait for their end."""
+        if self._stopping is None:
+            self._stopping = Task(self._stop_all, None)
+        await self._stopping.wait()
+
+    def _start_runs(self) -> list[AsyncRun]:
         """Start every run before any is executed: one that fails can stop all of them."""
-        runs: list[AsyncConsumerRun] = []
+        runs: list[AsyncRun] = []
         try:
             for consumer in self._consumers:
                 runs.append(consumer._start_run(self._until))  # pyright: ignore[reportPrivateUsage]
@@ -111,14 +128,14 @@ class AsyncConsumerHost:
         # Also if they are already stopping, as one has failed: this one ends the process in time.
         self._stopping = Task(self._stop_all, number)
 
-    async def _execute(self, run: AsyncConsumerRun) -> None:
+    async def _execute(self, run: AsyncRun) -> None:
         try:
             await run.execute()
         except BaseException as error:
             if self._first_error is None:
                 self._first_error = error
             else:
-                log.error("%s: it has stopped, too: %s", run.state.name, format_error(error))
+                log.error("%s: it has stopped, too: %s", run.name, format_error(error))
             if self._stopping is None:
                 self._stopping = Task(self._stop_all, None)
             if isinstance(error, CANCELLED):

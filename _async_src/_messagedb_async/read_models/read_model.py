@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, Unpack
 
 from messagedb._argument_checks import check_seconds
-from messagedb._concurrency.backend_async import Event, Task
+from messagedb._concurrency.backend_async import Task
 from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.position_stores import TablePositionStore
@@ -32,9 +32,11 @@ from ..consumers.consumer import AsyncConsumer
 from ..consumers.context import AsyncBatchContext, AsyncContext
 from ..consumers.handler_decorators import AsyncHandlerDecorators
 from ..consumers.options import AsyncReadModelOptions
+from ..consumers.runnable import AsyncRunnable
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
 from ..transactions.transaction import AsyncTransaction
+from .model_run import AsyncReadModelRun, Publication
 from .tables import AsyncModelTables
 
 T = TypeVar("T")
@@ -45,7 +47,7 @@ log = logging.getLogger("messagedb.read_model")
 _MAX_CATCH_UP_SECONDS = 2.0
 
 
-class AsyncReadModel(AsyncHandlerDecorators):
+class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
     """A table built from the messages of a category, each applied exactly once, and a view of it.
 
     Each version has a separate table, such as ``balances_v1``. A consumer with a separate position
@@ -132,7 +134,7 @@ class AsyncReadModel(AsyncHandlerDecorators):
                 " Set max_size to 2 or more."
             )
         self._tables = AsyncModelTables(client, names, roles)
-        self._publication: _Publication | None = None
+        self._publication: Publication | None = None
         # The last transaction that does not wait for the disk.
         self._filling: AsyncTransaction | None = None
 
@@ -191,7 +193,7 @@ class AsyncReadModel(AsyncHandlerDecorators):
         Raises:
             MessageDBError: as ``run()`` raises it.
         """
-        return await self._run(_Publication(False, allow_downgrade, stop_timeout), signals)
+        return await self._run(Publication(False, allow_downgrade, stop_timeout), signals)
 
     async def run(self, *, signals: bool = False, stop_timeout: float = 10.0) -> None:
         """Rebuild, and then keep the table up to date until it is stopped.
@@ -215,7 +217,7 @@ class AsyncReadModel(AsyncHandlerDecorators):
             ValidationError: it is already running, has no handler, or its table or view was not
                 made by a read model. Nothing was changed.
         """
-        await self._run(_Publication(True, False, stop_timeout), signals)
+        await self._run(Publication(True, False, stop_timeout), signals)
 
     @asynccontextmanager
     async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
@@ -230,7 +232,7 @@ class AsyncReadModel(AsyncHandlerDecorators):
             MessageDBError: as ``run()`` raises it: at the end of the block, except for errors of
                 the table's creation.
         """
-        publication = self._start(_Publication(True, False, stop_timeout))
+        publication = self._start(Publication(True, False, stop_timeout))
         try:
             await self._create_table(publication)
             async with self._consumer.running(stop_timeout=stop_timeout):
@@ -287,7 +289,16 @@ class AsyncReadModel(AsyncHandlerDecorators):
         check_version(version)
         return await self._tables.drop(version)
 
-    def _start(self, publication: _Publication) -> _Publication:
+    def _start_run(self, until: Any) -> AsyncReadModelRun:
+        """Return a run to be executed beside others: a rebuild if it is to end when caught up."""
+        if until not in (None, "caught_up"):
+            raise ValidationError(f"until must be 'caught_up' or omitted, not {until!r}")
+        publication = self._start(Publication(until is None, False))
+        return AsyncReadModelRun(
+            self.table, self._consumer, publication, lambda: self._execute(publication, False)
+        )
+
+    def _start(self, publication: Publication) -> Publication:
         check_seconds("stop_timeout", publication.stop_timeout)
         if self._publication is not None and not self._publication.ended.is_set():
             raise ValidationError(f"{self.table}: it is already running. Nothing was sent.")
@@ -299,8 +310,10 @@ class AsyncReadModel(AsyncHandlerDecorators):
         self._publication = publication
         return publication
 
-    async def _run(self, publication: _Publication, signals: bool) -> bool:
-        self._start(publication)
+    async def _run(self, publication: Publication, signals: bool) -> bool:
+        return await self._execute(self._start(publication), signals)
+
+    async def _execute(self, publication: Publication, signals: bool) -> bool:
         try:
             if not await self._create_table(publication):
                 return False
@@ -333,12 +346,12 @@ class AsyncReadModel(AsyncHandlerDecorators):
                 self._filling = transaction
         return await call_next(context)
 
-    async def _create_table(self, publication: _Publication) -> bool | None:
+    async def _create_table(self, publication: Publication) -> bool | None:
         return await self._retry_transient(
             publication, lambda: self._tables.create(self._mark, self._create_statements)
         )
 
-    async def _publish_when_caught_up(self, publication: _Publication) -> None:
+    async def _publish_when_caught_up(self, publication: Publication) -> None:
         """Show this version when it has caught up, beside the consumer; then stop that if due."""
         consumer = self._consumer
         while consumer.status().state in ("stopped", "failed"):
@@ -374,7 +387,7 @@ class AsyncReadModel(AsyncHandlerDecorators):
             may_downgrade,
         )
 
-    async def _retry_transient(self, publication: _Publication, call: AsyncThunk[T]) -> T | None:
+    async def _retry_transient(self, publication: Publication, call: AsyncThunk[T]) -> T | None:
         """Call a function, and again after transient errors; None if it is to stop."""
 
         async def pause(seconds: float) -> bool:
@@ -394,23 +407,3 @@ class AsyncReadModel(AsyncHandlerDecorators):
 def _is_transient(error: Exception) -> bool:
     """Return True if the store was unavailable, or readers of the view were waited for."""
     return isinstance(error, TransactionTimeoutError | TimeoutError) or is_transient_error(error)
-
-
-class _Publication:
-    """One run of a read model: its options, its end, and the result for the view."""
-
-    def __init__(self, stays: bool, go_back: bool, stop_timeout: float) -> None:
-        self.is_permanent = stays
-        self.may_downgrade = go_back
-        self.stop_timeout = stop_timeout
-        self.is_published = False
-        self.failure: Exception | None = None
-        # Set when no further attempts are wanted.
-        self.stop_requested = Event()
-        # Set when the consumer has stopped.
-        self.ended = Event()
-
-    def end(self) -> None:
-        """Signal that the consumer has ended."""
-        self.stop_requested.set()
-        self.ended.set()

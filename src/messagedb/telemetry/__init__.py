@@ -11,13 +11,14 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from .._app.telemetry import Telemetry
 from .._consumers.context import BaseBatchContext
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
 from .._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
 from .._public_names import publish as _publish
 from ..errors import MessageDecodeError, ValidationError
-from ..hooks import Hooks, Operation
+from ..hooks import Operation
 from ..streams import category
 from ._gauges import (
     CONSUMER_GAUGES,
@@ -61,7 +62,7 @@ class _Context(Protocol):
     def attempt(self) -> int: ...
 
 
-class OpenTelemetry(Hooks):
+class OpenTelemetry(Telemetry):
     """Spans and metrics by OpenTelemetry's conventions for messaging.
 
     As hooks of a client, it makes a span of each operation, counts messages, and puts the current
@@ -195,6 +196,17 @@ class OpenTelemetry(Hooks):
             raise ValidationError(
                 f"the pool of another client is observed under the name {name!r}: pass a name"
             )
+
+    def stop_observing(self, client: ObservedClient, *consumers: ObservedConsumer) -> None:
+        """Report a client's pool and consumers no longer. An ``App`` calls it when it has run.
+
+        Args:
+            client: the client; nothing is done if its pool is not observed.
+            consumers: consumers that are observed.
+        """
+        self._clients = {name: each for name, each in self._clients.items() if each is not client}
+        gone = {id(consumer) for consumer in consumers}
+        self._consumers = [each for each in self._consumers if id(each) not in gone]
 
     @contextmanager
     def _trace_handler(self, context: _Context | BaseBatchContext[Any]) -> Generator[None]:

@@ -1,0 +1,129 @@
+"""Consumers and read models of an app, before there is a client."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from messagedb._messages.annotations import Namespace
+
+from ..client_core.core import AsyncClientCore
+from ..consumers.base import AsyncConsumerBase
+from ..consumers.handler_decorators import AsyncHandlerDecorators
+from ..read_models.read_model import AsyncReadModel
+
+
+class AsyncAppMember(AsyncHandlerDecorators):
+    """A declared consumer or read model of an app, with its handlers.
+
+    Attributes:
+        name: its name in the app, by which ``only`` selects it.
+    """
+
+    def __init__(self, name: str, model: AsyncHandlerDecorators) -> None:
+        self.name = name
+        # Never run: it checks the handlers where they are written.
+        self._checks = model
+        self._handlers: list[tuple[Any, tuple[str, ...], Namespace, bool]] = []
+
+    def __repr__(self) -> str:
+        """Return its name in the app."""
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    @property
+    @abstractmethod
+    def position_name(self) -> str:
+        """The stream of its positions, or the key of its row in the table."""
+
+    @abstractmethod
+    def open_for(self, client: AsyncClientCore) -> AsyncConsumerBase | AsyncReadModel:
+        """Return a new consumer or read model of a client, with the handlers declared so far."""
+
+    def _add_handler(
+        self, function: Any, names: tuple[str, ...], around: Namespace, is_batch: bool
+    ) -> None:
+        self._checks._add_handler(function, names, around, is_batch)
+        self._handlers.append((function, names, around, is_batch))
+
+    def _add_all_handlers(self, runnable: AsyncHandlerDecorators) -> None:
+        for handler in self._handlers:
+            runnable._add_handler(*handler)
+
+
+class AsyncAppConsumer(AsyncAppMember):
+    """A declared consumer of an app: ``app.consumer()`` and ``app.all_consumer()`` return it.
+
+    It has the decorators of a consumer, ``handler`` and ``batch_handler``. The app creates a
+    consumer of it each time that it runs.
+
+    Attributes:
+        name: its name in the app, by which ``only`` selects it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[AsyncClientCore], AsyncConsumerBase],
+        client: AsyncClientCore,
+    ) -> None:
+        self._build = build
+        self._model = build(client)
+        super().__init__(name, self._model)
+
+    @property
+    def position_name(self) -> str:
+        """The stream of its positions, or the key of its row in the table."""
+        return self._model.name
+
+    def open_for(self, client: AsyncClientCore) -> AsyncConsumerBase:
+        """Return a new consumer of a client, with the handlers declared so far."""
+        consumer = self._build(client)
+        self._add_all_handlers(consumer)
+        return consumer
+
+
+class AsyncAppReadModel(AsyncAppMember):
+    """A declared read model of an app: ``app.read_model()`` returns it.
+
+    It has the decorators of a read model, and ``format_sql``, ``table`` and ``view`` for the
+    handlers and for queries. The app creates a read model of it each time that it runs.
+
+    Attributes:
+        name: its name in the app, by which ``only`` selects it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[AsyncClientCore], AsyncReadModel],
+        client: AsyncClientCore,
+    ) -> None:
+        self._build = build
+        self._model = build(client)
+        super().__init__(name, self._model)
+
+    @property
+    def position_name(self) -> str:
+        """The key of its position's row in the table, or the stream of its positions."""
+        return self._model.consumer.name
+
+    @property
+    def table(self) -> str:
+        """The table of this version, in SQL: qualified and quoted."""
+        return self._model.table
+
+    @property
+    def view(self) -> str:
+        """The view that readers query, in SQL: qualified and quoted."""
+        return self._model.view
+
+    def format_sql(self, text: str) -> bytes:
+        """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
+        return self._model.format_sql(text)
+
+    def open_for(self, client: AsyncClientCore) -> AsyncReadModel:
+        """Return a new read model of a client, with the handlers declared so far."""
+        read_model = self._build(client)
+        self._add_all_handlers(read_model)
+        return read_model

@@ -1,0 +1,1 @@
+"""Pure code of apps: their client options, and the names of their members."""
