@@ -204,6 +204,8 @@ LOCAL = {
     "export file": "a path on this machine",
     "import file": "a path on this machine",
     "parked replay target": "the same as of consume",
+    "run only": "the name of a member of the app: it reaches no SQL",
+    "run target": "the same as of consume",
     "parked show category": "the same as of parked list",
     "parked discard category": "the same as of parked list",
 }

@@ -91,6 +91,14 @@ class AsyncApp:
         """The names of its consumers and read models, in the order of their declaration."""
         return [name for name, _ in self._members]
 
+    def select_names(self, only: Iterable[str] | None = None) -> list[str]:
+        """Return the names of the members that a run with this ``only`` runs.
+
+        Raises:
+            ValidationError: there are none, or the app has none of such a name.
+        """
+        return list(self._members.select(only))
+
     def consumer(
         self,
         category: str,

@@ -11,6 +11,7 @@ from . import (
     _demo_command,
     _export_import_commands,
     _message_commands,
+    _run_command,
     _schema_commands,
     _server_commands,
     _summary_commands,
@@ -67,6 +68,7 @@ def apply_global_options(
 for _commands in (
     _message_commands,
     _summary_commands,
+    _run_command,
     _consumer_commands,
     _export_import_commands,
     _server_commands,

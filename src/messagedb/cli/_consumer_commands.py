@@ -54,8 +54,9 @@ def consume(
     target: Annotated[
         str,
         typer.Argument(
-            help="module:name of a consumer, of a list of them, or of a function that takes a"
-            " Client and returns them, or of a coroutine function that takes an AsyncClient."
+            help="module:name of an app, a consumer or a read model, of a list of them, or of a"
+            " function that takes a Client and returns them, or of a coroutine function that takes"
+            " an AsyncClient."
         ),
     ],
     until_caught_up: Annotated[

@@ -1,4 +1,4 @@
-"""Loading of ``module:name``: consumers, or a function that makes them, of either variant."""
+"""Loading of ``module:name``: an app, consumers, or a function that makes them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import inspect
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from messagedb import (
     AllConsumer,
+    App,
     AsyncAllConsumer,
+    AsyncApp,
     AsyncConsumer,
+    AsyncReadModel,
     Consumer,
+    ReadModel,
     ValidationError,
     run_consumers,
     run_consumers_async,
@@ -35,8 +40,8 @@ Rows: TypeAlias = list[dict[str, Any]]
 
 R = TypeVar("R")
 
-_SYNC = (Consumer, AllConsumer)
-_ASYNC = (AsyncConsumer, AsyncAllConsumer)
+_SYNC = (Consumer, AllConsumer, ReadModel)
+_ASYNC = (AsyncConsumer, AsyncAllConsumer, AsyncReadModel)
 
 
 class ConsumerRunner(ABC):
@@ -73,12 +78,27 @@ def load(target: str) -> Any:
         raise ValidationError(
             f"there is no module {error.name!r}: start messagedb in the folder that contains it"
         ) from None
+    module = found
     for part in name.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise ValidationError(f"module {module_name!r} has no {name!r}") from None
+            raise ValidationError(
+                f"module {module_name!r} has no {name!r}. {describe_targets(module)}"
+            ) from None
     return found
+
+
+def describe_targets(module: ModuleType) -> str:
+    """Return a sentence with the names of a module that can be run, apps first."""
+    values = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    kinds: Sequence[Callable[[Any], bool]] = (
+        lambda value: isinstance(value, (App, AsyncApp)),
+        lambda value: isinstance(value, (*_SYNC, *_ASYNC)),
+        lambda value: inspect.isfunction(value) and value.__module__ == module.__name__,
+    )
+    names = [name for is_kind in kinds for name, value in values.items() if is_kind(value)]
+    return f"It has: {', '.join(names) or 'no app, no consumer and no function'}"
 
 
 @contextmanager
@@ -88,8 +108,9 @@ def open_consumers(
     """Create the consumers of a target for the block.
 
     Args:
-        target: a consumer, several in a list, a function that takes a client and returns such, or a
-            coroutine function that returns those of the async variant.
+        target: an app, a consumer, a read model, several of these in a list, a function that takes
+            a client and returns such, or a coroutine function that returns those of the async
+            variant.
         store: the store whose client is passed to a function; consumers have their own.
         waits: whether to wait for an unavailable store.
 
@@ -98,7 +119,14 @@ def open_consumers(
         StoreUnavailableError: the store is unavailable, for a reason that is not transient or
             without waiting.
     """
-    if inspect.iscoroutinefunction(target):
+    if isinstance(target, App):
+        with target.open(store.url) as opened:
+            if waits:
+                wait_for_store(opened.client, store.output)
+            yield _SyncConsumerRunner(list(opened.list_members()))
+    elif isinstance(target, AsyncApp):
+        yield _AsyncConsumerRunner(store, app=target, waits=waits)
+    elif inspect.iscoroutinefunction(target):
         yield _AsyncConsumerRunner(store, make=target, waits=waits)
     elif callable(target) and not isinstance(target, (*_SYNC, *_ASYNC)):
         with store.open_client(max_size=10, waits=waits) as client:
@@ -112,19 +140,19 @@ def open_consumers(
         try:
             if waits:
                 for each in ready:
-                    wait_for_store(each.client, store.output)
+                    wait_for_store(_get_consumer(each).client, store.output)
             yield _SyncConsumerRunner(ready)
         finally:  # no other code closes a client that the module has made
             for each in ready:
-                each.client.close()
+                _get_consumer(each).client.close()
 
 
 def _as_list(found: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     made: list[Any] = [found] if isinstance(found, kinds) else found
     if not isinstance(found, (*kinds, list, tuple)) or not made:
         raise ValidationError(
-            f"the target is {type(found).__name__}, and should be a consumer, a list of them, or a"
-            " function that makes them of a client"
+            f"the target is {type(found).__name__}, and should be an app, a consumer, a read model,"
+            " a list of them, or a function that makes them of a client"
         )
     for each in made:
         if not isinstance(each, kinds):
@@ -141,11 +169,11 @@ class _SyncConsumerRunner(ConsumerRunner):
         run_consumers(*self._consumers, until=until, stop_timeout=stop_timeout)
 
     def replay(self, ids: list[UUID] | None) -> Rows:
-        parked = [each.list_parked() for each in self._consumers]
-        chosen = _select_parked(parked, ids)
+        consumers = list(map(_get_consumer, self._consumers))
+        chosen = _select_parked([each.list_parked() for each in consumers], ids)
         return [
             _build_count_row(each, each.replay_parked(some))
-            for each, some in zip(self._consumers, chosen, strict=True)
+            for each, some in zip(consumers, chosen, strict=True)
         ]
 
 
@@ -156,43 +184,53 @@ class _AsyncConsumerRunner(ConsumerRunner):
         ready: list[Any] | None = None,
         *,
         make: Callable[[Any], Awaitable[Any]] | None = None,
+        app: AsyncApp | None = None,
         waits: bool = False,
     ) -> None:
         self._store = store
         self._waits = waits
         self._ready = ready
         self._make = make
+        self._app = app
 
     def run(self, until: Until, stop_timeout: float) -> None:
         async def main() -> None:
             async with self._build() as consumers:
                 await run_consumers_async(*consumers, until=until, stop_timeout=stop_timeout)
 
-        _run_loop(main)
+        run_loop(main)
 
     def replay(self, ids: list[UUID] | None) -> Rows:
         async def main() -> Rows:
-            async with self._build() as consumers:
+            async with self._build() as members:
+                consumers = list(map(_get_consumer, members))
                 chosen = _select_parked([await each.list_parked() for each in consumers], ids)
                 return [
                     _build_count_row(each, await each.replay_parked(some))
                     for each, some in zip(consumers, chosen, strict=True)
                 ]
 
-        return _run_loop(main)
+        return run_loop(main)
 
     @asynccontextmanager
     async def _build(self) -> AsyncGenerator[list[Any]]:
+        if self._app is not None:
+            async with self._app.open(self._store.url) as opened:
+                if self._waits:
+                    await wait_for_store_async(opened.client, self._store.output)
+                yield list(opened.list_members())
+            return
         if self._make is None:
             ready = self._ready or []
             try:
                 if self._waits:
                     for each in ready:
-                        await wait_for_store_async(each.client, self._store.output)
+                        client = _get_consumer(each).client
+                        await wait_for_store_async(client, self._store.output)
                 yield ready
             finally:
                 for each in ready:
-                    await each.client.close()
+                    await _get_consumer(each).client.close()
             return
         async with self._store.open_async_client(waits=self._waits) as client:
             yield _as_list(await self._make(client), _ASYNC)
@@ -212,11 +250,16 @@ def _select_parked(
     return [[each for each in some if each.message_id in ids] for some in parked]
 
 
+def _get_consumer(member: Any) -> Any:
+    """Return a consumer itself, and the consumer of a read model."""
+    return member.consumer if isinstance(member, (ReadModel, AsyncReadModel)) else member
+
+
 def _build_count_row(consumer: Any, count: int) -> dict[str, Any]:
     return {"consumer": consumer.status().name, "replayed": count}
 
 
-def _run_loop(function: Callable[[], Coroutine[Any, Any, R]]) -> R:
+def run_loop(function: Callable[[], Coroutine[Any, Any, R]]) -> R:
     """Run a coroutine function in a new event loop, one that psycopg can use."""
     factory = asyncio.SelectorEventLoop if sys.platform == "win32" else None
     with asyncio.Runner(loop_factory=factory) as runner:

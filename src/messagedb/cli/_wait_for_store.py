@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import ExitStack
+from time import monotonic
 
 import typer
 
@@ -16,20 +17,25 @@ from ._exit import ExitCode
 from ._output import Output, escape_controls
 
 
-def wait_for_store(client: Client, output: Output) -> None:
+def wait_for_store(client: Client, output: Output, *, limit: float | None = None) -> None:
     """Open a client, retry while its store is unavailable, and print why on standard error.
+
+    Args:
+        client: the client.
+        output: the writer of the notes.
+        limit: the largest number of seconds to wait; None for no limit.
 
     Raises:
         Exit: SIGINT or SIGTERM came meanwhile.
-        MessageDBError: it cannot be opened for a reason that is not transient.
+        MessageDBError: it cannot be opened for a reason that is not transient, or not in time.
     """
-    telling, halt = _WaitReporter(output), threading.Event()
+    telling, halt = _WaitReporter(output, limit), threading.Event()
     with ExitStack() as stack:
         while True:
             try:
                 client.open()
             except StoreUnavailableError as error:
-                if not error.is_transient:
+                if not error.is_transient or telling.is_late:
                     raise
                 if telling.failures == 0:
                     stack.enter_context(backend_sync.on_signals(lambda _: halt.set()))
@@ -41,15 +47,17 @@ def wait_for_store(client: Client, output: Output) -> None:
                 return
 
 
-async def wait_for_store_async(client: AsyncClient, output: Output) -> None:
+async def wait_for_store_async(
+    client: AsyncClient, output: Output, *, limit: float | None = None
+) -> None:
     """Do the same for a client of the async variant."""
-    telling, halt = _WaitReporter(output), asyncio.Event()
+    telling, halt = _WaitReporter(output, limit), asyncio.Event()
     with ExitStack() as stack:
         while True:
             try:
                 await client.open()
             except StoreUnavailableError as error:
-                if not error.is_transient:
+                if not error.is_transient or telling.is_late:
                     raise
                 if telling.failures == 0:
                     stack.enter_context(backend_async.on_signals(lambda _: halt.set()))
@@ -67,10 +75,16 @@ async def wait_for_store_async(client: AsyncClient, output: Output) -> None:
 class _WaitReporter:
     """Printer of the reasons for waiting: once, and again when the reason changes."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, limit: float | None) -> None:
         self.failures = 0
+        self._end = None if limit is None else monotonic() + limit
         self._output = output
         self._said = ""
+
+    @property
+    def is_late(self) -> bool:
+        """True if the limit of the wait is reached."""
+        return self._end is not None and monotonic() >= self._end
 
     def report_failure(self, error: StoreUnavailableError) -> float:
         """Print the reason, and return the seconds until the next attempt."""
@@ -81,7 +95,8 @@ class _WaitReporter:
             self._output.print_note(
                 f"messagedb: waiting for the store, which is unavailable: {said}"
             )
-        return RECONNECT_BACKOFF.get_backoff(self.failures)
+        delay = RECONNECT_BACKOFF.get_backoff(self.failures)
+        return delay if self._end is None else max(0.0, min(delay, self._end - monotonic()))
 
     def report_opened(self) -> None:
         """Print that the wait is over."""

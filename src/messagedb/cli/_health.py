@@ -1,0 +1,79 @@
+"""Health of a running app over HTTP: for the probes of Kubernetes and load balancers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+import msgspec
+
+from messagedb.consumers import ConsumerStatus
+
+_NOT_LIVE: Final = frozenset({"failed", "stopped"})
+_NOT_READY: Final = _NOT_LIVE | {"starting", "reconnecting", "stopping"}
+
+ReadStatuses = Callable[[], Sequence[ConsumerStatus]]
+
+
+@contextmanager
+def serve_health(port: int, read_statuses: ReadStatuses) -> Generator[int]:
+    """Answer ``/live`` and ``/ready`` on all interfaces during a block.
+
+    The answers are statuses of this process: no query is sent. They name consumers and their
+    states, and no errors or messages.
+
+    Args:
+        port: the port; 0 for any free one.
+        read_statuses: returns the statuses of the consumers.
+
+    Returns:
+        The port.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = build_answer(self.path, read_statuses())
+            encoded = msgspec.json.encode(body)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(encoded)))
+            self.end_headers()
+            self.wfile.write(encoded)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Write no line for a probe."""
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="messagedb-health", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def build_answer(
+    path: str, statuses: Sequence[ConsumerStatus]
+) -> tuple[HTTPStatus, dict[str, Any]]:
+    """Return the status and the body of the answer to a probe.
+
+    ``/live`` fails when a consumer has ended, so that the process should be restarted. ``/ready``
+    also fails while one has not started, or the store is unavailable. A consumer that waits for the
+    lease of another process is ready: it takes over.
+    """
+    failing = {"/live": _NOT_LIVE, "/ready": _NOT_READY}.get(path.partition("?")[0])
+    if failing is None:
+        return HTTPStatus.NOT_FOUND, {"error": "the paths are /live and /ready"}
+    states = {each.name: each.state for each in statuses}
+    is_good = failing.isdisjoint(states.values())
+    status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
+    return status, {"ok": is_good, "consumers": states}

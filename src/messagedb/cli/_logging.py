@@ -1,0 +1,83 @@
+"""Logs of a service on standard error: lines for a person, or JSON for a collector."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from ._output import escape_controls
+
+
+class LogFormat(StrEnum):
+    """Format of log lines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least severe log lines to write."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class TextFormatter(logging.Formatter):
+    """Formatter of one line with time and zone; a traceback follows on separate lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        said = escape_controls(record.getMessage())
+        line = f"{_format_time(record)} {record.levelname:7} {record.name}: {said}"
+        trace = _format_exception(record)
+        return f"{line}\n{trace}" if trace else line
+
+
+class JsonFormatter(logging.Formatter):
+    """Formatter of one JSON object a line: time, level, logger, message, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object."""
+        fields: dict[str, Any] = {
+            "time": _format_time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        trace = _format_exception(record)
+        if trace:
+            fields["exception"] = trace
+        return msgspec.json.encode(fields).decode()
+
+
+def configure_logging(level: LogLevel, format: LogFormat) -> None:
+    """Write log lines of all loggers to standard error, unless the user's module did that.
+
+    The level applies to this library's loggers; those of other libraries write warnings.
+    """
+    logging.getLogger("messagedb").setLevel(level.upper())
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if format is LogFormat.JSON else TextFormatter())
+    root.addHandler(handler)
+
+
+def _format_time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _format_exception(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[0] is None:
+        return ""
+    return "".join(traceback.format_exception(*record.exc_info)).rstrip()

@@ -1,0 +1,166 @@
+"""The command that runs an app: its consumers and read models, in one process or in several."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from messagedb import App, AsyncApp, ValidationError, run_consumers, run_consumers_async
+from messagedb._app.members import divide
+from messagedb.app import AsyncOpenedApp, OpenedApp
+
+from ._banner import log_banner
+from ._exit import exit_error, show_user_tracebacks
+from ._health import serve_health
+from ._load_target import describe_targets, load, run_loop
+from ._logging import LogFormat, LogLevel, configure_logging
+from ._store import StoreTarget
+from ._wait_for_store import wait_for_store, wait_for_store_async
+from ._workers import run_workers, stop_with_parent
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Only this consumer or read model; may be repeated."),
+]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes, which divide the consumers among them.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(run)
+
+
+def run(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(help="module:name of an App or an AsyncApp.")],
+    only: Only = None,
+    workers: Workers = 1,
+    until_caught_up: Annotated[
+        bool,
+        typer.Option(
+            "--until-caught-up", help="End when every message that is there now is handled."
+        ),
+    ] = False,
+    stop_timeout: Annotated[
+        float,
+        typer.Option(min=0.001, help="Seconds that handlers have to finish after a signal."),
+    ] = 10.0,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds to wait for an unavailable store at the start. Default: no limit."
+        ),
+    ] = None,
+    health: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Answer /live and /ready over HTTP at this port; 0: any port."
+        ),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="Least severe log lines.")] = LogLevel.INFO,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of log lines.")] = LogFormat.TEXT,
+    parent: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """Run all consumers and read models of an app until SIGTERM or Ctrl-C.
+
+    Current messages are finished then; a second signal ends the process immediately. The schema
+    and the other options of the client are those of the app. Logs go to standard error.
+    """
+    store: StoreTarget = ctx.obj
+    with show_user_tracebacks():
+        app = load(target)
+        if not isinstance(app, (App, AsyncApp)):
+            others = describe_targets(sys.modules[target.partition(":")[0]])
+            raise ValidationError(
+                f"{target} is {type(app).__name__}, and should be an App or an AsyncApp. {others}"
+            )
+        if workers > 1:
+            if health is not None:
+                raise ValidationError(
+                    "--health is for one process: run several of them, each with --only and a port"
+                )
+            names = app.select_names(only)
+            raise typer.Exit(
+                run_workers(_build_commands(ctx, target, divide(names, workers)), store.url)
+            )
+        configure_logging(log_level, log_format)
+        if parent:
+            stop_with_parent(parent)
+        runner = _Runner(store, only, until_caught_up, stop_timeout, wait, health)
+        try:
+            if isinstance(app, App):
+                runner.run(app)
+            else:
+                run_loop(lambda: runner.run_async(app))
+        except TimeoutError as error:  # that of a handler is raised as a HandlerError
+            raise exit_error(str(error)) from None
+
+
+class _Runner:
+    """Runs an app of either variant with the options of the command."""
+
+    def __init__(
+        self,
+        store: StoreTarget,
+        only: list[str] | None,
+        until_caught_up: bool,
+        stop_timeout: float,
+        wait: float | None,
+        health: int | None,
+    ) -> None:
+        self._store = store
+        self._only = only
+        self._options: dict[str, Any] = {
+            "until": "caught_up" if until_caught_up else None,
+            "stop_timeout": stop_timeout,
+        }
+        self._wait = wait
+        self._health = health
+
+    def run(self, app: App) -> None:
+        """Run an App."""
+        with app.open(self._store.url, only=self._only) as opened:
+            wait_for_store(opened.client, self._store.output, limit=self._wait)
+            with self._serve_health(opened) as port:
+                log_banner(opened.client, opened.list_members(), port)
+                run_consumers(*opened.list_members(), **self._options)
+
+    async def run_async(self, app: AsyncApp) -> None:
+        """Run an AsyncApp."""
+        async with app.open(self._store.url, only=self._only) as opened:
+            await wait_for_store_async(opened.client, self._store.output, limit=self._wait)
+            with self._serve_health(opened) as port:
+                log_banner(opened.client, opened.list_members(), port)
+                await run_consumers_async(*opened.list_members(), **self._options)
+
+    def _serve_health(
+        self, opened: OpenedApp | AsyncOpenedApp
+    ) -> AbstractContextManager[int | None]:
+        if self._health is None:
+            return nullcontext()
+        consumers = opened.list_consumers()
+        return serve_health(self._health, lambda: [each.status() for each in consumers])
+
+
+def _build_commands(
+    ctx: typer.Context, target: str, parts: Sequence[Sequence[str]]
+) -> list[list[str]]:
+    """Return the arguments for each process: the same options, and its part of the names."""
+    given = ctx.params
+    options = [
+        *("--stop-timeout", str(given["stop_timeout"])),
+        *("--log-level", given["log_level"].value),
+        *("--log-format", given["log_format"].value),
+        *(["--until-caught-up"] if given["until_caught_up"] else []),
+        *(["--wait", str(given["wait"])] if given["wait"] is not None else []),
+    ]
+    return [
+        ["run", target, *options, *(word for name in names for word in ("--only", name))]
+        for names in parts
+    ]

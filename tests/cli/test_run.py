@@ -1,0 +1,224 @@
+"""An app is run by the CLI: all of it, some of it, in one process or in several."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from messagedb import Client, NewMessage
+from messagedb.cli._health import build_answer
+from messagedb.consumers import ConsumerStatus
+from tests.cli.conftest import Command
+from tests.support.backend import make_url
+
+Process = Callable[..., subprocess.Popen[str]]
+
+HERE = "tests.cli.apps_to_run"
+
+
+@pytest.fixture
+def client(store_url: str) -> Iterator[Client]:
+    """Return a client of the store of the tests."""
+    with Client(store_url, max_size=2) as client:
+        yield client
+
+
+@pytest.fixture
+def start(process: Process, category: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts the command with this test's category; kill what is left."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, **more: str) -> subprocess.Popen[str]:
+        started.append(process(*arguments, more={"CATEGORY": category, "BAD": "", **more}))
+        return started[-1]
+
+    yield run
+    for each in started:
+        each.kill()
+        each.communicate()
+
+
+def wait_for_messages(client: Client, stream: str, count: int) -> list[Any]:
+    """Wait until a stream has so many messages, and return their data."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        messages = client.get_stream_messages(stream)
+        if len(messages) >= count:
+            return [message.data for message in messages]
+        time.sleep(0.02)
+    raise AssertionError(f"{stream} has not {count} messages")
+
+
+@pytest.mark.parametrize("name", ["app", "async_app"])
+def test_an_app_runs_until_it_has_caught_up(
+    client: Client, start: Process, category: str, name: str
+) -> None:
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    running = start("run", f"{HERE}:{name}", "--until-caught-up")
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out) == (0, "")
+    assert client.stream_version(f"{category}Copy-1") == 2
+    first, *rest = err.splitlines()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT[\d:.]{12}Z INFO    messagedb\.run: messagedb \S+ runs on <.*>", first
+    )
+    assert any(f"consumer {category}:position-copying" in line for line in rest)
+
+
+def test_an_app_runs_until_a_signal_and_only_what_was_named(
+    client: Client, start: Process, category: str
+) -> None:
+    client.write_message(f"{category}-1", NewMessage("A"))
+    running = start("run", f"{HERE}:app", "--only", "copying", "--log-format", "json")
+    wait_for_messages(client, f"{category}Copy-1", 1)
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out) == (0, "")
+    lines = [msgspec.json.decode(line) for line in err.splitlines()]
+    assert {"time", "level", "logger", "message"} <= set(lines[0])
+    said = [line["message"] for line in lines]
+    assert f"consumer {category}:position-copying" in said
+    assert not [text for text in said if "counting" in text]
+    assert client.stream_version(f"{category}Count-1") == -1
+
+
+def test_a_handlers_error_ends_the_run_with_its_traceback(
+    client: Client, start: Process, category: str
+) -> None:
+    client.write_message(f"{category}-1", NewMessage("Bad"))
+    running = start("run", f"{HERE}:app", "--log-level", "error", BAD="Bad")
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 1
+    assert "ValueError: bad" in err
+    assert f"message 0 of stream '{category}-1'" in err
+
+
+def test_workers_divide_the_consumers_and_stop_together(
+    client: Client, start: Process, category: str
+) -> None:
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    running = start("run", f"{HERE}:app", "--workers", "2")
+    counted = wait_for_messages(client, f"{category}Count-1", 3)
+    (pid,) = {data["pid"] for data in counted}
+    assert pid != running.pid
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert err.count("runs on") == 2
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_failure_of_one_worker_stops_the_others(
+    client: Client, start: Process, category: str
+) -> None:
+    running = start("run", f"{HERE}:app", "--workers", "2", BAD="Bad")
+    client.write_messages(f"{category}-1", [NewMessage("A"), NewMessage("Bad")])
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 1
+    assert "ValueError: bad" in err
+
+
+def test_workers_stop_when_their_parent_was_killed(
+    client: Client, start: Process, category: str
+) -> None:
+    client.write_message(f"{category}-1", NewMessage("A"))
+    running = start("run", f"{HERE}:app", "--workers", "2")
+    wait_for_messages(client, f"{category}Count-1", 1)
+    running.kill()
+    _, err = running.communicate(timeout=20)  # not before both have closed standard error
+    assert err.count("all consumers stop") == 2
+
+
+def ask(port: str, path: str) -> tuple[int, Any]:
+    """Return the status and the body of the answer to a probe."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+            return answer.status, msgspec.json.decode(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, msgspec.json.decode(error.read())
+
+
+def test_probes_see_a_running_app(client: Client, start: Process, category: str) -> None:
+    client.write_message(f"{category}-1", NewMessage("A"))
+    running = start("run", f"{HERE}:app", "--only", "copying", "--health", "0")
+    assert running.stderr is not None
+    line = next(line for line in running.stderr if "/live" in line)
+    port = re.findall(r"localhost:(\d+)/live", line)[0]
+    wait_for_messages(client, f"{category}Copy-1", 1)
+    end = time.monotonic() + 20
+    while ask(port, "/ready")[0] != 200:
+        assert time.monotonic() < end
+    name = f"{category}:position-copying"
+    status, body = ask(port, "/ready")
+    assert (status, body["ok"], list(body["consumers"])) == (200, True, [name])
+    assert body["consumers"][name] in ("running", "caught up")
+    assert ask(port, "/live")[0] == 200
+    assert ask(port, "/")[0] == 404
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=20)
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "live", "ready"),
+    [
+        ("caught up", 200, 200),
+        ("waiting", 200, 200),
+        ("retrying", 200, 200),
+        ("starting", 200, 503),
+        ("reconnecting", 200, 503),
+        ("failed", 503, 503),
+        ("stopped", 503, 503),
+    ],
+)
+def test_probes_tell_a_process_to_restart_from_one_to_wait_for(
+    state: Any, live: int, ready: int
+) -> None:
+    nothing: dict[str, Any] = dict.fromkeys(ConsumerStatus.__struct_fields__)
+    statuses = [
+        ConsumerStatus(**{**nothing, "name": "a", "state": state}),
+        ConsumerStatus(**{**nothing, "name": "b", "state": "running"}),
+    ]
+    assert build_answer("/live", statuses)[0] == live
+    assert build_answer("/ready?verbose", statuses)[0] == ready
+
+
+def test_a_store_that_is_away_is_waited_for_as_long_as_is_said(
+    start: Process, store_url: str, category: str
+) -> None:
+    away = make_url(store_url, host="127.0.0.1", port="1")
+    running = start("run", f"{HERE}:app", "--wait", "0.5", MESSAGEDB_URL=away)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 3
+    assert "waiting for the store, which is unavailable" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["run", f"{HERE}:copy"], "is function, and should be an App or an AsyncApp"),
+        (["run", f"{HERE}:copy"], "It has: app, empty, async_app"),
+        (["run", f"{HERE}:it"], "has no 'it'. It has: app, empty, async_app"),
+        (["run", f"{HERE}:empty"], "no consumers and no read models"),
+        (["run", f"{HERE}:app", "--only", "it"], "has no 'it'. It has: copying, counting"),
+        (["run", f"{HERE}:app", "--workers", "3"], "3 workers are more than the 2"),
+        (["run", f"{HERE}:app", "--workers", "2", "--health", "0"], "--health is for one process"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why(
+    command: Command, arguments: list[str], text: str
+) -> None:
+    done = command(*arguments)
+    assert (done.code, done.out) == (1, "")
+    assert text in done.err
