@@ -110,13 +110,26 @@ class Fault:
 
 
 _TRANSACTIONS = ("transaction", "run_transaction", "savepoint")
-_WRITES = ("write_message", "write_messages", "write_messages, by COPY", "entity transact")
+_IN_GROUPS = (
+    "write_message, in groups",
+    "write_messages, in groups",
+    "entity transact, in groups",
+)
+_WRITES = (
+    "write_message",
+    "write_message, in groups",
+    "write_messages",
+    "write_messages, in groups",
+    "write_messages, by COPY",
+    "entity transact",
+    "entity transact, in groups",
+)
 _TRANSACTIONAL = (
     "transactional consumer",
     "consumer of several in a transaction",
     "consumer with a batch handler",
 )
-_OF_SEVERAL_REQUESTS = (*_TRANSACTIONS, "consumer", *_TRANSACTIONAL, "read model")
+_OF_SEVERAL_REQUESTS = (*_TRANSACTIONS, "consumer", *_TRANSACTIONAL, "read model", *_IN_GROUPS)
 
 
 def _resume(site: Site) -> None:

@@ -46,7 +46,13 @@ def judge(error: Exception | None, ledger: Ledger, stored: Mapping[str, int]) ->
     elif kept and not isinstance(error, OutcomeUnknownError):
         name = type(error).__name__
         verdict.problems.append(f"{name} says that nothing is stored, and {len(kept)} are: {error}")
-    unknown = stored.keys() - {*wanted, *ledger.sent}
+    for mark, refusal in ledger.refused.items():
+        name = type(refusal).__name__
+        if not isinstance(refusal, MessageDBError):
+            verdict.problems.append(f"not a typed error: {name}: {refusal}")
+        elif stored.get(mark):
+            verdict.problems.append(f"{name} says that a message is not stored: {refusal}")
+    unknown = stored.keys() - {*wanted, *ledger.sent, *ledger.refused}
     if unknown:
         verdict.problems.append(f"{len(unknown)} messages that nothing has sent")
     return verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from messagedb import NewMessage
+from messagedb import MessageDBError, NewMessage, OutcomeUnknownError
 
 SEEDS = 5
 """The number of messages that each category has before its operation."""
@@ -20,12 +20,17 @@ class Ledger:
         seeds: the marks of the messages that were there before.
         sent: the marks of the messages that were sent, without a known outcome.
         acknowledged: the marks of the messages whose write was successful.
+        refused: the errors that say that a message is not stored, by its mark: of operations with
+            several writes, which have an outcome each.
+        unknown: the errors that say that it is not known, with the marks of their messages.
     """
 
     def __init__(self, category: str) -> None:
         self.seeds = [f"{category}-seed{number}" for number in range(SEEDS)]
         self.sent: list[str] = []
         self.acknowledged: list[str] = []
+        self.refused: dict[str, Exception] = {}
+        self.unknown: list[tuple[list[str], OutcomeUnknownError]] = []
         self._messages: list[NewMessage] = []
 
     def mark(self) -> str:
@@ -44,3 +49,23 @@ class Ledger:
         """Count all that was sent as acknowledged."""
         self.acknowledged += self.sent
         self.sent = []
+
+    def settle(self, marks: list[str], error: Exception | None) -> None:
+        """Note the outcome of one of several writes: of the messages with these marks."""
+        if isinstance(error, OutcomeUnknownError):
+            self.unknown.append((marks, error))
+            return
+        for mark in marks:
+            self.sent.remove(mark)
+            if error is None:
+                self.acknowledged.append(mark)
+            else:
+                self.refused[mark] = error
+
+    def raise_first(self) -> None:
+        """Raise the error of several writes that says least, if there is one."""
+        errors: list[Exception] = [error for _, error in self.unknown]
+        errors += self.refused.values()
+        errors.sort(key=lambda error: isinstance(error, MessageDBError))
+        if errors:
+            raise errors[0]

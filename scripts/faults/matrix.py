@@ -34,7 +34,13 @@ def short_cases(operations: Sequence[str]) -> Iterator[Case]:
     turns = {names: itertools.cycle(names) for names in {fault.suits for fault in FAULTS}}
     turns[()] = itertools.cycle(operations)
     variants = itertools.cycle(VARIANTS)
+    covered = set[tuple[str, str]]()
     for fault in FAULTS:
         is_quick = fault.is_planned or fault.seconds < LONG
         for _ in range(2 if is_quick else 1):
-            yield Case(fault, next(turns[fault.suits]), next(variants))
+            case = Case(fault, next(turns[fault.suits]), next(variants))
+            covered.add((case.operation, case.variant))
+            yield case
+    for operation, variant in itertools.product(operations, VARIANTS):
+        if (operation, variant) not in covered:
+            yield Case(FAULTS[0], operation, variant)

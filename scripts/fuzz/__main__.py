@@ -97,7 +97,8 @@ def _note(run: Run, kind: str, found: list[str]) -> None:
 
 def _inject(run: Run, stores: list[Store], amounts: Amounts) -> None:
     # The CLI has one variant, and no option for the way to write.
-    cli_stores = [s for s in stores if s.variant.name == "sync" and s.way != "functions"]
+    ways = ("direct", "functions-only role")
+    cli_stores = [s for s in stores if s.variant.name == "sync" and s.way in ways]
     for name, which, counted, found_as, on, amount in (
         ("library", attacks, "injections", "injected", stores, amounts.library),
         ("CLI", cli_attacks, "cli_injections", "cli_injected", cli_stores, amounts.cli),

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-import messagedb
-from messagedb import DuplicateMessageError, NewMessage, ValidationError, WrongExpectedVersionError
+from messagedb import DuplicateMessageError, ValidationError, WrongExpectedVersionError
 
 from . import model
 from .blocks import BLOCKS, Block
 from .model import Model, New, Outcome, Stored
 from .stores import Store
+from .together import VERSIONS, build_message
 
 # In few streams, with few ids: so that they meet often.
 NAMES = ("a-1", "a-2+x", "a-2-y", "a", "a:command-1", "b-1")
@@ -232,15 +232,9 @@ class StoreMachine(RuleBasedStateMachine):
         if not inside and self._model.would_wait(stream, messages):
             return
         self._count("batches written" if as_batch else "messages written")
-        if expected in ("current", "next"):
-            is_next = expected == "next"
-            expected = self._model.version(stream, inside=inside) + is_next
-        real = [NewMessage(m.type, m.data, metadata=m.metadata, id=m.id) for m in messages]
-        names: dict[Any, Any] = {
-            model.ANY: messagedb.ANY,
-            model.STREAM_EXISTS: messagedb.STREAM_EXISTS,
-        }
-        version = names.get(expected, expected)
+        expected = self._resolve(stream, expected, inside=inside)
+        real = [build_message(message) for message in messages]
+        version = VERSIONS.get(expected, expected)
         client = self._target(inside)
 
         def write() -> Outcome:
@@ -259,6 +253,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert found == wanted, f"{found} instead of {wanted}"
         if inside:
             self._check_locks()
+
+    def _resolve(self, stream: str, expected: Any, *, inside: bool) -> Any:
+        """Return an expected version; some are relative to that of the stream."""
+        if expected not in ("current", "next"):
+            return expected
+        return self._model.version(stream, inside=inside) + (expected == "next")
 
     def _new_message(self, content: Content) -> New:
         number, type_name, correlation = content
@@ -288,22 +288,20 @@ class StoreMachine(RuleBasedStateMachine):
         except DuplicateMessageError as error:
             return ("DuplicateMessageError", error.existing_stream_name, error.existing_position)
         except WrongExpectedVersionError as error:
-            names: dict[Any, Any] = {
-                messagedb.ANY: model.ANY,
-                messagedb.STREAM_EXISTS: model.STREAM_EXISTS,
-            }
+            names = {real: name for name, real in VERSIONS.items()}
             expected = names.get(error.expected_version, error.expected_version)
             return ("WrongExpectedVersionError", expected, error.actual_version)
 
     def _compare(self, found: Any, wanted: list[Stored] | Outcome) -> None:
         """Compare messages that were read, or the refusal, with those of the model."""
         if isinstance(found, list):
-            found = [_to_row(message) for message in found]
-        rows = [_to_row_of_model(each) for each in wanted] if isinstance(wanted, list) else wanted
+            found = [to_row(message) for message in found]
+        rows = [to_row_of_model(each) for each in wanted] if isinstance(wanted, list) else wanted
         assert found == rows, f"{found} instead of {rows}"
 
 
-def _to_row(message: Any) -> Outcome:
+def to_row(message: Any) -> Outcome:
+    """Return a message that was read, to be compared."""
     return (
         str(message.id),
         message.stream_name,
@@ -314,7 +312,8 @@ def _to_row(message: Any) -> Outcome:
     )
 
 
-def _to_row_of_model(stored: Stored) -> Outcome:
+def to_row_of_model(stored: Stored) -> Outcome:
+    """Return a message of the model, to be compared."""
     new = stored.message
     return (new.id, stored.stream, stored.position, new.type, new.data, new.metadata)
 

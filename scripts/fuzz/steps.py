@@ -8,8 +8,8 @@ from trials.figures import Part
 
 from messagedb._operations import batch_plan
 
+from .crowd_machine import CrowdMachine
 from .generation import build_settings, describe_failure
-from .machine import StoreMachine
 from .stores import Store
 
 MACHINES, STEPS = 10, 40
@@ -28,21 +28,21 @@ def run_machines(stores: list[Store], steps: int, first_seed: int, part: Part) -
         A description of each difference from the model: at most one for each store.
     """
     batch_plan.COPY_THRESHOLD = COPY_FROM
-    StoreMachine.steps.clear()
+    CrowdMachine.steps.clear()
     differences: dict[str, str] = {}
     number = first_seed
-    while sum(StoreMachine.steps.values()) < steps and len(differences) < len(stores):
+    while sum(CrowdMachine.steps.values()) < steps and len(differences) < len(stores):
         for store in stores:
             if store.name not in differences and (found := _run_round(store, number)):
                 differences[store.name] = found
             number += 1
-    part.measured |= {"steps": sum(StoreMachine.steps.values()), **StoreMachine.steps}
+    part.measured |= {"steps": sum(CrowdMachine.steps.values()), **CrowdMachine.steps}
     return list(differences.values())
 
 
 def _run_round(store: Store, number: int) -> str:
     """Run some machines on a store, and return the difference that was found."""
-    machine = seed(number)(type("StoreMachine", (StoreMachine,), {"store": store}))
+    machine = seed(number)(type("CrowdMachine", (CrowdMachine,), {"store": store}))
     options = build_settings(MACHINES, stateful_step_count=STEPS)
     try:
         run_state_machine_as_test(machine, settings=options)

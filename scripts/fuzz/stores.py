@@ -13,11 +13,11 @@ from trials.variants import VARIANTS, Variant
 
 from tests.support.store import functions_only
 
-Way = Literal["direct", "functions", "functions-only role"]
+Way = Literal["direct", "in groups", "functions", "functions-only role"]
 MODELS = "models"
 """The schema of read models, in which the role may create tables."""
 
-WAYS: tuple[Way, ...] = ("direct", "functions", "functions-only role")
+WAYS: tuple[Way, ...] = ("direct", "in groups", "functions", "functions-only role")
 
 
 @dataclass
@@ -73,7 +73,8 @@ def open_stores(server: Server) -> Generator[list[Store]]:
                         conninfo,
                         max_size=3,
                         command_timeout=10.0,
-                        direct_writes=None if way == "direct" else False,
+                        direct_writes=None if way in ("direct", "in groups") else False,
+                        group_commit=way == "in groups",
                     )
                     stack.callback(variant.call, client.close)
                     conn = stack.enter_context(psycopg.connect(admin, autocommit=True))

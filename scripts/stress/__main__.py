@@ -46,6 +46,8 @@ class Amounts:
     """The amount of work of a run."""
 
     each: int
+    grouped: int
+    """Messages of each writer, without and with group commit."""
     consumers: int
     held: float
     size: int
@@ -56,9 +58,17 @@ class Amounts:
 
 LARGEST = large_of_tasks.LARGEST
 LONG = Amounts(
-    each=100, consumers=60, held=60.0, size=LARGEST, too_large=LARGEST + 1, count=500_000
+    each=100,
+    grouped=1_000,
+    consumers=60,
+    held=60.0,
+    size=LARGEST,
+    too_large=LARGEST + 1,
+    count=500_000,
 )
-SHORT = Amounts(each=8, consumers=12, held=1.5, size=4_000_000, too_large=0, count=10_000)
+SHORT = Amounts(
+    each=8, grouped=40, consumers=12, held=1.5, size=4_000_000, too_large=0, count=10_000
+)
 
 Part = tuple[str, Callable[[str, str, str], Ledger]]
 
@@ -74,6 +84,15 @@ def parts(amounts: Amounts) -> Iterator[Part]:
         lambda c, a, n: asyncio.run(crowd_of_tasks.crowd(c, a, n, each, consumers)),
     )
     yield f"sync: {many}", lambda c, a, n: crowd_of_threads.crowd(c, a, n, each, consumers)
+    grouped = f"{amounts.grouped} messages of each of {crowd_of_tasks.WRITERS} writers in groups"
+    yield (
+        f"async: {grouped}",
+        lambda c, a, n: asyncio.run(crowd_of_tasks.crowd(c, a, n, amounts.grouped, 2, True)),
+    )
+    yield (
+        f"sync: {grouped}",
+        lambda c, a, n: crowd_of_threads.crowd(c, a, n, amounts.grouped, 2, True),
+    )
     long = f"transactions held for {held:g} s under an AllConsumer"
     yield f"async: {long}", lambda c, a, n: asyncio.run(crowd_of_tasks.hold(c, a, n, held))
     yield f"sync: {long}", lambda c, a, n: crowd_of_threads.hold(c, a, n, held)

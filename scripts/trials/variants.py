@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import psycopg
@@ -43,6 +44,14 @@ class Variant:
             return self._loop.run_until_complete(_await(result))
         return result
 
+    def call_together(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Make calls of the client simultaneously, and return their results or errors."""
+        if self._loop is not None:
+            return self._loop.run_until_complete(_gather(calls))
+        with ThreadPoolExecutor(len(calls) or 1) as threads:
+            futures = [threads.submit(call) for call in calls]
+            return [future.exception() or future.result() for future in futures]
+
     def collect(self, iterator: Any) -> list[Any]:
         """Return all that an iterator of the client yields."""
         if self._loop is None:
@@ -74,6 +83,10 @@ class Variant:
 
 async def _await(awaitable: Any) -> Any:
     return await awaitable
+
+
+async def _gather(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    return await asyncio.gather(*[call() for call in calls], return_exceptions=True)
 
 
 async def _collect(iterator: Any) -> list[Any]:

@@ -14,9 +14,15 @@ from faults.claims import judge
 from faults.figures import Figures
 from faults.ledger import Ledger
 
-from messagedb import AsyncClient, MessageDBError, NewMessage, OutcomeUnknownError
+from messagedb import (
+    AsyncClient,
+    MessageDBError,
+    NewMessage,
+    OutcomeUnknownError,
+    WrongExpectedVersionError,
+)
 from messagedb._concurrency.backend_async import run_blocking
-from tests._async.fault_operations import Operation, Scene
+from tests._async.fault_scene import Operation, Scene
 from tests.support.background_async import Background, count_tasks, eventually, sleep
 from tests.support.outcome import Outcome, is_whole
 from tests.support.store import sessions
@@ -51,7 +57,14 @@ async def run_case(site: Site, operation: Operation, fault: Fault) -> tuple[Figu
     before = resources()
     injected = site.proxy.injected
     figures, problems = Figures(cases=1), list[str]()
-    client = AsyncClient(site.url, min_size=2, max_size=2, timeout=TIMEOUT, command_timeout=TIMEOUT)
+    client = AsyncClient(
+        site.url,
+        min_size=2,
+        max_size=2,
+        timeout=TIMEOUT,
+        command_timeout=TIMEOUT,
+        group_commit=operation.group_commit,
+    )
     scene = Scene(client, site.category, site.url, ledger, fault.pause)
     try:
         outcome = await cause(site, operation, fault, scene)
@@ -126,11 +139,9 @@ async def heal(
         return
     scene.ledger.acknowledged.append(after.data["mark"])
     if isinstance(error, OutcomeUnknownError):
-        lost: OutcomeUnknownError = error
-        if lost.stream_name is not None and lost.expected_version is not None:
-            name, version = lost.stream_name, lost.expected_version
-            again = list(lost.messages)
-            await scene.client.write_messages(name, again, expected_version=version)
+        if scene.ledger.unknown:
+            await settle_unknown(scene)
+        elif await write_again(scene.client, error):
             scene.ledger.acknowledge()
         else:
             await operation.run(scene)
@@ -143,6 +154,28 @@ async def heal(
     except AssertionError:
         figures.not_healed += 1
         problems.append("the pool is not whole")
+
+
+async def write_again(client: AsyncClient, error: OutcomeUnknownError) -> bool:
+    """Write the messages of an error again; return False if it is that of a transaction."""
+    name, version = error.stream_name, error.expected_version
+    if name is None or version is None:
+        return False
+    await client.write_messages(name, list(error.messages), expected_version=version)
+    return True
+
+
+async def settle_unknown(scene: Scene) -> None:
+    """Write again each of several writes whose outcome is unknown."""
+    unknown, scene.ledger.unknown = scene.ledger.unknown, []
+    for marks, error in unknown:
+        refusal: Exception | None = None
+        try:
+            await write_again(scene.client, error)
+        except WrongExpectedVersionError as wrong:
+            # It was not stored, and a later command to its entity is.
+            refusal = wrong
+        scene.ledger.settle(marks, refusal)
 
 
 async def succeeds(call: Callable[[], Any]) -> bool:

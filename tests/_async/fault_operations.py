@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import msgspec
-from faults.ledger import Ledger
+from typing import Any
 
 from messagedb import (
-    AsyncClient,
     AsyncConsumer,
     AsyncContext,
     AsyncEntityStore,
     AsyncReadModel,
     AsyncTransaction,
-    Decider,
     Message,
     NewMessage,
 )
-from messagedb._concurrency.callables import AsyncUnaryFunction
 from messagedb.consumers import AsyncBatchContext
+from tests._async import fault_groups
+from tests._async.fault_scene import DECIDER, Mark, Operation, Scene
 from tests.support.background_async import sleep
 
 TRANSACTION_TIMEOUT = 1.0
@@ -33,39 +28,6 @@ FAST: dict[str, Any] = {
     "position_update_interval": 2,
     "lease_timeout": 1.0,
 }
-
-
-@dataclass
-class Scene:
-    """A client and its URL, its category and its ledger, and the messages that were handled."""
-
-    client: AsyncClient
-    category: str
-    url: str
-    ledger: Ledger
-    pause: float = 0.0
-    handled: list[str] = field(default_factory=list[str])
-
-    @property
-    def stream(self) -> str:
-        """The stream that the operations write to."""
-        return f"{self.category}-2"
-
-
-class Operation(NamedTuple):
-    """An operation.
-
-    Attributes:
-        run: the call; run again with the same scene, it sends the same messages.
-        calls: how many calls, each with its timeout, one run makes at most.
-        waits: whether it waits for the store without a limit, as a consumer does.
-        verify: returns what is not as it has to be, after the fault has ended.
-    """
-
-    run: AsyncUnaryFunction[Scene, None]
-    calls: int = 1
-    waits: bool = False
-    verify: AsyncUnaryFunction[Scene, list[str]] | None = None
 
 
 async def write_message(scene: Scene) -> None:
@@ -147,29 +109,6 @@ async def run_transaction(scene: Scene) -> None:
 
     await scene.client.run_transaction(write, timeout=TRANSACTION_TIMEOUT, max_attempts=3)
     scene.ledger.acknowledge()
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """A command to an entity."""
-
-    mark: str
-
-
-class Marked(msgspec.Struct, frozen=True):
-    """An event of an entity."""
-
-    mark: str
-
-
-def decide(command: Mark, count: int) -> Marked:
-    return Marked(command.mark)
-
-
-def evolve(count: int, event: Marked) -> int:
-    return count + 1
-
-
-DECIDER: Decider[int, Mark, Marked] = Decider(initial=int, decide=decide, evolve=evolve)
 
 
 async def transact(scene: Scene) -> None:
@@ -328,4 +267,5 @@ OPERATIONS = {
     "entity transact": Operation(transact, calls=3),
     "read model": Operation(rebuild, waits=True, verify=verify_model),
     "subscribe": Operation(subscribe, waits=True),
+    **fault_groups.OPERATIONS,
 }

@@ -24,6 +24,9 @@ from tests.support.background_async import Background, eventually, sleep
 
 PATIENCE = 60.0
 WRITERS = 3
+GROUPED = 6
+"""Writers of the client whose writes share transactions."""
+
 ENTITIES = 20
 PAUSE = 0.15
 RESTART_AFTER = 5.0
@@ -108,11 +111,13 @@ async def run_soak(conninfo: str, admin: str, soak: Soak, is_over: Callable[[], 
     """
     async with (
         AsyncClient(conninfo, max_size=4, registry=build_registry()) as writing,
+        AsyncClient(conninfo, max_size=4, registry=build_registry(), group_commit=True) as grouping,
         AsyncClient(conninfo, max_size=8) as reading,
     ):
         calls = [Background(write, writing, soak, n, is_over) for n in range(WRITERS)]
+        calls += [Background(write, grouping, soak, WRITERS + n, is_over) for n in range(GROUPED)]
         calls.append(Background(transact, writing, soak, is_over))
-        calls.append(Background(decide, writing, soak, is_over))
+        calls.append(Background(decide, grouping, soak, is_over))
         identifiers = ("one", "two", "copying")
         runs = [Background(consume, reading, soak, name, is_over) for name in identifiers]
         # An error in one of them is raised here, and not at the end.

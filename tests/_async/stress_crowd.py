@@ -57,7 +57,9 @@ def record(consumer: AsyncConsumer | AsyncAllConsumer) -> list[int]:
     return handled
 
 
-async def crowd(conninfo: str, admin: str, category: str, each: int, consumers: int) -> Ledger:
+async def crowd(
+    conninfo: str, admin: str, category: str, each: int, consumers: int, in_groups: bool = False
+) -> Ledger:
     """Let writers share a pool of a tenth of their number, and consumers another such pool.
 
     Args:
@@ -66,10 +68,11 @@ async def crowd(conninfo: str, admin: str, category: str, each: int, consumers: 
         category: the category of all streams.
         each: the number of messages of each writer.
         consumers: the number of consumers, of which each handles all messages.
+        in_groups: whether writes that are in flight share transactions.
     """
     ledger = Ledger()
     async with (
-        AsyncClient(conninfo, max_size=POOL, timeout=PATIENCE) as writing,
+        AsyncClient(conninfo, max_size=POOL, timeout=PATIENCE, group_commit=in_groups) as writing,
         AsyncClient(conninfo, max_size=POOL, timeout=PATIENCE) as reading,
     ):
         readers = [

@@ -13,6 +13,7 @@ from fuzz import cli_attacks, injection, steps
 from fuzz.attacks import Attack
 from fuzz.model import ANY, Model, New
 from fuzz.stores import Store
+from fuzz.together import Write, apply_in_some_order
 from soak.samples import Samples, compute_slope
 from trials.figures import Figures, Part, Run
 from trials.variants import Variant
@@ -94,6 +95,24 @@ def test_the_model_writes_all_or_nothing() -> None:
     assert model.would_wait("a-9", [])
     model.end(commit=False)
     assert model.version("a-1", inside=False) == 1
+
+
+def test_outcomes_of_simultaneous_writes_that_no_order_explains_are_found() -> None:
+    one, other = New("1", "Noted", None, None), New("2", "Noted", None, None)
+    first = Write("a-1", [one], -1, ("written", [0]))
+    second = Write("a-1", [other], ANY, ("written", [1]))
+    for writes in ([first, second], [second, first]):
+        model = Model()
+        assert apply_in_some_order(model, writes, lambda: True)
+        assert [each.message for each in model.committed] == [one, other]
+    model = Model()
+    doubled = second._replace(outcome=("written", [0]))
+    lost = Write("a-1", [other], 0, ("WrongExpectedVersionError", 0, 0))
+    for wrong in (doubled, lost):
+        assert not apply_in_some_order(model, [first, wrong], lambda: True)
+    # The store has them in another order.
+    assert not apply_in_some_order(model, [first, second], lambda: False)
+    assert model.committed == []
 
 
 class LyingClient:

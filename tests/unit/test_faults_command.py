@@ -59,6 +59,26 @@ def test_other_errors_and_other_messages_are_problems() -> None:
     assert "nothing has sent" in problem
 
 
+def test_each_of_several_writes_has_to_be_as_its_own_outcome_says() -> None:
+    ledger = Ledger("a")
+    kept, refused, unknown = (ledger.mark() for _ in range(3))
+    ledger.settle([kept], None)
+    ledger.settle([refused], StoreUnavailableError("no"))
+    ledger.settle([unknown], UNKNOWN)
+    with pytest.raises(OutcomeUnknownError):
+        ledger.raise_first()
+    assert judge(UNKNOWN, ledger, stored(ledger, kept)).problems == []
+    assert judge(UNKNOWN, ledger, stored(ledger, kept, unknown)).problems == []
+    assert judge(UNKNOWN, ledger, stored(ledger, unknown)).lost == 1
+    (problem,) = judge(UNKNOWN, ledger, stored(ledger, kept, refused)).problems
+    assert "StoreUnavailableError says that a message is not stored" in problem
+    ledger.settle([ledger.mark()], OSError("no"))
+    with pytest.raises(OSError, match="no"):
+        ledger.raise_first()
+    (problem,) = judge(UNKNOWN, ledger, stored(ledger, kept)).problems
+    assert "not a typed error: OSError" in problem
+
+
 def test_a_ledger_sends_the_same_messages_again() -> None:
     ledger = Ledger("a")
     first = ledger.messages(2)
@@ -74,8 +94,7 @@ def test_the_long_form_is_everything_and_the_short_one_covers_it() -> None:
     short = list(short_cases(NAMES))
     assert short == list(short_cases(NAMES))
     assert {case.fault.name for case in short} == {fault.name for fault in FAULTS}
-    assert {case.operation for case in short} == set(NAMES)
-    assert {case.variant for case in short} == set(VARIANTS)
+    assert {case[1:] for case in short} == {(name, each) for name in NAMES for each in VARIANTS}
     assert list(SYNC_OPERATIONS) == NAMES
     assert all(name in NAMES for fault in FAULTS for name in fault.suits)
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)

@@ -14,7 +14,8 @@ from messagedb import NewMessage, OutcomeUnknownError, StoreUnavailableError
 from messagedb.errors import EmbeddedServerError
 from messagedb.testing import FaultProxy
 from tests._async import fault_case
-from tests._async.fault_operations import OPERATIONS, Operation, Scene, write_message
+from tests._async.fault_operations import OPERATIONS, write_message
+from tests._async.fault_scene import Operation, Scene
 from tests.support.background_async import sleep
 
 NO_FAULT = Fault("none")
