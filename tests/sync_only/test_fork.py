@@ -15,10 +15,12 @@ from tests.support.store import sessions, stored
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def fork(kind: str, url: str, stream: str) -> subprocess.CompletedProcess[str]:
-    """Run the program that forks."""
+def fork(
+    kind: str, url: str, stream: str, program: str = "forking"
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that forks."""
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.support.forking", kind, url, stream],
+        [sys.executable, "-m", f"tests.support.{program}", kind, url, stream],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -72,4 +74,25 @@ def test_a_transaction_of_the_parents_is_refused_in_the_child(
     assert said["bound"] == 1
     for name, count in ((stream, 2), (f"left{stream}", 4), (f"bound{stream}", 2)):
         assert [position for _, position in stored(store_url, name)] == list(range(count))
+    assert answer.stderr == ""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_child_that_closes_its_client_disturbs_no_group_of_the_parent(
+    store_url: str, category: str, kind: str
+) -> None:
+    answer = fork(kind, store_url, category, "forking_groups")
+    said = json.loads(answer.stdout)
+    (closed, (positions, closed_later)) = said["children"]
+    # The children write by their own pools, until they close them.
+    assert positions == [0] * 8
+    assert "the client is closed" in closed
+    assert closed_later == closed
+    assert said["waiting"] == 2
+    assert said["positions"] == [0] * 9
+    assert said["after"] == 1
+    for name in (category, f"{category}Child"):
+        for number in range(8):
+            assert len(stored(store_url, f"{name}-{number}")) == 1
+    assert stored(store_url, f"{category}Child-new") == []
     assert answer.stderr == ""
