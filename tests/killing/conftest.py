@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import NewDatabase
 from tests.killing.effects import TABLE
 from tests.killing.processes import Forked, Program
-from tests.killing.worker import Order
+from tests.killing.worker import MODELS, Order
 from tests.support.backend import make_url
 
 
@@ -21,6 +21,7 @@ def effects_url(new_database: NewDatabase) -> str:
     url = new_database()
     with psycopg.connect(url) as conn:
         conn.execute(TABLE.encode())
+        conn.execute(f"CREATE SCHEMA {MODELS} AUTHORIZATION message_store".encode())
     return make_url(url, user="message_store")
 
 

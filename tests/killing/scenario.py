@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -41,7 +42,7 @@ def kill_while_writing(
     killed = 0
     url, category = orders[0].url, orders[0].category
     with Client(url, max_size=1) as client:
-        writer = _Writer(client, category, chance)
+        writer = _Writer(client, category, chance, MESSAGES)
         while killed < KILLS:
             for member in members:
                 if time.monotonic() >= member.due and killed < KILLS:
@@ -63,6 +64,40 @@ def kill_while_writing(
     )
     for member in members:
         member.stop()
+
+
+def kill_while_handling(fork: Fork, order: Order, *, kills: int, each: int) -> None:
+    """Kill a worker when it has handled some messages, start the next one, and so on.
+
+    The last one works until everything is handled, and is stopped by SIGTERM.
+
+    Args:
+        fork: starts a worker.
+        order: that of the workers.
+        kills: how many are killed.
+        each: the number of messages that are written in the life of each.
+    """
+    chance = random.Random(1)
+    url, category = order.url, order.category
+    with Client(url, max_size=1) as client:
+        writer = _Writer(client, category, chance, (kills + 1) * each)
+
+        def begin(life: int, enough: int) -> Forked:
+            worker = fork(msgspec.structs.replace(order, life=life))
+            while writer.count < (life + 1) * each:
+                writer.write()
+            until(partial(_have_handled, url, category, enough), worker.told, 60.0, 0.001)
+            return worker
+
+        for life in range(kills):
+            begin(life, life * each + chance.randint(1, each)).kill()
+        last = begin(kills, (kills + 1) * each)
+    last.send(signal.SIGTERM)
+    assert last.wait() == 0, last.told()
+
+
+def _have_handled(url: str, category: str, count: int) -> bool:
+    return count_effects(url, category) >= count
 
 
 class _Member:
@@ -94,7 +129,8 @@ class _Member:
 class _Writer:
     """Writes batches of some messages to random streams."""
 
-    def __init__(self, client: Client, category: str, chance: random.Random) -> None:
+    def __init__(self, client: Client, category: str, chance: random.Random, messages: int) -> None:
+        self._messages = messages
         self._client = client
         self._category = category
         self._chance = chance
@@ -102,7 +138,7 @@ class _Writer:
 
     def write(self) -> None:
         """Write a batch."""
-        size = min(self._chance.randint(1, 8), MESSAGES - self.count)
+        size = min(self._chance.randint(1, 8), self._messages - self.count)
         stream = f"{self._category}-{self._chance.randrange(STREAMS)}"
         self._client.write_messages(
             stream, [NewMessage("Noted", {"n": self.count + n}) for n in range(size)]

@@ -18,11 +18,13 @@ from messagedb import (
     AsyncClient,
     AsyncConsumer,
     AsyncContext,
+    AsyncReadModel,
     Client,
     Consumer,
     Context,
     Message,
     Park,
+    ReadModel,
     Stop,
     StreamPositionStore,
     TablePositionStore,
@@ -47,6 +49,9 @@ VALUES (%s, %s, %s, %s, %s, %s)
 # A worker whose killer is gone, as the test run itself was killed, ends by itself.
 _LONGEST = 180
 
+MODELS = "models"
+"""The schema of read models."""
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one worker.
@@ -61,6 +66,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         transactional: whether effects and position are one transaction.
         transaction_size: how many messages are handled in one.
         batches: whether the handler gets lists of messages.
+        model: whether it is a read model.
         table: whether positions are stored in the table.
         gate: the position in a stream of messages whose handler waits for the gate.
         gate_after: whether it waits after it has recorded the message, and not before.
@@ -80,6 +86,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     transactional: bool = False
     transaction_size: int | None = None
     batches: bool = False
+    model: bool = False
     table: bool = False
     concurrency: int = 1
     batch_size: int = 100
@@ -100,6 +107,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Where the position of the consumer is stored."""
         group = "" if self.size is None else f"+{self.member}+{self.size}"
         return f"{self.category}:position-{IDENTIFIER}{group}"
+
+    def model_options(self) -> dict[str, Any]:
+        """Return the arguments of the read model."""
+        return {
+            "name": self.category.lower(),
+            "version": 1,
+            "schema": MODELS,
+            "create": "CREATE TABLE {table} (position bigint PRIMARY KEY)",
+            "batch_size": self.batch_size,
+            "poll_interval": 0.02,
+            "lease_timeout": self.lease_timeout,
+        }
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of the consumer."""
@@ -144,14 +163,18 @@ async def run_async(order: Order) -> None:
     """Run consumers of the async variant."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncClient(order.url, max_size=4))
-        consumers: list[AsyncConsumer] = []
+        consumers: list[Any] = []
         for category in filter(None, (order.category, order.beside)):
             conn = await stack.enter_async_context(
                 await psycopg.AsyncConnection.connect(order.url, autocommit=True)
             )
-            consumer = AsyncConsumer(client, category, **order.options())
+            consumer: Any = (
+                AsyncReadModel(client, category, **order.model_options())
+                if order.model
+                else AsyncConsumer(client, category, **order.options())
+            )
             if order.batches:
-                _handle_batches_async(consumer, order)
+                _handle_batches_async(consumer, order, conn)
             else:
                 _handle_async(consumer, order, conn)
             consumers.append(consumer)
@@ -180,10 +203,13 @@ def _handle_async(
             await conn.execute(PASS_GATE, (GATE, GATE))
 
 
-def _handle_batches_async(consumer: AsyncConsumer, order: Order) -> None:
+def _handle_batches_async(
+    consumer: AsyncConsumer | AsyncReadModel, order: Order, conn: psycopg.AsyncConnection[Any]
+) -> None:
     @consumer.batch_handler
     async def note(messages: list[Message[Any]], context: AsyncBatchContext) -> None:
-        async with context.transaction.connection.cursor() as cursor:
+        to = context.transaction.connection if order.transactional else conn
+        async with to.cursor() as cursor:
             await cursor.executemany(NOTE, [order.note(message) for message in messages])
 
 
@@ -191,12 +217,16 @@ def run_sync(order: Order) -> None:
     """Run consumers of the sync variant."""
     with ExitStack() as stack:
         client = stack.enter_context(Client(order.url, max_size=4))
-        consumers: list[Consumer] = []
+        consumers: list[Any] = []
         for category in filter(None, (order.category, order.beside)):
             conn = stack.enter_context(psycopg.connect(order.url, autocommit=True))
-            consumer = Consumer(client, category, **order.options())
+            consumer: Any = (
+                ReadModel(client, category, **order.model_options())
+                if order.model
+                else Consumer(client, category, **order.options())
+            )
             if order.batches:
-                _handle_batches_sync(consumer, order)
+                _handle_batches_sync(consumer, order, conn)
             else:
                 _handle_sync(consumer, order, conn)
             consumers.append(consumer)
@@ -223,10 +253,13 @@ def _handle_sync(consumer: Consumer, order: Order, conn: psycopg.Connection[Any]
             conn.execute(PASS_GATE, (GATE, GATE))
 
 
-def _handle_batches_sync(consumer: Consumer, order: Order) -> None:
+def _handle_batches_sync(
+    consumer: Consumer | ReadModel, order: Order, conn: psycopg.Connection[Any]
+) -> None:
     @consumer.batch_handler
     def note(messages: list[Message[Any]], context: BatchContext) -> None:
-        with context.transaction.connection.cursor() as cursor:
+        to = context.transaction.connection if order.transactional else conn
+        with to.cursor() as cursor:
             cursor.executemany(NOTE, [order.note(message) for message in messages])
 
 

@@ -16,6 +16,7 @@ from messagedb import (
     AsyncClient,
     AsyncConsumer,
     AsyncContext,
+    AsyncEntityStore,
     AsyncReadModel,
     DuplicateMessageError,
     IncompatibleServerError,
@@ -24,6 +25,8 @@ from messagedb import (
     TablePositionStore,
     WrongExpectedVersionError,
 )
+from tests._async.accounts import DECIDER, Withdraw
+from tests._async.entity_crowd import check_commands
 from tests.support.plproxy import NoPLProxyError, ProxiedStore
 
 REFUSED = "by PL/Proxy, where each call is committed separately"
@@ -196,3 +199,19 @@ async def test_operations_that_need_the_table_are_refused(
 
     with pytest.raises(IncompatibleServerError, match=REFUSED):
         await model.rebuild()
+
+
+async def test_commands_of_many_tasks_to_one_entity_have_the_right_outcomes(
+    store: ProxiedStore, category: str
+) -> None:
+    # Those that are decided together cannot be stored together: each is stored by itself.
+    async with (
+        AsyncClient(store.url(), max_size=4, group_commit=True) as client,
+        AsyncClient(store.url(), max_size=4, registry=client.registry) as other,
+    ):
+        await check_commands([client, other], category, withdraws=False)
+        accounts = AsyncEntityStore(client, category, decider=DECIDER)
+        version = (await accounts.load("1")).version
+        with pytest.raises(IncompatibleServerError, match=REFUSED):
+            await accounts.transact("1", Withdraw(4))
+        assert (await accounts.load("1")).version == version
