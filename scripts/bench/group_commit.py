@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from messagedb import AsyncClient, Client
 
-from . import group_commit_processes, payload, rivals
+from . import entity_groups, group_commit_processes, payload, rivals
 from .measure import Contender, Measure, measure, times_as_fast
 from .report import MILLISECONDS, RATE, Section
 from .servers import with_settings
@@ -46,7 +46,7 @@ Write = Callable[[str], object]
 
 
 def run(bench: Bench) -> Iterator[Section]:
-    """Measure tasks, threads and processes."""
+    """Measure tasks, threads, processes, and commands to entities."""
     sizes = bench.pick(_SIZES, (4,))
     cases = bench.pick(((1, 1), (8, 8), (64, 64), (256, 256), (64, 1)), ((8, 8),))
     with bench.server.genuine() as genuine:
@@ -59,6 +59,7 @@ def run(bench: Bench) -> Iterator[Section]:
             for count in bench.pick((8, 64), (4,)):
                 yield from _of_threads(bench, conninfo, commit, sizes, count)
         yield from group_commit_processes.run(bench, genuine.conninfo)
+        yield from entity_groups.run(bench, genuine.conninfo)
 
 
 def _streams(writers: int, categories: int) -> list[str]:
@@ -203,6 +204,7 @@ TOPIC = Topic(
     "Group commit",
     "Tasks of an AsyncClient, threads of a Client and processes write single messages into a"
     " genuine Message DB, each to a separate stream; beside them bare prepared calls on a pool of"
-    " psycopg_pool with 4, 8, 16 and 32 connections, of which the fastest counts.",
+    " psycopg_pool with 4, 8, 16 and 32 connections, of which the fastest counts. Then tasks send"
+    " commands to entities, with group commit and without.",
     run,
 )
