@@ -20,7 +20,11 @@ from messagedb._connection.commit_notices import CommitNotices
 from messagedb._connection.connect_errors import parse_refusal
 from messagedb._connection.error_mapping import CommandTimeout, NotReplicated
 from messagedb._connection.history import UNKNOWN_HISTORY, ServerHistory, parse_history
-from messagedb._connection.psycopg_internals import WaitTimeout, current_pipeline
+from messagedb._connection.psycopg_internals import (
+    WaitTimeout,
+    build_repetition,
+    current_pipeline,
+)
 from messagedb._connection.session_config import SessionConfig
 
 from .interruptions import abort_operation, find_hidden_interruption, is_interruption
@@ -327,5 +331,15 @@ def is_reusable(conn: AsyncConnection[Any]) -> bool:
 async def execute(cursor: AsyncStoreCursor, statement: Statement) -> list[TupleRow]:
     """Execute one statement and return all of its rows, in binary."""
     text, params = statement
-    await cursor.execute(text, params, binary=True, prepare=cursor.is_preparing or None)
+    conn, prepare = cursor.connection, cursor.is_preparing or None
+    if current_pipeline(conn) is not None:
+        # Its end is known to psycopg, so that the next operation need not ask for it.
+        async with pipeline(conn):
+            await cursor.execute(text, params, binary=True, prepare=prepare)
+        return await cursor.fetchall()
+    async with conn.lock:
+        repetition = build_repetition(cursor, text, params)
+        if repetition is not None:
+            return await conn.wait(repetition)
+    await cursor.execute(text, params, binary=True, prepare=prepare)
     return await cursor.fetchall()

@@ -17,6 +17,7 @@ from messagedb._sql.statements import BEGIN, COMMIT, INSPECT
 from .connection import AsyncStoreCursor
 from .interruptions import abort_operation, is_interruption
 from .position_sequence import load_sequence
+from .psycopg_internals import synchronize
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -91,8 +92,7 @@ async def check_usable(conn: AsyncConnection[Any]) -> None:
     if conn.pgconn.pipeline_status != PipelineStatus.OFF:
         # The state of the transaction is known only after the responses to the caller's queued
         # statements. Their errors are the caller's own, and raised unchanged.
-        async with conn.pipeline() as pipeline:
-            await pipeline.sync()
+        await synchronize(conn)
     elif conn.pgconn.transaction_status == TransactionStatus.ACTIVE:
         raise ValidationError(
             "the connection is in a COPY or a stream(): end that first. Nothing was sent."

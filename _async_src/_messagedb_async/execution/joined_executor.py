@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._operations import write_results
-from messagedb._operations.batch_plan import has_large_message
 from messagedb._operations.category_locks import get_category_lock
 from messagedb._sql.statements import (
     RELEASE_SAVEPOINT,
@@ -17,6 +17,7 @@ from messagedb._sql.statements import (
 )
 
 from ..connection.connection import AsyncStoreCursor, execute
+from ..connection.psycopg_internals import execute_in_one_round_trip
 from .direct_writes import insert_batch
 from .executors import AsyncExecutor
 from .function_writes import write_by_functions
@@ -90,7 +91,7 @@ class AsyncJoinedExecutor(AsyncExecutor):
         if not self.dialect.inserts_directly:
             return await self._write_by_functions(write)
         # The one statement has no savepoint: if the server refuses it, the transaction is aborted.
-        if len(write.encoded) == 1 and not has_large_message(write.encoded):
+        if len(write.encoded) == 1 and not write.encoded[0].is_large:
             return await self._write_one(write)
         positions = await insert_batch(self.connection, self.dialect.sql, write, _DIRECT_SCOPE)
         self._held_locks.add(get_category_lock(write.stream_name).key)
@@ -130,7 +131,11 @@ class AsyncJoinedExecutor(AsyncExecutor):
         if lock.key in self._held_locks:
             rows = await execute(self._write_cursor, insert)
         if not rows:
-            rows = await execute_pipelined(conn, (lock.build_recording_statement(),), insert)
+            acquire = lock.build_recording_statement()
+            if current_pipeline(conn) is None:
+                rows = await execute_in_one_round_trip(self._write_cursor, acquire, insert)
+            else:
+                rows = await execute_pipelined(conn, (acquire,), insert)
             self._held_locks.add(lock.key)
         if rows:
             position, self.transaction_id, xmin = rows[0]
@@ -152,7 +157,8 @@ class AsyncJoinedExecutor(AsyncExecutor):
             self.message_id, self.xmin = write.encoded[-1].id, xmin
         room = _MAX_NAMED_MESSAGES - len(self.written)
         if room > 0:
-            self.written += [(write.stream_name, each.id) for each in write.encoded[:room]]
+            for message in write.encoded[:room]:
+                self.written.append((write.stream_name, message.id))
 
 
 def _restore_search_path(rows: list[TupleRow]) -> Statement:

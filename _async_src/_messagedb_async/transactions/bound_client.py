@@ -209,8 +209,8 @@ class AsyncBoundClient(AsyncOperations):
         if self._server is None:
             if conn.pgconn.transaction_status == TransactionStatus.INERROR:
                 raise transaction_aborted_error()
-            info = conn.info
-            key = (info.host, info.port, info.dbname, info.user)
+            pgconn = conn.pgconn
+            key = (pgconn.host, pgconn.port, pgconn.db, pgconn.user)
             server = self._server_info_cache.get(key)
             if server is None:
                 server = await inspect_server(conn, self._session_config)

@@ -308,9 +308,12 @@ def _encode(
     instance: Any = message.data
     data: str | None = None
     metadata: str | None = None
-    entry = None if instance.__class__ is dict else get_entry(registry, instance)
+    is_dict = instance.__class__ is dict
+    entry = None if is_dict else get_entry(registry, instance)
     try:
-        if entry is not None:
+        if is_dict:
+            data = encode_object(instance, label="data", decimals=decimals)
+        elif entry is not None:
             data = entry.encode(message, decimals)
         elif instance is not None:
             data = _encode_unregistered(instance, decimals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, cast
 
 import psycopg
@@ -185,6 +186,78 @@ async def test_everything_on_every_kind_of_connection(
         assert await settings_of(conn) == before
         assert (cast("Any", conn.row_factory) is dict_row) == (kind is with_dict_row)
         assert conn.autocommit is (frame != "implicit")
+
+
+async def test_an_operation_in_a_pipeline_waits_once_for_the_statements_before_it(
+    client: AsyncClient, conn: AsyncConnection[Any], category: str, tmp_path: Path
+) -> None:
+    bound = client.bind(conn)
+    await bound.stream_version(f"{category}-1")
+    path = tmp_path / "trace"
+
+    async def count_round_trips() -> int:
+        with path.open("w+") as file:
+            conn.pgconn.trace(file.fileno())
+            await bound.write_message(f"{category}-1", noted())
+            conn.pgconn.untrace()
+        return path.read_text().count("ReadyForQuery")
+
+    async with conn.transaction(), conn.pipeline():
+        await conn.execute("SELECT 1")
+        assert await count_round_trips() == 2
+        # With the lock of the category, and nothing queued.
+        assert await count_round_trips() == 1
+        await conn.execute("SELECT 1")
+        assert await count_round_trips() == 2
+    assert await bound.stream_version(f"{category}-1") == 2
+
+
+async def test_an_error_of_a_queued_statement_is_raised_by_the_operation_after_it(
+    client: AsyncClient, conn: AsyncConnection[Any], category: str
+) -> None:
+    bound = client.bind(conn)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        async with conn.transaction(), conn.pipeline():
+            await conn.execute("SELECT 1")
+            await conn.execute("SELECT 1 / 0")
+            await bound.write_message(f"{category}-1", noted())
+    assert await client.stream_version(f"{category}-1") == NO_STREAM
+    assert await bound.write_message(f"{category}-1", noted()) == 0
+
+
+async def test_a_bound_connection_prepares_after_its_threshold_and_forgets_with_its_owner(
+    client: AsyncClient, conn: AsyncConnection[Any], category: str
+) -> None:
+    bound = client.bind(conn)
+    for number in range(20):
+        async with conn.transaction():
+            assert await bound.write_message(f"{category}-1", noted()) == 2 * number
+            assert await bound.write_message(f"{category}-1", noted()) == 2 * number + 1
+            if number == 1:
+                assert await count_prepared(conn) == 0
+            if number == 10:
+                # The lock, and the insert.
+                assert await count_prepared(conn) == 2
+                await conn.execute("DEALLOCATE ALL")
+                assert await count_prepared(conn) == 0
+    conn.prepare_threshold = None
+    async with conn.transaction():
+        await conn.execute("DEALLOCATE ALL")
+        assert await bound.write_message(f"{category}-1", noted()) == 40
+        assert await bound.write_message(f"{category}-1", noted()) == 41
+        assert await count_prepared(conn) == 0
+
+
+async def count_prepared(conn: AsyncConnection[Any]) -> int:
+    """Return the number of our statements that the server keeps for a connection."""
+    cursor = await conn.execute(
+        "SELECT count(*) FROM pg_prepared_statements"
+        " WHERE statement LIKE '%messagedb%' AND statement NOT LIKE '%pg_prepared_statements%'"
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    count: int = row[0]
+    return count
 
 
 async def test_rolled_back_writes_of_a_bound_client_are_gone(
