@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from messagedb._connection.psycopg_internals import current_pipeline
+from messagedb._connection.psycopg_internals import current_pipeline, is_synchronized
+from messagedb._connection.queued_statements import QueuedStatements
 from messagedb._operations import write_results
 from messagedb._operations.category_locks import get_category_lock
 from messagedb._sql.statements import (
@@ -17,7 +18,7 @@ from messagedb._sql.statements import (
 )
 
 from ..connection.connection import AsyncStoreCursor, execute
-from ..connection.psycopg_internals import execute_in_one_round_trip
+from ..connection.psycopg_internals import execute_in_one_round_trip, synchronize
 from .direct_writes import insert_batch
 from .executors import AsyncExecutor
 from .function_writes import write_by_functions
@@ -64,6 +65,8 @@ class AsyncJoinedExecutor(AsyncExecutor):
         # The locks that the transaction probably holds. The server is asked each time.
         self._held_locks: set[int] = set()
         self.written: list[tuple[str, str]] = []
+        # A write that was sent before its turn, with statements of the caller.
+        self._queued: QueuedStatements | None = None
 
     def record_locks(self, locks: tuple[CategoryLock, ...], transaction_id: int) -> None:
         """Record the locks that the transaction has acquired and recorded at its beginning."""
@@ -85,6 +88,34 @@ class AsyncJoinedExecutor(AsyncExecutor):
         rows = await execute_pipelined(conn, (self._search_path,), statement)
         await execute_all(conn, (_restore_search_path(before),))
         return rows
+
+    async def write_with_queue(self, write: WriteRequest) -> bool:
+        """Send one message in the round trip of the statements that the caller has queued.
+
+        A savepoint is set first: without a transaction, or in one that has failed, the server
+        refuses it, and skips the message.
+
+        Returns:
+            True if `write` is to be called for its result; False if nothing of it was executed.
+
+        Raises:
+            psycopg.Error: a queued statement failed. The message was not written.
+        """
+        conn, dialect = self.connection, self.dialect
+        if current_pipeline(conn) is None or is_synchronized(conn) or not dialect.inserts_directly:
+            return False
+        if conn.pgconn.parameter_status(b"client_encoding") != b"UTF8":
+            return False
+        if len(write.encoded) > 1 or write.encoded[0].is_large or dialect.sequence.is_suspected:
+            return False
+        lock = get_category_lock(write.stream_name)
+        acquire = () if lock.key in self._held_locks else (lock.build_recording_statement(),)
+        statements = (_SAVEPOINT, _RELEASE_SAVEPOINT, *acquire, self._build_insert(write, lock))
+        queued = QueuedStatements(self._write_cursor, statements)
+        await synchronize(conn)
+        if queued.has_begun:
+            self._queued = queued
+        return queued.has_begun
 
     async def _write(self, write: WriteRequest) -> list[int]:
         """Write under the category's lock, which the transaction then holds to its end."""
@@ -114,21 +145,13 @@ class AsyncJoinedExecutor(AsyncExecutor):
         """Write one message: in one statement, and after the lock if that is not held yet."""
         conn, sql, stream_name = self.connection, self.dialect.sql, write.stream_name
         lock = get_category_lock(stream_name)
-        (message,) = write.encoded
-        insert = Statement(
-            sql.write_under_lock,
-            (
-                message.id,
-                stream_name,
-                message.type,
-                message.data,
-                message.metadata,
-                write.expected,
-                lock.mark,
-            ),
-        )
+        insert = self._build_insert(write, lock)
+        queued, self._queued = self._queued, None
         rows: list[TupleRow] = []
-        if lock.key in self._held_locks:
+        if queued is not None:
+            rows = queued.get_rows()
+            self._held_locks.add(lock.key)
+        elif lock.key in self._held_locks:
             rows = await execute(self._write_cursor, insert)
         if not rows:
             acquire = lock.build_recording_statement()
@@ -141,7 +164,7 @@ class AsyncJoinedExecutor(AsyncExecutor):
             position, self.transaction_id, xmin = rows[0]
             self._record_written(write, xmin)
             return [position]
-        query = Statement(sql.look_at_write, (message.id, stream_name))
+        query = Statement(sql.look_at_write, (write.encoded[0].id, stream_name))
         position = write_results.check_skipped_insert(
             write, (await execute(self._write_cursor, query))[0]
         )
@@ -150,6 +173,21 @@ class AsyncJoinedExecutor(AsyncExecutor):
         # It conflicts with a row that it did not see: after a savepoint the server can report
         # which.
         return await insert_batch(conn, sql, write, _DIRECT_SCOPE)
+
+    def _build_insert(self, write: WriteRequest, lock: CategoryLock) -> Statement:
+        (message,) = write.encoded
+        return Statement(
+            self.dialect.sql.write_under_lock,
+            (
+                message.id,
+                write.stream_name,
+                message.type,
+                message.data,
+                message.metadata,
+                write.expected,
+                lock.mark,
+            ),
+        )
 
     def _record_written(self, write: WriteRequest, xmin: int | None) -> None:
         """Keep the evidence for the transaction: a message whose row is known, if there is one."""

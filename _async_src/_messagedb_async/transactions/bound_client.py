@@ -134,7 +134,7 @@ class AsyncBoundClient(AsyncOperations):
     async def _write(self, write: WriteRequest) -> list[int]:
         deadline, rollbacks = self._session_config.compute_deadline(), 0
         while True:
-            executor = await self._choose_executor()
+            executor = await self._choose_executor(write)
             try:
                 return await executor.write(write)
             except psycopg.Error as error:
@@ -177,7 +177,21 @@ class AsyncBoundClient(AsyncOperations):
             and has_time_left(deadline)
         )
 
-    async def _choose_executor(self) -> AsyncExecutor:
+    async def _write_with_queue(self, write: WriteRequest) -> AsyncExecutor | None:
+        """Send a write with the statements that the caller has queued; None if it is not sent."""
+        conn = self._conn
+        if current_pipeline(conn) is None or conn.closed or os.getpid() != self._process:
+            return None
+        server = self._server or self._server_info_cache.get(_build_key(conn))
+        if server is None or server.is_proxied:
+            return None
+        if self._joined is None:
+            self._joined = AsyncJoinedExecutor(Dialect(self._session_config, server), conn)
+        return self._joined if await self._joined.write_with_queue(write) else None
+
+    async def _choose_executor(self, write: WriteRequest | None = None) -> AsyncExecutor:
+        if write is not None and (executor := await self._write_with_queue(write)) is not None:
+            return executor
         conn = self._conn
         server = await self._get_server()
         status = conn.pgconn.transaction_status
@@ -209,8 +223,7 @@ class AsyncBoundClient(AsyncOperations):
         if self._server is None:
             if conn.pgconn.transaction_status == TransactionStatus.INERROR:
                 raise transaction_aborted_error()
-            pgconn = conn.pgconn
-            key = (pgconn.host, pgconn.port, pgconn.db, pgconn.user)
+            key = _build_key(conn)
             server = self._server_info_cache.get(key)
             if server is None:
                 server = await inspect_server(conn, self._session_config)
@@ -218,3 +231,9 @@ class AsyncBoundClient(AsyncOperations):
                 self._server_info_cache[key] = server
             self._server = server
         return self._server
+
+
+def _build_key(conn: AsyncConnection[Any]) -> tuple[Any, ...]:
+    """Return the key of a connection's server and role."""
+    pgconn = conn.pgconn
+    return pgconn.host, pgconn.port, pgconn.db, pgconn.user

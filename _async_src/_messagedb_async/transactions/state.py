@@ -19,6 +19,7 @@ from messagedb._connection.error_mapping import (
     map_error,
 )
 from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
+from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
 from messagedb._errors import TransactionAbortedError
 from messagedb._operations import write_results
@@ -165,8 +166,11 @@ class AsyncTransactionState:
                 raise self.timeout_error()
             raise transactions.connection_lost_error("it is closed")
 
-    async def prepare_statement(self) -> None:
+    async def prepare_statement(self, write: WriteRequest | None = None) -> None:
         """Check that the transaction can execute a statement, and limit the statement's time.
+
+        Args:
+            write: a write that may be sent with statements that the caller has queued.
 
         Raises:
             TransactionAbortedError: a statement has failed before. Nothing was sent.
@@ -174,6 +178,14 @@ class AsyncTransactionState:
         """
         self.check_active()
         conn = self.conn
+        if current_pipeline(conn) is not None and write is not None and self.options.is_writable:
+            self._set_operation_deadline()
+            try:
+                is_sent = await self.executor.write_with_queue(write)
+            finally:
+                self.end_operation()
+            if is_sent:
+                return
         await check_usable(conn)
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:

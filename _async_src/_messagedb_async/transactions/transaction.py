@@ -176,7 +176,7 @@ class AsyncTransaction(AsyncOperations):
 
     async def _write(self, write: WriteRequest) -> list[int]:
         state = self._state
-        await state.prepare_statement()
+        await state.prepare_statement(write)
         transactions.check_writable(state.options)
         try:
             return await state.executor.write(write)

@@ -16,7 +16,8 @@ from psycopg.adapt import PyFormat
 from psycopg.pq import Format, PipelineStatus, TransactionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Sized
+    from collections import deque
+    from collections.abc import Callable, Sequence
 
     from psycopg.abc import PQGen
 
@@ -48,8 +49,8 @@ class StorePipeline(Protocol):
     """
 
     is_ending: bool
-    command_queue: Sized
-    result_queue: Sized
+    command_queue: deque[Any]
+    result_queue: deque[Any]
 
     def sync(self) -> Any:
         """Send everything, and wait for the responses."""

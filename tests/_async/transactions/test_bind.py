@@ -21,12 +21,14 @@ from messagedb import (
     AsyncClient,
     DuplicateMessageError,
     NewMessage,
+    RetryableError,
     StoreUnavailableError,
     TransactionAbortedError,
     ValidationError,
     WrongExpectedVersionError,
 )
 from tests.support.setup import get_sql_version
+from tests.support.store import locked
 
 SETTINGS = (
     "search_path",
@@ -188,28 +190,111 @@ async def test_everything_on_every_kind_of_connection(
         assert conn.autocommit is (frame != "implicit")
 
 
-async def test_an_operation_in_a_pipeline_waits_once_for_the_statements_before_it(
+async def test_a_write_in_a_pipeline_is_sent_with_the_statements_before_it(
     client: AsyncClient, conn: AsyncConnection[Any], category: str, tmp_path: Path
+) -> None:
+    await client.bind(conn).stream_version(f"{category}-1")
+    bound = client.bind(conn)
+    path = tmp_path / "trace"
+
+    async def trace(*, is_read: bool = False) -> tuple[int, bool]:
+        """Return the number of Syncs, and whether it was sent behind others: in a savepoint."""
+        with path.open("w+") as file:
+            conn.pgconn.trace(file.fileno())
+            if is_read:
+                await bound.stream_version(f"{category}-1")
+            else:
+                await bound.write_message(f"{category}-1", noted())
+            conn.pgconn.untrace()
+        text = path.read_text()
+        return text.count("ReadyForQuery"), "SAVEPOINT" in text
+
+    async with conn.transaction(), conn.pipeline():
+        for _ in range(2):
+            await conn.execute("SELECT 1")
+            assert await trace() == (2, True)
+            # Nothing is queued.
+            assert await trace() == (1, False)
+        await conn.execute("SELECT 1")
+        assert await trace(is_read=True) == (2, False)
+    assert await bound.stream_version(f"{category}-1") == 3
+
+
+@pytest.mark.parametrize("has_queued_begin", [False, True])
+async def test_every_outcome_of_a_write_that_is_sent_with_queued_statements(
+    client: AsyncClient,
+    conn: AsyncConnection[Any],
+    category: str,
+    has_queued_begin: bool,
+) -> None:
+    await conn.set_autocommit(True)
+    bound = client.bind(conn)
+    stored, other = noted(), noted()
+    await bound.write_message(f"{category}-1", stored)
+    await bound.write_message(f"{category}-2", other)
+    async with AsyncExitStack() as stack:
+        if not has_queued_begin:
+            await stack.enter_async_context(conn.transaction())
+        await stack.enter_async_context(conn.pipeline())
+        if has_queued_begin:
+            await stack.enter_async_context(conn.transaction())
+        await conn.execute("CREATE TEMPORARY TABLE queued (n int) ON COMMIT DROP")
+        insert = "INSERT INTO queued VALUES (1)"
+        await conn.execute(insert)
+        assert await bound.write_message(f"{category}-1", stored) == 0
+        await conn.execute(insert)
+        with pytest.raises(DuplicateMessageError):
+            await bound.write_message(f"{category}-1", other)
+        await conn.execute(insert)
+        with pytest.raises(WrongExpectedVersionError):
+            await bound.write_message(f"{category}-1", noted(), expected_version=5)
+        await conn.execute(insert)
+        assert await bound.write_message(f"{category}-1", noted(), expected_version=0) == 1
+        await conn.execute(insert)
+        assert await bound.write_messages(f"{category}-1", [noted(), noted()]) == [2, 3]
+        cursor = await conn.execute("SELECT count(*) FROM queued")
+        assert await cursor.fetchone() == (5,)
+    assert await client.stream_version(f"{category}-1") == 3
+
+
+async def test_a_write_behind_queued_statements_outside_of_a_transaction(
+    client: AsyncClient, conn: AsyncConnection[Any], category: str
+) -> None:
+    await conn.set_autocommit(True)
+    bound = client.bind(conn)
+    async with conn.pipeline():
+        await conn.execute("SELECT 1")
+        assert await bound.write_message(f"{category}-1", noted()) == 0
+        # A separate transaction: it is stored, and its lock released.
+        assert await client.write_message(f"{category}-1", noted()) == 1
+        await conn.execute("BEGIN")
+        assert await bound.write_message(f"{category}-1", noted()) == 2
+        await conn.execute("ROLLBACK")
+        assert await bound.write_message(f"{category}-1", noted()) == 2
+    assert await client.stream_version(f"{category}-1") == 2
+
+
+async def test_a_queued_end_of_the_transaction_is_seen_by_the_write_behind_it(
+    client: AsyncClient, category: str
+) -> None:
+    with pytest.raises(ValidationError, match="ended"):
+        async with client.transaction() as tx, tx.connection.pipeline():
+            await tx.connection.execute("ROLLBACK")
+            await tx.write_message(f"{category}-1", noted())
+    assert await client.stream_version(f"{category}-1") == NO_STREAM
+
+
+async def test_a_write_that_is_refused_behind_queued_statements_aborts_the_transaction(
+    client: AsyncClient, conn: AsyncConnection[Any], store_url: str, category: str
 ) -> None:
     bound = client.bind(conn)
     await bound.stream_version(f"{category}-1")
-    path = tmp_path / "trace"
-
-    async def count_round_trips() -> int:
-        with path.open("w+") as file:
-            conn.pgconn.trace(file.fileno())
+    await conn.execute("SET lock_timeout = 20")
+    with locked(store_url, category), pytest.raises(RetryableError, match="lock_timeout"):
+        async with conn.transaction(), conn.pipeline():
+            await conn.execute("SELECT 1")
             await bound.write_message(f"{category}-1", noted())
-            conn.pgconn.untrace()
-        return path.read_text().count("ReadyForQuery")
-
-    async with conn.transaction(), conn.pipeline():
-        await conn.execute("SELECT 1")
-        assert await count_round_trips() == 2
-        # With the lock of the category, and nothing queued.
-        assert await count_round_trips() == 1
-        await conn.execute("SELECT 1")
-        assert await count_round_trips() == 2
-    assert await bound.stream_version(f"{category}-1") == 2
+    assert await bound.write_message(f"{category}-1", noted()) == 0
 
 
 async def test_an_error_of_a_queued_statement_is_raised_by_the_operation_after_it(
