@@ -131,6 +131,7 @@ class AsyncGroupCommitter:
                 now,
                 list(self._direct.values()),
                 list(self._leads.values()),
+                [lead.begun for lead in list(self._leads) if not lead.has_chosen],
                 len(self._waiting),
             ):
                 self._alarm.set(pace.LATE_SECONDS)

@@ -21,6 +21,7 @@ class Lead:
     Attributes:
         begun: when it began, by the clock of ``time.monotonic``.
         writes: the writes that it sends.
+        has_chosen: whether it has claimed its writes.
         is_sent: whether the server may have the group.
         is_over: whether it has ended: each of its writes then has an outcome, or gets one.
         task: the task that sends it, if it is one.
@@ -29,6 +30,7 @@ class Lead:
     def __init__(self) -> None:
         self.begun = monotonic()
         self.writes: list[PendingWrite] = []
+        self.has_chosen = False
         self.is_sent = False
         self.is_over = False
         self.task: Any = None
@@ -39,6 +41,7 @@ class Lead:
             if pending.claim(self):
                 self.writes.append(pending)
             waiting.pop(pending, None)
+        self.has_chosen = True
 
     def release(self, pending: PendingWrite) -> None:
         """Release a write that was not written: another group may claim it."""

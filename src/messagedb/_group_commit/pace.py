@@ -25,17 +25,28 @@ SECOND_GROUP: Final = 48
 """From this number of waiting writes on, a second group is worth a round trip."""
 
 
-def may_send(now: float, direct: Collection[float], groups: Collection[float], count: int) -> bool:
+def may_send(
+    now: float,
+    direct: Collection[float],
+    groups: Collection[float],
+    forming: Collection[float],
+    count: int,
+) -> bool:
     """Return True if the writes that wait may be sent now.
 
     Args:
         now: the time.
         direct: when the writes began that were sent by themselves, and have not ended.
         groups: when the groups began that have not ended.
+        forming: when those of them began that have not chosen their writes. They will choose among
+            the same ones.
         count: the number of writes that wait.
     """
     if len(groups) >= MAX_GROUPS:
         return False
     recent = sum(now - begun < LATE_SECONDS for begun in direct)
     recent += sum(now - begun < LATE_GROUP_SECONDS for begun in groups)
-    return recent == 0 or (recent == 1 and count >= SECOND_GROUP)
+    if recent == 0:
+        return True
+    is_forming = any(now - begun < LATE_SECONDS for begun in forming)
+    return recent == 1 and count >= SECOND_GROUP and not is_forming

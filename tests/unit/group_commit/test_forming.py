@@ -181,11 +181,14 @@ def test_each_caller_gets_an_error_of_its_own() -> None:
 
 
 def test_a_group_is_sent_when_nothing_recent_is_on_its_way() -> None:
-    assert pace.may_send(1.0, [], [], 1)
-    assert not pace.may_send(1.0, [0.99], [], 1)
-    assert not pace.may_send(1.0, [], [0.99], 1)
-    assert pace.may_send(1.0, [0.9], [0.5], 1)
-    assert not pace.may_send(1.0, [], [0.9], 1)
-    assert pace.may_send(1.0, [], [0.99], pace.SECOND_GROUP)
-    assert not pace.may_send(1.0, [0.99], [0.99], pace.SECOND_GROUP)
-    assert not pace.may_send(1.0, [], [0.0] * pace.MAX_GROUPS, 1000)
+    assert pace.may_send(1.0, [], [], [], 1)
+    assert not pace.may_send(1.0, [0.99], [], [], 1)
+    assert not pace.may_send(1.0, [], [0.99], [], 1)
+    assert pace.may_send(1.0, [0.9], [0.5], [], 1)
+    assert not pace.may_send(1.0, [], [0.9], [], 1)
+    assert pace.may_send(1.0, [], [0.99], [], pace.SECOND_GROUP)
+    assert not pace.may_send(1.0, [0.99], [0.99], [], pace.SECOND_GROUP)
+    assert not pace.may_send(1.0, [], [0.0] * pace.MAX_GROUPS, [], 1000)
+    # A group that has not chosen its writes yet will take those that wait.
+    assert not pace.may_send(1.0, [], [0.99], [0.99], pace.SECOND_GROUP)
+    assert pace.may_send(1.0, [], [0.9], [0.9], pace.SECOND_GROUP)
