@@ -50,9 +50,9 @@ class AsyncWriteAlone(Protocol):
 class AsyncGroupCommitter:
     """Sends the writes of one pool in groups.
 
-    A write that is alone in flight is sent by itself. Those that arrive while others are on their
-    way wait, and form the next group. The callers send a write by themselves if its group as a
-    whole was not stored, or if its response was lost.
+    A write that is alone in flight is sent by itself, unless the last group had several writes.
+    Those that arrive while others are on their way wait, and form the next group. The callers send
+    a write by themselves if its group as a whole was not stored, or if its response was lost.
 
     Attributes:
         provider: the source of connections.
@@ -71,6 +71,8 @@ class AsyncGroupCommitter:
         self._leads: dict[Lead, float] = {}
         self._categories = AsyncWaitingCategories(provider, self._insert, self._wait_again)
         self._alarm = Alarm(self._appoint)
+        # True if the last group had several writes: their callers may be about to write again.
+        self._has_shared = False
         self._is_closing = False
         self._ended = Event()
 
@@ -84,7 +86,7 @@ class AsyncGroupCommitter:
         size = forming.measure_write(write)
         if size is None or self._is_closing or self._sequence.is_suspected:
             return await self._write_alone(write)
-        if not (self._direct or self._leads or self._waiting or self._categories.by_key):
+        if not (self._has_shared or self._has_any_in_flight()):
             return await self._write_directly(write)
         lock = get_category_lock(write.stream_name)
         deadline = monotonic() + self._operation_seconds
@@ -107,6 +109,9 @@ class AsyncGroupCommitter:
         if isinstance(outcome, MessageDBError):
             raise outcome
         return outcome
+
+    def _has_any_in_flight(self) -> bool:
+        return bool(self._direct or self._leads or self._waiting or self._categories.by_key)
 
     async def _write_directly(self, write: WriteRequest) -> list[int]:
         """Write as a client without groups does: nothing else is in flight."""
@@ -206,6 +211,7 @@ class AsyncGroupCommitter:
             return
         try:
             lead.claim(forming.choose_writes(self._find_waiting()), self._waiting)
+            self._has_shared = len(lead.writes) > 1
             if self._waiting:
                 # Others that do not fit: they do not wait for the end of a slow group.
                 self._appoint()
