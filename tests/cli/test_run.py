@@ -10,14 +10,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
 from messagedb import Client, NewMessage
+from messagedb._consumers.counters import Counters
+from messagedb._consumers.status import build_status
 from messagedb.cli._health import build_answer
-from messagedb.consumers import ConsumerStatus
 from tests.cli.conftest import Command
 from tests.support.backend import make_url
 
@@ -185,10 +187,12 @@ def test_probes_see_a_running_app(client: Client, start: Process, category: str)
 def test_probes_tell_a_process_to_restart_from_one_to_wait_for(
     state: Any, live: int, ready: int
 ) -> None:
-    nothing: dict[str, Any] = dict.fromkeys(ConsumerStatus.__struct_fields__)
+    good, tried = (
+        build_status(name, None, Counters(), datetime.now(UTC)) for name in ("good", "tried")
+    )
     statuses = [
-        ConsumerStatus(**{**nothing, "name": "a", "state": state}),
-        ConsumerStatus(**{**nothing, "name": "b", "state": "running"}),
+        msgspec.structs.replace(good, state="running"),
+        msgspec.structs.replace(tried, state=state),
     ]
     assert build_answer("/live", statuses)[0] == live
     assert build_answer("/ready?verbose", statuses)[0] == ready
