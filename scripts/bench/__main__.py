@@ -26,6 +26,7 @@ from . import (
     group_commit,
     groups,
     growth,
+    idle,
     memory,
     notify,
     pipelines,
@@ -59,6 +60,7 @@ TOPICS = (
     transfer.TOPIC,
     consumers.TOPIC,
     effects.TOPIC,
+    idle.TOPIC,
     notify.TOPIC,
 )
 RESULTS = Path("docs", "performance", "results.json")

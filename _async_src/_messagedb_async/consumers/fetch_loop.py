@@ -10,10 +10,10 @@ from messagedb._concurrency.backend_async import PREFETCHES_PAGES, Task, checkpo
 from messagedb._consumers.message_groups import GroupPlanner, has_large_transactions
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
-from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb.streams.reserved import is_bookkeeping
 
 from .group_delivery import AsyncGroupDelivery
+from .idle_wait import AsyncIdleWait
 from .lag_monitor import measure
 from .side_task import call_when_free
 from .worker_pool import AsyncWorkerPool
@@ -63,8 +63,7 @@ class AsyncFetchLoop:
         self._feed = feed
         self._processor = processor
         self._saver = saver
-        self._listener = listener
-        self._poll_interval = PollInterval(settings.poll_interval, settings.idle_poll_interval)
+        self._idle_wait = AsyncIdleWait(state, client, settings, feed, listener)
         self._deliver = self._deliver_singly
         if has_large_transactions(settings) or processor.dispatch.batches:
             planner = GroupPlanner(processor.dispatch, settings.transaction_size)
@@ -90,6 +89,8 @@ class AsyncFetchLoop:
             )
         signals.started.set()
         position = progress.position
+        if until is None and not to_end:
+            self._idle_wait.join()
         # Handled, and perhaps not stored: one page is handled before the saver is called, and
         # workers have two in addition.
         pages = deque([position], maxlen=_MAX_UNSAVED_PAGES - (1 if self._workers is None else 3))
@@ -107,12 +108,12 @@ class AsyncFetchLoop:
                     position = scan.position
                     await self._apply_backpressure(pages[0])
                     pages.append(progress.position)
-                    self._poll_interval.reset()
+                    self._idle_wait.reset()
                 if scan.is_full or scan.messages or signals.is_stopping:
                     continue
                 if await self._is_done(until, to_end=to_end):
                     break
-                await self._wait_for_messages(monotonic() - started_at)
+                await self._wait_for_messages(position, started_at)
         except Exception:
             await self._end()
             raise
@@ -129,6 +130,7 @@ class AsyncFetchLoop:
             nonlocal failed_before
             prefetch, self._prefetch = self._prefetch, None
             try:
+                self._idle_wait.raise_look_error()
                 if prefetch is not None:
                     return await prefetch.result()
                 return await self._read(position)
@@ -226,8 +228,8 @@ class AsyncFetchLoop:
             await self._workers.join()
         return to_end or (until is not None and (self._state.progress.position or 0) >= until)
 
-    async def _wait_for_messages(self, read_seconds: float) -> None:
-        """Wait until it is time for the next read, or something wakes the run."""
+    async def _wait_for_messages(self, position: int, read_at: float) -> None:
+        """Store the position if that is due, and wait until it is time for the next read."""
         phase, saver = self._state.phase, self._saver
         if phase.state == "running":
             phase.enter("caught up")
@@ -236,21 +238,21 @@ class AsyncFetchLoop:
                 await self._save()
         elif saver.is_due:
             saver.request_save()
-        is_listening = self._listener is not None and self._listener.is_listening
-        seconds = self._poll_interval.next_delay(
-            read_seconds, notified=is_listening, soon=self._feed.may_poll_soon
-        )
-        await self._state.signals.wake.wait(seconds)
+        # What a transactional consumer could not store is tried again after each read.
+        is_unsaved = self._settings.transactional and saver.has_handled_message
+        await self._idle_wait.wait(position, read_at, may_share=not is_unsaved)
         if phase.state == "caught up":
             phase.enter("running")
 
     async def _cancel(self) -> None:
+        self._idle_wait.leave()
         self._state.signals.stop()
         if self._workers is not None:
             await self._workers.cancel()
         await self._end()
 
     async def _end(self) -> None:
+        self._idle_wait.leave()
         if self._prefetch is not None:
             await self._prefetch.stop()
         if self._workers is not None:

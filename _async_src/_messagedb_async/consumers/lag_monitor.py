@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError, MessageDBError
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 async def run_measurements(
     state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed, interval: float
 ) -> None:
-    """Measure every few seconds until the run is over."""
+    """Measure every few seconds until the run is over, unless a look for several has done it."""
     while await state.signals.pause_until_ended(interval):
-        await measure(state, client, feed)
+        looked_at = state.progress.looked_at
+        if looked_at is None or monotonic() - looked_at >= interval:
+            await measure(state, client, feed)
 
 
 async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import Event
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.run_phase import RunPhase, StoreAvailability
+from messagedb._operations.scan_results import Lag
 from messagedb._subscriptions.read_trail import ReadTrail
 
 from ..subscriptions.availability import retry_while_unavailable
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
     from messagedb._consumers.counters import Counters
     from messagedb._messages.message import Message
-    from messagedb._operations.scan_results import Lag
 
 R = TypeVar("R")
 
@@ -115,6 +116,7 @@ class AsyncProgress:
         attempt: its attempt.
         lag: the last measurement of the head and of the messages behind.
         measured_at: the time of that.
+        looked_at: the moment at which a look for several consumers last found nothing more.
         waiters: the positions that are waited for, each with its event.
         trail: the pages that were read recently.
     """
@@ -125,6 +127,7 @@ class AsyncProgress:
         self.attempt = 1
         self.lag: Lag | None = None
         self.measured_at: datetime | None = None
+        self.looked_at: float | None = None
         self.waiters: list[tuple[int, Event]] = []
         self.trail = ReadTrail()
         self._signals = signals
@@ -174,6 +177,16 @@ class AsyncProgress:
     def note_lag(self, lag: Lag) -> None:
         """Record the server's head and the number of messages behind."""
         self.lag, self.measured_at = lag, datetime.now(UTC)
+
+    def note_head(self, head: int) -> None:
+        """Record the head that a look for several consumers has found, if nothing is behind it.
+
+        A head before the position is left to the measurement, which finds lost history.
+        """
+        if head == (self.position or 0):
+            now = datetime.now(UTC)
+            self.lag, self.measured_at = Lag(head, 0, True, None, now), now
+            self.looked_at = monotonic()
 
 
 class AsyncRunState:

@@ -45,6 +45,11 @@ class AsyncCheckedFeed:
         self._name = name
 
     @property
+    def category(self) -> str | None:
+        """The category whose last position shows if there is more to read; None for the store's."""
+        return self._feed.category
+
+    @property
     def blocked_by(self) -> list[OpenWriteTransaction]:
         """The transactions that hold back the next messages, as of the last read."""
         return self._feed.blocked_by

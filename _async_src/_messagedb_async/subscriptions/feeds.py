@@ -33,6 +33,11 @@ class AsyncFeed(Protocol):
     """The messages for a consumer, page by page. One page is read at a time."""
 
     @property
+    def category(self) -> str | None:
+        """The category whose last position shows if there is more to read; None for the store's."""
+        ...
+
+    @property
     def blocked_by(self) -> list[OpenWriteTransaction]:
         """The transactions that hold back the next messages, as of the last read."""
         ...
@@ -100,6 +105,11 @@ class AsyncCategoryFeed:
         self._condition = condition
 
     @property
+    def category(self) -> str | None:
+        """The category."""
+        return self._category
+
+    @property
     def blocked_by(self) -> list[OpenWriteTransaction]:
         """Always empty."""
         return []
@@ -160,6 +170,11 @@ class AsyncStoreFeed:
         self._condition = condition
         self._gap_tracker = GapTracker()
         self._store_end: StoreEnd | None = None
+
+    @property
+    def category(self) -> str | None:
+        """Always None: the messages of all categories are scanned."""
+        return None
 
     @property
     def blocked_by(self) -> list[OpenWriteTransaction]:
