@@ -34,7 +34,7 @@ _MOST_LATENCY: Final = 1.5
 
 
 class _Round(NamedTuple):
-    """What one round of one number of consumers has cost, in seconds.
+    """The cost of one round of one number of consumers, in seconds.
 
     Attributes:
         start: until the last of the consumers has caught up.

@@ -38,7 +38,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What the process has used.
+    """Resources that the process has used.
 
     Attributes:
         seconds: its CPU time.

@@ -50,11 +50,11 @@ class AsyncIdleWait:
 
     def join(self) -> None:
         """Share looks with the other consumers of the client from now on."""
-        self._shared_look.join(self)
+        self._shared_look.runs.add(self)
 
     def leave(self) -> None:
         """Share no looks any more. Does nothing if it did not."""
-        self._shared_look.leave(self)
+        self._shared_look.runs.discard(self)
 
     def reset(self) -> None:
         """Begin with the shortest interval again: a read has found messages."""
@@ -75,8 +75,8 @@ class AsyncIdleWait:
             may_share: whether looks of other consumers may replace reads.
         """
         signals, look = self._state.signals, self._shared_look
-        may_share = may_share and not self._feed.may_poll_soon
-        if not may_share or not await look.is_worthwhile(self._client, self):
+        may_share = may_share and self in look.runs and not self._feed.may_poll_soon
+        if not may_share or len(look.runs) < 2 or not await look.is_possible(self._client):
             await signals.wake.wait(self._find_delay(monotonic() - read_at))
             return
         try:

@@ -16,7 +16,8 @@ class AsyncCommonOptions(TypedDict, total=False):
 
     Attributes:
         batch_size: how many messages are examined in one read. Default: ``1000``.
-        poll_interval: seconds from one read to the next where nothing was found. Default: ``0.1``.
+        poll_interval: seconds from one read to the next where nothing was found. Several consumers
+            of a client that wait share a look instead. Default: ``0.1``.
         idle_poll_interval: seconds to which that grows after a hundred such reads, and seconds
             between reads while notifications come. Default: ``1.0``.
         position_store: where the position is stored. Default: ``StreamPositionStore()``, for a read

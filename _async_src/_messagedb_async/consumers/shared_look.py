@@ -30,28 +30,20 @@ class AsyncSharedLook:
 
     No task is needed for it. If the one that looks ends or has messages, another one takes its
     turn; and one that gets no look for some seconds reads by itself.
+
+    Attributes:
+        runs: the runs whose consumers wait at times. A single one reads by itself, with one round
+            trip less for its messages.
     """
 
     def __init__(self) -> None:
-        self._runs: set[object] = set()
+        self.runs: set[object] = set()
         self._idle = IdleConsumers()
         self._paused_until = 0.0
 
-    def join(self, run: object) -> None:
-        """Add a run, whose consumer will wait at times."""
-        self._runs.add(run)
-
-    def leave(self, run: object) -> None:
-        """Remove a run."""
-        self._runs.discard(run)
-
-    async def is_worthwhile(self, client: AsyncClientCore, run: object) -> bool:
-        """Return True if the consumer of a run should share looks.
-
-        A single one reads by itself, with one round trip less for its messages. So does each
-        if the role may not read the table of messages, or if the last look was refused.
-        """
-        if run not in self._runs or len(self._runs) < 2 or monotonic() < self._paused_until:
+    async def is_possible(self, client: AsyncClientCore) -> bool:
+        """Return True unless the role may not read the table, or the last look was refused."""
+        if monotonic() < self._paused_until:
             return False
         return (await get_server(client)).table_readable
 
@@ -74,7 +66,7 @@ class AsyncSharedLook:
                 now = monotonic()
                 if now >= idle.reads_at:
                     return
-                if self._idle.is_looker(idle) and now >= idle.due_at:
+                if self._idle.is_turn(idle, now):
                     await self._look(client, now)
         finally:
             self._idle.remove(idle)

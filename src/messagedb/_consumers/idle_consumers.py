@@ -88,12 +88,12 @@ class IdleConsumer:
     @property
     def due_at(self) -> float:
         """The time of its next look."""
-        return min(self.looked_at + self.delay, self._reads_by)
+        return self.looked_at + self.delay
 
     @property
     def reads_at(self) -> float:
         """The time at which it reads by itself, if there is no look before."""
-        return min(self.looked_at + self.delay + PATIENCE_SECONDS, self._reads_by)
+        return min(self.due_at + PATIENCE_SECONDS, self._reads_by)
 
     def note_look(self, heads: Heads, now: float) -> None:
         """Wake it if there is something to read, or if its store may have lost messages.
@@ -120,6 +120,7 @@ class IdleConsumers:
     def __init__(self) -> None:
         self._waiting: dict[IdleConsumer, None] = {}
         self._looker: IdleConsumer | None = None
+        self._next_look_at = 0.0
 
     def add(self, idle: IdleConsumer) -> None:
         """Add a consumer that begins to wait."""
@@ -136,14 +137,15 @@ class IdleConsumers:
 
     def find_turn(self, idle: IdleConsumer) -> float:
         """Return the time until which a consumer waits: for its look, or for that of another."""
-        looker = self._looker
-        if looker is None or idle.due_at < looker.due_at:
-            self._looker = looker = idle
-        return idle.due_at if looker is idle else idle.reads_at
+        if self._looker not in (None, idle) and idle.due_at >= self._next_look_at:
+            return idle.reads_at
+        self._looker = idle
+        self._next_look_at = min(each.due_at for each in tuple(self._waiting))
+        return min(self._next_look_at, idle.reads_at)
 
-    def is_looker(self, idle: IdleConsumer) -> bool:
-        """Return True if a consumer is the one that looks."""
-        return self._looker is idle
+    def is_turn(self, idle: IdleConsumer, now: float) -> bool:
+        """Return True if a consumer is to look for all now."""
+        return self._looker is idle and now >= self._next_look_at
 
     def select_due(self, now: float) -> list[IdleConsumer]:
         """Return the consumers to look for now: also those that are due soon, so that they join.
