@@ -79,10 +79,15 @@ class AsyncIdleWait:
         if not may_share or len(look.runs) < 2 or not await look.is_possible(self._client):
             await signals.wake.wait(self._find_delay(monotonic() - read_at))
             return
+        progress = self._state.progress
+        # The lag in several categories does not depend on the head of the store.
+        progress.is_measured_by_look = self._settings.categories is None
         try:
             await look.wait(self._client, signals, self._build_idle(position))
         except MessageDBError as error:
             self._look_error = error
+        finally:
+            progress.is_measured_by_look = False
 
     def _build_idle(self, position: int) -> IdleConsumer:
         progress = self._state.progress
@@ -94,7 +99,6 @@ class AsyncIdleWait:
             monotonic(),
             self._find_delay,
             self._state.signals.wake.set,
-            # The lag in several categories does not depend on the head of the store.
             progress.note_head if self._settings.categories is None else lambda head: None,
         )
 

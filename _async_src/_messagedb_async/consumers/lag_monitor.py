@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError, MessageDBError
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 async def run_measurements(
     state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed, interval: float
 ) -> None:
-    """Measure every few seconds until the run is over, unless a look for several has done it."""
+    """Measure every few seconds until the run is over, unless looks for several consumers do it."""
     while await state.signals.pause_until_ended(interval):
-        looked_at = state.progress.looked_at
-        if looked_at is None or monotonic() - looked_at >= interval:
+        if not state.progress.is_measured_by_look:
             await measure(state, client, feed)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import Event
@@ -116,7 +115,7 @@ class AsyncProgress:
         attempt: its attempt.
         lag: the last measurement of the head and of the messages behind.
         measured_at: the time of that.
-        looked_at: the moment at which a look for several consumers last found nothing more.
+        is_measured_by_look: True while looks for several consumers measure it, too.
         waiters: the positions that are waited for, each with its event.
         trail: the pages that were read recently.
     """
@@ -127,7 +126,7 @@ class AsyncProgress:
         self.attempt = 1
         self.lag: Lag | None = None
         self.measured_at: datetime | None = None
-        self.looked_at: float | None = None
+        self.is_measured_by_look = False
         self.waiters: list[tuple[int, Event]] = []
         self.trail = ReadTrail()
         self._signals = signals
@@ -183,10 +182,10 @@ class AsyncProgress:
 
         A head before the position is left to the measurement, which finds lost history.
         """
-        if head == (self.position or 0):
+        self.is_measured_by_look = head == (self.position or 0)
+        if self.is_measured_by_look:
             now = datetime.now(UTC)
             self.lag, self.measured_at = Lag(head, 0, True, None, now), now
-            self.looked_at = monotonic()
 
 
 class AsyncRunState:
