@@ -33,7 +33,8 @@ _NOTE = (
     "Cached: AGGREGATE_CACHE_MAXSIZE is set, and the store is asked for newer events before each"
     " command. Unchecked: AGGREGATE_CACHE_FASTFORWARD=n, too, so that events of another process are"
     " seen only after a save has failed. Ours decides on what is in memory, too, and asks the store"
-    " after a conflict, and before it refuses a command."
+    " after a conflict, and before it refuses a command. With synchronous_commit on, a command of"
+    " either waits for one flush of the disk: the slower that is, the closer to 1 are the ratios."
 )
 
 _WANTED = 1.5

@@ -68,7 +68,8 @@ def _section(bench: Bench, conninfo: str, processes: int, tasks: int, categories
         unit=RATE,
         measures=measures,
         comparisons=comparisons,
-        note="Beside a locked category, writes to the others are counted."
+        note="Beside a locked category, writes to the others are counted. A transaction has at most"
+        " one message of each task, and keeps the locks of its categories until the disk has it."
         if categories > 1
         else "",
     )
