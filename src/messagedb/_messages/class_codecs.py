@@ -8,12 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from .._errors import ValidationError
-from .class_fields import decode_with_ruby_times, has_floats, is_plain
+from .class_fields import (
+    decode_with_ruby_times,
+    has_floats,
+    has_other_keys_than_strings,
+    is_plain,
+)
 from .decode_errors import describe_decode_error
 from .json_objects import decode_object, encode_as_read, encode_object, is_encoding_of
 
@@ -102,6 +107,7 @@ class StructCodec(Codec):
         super().__init__(cls)
         self._decode: Callable[[str | bytes], Any] | None = None
         self._decode_decimals: Callable[[str | bytes], Any] | None = None
+        self._convert: Callable[[Any, type[Any]], Any] | None = None
         self._has_floats: bool | None = None
         self._is_plain: bool | None = None
 
@@ -139,8 +145,11 @@ class StructCodec(Codec):
             return decode_with_ruby_times(text, decode)
 
     def convert(self, tree: dict[str, Any]) -> Any:
+        convert = self._convert
+        if convert is None:
+            convert = self._convert = _choose_convert(self.cls)
         try:
-            return msgspec.convert(tree, self.cls, str_keys=True)
+            return convert(tree, self.cls)
         except msgspec.ValidationError as error:
             try:
                 text = encode_object(tree, label="data", decimals=True)
@@ -148,9 +157,7 @@ class StructCodec(Codec):
                 raise error from None
             return decode_with_ruby_times(
                 cast("str", text),
-                lambda text: msgspec.convert(
-                    decode_object(text, decimals=True), self.cls, str_keys=True
-                ),
+                lambda text: convert(decode_object(text, decimals=True), self.cls),
             )
 
     def encode_checked(self, instance: Any, decimals: bool) -> str:
@@ -192,6 +199,14 @@ class StructCodec(Codec):
         else:
             self._decode = decode
         return decode
+
+
+def _choose_convert(cls: type[Any]) -> Callable[[Any, type[Any]], Any]:
+    """Return the function that converts plain JSON to a class."""
+    # msgspec spends more time on reading this argument than on converting a small message.
+    if has_other_keys_than_strings(cls):
+        return functools.partial(msgspec.convert, str_keys=True)
+    return msgspec.convert
 
 
 class CustomCodec(Codec):
@@ -245,18 +260,28 @@ class CustomCodec(Codec):
         yield "data", written, read
 
 
-@functools.cache
+class _StructCodecs(dict[type[Any], StructCodec]):
+    """The codecs that were made. Another one is made when its class is first looked up."""
+
+    def __missing__(self, cls: type[Any]) -> StructCodec:
+        _check_fields(cls)
+        codec = StructCodec(cls)
+        codec.prepare()
+        return self.setdefault(cls, codec)
+
+
+# A dict, as functools.cache takes twice as long to find a class.
+STRUCT_CODECS: Final = _StructCodecs()
+
+
 def get_codec(cls: type[Any]) -> StructCodec:
-    """Return the one codec of a Struct or a dataclass.
+    """Return the one codec of a Struct or a dataclass, as ``STRUCT_CODECS[cls]`` does.
 
     Raises:
         ValidationError: the class is neither of them, is not a JSON object, or has a field that
             msgspec cannot read.
     """
-    _check_fields(cls)
-    codec = StructCodec(cls)
-    codec.prepare()
-    return codec
+    return STRUCT_CODECS[cls]
 
 
 def _check_fields(cls: type[Any]) -> None:

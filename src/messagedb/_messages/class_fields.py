@@ -58,6 +58,17 @@ def _is_plain_type(info: inspect.Type) -> bool:
     return isinstance(info, _PLAIN)
 
 
+def has_other_keys_than_strings(cls: type[Any]) -> bool:
+    """Return True if a field of a class is a mapping with other keys, or if that is unknown."""
+    try:
+        types = list(iter_types(inspect.type_info(cls)))
+    except (TypeError, NameError, AttributeError):
+        return True
+    strings = (inspect.StrType, inspect.AnyType)
+    keys = [key for each in types if (key := getattr(each, "key_type", None)) is not None]
+    return not all(isinstance(key, strings) for key in keys)
+
+
 def iter_types(info: Any) -> Iterator[inspect.Type]:
     """Return all types that a type contains, itself first, each once."""
     seen: set[int] = set()

@@ -11,7 +11,7 @@ from .._argument_checks import check_integer
 from .._errors import ValidationError
 
 
-class _VersionOnly(msgspec.Struct):
+class _VersionOnly(msgspec.Struct, gc=False):
     """Metadata of which only the version is decoded."""
 
     version: Any = msgspec.field(default=None, name="schemaVersion")
@@ -39,8 +39,9 @@ def get_stored_version(metadata: str | None) -> int:
     Raises:
         ValueError: the metadata is not an object, or its version is invalid.
     """
-    marked = None if metadata is None else _decode_version(metadata)
-    value = None if marked is None else marked.version
+    if metadata is None or (marked := _decode_version(metadata)) is None:
+        return 1
+    value = marked.version
     if value is None:
         return 1
     if value.__class__ is str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._errors import MessageDecodeError, ValidationError
 from .annotations import get_qualified_name
 from .class_codecs import get_class_name
 from .json_objects import decode_object
-from .message import get_stored
 from .schema_version import check_version, get_stored_version
 
 if TYPE_CHECKING:
@@ -93,9 +92,10 @@ class Upcasters:
             MessageDecodeError: the version is invalid, or newer than the class's; an upcaster is
                 missing, raised an error, or did not return a dict; the data is not an object.
         """
-        wanted, stored = entry.version or 1, get_stored(message)
+        wanted = entry.version or 1
+        metadata = message._metadata  # pyright: ignore[reportPrivateUsage]
         try:
-            stored_version = get_stored_version(stored.metadata)
+            stored_version = get_stored_version(metadata)
         except ValueError as error:
             raise _decode_error(message, f"{error}", "metadata.schemaVersion") from error
         if stored_version == wanted:
@@ -106,11 +106,12 @@ class Upcasters:
                 f"it is of version {stored_version}, and {entry.cls.__qualname__} is known here up "
                 f"to version {wanted}: upgrade this service first, then the writing services",
             )
+        text, decimals = message._data, message._decimals  # pyright: ignore[reportPrivateUsage]
         try:
-            data: Any = decode_object(stored.data or "{}", decimals=stored.decimals)
+            data: Any = decode_object(text or "{}", decimals=decimals)
         except ValueError as error:
             raise _decode_error(message, str(error)) from error
-        if type(data) is not dict:
+        if data.__class__ is not dict:
             raise _decode_error(message, "it is not a JSON object, which upcasters need")
         steps = self._steps.get(entry.cls)
         if steps is None:
@@ -118,32 +119,27 @@ class Upcasters:
                 steps = self._steps[entry.cls] = self.upcasters_by_version(entry)
             except ValidationError as error:
                 raise _decode_error(message, f"its upcasters are ambiguous: {error}") from error
-        for version in range(stored_version, wanted):
-            if version not in steps:
+        version = stored_version
+        while version < wanted:
+            step = steps.get(version)
+            if step is None:
                 raise _decode_error(
                     message,
                     f"it is of version {stored_version}, and there is "
                     f"{_missing_upcaster_text(entry, version)}: register one with "
                     "registry.upcaster()",
                 )
-            data = _apply_upcaster(steps[version], version, data, message)
-        return cast("dict[str, Any]", data)
-
-
-def _apply_upcaster(
-    step: Upcaster, version: int, data: Any, message: Message[Any]
-) -> dict[str, Any]:
-    name = f"the upcaster {get_qualified_name(step)} from version {version}"
-    try:
-        changed: Any = step(data)
-    except Exception as error:
-        reason = f"{name} raised {type(error).__name__}: {error}"
-        raise _decode_error(message, reason) from error
-    if type(changed) is not dict:
-        raise _decode_error(
-            message, f"{name} returned {type(changed).__name__}: it must return the changed dict"
-        )
-    return cast("dict[str, Any]", changed)
+            try:
+                data = step(data)
+            except Exception as error:
+                reason = f"raised {type(error).__name__}: {error}"
+                raise _upcaster_error(message, step, version, reason) from error
+            if data.__class__ is not dict:
+                reason = f"returned {type(data).__name__}: it must return the changed dict"
+                raise _upcaster_error(message, step, version, reason)
+            version += 1
+        upcast: dict[str, Any] = data
+        return upcast
 
 
 def _iter_entry_problems(entry: RegistryEntry, steps: dict[int, Upcaster]) -> Iterator[str]:
@@ -180,6 +176,13 @@ def _duplicate_upcaster_error(
 
 def _describe_key(key: str | type[Any]) -> str:
     return repr(key) if isinstance(key, str) else get_class_name(key)
+
+
+def _upcaster_error(
+    message: Message[Any], step: Upcaster, version: int, reason: str
+) -> MessageDecodeError:
+    name = get_qualified_name(step)
+    return _decode_error(message, f"the upcaster {name} from version {version} {reason}")
 
 
 def _decode_error(message: Message[Any], reason: str, field: str = "data") -> MessageDecodeError:

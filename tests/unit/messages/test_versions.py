@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
+from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -24,6 +27,19 @@ class Deposited(msgspec.Struct, frozen=True, rename="camel"):
 
 class Closed(msgspec.Struct):
     reason: str = ""
+
+
+class Counted(msgspec.Struct):
+    by_year: dict[int, int]
+
+
+@dataclasses.dataclass
+class Summed:
+    """Mappings with keys that JSON does not have, at several depths."""
+
+    by_id: Mapping[UUID, int]
+    counted: list[Counted]
+    by_day: dict[date, dict[str, int]] | None = None
 
 
 class Priced(msgspec.Struct):
@@ -148,6 +164,28 @@ def test_data_of_each_version_is_read_as_the_class(
     message = stored(data, metadata, type)
     for _ in range(2):  # an upcaster that changes its dict changes nothing that is kept
         assert registry.decode(message) == Deposited(5, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("cls", "stored_data", "expected"),
+    [
+        (Counted, '{"by_year": {"2026": 5}}', Counted({2026: 5})),
+        (
+            Summed,
+            '{"by_id": {"00000000-0000-0000-0000-000000000007": 1},'
+            ' "counted": [{"by_year": {"1": 2}}], "by_day": {"2026-01-31": {"a": 3}}}',
+            Summed({UUID(int=7): 1}, [Counted({1: 2})], {date(2026, 1, 31): {"a": 3}}),
+        ),
+    ],
+)
+def test_keys_that_are_not_strings_are_read_after_an_upcaster(
+    cls: type[Any], stored_data: str, expected: Any
+) -> None:
+    registry = MessageRegistry()
+    registry.add(cls, type="Deposited", version=2)
+    registry.upcaster("Deposited", lambda data: data, from_version=1)
+    assert registry.decode(stored(stored_data)) == expected
+    assert registry.decode(stored(stored_data, '{"schemaVersion": "2"}')) == expected
 
 
 def test_a_class_without_a_version_does_not_look_at_the_metadata(registry: MessageRegistry) -> None:
