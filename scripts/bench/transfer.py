@@ -25,8 +25,10 @@ _DUMP = "pg_dump: data of the table"
 _RESTORE = "psql: what pg_dump wrote"
 _COPY_OUT = "psql: \\copy to a file"
 _COPY_IN = "psql: \\copy from a file"
-_LEAST = 0.33
+_LEAST = {_EXPORT: 0.6, _IMPORT: 0.33}
 _MOST_MEGABYTES = 150.0
+
+_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
 
 # Streams of a hundred messages; a third of them with metadata.
 _FILL = """
@@ -58,6 +60,7 @@ def run(bench: Bench) -> Iterator[Section]:
         source.run(_FILL.format(last=count - 1))
         source.settle()
         content = source.ask(_CONTENT)
+        _run([*_messagedb(source), "ping"])  # leaves the modules compiled, as pip does
         for _ in range(rounds):
             for title, command in _out(source, folder).items():
                 ran.setdefault(title, []).append(_run(command))
@@ -79,7 +82,7 @@ def run(bench: Bench) -> Iterator[Section]:
             title=f"{count:,} messages are {title}",
             unit=RATE,
             measures=[rates[each] for each in (ours, *rivals)],
-            comparisons=[times_as_fast(rates[ours], rates[each], _LEAST) for each in rivals],
+            comparisons=[times_as_fast(rates[ours], rates[each], _LEAST[ours]) for each in rivals],
         )
     memory = [
         Measure(name=title, samples=[each.megabytes for each in ran[title]])
@@ -136,7 +139,8 @@ def _tool(name: str) -> str:
 
 def _run(command: list[str]) -> _Ran:
     begun = perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    kept = {name: value for name, value in os.environ.items() if name != _UNCOMPILED}
+    child = subprocess.Popen(command, env=kept, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:

@@ -108,15 +108,18 @@ def test_lines_are_json(command: Command, full: str) -> None:
     assert len(positions) == 12
 
 
-def test_small_pages_are_the_same(
+def test_small_pages_and_blocks_are_the_same(
     command: Command, full: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ((), ("account\\",), ("account\\-1\t\n",)):
         whole = command("--url", full, "export", "-", *name).out
         assert whole
-        monkeypatch.setattr(_export, "PAGE_SIZE", 3)
-        assert command("--url", full, "export", "-", *name).out == whole
-        monkeypatch.undo()
+        for page_size, block_size in ((3, 1), (1, 1 << 18), (50_000, 1), (50_000, 300)):
+            monkeypatch.setattr(_export, "PAGE_SIZE", page_size)
+            monkeypatch.setattr(_export, "BLOCK_SIZE", block_size)
+            assert command("--url", full, "export", "-", *name).out == whole
+            monkeypatch.undo()
+    assert command("--url", full, "export", "-", "nothing").out == ""
 
 
 def test_an_export_goes_on_where_it_was_cut_off(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
+    from psycopg import Copy
     from psycopg.abc import PQGen
 
     from .._sql.statements import Statement
@@ -194,4 +195,21 @@ def _send(pgconn: Any, query: Any, prep: Prepare, name: bytes) -> None:
 def _load_rows(transformer: Any, result: Any) -> list[tuple[Any, ...]]:
     transformer.set_pgresult(result)
     rows: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
+    return rows
+
+
+def read_copy_rows(copy: Copy, size: int) -> PQGen[list[memoryview]]:
+    """Read rows of a COPY to the client until they have a size in bytes together, or it has ended.
+
+    A connection's ``wait`` executes this: a wait for each row costs more than the row itself. The
+    result is empty only after the end.
+    """
+    rows: list[memoryview] = []
+    length = 0
+    while length < size:
+        row: Any = yield from copy._read_gen()
+        if not row:
+            break
+        rows.append(row)
+        length += len(row)
     return rows

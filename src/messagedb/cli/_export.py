@@ -15,11 +15,15 @@ from psycopg import sql
 from messagedb import Client, IncompatibleServerError, StoreUnavailableError, ValidationError
 from messagedb import streams as names
 from messagedb._argument_checks import check_string
+from messagedb._connection.psycopg_internals import read_copy_rows
 
-from ._ndjson import LINE_PREFIX, build_export_query, parse_line
+from ._ndjson import LINE_PREFIX, build_export_query, join_lines, parse_line
 
 PAGE_SIZE: int = 50_000
 """Number of positions that one query covers."""
+
+BLOCK_SIZE: int = 1 << 18
+"""Number of bytes that are read, and written, together."""
 
 _WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.05
@@ -111,15 +115,9 @@ def iter_blocks(client: Client, schema: str, wanted: ExportRange) -> Iterator[tu
             client.transaction(read_only=True) as tx,
             tx.connection.cursor().copy(question) as copy,
         ):
-            held: list[bytes] = []
-            size = 0
-            for block in copy:
-                held.append(bytes(block))
-                size += len(block)
-                if size >= 1 << 18:
-                    yield b"".join(held), first
-                    held, size = [], 0
-        yield b"".join(held), last
+            while rows := copy.connection.wait(read_copy_rows(copy, BLOCK_SIZE)):
+                yield join_lines(rows), first
+        yield b"", last
 
 
 def read_last_position(file: Path, column: str) -> int | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from psycopg import sql
 
 from messagedb import ValidationError
 
-# JSON cannot contain these characters unescaped, so CSV leaves each line unchanged.
-COPY_OPTIONS: Final = "FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01'"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LINE_PREFIX: Final = b'{"global_position":'
 """Beginning of every line."""
+
+# The formats for text look for characters to escape in every byte of a line.
+_COPY_OPTIONS: Final = "FORMAT binary"
+_COPY_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
+_COPY_HEADER: Final = len(_COPY_SIGNATURE) + 8  # before the first row: flags, an empty extension
+_COPY_FIELD: Final = 6  # before the only field of a row: the number of fields, its length
 
 _LINE: Final = """
 '{{"global_position":' || global_position
@@ -26,7 +32,7 @@ _LINE: Final = """
 || CASE WHEN isfinite(time) THEN 'Z"' ELSE '"' END
 || coalesce(',"data":' || data::text, '')
 || coalesce(',"metadata":' || metadata::text, '')
-|| '}}'
+|| E'}}\\n'
 """
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -56,7 +62,7 @@ _decode = msgspec.json.Decoder(ExportedLine).decode
 
 
 def build_export_query(schema: str, where: sql.Composable, order: str) -> sql.Composed:
-    """Return the COPY of a page of messages as lines.
+    """Return the COPY of a page of messages as lines, whose rows ``join_lines`` takes.
 
     Args:
         schema: of the message store.
@@ -67,7 +73,15 @@ def build_export_query(schema: str, where: sql.Composable, order: str) -> sql.Co
         "COPY (SELECT " + _LINE + " FROM {table} WHERE {where} ORDER BY {order}) TO "
     ).format(
         table=sql.Identifier(schema, "messages"), where=where, order=sql.Identifier(order)
-    ) + sql.SQL("STDOUT (" + COPY_OPTIONS + ")")
+    ) + sql.SQL("STDOUT (" + _COPY_OPTIONS + ")")
+
+
+def join_lines(rows: Sequence[memoryview]) -> bytes:
+    """Return the lines in consecutive rows of the COPY; the mark after the last row has none."""
+    lines = [row[_COPY_FIELD:] for row in rows]
+    if rows and bytes(rows[0][: len(_COPY_SIGNATURE)]) == _COPY_SIGNATURE:
+        lines[0] = rows[0][_COPY_HEADER + _COPY_FIELD :]
+    return b"".join(lines)
 
 
 def parse_line(line: bytes, number: int) -> ExportedLine:

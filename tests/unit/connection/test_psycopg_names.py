@@ -14,6 +14,7 @@ from psycopg import (
     AsyncPipeline,
     AsyncRawCursor,
     Connection,
+    Copy,
     Pipeline,
     RawCursor,
     errors,
@@ -136,6 +137,13 @@ def test_the_generator_of_libpq_is_there(name: str) -> None:
         assert callable(function)
 
 
+@pytest.mark.parametrize("name", ["_read_gen"])
+def test_a_copy_has_the_generator_that_reads_a_row(name: str) -> None:
+    method = getattr(Copy, name)
+    assert parameters(method) == []
+    assert isgeneratorfunction(method)
+
+
 @pytest.mark.parametrize("name", WAITS)
 def test_the_wait_takes_an_interval_and_a_timeout(name: str) -> None:
     found = parameters(getattr(waiting, name))
@@ -149,11 +157,18 @@ def test_the_error_of_a_wait_that_is_over_is_an_error_of_psycopg() -> None:
 
 def test_no_other_file_uses_them() -> None:
     names = "|".join(
-        [*PIPELINE_GENERATORS, "_enqueue_sync", "_pipeline", "_prepared", "_WaitTimeout"]
+        [
+            *PIPELINE_GENERATORS,
+            "_enqueue_sync",
+            "_pipeline",
+            "_prepared",
+            "_read_gen",
+            "_WaitTimeout",
+        ]
     )
     of_cursor = "|".join([*CURSOR_GENERATORS, *CURSOR_FUNCTIONS, *CURSOR_ATTRIBUTES])
     private = re.compile(
-        rf"\b(self|\w*conn|pipeline|errors)\.({names})\b|\bcursor\.({of_cursor})\b"
+        rf"\b(self|\w*conn|copy|pipeline|errors)\.({names})\b|\bcursor\.({of_cursor})\b"
         r"|psycopg import .*\b(generators|waiting)\b|psycopg\.(_preparing|generators|waiting)"
     )
     sources = [*ROOT.glob("_async_src/**/*.py"), *ROOT.glob("src/messagedb/*/*.py")]
