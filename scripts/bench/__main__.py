@@ -103,7 +103,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="tiny counts, one round: only to check that it runs"
     )
-    parser.add_argument("--long", action="store_true", help="with a store of 5 million, too")
+    parser.add_argument("--long", action="store_true", help="with a store of 10 million, too")
     parser.add_argument(
         "--only",
         type=lambda text: _names(text, names),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from messagedb import Client
 
 from . import payload
+from .filling import LONG, Layout, fill_growing
 from .measure import Comparison, Contender, Measure, measure, spread_of
 from .report import BYTES, MICROSECONDS, MILLISECONDS, Section
 from .servers import Database, Server, with_settings
@@ -17,9 +18,9 @@ from .topic import Bench, Topic, repeated
 
 _LIMIT = 1.3
 _TURNS = 5
-_CATEGORIES = 19
-_LONG, _SHORT = 1000, 100
-"""Number of messages of a stream in the one large category, and in each of the others."""
+_FEW = Layout(categories=19, short=100)
+_MANY = Layout(categories=100_000, short=7)
+"""Of a million messages, so that each of the categories has a stream."""
 
 _AT = {"start": 0.0, "middle": 0.5, "end": 1.0}
 
@@ -45,11 +46,12 @@ class _Store(NamedTuple):
 
 def run(bench: Bench) -> Iterator[Section]:
     """Fill the stores, then measure each operation in all of them in turn."""
-    sizes = bench.pick([10_000, 1_000_000], [1_000, 5_000])
+    sizes = [(size, _FEW) for size in bench.pick((10_000, 1_000_000), (4_000, 10_000))]
     if bench.long:
-        sizes.append(5_000_000)
+        sizes.append((10_000_000, _FEW))
+        sizes.append((1_000_000, _MANY))
     with ExitStack() as stack:
-        stores = [_fill(stack, bench.server, size) for size in sizes]
+        stores = [_fill(stack, bench.server, size, layout) for size, layout in sizes]
         # Reads come first, and batches last: writes let the small store grow.
         title = "stream page of 1,000"
         yield _section(bench, stores, title, MILLISECONDS, bench.pick(5, 1), _stream_page)
@@ -59,27 +61,18 @@ def run(bench: Bench) -> Iterator[Section]:
         yield _wal(bench, stores)
 
 
-def _fill(stack: ExitStack, server: Server, size: int) -> _Store:
-    database = stack.enter_context(server.genuine(f"genuine_{size}"))
+def _fill(stack: ExitStack, server: Server, size: int, layout: Layout) -> _Store:
+    database = stack.enter_context(server.genuine(f"genuine_{size}_{layout.categories}"))
     conninfo = with_settings(database.conninfo, synchronous_commit="off")
     client = stack.enter_context(Client(conninfo))
     large = payload.category("large")
-    small = cycle([payload.category("small") for _ in range(_CATEGORIES)])
-    streams: list[str] = []
-    written = 0
-    # 30 % to one category, 70 % to the others, distributed over the whole store.
-    while written < size:
-        streams.append(payload.stream(large))
-        client.write_messages(streams[-1], [payload.message() for _ in range(_LONG)])
-        written += _LONG
-        for _ in range(min(size - written, _LONG * 7 // 3) // _SHORT):
-            stream = payload.stream(next(small))
-            client.write_messages(stream, [payload.message() for _ in range(_SHORT)])
-            written += _SHORT
-    database.settle()
+    streams = fill_growing(database, large, size, layout)
     positions = {at: _position(database, large, len(streams), share) for at, share in _AT.items()}
     step = max(1, len(streams) // 20)
-    return _Store(f"a store of {size:,}", database, client, large, streams[::step], positions)
+    label = f"a store of {size:,}" + (
+        "" if layout is _FEW else f" in {layout.categories:,} categories"
+    )
+    return _Store(label, database, client, large, streams[::step], positions)
 
 
 def _position(database: Database, category: str, streams: int, share: float) -> int:
@@ -90,7 +83,7 @@ def _position(database: Database, category: str, streams: int, share: float) -> 
         WHERE message_store.category(stream_name) = $1
         ORDER BY global_position OFFSET $2::bigint LIMIT 1
         """,
-        *(category, int((streams - 1) * _LONG * share)),
+        *(category, int((streams - 1) * LONG * share)),
     )
     return position
 
@@ -197,8 +190,8 @@ TOPIC = Topic(
     "growth",
     "Growth",
     "The same operations in genuine stores of different sizes, turn by turn. The stores were "
-    "filled by write_messages: 30 % of the messages in one category with streams of 1,000, the "
-    "rest in 19 categories with streams of 100; then VACUUM ANALYZE. synchronous_commit is off, so "
-    "that the disk's pace does not hide what grows.",
+    "filled on the server: 30 % of the messages in one category with streams of 1,000, the rest in "
+    "19 categories with streams of 100, or in 100,000 categories with a stream of 7; then VACUUM "
+    "ANALYZE. synchronous_commit is off, so that the disk's pace does not hide what grows.",
     run,
 )

@@ -73,10 +73,10 @@ class Database:
         assert row is not None
         return row[0]
 
-    def run(self, statement: str) -> None:
+    def run(self, statement: str, *parameters: Any) -> None:
         """Run a statement as the superuser, outside of a transaction."""
         with self._connect() as conn:
-            conn.execute(statement.encode())
+            psycopg.RawCursor(conn).execute(statement.encode(), parameters or None)
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(with_settings(self.admin), autocommit=True)
