@@ -269,6 +269,9 @@ class AsyncOperations(ABC):
     ) -> Message[Any] | None:
         """Return the last message of a stream, or its last one of a type; None if there is none.
 
+        For a type, the server reads the stream backwards to the last message of it: all of the
+        stream if there is none. The page "Performance" names an index that helps.
+
         Args:
             stream_name: the stream; a bare category is one, too.
             type: the message type to search for.
