@@ -197,7 +197,7 @@ def _find_texts(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def _get_text(node: ast.AST) -> str | None:
     """Return the text of a string, with {} for the values in an f-string."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
-        return node.value.decode() if isinstance(node.value, bytes) else node.value
+        return node.value.decode(errors="replace") if isinstance(node.value, bytes) else node.value
     if isinstance(node, ast.JoinedStr):
         parts = (_get_text(value) for value in node.values)
         return "".join("{}" if part is None else part for part in parts)
