@@ -118,6 +118,8 @@ NO_COLON = "\ufdd0"  # a character that no docstring has
 
 def import_what_only_types_need() -> None:
     """Run the code under ``if TYPE_CHECKING``, so that annotations can be read as objects."""
+    for variant in ("_messagedb_async", "messagedb._sync"):
+        importlib.import_module(f"{variant}.public_names")
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in ("messagedb", "_messagedb_async") and module.__file__:
             for statement in ast.parse(Path(module.__file__).read_text()).body:

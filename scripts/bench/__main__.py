@@ -34,6 +34,7 @@ from . import (
     report,
     schema,
     single,
+    startup,
     transfer,
     typed,
     writers,
@@ -62,6 +63,7 @@ TOPICS = (
     effects.TOPIC,
     idle.TOPIC,
     notify.TOPIC,
+    startup.TOPIC,
 )
 RESULTS = Path("docs", "performance", "results.json")
 ROUNDS = 5

@@ -17,6 +17,7 @@ from messagedb import embedded, schema
 from .measure import Measure, quantity, times_as_fast
 from .report import MEGABYTES, RATE, Section
 from .servers import Database
+from .startup import UNCOMPILED
 from .topic import Bench, Topic
 
 _EXPORT = "messagedb: export"
@@ -27,8 +28,6 @@ _COPY_OUT = "psql: \\copy to a file"
 _COPY_IN = "psql: \\copy from a file"
 _LEAST = {_EXPORT: 0.6, _IMPORT: 0.33}
 _MOST_MEGABYTES = 150.0
-
-_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
 
 # Streams of a hundred messages; a third of them with metadata.
 _FILL = """
@@ -139,7 +138,7 @@ def _tool(name: str) -> str:
 
 def _run(command: list[str]) -> _Ran:
     begun = perf_counter()
-    kept = {name: value for name, value in os.environ.items() if name != _UNCOMPILED}
+    kept = {name: value for name, value in os.environ.items() if name != UNCOMPILED}
     child = subprocess.Popen(command, env=kept, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

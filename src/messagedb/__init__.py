@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import sys as _sys
 from importlib import metadata as _metadata
+from typing import TYPE_CHECKING
 
-from _messagedb_async.app.app import AsyncApp
-from _messagedb_async.client import AsyncClient
-from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
-from _messagedb_async.consumers.consumer import AsyncConsumer
-from _messagedb_async.consumers.context import AsyncContext
-from _messagedb_async.consumers.run_consumers import run_consumers_async
-from _messagedb_async.entities.store import AsyncEntityStore
-from _messagedb_async.read_models.read_model import AsyncReadModel
-from _messagedb_async.transactions.bound_client import AsyncBoundClient
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
+from . import _public_names
 from . import app as app
 from . import clients as clients
 from . import consumers as consumers
@@ -34,18 +25,7 @@ from ._entities.projection import Projection
 from ._messages.message import Message, NewMessage
 from ._messages.metadata import Metadata
 from ._messages.registry import MessageRegistry
-from ._public_names import publish as _publish
 from ._subscriptions.backoff import RetryPolicy
-from ._sync.app.app import App
-from ._sync.client import Client
-from ._sync.consumers.all_consumer import AllConsumer
-from ._sync.consumers.consumer import Consumer
-from ._sync.consumers.context import Context
-from ._sync.consumers.run_consumers import run_consumers
-from ._sync.entities.store import EntityStore
-from ._sync.read_models.read_model import ReadModel
-from ._sync.transactions.bound_client import BoundClient
-from ._sync.transactions.transaction import Transaction
 from .errors import (
     DuplicateMessageError,
     HandlerError,
@@ -64,6 +44,35 @@ from .errors import (
     WrongExpectedVersionError,
 )
 from .expected_version import ANY, NO_STREAM, STREAM_EXISTS
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import (
+        AsyncAllConsumer,
+        AsyncApp,
+        AsyncBoundClient,
+        AsyncClient,
+        AsyncConsumer,
+        AsyncContext,
+        AsyncEntityStore,
+        AsyncReadModel,
+        AsyncTransaction,
+        run_consumers_async,
+    )
+
+    from ._sync.public_names import (
+        AllConsumer,
+        App,
+        BoundClient,
+        Client,
+        Consumer,
+        Context,
+        EntityStore,
+        ReadModel,
+        Transaction,
+        run_consumers,
+    )
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = [
     "ANY",
@@ -138,4 +147,4 @@ for _module in (
     streams,
     _sys.modules[__name__],
 ):
-    _publish(_module)
+    _public_names.publish_names(_module)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from _messagedb_async.app.declarations import AsyncAppConsumer, AsyncAppReadModel
-from _messagedb_async.app.opened_app import AsyncOpenedApp
+from typing import TYPE_CHECKING
 
+from . import _public_names
 from ._app.client_options import ClientOptions
 from ._app.telemetry import Telemetry
-from ._sync.app.declarations import AppConsumer, AppReadModel
-from ._sync.app.opened_app import OpenedApp
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import (
+        AsyncAppConsumer,
+        AsyncAppReadModel,
+        AsyncOpenedApp,
+    )
+
+    from ._sync.public_names import AppConsumer, AppReadModel, OpenedApp
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = [
     "AppConsumer",

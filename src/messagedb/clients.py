@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from _messagedb_async.client_core.core import AsyncClientCore
-from _messagedb_async.operations.operations import AsyncOperations
+from typing import TYPE_CHECKING
 
+from . import _public_names
 from ._concurrency.callables import AsyncUnaryFunction, UnaryFunction
 from ._connection.pool_stats import PoolStats
-from ._sync.client_core.core import ClientCore
-from ._sync.operations.operations import Operations
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import (
+        AsyncClientCore,
+        AsyncOperations,
+    )
+
+    from ._sync.public_names import (
+        ClientCore,
+        Operations,
+    )
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = [
     "AsyncClientCore",

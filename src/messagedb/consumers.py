@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from _messagedb_async.consumers.base import AsyncConsumerBase
-from _messagedb_async.consumers.context import (
-    AsyncBatchContext,
-    AsyncNamedBatchHandler,
-    AsyncNamedHandler,
-)
-from _messagedb_async.consumers.options import (
-    AsyncAllConsumerOptions,
-    AsyncCommonOptions,
-    AsyncConsumerOptions,
-)
-from _messagedb_async.consumers.runnable import AsyncRun, AsyncRunnable
+from typing import TYPE_CHECKING
 
+from . import _public_names
 from ._consumers.callables import (
     AsyncHandlerResult,
     AsyncMiddleware,
@@ -32,10 +22,33 @@ from ._consumers.settings import Start
 from ._consumers.status import ConsumerState, ConsumerStatus
 from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
 from ._subscriptions.backoff import NO_RETRY
-from ._sync.consumers.base import ConsumerBase
-from ._sync.consumers.context import BatchContext, NamedBatchHandler, NamedHandler
-from ._sync.consumers.options import AllConsumerOptions, CommonOptions, ConsumerOptions
-from ._sync.consumers.runnable import Run, Runnable
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import (
+        AsyncAllConsumerOptions,
+        AsyncBatchContext,
+        AsyncCommonOptions,
+        AsyncConsumerBase,
+        AsyncConsumerOptions,
+        AsyncNamedBatchHandler,
+        AsyncNamedHandler,
+        AsyncRun,
+        AsyncRunnable,
+    )
+
+    from ._sync.public_names import (
+        AllConsumerOptions,
+        BatchContext,
+        CommonOptions,
+        ConsumerBase,
+        ConsumerOptions,
+        NamedBatchHandler,
+        NamedHandler,
+        Run,
+        Runnable,
+    )
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = [
     "NO_RETRY",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from _messagedb_async.entities.edit_session import AsyncEntityEdit
+from typing import TYPE_CHECKING
 
+from . import _public_names
 from ._entities.decider import Evolve
 from ._entities.projection import apply
 from ._entities.results import LoadedEntity, TransactResult
 from ._entities.snapshots import SnapshotPolicy
-from ._sync.entities.edit_session import EntityEdit
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import AsyncEntityEdit
+
+    from ._sync.public_names import EntityEdit
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = [
     "AsyncEntityEdit",

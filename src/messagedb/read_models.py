@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from _messagedb_async.consumers.options import AsyncReadModelOptions
+from typing import TYPE_CHECKING
 
+from . import _public_names
 from ._read_models.naming import ReadModelVersion
-from ._sync.consumers.options import ReadModelOptions
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import (
+        AsyncReadModelOptions,
+    )
+
+    from ._sync.public_names import (
+        ReadModelOptions,
+    )
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = ["AsyncReadModelOptions", "ReadModelOptions", "ReadModelVersion"]

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from _messagedb_async.schema.install import install_async
-from _messagedb_async.schema.notify_trigger import install_notify_async, remove_notify_async
-from _messagedb_async.schema.upgrade import uninstall_async, upgrade_async
+from typing import TYPE_CHECKING
 
+from . import _public_names
 from ._schema.install_plan import VERSION, build_script
-from ._sync.schema.install import install
-from ._sync.schema.notify_trigger import install_notify, remove_notify
-from ._sync.schema.upgrade import uninstall, upgrade
+
+if TYPE_CHECKING:
+    from _messagedb_async.public_names import (
+        install_async,
+        install_notify_async,
+        remove_notify_async,
+        uninstall_async,
+        upgrade_async,
+    )
+
+    from ._sync.public_names import (
+        install,
+        install_notify,
+        remove_notify,
+        uninstall,
+        upgrade,
+    )
+else:
+    __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
 __all__ = [
     "VERSION",

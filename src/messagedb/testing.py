@@ -6,9 +6,9 @@ import sys as _sys
 
 from _messagedb_async.testing.scenarios import AsyncConsumerScenario, AsyncEntityScenario
 
+from . import _public_names
 from ._fault_proxy.faults import FaultPoint
 from ._fault_proxy.proxy import FaultProxy
-from ._public_names import publish as _publish
 from ._sync.testing.scenarios import ConsumerScenario, EntityScenario
 from ._testing.given_when_then import Given, Outcome, given
 from ._testing.messages import make_message
@@ -26,4 +26,4 @@ __all__ = [
     "make_message",
 ]
 
-_publish(_sys.modules[__name__])
+_public_names.publish_names(_sys.modules[__name__])

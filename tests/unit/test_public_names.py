@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pickle
 import re
+import subprocess
+import sys
 import traceback
 import typing
 from collections.abc import Iterator
@@ -27,7 +29,6 @@ PUBLIC = [
     pytest.param(module, name, id=f"{module}.{name}")
     for module in PUBLIC_MODULES
     for name in importlib.import_module(module).__all__
-    if name in vars(importlib.import_module(module))
 ]
 
 
@@ -41,6 +42,75 @@ def test_public_names_say_where_they_are_imported_from(module: str, name: str) -
     assert thing.__module__ in PUBLIC_MODULES
     assert getattr(importlib.import_module(thing.__module__), thing.__name__) is thing
     assert pickle.loads(pickle.dumps(thing)) is thing
+
+
+def run_python(program: str) -> str:
+    """Run a program in a new process, which has imported nothing, and return what it prints."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_async", "is_sync"),
+    [
+        ("import messagedb", False, False),
+        ("from messagedb import Message, errors, schema", False, False),
+        ("from messagedb import Client", False, True),
+        ("from messagedb.schema import install", False, True),
+        ("from messagedb import AsyncClient", True, False),
+        ("import messagedb; messagedb.consumers.AsyncConsumerOptions", True, False),
+        ("from messagedb import *", True, True),
+    ],
+)
+def test_a_variant_is_imported_when_it_is_used(
+    statement: str, is_async: bool, is_sync: bool
+) -> None:
+    found = run_python(
+        f"{statement}\nimport sys\n"
+        "variants = '_messagedb_async', 'messagedb._sync'\n"
+        "print(*(f'{name}.client' in sys.modules for name in variants))"
+    )
+    assert found == f"{is_async} {is_sync}"
+
+
+def test_every_name_of_a_variant_is_published_with_its_first() -> None:
+    program = """
+import messagedb
+client = messagedb.Client("embedded:")
+print(type(client), client.transaction.__annotations__["return"])
+from messagedb._sync.transactions.transaction import Transaction
+from messagedb._sync.consumers.options import ConsumerOptions
+print(Transaction.__module__, ConsumerOptions.__module__)
+"""
+    lines = run_python(program).splitlines()
+    assert lines[0].startswith("<class 'messagedb.Client'> ")
+    assert lines[1] == "messagedb messagedb.consumers"
+
+
+def test_threads_that_use_a_variant_first_get_the_same_names() -> None:
+    program = """
+import threading, messagedb
+from concurrent.futures import ThreadPoolExecutor
+names = ["Client", "AsyncClient", "Consumer", "AsyncConsumer"] * 8
+barrier = threading.Barrier(len(names))
+def get(name):
+    barrier.wait()
+    thing = getattr(messagedb, name)
+    return thing is vars(messagedb)[name] and thing.__module__
+with ThreadPoolExecutor(len(names)) as pool:
+    print(*set(pool.map(get, names)))
+"""
+    assert run_python(program) == "messagedb"
+
+
+def test_a_name_that_is_not_there_is_named_in_the_error() -> None:
+    for module in (messagedb, messagedb.consumers):
+        with pytest.raises(
+            AttributeError, match=f"module '{module.__name__}' has no attribute 'X'"
+        ):
+            _ = module.X
+        assert {*module.__all__, "__name__"} <= set(dir(module))
 
 
 def test_a_traceback_names_the_public_module() -> None:

@@ -16,7 +16,7 @@ from .._consumers.context import BaseBatchContext
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
 from .._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
-from .._public_names import publish as _publish
+from .._public_names import publish_names as _publish_names
 from ..errors import MessageDecodeError, ValidationError
 from ..hooks import Operation
 from ..streams import category
@@ -336,4 +336,4 @@ def _extract_context(message: Message[Any]) -> Context | None:
     return _PROPAGATOR.extract(carrier)
 
 
-_publish(_sys.modules[__name__])
+_publish_names(_sys.modules[__name__])
