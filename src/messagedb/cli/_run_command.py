@@ -65,7 +65,7 @@ def run(
     ] = None,
     log_level: Annotated[LogLevel, typer.Option(help="Least severe log lines.")] = LogLevel.INFO,
     log_format: Annotated[LogFormat, typer.Option(help="Form of log lines.")] = LogFormat.TEXT,
-    parent: Annotated[int, typer.Option(hidden=True)] = 0,
+    parent: Annotated[int, typer.Option(hidden=True, help="The process that began it.")] = 0,
 ) -> None:
     """Run all consumers and read models of an app until SIGTERM or Ctrl-C.
 
