@@ -118,6 +118,7 @@ class AsyncConsumerRun:
         finally:
             if state.phase.state != "failed":
                 state.phase.stop("stopped")
+                state.activity.note_stop(state.progress.position)
             state.progress.current_message = None
             state.notify_ended()
             state.signals.finished.set()
@@ -180,6 +181,7 @@ class AsyncConsumerRun:
             await self._listen()
         if state.signals.is_stopping:
             return False
+        state.activity.note_start(state.progress.position or 0, state.progress.lag)
         interval = _MEASURE_SECONDS if self._lease is None else self._lease.interval
         self._side_tasks.append(Task(run_measurements, state, client, self._feed, interval))
         if not settings.transactional:

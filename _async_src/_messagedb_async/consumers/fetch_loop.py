@@ -233,6 +233,7 @@ class AsyncFetchLoop:
         phase, saver = self._state.phase, self._saver
         if phase.state == "running":
             phase.enter("caught up")
+            self._state.activity.note_caught_up(position)
         if self._settings.transactional:
             if saver.is_due or saver.has_handled_message:
                 await self._save()

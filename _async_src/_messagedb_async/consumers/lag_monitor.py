@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._errors import LostHistoryError, MessageDBError
@@ -25,6 +26,7 @@ async def run_measurements(
     while await state.signals.pause_until_ended(interval):
         if not state.progress.is_measured_by_look:
             await measure(state, client, feed)
+        state.activity.summarize(monotonic(), state.progress.lag)
 
 
 async def measure(state: AsyncRunState, client: AsyncClientCore, feed: AsyncFeed) -> None:

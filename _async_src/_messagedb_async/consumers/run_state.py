@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import Event
+from messagedb._consumers.activity_log import ActivityLog
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.run_phase import RunPhase, StoreAvailability
 from messagedb._operations.scan_results import Lag
@@ -198,6 +200,7 @@ class AsyncRunState:
         signals: whether it continues.
         progress: its position and measurements.
         availability: whether the store responds.
+        activity: the log of what it does.
     """
 
     def __init__(self, name: str, counters: Counters) -> None:
@@ -207,6 +210,7 @@ class AsyncRunState:
         self.signals = AsyncSignals(self.phase, counters)
         self.progress = AsyncProgress(self.signals)
         self.availability = StoreAvailability(name, self.phase, counters, log)
+        self.activity = ActivityLog(name, counters, log, monotonic())
 
     def notify_ended(self) -> None:
         """Record that no other message is delivered, and wake all waiting callers."""

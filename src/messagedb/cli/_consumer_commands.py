@@ -19,6 +19,7 @@ from ._consumer_rows import (
 )
 from ._exit import confirm, exit_error, show_user_tracebacks
 from ._load_target import load, open_consumers
+from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._message_rows import build_message_row as message_row
 from ._store import StoreTarget
 
@@ -69,11 +70,14 @@ def consume(
         float,
         typer.Option(min=0.001, help="Seconds that handlers have to finish after a signal."),
     ] = 10.0,
+    log_level: LevelOption = LogLevel.INFO,
+    log_format: FormatOption = LogFormat.TEXT,
 ) -> None:
     """Run consumers until SIGTERM or Ctrl-C, after which the current messages are finished.
 
-    It waits for an unavailable store, and reports that on standard error.
+    It waits for an unavailable store. Logs go to standard error.
     """
+    configure_logging(log_level, log_format)
     with show_user_tracebacks(), open_consumers(load(target), ctx.obj, waits=True) as running:
         try:
             running.run("caught_up" if until_caught_up else None, stop_timeout)

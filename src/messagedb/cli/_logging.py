@@ -7,9 +7,10 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 
 from ._output import escape_controls
 
@@ -28,6 +29,10 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+LevelOption = Annotated[LogLevel, typer.Option("--log-level", help="Least severe log lines.")]
+FormatOption = Annotated[LogFormat, typer.Option("--log-format", help="Form of log lines.")]
 
 
 class TextFormatter(logging.Formatter):

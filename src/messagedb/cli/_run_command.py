@@ -17,7 +17,7 @@ from ._banner import log_banner
 from ._exit import exit_error, show_user_tracebacks
 from ._health import serve_health
 from ._load_target import describe_targets, load, run_loop
-from ._logging import LogFormat, LogLevel, configure_logging
+from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._store import StoreTarget
 from ._wait_for_store import wait_for_store, wait_for_store_async
 from ._workers import run_workers, stop_with_parent
@@ -63,8 +63,8 @@ def run(
             min=0, max=65535, help="Answer /live and /ready over HTTP at this port; 0: any port."
         ),
     ] = None,
-    log_level: Annotated[LogLevel, typer.Option(help="Least severe log lines.")] = LogLevel.INFO,
-    log_format: Annotated[LogFormat, typer.Option(help="Form of log lines.")] = LogFormat.TEXT,
+    log_level: LevelOption = LogLevel.INFO,
+    log_format: FormatOption = LogFormat.TEXT,
     parent: Annotated[int, typer.Option(hidden=True, help="The process that began it.")] = 0,
 ) -> None:
     """Run all consumers and read models of an app until SIGTERM or Ctrl-C.
