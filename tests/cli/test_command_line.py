@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import typer
 from psycopg import errors
 
+import messagedb
 from messagedb.cli._app import app
 from messagedb.cli._exit import describe_server_error, hoist_global_options
 from tests.cli.conftest import Command
@@ -31,7 +33,7 @@ def test_every_option_has_a_twin_in_the_environment() -> None:
     root = typer.main.get_command(app)
     seen = 0
     for path, option in options(root):
-        if option.name in ("install_completion", "show_completion"):
+        if option.name in ("install_completion", "show_completion", "version"):
             continue
         (long,) = [name for name in option.opts if name.startswith("--")]
         wanted = "_".join(["messagedb", *path, long[2:]]).replace("-", "_").upper()
@@ -40,6 +42,21 @@ def test_every_option_has_a_twin_in_the_environment() -> None:
         assert option.help, (path, long)
         seen += 1
     assert seen > 10
+
+
+def test_the_version_is_printed_by_each_way_to_start_it(command: Command) -> None:
+    wanted = f"messagedb {messagedb.__version__}\n"
+    assert command("--version").out == wanted
+    for module in ("messagedb", "messagedb.cli"):
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={**os.environ, "MESSAGEDB_VERSION": "1"},
+        )
+        assert (done.stdout, done.stderr) == (wanted, "")
 
 
 def test_shared_options_stand_anywhere(command: Command, category: str) -> None:

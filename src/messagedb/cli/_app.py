@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from messagedb import __version__
+
 from . import (
     _consumer_commands,
     _demo_command,
@@ -27,6 +29,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"messagedb {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -55,6 +63,16 @@ def apply_global_options(
     command_timeout: Annotated[
         float, typer.Option(show_envvar=True, help="Time limit of one statement, in seconds.")
     ] = 30.0,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Print the version, and end.",
+        ),
+    ] = False,
 ) -> None:
     """Read a Message DB, follow it, and manage its consumers.
 
