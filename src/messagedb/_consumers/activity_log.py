@@ -30,7 +30,8 @@ class ActivityLog:
         self._name = name
         self._counters = counters
         self._log = log
-        self._begun = self._last_counts = self._count()
+        self._begun: tuple[int, int, int] = self._count()
+        self._last_counts: tuple[int, int, int] = self._begun
         self._summarized_at = now
         self._is_caught_up = False
         self._was_caught_up = False
