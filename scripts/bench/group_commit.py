@@ -90,7 +90,7 @@ def _sections(
         name: Measure(name=name, samples=waits[name][-rounds:]) for name in (GROUPED, best.name)
     }
     yield Section(
-        title=f"{title}: 99 % of the writes take at most",
+        title=f"{title}: 99 % within",
         unit=MILLISECONDS,
         measures=list(late.values()),
         comparisons=[times_as_fast(late[GROUPED], late[best.name], None if alone else 1.0)],
@@ -145,7 +145,8 @@ def _of_tasks(
             stack.enter_context(opened(runner, pool))
             contenders.append(contend(BARE.format(size), bare(pool)))
         measures = measure(contenders, bench.rounds)
-    title = f"{tasks} tasks into {_name(categories)}, synchronous_commit {commit}"
+    noun = "task" if tasks == 1 else "tasks"
+    title = f"{tasks} {noun} into {_name(categories)}, synchronous_commit {commit}"
     yield from _sections(title, measures, waits, _WANTED.get((commit, tasks, categories)))
 
 
