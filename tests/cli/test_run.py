@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from messagedb._consumers.status import build_status
 from messagedb.cli._health import build_answer
 from tests.cli.conftest import Command
 from tests.support.backend import make_url
+from tests.support.background_sync import eventually
 
 Process = Callable[..., subprocess.Popen[str]]
 
@@ -52,13 +52,8 @@ def start(process: Process, category: str) -> Iterator[Callable[..., subprocess.
 
 def wait_for_messages(client: Client, stream: str, count: int) -> list[Any]:
     """Wait until a stream has so many messages, and return their data."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        messages = client.get_stream_messages(stream)
-        if len(messages) >= count:
-            return [message.data for message in messages]
-        time.sleep(0.02)
-    raise AssertionError(f"{stream} has not {count} messages")
+    eventually(lambda: client.stream_version(stream) >= count - 1, 20.0)
+    return [message.data for message in client.get_stream_messages(stream)]
 
 
 @pytest.mark.parametrize("name", ["app", "async_app"])
@@ -158,9 +153,7 @@ def test_probes_see_a_running_app(client: Client, start: Process, category: str)
     line = next(line for line in running.stderr if "/live" in line)
     port = re.findall(r"localhost:(\d+)/live", line)[0]
     wait_for_messages(client, f"{category}Copy-1", 1)
-    end = time.monotonic() + 20
-    while ask(port, "/ready")[0] != 200:
-        assert time.monotonic() < end
+    eventually(lambda: ask(port, "/ready")[0] == 200, 20.0)
     name = f"{category}:position-copying"
     status, body = ask(port, "/ready")
     assert (status, body["ok"], list(body["consumers"])) == (200, True, [name])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Literal, Unpack
 
 from messagedb._app.client_options import ClientOptions
@@ -15,7 +14,9 @@ from messagedb._messages.registry import MessageRegistry
 from messagedb.hooks import Hooks
 
 from ..client import AsyncClient
+from ..client_core.core import AsyncClientCore
 from ..consumers.all_consumer import AsyncAllConsumer
+from ..consumers.base import AsyncConsumerBase
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.options import (
     AsyncAllConsumerOptions,
@@ -73,7 +74,7 @@ class AsyncApp:
         self._telemetry = telemetry
         self._hooks = tuple(hooks) if telemetry is None else (telemetry, *hooks)
         self._options = options
-        self._members: Members[AsyncAppMember] = Members()
+        self._members: Members[AsyncAppMember[Any]] = Members()
         # Never opened: it checks the options.
         self._model_client = self._build_client("")
 
@@ -125,8 +126,10 @@ class AsyncApp:
         """
         own_name = build_member_name(name, identifier, category)
         self._add_telemetry(options)
-        build = partial(_build_consumer, category=category, identifier=identifier, options=options)
-        return self._add_consumer(AsyncAppConsumer(own_name, build, self._model_client))
+        return self._add_consumer(
+            own_name,
+            lambda client: AsyncConsumer(client, category, identifier=identifier, **options),
+        )
 
     def all_consumer(
         self,
@@ -152,15 +155,13 @@ class AsyncApp:
             TypeError: an option is unknown. Nothing was sent.
         """
         own_name = build_member_name(name, identifier, None)
-        wanted = None if categories is None or isinstance(categories, str) else tuple(categories)
+        # A string is refused by the consumer; an iterator would be empty the second time.
+        wanted = categories if isinstance(categories, str | None) else tuple(categories)
         self._add_telemetry(options)
-        build = partial(
-            _build_all_consumer,
-            categories=categories if wanted is None else wanted,
-            identifier=identifier,
-            options=options,
+        return self._add_consumer(
+            own_name,
+            lambda client: AsyncAllConsumer(client, wanted, identifier=identifier, **options),
         )
-        return self._add_consumer(AsyncAppConsumer(own_name, build, self._model_client))
 
     def read_model(
         self,
@@ -193,17 +194,22 @@ class AsyncApp:
             TypeError: an option is unknown. Nothing was sent.
         """
         self._add_telemetry(options)
-        build = partial(
-            _build_read_model,
-            category=category,
-            name=name,
-            version=version,
-            create=create if isinstance(create, str) else tuple(create),
-            schema=schema,
-            readers=tuple(readers),
-            options=options,
+        statements = create if isinstance(create, str) else tuple(create)
+        roles = tuple(readers)
+        member = AsyncAppReadModel(
+            name,
+            lambda client: AsyncReadModel(
+                client,
+                category,
+                name=name,
+                version=version,
+                create=statements,
+                schema=schema,
+                readers=roles,
+                **options,
+            ),
+            self._model_client,
         )
-        member = AsyncAppReadModel(name, build, self._model_client)
         self._members.add(name, member.position_name, member)
         return member
 
@@ -297,7 +303,10 @@ class AsyncApp:
     def _build_client(self, url: str) -> AsyncClient:
         return AsyncClient(url, registry=self._registry, hooks=self._hooks, **self._options)
 
-    def _add_consumer(self, member: AsyncAppConsumer) -> AsyncAppConsumer:
+    def _add_consumer(
+        self, name: str, build: Callable[[AsyncClientCore], AsyncConsumerBase]
+    ) -> AsyncAppConsumer:
+        member = AsyncAppConsumer(name, build, self._model_client)
         self._members.add(member.name, member.position_name, member)
         return member
 
@@ -307,42 +316,3 @@ class AsyncApp:
         if self._telemetry is not None:
             inner = options.get("middleware", ())
             options["middleware"] = (self._telemetry.middleware_async, *inner)
-
-
-def _build_consumer(
-    client: Any, *, category: str, identifier: str | None, options: AsyncConsumerOptions
-) -> AsyncConsumer:
-    return AsyncConsumer(client, category, identifier=identifier, **options)
-
-
-def _build_all_consumer(
-    client: Any,
-    *,
-    categories: Iterable[str] | None,
-    identifier: str,
-    options: AsyncAllConsumerOptions,
-) -> AsyncAllConsumer:
-    return AsyncAllConsumer(client, categories, identifier=identifier, **options)
-
-
-def _build_read_model(
-    client: Any,
-    *,
-    category: str,
-    name: str,
-    version: int,
-    create: str | Iterable[str],
-    schema: str,
-    readers: Iterable[str],
-    options: AsyncReadModelOptions,
-) -> AsyncReadModel:
-    return AsyncReadModel(
-        client,
-        category,
-        name=name,
-        version=version,
-        create=create,
-        schema=schema,
-        readers=readers,
-        **options,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from messagedb._messages.annotations import Namespace
 
@@ -13,18 +13,23 @@ from ..consumers.base import AsyncConsumerBase
 from ..consumers.handler_decorators import AsyncHandlerDecorators
 from ..read_models.read_model import AsyncReadModel
 
+R = TypeVar("R", bound=AsyncConsumerBase | AsyncReadModel)
 
-class AsyncAppMember(AsyncHandlerDecorators):
+
+class AsyncAppMember(AsyncHandlerDecorators, Generic[R]):
     """A declared consumer or read model of an app, with its handlers.
 
     Attributes:
         name: its name in the app, by which ``only`` selects it.
     """
 
-    def __init__(self, name: str, model: AsyncHandlerDecorators) -> None:
+    def __init__(
+        self, name: str, build: Callable[[AsyncClientCore], R], client: AsyncClientCore
+    ) -> None:
         self.name = name
-        # Never run: it checks the handlers where they are written.
-        self._checks = model
+        self._build = build
+        # Never run: it checks the options, and the handlers where they are written.
+        self._model = build(client)
         self._handlers: list[tuple[Any, tuple[str, ...], Namespace, bool]] = []
 
     def __repr__(self) -> str:
@@ -36,22 +41,24 @@ class AsyncAppMember(AsyncHandlerDecorators):
     def position_name(self) -> str:
         """The stream of its positions, or the key of its row in the table."""
 
-    @abstractmethod
-    def open_for(self, client: AsyncClientCore) -> AsyncConsumerBase | AsyncReadModel:
+    def open_for(self, client: AsyncClientCore) -> R:
         """Return a new consumer or read model of a client, with the handlers declared so far."""
+        member = self._build(client)
+        for handler in self._handlers:
+            self._pass_on(member, *handler)
+        return member
 
     def _add_handler(
         self, function: Any, names: tuple[str, ...], around: Namespace, is_batch: bool
     ) -> None:
-        self._checks._add_handler(function, names, around, is_batch)
+        self._pass_on(self._model, function, names, around, is_batch)
         self._handlers.append((function, names, around, is_batch))
 
-    def _add_all_handlers(self, runnable: AsyncHandlerDecorators) -> None:
-        for handler in self._handlers:
-            runnable._add_handler(*handler)
+    def _pass_on(self, member: AsyncHandlerDecorators, *handler: Any) -> None:
+        member._add_handler(*handler)
 
 
-class AsyncAppConsumer(AsyncAppMember):
+class AsyncAppConsumer(AsyncAppMember[AsyncConsumerBase]):
     """A declared consumer of an app: ``app.consumer()`` and ``app.all_consumer()`` return it.
 
     It has the decorators of a consumer, ``handler`` and ``batch_handler``. The app creates a
@@ -61,29 +68,13 @@ class AsyncAppConsumer(AsyncAppMember):
         name: its name in the app, by which ``only`` selects it.
     """
 
-    def __init__(
-        self,
-        name: str,
-        build: Callable[[AsyncClientCore], AsyncConsumerBase],
-        client: AsyncClientCore,
-    ) -> None:
-        self._build = build
-        self._model = build(client)
-        super().__init__(name, self._model)
-
     @property
     def position_name(self) -> str:
         """The stream of its positions, or the key of its row in the table."""
         return self._model.name
 
-    def open_for(self, client: AsyncClientCore) -> AsyncConsumerBase:
-        """Return a new consumer of a client, with the handlers declared so far."""
-        consumer = self._build(client)
-        self._add_all_handlers(consumer)
-        return consumer
 
-
-class AsyncAppReadModel(AsyncAppMember):
+class AsyncAppReadModel(AsyncAppMember[AsyncReadModel]):
     """A declared read model of an app: ``app.read_model()`` returns it.
 
     It has the decorators of a read model, and ``format_sql``, ``table`` and ``view`` for the
@@ -92,16 +83,6 @@ class AsyncAppReadModel(AsyncAppMember):
     Attributes:
         name: its name in the app, by which ``only`` selects it.
     """
-
-    def __init__(
-        self,
-        name: str,
-        build: Callable[[AsyncClientCore], AsyncReadModel],
-        client: AsyncClientCore,
-    ) -> None:
-        self._build = build
-        self._model = build(client)
-        super().__init__(name, self._model)
 
     @property
     def position_name(self) -> str:
@@ -121,9 +102,3 @@ class AsyncAppReadModel(AsyncAppMember):
     def format_sql(self, text: str) -> bytes:
         """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
         return self._model.format_sql(text)
-
-    def open_for(self, client: AsyncClientCore) -> AsyncReadModel:
-        """Return a new read model of a client, with the handlers declared so far."""
-        read_model = self._build(client)
-        self._add_all_handlers(read_model)
-        return read_model
