@@ -16,6 +16,7 @@ import roads
 from roads import IO, PAGE, PURE, Step
 
 from messagedb import AsyncClient, AsyncConsumer, DuplicateMessageError, NewMessage
+from messagedb._consumers.activity_log import ActivityLog
 from tests.support.background_async import eventually
 from tests.support.store import stored
 
@@ -178,9 +179,14 @@ async def test_a_consumed_message_takes_its_road(client: AsyncClient, category: 
     assert min(counts) == stated(r"its return, passes (\d+) modules")
 
 
-def has_more(url: str, stream: str, count: int) -> bool:
-    """Return True if a stream has more messages than that."""
-    return len(stored(url, stream)) > count
+def has_passed(trace: Trace, url: str, stream: str, count: int) -> bool:
+    """Return True if a stream has more messages than that, and the consumer has looked again.
+
+    The stored position is seen from outside before the consumer's next look, which is the last
+    of the road, has begun.
+    """
+    is_caught_up = (ActivityLog.__module__, "ActivityLog.note_caught_up") in trace.steps
+    return is_caught_up and len(stored(url, stream)) > count
 
 
 async def test_a_message_of_a_running_consumer_passes_as_many_modules(
@@ -198,7 +204,7 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
             count = len(stored(store_url, stream))
             with Trace() as trace:
                 # The trace would show a call of ours, such as status().
-                await eventually(partial(has_more, store_url, stream, count))
+                await eventually(partial(has_passed, trace, store_url, stream, count))
             after = consumer.status()
             is_within = before.next_position == before.stored_next_position != after.next_position
             if is_within and after.next_position == after.stored_next_position:
