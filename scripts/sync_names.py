@@ -120,6 +120,7 @@ PACKAGE_NAMES = {
     "upgrade_async": "upgrade",
     "middleware_async": "middleware",
     "run_consumers_async": "run_consumers",
+    "run_until_quiet_async": "run_until_quiet",
     "backend_async": "backend_sync",
     "pooling_async": "pooling_sync",
     "grouping_async": "grouping_sync",

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Self
 
+from messagedb._app.status_texts import describe_unfinished
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Task
 from messagedb.streams.reserved import is_bookkeeping
@@ -18,6 +19,8 @@ from ..read_models.read_model import AsyncReadModel
 
 # Seconds for the end of the runs after their handlers have ended or were given up.
 _END_SECONDS = 1.0
+# Seconds that handlers have to finish when an app did not become quiet: the caller waited already.
+_GRACE_SECONDS = 1.0
 
 
 class AsyncOpenedApp:
@@ -91,7 +94,9 @@ class AsyncOpenedApp:
         Raises:
             MessageDBError: that of the first that failed, as its ``run()`` raises it.
             IncompatibleServerError: the role may not read the table of messages.
-            TimeoutError: messages were still there after that time. Handled ones stay handled.
+            TimeoutError: messages were still there after that time. The text names the consumers
+                that were at work, their messages and their last errors. Handled messages stay
+                handled.
             ValidationError: one of them has no handler, or is running. None was started.
         """
         check_seconds("timeout", timeout)
@@ -104,18 +109,22 @@ class AsyncOpenedApp:
 
     async def _run_round(self, deadline: float, timeout: float) -> None:
         """Run all of them until they have caught up."""
-        host = AsyncConsumerHost(tuple(self.list_members()), "caught_up", timeout)
+        host = AsyncConsumerHost(
+            tuple(self.list_members()), "caught_up", min(timeout, _GRACE_SECONDS)
+        )
         host.start()
         task = Task(host.execute)
+        states = ""
         try:
-            has_ended = await task.wait(max(0.0, deadline - monotonic()))
+            if not await task.wait(max(0.0, deadline - monotonic())):
+                states = self._describe(timeout)
         finally:
             if not task.is_done:
                 await host.stop()
                 await task.wait(_END_SECONDS)
+        if states:
+            raise TimeoutError(f"messages were still to be handled {states}")
         host.raise_first_error()
-        if not has_ended:
-            raise TimeoutError(f"messages were still to be handled {self._describe(timeout)}")
 
     async def _has_messages_after(self, position: int) -> bool:
         """Return True if messages were written after a position that are no positions."""
@@ -128,5 +137,5 @@ class AsyncOpenedApp:
         return False
 
     def _describe(self, seconds: float) -> str:
-        states = ", ".join(f"{each.name} ({each.status().state})" for each in self.list_consumers())
+        states = describe_unfinished(each.status() for each in self.list_consumers())
         return f"after {seconds:g} s: {states}. Messages that were not handled are handled again."
