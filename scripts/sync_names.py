@@ -65,6 +65,7 @@ PACKAGE_NAMES = {
     "AsyncLeaseSession": "LeaseSession",
     "AsyncLifecycle": "Lifecycle",
     "AsyncListener": "Listener",
+    "AsyncListings": "Listings",
     "AsyncLoader": "Loader",
     "AsyncMessageProcessor": "MessageProcessor",
     "AsyncMiddleware": "Middleware",

@@ -1,4 +1,4 @@
-"""Types for annotations: bases and functions of the clients, and the statistics of their pools."""
+"""Types for annotations: bases and functions of the clients, and what their methods return."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from . import _public_names
 from ._concurrency.callables import AsyncUnaryFunction, UnaryFunction
 from ._connection.pool_stats import PoolStats
+from ._operations.direction import Direction
+from ._operations.listings import CategoryInfo, StreamInfo
 
 if TYPE_CHECKING:
     from _messagedb_async.public_names import (
@@ -25,8 +27,11 @@ __all__ = [
     "AsyncClientCore",
     "AsyncOperations",
     "AsyncUnaryFunction",
+    "CategoryInfo",
     "ClientCore",
+    "Direction",
     "Operations",
     "PoolStats",
+    "StreamInfo",
     "UnaryFunction",
 ]

@@ -17,9 +17,16 @@ from messagedb._messages.message import Message, NewMessage
 from messagedb._messages.message_types import MessageTypes, check_types, select_types
 from messagedb._messages.registry import DataInstance, MessageRegistry
 from messagedb._operations import requests
+from messagedb._operations.direction import (
+    Direction,
+    check_direction,
+    check_table_readable,
+    get_step,
+    resolve_position,
+)
 from messagedb._operations.reservation import build_reservation
 from messagedb._operations.rows import parse_messages as messages_of
-from messagedb._operations.validation import LAST_POSITION, check_iteration_batch_size
+from messagedb._operations.validation import check_iteration_batch_size
 from messagedb.expected_version import ANY, NO_STREAM, ExpectedVersion
 from messagedb.hooks import Operation, OperationName
 from messagedb.streams.reserved import is_own
@@ -195,27 +202,42 @@ class AsyncOperations(ABC):
         self,
         stream_name: str,
         *,
-        position: int = 0,
+        position: int | None = None,
         batch_size: int | None = None,
         condition: str | None = None,
+        direction: Direction = "forwards",
     ) -> list[Message[Any]]:
-        """Return one page of a stream, in the order of position.
+        """Return one page of a stream, in the order of position or in the reverse one.
+
+        Message DB only has a function for reading forwards. Backwards it is a query of the table,
+        by the same index.
 
         Args:
             stream_name: ``category-id``.
-            position: the position in the stream to start at, from 0, inclusive.
+            position: the position in the stream to start at, from 0, inclusive. None for the
+                beginning, or for the end if the direction is backwards.
             batch_size: the maximum number of messages; -1 for all; None for the client's
                 ``default_batch_size``.
             condition: an SQL condition that is inserted into the server's query unchanged: never
                 build it from untrusted input.
+            direction: ``"forwards"``, or ``"backwards"`` for the newest message first. To continue
+                backwards, pass the last message's ``position - 1``, until that is -1.
+
+        Raises:
+            IncompatibleServerError: backwards, and the role may not read the table of messages, or
+                it is in another database (PL/Proxy). Nothing was sent.
         """
+        check_direction(direction)
         read = requests.build_stream_read(
             self._session_config.sql,
             stream_name,
-            position,
+            resolve_position(position, direction, 0),
             self._get_batch_size(batch_size),
             condition,
+            direction,
         )
+        if direction == "backwards":
+            check_table_readable(await self._get_server(), "reading a stream backwards")
         if self._session_config.settings.hooks:
             return await self._read_with_hooks("get_stream_messages", stream_name, read)
         return messages_of(await self._read(read), self._session_config.settings.decimals)
@@ -224,14 +246,15 @@ class AsyncOperations(ABC):
         self,
         category: str,
         *,
-        position: int = 1,
+        position: int | None = None,
         batch_size: int | None = None,
         correlation: str | None = None,
         group_member: int | None = None,
         group_size: int | None = None,
         condition: str | None = None,
+        direction: Direction = "forwards",
     ) -> list[Message[Any]]:
-        """Return one page of a category, in the order of global position.
+        """Return one page of a category, in the order of global position or in the reverse one.
 
         Within one category no message can appear before a position that was already read, if all
         writers use Message DB's functions or this library. Streams without an id belong to no group
@@ -240,7 +263,8 @@ class AsyncOperations(ABC):
         Args:
             category: the part of the stream names before the first ``-``.
             position: the global position to start at, from 1, inclusive. To continue, pass the last
-                message's ``global_position + 1``.
+                message's ``global_position + 1``, or ``- 1`` if the direction is backwards. None
+                for the beginning, or for the end if the direction is backwards.
             batch_size: the maximum number of messages; -1 for all; None for the client's
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
@@ -249,17 +273,27 @@ class AsyncOperations(ABC):
             group_size: the number of members, from 1 to 32767.
             condition: an SQL condition that is inserted into the server's query unchanged: never
                 build it from untrusted input.
+            direction: ``"forwards"``, or ``"backwards"`` for the newest message first, which is a
+                query of the table.
+
+        Raises:
+            IncompatibleServerError: backwards, and the role may not read the table of messages, or
+                it is in another database (PL/Proxy). Nothing was sent.
         """
+        check_direction(direction)
         read = requests.build_category_read(
             self._session_config.sql,
             category,
-            position,
+            resolve_position(position, direction, 1),
             self._get_batch_size(batch_size),
             correlation,
             group_member,
             group_size,
             condition,
+            direction,
         )
+        if direction == "backwards":
+            check_table_readable(await self._get_server(), "reading a category backwards")
         if self._session_config.settings.hooks:
             return await self._read_with_hooks("get_category_messages", category, read)
         return messages_of(await self._read(read), self._session_config.settings.decimals)
@@ -313,10 +347,11 @@ class AsyncOperations(ABC):
         self,
         stream_name: str,
         *,
-        position: int = 0,
+        position: int | None = None,
         batch_size: int | None = None,
         condition: str | None = None,
         types: None = None,
+        direction: Direction = "forwards",
     ) -> AsyncIterator[Message[Any]]: ...
 
     @overload
@@ -324,57 +359,73 @@ class AsyncOperations(ABC):
         self,
         stream_name: str,
         *,
-        position: int = 0,
+        position: int | None = None,
         batch_size: int | None = None,
         condition: str | None = None,
         types: MessageTypes[T],
+        direction: Direction = "forwards",
     ) -> AsyncIterator[Message[T]]: ...
 
     async def read_stream(
         self,
         stream_name: str,
         *,
-        position: int = 0,
+        position: int | None = None,
         batch_size: int | None = None,
         condition: str | None = None,
         types: MessageTypes[Any] | None = None,
+        direction: Direction = "forwards",
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a stream to its end, page by page. No connection is held between pages.
 
         Args:
             stream_name: ``category-id``.
-            position: the position in the stream to start at, from 0, inclusive.
+            position: the position in the stream to start at, from 0, inclusive. None for the
+                beginning, or for the end if the direction is backwards.
             batch_size: the number of messages per page; -1 for all; None for the client's
                 ``default_batch_size``.
             condition: an SQL condition that is inserted into the server's query unchanged: never
                 build it from untrusted input.
             types: a result of ``registry.types(…)``: yield only messages of these types, each with
                 an instance as its ``data``. Messages of other types are read and skipped.
+            direction: ``"forwards"``, or ``"backwards"`` for the newest message first, to the
+                beginning of the stream.
+
+        Raises:
+            IncompatibleServerError: backwards, and the role may not read the table of messages, or
+                it is in another database (PL/Proxy). Nothing was sent.
         """
         check_types(types)
+        check_direction(direction)
         size = self._get_page_size(batch_size)
+        step, last = get_step(direction)
         while True:
             page = await self.get_stream_messages(
-                stream_name, position=position, batch_size=size, condition=condition
+                stream_name,
+                position=position,
+                batch_size=size,
+                condition=condition,
+                direction=direction,
             )
             for message in select_types(page, types):
                 yield message
-            if size == -1 or len(page) < size or page[-1].position == LAST_POSITION:
+            if size == -1 or len(page) < size or page[-1].position == last:
                 return
-            position = page[-1].position + 1
+            position = page[-1].position + step
 
     @overload
     def read_category(
         self,
         category: str,
         *,
-        position: int = 1,
+        position: int | None = None,
         batch_size: int | None = None,
         correlation: str | None = None,
         group_member: int | None = None,
         group_size: int | None = None,
         condition: str | None = None,
         types: None = None,
+        direction: Direction = "forwards",
     ) -> AsyncIterator[Message[Any]]: ...
 
     @overload
@@ -382,32 +433,35 @@ class AsyncOperations(ABC):
         self,
         category: str,
         *,
-        position: int = 1,
+        position: int | None = None,
         batch_size: int | None = None,
         correlation: str | None = None,
         group_member: int | None = None,
         group_size: int | None = None,
         condition: str | None = None,
         types: MessageTypes[T],
+        direction: Direction = "forwards",
     ) -> AsyncIterator[Message[T]]: ...
 
     async def read_category(
         self,
         category: str,
         *,
-        position: int = 1,
+        position: int | None = None,
         batch_size: int | None = None,
         correlation: str | None = None,
         group_member: int | None = None,
         group_size: int | None = None,
         condition: str | None = None,
         types: MessageTypes[Any] | None = None,
+        direction: Direction = "forwards",
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a category to its end, page by page. No connection is held between pages.
 
         Args:
             category: the part of the stream names before the first ``-``.
-            position: the global position to start at, from 1, inclusive.
+            position: the global position to start at, from 1, inclusive. None for the
+                beginning, or for the end if the direction is backwards.
             batch_size: the number of messages per page; -1 for all; None for the client's
                 ``default_batch_size``.
             correlation: only messages whose metadata's ``correlationStreamName`` is in this
@@ -418,9 +472,17 @@ class AsyncOperations(ABC):
                 build it from untrusted input.
             types: a result of ``registry.types(…)``: yield only messages of these types, each with
                 an instance as its ``data``. Messages of other types are read and skipped.
+            direction: ``"forwards"``, or ``"backwards"`` for the newest message first, to the
+                beginning of the category.
+
+        Raises:
+            IncompatibleServerError: backwards, and the role may not read the table of messages, or
+                it is in another database (PL/Proxy). Nothing was sent.
         """
         check_types(types)
+        check_direction(direction)
         size = self._get_page_size(batch_size)
+        step, last = get_step(direction)
         while True:
             page = await self.get_category_messages(
                 category,
@@ -430,12 +492,13 @@ class AsyncOperations(ABC):
                 group_member=group_member,
                 group_size=group_size,
                 condition=condition,
+                direction=direction,
             )
             for message in select_types(page, types):
                 yield message
-            if size == -1 or len(page) < size or page[-1].global_position == LAST_POSITION:
+            if size == -1 or len(page) < size or page[-1].global_position == last:
                 return
-            position = page[-1].global_position + 1
+            position = page[-1].global_position + step
 
     async def reserve_command(self, command: Message[Any], stream_name: str) -> bool:
         """Copy a command to the stream of its idempotency key, unless another one was copied there.

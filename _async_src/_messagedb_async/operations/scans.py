@@ -18,12 +18,12 @@ from messagedb._operations.scan_results import (
 )
 from messagedb._sql.scans import ScanStatements, scan_statements
 
-from .operations import AsyncOperations
+from .listings import AsyncListings
 
 S = TypeVar("S", bound=ScannedPage)
 
 
-class AsyncScans(AsyncOperations):
+class AsyncScans(AsyncListings):
     """Reads with a bounded amount of work. Their errors are those of the operations."""
 
     async def scan_category(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .._connection.server_info import ServerInfo
     from ..expected_version import ExpectedVersion
+    from .direction import Direction
 
 # Sent to the functions for -1, which Message DB understands only from 1.2.2 on.
 _ALL_MESSAGES = 2**63 - 1
@@ -103,13 +104,22 @@ class WriteRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 def build_stream_read(
-    sql: Statements, stream_name: str, position: int, batch_size: int, condition: str | None
+    sql: Statements,
+    stream_name: str,
+    position: int,
+    batch_size: int,
+    condition: str | None,
+    direction: Direction = "forwards",
 ) -> ReadRequest:
-    """Return the read of a page of one stream."""
+    """Return the read of a page of one stream; backwards, the table must be readable."""
     validation.check_readable_stream_name(stream_name)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
     validation.check_condition(condition)
+    if direction != "forwards":
+        return _build_table_read(
+            sql.stream_query_backwards, (stream_name, position, batch_size), condition
+        )
     limit = _get_limit(batch_size)
     return ReadRequest(
         Statement(sql.get_stream_messages, (stream_name, position, limit, condition)),
@@ -127,8 +137,9 @@ def build_category_read(
     group_member: int | None,
     group_size: int | None,
     condition: str | None,
+    direction: Direction = "forwards",
 ) -> ReadRequest:
-    """Return the read of a page of a category."""
+    """Return the read of a page of a category; backwards, the table must be readable."""
     validation.check_category(category)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
@@ -137,6 +148,10 @@ def build_category_read(
     validation.check_group(group_member, group_size)
     validation.check_condition(condition)
     page, group = (category, position), (correlation, group_member, group_size)
+    if direction != "forwards":
+        return _build_table_read(
+            sql.category_query_backwards, (*page, batch_size, *group), condition
+        )
     limit = _get_limit(batch_size)
     return ReadRequest(
         Statement(sql.get_category_messages, (*page, limit, *group, condition)),
@@ -194,6 +209,12 @@ def build_store_version_read(sql: Statements) -> ReadRequest:
 def build_message_lookup(sql: Statements, id: str) -> ReadRequest:
     """Return the read of a message id's stream and position, if the role may read the table."""
     return _build_read(sql.look_for_message, sql.look_for_message, id)
+
+
+def _build_table_read(text: bytes, params: tuple[Any, ...], condition: str | None) -> ReadRequest:
+    """Return a read for which the server has no function."""
+    query = Statement(with_condition(text, condition), params)
+    return ReadRequest(query, query, is_query_preferred=True, has_user_sql=condition is not None)
 
 
 def _get_limit(batch_size: int) -> int:

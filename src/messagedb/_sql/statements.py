@@ -186,6 +186,12 @@ FROM (SELECT * FROM {schema}.messages
       WHERE stream_name = $1 AND position >= $2::bigint AND ({condition})
       ORDER BY position LIMIT NULLIF($3::bigint, -1)) m
 """,
+    "stream_query_backwards": """
+SELECT {table columns}
+FROM (SELECT * FROM {schema}.messages
+      WHERE stream_name = $1 AND position <= $2::bigint AND ({condition})
+      ORDER BY position DESC LIMIT NULLIF($3::bigint, -1)) m
+""",
     # Written so that only the index on categories fits: with plain equality and global position the
     # planner may choose the primary key, and scan the whole table for a rare category. It estimates
     # that 50 % of the rows satisfy a CASE, but 0.5 % a MOD(…) = …: then it would sort all of the
@@ -202,6 +208,20 @@ FROM (SELECT * FROM {schema}.messages
                  ELSE MOD(@ {hash of the cardinal id}, $6) = $5::bigint END
         AND ({condition})
       ORDER BY {schema}.category(stream_name), global_position
+      LIMIT NULLIF($3::bigint, -1)) m
+""",
+    "category_query_backwards": """
+SELECT {table columns}
+FROM (SELECT * FROM {schema}.messages
+      WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar])
+        AND global_position <= $2::bigint
+        AND ($4::varchar IS NULL
+             OR {schema}.category(metadata->>'correlationStreamName') = $4)
+        AND CASE WHEN $6::bigint IS NULL THEN true
+                 WHEN stream_name = $1 THEN false
+                 ELSE MOD(@ {hash of the cardinal id}, $6) = $5::bigint END
+        AND ({condition})
+      ORDER BY {schema}.category(stream_name) DESC, global_position DESC
       LIMIT NULLIF($3::bigint, -1)) m
 """,
     "last_query": """
@@ -317,7 +337,9 @@ class Statements(msgspec.Struct, frozen=True):
     acquire_lock: bytes
     message_store_version: bytes
     stream_query: bytes
+    stream_query_backwards: bytes
     category_query: bytes
+    category_query_backwards: bytes
     last_query: bytes
     last_of_type_query: bytes
     version_query: bytes
