@@ -28,11 +28,13 @@ Bob has 30
 """
 
 READ_MODELS = shlex.quote(f"{ROOT}/examples/read_model")
+SERVICE = "examples.order_service.service:app"
 COMMANDS = {
     f"{READ_MODELS}/read_model_async.py": READ_MODEL,
     f"{READ_MODELS}/read_model_sync.py": READ_MODEL,
     "-m examples.funds_transfer": FUNDS_TRANSFER,
     "-m examples.funds_transfer --sync": FUNDS_TRANSFER,
+    f"-m messagedb --url embedded: run {SERVICE} --until-caught-up --log-level error": "",
 }
 
 
