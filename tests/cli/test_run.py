@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from messagedb import Client, NewMessage
 from messagedb._consumers.counters import Counters
@@ -160,6 +161,11 @@ def test_probes_see_a_running_app(client: Client, start: Process, category: str)
     assert body["consumers"][name] in ("running", "caught up")
     assert ask(port, "/live")[0] == 200
     assert ask(port, "/")[0] == 404
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        metrics = list(text_string_to_metric_families(answer.read().decode()))
+    (handled,) = [each for each in metrics if each.name == "messagedb_consumer_handled"]
+    assert [each.labels for each in handled.samples] == [{"messaging_consumer_group_name": name}]
+    assert "db_client_connection_count" in {each.name for each in metrics}
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=20)
     assert running.returncode == 0

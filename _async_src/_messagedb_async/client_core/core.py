@@ -93,7 +93,8 @@ class AsyncClientCore(AsyncSubscriptions):
         Nothing is sent to the server. With a borrowed pool they are those of that pool, with
         everything else that uses it.
         """
-        return self._lifecycle.pool_stats()
+        stats = self._lifecycle.pool_stats()
+        return stats if self._groups is None else self._groups.add_counts(stats)
 
     async def connect(self) -> AsyncConnection[Any]:
         """Open a separate connection: configured like those of the pool, but not one of them.

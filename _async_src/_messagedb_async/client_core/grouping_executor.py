@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..group_commit.committer import AsyncGroupCommitter, find_obstacle
 
 if TYPE_CHECKING:
+    from messagedb._connection.pool_stats import PoolStats
     from messagedb._operations.requests import WriteRequest
 
     from ..execution.connection_providers import AsyncConnectionProvider
@@ -53,6 +54,12 @@ class AsyncGroupingExecutor:
                 "group_commit has no effect, as %s: each write is sent by itself, as without it.",
                 obstacle,
             )
+
+    def add_counts(self, stats: PoolStats) -> PoolStats:
+        """Return the statistics of the pool with the numbers of groups, writes and messages."""
+        provider = self._lifecycle.provider
+        committer = None if provider is None else self._committers.get(provider)
+        return stats if committer is None else committer.counts.add_to(stats)
 
     async def close(self) -> None:
         """Let the writes that wait end, or refuse them."""

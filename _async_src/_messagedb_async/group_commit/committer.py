@@ -17,6 +17,7 @@ from messagedb._concurrency.grouping_async import (
 from messagedb._connection.settings import has_time_left
 from messagedb._errors import MessageDBError, copy_error
 from messagedb._group_commit import forming, outcomes, pace
+from messagedb._group_commit.counts import GroupCounts
 from messagedb._group_commit.pending_write import PendingWrite, SentAlone
 from messagedb._operations.category_locks import get_category_lock
 from messagedb._sql.groups import group_statements
@@ -56,10 +57,12 @@ class AsyncGroupCommitter:
 
     Attributes:
         provider: the source of connections.
+        counts: what its groups have stored.
     """
 
     def __init__(self, provider: AsyncConnectionProvider, write_alone: AsyncWriteAlone) -> None:
         self.provider = provider
+        self.counts = GroupCounts()
         self._write_alone = write_alone
         self._settings = provider.session_config.settings
         self._operation_seconds = provider.session_config.operation_seconds
@@ -235,9 +238,11 @@ class AsyncGroupCommitter:
         So only the writes wait whose category is locked.
         """
         try:
-            return await commit_group(conn, self._insert, group, tries=False)
+            results = await commit_group(conn, self._insert, group, tries=False)
         except psycopg.errors.LockNotAvailable:
-            return await commit_group(conn, self._insert, group, tries=True)
+            results = await commit_group(conn, self._insert, group, tries=True)
+        self.counts.add(group, results)
+        return results
 
     def _wait_again(self, pending: PendingWrite) -> None:
         """Take a write whose category is no longer waited for."""

@@ -15,8 +15,8 @@ __all__ = ["PoolStats"]
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     """A client's pool at one moment, and totals since it was opened; nothing is sent to the server.
 
-    The names are psycopg_pool's, except for ``commits_waiting``. While the client is not open, all
-    of them are 0, except for ``pool_min`` and ``pool_max``.
+    The names are psycopg_pool's, except for ``commits_waiting`` and the last three. While the
+    client is not open, all of them are 0, except for ``pool_min`` and ``pool_max``.
 
     Attributes:
         pool_min: the number of connections that are kept open.
@@ -36,6 +36,9 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
         connections_num: the attempts to open a connection.
         connections_ms: the total time that they took, in milliseconds.
         connections_errors: those attempts that failed.
+        groups_num: the groups of writes that shared a transaction; 0 without ``group_commit``.
+        group_writes_num: the writes in those groups that were stored.
+        group_messages_num: the messages of those writes.
     """
 
     pool_min: int
@@ -52,6 +55,9 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     connections_num: int = 0
     connections_ms: int = 0
     connections_errors: int = 0
+    groups_num: int = 0
+    group_writes_num: int = 0
+    group_messages_num: int = 0
 
 
 def build_pool_stats(measured: Mapping[str, int], commits_waiting: int) -> PoolStats:

@@ -1,4 +1,4 @@
-"""Health of a running app over HTTP: for the probes of Kubernetes and load balancers."""
+"""Health and metrics of a running app over HTTP: for probes, load balancers and Prometheus."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from messagedb._metrics.prometheus import CONTENT_TYPE
 from messagedb.consumers import ConsumerStatus
 
 _NOT_LIVE: Final = frozenset({"failed", "stopped"})
@@ -20,8 +21,10 @@ ReadStatuses = Callable[[], Sequence[ConsumerStatus]]
 
 
 @contextmanager
-def serve_health(port: int, read_statuses: ReadStatuses) -> Generator[int]:
-    """Answer ``/live`` and ``/ready`` on all interfaces during a block.
+def serve_health(
+    port: int, read_statuses: ReadStatuses, render_metrics: Callable[[], str]
+) -> Generator[int]:
+    """Answer ``/live``, ``/ready`` and ``/metrics`` on all interfaces during a block.
 
     The answers are statuses of this process: no query is sent. They name consumers and their
     states, and no errors or messages.
@@ -29,6 +32,7 @@ def serve_health(port: int, read_statuses: ReadStatuses) -> Generator[int]:
     Args:
         port: the port; 0 for any free one.
         read_statuses: returns the statuses of the consumers.
+        render_metrics: returns the text of the metrics.
 
     Returns:
         The port.
@@ -39,13 +43,18 @@ def serve_health(port: int, read_statuses: ReadStatuses) -> Generator[int]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = build_answer(self.path, read_statuses())
-            encoded = msgspec.json.encode(body)
+            if self.path.partition("?")[0] == "/metrics":
+                self._answer(HTTPStatus.OK, CONTENT_TYPE, render_metrics().encode())
+            else:
+                status, body = build_answer(self.path, read_statuses())
+                self._answer(status, "application/json", msgspec.json.encode(body))
+
+        def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(encoded)))
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(encoded)
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Write no line for a probe."""
@@ -72,7 +81,7 @@ def build_answer(
     """
     failing = {"/live": _NOT_LIVE, "/ready": _NOT_READY}.get(path.partition("?")[0])
     if failing is None:
-        return HTTPStatus.NOT_FOUND, {"error": "the paths are /live and /ready"}
+        return HTTPStatus.NOT_FOUND, {"error": "the paths are /live, /ready and /metrics"}
     states = {each.name: each.state for each in statuses}
     is_good = failing.isdisjoint(states.values())
     status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE

@@ -11,7 +11,9 @@ import typer
 
 from messagedb import App, AsyncApp, ValidationError, run_consumers, run_consumers_async
 from messagedb._app.members import divide
+from messagedb._metrics.prometheus import render_process
 from messagedb.app import AsyncOpenedApp, OpenedApp
+from messagedb.consumers import ConsumerStatus
 
 from ._banner import log_banner
 from ._exit import exit_error, show_user_tracebacks
@@ -60,7 +62,9 @@ def run(
     health: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Answer /live and /ready over HTTP at this port; 0: any port."
+            min=0,
+            max=65535,
+            help="Answer /live, /ready and /metrics over HTTP at this port; 0: any port.",
         ),
     ] = None,
     log_level: LevelOption = LogLevel.INFO,
@@ -145,7 +149,14 @@ class _Runner:
         if self._health is None:
             return nullcontext()
         consumers = opened.list_consumers()
-        return serve_health(self._health, lambda: [each.status() for each in consumers])
+
+        def read_statuses() -> list[ConsumerStatus]:
+            return [each.status() for each in consumers]
+
+        def render_metrics() -> str:
+            return render_process(read_statuses(), opened.client.pool_stats(), "messagedb")
+
+        return serve_health(self._health, read_statuses, render_metrics)
 
 
 def _build_commands(

@@ -16,18 +16,19 @@ from .._consumers.context import BaseBatchContext
 from .._messages.message import Message, NewMessage
 from .._messages.metadata import Metadata
 from .._messages.trace_context import TRACEPARENT, TRACESTATE, find_trace_context
+from .._metrics.instruments import (
+    CONSUMER,
+    CONSUMERS,
+    POOL,
+    POOLS,
+    Instrument,
+    ObservedClient,
+    ObservedConsumer,
+)
 from .._public_names import publish_names as _publish_names
 from ..errors import MessageDecodeError, ValidationError
 from ..hooks import Operation
 from ..streams import category
-from ._gauges import (
-    CONSUMER_GAUGES,
-    POOL_COUNTERS,
-    POOL_GAUGES,
-    Gauge,
-    ObservedClient,
-    ObservedConsumer,
-)
 
 try:
     from opentelemetry import metrics, trace
@@ -108,14 +109,15 @@ class OpenTelemetry(Telemetry):
         )
         self._consumers: list[ObservedConsumer] = []
         self._clients: dict[str, ObservedClient] = {}
-        kinds = (
-            (CONSUMER_GAUGES, self._read_consumers, meter.create_observable_gauge),
-            (POOL_GAUGES, self._read_pools, meter.create_observable_up_down_counter),
-            (POOL_COUNTERS, self._read_pools, meter.create_observable_counter),
-        )
-        for gauges, read_all, create in kinds:
-            for gauge in gauges:
-                create(gauge.name, [partial(read_all, gauge)], gauge.unit, gauge.description)
+        create = {
+            "gauge": meter.create_observable_gauge,
+            "up_down": meter.create_observable_up_down_counter,
+            "counter": meter.create_observable_counter,
+        }
+        for instruments, read_all in ((CONSUMERS, self._read_consumers), (POOLS, self._read_pools)):
+            for each in instruments:
+                read = partial(read_all, each)
+                create[each.kind](each.name, [read], each.unit, each.description)
 
     def before_write(
         self, stream_name: str, messages: Sequence[NewMessage]
@@ -169,7 +171,7 @@ class OpenTelemetry(Telemetry):
             return await call_next(context)
 
     def observe(self, *consumers: ObservedConsumer) -> None:
-        """Report by gauges how far behind consumers of this process are.
+        """Report the state of consumers of this process, how far behind they are, and their counts.
 
         The values are those of ``consumer.status()`` at the moment of collection: nothing is
         queried from the server.
@@ -249,16 +251,20 @@ class OpenTelemetry(Telemetry):
             set_status_on_exception=False,
         )
 
-    def _read_consumers(self, gauge: Gauge, options: CallbackOptions) -> Iterator[Observation]:
+    def _read_consumers(
+        self, instrument: Instrument, options: CallbackOptions
+    ) -> Iterator[Observation]:
         for consumer in self._consumers:
             status = consumer.status()
-            for value, labels in gauge.read(status):
-                yield Observation(value, {"messaging.consumer.group.name": status.name, **labels})
+            for value, labels in instrument.read(status):
+                yield Observation(value, {CONSUMER: status.name, **labels})
 
-    def _read_pools(self, gauge: Gauge, options: CallbackOptions) -> Iterator[Observation]:
+    def _read_pools(
+        self, instrument: Instrument, options: CallbackOptions
+    ) -> Iterator[Observation]:
         for name, client in self._clients.items():
-            for value, labels in gauge.read(client.pool_stats()):
-                yield Observation(value, {"db.client.connection.pool.name": name, **labels})
+            for value, labels in instrument.read(client.pool_stats()):
+                yield Observation(value, {POOL: name, **labels})
 
 
 def _list_messages(context: _Context | BaseBatchContext[Any]) -> list[Message[Any]]:

@@ -75,6 +75,9 @@ async def test_writes_in_flight_share_transactions_and_have_their_positions(
     async with writes_waiting(grouping, store_url, category) as start:
         calls = [start(grouping.write_message, each, NewMessage("Tested")) for each in streams]
         positions = [await call.result() for call in calls]
+    stats = grouping.pool_stats()
+    assert (stats.group_writes_num, stats.group_messages_num) == (30, 30)
+    assert 1 <= stats.groups_num < 30
     by_stream: dict[str, list[int]] = {}
     for stream, position in zip(streams, positions, strict=True):
         by_stream.setdefault(stream, []).append(position)

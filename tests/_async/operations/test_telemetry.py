@@ -159,6 +159,11 @@ async def test_a_handler_that_fails(seen: Seen, store_url: str, category: str) -
     assert SECRET not in span.to_json()
     (parked,) = seen.points("messagedb.consumer.parked")
     assert parked.value == 1
+    states = {
+        dict(point.attributes)["messagedb.consumer.state"]: point.value
+        for point in seen.points("messagedb.consumer.state")
+    }
+    assert [state for state, value in states.items() if value] == ["stopped"]
 
 
 async def test_a_list_of_messages_is_one_span(seen: Seen, store_url: str, category: str) -> None:

@@ -1,0 +1,1 @@
+"""Metrics of consumers and of pools, and their text for Prometheus."""
