@@ -9,8 +9,9 @@ import msgspec
 import psycopg
 import pytest
 
+from messagedb._diagnosis.facts import StoreFacts
+from messagedb._diagnosis.findings import REVISION_COMMENT, diagnose
 from messagedb._schema.revisions import FUNCTIONS, VIEWS
-from messagedb.cli._doctor import REVISION_COMMENT, StoreFacts, diagnose
 from tests.cli.conftest import Command
 from tests.support import genuine
 from tests.support.backend import make_url

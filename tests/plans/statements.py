@@ -131,6 +131,7 @@ BY_INTENT: Final = {
 """Statements that read more than an index leads to, and the reason."""
 
 NO_MESSAGES: Final = {
+    ("_diagnosis/facts.py", "DIAGNOSTIC_QUERY"): "reads catalogs",
     ("_schema/inspection.py", "INSPECT"): "reads catalogs",
     ("_schema/install_plan.py", "LOCK"): "a lock",
     ("_schema/install_plan.py", "SET_UP"): "settings",
@@ -141,7 +142,6 @@ NO_MESSAGES: Final = {
     ("_sql/statements.py", "HISTORY"): "reads the state of the server",
     ("_sql/statements.py", "INSPECT"): "reads catalogs",
     ("_transactions/options.py", "build_begin"): "settings and locks",
-    ("cli/_doctor.py", "DIAGNOSTIC_QUERY"): "reads catalogs",
     ("errors.py", "_how_to_find_out"): "a part of an error text",
 }
 """Texts that look like statements on messages, and are not."""

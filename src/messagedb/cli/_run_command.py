@@ -62,9 +62,7 @@ def run(
     health: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            max=65535,
-            help="Answer /live, /ready and /metrics over HTTP at this port; 0: any port.",
+            min=0, max=65535, help="Serve /live, /ready, /metrics over HTTP at this port; 0: any."
         ),
     ] = None,
     log_level: LevelOption = LogLevel.INFO,

@@ -8,8 +8,8 @@ import typer
 from psycopg import sql
 
 from messagedb import Client, IncompatibleServerError, schema
+from messagedb._diagnosis.findings import REVISION_COMMENT
 
-from ._doctor import REVISION_COMMENT
 from ._exit import confirm, exit_error
 from ._store import StoreTarget
 

@@ -14,8 +14,9 @@ from messagedb import Client, MessageDBError, schema
 from messagedb._connection import position_sequence
 from messagedb._connection.conninfo import describe_target
 from messagedb._connection.error_mapping import connect_error
+from messagedb._diagnosis.facts import DIAGNOSTIC_QUERY, StoreFacts, build_facts, may_read_sequence
+from messagedb._diagnosis.findings import diagnose
 
-from ._doctor import DIAGNOSTIC_QUERY, StoreFacts, diagnose
 from ._exit import ExitCode, exit_error
 from ._store import StoreTarget
 
@@ -66,37 +67,32 @@ def doctor(ctx: typer.Context) -> None:
     store: StoreTarget = ctx.obj
     with store.open_user_url() as url:
         client = Client(url, schema=store.schema, max_size=1)  # refuses an invalid URL
-        answers = _fetch_facts(url, store.schema)
+        facts = _fetch_facts(url, store.schema)
         try:
             with client:
                 client.message_store_version()
         except MessageDBError as error:
-            answers["refusal"] = str(error)
-    facts = msgspec.convert(answers, StoreFacts)
+            facts = msgspec.structs.replace(facts, refusal=str(error))
     found = diagnose(facts)
     store.output.print_rows(("level", "about", "found", "fix"), [each.to_row() for each in found])
     if any(each.level == "problem" for each in found):
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _fetch_facts(url: str, schema: str) -> dict[str, object]:
+def _fetch_facts(url: str, schema: str) -> StoreFacts:
     try:
         # UTF8, whatever the database has: its encoding is one of the findings.
         with psycopg.connect(url, connect_timeout=10, client_encoding="utf8") as conn:
             cursor = conn.execute(DIAGNOSTIC_QUERY, [schema])
             names = [column.name for column in cursor.description or ()]
             (row,) = cursor.fetchall()
-            known = {"schema": schema, "refusal": "", "libpq_pid": conn.info.backend_pid}
-            answers: dict[str, object] = {**dict(zip(names, row, strict=True)), **known}
-            sequence, may_select = answers.pop("sequence"), answers["may_select"]
+            answers = dict(zip(names, row, strict=True))
             positions = None
-            if sequence is not None and may_select and answers["may_use_schema"]:
-                asked = conn.execute(position_sequence.build_query(schema, str(sequence)).encode())
-                positions = asked.fetchone()
-            answers["is_sequence_behind"] = bool(
-                positions and position_sequence.is_behind(positions)
-            )
-            return answers
+            if may_read_sequence(answers):
+                query = position_sequence.build_query(schema, str(answers["sequence"]))
+                positions = conn.execute(query.encode()).fetchone()
+            pid = conn.info.backend_pid
+            return build_facts(answers, positions, schema=schema, refusal="", libpq_pid=pid)
     except psycopg.OperationalError as error:
         raise exit_error(
             str(connect_error(error, describe_target(url))), ExitCode.UNAVAILABLE
