@@ -399,7 +399,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "twine", "check", "--strict", str(sdist), str(wheel))
 
     scripts = Path("scripts").resolve()
-    for extra in ("embedded", "cli", "otel", "none"):
+    for extra in ("embedded", "cli", "otel", "ui", "none"):
         clean = folder / f"clean-{extra}"
         shutil.rmtree(clean, ignore_errors=True)
         session.run("python", "-m", "venv", str(clean))

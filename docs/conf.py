@@ -19,6 +19,7 @@ from sphinx.addnodes import pending_xref
 import messagedb
 import messagedb.telemetry
 import messagedb.testing
+import messagedb.ui
 from messagedb._public_names import DEFINED_IN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -43,6 +44,7 @@ PUBLIC_MODULES = (
     "streams",
     "telemetry",
     "testing",
+    "ui",
 )
 
 project = "messagedb"

@@ -1,7 +1,7 @@
 """Try an installed messagedb with one extra: its features work, others name their extra.
 
-Run by ``nox -s package`` as ``smoke_extras.py cli``, or ``otel``, or ``none``, with the Python of
-an environment that has the wheel with this extra and nothing else.
+Run by ``nox -s package`` as ``smoke_extras.py cli``, or ``otel``, ``ui`` or ``none``, with the
+Python of an environment that has the wheel with this extra and nothing else.
 """
 
 from __future__ import annotations
@@ -47,6 +47,19 @@ def check_otel(wanted: bool) -> None:
     check(issubclass(OpenTelemetry, messagedb.hooks.Hooks), "OpenTelemetry is made of hooks")
 
 
+def check_ui(wanted: bool) -> None:
+    """Check that the UI can be imported, or names the extra that it needs."""
+    try:
+        from messagedb.ui import create_app
+    except ModuleNotFoundError as error:
+        check(not wanted, f"messagedb.ui: {error}")
+        check('pip install "messagedb[ui]"' in str(error), "it says what to install")
+        return
+    check(wanted, "the UI is there without its extra")
+    app = create_app(messagedb.AsyncClient("embedded:"), token="0123456789abcdef")
+    check(app.state.token == "0123456789abcdef", "the UI is an application")
+
+
 def main() -> None:
     """Check the named extra."""
     (extra,) = sys.argv[1:]
@@ -54,6 +67,7 @@ def main() -> None:
         check(find_spec(name) is None, f"{name} is not there with the extra {extra}")
     check_cli(extra == "cli")
     check_otel(extra == "otel")
+    check_ui(extra == "ui")
     print(f"messagedb with the extra {extra}: what it brings works, what it lacks is said")
 
 

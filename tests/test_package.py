@@ -39,6 +39,7 @@ PUBLIC_MODULES = [
     "messagedb.streams",
     "messagedb.telemetry",
     "messagedb.testing",
+    "messagedb.ui",
 ]
 
 

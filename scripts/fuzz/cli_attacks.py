@@ -208,6 +208,11 @@ LOCAL = {
     "run target": "the same as of consume",
     "parked show category": "the same as of parked list",
     "parked discard category": "the same as of parked list",
+    "ui allowed_host": "a name to compare with; it reaches no SQL",
+    "ui host": "an address of this machine",
+    "ui name": "shown on pages, which escape it; it reaches no SQL",
+    "ui registry": "a module of this machine, as the target of consume",
+    "ui token": "compared with what browsers send; it reaches no SQL",
 }
 """The parameters that no attack is for, with the reason."""
 

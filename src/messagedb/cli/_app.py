@@ -17,6 +17,7 @@ from . import (
     _schema_commands,
     _server_commands,
     _summary_commands,
+    _ui_command,
 )
 from ._exit import Group
 from ._output import Format, Output
@@ -91,6 +92,7 @@ for _commands in (
     _export_import_commands,
     _server_commands,
     _schema_commands,
+    _ui_command,
     _demo_command,
 ):
     _commands.add_to(app)

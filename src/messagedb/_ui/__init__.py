@@ -1,0 +1,3 @@
+"""The browser UI: pages about a store, made on the server."""
+
+from __future__ import annotations

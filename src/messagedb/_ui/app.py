@@ -1,0 +1,119 @@
+"""The ASGI application: its routes behind its guard."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from _messagedb_async.client import AsyncClient
+
+from .._errors import ValidationError
+from .._messages.registry import MessageRegistry
+from .access.guard import Guard
+from .access.sign_out import build_session_routes
+from .failures import PageError
+from .overview.routes import build_overview_routes
+from .page import Page, respond_to_failure
+from .rendering.static_files import build_static_route
+from .settings import build_settings
+from .site import Site
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    client: AsyncClient,
+    *,
+    authorize: Callable[
+        [Request],
+        Literal["read", "change"] | Awaitable[Literal["read", "change"] | None] | None,
+    ]
+    | None = None,
+    token: str | None = None,
+    secret: str | bytes | None = None,
+    allowed_hosts: Iterable[str] | None = None,
+    allow_changes: bool = False,
+    registry: MessageRegistry | None = None,
+    redact: Callable[[str, Any], Any] | None = None,
+    name: str = "",
+    production: bool = False,
+    time_limit: float = 5.0,
+) -> Starlette:
+    """Return an ASGI application with pages about a store, to be served or mounted.
+
+    It reads the store with the client, which opens itself on the first request; close it yourself.
+    It needs no lifespan events. A request needs the access that ``authorize`` returns, or the
+    token: the address ``/?token=…`` exchanges it for a cookie. Without both, a random token is
+    made, which is ``app.state.token``.
+
+    Example::
+
+        client = AsyncClient("postgresql://message_store@localhost/message_store")
+
+        def authorize(request: Request) -> Literal["read", "change"] | None:
+            return "read" if request.session.get("user") in ADMINS else None
+
+        app.mount("/store", create_app(client, authorize=authorize, allowed_hosts=["example.com"]))
+
+    Args:
+        client: the client of the store.
+        authorize: your function, or coroutine function, that takes Starlette's request and returns
+            ``"read"``, ``"change"``, or None for no access.
+        token: the token that a browser needs, at least 16 characters; not with ``authorize``.
+        secret: the key that signs sessions, at least 16 characters. Pass the same one, and the same
+            token, to each of several worker processes. By default it is random.
+        allowed_hosts: the names in the Host header that are answered, without ports; ``"*"`` for
+            all of them. By default those of this machine: ``127.0.0.1``, ``localhost``, ``[::1]``.
+        allow_changes: whether pages may change the store, for access ``"change"`` and for sessions
+            of the token.
+        registry: the classes that messages are decoded to.
+        redact: a function that takes a message type and the decoded data or metadata, and returns
+            what may be shown: its result replaces them on every page and in downloads.
+        name: a name of the store, shown on every page.
+        production: whether each page shows a bar that says PRODUCTION.
+        time_limit: seconds that one query may take. A page that needs longer says what is left out.
+
+    Raises:
+        ValidationError: an option is invalid, or the client is not an AsyncClient.
+    """
+    given: Any = client
+    if not isinstance(given, AsyncClient):
+        raise ValidationError(
+            f"the UI needs a client of the async variant, not {type(given).__name__}"
+        )
+    settings = build_settings(
+        authorize=authorize,
+        token=token,
+        secret=secret,
+        allowed_hosts=allowed_hosts,
+        allow_changes=allow_changes,
+        registry=registry,
+        redact=redact,
+        name=name,
+        production=production,
+        time_limit=time_limit,
+    )
+    site = Site(client, settings)
+    routes = [
+        build_static_route(),
+        *build_session_routes(site),
+        *build_overview_routes(site),
+    ]
+
+    async def respond_to_unknown(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        reason = "There is no page at this address." if status == 404 else "It only reads."
+        return respond_to_failure(Page(request, site), PageError(status, reason))
+
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, site=site)],
+        exception_handlers={404: respond_to_unknown, 405: respond_to_unknown},
+    )
+    app.state.token = settings.token
+    return app

@@ -1,0 +1,101 @@
+"""The page of an error: it says why, and what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import psycopg
+from psycopg import errors as server_errors
+
+from .._errors import (
+    IncompatibleServerError,
+    MessageDBError,
+    StoreUnavailableError,
+    TransactionTimeoutError,
+    ValidationError,
+)
+
+TITLES: Final = {
+    400: "This address cannot be read",
+    401: "This page needs a token",
+    403: "Not allowed",
+    404: "Nothing here",
+    405: "Not by this method",
+    413: "Too large",
+    429: "Too many",
+    500: "Something is wrong with this page",
+    503: "The store cannot be reached",
+    504: "The store took too long",
+}
+
+
+class PageError(Exception):
+    """An error that a page shows.
+
+    Attributes:
+        status: of the response.
+        reason: one sentence, for the reader of the page.
+        advice: how to go on.
+    """
+
+    def __init__(self, status: int, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.advice = advice
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The contents of an error page."""
+
+    status: int
+    title: str
+    reason: str
+    advice: str
+
+
+def describe_failure(error: Exception) -> Failure:
+    """Return what the page says about an error. Unknown errors show nothing of themselves."""
+    status, reason, advice = _classify(error)
+    return Failure(status, TITLES.get(status, TITLES[400]), reason, advice)
+
+
+def is_time_limit(error: Exception) -> bool:
+    """Return True if a query took longer than it may."""
+    return isinstance(error, (server_errors.QueryCanceled, TransactionTimeoutError)) or isinstance(
+        error.__cause__, server_errors.QueryCanceled
+    )
+
+
+def _classify(error: Exception) -> tuple[int, str, str]:
+    if isinstance(error, PageError):
+        return error.status, error.reason, error.advice
+    if is_time_limit(error):
+        return (
+            504,
+            "The query was stopped at the time limit of this UI.",
+            "Nothing was changed."
+            + (" Look at a smaller part: a stream, a prefix, or fewer messages."),
+        )
+    if isinstance(error, server_errors.InsufficientPrivilege):
+        said = error.diag.message_primary or "permission denied"
+        return (
+            403,
+            f"The server refused: {said}.",
+            "This page needs SELECT on the table of messages: use a role that has it.",
+        )
+    if isinstance(error, (StoreUnavailableError, psycopg.OperationalError)):
+        known = isinstance(error, MessageDBError)
+        return (
+            503,
+            str(error) if known else "The connection was lost.",
+            ("The page works again when the store does: reload it."),
+        )
+    if isinstance(error, IncompatibleServerError):
+        return 403, str(error), "`messagedb doctor` says more about this store."
+    if isinstance(error, ValidationError):
+        return 400, str(error), ""
+    if isinstance(error, MessageDBError):
+        return 503, str(error), ""
+    return 500, "The log of this process has the details.", ""

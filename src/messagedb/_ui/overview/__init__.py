@@ -1,0 +1,3 @@
+"""The first page: the store, its size, its categories."""
+
+from __future__ import annotations

@@ -1,0 +1,86 @@
+"""The overview: what the store is, how large, and what is written to it."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..failures import is_time_limit
+from ..page import Page, page_route
+from ..site import Site
+from . import queries, view
+
+_SHOWN = 25
+_KEPT_SECONDS = 2.0
+_SIZES_KEPT_SECONDS = 30.0
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The contents of the page.
+
+    Attributes:
+        facts: about the store.
+        messages: their number.
+        is_exact: whether that is counted.
+        rates: over the last minutes.
+        bars: of the chart.
+        rows: of categories.
+        sizes: how the sizes were found: "exact", "sample", or "late" for none in time.
+    """
+
+    facts: queries.StoreFacts
+    messages: float
+    is_exact: bool
+    rates: view.Rates
+    bars: list[view.Bar]
+    rows: list[view.CategoryRow]
+    sizes: str
+
+
+def build_overview_routes(site: Site) -> list[Route]:
+    """Return the routes of the overview."""
+    return [page_route(site, "/", show_overview)]
+
+
+async def show_overview(page: Page) -> Response:
+    """Show the overview; with ``?exact=1`` the sizes are counted, within the time limit."""
+    is_exact = page.get("exact") == "1"
+    overview = await page.site.answers.get(
+        f"overview:{is_exact}",
+        _SIZES_KEPT_SECONDS if is_exact else _KEPT_SECONDS,
+        lambda: _look(page.site, is_exact),
+    )
+    return page.render(
+        "overview.html",
+        overview=overview,
+        wants_exact=is_exact,
+        shown=_SHOWN,
+        newest=queries.NEWEST,
+    )
+
+
+async def _look(site: Site, is_exact: bool) -> Overview:
+    async with site.read() as tx:
+        facts = await queries.fetch_facts(tx, site.table)
+        activity = await queries.fetch_activity(tx, site.table)
+    messages, is_counted = view.estimate_messages(facts)
+    percent = None if is_exact else view.choose_percent(facts)
+
+    async def fetch_sizes() -> list[tuple[str, int]]:
+        async with site.read() as tx:
+            return await queries.fetch_sizes(tx, site.table, percent, _SHOWN)
+
+    sizes: list[tuple[str, int]] = []
+    found = "exact" if percent is None else "sample"
+    try:
+        sizes = await site.answers.get(f"sizes:{percent is None}", _KEPT_SECONDS, fetch_sizes)
+    except Exception as error:
+        if not is_time_limit(error):
+            raise
+        found = "late"
+    rates = view.compute_rates(activity, facts.now)
+    factor = 1.0 if percent is None else 100 / percent
+    rows = view.build_rows(sizes, factor, messages, rates)
+    bars = view.build_bars(activity)
+    return Overview(facts, messages, is_counted, rates, bars, rows, found)

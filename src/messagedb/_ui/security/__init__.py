@@ -1,0 +1,3 @@
+"""Sessions, allowed hosts and requests of other sites: decisions only."""
+
+from __future__ import annotations

@@ -1,0 +1,120 @@
+"""The command that serves the browser UI."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from messagedb import MessageRegistry, ValidationError
+
+from ._exit import exit_error, show_user_tracebacks
+from ._load_target import load
+from ._store import StoreTarget
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(ui)
+
+
+def ui(
+    ctx: typer.Context,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at. Others than 127.0.0.1: see the page.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any port.")] = 8030,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="The token that a browser needs; better set by the environment variable. Default:"
+            " a random one, which is printed."
+        ),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            help="Another host name that is answered; may be repeated. Default: this machine's.",
+        ),
+    ] = None,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Let pages change the store.")
+    ] = False,
+    registry: Annotated[
+        str | None,
+        typer.Option(help="module:name of a MessageRegistry, to decode messages with."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="A name of the store, on every page.")] = "",
+    production: Annotated[
+        bool, typer.Option("--production", help="Show a bar that says PRODUCTION on every page.")
+    ] = False,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a query of a page may take.")
+    ] = 5.0,
+) -> None:
+    """Show the store in a browser, until Ctrl-C.
+
+    Prints one line: the address to open, with a token that the browser needs.
+    """
+    store: StoreTarget = ctx.obj
+    with show_user_tracebacks():
+        found = load(registry) if registry is not None else None
+    if found is not None and not isinstance(found, MessageRegistry):
+        raise ValidationError(
+            f"{registry} is {type(found).__name__}, and should be a MessageRegistry"
+        )
+    hosts = ["127.0.0.1", "localhost", "[::1]", *(allowed_host or ())]
+    options: dict[str, Any] = {
+        "token": token,
+        "allowed_hosts": hosts,
+        "allow_changes": allow_changes,
+        "registry": found,
+        "name": name,
+        "production": production,
+        "time_limit": time_limit,
+    }
+    asyncio.run(_serve(store, host, port, options, is_printed=token is None))
+
+
+async def _serve(
+    store: StoreTarget, host: str, port: int, options: dict[str, Any], *, is_printed: bool
+) -> None:
+    try:
+        from messagedb import ui as pages
+    except ModuleNotFoundError as error:
+        raise exit_error(str(error)) from None
+    async with store.open_async_client() as client:
+        app = pages.create_app(client, **options)
+        with socket.create_server((host, port), family=_get_family(host)) as listening:
+            shown = f"[{host}]" if ":" in host else host
+            address = f"http://{shown}:{listening.getsockname()[1]}/"
+            typer.echo(f"{address}?token={quote(app.state.token)}" if is_printed else address)
+            await _run_server(app, listening)
+
+
+async def _run_server(app: Starlette, listening: socket.socket) -> None:
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise exit_error(f'{error}: pip install "messagedb[ui]"') from None
+    # The address may hold a token: no access log. Followed streams end with the server.
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def _get_family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

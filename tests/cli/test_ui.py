@@ -1,0 +1,59 @@
+"""The command ``ui``: the address that it prints, and its end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from messagedb import MessageRegistry
+from tests.cli.conftest import Command
+
+Process = Callable[..., subprocess.Popen[str]]
+
+registry = MessageRegistry()
+
+
+@pytest.mark.parametrize("given", ["", "a token of sixteen or more"])
+def test_it_prints_one_address_with_a_token_unless_one_is_given(
+    process: Process, given: str
+) -> None:
+    more = {"MESSAGEDB_UI_TOKEN": given} if given else {}
+    running = process("ui", "--port", "0", "--name", "Tests", more=more)
+    assert running.stdout is not None
+    address = running.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.1:")
+    assert ("?token=" in address) == (not given)
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(address.partition("?")[0], timeout=30)
+    token = given or address.partition("?token=")[2]
+    request = urllib.request.Request(
+        address.partition("?")[0], headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert "Tests" in response.read().decode()
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out, err) == (130, "", "")
+
+
+def test_a_wrong_registry_is_named(command: Command) -> None:
+    ran = command("ui", "--registry", "tests.cli.test_ui:pytest")
+    assert ran.code == 1
+    assert "should be a MessageRegistry" in ran.err
+
+
+def test_a_port_in_use_is_named(process: Process) -> None:
+    first = process("ui", "--port", "0")
+    assert first.stdout is not None
+    port = first.stdout.readline().partition("?")[0].rstrip("/").rpartition(":")[2]
+    second = process("ui", "--port", port)
+    _, err = second.communicate(timeout=30)
+    assert second.returncode == 1
+    assert "in use" in err
+    first.terminate()
+    first.communicate(timeout=30)
