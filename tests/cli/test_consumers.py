@@ -278,7 +278,7 @@ def test_parked_messages(client: Client, command: Command, start: Process, categ
     (shown,) = command("parked", "show", *names, first).rows
     assert (shown["data"], shown["reason"]) == ({"n": 0}, "ValueError: bad")
     table = command("--format", "table", "parked", "show", *names, first).out
-    assert 'data             {"n":0}' in table
+    assert 'data             {"n": 0}' in table
     refused = command("parked", "discard", *names, first, input="no\n")
     assert (refused.code, refused.out) == (1, "")
     assert command("parked", "discard", *names, first, input="y\n").rows == [{"discarded": 1}]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -41,6 +42,17 @@ class Finding(msgspec.Struct, frozen=True):
     def to_row(self) -> dict[str, Any]:
         """Return the finding as a row."""
         return {"level": self.level, "about": self.topic, "found": self.finding, "fix": self.fix}
+
+
+def summarize(findings: Sequence[Finding]) -> str:
+    """Return how many checks there were, and how many of them found something."""
+    counts = Counter(each.level for each in findings)
+    problems, warnings = counts["problem"], counts["warning"]
+    parts = [
+        *([f"{problems} problem{'s' * (problems != 1)}"] if problems else []),
+        *([f"{warnings} warning{'s' * (warnings != 1)}"] if warnings else []),
+    ]
+    return f"{len(findings)} checks: {', '.join(parts) or 'all ok'}"
 
 
 def diagnose(facts: StoreFacts) -> list[Finding]:

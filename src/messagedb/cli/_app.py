@@ -55,7 +55,9 @@ def apply_global_options(
     format: Annotated[
         Format | None,
         typer.Option(
-            show_envvar=True, help="Default: a table on a terminal, JSON lines into a pipe."
+            show_envvar=True,
+            help="Default: a table on a terminal, or records where it does not fit; JSON lines"
+            " into a pipe.",
         ),
     ] = None,
     json: Annotated[

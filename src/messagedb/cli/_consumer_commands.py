@@ -230,7 +230,12 @@ def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) 
         found = Consumer(
             client, category, identifier=_normalize_identifier(identifier)
         ).list_parked()
-    store.output.print_rows(PARKED_COLUMNS, map(build_parked_row, found))
+    store.output.print_rows(
+        PARKED_COLUMNS,
+        map(build_parked_row, found),
+        total=f"{len(found):,} parked",
+        empty="no message of this consumer is parked",
+    )
 
 
 @parked.command("show")
@@ -248,10 +253,7 @@ def show_parked(
         )
         page = client.get_stream_messages(found.stream_name, position=found.position, batch_size=1)
     row = {**(message_row(page[0]) if page else {}), **build_parked_row(found)}
-    if store.output.is_json:
-        store.output.print_json(row)
-    else:
-        store.output.print_fields(row)
+    store.output.print_record(row)
 
 
 @parked.command("discard")

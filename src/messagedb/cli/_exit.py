@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from messagedb import HandlerError, MessageDBError, StoreUnavailableError
 
-from ._output import escape_controls
+from ._cells import escape_controls
 
 
 class ExitCode(IntEnum):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from ._output import escape_controls
+from ._cells import escape_controls
 
 
 class LogFormat(StrEnum):

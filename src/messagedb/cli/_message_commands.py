@@ -16,8 +16,8 @@ from rich.tree import Tree
 from messagedb import Client, ValidationError, streams
 
 from ._causation_tree import Node, build_tree, find_message, iter_effects
+from ._cells import escape_controls
 from ._message_rows import COLUMNS, build_message_row
-from ._output import escape_controls
 from ._parse_input import build_message, parse_expected_version, parse_json_object, parse_messages
 from ._read_pages import follow_pages, iter_pages, limit_pages, resolve_start
 from ._store import StoreTarget

@@ -6,7 +6,21 @@ from typing import Any
 
 from messagedb import Message, MessageDecodeError
 
-COLUMNS = ("global_position", "stream_name", "position", "time", "type", "data")
+from ._layout import Column, Row
+
+
+def name_message(row: Row) -> str:
+    """Return the name of a message for a person, as ``trace`` takes it: ``account-123/4``."""
+    return f"{row['stream_name']}/{row['position']}"
+
+
+COLUMNS = (
+    "global_position",
+    Column("stream_name", "message", name_message),
+    "time",
+    "type",
+    "data",
+)
 """Columns of messages on a terminal."""
 
 

@@ -15,10 +15,19 @@ from messagedb._connection import position_sequence
 from messagedb._connection.conninfo import describe_target
 from messagedb._connection.error_mapping import connect_error
 from messagedb._diagnosis.facts import DIAGNOSTIC_QUERY, StoreFacts, build_facts, may_read_sequence
-from messagedb._diagnosis.findings import diagnose
+from messagedb._diagnosis.findings import diagnose, summarize
 
 from ._exit import ExitCode, exit_error
+from ._layout import Column
 from ._store import StoreTarget
+
+_LEVEL_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+_FINDING_COLUMNS = (
+    Column("level", style=_LEVEL_STYLES.__getitem__),
+    "about",
+    "found",
+    Column("fix", is_optional=True),
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -74,7 +83,8 @@ def doctor(ctx: typer.Context) -> None:
         except MessageDBError as error:
             facts = msgspec.structs.replace(facts, refusal=str(error))
     found = diagnose(facts)
-    store.output.print_rows(("level", "about", "found", "fix"), [each.to_row() for each in found])
+    rows = [each.to_row() for each in found]
+    store.output.print_rows(_FINDING_COLUMNS, rows, total=summarize(found))
     if any(each.level == "problem" for each in found):
         raise typer.Exit(ExitCode.REFUSED)
 

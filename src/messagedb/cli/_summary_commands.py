@@ -9,12 +9,15 @@ from typing import Annotated
 
 import typer
 
+from ._layout import Column
 from ._store import StoreTarget
 from ._summary_queries import COUNTS, build_summary_query
 
 Limit = Annotated[
     int | None, typer.Option("--limit", "-n", min=1, help="The largest number of rows.")
 ]
+
+_EMPTY = "the store has no message yet: messagedb write account-123 Opened writes one"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -77,4 +80,8 @@ def _show(
     question, parameters = build_summary_query(store.schema, keys, pattern, limit)
     with store.open_client(max_size=1) as client, client.transaction(read_only=True) as tx:
         found = tx.connection.execute(question, parameters).fetchall()
-    store.output.print_rows(columns, (dict(zip(columns, row, strict=True)) for row in found))
+    store.output.print_rows(
+        (*keys, Column("message_count", "messages"), Column("percent", "percent of all")),
+        (dict(zip(columns, row, strict=True)) for row in found),
+        empty=_EMPTY if pattern is None else f"nothing in the store is named {pattern!r}",
+    )

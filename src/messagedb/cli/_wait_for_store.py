@@ -13,8 +13,9 @@ from messagedb import AsyncClient, Client, StoreUnavailableError
 from messagedb._concurrency import backend_async, backend_sync
 from messagedb._subscriptions.backoff import RECONNECT_BACKOFF
 
+from ._cells import escape_controls
 from ._exit import ExitCode
-from ._output import Output, escape_controls
+from ._output import Output
 
 
 def wait_for_store(client: Client, output: Output, *, limit: float | None = None) -> None:
