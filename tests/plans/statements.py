@@ -41,7 +41,9 @@ class Planned(NamedTuple):
 
 STATEMENTS: Final = {
     "stream_query": Planned((STREAM,), (COMMON_STREAM, 5, 1000)),
+    "stream_query_backwards": Planned((STREAM,), (COMMON_STREAM, 10**9, 1000), True),
     "category_query": Planned((CATEGORY,), (COMMON, 5, 1000, *_NONE), True),
+    "category_query_backwards": Planned((CATEGORY,), (COMMON, 10**9, 1000, *_NONE), True),
     "last_query": Planned((STREAM,), (COMMON_STREAM,)),
     "last_of_type_query": Planned((STREAM,), (COMMON_STREAM, "T")),
     "version_query": Planned((STREAM,), (COMMON_STREAM,)),
@@ -61,6 +63,9 @@ STATEMENTS: Final = {
 SCANS: Final = {
     "category_scan": Planned((CATEGORY,), (COMMON, 5, 1000, *_NONE, 0, "{T}"), True),
     "store_scan": Planned((PRIMARY,), (5, 1000, "{common1}", "{T}"), True),
+    "store_scan_backwards": Planned((PRIMARY,), (10**9, 1000, "{common1}", "{T}", 1), True),
+    "time_probe": Planned((PRIMARY,), (5, "2026-01-01", 64), True),
+    "store_bounds": Planned((PRIMARY,), (), True),
     "category_head": Planned((CATEGORY,), (COMMON,), True),
     "message_at": Planned((PRIMARY,), (5,), True),
     "message_before": Planned((PRIMARY,), (5,), True),
@@ -74,6 +79,15 @@ SCANS: Final = {
     "store_lag": Planned((PRIMARY,), (5, 1000), True),
 }
 """Those of ``_sql/scans.py``."""
+
+LISTINGS: Final = {
+    "categories": Planned((CATEGORY,), ("", 100), True),
+    "categories_after": Planned((CATEGORY,), (COMMON, 100), True),
+    "streams": Planned(
+        (STREAM,), ("common1-", "", 100, COMMON, *(f"common1-{end}" for end in "ABYZ")), True
+    ),
+}
+"""Those of ``_sql/listings.py``, of which the first two have one text."""
 
 GROUPS: Final = {
     "insert_group": Planned((STREAM, ID), ("[]", "[]", None)),

@@ -13,6 +13,7 @@ from messagedb._connection import position_sequence
 from messagedb._schema import revisions
 from messagedb._sql import consumers
 from messagedb._sql.groups import group_statements
+from messagedb._sql.listings import listing_statements
 from messagedb._sql.scans import scan_statements
 from messagedb._sql.statements import NO_SORT, statements, transaction_fate, with_condition
 from tests.plans.conftest import Store
@@ -20,6 +21,7 @@ from tests.plans.statements import (
     BY_FUNCTION,
     BY_INTENT,
     GROUPS,
+    LISTINGS,
     NO_MESSAGES,
     OTHERS,
     POSITION_STATEMENTS,
@@ -38,6 +40,8 @@ def get_text(name: str) -> bytes:
     """Return a statement of the client, with a condition that is always true."""
     if name in GROUPS:
         return bytes(getattr(group_statements("message_store"), name))
+    if name in LISTINGS:
+        return bytes(getattr(listing_statements("message_store"), name))
     if name in SCANS:
         return with_condition(getattr(SCAN_SQL, name), None)
     return with_condition(getattr(SQL, name), None)
@@ -67,6 +71,7 @@ def test_each_statement_in_the_code_has_a_plan_that_is_tested_or_a_reason() -> N
     by_name = {
         "_sql/statements.py": {*STATEMENTS, *BY_FUNCTION},
         "_sql/groups.py": {*GROUPS},
+        "_sql/listings.py": {*LISTINGS} - {"categories_after"},
         "_sql/scans.py": {*SCANS, *BY_FUNCTION},
         "_sql/consumers.py": {*POSITION_STATEMENTS},
     }
@@ -156,7 +161,7 @@ def check(store: Store, text: bytes, planned: Planned, *, settings: bool) -> Non
     assert problems == [], plan
 
 
-ALL = {**STATEMENTS, **SCANS, **GROUPS}
+ALL = {**STATEMENTS, **SCANS, **LISTINGS, **GROUPS}
 
 
 @pytest.mark.parametrize("name", ALL)

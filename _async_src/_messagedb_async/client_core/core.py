@@ -21,7 +21,7 @@ from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._transactions.options import build_options
 from messagedb._transactions.retry import check_transaction_function, get_retry_delay
 
-from ..subscriptions.subscribe import AsyncSubscriptions
+from ..subscriptions.whole_store import AsyncWholeStore
 from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.transaction import AsyncTransaction
 from .grouping_executor import AsyncGroupingExecutor
@@ -31,7 +31,7 @@ from .retrying_executor import AsyncRetryingExecutor
 R = TypeVar("R")
 
 
-class AsyncClientCore(AsyncSubscriptions):
+class AsyncClientCore(AsyncWholeStore):
     """Base class of the client. Consumers, entities and read models depend on it."""
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:

@@ -19,6 +19,7 @@ from messagedb._subscriptions.read_trail import ReadTrail
 from messagedb._subscriptions.validation import as_name_tuple, check_on_lost_history, check_start
 
 from ..operations.scans import AsyncScans
+from ..operations.store_reads import AsyncStoreReads
 from .availability import retry_while_unavailable
 from .checked_feed import AsyncCheckedFeed
 from .feeds import AsyncCategoryFeed, AsyncFeed
@@ -27,7 +28,7 @@ from .history_queries import find_last_message
 log = logging.getLogger("messagedb.subscription")
 
 
-class AsyncSubscriptions(AsyncScans):
+class AsyncSubscriptions(AsyncStoreReads):
     """Endless loops over stored messages, and over new ones as they are written."""
 
     async def subscribe(
@@ -104,7 +105,7 @@ class AsyncSubscriptions(AsyncScans):
         position = await self._find_position(category, start)
         poll_delays = PollInterval(poll_interval, idle_poll_interval)
         may_continue = on_lost_history == "continue"
-        async for message in _iterate_messages(
+        async for message in iterate_messages(
             self, feed, position, poll_delays, category, may_continue
         ):
             yield message
@@ -136,27 +137,28 @@ class AsyncSubscriptions(AsyncScans):
         return max(position - 1, 0)
 
 
-async def _iterate_messages(
+async def iterate_messages(
     client: AsyncScans,
     feed: AsyncFeed,
     position: int,
     poll_delays: PollInterval,
-    name: str,
+    category: str | None,
     may_continue: bool,
 ) -> AsyncIterator[Message[Any]]:
     """Yield the messages of a feed after a position, and wait for more, endlessly.
 
     Args:
         client: a client of the store.
-        feed: the feed, of the category *name*.
+        feed: the feed.
         position: the global position.
         poll_delays: the delays between polls that find no messages.
-        name: the category.
+        category: the category of the feed; None for the whole store.
         may_continue: continue when the store has lost messages that were yielded.
 
     Raises:
         LostHistoryError: the store has lost messages, and the iterator is not to continue.
     """
+    name = "the whole store" if category is None else category
     trail = ReadTrail()
     checked_feed = AsyncCheckedFeed(feed, client, trail, name)
     is_starting = True
@@ -164,7 +166,9 @@ async def _iterate_messages(
     async def read() -> ScannedPage:
         nonlocal is_starting
         if is_starting:
-            trail.start_after(await find_last_message(client, position, name) if position else None)
+            trail.start_after(
+                await find_last_message(client, position, category) if position else None
+            )
             is_starting = False
         return await checked_feed.read_page(position + 1)
 
@@ -173,7 +177,7 @@ async def _iterate_messages(
         started_at = monotonic()
         try:
             scan = await retry_while_unavailable(
-                read, pause=_pause, on_failure=availability.note_failure
+                read, pause=pause, on_failure=availability.note_failure
             )
         except LostHistoryError as error:
             if not may_continue or error.common_position is None:
@@ -192,7 +196,8 @@ async def _iterate_messages(
             await sleep(poll_delays.next_delay(monotonic() - started_at, soon=feed.may_poll_soon))
 
 
-async def _pause(seconds: float) -> bool:
+async def pause(seconds: float) -> bool:
+    """Wait for some seconds; nothing interrupts it."""
     await sleep(seconds)
     return True
 

@@ -129,7 +129,7 @@ def build_category_scan(
     """Return a scan of one page of a category, which also reports the messages filtered out."""
     group = (correlation, group_member, group_size)
     page = requests.build_category_read(reads, category, position, size, *group, condition)
-    types = _build_array("types", types, validation.check_type)
+    types = build_array("types", types, validation.check_type)
     if group != (None, None, None) or types is not None or condition is not None:
         without_id = 1 if streams_without_id else 0
         params = (category, position, size, *group, without_id, types)
@@ -156,9 +156,9 @@ def build_store_scan(
     validation.check_condition(condition)
     # There is nothing before 1, therefore no gap.
     start = max(position, 1)
-    types = _build_array("types", types, validation.check_type)
+    types = build_array("types", types, validation.check_type)
     text = with_condition(sql.store_scan, condition)
-    params = (start, size, _build_category_array(categories), types)
+    params = (start, size, build_category_array(categories), types)
     return StoreScan(_build_query(text, *params, has_sql=condition is not None), start, size)
 
 
@@ -209,7 +209,7 @@ def build_store_head(sql: ScanStatements) -> ReadRequest:
 
 def build_heads(sql: ScanStatements, categories: Iterable[str] | None) -> ReadRequest:
     """Return the read of each category's last global position, then of the store's."""
-    names = _build_category_array(categories)
+    names = build_category_array(categories)
     return (
         _build_query(sql.store_heads) if names is None else _build_query(sql.category_heads, names)
     )
@@ -218,7 +218,7 @@ def build_heads(sql: ScanStatements, categories: Iterable[str] | None) -> ReadRe
 def build_first_after(sql: ScanStatements, positions: dict[str, int]) -> ReadRequest:
     """Return the read of the first global position after that of its category; NULL if none."""
     # These names are read from the server: it may have some that this library refuses to write.
-    names = _build_array("categories", positions, _any_name)
+    names = build_array("categories", positions, _any_name)
     return _build_query(sql.first_after, names, array_literal(positions.values()))
 
 
@@ -248,7 +248,7 @@ def build_lag(
     check_int64("next_position", next_position)
     position = max(next_position, 1) - 1
     check_integer("limit", limit, least=1)
-    names = _build_category_array(categories)
+    names = build_category_array(categories)
     if names is None:
         return LagRead(_build_query(sql.store_lag, position, limit), limit)
     before_last = min(position, validation.LAST_POSITION - 1)
@@ -326,11 +326,12 @@ def to_utc(microseconds: int | None) -> datetime | None:
         return None
 
 
-def _build_category_array(categories: Iterable[str] | None) -> str | None:
-    return _build_array("categories", categories, validation.check_category)
+def build_category_array(categories: Iterable[str] | None) -> str | None:
+    """Return categories as a PostgreSQL array, None for all of them."""
+    return build_array("categories", categories, validation.check_category)
 
 
-def _build_array(label: str, values: Any, check: Any) -> str | None:
+def build_array(label: str, values: Any, check: Any) -> str | None:
     """Return strings as a PostgreSQL array, each value once."""
     if values is None:
         return None

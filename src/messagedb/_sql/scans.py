@@ -73,6 +73,29 @@ UNION ALL
 SELECT NULL, NULL, NULL, CASE WHEN pg_is_in_recovery() THEN 1 ELSE 0 END,
        (SELECT max(global_position) FROM {schema}.messages), NULL, NULL, NULL
 """,
+    # The same backwards, without the gaps, and not below $5. The summary has the lowest position.
+    "store_scan_backwards": """
+WITH _page AS MATERIALIZED (
+    SELECT * FROM {schema}.messages
+    WHERE global_position <= $1::bigint AND global_position >= $5::bigint
+    ORDER BY global_position DESC LIMIT $2::bigint
+)
+SELECT {table columns}
+FROM (SELECT * FROM _page messages
+      WHERE ($3::text[] IS NULL OR split_part(stream_name, '-', 1) = ANY ($3))
+        AND ($4::text[] IS NULL OR type = ANY ($4))
+        AND ({condition})) m
+UNION ALL
+SELECT NULL, NULL, NULL, count(*), min(global_position), NULL, NULL, NULL FROM _page
+""",
+    # Of the first messages from a position on: the first one that is not earlier than a time, and
+    # the last one of all. There is no index on the time.
+    "time_probe": """
+SELECT min(global_position) FILTER (WHERE time >= $2::timestamp), max(global_position)
+FROM (SELECT global_position, time FROM {schema}.messages
+      WHERE global_position >= $1::bigint ORDER BY global_position LIMIT $3::bigint) looked_at
+""",
+    "store_bounds": "SELECT min(global_position), max(global_position) FROM {schema}.messages",
     "category_head": """
 SELECT global_position FROM {schema}.messages
 WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar])
@@ -209,6 +232,9 @@ class ScanStatements(msgspec.Struct, frozen=True):
     category_scan: bytes
     category_scan_by_function: bytes
     store_scan: bytes
+    store_scan_backwards: bytes
+    time_probe: bytes
+    store_bounds: bytes
     category_head: bytes
     message_at: bytes
     message_from: bytes
