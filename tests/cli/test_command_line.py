@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,10 @@ from psycopg import errors
 import messagedb
 from messagedb.cli._app import app
 from messagedb.cli._exit import describe_server_error, hoist_global_options
+from messagedb.cli._help import PANELS
 from tests.cli.conftest import Command
+
+ROOT = Path(__file__).parents[2]
 
 
 def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -27,6 +32,15 @@ def options(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
             yield path, parameter
     for name, child in getattr(command, "commands", {}).items():
         yield from options(child, (*path, name))
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Return each command that is no group, with its name."""
+    children = getattr(command, "commands", {})
+    if not children:
+        yield path, command
+    for name, child in children.items():
+        yield from commands(child, (*path, name))
 
 
 def test_every_option_has_a_twin_in_the_environment() -> None:
@@ -90,6 +104,47 @@ def test_help_names_every_command(command: Command) -> None:
     for name in names:
         assert f" {name} " in shown.out
     assert command().code == 2  # nothing was asked for
+
+
+def test_help_ends_with_examples_that_are_valid() -> None:
+    root = typer.main.get_command(app)
+    seen = 0
+    for path, found in commands(root):
+        assert found.epilog, path
+        examples = re.findall("- `(.*)`", found.epilog)
+        assert examples, path
+        for example in examples:
+            program, *words = shlex.split(example.split(" < ")[0].split(" > ")[0])
+            given = hoist_global_options(words)
+            context: Any = root.make_context(program, given.copy())
+            rest = [*context._protected_args, *context.args]
+            assert tuple(rest[: len(path)]) == path, example
+            found.make_context(path[-1], rest[len(path) :], parent=context)
+            assert len(example) <= 76, example  # fits a terminal of 80 columns
+            seen += 1
+    assert seen > 20
+
+
+def test_help_is_in_groups(command: Command) -> None:
+    root: Any = typer.main.get_command(app)
+    for name, child in root.commands.items():
+        assert child.rich_help_panel in PANELS, name
+    shown = command("--help").out
+    places = [shown.index(f" {panel} ") for panel in PANELS]
+    assert places == sorted(places)
+    assert "…" not in shown
+
+
+def test_the_pages_name_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    root: Any = typer.main.get_command(app)
+    for name in root.commands:
+        assert re.search(rf"`(?:[^`]*\W)?{name}\b", page), name
+    every = "".join(path.read_text() for path in ROOT.glob("docs/*.md"))
+    for path, option in options(root):
+        (long,) = [name for name in option.opts if name.startswith("--")]
+        if not option.hidden:
+            assert re.search(rf"{long}\b", every), (path, long)
 
 
 @pytest.mark.parametrize(

@@ -50,21 +50,21 @@ def apply_global_options(
         ),
     ] = "",
     schema: Annotated[
-        str, typer.Option(show_envvar=True, help="The schema of the message store.")
+        str, typer.Option(show_envvar=False, help="The schema of the message store.")
     ] = "message_store",
     format: Annotated[
         Format | None,
         typer.Option(
-            show_envvar=True,
+            show_envvar=False,
             help="Default: a table on a terminal, or records where it does not fit; JSON lines"
             " into a pipe.",
         ),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", show_envvar=True, help="The same as --format json.")
+        bool, typer.Option("--json", show_envvar=False, help="The same as --format json.")
     ] = False,
     command_timeout: Annotated[
-        float, typer.Option(show_envvar=True, help="Time limit of one statement, in seconds.")
+        float, typer.Option(show_envvar=False, help="Time limit of one statement, in seconds.")
     ] = 30.0,
     version: Annotated[
         bool,

@@ -18,6 +18,7 @@ from ._consumer_rows import (
     find_lagging,
 )
 from ._exit import confirm, exit_error, show_user_tracebacks
+from ._help import CONSUMERS, RUN, add_command
 from ._load_target import load, open_consumers
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._message_rows import build_message_row as message_row
@@ -44,10 +45,45 @@ parked = typer.Typer(no_args_is_help=True, help="Parked messages of a consumer."
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(consume)
-    app.add_typer(consumers, name="consumers")
-    app.add_typer(position, name="position")
-    app.add_typer(parked, name="parked")
+    add_command(app, consume, RUN, "messagedb consume bank:statements --until-caught-up")
+    app.add_typer(consumers, name="consumers", rich_help_panel=CONSUMERS)
+    app.add_typer(position, name="position", rich_help_panel=CONSUMERS)
+    app.add_typer(parked, name="parked", rich_help_panel=CONSUMERS)
+    add_command(
+        consumers,
+        status,
+        None,
+        "messagedb consumers status",
+        "messagedb consumers status account --max-lag 1000",
+    )
+    add_command(
+        position, get_position, None, "messagedb position get account statements", name="get"
+    )
+    add_command(
+        position,
+        set_position,
+        None,
+        "messagedb position set account statements beginning",
+        name="set",
+    )
+    add_command(parked, list_parked, None, "messagedb parked list account statements", name="list")
+    add_command(
+        parked,
+        show_parked,
+        None,
+        "messagedb parked show account mails 2bb317f1-acbc-4e3b-8867-4c869f03b6e0",
+        name="show",
+    )
+    add_command(
+        parked,
+        discard_parked,
+        None,
+        "messagedb parked discard account statements --all",
+        name="discard",
+    )
+    add_command(
+        parked, replay_parked, None, "messagedb parked replay bank:statements --all", name="replay"
+    )
 
 
 def consume(
@@ -73,9 +109,10 @@ def consume(
     log_level: LevelOption = LogLevel.INFO,
     log_format: FormatOption = LogFormat.TEXT,
 ) -> None:
-    """Run consumers until SIGTERM or Ctrl-C, after which the current messages are finished.
+    """Run consumers until SIGTERM or Ctrl-C.
 
-    It waits for an unavailable store. Logs go to standard error.
+    The current messages are finished then. It waits for an unavailable store. Logs go to
+    standard error.
     """
     configure_logging(log_level, log_format)
     with show_user_tracebacks(), open_consumers(load(target), ctx.obj, waits=True) as running:
@@ -85,7 +122,6 @@ def consume(
             raise exit_error(str(error)) from None
 
 
-@consumers.command("status")
 def status(
     ctx: typer.Context,
     category: Annotated[str | None, typer.Argument(help="Only consumers of this category.")] = None,
@@ -116,7 +152,6 @@ def status(
         raise exit_error("; ".join(late))
 
 
-@position.command("get")
 def get_position(
     ctx: typer.Context,
     category: Category,
@@ -132,7 +167,6 @@ def get_position(
     store.output.print_rows(COLUMNS, [build_consumer_row(found)])
 
 
-@position.command("set")
 def set_position(
     ctx: typer.Context,
     category: Category,
@@ -222,7 +256,6 @@ def _find_stored(
     return None
 
 
-@parked.command("list")
 def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) -> None:
     """List a consumer's parked messages, in the order of parking."""
     store: StoreTarget = ctx.obj
@@ -238,7 +271,6 @@ def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) 
     )
 
 
-@parked.command("show")
 def show_parked(
     ctx: typer.Context,
     category: Category,
@@ -256,7 +288,6 @@ def show_parked(
     store.output.print_record(row)
 
 
-@parked.command("discard")
 def discard_parked(
     ctx: typer.Context,
     category: Category,
@@ -265,7 +296,10 @@ def discard_parked(
     all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove parked messages from the list without handling them. It asks first."""
+    """Remove parked messages from the list without handling them.
+
+    It asks first.
+    """
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         consumer = Consumer(client, category, identifier=_normalize_identifier(identifier))
@@ -276,7 +310,6 @@ def discard_parked(
     store.output.print_rows(("discarded",), [{"discarded": count}])
 
 
-@parked.command("replay")
 def replay_parked(
     ctx: typer.Context,
     target: Annotated[
@@ -286,7 +319,10 @@ def replay_parked(
     ids: Ids = None,
     all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
 ) -> None:
-    """Call a consumer's handlers with parked messages again; those that succeed are done."""
+    """Call a consumer's handlers with parked messages again.
+
+    Those that succeed are done.
+    """
     store: StoreTarget = ctx.obj
     wanted = _ids_or_all(ids, all)
     with show_user_tracebacks(), open_consumers(load(target), store) as running:

@@ -6,6 +6,7 @@ import typer
 
 from messagedb import Client, Consumer, Message, NewMessage, WrongExpectedVersionError
 
+from ._help import DEVELOP, add_command
 from ._message_rows import COLUMNS, build_message_row
 from ._output import Output
 
@@ -21,11 +22,14 @@ Now in your own store, which needs no server:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(demo)
+    add_command(app, demo, DEVELOP, "messagedb demo")
 
 
 def demo(ctx: typer.Context) -> None:
-    """Show the main operations in a temporary store, which is removed at the end."""
+    """Show the main operations in a temporary store.
+
+    The store is removed at the end.
+    """
     output: Output = ctx.obj.output
     output.print_note("A temporary PostgreSQL is started; it is removed when this ends.")
     with Client("embedded:") as client:

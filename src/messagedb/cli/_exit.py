@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from messagedb import HandlerError, MessageDBError, StoreUnavailableError
 
 from ._cells import escape_controls
+from ._help import PANELS
 
 
 class ExitCode(IntEnum):
@@ -40,6 +41,24 @@ class Group(TyperGroup):
         return super().parse_args(
             ctx, args if ctx.parent is not None else hoist_global_options(args)
         )
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, in the order of their panels."""
+        order: dict[object, int] = {panel: at for at, panel in enumerate(PANELS)}
+        return sorted(
+            super().list_commands(ctx),
+            key=lambda name: order.get(
+                getattr(self.commands[name], "rich_help_panel", None), len(order)
+            ),
+        )
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters; those that install completion are no options of a run."""
+        found: list[Any] = super().get_params(ctx)
+        for parameter in found:
+            if parameter.name in ("install_completion", "show_completion"):
+                parameter.allow_from_autoenv = parameter.show_envvar = False
+        return found
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn its errors into an exit code."""

@@ -20,6 +20,7 @@ from messagedb import ValidationError
 
 from ._exit import ExitCode, exit_error
 from ._export import find_range, get_position_column, iter_blocks, open_target, read_last_position
+from ._help import OPERATE, add_command
 from ._import import APPEND_CHUNK_SIZE, RESTORE_CHUNK_SIZE, Restorer, append_chunk, iter_chunks
 from ._import import ImportProgress as Count
 from ._store import StoreTarget
@@ -27,8 +28,21 @@ from ._store import StoreTarget
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("export")(export_messages)
-    app.command("import")(import_messages)
+    add_command(
+        app,
+        export_messages,
+        OPERATE,
+        "messagedb export accounts.ndjson account",
+        "messagedb export accounts.ndjson account --resume",
+        name="export",
+    )
+    add_command(
+        app,
+        import_messages,
+        OPERATE,
+        "messagedb import accounts.ndjson --url embedded:copy",
+        name="import",
+    )
 
 
 def export_messages(
@@ -41,9 +55,10 @@ def export_messages(
         bool, typer.Option("--resume", help="Continue after the last complete line of the file.")
     ] = False,
 ) -> None:
-    """Write messages to a file, one JSON object per line, with all their stored fields.
+    """Write messages to a file, one JSON object per line.
 
-    It exports the messages that were written when it began. Later messages need --resume.
+    All stored fields are there. It exports the messages that were written when it began. Later
+    messages need --resume.
     """
     store: StoreTarget = ctx.obj
     first: int | None = None
@@ -81,11 +96,11 @@ def import_messages(
         ),
     ] = False,
 ) -> None:
-    """Import the messages of a file into a store unchanged: ids, positions, times.
+    """Import the messages of a file into a store.
 
-    The store must be empty, or hold the first part of the same file, as after an interrupted
-    import;
-    and the role must own the table. Other writers wait, for one part at a time.
+    They are unchanged: ids, positions, times. The store must be empty, or hold the first part of
+    the same file, as after an interrupted import; and the role must own the table. Other
+    writers wait, for one part at a time.
     """
     store: StoreTarget = ctx.obj
     count = Count()

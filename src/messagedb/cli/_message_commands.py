@@ -17,6 +17,7 @@ from messagedb import Client, ValidationError, streams
 
 from ._causation_tree import Node, build_tree, find_message, iter_effects
 from ._cells import escape_controls
+from ._help import READ, add_command
 from ._message_rows import COLUMNS, build_message_row
 from ._parse_input import build_message, parse_expected_version, parse_json_object, parse_messages
 from ._read_pages import follow_pages, iter_pages, limit_pages, resolve_start
@@ -27,10 +28,22 @@ _MAX_DEPTH = 10  # levels that fit a terminal; deeper nodes show their level as 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(write)
-    app.command()(read)
-    app.command()(last)
-    app.command()(trace)
+    add_command(
+        app,
+        write,
+        READ,
+        "messagedb write account-123 Deposited '{\"amount\": 5}'",
+        "messagedb write account-123 - < messages.ndjson",
+    )
+    add_command(
+        app,
+        read,
+        READ,
+        "messagedb read account --follow",
+        "messagedb read account-123 --types Deposited --json",
+    )
+    add_command(app, last, READ, "messagedb last account-123 --type Deposited")
+    add_command(app, trace, READ, "messagedb trace account-123/0")
 
 
 def write(
@@ -171,7 +184,10 @@ def last(
         str | None, typer.Option(show_envvar=False, help="The last message of this type.")
     ] = None,
 ) -> None:
-    """Show the last message of a stream; exit code 1 if it has none."""
+    """Show the last message of a stream.
+
+    Exit code 1 if it has none.
+    """
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         message = client.get_last_stream_message(stream_name, type=type)

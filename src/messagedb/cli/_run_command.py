@@ -18,6 +18,7 @@ from messagedb.consumers import ConsumerStatus
 from ._banner import log_banner
 from ._exit import exit_error, show_user_tracebacks
 from ._health import serve_health
+from ._help import RUN, add_command
 from ._load_target import describe_targets, load, run_loop
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._store import StoreTarget
@@ -35,7 +36,13 @@ Workers = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(run)
+    add_command(
+        app,
+        run,
+        RUN,
+        "messagedb run bank:app",
+        "messagedb run bank:app --only account:balances --health 8080",
+    )
 
 
 def run(
@@ -69,10 +76,11 @@ def run(
     log_format: FormatOption = LogFormat.TEXT,
     parent: Annotated[int, typer.Option(hidden=True, help="The process that began it.")] = 0,
 ) -> None:
-    """Run all consumers and read models of an app until SIGTERM or Ctrl-C.
+    """Run the consumers and read models of an app until a signal.
 
-    Current messages are finished then; a second signal ends the process immediately. The schema
-    and the other options of the client are those of the app. Logs go to standard error.
+    After SIGTERM or Ctrl-C the current messages are finished; a second signal ends the process
+    immediately. The schema and the other options of the client are those of the app. Logs go to
+    standard error.
     """
     store: StoreTarget = ctx.obj
     with show_user_tracebacks():

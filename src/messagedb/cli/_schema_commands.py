@@ -11,6 +11,7 @@ from messagedb import Client, IncompatibleServerError, schema
 from messagedb._diagnosis.findings import REVISION_COMMENT
 
 from ._exit import confirm, exit_error
+from ._help import OPERATE, add_command
 from ._store import StoreTarget
 
 _MAX_COUNTED = 1_000_000  # messages are counted up to this number
@@ -18,9 +19,15 @@ _MAX_COUNTED = 1_000_000  # messages are counted up to this number
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(install)
-    app.command()(upgrade)
-    app.command()(uninstall)
+    add_command(
+        app,
+        install,
+        OPERATE,
+        "messagedb install --url postgresql://postgres@localhost/postgres",
+        "messagedb install --script > install.sql",
+    )
+    add_command(app, upgrade, OPERATE, "messagedb upgrade")
+    add_command(app, uninstall, OPERATE, "messagedb uninstall --schema old_store")
 
 
 def install(
@@ -29,9 +36,10 @@ def install(
         bool, typer.Option("--script", help="Print the SQL instead, for a DBA to run.")
     ] = False,
 ) -> None:
-    """Install the Message DB interface in a database; an existing one is not changed.
+    """Install the interface of Message DB in a database.
 
-    The role of the URL must be a superuser, or the database's owner with CREATEROLE.
+    An existing one is not changed. The role of the URL must be a superuser, or the database's
+    owner with CREATEROLE.
     """
     store: StoreTarget = ctx.obj
     if script:
@@ -43,7 +51,10 @@ def install(
 
 
 def upgrade(ctx: typer.Context) -> None:
-    """Update an installation of an older messagedb; a genuine Message DB is not changed."""
+    """Update an installation of an older messagedb.
+
+    A genuine Message DB is not changed.
+    """
     store: StoreTarget = ctx.obj
     with store.open_owner_url() as url:
         changed = schema.upgrade(url, schema=store.schema)
@@ -54,7 +65,10 @@ def uninstall(
     ctx: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the installation of messagedb, with all messages in it. It asks first."""
+    """Remove the installation of messagedb, with all messages.
+
+    It asks first.
+    """
     store: StoreTarget = ctx.obj
     with store.open_owner_url() as url:
         found = _count_messages(url, store)

@@ -18,6 +18,7 @@ from messagedb._diagnosis.facts import DIAGNOSTIC_QUERY, StoreFacts, build_facts
 from messagedb._diagnosis.findings import diagnose, summarize
 
 from ._exit import ExitCode, exit_error
+from ._help import DEVELOP, OPERATE, add_command
 from ._layout import Column
 from ._store import StoreTarget
 
@@ -32,13 +33,13 @@ _FINDING_COLUMNS = (
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(ping)
-    app.command()(doctor)
-    app.command()(version)
+    add_command(app, ping, OPERATE, "messagedb ping --url postgresql://localhost/postgres")
+    add_command(app, doctor, OPERATE, "messagedb doctor")
+    add_command(app, version, DEVELOP, "messagedb version")
 
 
 def version(ctx: typer.Context) -> None:
-    """Show the versions of messagedb and of the libraries that it uses, on this machine."""
+    """Show the versions of messagedb and of its libraries."""
     number = psycopg.pq.version()
     row = {
         "messagedb": _get_version(),
@@ -58,7 +59,10 @@ def _get_version() -> str:
 
 
 def ping(ctx: typer.Context) -> None:
-    """Check whether the store responds; exit code 0 if so, 3 if it cannot be reached."""
+    """Check whether the store responds.
+
+    Exit code 0 if so, 3 if it cannot be reached.
+    """
     store: StoreTarget = ctx.obj
     begun = time.perf_counter()
     with store.open_client(max_size=1) as client:
@@ -69,9 +73,10 @@ def ping(ctx: typer.Context) -> None:
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Diagnose the server, the store and the role, and print a fix for each problem.
+    """Diagnose the server, the store and the role.
 
-    Exit code 0 if nothing keeps this library from working, 1 otherwise.
+    It prints a fix for each problem. Exit code 0 if nothing keeps this library from working, 1
+    otherwise.
     """
     store: StoreTarget = ctx.obj
     with store.open_user_url() as url:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ._help import READ, add_command
 from ._layout import Column
 from ._store import StoreTarget
 from ._summary_queries import COUNTS, build_summary_query
@@ -22,9 +23,9 @@ _EMPTY = "the store has no message yet: messagedb write account-123 Opened write
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(streams)
-    app.command()(categories)
-    app.command()(types)
+    add_command(app, streams, READ, "messagedb streams 'account-*' --limit 10")
+    add_command(app, categories, READ, "messagedb categories --types")
+    add_command(app, types, READ, "messagedb types 'Dep*' --categories")
 
 
 def streams(
@@ -35,7 +36,10 @@ def streams(
     types: Annotated[bool, typer.Option("--types", help="Each of their types separately.")] = False,
     limit: Limit = None,
 ) -> None:
-    """Count the messages of each stream, the largest first. It reads the whole store."""
+    """Count the messages of each stream, the largest first.
+
+    It reads the whole store.
+    """
     _show(ctx, ("stream_name", "type") if types else ("stream_name",), pattern, limit)
 
 
@@ -48,7 +52,10 @@ def categories(
     types: Annotated[bool, typer.Option("--types", help="Each of their types separately.")] = False,
     limit: Limit = None,
 ) -> None:
-    """Count the messages of each category, the largest first. It reads the whole store."""
+    """Count the messages of each category, the largest first.
+
+    It reads the whole store.
+    """
     _show(ctx, ("category", "type") if types else ("category",), pattern, limit)
 
 
@@ -65,7 +72,10 @@ def types(
     ] = False,
     limit: Limit = None,
 ) -> None:
-    """Count the messages of each type, the largest first. It reads the whole store."""
+    """Count the messages of each type, the largest first.
+
+    It reads the whole store.
+    """
     if streams and categories:
         raise typer.BadParameter("use --streams or --categories, not both")
     keys = ("type", "stream_name") if streams else ("type", "category") if categories else ("type",)

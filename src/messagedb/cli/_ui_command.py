@@ -12,6 +12,7 @@ import typer
 from messagedb import MessageRegistry, ValidationError
 
 from ._exit import exit_error, show_user_tracebacks
+from ._help import RUN, add_command
 from ._load_target import load
 from ._store import StoreTarget
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(ui)
+    add_command(app, ui, RUN, "messagedb ui", "messagedb ui --port 9000 --allow-changes")
 
 
 def ui(
