@@ -112,6 +112,8 @@ MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signat
     "CategoryInfo",
     "ConsumerInfo",
     "StreamInfo",
+    "Trace",
+    "TraceNode",
     "TransactResult",
     "Transaction",
     "OpenWriteTransaction",

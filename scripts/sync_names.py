@@ -105,6 +105,7 @@ PACKAGE_NAMES = {
     "AsyncTableMembers": "TableMembers",
     "AsyncTablePositions": "TablePositions",
     "AsyncThunk": "Thunk",
+    "AsyncTraces": "Traces",
     "AsyncTransaction": "Transaction",
     "AsyncTransactionPerCallExecutor": "TransactionPerCallExecutor",
     "AsyncTransactionState": "TransactionState",

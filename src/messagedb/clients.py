@@ -9,6 +9,7 @@ from ._concurrency.callables import AsyncUnaryFunction, UnaryFunction
 from ._connection.pool_stats import PoolStats
 from ._operations.direction import Direction
 from ._operations.listings import CategoryInfo, StreamInfo
+from ._operations.traces import Trace, TraceNode
 
 if TYPE_CHECKING:
     from _messagedb_async.public_names import (
@@ -33,5 +34,7 @@ __all__ = [
     "Operations",
     "PoolStats",
     "StreamInfo",
+    "Trace",
+    "TraceNode",
     "UnaryFunction",
 ]

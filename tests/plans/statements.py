@@ -89,6 +89,14 @@ LISTINGS: Final = {
 }
 """Those of ``_sql/listings.py``, of which the first two have one text."""
 
+TRACES: Final = {
+    "message_by_id": Planned((ID,), (_UUID,), True),
+    "message_of_stream": Planned((STREAM,), (COMMON_STREAM, 5), True),
+    "messages_at": Planned((PRIMARY,), ("{5,6}",), True),
+    "links": Planned((PRIMARY,), (5, 15, "flow-1", None), True),
+}
+"""Those of ``_sql/traces.py``."""
+
 GROUPS: Final = {
     "insert_group": Planned((STREAM, ID), ("[]", "[]", None)),
 }

@@ -16,6 +16,7 @@ from messagedb._sql.groups import group_statements
 from messagedb._sql.listings import listing_statements
 from messagedb._sql.scans import scan_statements
 from messagedb._sql.statements import NO_SORT, statements, transaction_fate, with_condition
+from messagedb._sql.traces import trace_statements
 from tests.plans.conftest import Store
 from tests.plans.statements import (
     BY_FUNCTION,
@@ -28,6 +29,7 @@ from tests.plans.statements import (
     SCANS,
     STATEMENTS,
     STREAM,
+    TRACES,
     Planned,
     find_statements,
 )
@@ -42,6 +44,8 @@ def get_text(name: str) -> bytes:
         return bytes(getattr(group_statements("message_store"), name))
     if name in LISTINGS:
         return bytes(getattr(listing_statements("message_store"), name))
+    if name in TRACES:
+        return bytes(getattr(trace_statements("message_store", True), name))
     if name in SCANS:
         return with_condition(getattr(SCAN_SQL, name), None)
     return with_condition(getattr(SQL, name), None)
@@ -72,6 +76,7 @@ def test_each_statement_in_the_code_has_a_plan_that_is_tested_or_a_reason() -> N
         "_sql/statements.py": {*STATEMENTS, *BY_FUNCTION},
         "_sql/groups.py": {*GROUPS},
         "_sql/listings.py": {*LISTINGS} - {"categories_after"},
+        "_sql/traces.py": {*TRACES},
         "_sql/scans.py": {*SCANS, *BY_FUNCTION},
         "_sql/consumers.py": {*POSITION_STATEMENTS},
     }
@@ -161,7 +166,7 @@ def check(store: Store, text: bytes, planned: Planned, *, settings: bool) -> Non
     assert problems == [], plan
 
 
-ALL = {**STATEMENTS, **SCANS, **LISTINGS, **GROUPS}
+ALL = {**STATEMENTS, **SCANS, **LISTINGS, **TRACES, **GROUPS}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -19,7 +19,7 @@ from messagedb._subscriptions.read_trail import ReadTrail
 from messagedb._subscriptions.validation import as_name_tuple, check_on_lost_history, check_start
 
 from ..operations.scans import AsyncScans
-from ..operations.store_reads import AsyncStoreReads
+from ..operations.traces import AsyncTraces
 from .availability import retry_while_unavailable
 from .checked_feed import AsyncCheckedFeed
 from .feeds import AsyncCategoryFeed, AsyncFeed
@@ -28,7 +28,7 @@ from .history_queries import find_last_message
 log = logging.getLogger("messagedb.subscription")
 
 
-class AsyncSubscriptions(AsyncStoreReads):
+class AsyncSubscriptions(AsyncTraces):
     """Endless loops over stored messages, and over new ones as they are written."""
 
     async def subscribe(
