@@ -213,6 +213,8 @@ def test_a_store_that_is_away_is_waited_for_as_long_as_is_said(
         (["run", f"{HERE}:copy"], "is function, and should be an App or an AsyncApp"),
         (["run", f"{HERE}:copy"], "It has: app, empty, async_app"),
         (["run", f"{HERE}:it"], "has no 'it'. It has: app, empty, async_app"),
+        (["run", HERE], f"not '{HERE}'. It has: app, empty, async_app"),
+        (["run", f"{HERE}.app"], "a target is module:name"),
         (["run", f"{HERE}:empty"], "no consumers and no read models"),
         (["run", f"{HERE}:app", "--only", "it"], "has no 'it'. It has: copying, counting"),
         (["run", f"{HERE}:app", "--workers", "3"], "3 workers are more than the 2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import os
@@ -96,6 +97,24 @@ def show_user_tracebacks() -> Generator[None]:
     except (OSError, psycopg.Error):
         traceback.print_exc()
         raise typer.Exit(ExitCode.REFUSED) from None
+
+
+def exit_import_error(error: Exception) -> typer.Exit:
+    """Print the traceback of a module that fails when it is imported, without our own frames.
+
+    Returns:
+        The exception that ends the command.
+    """
+    frames = error.__traceback__
+    while frames is not None and _is_importing(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    traceback.print_exception(error.with_traceback(frames))
+    return typer.Exit(ExitCode.REFUSED)
+
+
+def _is_importing(file: str) -> bool:
+    ours = (os.path.dirname(__file__), os.path.dirname(importlib.__file__))
+    return file.startswith(("<frozen importlib", *ours))
 
 
 def describe_server_error(error: psycopg.Error) -> str:

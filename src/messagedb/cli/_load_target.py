@@ -22,6 +22,7 @@ from messagedb import (
     AsyncConsumer,
     AsyncReadModel,
     Consumer,
+    MessageDBError,
     ReadModel,
     ValidationError,
     run_consumers,
@@ -29,6 +30,7 @@ from messagedb import (
 )
 from messagedb.consumers import ParkedMessage
 
+from ._exit import exit_import_error
 from ._store import StoreTarget
 from ._wait_for_store import wait_for_store, wait_for_store_async
 
@@ -61,24 +63,15 @@ def load(target: str) -> Any:
 
     Raises:
         ValidationError: there is no such module or name, or it is not of this form.
+        Exit: the module failed; its traceback is printed.
     """
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
         raise ValidationError(
-            f"a target is module:name, such as app.consumers:mail, not {target!r}"
+            f"a target is module:name, such as app.consumers:mail, not {target!r}."
+            f" {_describe_module(module_name)}".rstrip()
         )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # An import that fails inside the module itself is raised unchanged.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise ValidationError(
-            f"there is no module {error.name!r}: start messagedb in the folder that contains it"
-        ) from None
-    module = found
+    module = found = _import_module(module_name)
     for part in name.split("."):
         try:
             found = getattr(found, part)
@@ -87,6 +80,30 @@ def load(target: str) -> Any:
                 f"module {module_name!r} has no {name!r}. {describe_targets(module)}"
             ) from None
     return found
+
+
+def _describe_module(name: str) -> str:
+    try:
+        return describe_targets(_import_module(name)) if name else ""
+    except ValidationError:  # there is no such module either
+        return ""
+
+
+def _import_module(name: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise exit_import_error(error) from None  # an import inside the module itself
+        raise ValidationError(
+            f"there is no module {error.name!r}: start messagedb in the folder that contains it"
+        ) from None
+    except MessageDBError:  # one line says it all
+        raise
+    except Exception as error:
+        raise exit_import_error(error) from None
 
 
 def describe_targets(module: ModuleType) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from ._health import serve_health
 from ._help import RUN, add_command
 from ._load_target import describe_targets, load, run_loop
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
+from ._reload import run_reloading
 from ._store import StoreTarget
 from ._wait_for_store import wait_for_store, wait_for_store_async
 from ._workers import run_workers, stop_with_parent
@@ -32,6 +34,25 @@ Only = Annotated[
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes, which divide the consumers among them.")
 ]
+Health = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="Serve /live, /ready, /metrics over HTTP at this port; 0: any."
+    ),
+]
+Reload = Annotated[
+    bool,
+    typer.Option("--reload", help="For development: start again when a Python file changes."),
+]
+ReloadFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--reload-dir",
+        exists=True,
+        file_okay=False,
+        help="Watch this folder for --reload; may be repeated. Default: the current one.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,7 +62,8 @@ def add_to(app: typer.Typer) -> None:
         run,
         RUN,
         "messagedb run bank:app",
-        "messagedb run bank:app --only account:balances --health 8080",
+        "messagedb run bank:app --only statements --health 8080",
+        "messagedb run bank:app --reload",
     )
 
 
@@ -50,6 +72,8 @@ def run(
     target: Annotated[str, typer.Argument(help="module:name of an App or an AsyncApp.")],
     only: Only = None,
     workers: Workers = 1,
+    reload: Reload = False,
+    reload_dir: ReloadFolders = None,
     until_caught_up: Annotated[
         bool,
         typer.Option(
@@ -66,12 +90,7 @@ def run(
             min=0, help="Seconds to wait for an unavailable store at the start. Default: no limit."
         ),
     ] = None,
-    health: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="Serve /live, /ready, /metrics over HTTP at this port; 0: any."
-        ),
-    ] = None,
+    health: Health = None,
     log_level: LevelOption = LogLevel.INFO,
     log_format: FormatOption = LogFormat.TEXT,
     parent: Annotated[int, typer.Option(hidden=True, help="The process that began it.")] = 0,
@@ -83,6 +102,8 @@ def run(
     standard error.
     """
     store: StoreTarget = ctx.obj
+    if reload:
+        raise typer.Exit(_run_reloading(ctx, store.url))
     with show_user_tracebacks():
         app = load(target)
         if not isinstance(app, (App, AsyncApp)):
@@ -96,9 +117,8 @@ def run(
                     "--health is for one process: run several of them, each with --only and a port"
                 )
             names = app.select_names(only)
-            raise typer.Exit(
-                run_workers(_build_commands(ctx, target, divide(names, workers)), store.url)
-            )
+            commands = [_build_command(ctx, part) for part in divide(names, workers)]
+            raise typer.Exit(run_workers(commands, store.url))
         configure_logging(log_level, log_format)
         if parent:
             stop_with_parent(parent)
@@ -165,19 +185,30 @@ class _Runner:
         return serve_health(self._health, read_statuses, render_metrics)
 
 
-def _build_commands(
-    ctx: typer.Context, target: str, parts: Sequence[Sequence[str]]
-) -> list[list[str]]:
-    """Return the arguments for each process: the same options, and its part of the names."""
+def _run_reloading(ctx: typer.Context, url: str) -> int:
+    """Run it in a process that starts again when a file changes; return its exit code.
+
+    The application is loaded there only, as its files may have errors.
+    """
     given = ctx.params
-    options = [
+    if given["workers"] > 1:
+        raise ValidationError("--reload is for one process: leave --workers out")
+    configure_logging(given["log_level"], given["log_format"])
+    health = [] if given["health"] is None else ["--health", str(given["health"])]
+    command = [*_build_command(ctx, given["only"] or ()), *health]
+    folders = given["reload_dir"] or [Path.cwd()]
+    return run_reloading(command, url, folders, given["stop_timeout"])
+
+
+def _build_command(ctx: typer.Context, names: Sequence[str]) -> list[str]:
+    """Return the arguments for a process: the same options, and its part of the names."""
+    given = ctx.params
+    return [
+        *("run", given["target"]),
         *("--stop-timeout", str(given["stop_timeout"])),
         *("--log-level", given["log_level"].value),
         *("--log-format", given["log_format"].value),
         *(["--until-caught-up"] if given["until_caught_up"] else []),
         *(["--wait", str(given["wait"])] if given["wait"] is not None else []),
-    ]
-    return [
-        ["run", target, *options, *(word for name in names for word in ("--only", name))]
-        for names in parts
+        *(word for name in names for word in ("--only", name)),
     ]
