@@ -114,7 +114,7 @@ def _fill_cache(target: Path, version: str) -> None:
     # Unpacked beside the cache and renamed, so that an interrupted run leaves no partial package.
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         folder = Path(name)
-        _pack(npm, folder, package)
+        pack(npm, folder, package)
         archives = list(folder.glob("*.tgz"))
         if len(archives) != 1:
             raise FetchError(f"npm pack {package} ended well but left {len(archives)} archives.")
@@ -148,7 +148,12 @@ def move_into_cache(unpacked: Path, target: Path, content: str) -> None:
             raise
 
 
-def _pack(npm: str, folder: Path, package: str) -> None:
+def pack(npm: str, folder: Path, package: str) -> None:
+    """Let npm write the archive of a package, named with its version, into a folder.
+
+    Raises:
+        FetchError: npm failed, or took too long.
+    """
     try:
         done = subprocess.run(
             [npm, "pack", "--silent", package],
