@@ -8,6 +8,7 @@ from . import _public_names
 
 try:
     from ._ui.app import create_app
+    from ._ui.settings import Change, ReplayConsumer
 except ModuleNotFoundError as _error:
     if (_error.name or "").partition(".")[0] not in ("jinja2", "markupsafe", "starlette"):
         raise
@@ -16,6 +17,6 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from _error
 
-__all__ = ["create_app"]
+__all__ = ["Change", "ReplayConsumer", "create_app"]
 
 _public_names.publish_names(_sys.modules[__name__])

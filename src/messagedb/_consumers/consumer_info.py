@@ -146,6 +146,13 @@ def split_position_stream(name: str) -> tuple[str | None, str | None]:
     return (None if category == ALL else category), identifier if dash else None
 
 
+def find_parked_stream(name: str) -> str:
+    """Return the stream of the parked messages of a consumer, from the name of its positions."""
+    category, identifier = split_position_stream(name)
+    member = _MEMBER(identifier or "")
+    return parked_stream_name(category or ALL, member[1] if member else identifier)
+
+
 def _build_info(
     name: str,
     position_store: Literal["stream", "table"],

@@ -16,11 +16,15 @@ from .._errors import ValidationError
 from .._messages.registry import MessageRegistry
 from .access.guard import Guard
 from .access.sign_out import build_session_routes
+from .consumers.routes import build_consumer_routes
 from .failures import PageError
+from .health.routes import build_health_routes
+from .metrics.routes import build_metrics_routes
 from .overview.routes import build_overview_routes
 from .page import Page, respond_to_failure
+from .parked.routes import build_parked_routes
 from .rendering.static_files import build_static_route
-from .settings import build_settings
+from .settings import Change, ReplayConsumer, build_settings
 from .site import Site
 
 __all__ = ["create_app"]
@@ -40,6 +44,8 @@ def create_app(
     allow_changes: bool = False,
     registry: MessageRegistry | None = None,
     redact: Callable[[str, Any], Any] | None = None,
+    consumers: Iterable[ReplayConsumer] = (),
+    on_change: Callable[[Change], Awaitable[None] | None] | None = None,
     name: str = "",
     production: bool = False,
     time_limit: float = 5.0,
@@ -74,6 +80,9 @@ def create_app(
         registry: the classes that messages are decoded to.
         redact: a function that takes a message type and the decoded data or metadata, and returns
             what may be shown: its result replaces them on every page and in downloads.
+        consumers: consumers of either variant, with their handlers, which replay parked messages.
+        on_change: a function, or coroutine function, that takes each change that is made on a
+            page, after it was made. Each is also logged, at INFO.
         name: a name of the store, shown on every page.
         production: whether each page shows a bar that says PRODUCTION.
         time_limit: seconds that one query may take. A page that needs longer says what is left out.
@@ -81,11 +90,7 @@ def create_app(
     Raises:
         ValidationError: an option is invalid, or the client is not an AsyncClient.
     """
-    given: Any = client
-    if not isinstance(given, AsyncClient):
-        raise ValidationError(
-            f"the UI needs a client of the async variant, not {type(given).__name__}"
-        )
+    _check_client(client)
     settings = build_settings(
         authorize=authorize,
         token=token,
@@ -94,6 +99,8 @@ def create_app(
         allow_changes=allow_changes,
         registry=registry,
         redact=redact,
+        consumers=consumers,
+        on_change=on_change,
         name=name,
         production=production,
         time_limit=time_limit,
@@ -103,6 +110,10 @@ def create_app(
         build_static_route(),
         *build_session_routes(site),
         *build_overview_routes(site),
+        *build_consumer_routes(site),
+        *build_parked_routes(site),
+        *build_health_routes(site),
+        *build_metrics_routes(site),
     ]
 
     async def respond_to_unknown(request: Request, error: Exception) -> Response:
@@ -117,3 +128,10 @@ def create_app(
     )
     app.state.token = settings.token
     return app
+
+
+def _check_client(client: Any) -> None:
+    if not isinstance(client, AsyncClient):
+        raise ValidationError(
+            f"the UI needs a client of the async variant, not {type(client).__name__}"
+        )

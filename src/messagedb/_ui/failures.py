@@ -11,6 +11,7 @@ from psycopg import errors as server_errors
 from .._errors import (
     IncompatibleServerError,
     MessageDBError,
+    PositionConflictError,
     StoreUnavailableError,
     TransactionTimeoutError,
     ValidationError,
@@ -22,6 +23,7 @@ TITLES: Final = {
     403: "Not allowed",
     404: "Nothing here",
     405: "Not by this method",
+    409: "Not done",
     413: "Too large",
     429: "Too many",
     500: "Something is wrong with this page",
@@ -94,6 +96,8 @@ def _classify(error: Exception) -> tuple[int, str, str]:
         )
     if isinstance(error, IncompatibleServerError):
         return 403, str(error), "`messagedb doctor` says more about this store."
+    if isinstance(error, PositionConflictError):
+        return 409, str(error), "Nothing was changed."
     if isinstance(error, ValidationError):
         return 400, str(error), ""
     if isinstance(error, MessageDBError):

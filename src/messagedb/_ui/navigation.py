@@ -18,4 +18,9 @@ class NavigationItem(msgspec.Struct, frozen=True):
 NAVIGATION: Final = (
     NavigationItem("/", "Overview"),
     NavigationItem("/categories", "Categories", ("/category", "/stream", "/message", "/trace")),
+    NavigationItem("/consumers", "Consumers", ("/consumer", "/consumer/reset")),
+    NavigationItem(
+        "/parked", "Parked", ("/parked/message", "/parked/replay", "/parked/discard", "/parked/job")
+    ),
+    NavigationItem("/health", "Health"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +17,39 @@ from .security.origins import LOOPBACK
 Access: TypeAlias = Literal["read", "change"]
 Authorize: TypeAlias = Callable[[Request], Access | Awaitable[Access | None] | None]
 Redact: TypeAlias = Callable[[str, Any], Any]
+OnChange: TypeAlias = "Callable[[Change], Awaitable[None] | None]"
+
+
+class ReplayConsumer(Protocol):
+    """A consumer of either variant, with its handlers."""
+
+    @property
+    def name(self) -> str:
+        """The stream of its positions, or the key of its row in the table."""
+        ...
+
+    def replay_parked(self, parked: Any = None) -> Any:
+        """Call its handlers with parked messages again; return how many were handled."""
+        ...
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of the store that was made on a page.
+
+    Attributes:
+        user: the name of ``request.user``, if the application around the UI sets it; ``token`` for
+            a session of the token.
+        address: the address of the browser, as the server sees it.
+        action: ``replay``, ``discard`` or ``reset position``.
+        target: the consumer, and which of its messages.
+        count: the number of messages or positions that were changed.
+    """
+
+    user: str
+    address: str
+    action: str
+    target: str
+    count: int
 
 
 class UISettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +62,8 @@ class UISettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_changes: bool
     registry: MessageRegistry | None
     redact: Redact | None
+    consumers: tuple[ReplayConsumer, ...]
+    on_change: OnChange | None
     name: str
     production: bool
     time_limit: float
@@ -43,6 +78,8 @@ def build_settings(
     allow_changes: bool,
     registry: MessageRegistry | None,
     redact: Redact | None,
+    consumers: Iterable[ReplayConsumer],
+    on_change: OnChange | None,
     name: str,
     production: bool,
     time_limit: float,
@@ -54,7 +91,8 @@ def build_settings(
     """
     if authorize is not None and token is not None:
         raise ValidationError("pass authorize= or token=, not both")
-    for option, function in (("authorize", authorize), ("redact", redact)):
+    functions = (("authorize", authorize), ("redact", redact), ("on_change", on_change))
+    for option, function in functions:
         if function is not None and not callable(function):
             raise ValidationError(f"{option} must be a function, not {type(function).__name__}")
     if token is not None and len(token) < 16:
@@ -76,7 +114,19 @@ def build_settings(
         allow_changes=allow_changes,
         registry=registry,
         redact=redact,
+        consumers=_check_consumers(consumers),
+        on_change=on_change,
         name=name,
         production=production,
         time_limit=time_limit,
     )
+
+
+def _check_consumers(consumers: Iterable[ReplayConsumer]) -> tuple[ReplayConsumer, ...]:
+    given = tuple(consumers)
+    for each in given:
+        if not (hasattr(each, "replay_parked") and isinstance(getattr(each, "name", None), str)):
+            raise ValidationError(
+                f"consumers must be consumers of either variant, not {type(each).__name__}"
+            )
+    return given

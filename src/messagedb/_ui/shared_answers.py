@@ -43,6 +43,10 @@ class SharedAnswers:
             if not lock.locked():
                 self._running.pop(key, None)
 
+    def forget(self, key: str) -> None:
+        """Let the next request ask for a new result, as something was changed."""
+        self._kept.pop(key, None)
+
     def _get_kept(self, key: str, seconds: float) -> tuple[float, Any] | None:
         kept = self._kept.get(key)
         return kept if kept is not None and self._clock() - kept[0] < seconds else None

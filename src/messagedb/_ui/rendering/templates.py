@@ -26,6 +26,7 @@ def load_templates() -> Environment:
             "size": texts.format_size,
             "rate": texts.format_rate,
             "ago": texts.format_ago,
+            "duration": texts.format_duration,
             "time": texts.format_time,
             "iso": texts.format_iso,
             "shown": texts.make_visible,

@@ -1,0 +1,70 @@
+"""The pages of consumers, and the reset of a position."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..._consumers.consumer_info import ConsumerInfo
+from ..changes import record_change
+from ..failures import PageError
+from ..page import Page, change_route, page_route
+from ..site import Site
+from . import view
+from .history import LagHistory
+from .queries import build_consumer, get_consumer, list_consumers
+from .reset import describe_reset, parse_target
+
+
+def build_consumer_routes(site: Site) -> list[Route]:
+    """Return the routes of the pages of consumers."""
+    history = LagHistory()
+
+    async def show_consumers(page: Page) -> Response:
+        found = await list_consumers(site)
+        for each in found:
+            history.add(each.name, each.lag_messages)
+        rows = view.build_rows(found, history, datetime.now(UTC))
+        return page.render("consumers.html", rows=rows, summary=view.summarize(rows))
+
+    async def show_consumer(page: Page) -> Response:
+        info = await _find(page, page.get("name"), page.get("store"))
+        history.add(info.name, info.lag_messages)
+        row = view.build_row(info, history, datetime.now(UTC), 600, 84)
+        return page.render("consumer.html", row=row, info=info, points=history.get(info.name))
+
+    return [
+        page_route(site, "/consumers", show_consumers),
+        page_route(site, "/consumer", show_consumer),
+        page_route(site, "/consumer/reset", ask_reset),
+        change_route(site, "/consumer/reset", reset_position),
+    ]
+
+
+async def ask_reset(page: Page) -> Response:
+    """Say what a reset of a position would do, and ask for confirmation."""
+    if not page.may_change:
+        raise PageError(403, "This UI may only read the store.", "Nothing was changed.")
+    info = await _find(page, page.get("name"), page.get("store"))
+    target = parse_target(page.get("to"))
+    return page.render(
+        "consumer_reset.html", info=info, target=target, said=describe_reset(info, target)
+    )
+
+
+async def reset_position(page: Page, form: dict[str, str]) -> Response:
+    """Store another position for a consumer that does not run."""
+    info = await _find(page, form.get("name", ""), form.get("store", ""))
+    target = parse_target(form.get("to", ""))
+    position = await build_consumer(page.site, info).reset_position(target)
+    await record_change(page, "reset position", f"{info.name} to {position}", 1)
+    page.site.answers.forget("consumers")
+    return page.redirect("/consumer", name=info.name, store=info.position_store)
+
+
+async def _find(page: Page, name: str, position_store: str) -> ConsumerInfo:
+    if not name:
+        raise PageError(400, "The address names no consumer: it needs ?name=.")
+    return await get_consumer(page.site, name, position_store)

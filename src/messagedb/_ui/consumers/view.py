@@ -1,0 +1,132 @@
+"""The rows of consumers: their state in a word, whether they are stalled, and the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from ..._consumers.consumer_info import ConsumerInfo
+from ..rendering.texts import format_duration
+from .history import LagHistory, draw_line, find_trend
+from .reports import get_report, get_state
+
+STALLED_SECONDS: Final = 300
+"""A consumer is stalled if its position has not changed for so long while messages wait."""
+
+_KINDS: Final = {
+    "running": "good",
+    "caught up": "good",
+    "failed": "bad",
+    "no report": "bad",
+    "not running": "bad",
+    "retrying": "warn",
+    "reconnecting": "warn",
+}
+_HELP: Final = {
+    "caught up": "its last poll found no messages",
+    "failed": "its run ended with an error",
+    "no report": "its process has stopped to report: it hangs, is paused, died or cannot reach the "
+    "store",
+    "not ours": "perhaps a consumer of another library, such as Eventide's: whether it runs cannot "
+    "be seen",
+    "not running": "it reported a run, and no process holds its lease now",
+    "reconnecting": "the store is unavailable to it",
+    "retrying": "it waits to call a handler again",
+    "running": "it handles messages",
+    "stalled": f"messages wait, and its position is the same for {STALLED_SECONDS // 60} minutes",
+    "stopped": "no process runs it",
+    "waiting": "another process with the same identifier runs",
+}
+_ORDER: Final = {"bad": 0, "warn": 1, "": 2, "good": 3}
+
+
+class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table of consumers.
+
+    Attributes:
+        info: the consumer.
+        report: what it last reported; None if it has not.
+        title: its category and identifier.
+        state: a word.
+        kind: of that: ``good``, ``warn``, ``bad`` or ``""``.
+        help: what the word means.
+        trend: of the lag: ``up``, ``down``, ``level`` or ``""``.
+        line: the points of its lag, for SVG.
+        advanced: how long its stored position has been the same.
+    """
+
+    info: ConsumerInfo
+    report: Any
+    title: str
+    state: str
+    kind: str
+    help: str
+    trend: str
+    line: str
+    advanced: str
+
+
+def build_rows(
+    consumers: Iterable[ConsumerInfo], history: LagHistory, now: datetime
+) -> list[ConsumerRow]:
+    """Return the rows, those in trouble first, then those that are far behind."""
+    rows = [build_row(each, history, now) for each in consumers]
+    return sorted(rows, key=lambda row: (_ORDER[row.kind], -row.info.lag_messages, row.title))
+
+
+def build_row(
+    info: ConsumerInfo, history: LagHistory, now: datetime, width: int = 90, height: int = 22
+) -> ConsumerRow:
+    """Return the row of a consumer."""
+    state = "stalled" if is_stalled(info, now) else get_state(info)
+    kind = "bad" if state == "stalled" else _KINDS.get(state, "")
+    if state == "stopped" and info.lag_messages:
+        kind = "warn"
+    points = history.get(info.name)
+    saved = info.saved_at
+    return ConsumerRow(
+        info=info,
+        report=get_report(info),
+        title=describe(info),
+        state=state,
+        kind=kind,
+        help=_HELP.get(state, ""),
+        trend=find_trend(points),
+        line=draw_line(points, width, height),
+        advanced="" if saved is None else format_duration((now - saved).total_seconds()),
+    )
+
+
+def describe(info: ConsumerInfo) -> str:
+    """Return the category and the identifier, with the member of a group."""
+    words = [info.category or "all categories"]
+    if info.identifier is not None:
+        words.append(info.identifier)
+    if info.group_member is not None:
+        words.append(f"member {info.group_member} of {info.group_size}")
+    return " · ".join(words)
+
+
+def is_stalled(info: ConsumerInfo, now: datetime) -> bool:
+    """Return True if a consumer runs and does not get on: see ``STALLED_SECONDS``."""
+    if get_state(info) not in ("running", "retrying", "caught up") or not info.lag_messages:
+        return False
+    unchanged = info.saved_at is None or (now - info.saved_at).total_seconds() >= STALLED_SECONDS
+    return unchanged and (info.lag_seconds or 0) >= STALLED_SECONDS
+
+
+def summarize(rows: Iterable[ConsumerRow]) -> str:
+    """Return one sentence about all consumers."""
+    listed = list(rows)
+    counts = {kind: sum(1 for each in listed if each.kind == kind) for kind in ("bad", "warn")}
+    behind = sum(1 for each in listed if each.info.lag_messages)
+    parts = [f"{len(listed):,} consumers" if len(listed) != 1 else "1 consumer"]
+    if counts["bad"]:
+        parts.append(f"{counts['bad']} need attention")
+    if counts["warn"]:
+        parts.append(f"{counts['warn']} in trouble")
+    parts.append(f"{behind} behind" if behind else "none behind")
+    return ", ".join(parts) + "."

@@ -1,0 +1,31 @@
+"""The page of a store's health."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..._diagnosis.findings import diagnose
+from ..consumers.queries import list_consumers
+from ..page import Page, page_route
+from ..site import Site
+from .queries import fetch_health
+from .view import build_sections, check_consumers, summarize
+
+_KEPT_SECONDS = 5.0
+
+
+def build_health_routes(site: Site) -> list[Route]:
+    """Return the route of the page of health."""
+    return [page_route(site, "/health", show_health)]
+
+
+async def show_health(page: Page) -> Response:
+    """Show what keeps this library from working, what is slow or dangerous, and what is fine."""
+    site = page.site
+    facts = await site.answers.get("health", _KEPT_SECONDS, lambda: fetch_health(site))
+    consumers = await list_consumers(site)
+    found = [*check_consumers(consumers, datetime.now(UTC)), *diagnose(facts)]
+    return page.render("health.html", sections=build_sections(found), summary=summarize(found))

@@ -1,0 +1,3 @@
+"""The metrics of a store, for Prometheus."""
+
+from __future__ import annotations

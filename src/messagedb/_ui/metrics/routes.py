@@ -1,0 +1,27 @@
+"""The metrics of a store: its consumers, wherever they run, and the pool of this process."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..._metrics.instruments import POOL, POOLS, STORED_CONSUMERS, label_consumers
+from ..._metrics.prometheus import CONTENT_TYPE, render_metrics
+from ..consumers.queries import list_consumers
+from ..page import Page, page_route
+from ..site import Site
+
+
+def build_metrics_routes(site: Site) -> list[Route]:
+    """Return the route of the metrics."""
+    return [page_route(site, "/metrics", show_metrics)]
+
+
+async def show_metrics(page: Page) -> Response:
+    """Show the metrics in the text format of Prometheus."""
+    consumers = await list_consumers(page.site)
+    text = render_metrics(
+        (STORED_CONSUMERS, label_consumers(consumers)),
+        (POOLS, [({POOL: "messagedb.ui"}, page.site.client.pool_stats())]),
+    )
+    return Response(text.encode("utf-8", "replace"), media_type=CONTENT_TYPE)

@@ -1,0 +1,31 @@
+"""Sentences about replaying and discarding, for the question before it is done."""
+
+from __future__ import annotations
+
+from .queries import MOST_SELECTED, Extent
+
+
+def describe_action(action: str, extent: Extent) -> list[str]:
+    """Return sentences about what an action on these messages does, and what cannot be undone."""
+    said: list[str] = []
+    if extent.first is not None and extent.last is not None and extent.first != extent.last:
+        said.append(
+            f"They are from global position {extent.first:,} to {extent.last:,} of the store."
+        )
+    if extent.count > MOST_SELECTED:
+        said.append(f"At most {MOST_SELECTED:,} of them are done by one job.")
+    if action == "replay":
+        said += [
+            "The handlers in this process are called again, once for each message. Those that "
+            "succeed leave the list; those that fail stay on it.",
+            "Later messages of the same streams were handled before them.",
+            "Not undone: what the handlers do.",
+        ]
+    else:
+        said += [
+            "They leave the list without being handled. The messages themselves stay in their "
+            "streams.",
+            "Not undone: a discarded message comes back only if its consumer meets it again and "
+            "parks it, for example after a reset of its position.",
+        ]
+    return said

@@ -1,0 +1,174 @@
+"""The queries of parked messages. Each reads one stream whole: that of the parked messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+
+from _messagedb_async.transactions.transaction import AsyncTransaction
+
+from ..._consumers.parked_messages import ParkedMessage
+from ..site import fetch
+from .selection import LAST, Selection
+
+MOST_GROUPS: Final = 50
+"""The number of groups that are shown."""
+
+MOST_SELECTED: Final = 100_000
+"""The number of messages that one job takes."""
+
+_OPEN: Final = """
+SELECT p.position, p.id, p.data, p.time, p.data->>'type' AS type, p.data->>'reason' AS reason,
+       coalesce(substring(p.data->>'reason' FROM '^([A-Za-z_][A-Za-z0-9_]*)(?:: |$)'), '') AS error
+FROM {table} p
+WHERE p.stream_name = %(stream)s AND p.type = 'Parked'
+  AND NOT EXISTS (
+      SELECT FROM {table} r
+      WHERE r.stream_name = %(stream)s AND r.type IN ('Replayed', 'Discarded')
+        AND r.data->>'parkedId' = p.id::text)
+"""
+
+_SELECTED: Final = """
+SELECT * FROM ({open}) o
+WHERE position > %(after)s AND position <= %(up_to)s
+  AND (%(type)s = '' OR type = %(type)s) AND (%(error)s = '' OR error = %(error)s)
+  AND (%(id)s::uuid IS NULL OR id = %(id)s)
+"""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A parked message, with the place of its record.
+
+    Attributes:
+        record: the position of the record in the stream of parked messages.
+        parked: the message.
+        error: the class of its error; "" if the handler gave a reason.
+    """
+
+    record: int
+    parked: ParkedMessage
+    error: str
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Parked messages of one type with one class of error."""
+
+    type: str
+    error: str
+    count: int
+    example: str
+    oldest: datetime
+    newest: datetime
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """How many messages a selection has, and from where to where."""
+
+    count: int
+    first: int | None
+    last: int | None
+    oldest: datetime | None
+    last_record: int | None
+
+
+async def fetch_records(
+    tx: AsyncTransaction,
+    table: sql.Identifier,
+    selection: Selection,
+    *,
+    after: int = -1,
+    limit: int = MOST_SELECTED,
+) -> list[Record]:
+    """Return the parked messages of a selection, in the order of parking.
+
+    Args:
+        tx: the transaction.
+        table: of messages.
+        selection: the messages.
+        after: the position of the last record of the page before.
+        limit: the largest number of them.
+    """
+    query = sql.SQL("{selected} ORDER BY position LIMIT {limit}").format(
+        selected=_select(table), limit=sql.Literal(limit)
+    )
+    rows = await fetch(tx, query, _build_parameters(selection, after))
+    return [_parse(row) for row in rows]
+
+
+async def fetch_groups(
+    tx: AsyncTransaction, table: sql.Identifier, selection: Selection
+) -> list[Group]:
+    """Return the groups of a selection, the largest first."""
+    query = sql.SQL(
+        "SELECT type, error, count(*), left(min(reason), 300), min(time), max(time)"
+        " FROM ({selected}) s GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {limit}"
+    ).format(selected=_select(table), limit=sql.Literal(MOST_GROUPS))
+    rows = await fetch(tx, query, _build_parameters(selection, -1))
+    return [
+        Group(type, error, count, example or "", _as_utc(oldest), _as_utc(newest))
+        for type, error, count, example, oldest, newest in rows
+    ]
+
+
+async def fetch_extent(tx: AsyncTransaction, table: sql.Identifier, selection: Selection) -> Extent:
+    """Return the number of messages of a selection, and their first and last positions."""
+    query = sql.SQL(
+        "SELECT count(*), min((data->>'globalPosition')::bigint),"
+        " max((data->>'globalPosition')::bigint), min(time), max(position) FROM ({selected}) s"
+    ).format(selected=_select(table))
+    ((count, first, last, oldest, last_record),) = await fetch(
+        tx, query, _build_parameters(selection, -1)
+    )
+    return Extent(count, first, last, None if oldest is None else _as_utc(oldest), last_record)
+
+
+async def fetch_oldest(
+    tx: AsyncTransaction, table: sql.Identifier, streams: Sequence[str]
+) -> dict[str, datetime]:
+    """Return the time of the oldest parked message of each stream that has one."""
+    found: dict[str, datetime] = {}
+    for stream in streams:
+        extent = await fetch_extent(tx, table, Selection(stream=stream))
+        if extent.oldest is not None:
+            found[stream] = extent.oldest
+    return found
+
+
+def _select(table: sql.Identifier) -> sql.Composed:
+    return sql.SQL(_SELECTED).format(open=sql.SQL(_OPEN).format(table=table))
+
+
+def _build_parameters(selection: Selection, after: int) -> dict[str, Any]:
+    return {
+        "stream": selection.stream,
+        "type": selection.type,
+        "error": selection.error,
+        "up_to": LAST if selection.up_to is None else selection.up_to,
+        "id": selection.id,
+        "after": after,
+    }
+
+
+def _parse(row: tuple[Any, ...]) -> Record:
+    position, id, data, time, type, reason, error = row
+    parked = ParkedMessage(
+        id,
+        UUID(str(data["messageId"])),
+        str(data["streamName"]),
+        int(data["position"]),
+        int(data["globalPosition"]),
+        str(type),
+        str(reason or ""),
+        int(data["attempts"]),
+        _as_utc(time),
+    )
+    return Record(position, parked, error)
+
+
+def _as_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC)

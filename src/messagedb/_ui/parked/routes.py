@@ -1,0 +1,114 @@
+"""The pages of parked messages."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..._consumers.consumer_info import ConsumerInfo
+from ..consumers.queries import list_consumers
+from ..consumers.view import describe
+from ..failures import PageError
+from ..page import Page, page_route
+from ..site import Site
+from . import queries
+from .actions import build_action_routes, find_replayer
+from .jobs import Jobs
+from .selection import Selection, parse_selection
+
+PAGE_SIZE = 50
+
+
+def build_parked_routes(site: Site) -> list[Route]:
+    """Return the routes of the pages of parked messages."""
+    jobs = Jobs()
+
+    async def show_parked(page: Page) -> Response:
+        if not page.get("stream"):
+            return await _show_streams(page)
+        return await _show_stream(page, jobs)
+
+    return [
+        page_route(site, "/parked", show_parked),
+        page_route(site, "/parked/message", show_message),
+        *build_action_routes(site, jobs),
+    ]
+
+
+async def show_message(page: Page) -> Response:
+    """Show one parked message: why it was parked, and what can be done."""
+    selection = parse_selection(page.request.query_params)
+    if selection.id is None:
+        raise PageError(400, "The address names no parked message: it needs ?id=.")
+    async with page.site.read() as tx:
+        records = await queries.fetch_records(tx, page.site.table, selection, limit=1)
+    if not records:
+        raise PageError(
+            404,
+            "This message is not parked any more.",
+            "It was replayed or discarded meanwhile, or the address is of another stream.",
+        )
+    (record,) = records
+    parked = record.parked
+    found = await page.site.client.get_stream_messages(
+        parked.stream_name, position=parked.position, batch_size=1
+    )
+    message = found[0] if found and found[0].id == parked.message_id else None
+    return page.render(
+        "parked_message.html",
+        record=record,
+        parked=parked,
+        message=message,
+        selection=selection,
+        consumer=await _find_consumer(page.site, selection.stream),
+        can_replay=find_replayer(page.site, selection.stream) is not None,
+    )
+
+
+async def _show_streams(page: Page) -> Response:
+    by_stream = {
+        each.parked_stream: each for each in await list_consumers(page.site) if each.parked_count
+    }
+    async with page.site.read() as tx:
+        oldest = await queries.fetch_oldest(tx, page.site.table, list(by_stream)[:100])
+    rows = [
+        (stream, describe(info), info, oldest.get(stream)) for stream, info in by_stream.items()
+    ]
+    rows.sort(key=lambda row: -row[2].parked_count)
+    return page.render("parked_streams.html", rows=rows)
+
+
+async def _show_stream(page: Page, jobs: Jobs) -> Response:
+    selection = parse_selection(page.request.query_params)
+    after = page.get_integer("after")
+    async with page.site.read() as tx:
+        groups = await queries.fetch_groups(tx, page.site.table, Selection(stream=selection.stream))
+        records = await queries.fetch_records(
+            tx,
+            page.site.table,
+            selection,
+            after=-1 if after is None else after,
+            limit=PAGE_SIZE + 1,
+        )
+    shown = records[:PAGE_SIZE]
+    return page.render(
+        "parked.html",
+        selection=selection,
+        records=shown,
+        groups=groups,
+        total=sum(each.count for each in groups),
+        most_groups=queries.MOST_GROUPS,
+        next_after=shown[-1].record if len(records) > PAGE_SIZE else None,
+        is_first=after is None,
+        consumer=await _find_consumer(page.site, selection.stream),
+        can_replay=find_replayer(page.site, selection.stream) is not None,
+        jobs=[each for each in jobs.list_running() if each.stream == selection.stream],
+    )
+
+
+async def _find_consumer(site: Site, stream: str) -> ConsumerInfo | None:
+    """Return the consumer of a stream of parked messages: one of the members of its group."""
+    for each in await list_consumers(site):
+        if each.parked_stream == stream:
+            return each
+    return None

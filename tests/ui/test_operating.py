@@ -1,0 +1,111 @@
+"""Consumers, their positions, the store's health and its metrics on pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage
+from messagedb.ui import Change, create_app
+from tests.support.background_async import Background, eventually
+from tests.ui.conftest import TOKEN, Browse, sign_in
+from tests.ui.test_access import find_form_token
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+async def consumer(client: AsyncClient, category: str) -> AsyncConsumer:
+    """Return a consumer that has handled two of five messages, and stopped."""
+    consumer = AsyncConsumer(client, category, identifier="<i>mail</i>", poll_interval=0.01)
+
+    @consumer.handler
+    async def handle(message: Message[Any]) -> None:
+        """Do nothing."""
+
+    await client.write_messages(f"{category}-1", [NewMessage("A"), NewMessage("A")])
+    await consumer.run(until="caught_up")
+    await client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    return consumer
+
+
+async def test_consumers_are_listed_with_their_lag(
+    consumer: AsyncConsumer, browser: httpx2.AsyncClient, category: str
+) -> None:
+    page = await browser.get("/consumers")
+    assert page.status_code == 200
+    assert f"{category} · &lt;i&gt;mail&lt;/i&gt;" in page.text
+    assert "<i>mail" not in page.text
+    one = await browser.get("/consumer", params={"name": consumer.name})
+    assert "<dt>Lag</dt><dd>3</dd>" in one.text
+    assert "/consumer/reset" not in one.text
+    assert (await browser.get("/consumer", params={"name": "none"})).status_code == 404
+
+
+async def test_a_position_is_reset_after_a_question(
+    consumer: AsyncConsumer, client: AsyncClient, browse: Browse, category: str
+) -> None:
+    changes: list[Change] = []
+    app = create_app(client, token=TOKEN, allow_changes=True, on_change=changes.append)
+    browser = await sign_in(browse(app))
+    given = {"name": consumer.name, "store": "stream", "to": "end"}
+    question = await browser.get("/consumer/reset", params=given)
+    assert "it skips the 3 messages that wait for it" in question.text
+    form = {**given, "form_token": find_form_token(question)}
+    done = await browser.post("/consumer/reset", data=form, headers=SAME)
+    assert done.status_code == 303
+    (info,) = await client.list_consumers(category)
+    assert info.lag_messages == 0
+    assert [(each.action, each.count) for each in changes] == [("reset position", 1)]
+    assert consumer.name in changes[0].target
+
+
+async def test_the_position_of_a_consumer_that_runs_is_not_reset(
+    consumer: AsyncConsumer, client: AsyncClient, browse: Browse, category: str
+) -> None:
+    browser = await sign_in(browse(create_app(client, token=TOKEN, allow_changes=True)))
+    given = {"name": consumer.name, "store": "stream", "to": "beginning"}
+    form = {**given, "form_token": find_form_token(await browser.get("/consumers"))}
+    running = Background(consumer.run)
+    await eventually(lambda: consumer.status().state == "caught up")
+    refused = await browser.post("/consumer/reset", data=form, headers=SAME)
+    await consumer.stop()
+    await running.result()
+    assert refused.status_code == 409
+    assert "Nothing was changed" in refused.text
+
+
+@pytest.mark.parametrize("to", ["", "0", "-1", "start", "99999999999999999999"])
+async def test_a_position_that_is_none_is_refused(
+    consumer: AsyncConsumer, client: AsyncClient, browse: Browse, to: str
+) -> None:
+    browser = await sign_in(browse(create_app(client, token=TOKEN, allow_changes=True)))
+    response = await browser.get("/consumer/reset", params={"name": consumer.name, "to": to})
+    assert response.status_code == 400
+
+
+async def test_health_is_sentences_with_remedies(browser: httpx2.AsyncClient) -> None:
+    page = await browser.get("/health")
+    assert page.status_code == 200
+    assert "PostgreSQL" in page.text
+    assert "the server accepts writes" in page.text
+
+
+async def test_metrics_of_all_consumers(
+    consumer: AsyncConsumer, client: AsyncClient, browse: Browse
+) -> None:
+    app = create_app(client, token=TOKEN)
+    scraper = browse(app, headers={"Authorization": f"Bearer {TOKEN}"})
+    response = await scraper.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {each.name: each for each in text_string_to_metric_families(response.text)}
+    lags = {
+        sample.labels["messaging_consumer_group_name"]: sample.value
+        for sample in families["messagedb_consumer_lag"].samples
+    }
+    assert lags[consumer.name] == 3
+    assert "db_client_connection_count" in families
+    assert (await browse(app).get("/metrics")).status_code == 401

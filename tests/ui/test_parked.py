@@ -1,0 +1,236 @@
+"""Parked messages on pages: found, read, replayed and discarded, and every change recorded."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import httpx2
+import pytest
+
+from messagedb import AsyncClient, AsyncConsumer, Client, Consumer, Message, NewMessage
+from messagedb.consumers import NO_RETRY
+from messagedb.ui import Change, create_app
+from tests.support.background_async import eventually
+from tests.ui.conftest import TOKEN, Browse, sign_in
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Mail:
+    """A handler that fails until it is repaired."""
+
+    def __init__(self) -> None:
+        self.is_repaired = False
+        self.sent: list[str] = []
+
+    def handle(self, message: Message[Any]) -> None:
+        if not self.is_repaired and message.data["to"] is None:
+            raise KeyError("to")
+        if message.data["to"] == "<b>nobody</b>":
+            raise ValueError("no address: <b>nobody</b>")
+        self.sent.append(message.stream_name)
+
+
+class Scene:
+    """A consumer with parked messages, and browsers that may change the store."""
+
+    def __init__(self, client: AsyncClient, consumer: AsyncConsumer, mail: Mail) -> None:
+        self.client = client
+        self.consumer = consumer
+        self.mail = mail
+        self.stream = f"{consumer.name.partition(':')[0]}:parked-mail"
+
+    def make_app(self, **options: Any) -> Any:
+        given: dict[str, Any] = {"allow_changes": True, "consumers": [self.consumer], **options}
+        return create_app(self.client, token=TOKEN, **given)
+
+
+@pytest.fixture
+async def scene(client: AsyncClient, category: str) -> Scene:
+    mail = Mail()
+    consumer = AsyncConsumer(
+        client, category, identifier="mail", retry=NO_RETRY, on_error="park", poll_interval=0.01
+    )
+
+    @consumer.handler
+    async def send(message: Message[Any]) -> None:
+        mail.handle(message)
+
+    targets = [None, "a@b", None, "<b>nobody</b>", None]
+    for number, to in enumerate(targets):
+        await client.write_message(f"{category}-{number}", NewMessage("Placed", {"to": to}))
+    await consumer.run(until="caught_up")
+    assert mail.sent == [f"{category}-1"]
+    return Scene(client, consumer, mail)
+
+
+def find_field(page: httpx2.Response, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+    assert found is not None, page.text
+    return found[1]
+
+
+def find_fields(page: httpx2.Response) -> dict[str, str]:
+    form = page.text[page.text.index('<form class="stack"') :]
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
+
+
+async def finish(browser: httpx2.AsyncClient, begun: httpx2.Response) -> httpx2.Response:
+    """Return the page of a job when it has ended."""
+    assert begun.status_code == 303, begun.text
+    while True:
+        page = await browser.get(begun.headers["location"])
+        if "refresh" not in page.headers:
+            return page
+
+
+async def test_parked_messages_are_listed_with_their_errors(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app()))
+    listed = await browser.get("/parked")
+    assert f"stream={scene.stream.replace(':', '%3A')}" in listed.text
+    page = await browser.get("/parked", params={"stream": scene.stream})
+    assert "4 parked messages" in page.text
+    assert "KeyError" in page.text
+    assert "ValueError: no address: &lt;b&gt;nobody&lt;/b&gt;" in page.text
+    assert "<b>nobody" not in page.text
+    some = await browser.get("/parked", params={"stream": scene.stream, "error": "ValueError"})
+    assert some.text.count('aria-label="Discard ') == 1
+
+
+async def test_one_message_is_read_and_replayed(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app()))
+    first = (await scene.consumer.list_parked())[0]
+    one = {"stream": scene.stream, "id": str(first.id)}
+    page = await browser.get("/parked/message", params=one)
+    assert "KeyError: &#39;to&#39;" in page.text
+    assert str(first.message_id) in page.text
+    scene.mail.is_repaired = True
+    question = await browser.get("/parked/replay", params=one)
+    assert "Replay 1 parked message?" in question.text
+    assert "Not undone: what the handlers do." in question.text
+    begun = await browser.post("/parked/replay", data=find_fields(question), headers=SAME)
+    assert "Done" in (await finish(browser, begun)).text
+    assert scene.mail.sent[1:] == [first.stream_name]
+    assert len(await scene.consumer.list_parked()) == 3
+    assert (await browser.get("/parked/message", params=one)).status_code == 404
+
+
+async def test_all_are_tried_and_those_that_fail_stay(
+    scene: Scene, browse: Browse, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes: list[Change] = []
+    browser = await sign_in(browse(scene.make_app(on_change=changes.append)))
+    scene.mail.is_repaired = True
+    question = await browser.get("/parked/replay", params={"stream": scene.stream})
+    assert "Replay 4 parked messages?" in question.text
+    with caplog.at_level(logging.INFO, "messagedb.ui"):
+        begun = await browser.post("/parked/replay", data=find_fields(question), headers=SAME)
+        page = await finish(browser, begun)
+        await eventually(lambda: changes)
+    assert "ValueError: no address: &lt;b&gt;nobody&lt;/b&gt;" in page.text
+    assert [each.type for each in await scene.consumer.list_parked()] == ["Placed"]
+    assert len(scene.mail.sent) == 4
+    (change,) = changes
+    assert (change.user, change.action, change.count) == ("token", "replay", 3)
+    assert "mail (1 failed, 0 not tried)" in change.target
+    (line,) = [each for each in caplog.messages if each.startswith("change:")]
+    assert f"action=replay target={change.target} count=3" in line
+
+
+async def test_a_sync_consumer_replays_in_a_thread(
+    scene: Scene, browse: Browse, store_url: str, category: str
+) -> None:
+    scene.mail.is_repaired = True
+    with Client(store_url, max_size=1) as client:
+        consumer = Consumer(client, category, identifier="mail")
+        consumer.handler(scene.mail.handle)
+        browser = await sign_in(browse(scene.make_app(consumers=[consumer])))
+        question = await browser.get("/parked/replay", params={"stream": scene.stream})
+        begun = await browser.post("/parked/replay", data=find_fields(question), headers=SAME)
+        assert "Done" in (await finish(browser, begun)).text
+    assert len(scene.mail.sent) == 4
+
+
+async def test_to_discard_several_their_number_is_typed(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app(consumers=())))
+    some = {"stream": scene.stream, "error": "KeyError"}
+    question = await browser.get("/parked/discard", params=some)
+    assert "Discard 3 parked messages?" in question.text
+    fields = find_fields(question)
+    refused = await browser.post("/parked/discard", data={**fields, "typed": "4"}, headers=SAME)
+    assert refused.status_code == 400
+    assert len(await scene.consumer.list_parked()) == 4
+    begun = await browser.post("/parked/discard", data={**fields, "typed": "3"}, headers=SAME)
+    await finish(browser, begun)
+    assert [each.reason for each in await scene.consumer.list_parked()] == [
+        "ValueError: no address: <b>nobody</b>"
+    ]
+
+
+async def test_a_number_that_has_changed_is_not_confirmed(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app()))
+    question = await browser.get("/parked/discard", params={"stream": scene.stream})
+    await scene.consumer.discard_parked((await scene.consumer.list_parked())[:1])
+    fields = {**find_fields(question), "typed": "4"}
+    refused = await browser.post("/parked/discard", data=fields, headers=SAME)
+    assert refused.status_code == 409
+    assert "There are 3 such messages now" in refused.text
+
+
+async def test_up_to_a_message(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app()))
+    parked = {"stream": scene.stream, "up_to": "1"}
+    question = await browser.get("/parked/discard", params=parked)
+    assert "Discard 2 parked messages?" in question.text
+
+
+@pytest.mark.parametrize("path", ["/parked/replay", "/parked/discard"])
+async def test_who_may_only_read_gets_no_buttons_and_is_refused(
+    scene: Scene, browse: Browse, path: str
+) -> None:
+    browser = await sign_in(browse(scene.make_app(allow_changes=False)))
+    page = await browser.get("/parked", params={"stream": scene.stream})
+    assert path not in page.text
+    assert (await browser.get(path, params={"stream": scene.stream})).status_code == 403
+    fields = {"form_token": find_field(page, "form_token"), "stream": scene.stream, "count": "4"}
+    assert (await browser.post(path, data=fields, headers=SAME)).status_code == 403
+    assert len(await scene.consumer.list_parked()) == 4
+
+
+async def test_a_form_without_its_token_changes_nothing(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app()))
+    fields = {"stream": scene.stream, "count": "4", "typed": "4"}
+    response = await browser.post("/parked/discard", data=fields, headers=SAME)
+    assert response.status_code == 403
+    assert "CSRF" in response.text
+    assert len(await scene.consumer.list_parked()) == 4
+
+
+async def test_without_handlers_the_page_says_how_to_replay(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app(consumers=())))
+    page = await browser.get("/parked", params={"stream": scene.stream})
+    assert "/parked/replay" not in page.text
+    assert "messagedb consumers parked replay module:consumer" in page.text
+    response = await browser.get("/parked/replay", params={"stream": scene.stream})
+    assert response.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ({"stream": "none:parked-none"}, 200),
+        ({"stream": "a\0b"}, 400),
+        ({"stream": "a", "id": "1"}, 400),
+        ({"stream": "a", "up_to": "-1"}, 400),
+        ({"stream": "a", "after": "x"}, 400),
+        ({"stream": "a", "type": "'; drop table messages; --", "error": "<script>"}, 200),
+    ],
+)
+async def test_an_address_that_is_wrong_says_so(
+    browser: httpx2.AsyncClient, parameters: dict[str, str], status: int
+) -> None:
+    response = await browser.get("/parked", params=parameters)
+    assert response.status_code == status
+    assert "<script>" not in response.text
