@@ -106,12 +106,12 @@ class AsyncClient(AsyncClientCore):
         super().__init__(settings, pool)
 
     async def list_consumers(self, category: str | None = None) -> list[ConsumerInfo]:
-        """List the consumers that have stored a position in a store, running or not.
+        """List the consumers of a store, running or not, with what they last reported.
 
         They are found by their position streams, also those of Eventide's consumers, and by the
-        rows of ``messagedb.positions``. Consumers that have stored no position yet are not found,
-        nor those with a configured name of the stream. Each consumer is queried separately, so they
-        are not of the same moment.
+        rows of ``messagedb.positions`` and ``messagedb.consumer_status``. Not found are consumers
+        that have stored no position and reported nothing, as before their first run. Each consumer
+        is queried separately, so they are not of the same moment.
 
         It reads all position records in streams, of which there is one for each save of a consumer;
         nothing is locked.

@@ -14,7 +14,8 @@ from ._consumers.callables import (
     Middleware,
     OnError,
 )
-from ._consumers.consumer_info import ConsumerInfo
+from ._consumers.consumer_info import ConsumerInfo, ConsumerInfoState
+from ._consumers.consumer_report import ConsumerFailure, ConsumerReport, InFlightMessage
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
 from ._consumers.handler_outcomes import HandlerOutcome
 from ._consumers.parked_messages import ParkedMessage
@@ -68,8 +69,11 @@ __all__ = [
     "BatchContext",
     "CommonOptions",
     "ConsumerBase",
+    "ConsumerFailure",
     "ConsumerInfo",
+    "ConsumerInfoState",
     "ConsumerOptions",
+    "ConsumerReport",
     "ConsumerState",
     "ConsumerStatus",
     "GroupMember",
@@ -77,6 +81,7 @@ __all__ = [
     "HandledMessage",
     "HandlerOutcome",
     "HandlerResult",
+    "InFlightMessage",
     "Lag",
     "Middleware",
     "NamedBatchHandler",

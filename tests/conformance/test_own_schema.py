@@ -27,7 +27,8 @@ left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
 where c.relnamespace = 'messagedb'::regnamespace and c.relkind = 'r' order by 1, a.attnum
 """
 RIGHTS = """
-select t, p from unnest(array['positions', 'schema_version']) t, unnest(array[
+select t, p from unnest(array[
+    'consumer_status', 'positions', 'schema_version']) t, unnest(array[
     'select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p
 where has_table_privilege(%s, 'messagedb.' || t, p) order by 1, 2
 """
@@ -62,7 +63,7 @@ def has_own(url: str) -> bool:
 
 def test_its_tables(url: str) -> None:
     schema.install(url)
-    assert query(url, COLUMNS) == [
+    assert [row for row in query(url, COLUMNS) if row[0] != "consumer_status"] == [
         ("positions", "store", "text", True, "'message_store'::text"),
         ("positions", "consumer", "text", True, None),
         ("positions", "position", "bigint", True, None),
@@ -78,9 +79,10 @@ def test_its_tables(url: str) -> None:
     keys = "select indexdef from pg_indexes where schemaname = 'messagedb' order by 1"
     assert [row[0].partition(" USING ")[2] for row in query(url, keys)] == [
         "btree (store, consumer)",
+        "btree (store, consumer)",
         "btree (version)",
     ]
-    assert query(url, "select version from messagedb.schema_version") == [(1,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
 
 
 async def test_it_stays_as_it_is(url: str) -> None:
@@ -104,7 +106,7 @@ def test_eight_threads_make_it_once(url: str) -> None:
     empty = not query(url, "select from pg_namespace where nspname = 'message_store'")
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(install, range(8))) == empty
-    assert query(url, "select version from messagedb.schema_version") == [(1,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
 
 
 def test_two_message_dbs_share_it(url: str) -> None:
@@ -119,6 +121,9 @@ def test_two_message_dbs_share_it(url: str) -> None:
 def test_message_store_has_its_privileges(url: str) -> None:
     schema.install(url)
     assert query(url, RIGHTS, "message_store") == [
+        ("consumer_status", "insert"),
+        ("consumer_status", "select"),
+        ("consumer_status", "update"),
         ("positions", "insert"),
         ("positions", "select"),
         ("positions", "update"),
@@ -140,8 +145,9 @@ def test_message_store_has_its_privileges(url: str) -> None:
         "truncate messagedb.positions",
         "drop table messagedb.positions",
         "alter table messagedb.positions add column n int",
-        "insert into messagedb.schema_version (version) values (2)",
-        "update messagedb.schema_version set version = 2",
+        "delete from messagedb.consumer_status",
+        "insert into messagedb.schema_version (version) values (3)",
+        "update messagedb.schema_version set version = 3",
         "create table messagedb.other (n int)",
         "create function messagedb.other() returns int language sql as 'select 1'",
         "drop schema messagedb cascade",
@@ -209,7 +215,7 @@ def test_a_version_that_was_not_finished_by_hand(url: str) -> None:
     query(url, SAVE)
     query(url, "delete from messagedb.schema_version")
     assert schema.install(url) is False
-    assert query(url, "select version from messagedb.schema_version") == [(1,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
     assert len(query(url, "select from messagedb.positions")) == 1
 
 

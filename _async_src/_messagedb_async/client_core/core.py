@@ -21,6 +21,7 @@ from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._transactions.options import build_options
 from messagedb._transactions.retry import check_transaction_function, get_retry_delay
 
+from ..execution.connection_providers import AsyncConnectionProvider
 from ..subscriptions.whole_store import AsyncWholeStore
 from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.transaction import AsyncTransaction
@@ -274,6 +275,15 @@ class AsyncClientCore(AsyncWholeStore):
             await sleep(delay)
 
 
+async def get_provider(client: AsyncClientCore) -> AsyncConnectionProvider:
+    """Return the open pool of a client; it opens first, unless it is open."""
+    return await _get_lifecycle(client).ensure_open()
+
+
 def get_background_slots(client: AsyncClientCore) -> TimedSemaphore:
     """Return the slots for queries of consumers outside their handlers."""
-    return client._lifecycle.background_slots  # pyright: ignore[reportPrivateUsage]
+    return _get_lifecycle(client).background_slots
+
+
+def _get_lifecycle(client: AsyncClientCore) -> AsyncLifecycle:
+    return client._lifecycle  # pyright: ignore[reportPrivateUsage]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from messagedb._consumers.consumer_info import (
     ConsumerInfo,
     add_measurements,
+    add_reports,
     consumer_from_record,
     consumer_from_row,
     parse_lease_holders,
 )
+from messagedb._consumers.consumer_report import parse_report
 from messagedb._operations import validation
 from messagedb._operations.scan_requests import check_readable
 from messagedb._sql import consumers as sql
@@ -50,6 +52,9 @@ async def _list_stored(transaction: AsyncTransaction, schema: str) -> list[Consu
         ):
             time = _EPOCH + timedelta(microseconds=saved_at)
             consumers.append(consumer_from_row(name, position, time, resized_to, pids, schema))
+    if (await execute_in(transaction, sql.HAS_STATUS, ()))[0][0]:
+        rows = await execute_in(transaction, sql.ALL_REPORTS, (schema,))
+        consumers = add_reports(consumers, map(parse_report, rows), pids, schema)
     return consumers
 
 

@@ -23,6 +23,7 @@ from .message_processor import AsyncMessageProcessor
 from .notification_listener import AsyncListener
 from .position_saver import AsyncPositionSaver
 from .position_stores import AsyncStreamPositions, AsyncTablePositions
+from .run_reporter import AsyncRunReporter
 from .run_state import AsyncRunState, log
 from .start_position import AsyncStartPosition
 
@@ -80,6 +81,7 @@ class AsyncConsumerRun:
         self._stops_at_end = until is not None
         self._feed = AsyncCheckedFeed(feed, client, state.progress.trail, state.name)
         self._positions = open_position_store(client, settings)
+        self._reporter = AsyncRunReporter(state, client, settings, self.snapshot)
         self._start = AsyncStartPosition(state, client, settings, self._feed, self._positions)
         self._saver = AsyncPositionSaver(
             state, client, settings, self._positions, self._start.check
@@ -119,7 +121,7 @@ class AsyncConsumerRun:
             if state.phase.state != "failed":
                 state.phase.stop("stopped")
                 state.activity.note_stop(state.progress.position)
-            state.progress.current_message = None
+            state.progress.clear_messages()
             state.notify_ended()
             state.signals.finished.set()
 
@@ -173,6 +175,7 @@ class AsyncConsumerRun:
                 return False
             # Now: finding the position may take longer than the lease lasts without a renewal.
             self._side_tasks.append(Task(renew_lease, state, self._lease))
+        await self._reporter.begin(self._lease)
         if not await self._retry(self._find_start):
             return False
         if self._stops_at_end:
@@ -263,6 +266,7 @@ class AsyncConsumerRun:
         try:
             for task in self._side_tasks:
                 await task.stop()
+            await self._reporter.end()
         finally:
             if self._lease is not None:
                 await self._lease.release()
@@ -332,7 +336,10 @@ class AsyncConsumerRun:
     def snapshot(self) -> RunSnapshot:
         """Return the current state of the run, without a query to the server."""
         progress, availability = self.state.progress, self.state.availability
-        message = progress.current_message
+        message, failing = progress.get_message(), self.state.failures.find_first()
+        attempt = progress.attempt
+        if failing is not None:
+            message, attempt = failing.message, failing.attempt
         reason = availability.exhausted_pool_text or self.state.phase.reason
         return RunSnapshot(
             state=self.state.phase.state,
@@ -342,7 +349,7 @@ class AsyncConsumerRun:
             measured_at=progress.measured_at,
             current_message=None
             if message is None
-            else (message.stream_name, message.position, progress.attempt),
+            else (message.stream_name, message.position, attempt),
             waits_for=tuple(self._feed.blocked_by) or ((reason,) if reason else ()),
         )
 

@@ -48,6 +48,11 @@ class AsyncLease:
         # Of the connection that holds it.
         self._number: int | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """True unless it is known to be lost."""
+        return self._number is not None
+
     async def acquire(self) -> bool:
         """Try to acquire it; return True if it is held.
 

@@ -87,6 +87,14 @@ class AsyncMessageProcessor:
             HandlerError: it could not be handled, and the consumer is to stop before it.
             MessageDBError: another error.
         """
+        try:
+            return await self._retry_until_final(message, invoke, problem)
+        finally:
+            self._state.failures.forget(message)
+
+    async def _retry_until_final(
+        self, message: Message[Any], invoke: HandlerCall, problem: Exception
+    ) -> bool:
         state = self._state
         attempt, outages = 1, 0
         recovered_at: float | None = None
@@ -151,8 +159,8 @@ class AsyncMessageProcessor:
         if is_unavailable:
             state.availability.mark_unavailable(problem, retry.delay)
         else:
-            state.counters.last_error = format_reason(problem)
             state.phase.enter("retrying")
+            state.note_failed_attempt(message, attempt, format_reason(problem))
             log.warning(
                 "%s: attempt %d of message %d of stream %r failed, the next in %.2f s: %s",
                 state.name,
@@ -170,7 +178,7 @@ class AsyncMessageProcessor:
         """Apply the final action to a message; return False if the run is to stop before that."""
         state = self._state
         reason = escape_line(final_action.reason) or format_reason(problem)
-        state.counters.last_error = reason
+        state.note_failed_attempt(message, attempt, reason)
         state.progress.finish_message()
         if final_action.action == "stop":
             error = HandlerError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from messagedb._concurrency.backend_async import Event
 from messagedb._consumers.activity_log import ActivityLog
+from messagedb._consumers.failure_log import FailureLog
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.run_phase import RunPhase, StoreAvailability
 from messagedb._operations.scan_results import Lag
@@ -17,8 +18,11 @@ from messagedb._subscriptions.read_trail import ReadTrail
 from ..subscriptions.availability import retry_while_unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from messagedb._concurrency.callables import AsyncThunk
     from messagedb._consumers.counters import Counters
+    from messagedb._consumers.in_flight_window import InFlightWindow
     from messagedb._messages.message import Message
 
 R = TypeVar("R")
@@ -120,6 +124,7 @@ class AsyncProgress:
         is_measured_by_look: True while looks for several consumers measure it, too.
         waiters: the positions that are waited for, each with its event.
         trail: the pages that were read recently.
+        window: the messages of several handlers; None if there is one.
     """
 
     def __init__(self, signals: AsyncSignals) -> None:
@@ -131,6 +136,7 @@ class AsyncProgress:
         self.is_measured_by_look = False
         self.waiters: list[tuple[int, Event]] = []
         self.trail = ReadTrail()
+        self.window: InFlightWindow | None = None
         self._signals = signals
 
     def advance_to(self, position: int) -> None:
@@ -175,6 +181,14 @@ class AsyncProgress:
         """Record that no handler has a message that is worth reporting."""
         self.current_message, self.attempt = None, 1
 
+    def get_message(self) -> Message[Any] | None:
+        """Return the message that a handler processes now, of several the first one."""
+        return self.current_message if self.window is None else self.window.get_first()
+
+    def clear_messages(self) -> None:
+        """Record that no handler has a message any more."""
+        self.current_message, self.window = None, None
+
     def note_lag(self, lag: Lag) -> None:
         """Record the server's head and the number of messages behind."""
         self.lag, self.measured_at = lag, datetime.now(UTC)
@@ -201,6 +215,8 @@ class AsyncRunState:
         progress: its position and measurements.
         availability: whether the store responds.
         activity: the log of what it does.
+        failures: the failed attempts of its handlers.
+        on_change: called when other processes are to know its state soon.
     """
 
     def __init__(self, name: str, counters: Counters) -> None:
@@ -211,6 +227,14 @@ class AsyncRunState:
         self.progress = AsyncProgress(self.signals)
         self.availability = StoreAvailability(name, self.phase, counters, log)
         self.activity = ActivityLog(name, counters, log, monotonic())
+        self.failures = FailureLog()
+        self.on_change: Callable[[], object] = lambda: None
+
+    def note_failed_attempt(self, message: Message[Any], attempt: int, error: str) -> None:
+        """Record a failed attempt of a handler, which other processes are to know soon."""
+        self.counters.last_error = error
+        self.failures.note(message, attempt, error, monotonic())
+        self.on_change()
 
     def notify_ended(self) -> None:
         """Record that no other message is delivered, and wake all waiting callers."""

@@ -40,6 +40,7 @@ class AsyncWorkerPool:
         self._processor = processor
         self._saver = saver
         self._window = InFlightWindow(state.progress.position, settings.batch_size)
+        state.progress.window = self._window
         self._condition = Condition()
         self._is_ending = False
         self._tasks = [Task(self._work) for _ in range(settings.concurrency)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -13,15 +13,21 @@ from .._errors import MessageDBError
 from .._operations.rows import parse_messages
 from .._operations.scan_results import Lag
 from ..streams.reserved import POSITION, parked_stream_name
+from .consumer_report import ConsumerReport, ReportOrigin
 from .position_records import parse_position
 from .position_stores import derive_lease_keys
+from .status import ConsumerState
 
-__all__ = ["ConsumerInfo"]
+__all__ = ["ConsumerInfo", "ConsumerInfoState"]
 
 ALL: Final = "all"
 """Replaces the category in the names of a consumer of several categories."""
 
 _MEMBER: Final = re.compile(r"(.*)\+([0-9]+)\+([0-9]+)", re.S).fullmatch
+
+
+ConsumerInfoState: TypeAlias = ConsumerState | Literal["not running", "no report", "not ours"]
+"""The state of a consumer as the store knows it."""
 
 
 class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +52,8 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
             there are none.
         parked_count: the number of messages that it has parked, in all members of its group.
         problem: the reason why its position is not known; None if it is known.
+        report: what it last reported about its run; None if it has not, because it is of another
+            library or an older version, or its role may not write ``messagedb.consumer_status``.
     """
 
     name: str
@@ -62,6 +70,28 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float | None = None
     parked_count: int = 0
     problem: str | None = None
+    report: ConsumerReport | None = None
+
+    @property
+    def state(self) -> ConsumerInfoState:
+        """Its state.
+
+        As it last reported it, unless that is contradicted: ``not running``, if no process holds
+        its lease; ``no report``, if the last one is too old, because its process hangs, is paused,
+        died without a lease, or cannot reach the store. Without a report: ``running`` or
+        ``stopped`` by its lease; ``not ours``, if its positions may be of another library, whose
+        consumers hold no lease.
+        """
+        report = self.report
+        if report is None:
+            if self.is_running:
+                return "running"
+            return "stopped" if self.position_store == "table" else "not ours"
+        if report.has_ended:
+            return "running" if self.is_running else report.state
+        if not self.is_running and report.has_lease:
+            return "not running"
+        return "no report" if report.is_overdue else report.state
 
     @property
     def is_running(self) -> bool:
@@ -130,6 +160,24 @@ def add_measurements(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerI
     )
 
 
+def add_reports(
+    consumers: Iterable[ConsumerInfo],
+    reports: Iterable[tuple[ReportOrigin, ConsumerReport]],
+    pids: Mapping[tuple[int, int], int],
+    schema: str,
+) -> list[ConsumerInfo]:
+    """Return the consumers with their reports, and then those that only have a report."""
+    by_name = {origin.name: (origin, report) for origin, report in reports}
+    merged: list[ConsumerInfo] = []
+    for consumer in consumers:
+        found = by_name.pop(consumer.name, None)
+        report = None if found is None else found[1]
+        merged.append(msgspec.structs.replace(consumer, report=report))
+    for origin, report in by_name.values():
+        merged.append(_build_info_from_report(origin, report, pids, schema))
+    return merged
+
+
 def split_position_stream(name: str) -> tuple[str | None, str | None]:
     """Parse category and identifier from the name of a position stream.
 
@@ -176,6 +224,26 @@ def _build_info(
         saved_at=saved_at,
         pid=pids.get(derive_lease_keys(f"{schema} {name}")),
         problem=problem,
+    )
+
+
+def _build_info_from_report(
+    origin: ReportOrigin,
+    report: ConsumerReport,
+    pids: Mapping[tuple[int, int], int],
+    schema: str,
+) -> ConsumerInfo:
+    return ConsumerInfo(
+        name=origin.name,
+        position_store=origin.position_store,
+        category=origin.category,
+        identifier=origin.identifier,
+        group_member=origin.group_member,
+        group_size=origin.group_size,
+        next_position=None,
+        saved_at=None,
+        pid=pids.get(derive_lease_keys(f"{schema} {origin.name}")),
+        report=report,
     )
 
 

@@ -26,7 +26,7 @@ class InFlightWindow:
     def __init__(self, position: int, capacity: int) -> None:
         self._lock = threading.Lock()
         self._capacity = capacity
-        # In the order of the store: [global position, True if it is done].
+        # In the order of the store: [global position, True if it is done, the message until then].
         self._entries: deque[list[Any]] = deque()
         self._entries_by_position: dict[int, list[Any]] = {}
         # For each stream with a message that is taken or ready: the messages that wait behind it.
@@ -52,7 +52,7 @@ class InFlightWindow:
         """Add messages in the order of the store, and the position up to which was read."""
         with self._lock:
             for message in messages:
-                entry: list[Any] = [message.global_position, False]
+                entry: list[Any] = [message.global_position, False, message]
                 self._entries.append(entry)
                 self._entries_by_position[message.global_position] = entry
                 queued = self._waiting.get(message.stream_name)
@@ -64,7 +64,12 @@ class InFlightWindow:
             if not self._entries:
                 self.position = max(self.position, position)
             elif self._entries[-1][0] < position:
-                self._entries.append([position, True])
+                self._entries.append([position, True, None])
+
+    def get_first(self) -> Message[Any] | None:
+        """Return the first message that is not done: the position cannot pass it."""
+        with self._lock:
+            return self._entries[0][2] if self._entries else None
 
     def take_ready(self) -> Message[Any] | None:
         """Take a message whose stream is free; None if there is none."""
@@ -74,7 +79,7 @@ class InFlightWindow:
     def mark_done(self, message: Message[Any]) -> int:
         """Mark a message as done, and return the position up to which all messages are done."""
         with self._lock:
-            self._entries_by_position.pop(message.global_position)[1] = True
+            self._entries_by_position.pop(message.global_position)[1:] = (True, None)
             queued = self._waiting[message.stream_name]
             if queued:
                 self._ready.append(queued.popleft())

@@ -29,7 +29,7 @@ SELECT
     END,
     ARRAY(
         SELECT relname::text FROM pg_class
-        WHERE relnamespace = o.oid AND relname IN ('positions', 'schema_version')
+        WHERE relnamespace = o.oid AND relname IN ('positions', 'schema_version', 'consumer_status')
     )
 FROM pg_roles AS r
 LEFT JOIN pg_namespace AS n ON n.nspname = %s
@@ -45,7 +45,7 @@ class DatabaseInfo(msgspec.Struct, frozen=True):
     Attributes:
         may_create_messagedb: whether the role may create the schema ``messagedb``, or owns the
             existing one.
-        messagedb_tables: those of the library's two tables that exist.
+        messagedb_tables: those of the library's three tables that exist.
         schema_version: the version of the schema ``messagedb``; None if it does not exist or was
             not queried.
     """

@@ -12,7 +12,7 @@ from .._connection.error_mapping import get_first_line, map_error
 from .._errors import IncompatibleServerError, MessageDBError, ValidationError
 from .._sql.statements import quoted
 from .install_plan import add_role, check_not_standby
-from .messagedb_schema import plan_messagedb_schema
+from .messagedb_schema import has_status_table, plan_messagedb_schema
 from .sql_files import load_sql
 
 if TYPE_CHECKING:
@@ -202,6 +202,8 @@ def plan_uninstall(
     if facts.messagedb_tables and facts.may_create_messagedb:
         store = schema.replace("'", "''")
         texts.append(f"DELETE FROM messagedb.positions WHERE store = '{store}'")
+        if has_status_table(facts):
+            texts.append(f"DELETE FROM messagedb.consumer_status WHERE store = '{store}'")
         texts.append(load_sql("own_uninstall", schema))
     return texts
 

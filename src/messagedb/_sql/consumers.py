@@ -115,6 +115,25 @@ SELECT consumer, position, (extract(epoch FROM saved_at) * 1000000)::bigint, res
 FROM messagedb.positions WHERE store = $1 ORDER BY consumer
 """
 
+HAS_STATUS: Final = HAS_POSITIONS.replace(b"'positions'", b"'consumer_status'")
+"""True if the role may read the reports of consumers."""
+
+ALL_REPORTS: Final = b"""
+SELECT consumer, category, identifier, group_member, group_size, position_store, has_lease,
+       host, pid, (extract(epoch FROM started_at) * 1000000)::bigint,
+       (extract(epoch FROM reported_at) * 1000000)::bigint,
+       (extract(epoch FROM clock_timestamp() - reported_at) * 1000000)::bigint,
+       (report_interval * 1000000)::bigint,
+       state, next_position, lag_messages, (lag_seconds * 1000000)::bigint,
+       in_flight_stream, in_flight_position, in_flight_attempt,
+       (extract(epoch FROM in_flight_since) * 1000000)::bigint,
+       failed_stream, failed_position, failed_global_position, failed_message_id::varchar,
+       failed_type, failed_attempt, failed_error,
+       (extract(epoch FROM failed_at) * 1000000)::bigint
+FROM messagedb.consumer_status WHERE store = $1 ORDER BY consumer
+"""
+"""All reports of a store. Times and durations are numbers of microseconds."""
+
 KEEP_LEASE: Final = b"SELECT 1"
 """Any response proves that the session lives, and with it its lock or its LISTEN."""
 

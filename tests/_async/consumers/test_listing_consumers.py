@@ -82,7 +82,9 @@ async def test_before_and_after_it_has_caught_up(client: AsyncClient, category: 
         saved_at=found.saved_at,
         pid=None,
         head=head,
+        report=found.report,
     )
+    assert found.state == "stopped"
     assert found.saved_at is not None
     assert abs((datetime.now(UTC) - found.saved_at).total_seconds()) < 600
     later = await write(client, category, 2)

@@ -31,8 +31,8 @@ FACTS = DatabaseInfo(
     has_messages=True,
     functions=[],
     may_create_messagedb=True,
-    messagedb_tables=["positions", "schema_version"],
-    schema_version=1,
+    messagedb_tables=["positions", "schema_version", "consumer_status"],
+    schema_version=2,
 )
 FOUND = notify_trigger.NotifyInfo(
     has_table=True,
@@ -75,11 +75,13 @@ def test_missing_objects_are_created() -> None:
     assert words(steps({"has_function": True})) == ["trigger"]
     assert words(steps({"may_create_function": False}, **NO_OWN)) == [
         "schema",
+        "schema",
         "function",
         "trigger",
     ]
     assert words(steps({}, role_exists=False, **NO_OWN)) == [
         "role",
+        "schema",
         "schema",
         "function",
         "trigger",

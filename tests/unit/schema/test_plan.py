@@ -36,7 +36,10 @@ EMPTY = DatabaseInfo(
     messagedb_tables=[],
 )
 # Our schema whole, in its version of today.
-OWN = {"messagedb_tables": ["positions", "schema_version"], "schema_version": 1}
+OWN = {
+    "messagedb_tables": ["positions", "schema_version", "consumer_status"],
+    "schema_version": 2,
+}
 FUNCTIONS = ["category", "get_category_messages", "get_stream_messages", "write_message", "more"]
 
 
@@ -52,7 +55,7 @@ def test_an_empty_database_gets_everything() -> None:
     assert texts[1].strip() == 'CREATE SCHEMA IF NOT EXISTS "message_store";'
     assert "".join(texts).count("CREATE FUNCTION") == 12
     assert "".join(texts).count("CREATE VIEW") == 6
-    assert "CREATE SCHEMA IF NOT EXISTS messagedb;" in texts[-1]
+    assert "CREATE SCHEMA IF NOT EXISTS messagedb;" in texts[-2]
 
 
 def test_existing_objects_are_not_created() -> None:
@@ -80,8 +83,8 @@ def test_a_message_db_that_is_there_is_left_alone(changes: dict[str, Any]) -> No
     steps = plan.plan_install(found, "s")
     assert not steps.installs
     # Beside it, where that can be, our own schema and nothing else.
-    assert len(steps.statements) == (not found.in_recovery)
-    assert all("messagedb.positions" in text for text in steps.statements)
+    assert len(steps.statements) == (0 if found.in_recovery else 2)
+    assert all("messagedb." in text for text in steps.statements)
     assert '"s"' not in "".join(steps.statements)
     assert plan.plan_install(msgspec.structs.replace(found, **OWN), "s").statements == []
 
@@ -114,7 +117,7 @@ def test_message_db_is_installed_where_our_schema_cannot_be() -> None:
     assert "messagedb.positions" not in "".join(steps.statements)
 
 
-@pytest.mark.parametrize("table", ["positions", "schema_version"])
+@pytest.mark.parametrize("table", ["positions", "schema_version", "consumer_status"])
 def test_a_schema_of_our_name_that_is_not_ours(table: str) -> None:
     for functions in ([], FUNCTIONS):
         with pytest.raises(IncompatibleServerError, match=rf"{table}.*Rename") as caught:
@@ -124,8 +127,10 @@ def test_a_schema_of_our_name_that_is_not_ours(table: str) -> None:
 
 def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
     tables = facts(functions=FUNCTIONS, role_exists=True, messagedb_tables=OWN["messagedb_tables"])
-    assert len(plan.plan_install(add_schema_version(tables, (0,)), "s").statements) == 1
-    assert plan.plan_install(add_schema_version(tables, (1,)), "s").statements == []
+    assert len(plan.plan_install(add_schema_version(tables, (0,)), "s").statements) == 2
+    (text,) = plan.plan_install(add_schema_version(tables, (1,)), "s").statements
+    assert "messagedb.consumer_status" in text
+    assert plan.plan_install(add_schema_version(tables, (2,)), "s").statements == []
 
 
 @pytest.mark.parametrize(

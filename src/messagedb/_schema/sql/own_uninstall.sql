@@ -7,6 +7,7 @@ BEGIN
         RETURN;
     END IF;
     DROP FUNCTION IF EXISTS messagedb.notify_of_messages();
+    DROP TABLE IF EXISTS messagedb.consumer_status;
     DROP TABLE messagedb.positions, messagedb.schema_version;
     DROP SCHEMA messagedb;
 EXCEPTION
