@@ -14,12 +14,15 @@ def main() -> None:
     _ready_streams()
     try:
         from ._app import app
+        from ._complete import INSTRUCTION, complete_in_bash
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         sys.exit(f"messagedb: {error}. The CLI needs more packages: pip install 'messagedb[cli]'")
     except KeyboardInterrupt:
         sys.exit(130)
+    if os.environ.get(INSTRUCTION) == "complete_bash":
+        complete_in_bash(lambda: app(prog_name="messagedb"))
     app(prog_name="messagedb")
 
 

@@ -10,6 +10,7 @@ import typer
 from messagedb import Client, Consumer, StreamPositionStore, TablePositionStore, ValidationError
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
+from ._complete import complete_consumed_category, complete_identifier
 from ._consumer_rows import (
     COLUMNS,
     PARKED_COLUMNS,
@@ -24,9 +25,18 @@ from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_
 from ._message_rows import build_message_row as message_row
 from ._store import StoreTarget
 
-Category = Annotated[str, typer.Argument(help="The category that the consumer reads.")]
+Category = Annotated[
+    str,
+    typer.Argument(
+        help="The category that the consumer reads.", autocompletion=complete_consumed_category
+    ),
+]
 Identifier = Annotated[
-    str, typer.Argument(help="The consumer's identifier; - for a consumer without one.")
+    str,
+    typer.Argument(
+        help="The consumer's identifier; - for a consumer without one.",
+        autocompletion=complete_identifier,
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Member = Annotated[
@@ -124,7 +134,12 @@ def consume(
 
 def status(
     ctx: typer.Context,
-    category: Annotated[str | None, typer.Argument(help="Only consumers of this category.")] = None,
+    category: Annotated[
+        str | None,
+        typer.Argument(
+            help="Only consumers of this category.", autocompletion=complete_consumed_category
+        ),
+    ] = None,
     max_lag: Annotated[
         int | None,
         typer.Option(min=0, help="Exit code 1 if a consumer is more messages behind."),

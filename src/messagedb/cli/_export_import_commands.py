@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from messagedb import ValidationError
 
+from ._complete import complete_name
 from ._exit import ExitCode, exit_error
 from ._export import find_range, get_position_column, iter_blocks, open_target, read_last_position
 from ._help import OPERATE, add_command
@@ -49,7 +50,10 @@ def export_messages(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(help="The file to write, or - for standard output.")],
     name: Annotated[
-        str | None, typer.Argument(help="A stream or a category; default: the whole store.")
+        str | None,
+        typer.Argument(
+            help="A stream or a category; default: the whole store.", autocompletion=complete_name
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue after the last complete line of the file.")

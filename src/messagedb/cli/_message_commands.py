@@ -17,6 +17,7 @@ from messagedb import Client, ValidationError, streams
 
 from ._causation_tree import Node, build_tree, find_message, iter_effects
 from ._cells import escape_controls
+from ._complete import complete_stream
 from ._help import READ, add_command
 from ._message_rows import COLUMNS, build_message_row
 from ._parse_input import build_message, parse_expected_version, parse_json_object, parse_messages
@@ -24,6 +25,10 @@ from ._read_pages import follow_pages, iter_pages, limit_pages, resolve_start
 from ._store import StoreTarget
 
 _MAX_DEPTH = 10  # levels that fit a terminal; deeper nodes show their level as a number
+
+Stream = Annotated[
+    str, typer.Argument(help="The stream, such as account-123.", autocompletion=complete_stream)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,7 +53,7 @@ def add_to(app: typer.Typer) -> None:
 
 def write(
     ctx: typer.Context,
-    stream_name: Annotated[str, typer.Argument(help="The stream, such as account-123.")],
+    stream_name: Stream,
     type: Annotated[
         str,
         typer.Argument(
@@ -179,7 +184,7 @@ def _has_messages(client: Client, name: str) -> bool:
 
 def last(
     ctx: typer.Context,
-    stream_name: Annotated[str, typer.Argument(help="The stream, such as account-123.")],
+    stream_name: Stream,
     type: Annotated[
         str | None, typer.Option(show_envvar=False, help="The last message of this type.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ._complete import complete_category, complete_name
 from ._help import READ, add_command
 from ._layout import Column
 from ._store import StoreTarget
@@ -31,7 +32,11 @@ def add_to(app: typer.Typer) -> None:
 def streams(
     ctx: typer.Context,
     pattern: Annotated[
-        str | None, typer.Argument(help="Only streams of this name; * stands for any characters.")
+        str | None,
+        typer.Argument(
+            help="Only streams of this name; * stands for any characters.",
+            autocompletion=complete_name,
+        ),
     ] = None,
     types: Annotated[bool, typer.Option("--types", help="Each of their types separately.")] = False,
     limit: Limit = None,
@@ -47,7 +52,10 @@ def categories(
     ctx: typer.Context,
     pattern: Annotated[
         str | None,
-        typer.Argument(help="Only categories of this name; * stands for any characters."),
+        typer.Argument(
+            help="Only categories of this name; * stands for any characters.",
+            autocompletion=complete_category,
+        ),
     ] = None,
     types: Annotated[bool, typer.Option("--types", help="Each of their types separately.")] = False,
     limit: Limit = None,

@@ -148,6 +148,20 @@ def start(
         raise
 
 
+def find_running_url(folder: str | os.PathLike[str]) -> str | None:
+    """Return the URL of the server that runs on a folder, without a share in it; None without one.
+
+    It may end at any time: nothing holds it.
+    """
+    path = Path(folder)
+    if not _folder.is_locked(path, _folder.SERVER_LOCK, exclusive=False):
+        return None
+    state = _folder.read_state(path)
+    if state is None:
+        return None
+    return _address.url(str(state["socket_directory"]), _database.ROLE, _database.DATABASE)
+
+
 def _start(
     handle: ServerHandle, asked: dict[str, str], *, install: bool, deadline: float
 ) -> EmbeddedServer:
