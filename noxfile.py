@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROJECT = nox.project.load_toml("pyproject.toml")
-EVERYTHING = ".[cli,embedded,otel]"
+EVERYTHING = ".[cli,embedded,otel,ui]"
 
 # Most of the tests wait for a server, a network or a process half of the time: run three together.
 PARALLEL = ["-n3", "--dist=loadfile"]
@@ -28,6 +28,7 @@ ALL = ["--ignore=tests/conformance"]
 WITHOUT_LONG = [
     "--ignore-glob=*test_faults_*",
     "--ignore=tests/_sync",
+    "--ignore=tests/browser",
     "--ignore=tests/cli",
     "--ignore=tests/embedded",
     "--ignore=tests/killing",
@@ -52,9 +53,10 @@ LONG = [
     "tests/test_readme.py",
 ]
 # and of these files nothing: some need programs that pip does not install (servers that replicate,
-# poolers, the genuine Message DB), the others take minutes (processes killed at random, the pages
-# of docs).
+# poolers, the genuine Message DB, a browser), the others take minutes (processes killed at random,
+# the pages of docs).
 LEFT_OUT = [
+    "tests/browser/*",
     "*failover*",
     "*test_faults_pgbouncer*",
     "*test_faults_plproxy*",

@@ -96,7 +96,7 @@ async def test_parked_messages_are_listed_with_their_errors(scene: Scene, browse
     assert "ValueError: no address: &lt;b&gt;nobody&lt;/b&gt;" in page.text
     assert "<b>nobody" not in page.text
     some = await browser.get("/parked", params={"stream": scene.stream, "error": "ValueError"})
-    assert some.text.count('aria-label="Discard ') == 1
+    assert some.text.count("Discard<span") == 1
 
 
 async def test_one_message_is_read_and_replayed(scene: Scene, browse: Browse) -> None:

@@ -67,7 +67,7 @@ def test_those_that_need_somebody_come_first() -> None:
     ]
     rows = build_rows(consumers, LagHistory(), NOW)
     assert [row.info.identifier for row in rows] == ["stalled", "behind", "well"]
-    assert summarize(rows) == "3 consumers, 1 need attention, 2 behind."
+    assert summarize(rows) == "3 consumers, 1 that needs attention, 2 behind."
 
 
 def test_a_trend_is_that_of_the_last_minute() -> None:
@@ -137,14 +137,14 @@ def test_findings_about_consumers_name_them() -> None:
     )
     levels = [each.level for each in check_consumers([stalled, stalled], NOW)]
     assert levels == ["problem", "problem", "warning"]
-    assert "2 messages are parked, by 1 consumers" in check_consumers([stalled], NOW)[-1].finding
+    assert "2 messages parked, by 1 consumer" in check_consumers([stalled], NOW)[-1].finding
     assert [each.level for each in check_consumers([make_info()], NOW)] == ["ok"]
 
 
 def test_problems_come_before_what_is_fine() -> None:
     findings = [Finding("ok", "a", "b"), Finding("problem", "c", "d", "e")]
     assert [each.level for each in build_sections(findings)] == ["problem", "ok"]
-    assert summarize_findings(findings) == "1 problem, and 1 checks that are fine."
+    assert summarize_findings(findings) == "1 problem, and 1 check without one."
     assert summarize_findings(findings[:1]) == "Everything that was checked is fine."
 
 

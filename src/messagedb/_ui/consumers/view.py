@@ -125,7 +125,7 @@ def summarize(rows: Iterable[ConsumerRow]) -> str:
     behind = sum(1 for each in listed if each.info.lag_messages)
     parts = [f"{len(listed):,} consumers" if len(listed) != 1 else "1 consumer"]
     if counts["bad"]:
-        parts.append(f"{counts['bad']} need attention")
+        parts.append(f"{counts['bad']} that need{'s' if counts['bad'] == 1 else ''} attention")
     if counts["warn"]:
         parts.append(f"{counts['warn']} in trouble")
     parts.append(f"{behind} behind" if behind else "none behind")

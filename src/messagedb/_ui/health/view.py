@@ -40,11 +40,12 @@ def summarize(findings: Iterable[Finding]) -> str:
     if not problems and not warnings:
         return "Everything that was checked is fine."
     parts = [
-        f"{count} {word}{'' if count == 1 else 's'}"
+        _count(count, word)
         for count, word in ((problems, "problem"), (warnings, "warning"))
         if count
     ]
-    return f"{' and '.join(parts)}, and {levels.count('ok')} checks that are fine."
+    fine = levels.count("ok")
+    return f"{' and '.join(parts)}, and {_count(fine, 'check')} without one."
 
 
 def check_consumers(consumers: Sequence[ConsumerInfo], now: datetime) -> list[Finding]:
@@ -65,9 +66,17 @@ def check_consumers(consumers: Sequence[ConsumerInfo], now: datetime) -> list[Fi
     streams = {each.parked_stream: each.parked_count for each in consumers if each.parked_count}
     parked = sum(streams.values())
     if parked:
-        text = f"{parked:,} messages are parked, by {len(streams)} consumers"
+        text = f"{_count(parked, 'message')} parked, by {_count(len(streams), 'consumer')}"
         fix = "read why on the page of parked messages, then replay or discard them"
         found.append(Finding("warning", "parked", text, fix))
     if consumers and not found:
-        found.append(Finding("ok", "consumers", f"{len(consumers)} are known, and none is stuck"))
+        found.append(
+            Finding(
+                "ok", "consumers", f"{_count(len(consumers), 'consumer')} known, and none stuck"
+            )
+        )
     return found
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

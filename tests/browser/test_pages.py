@@ -1,0 +1,110 @@
+"""Every page in a real browser: accessible, in bounds, from one host, and nothing in it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from playwright.async_api import Browser, BrowserContext, Page
+
+from tests.browser.conftest import Site, open_context, watch
+
+LARGEST_PAGE = 100_000
+SCHEMES: Final = ("light", "dark")
+WIDTHS = (360, 900, 1600)
+
+
+async def list_addresses(site: Site) -> dict[str, str]:
+    """Return the address of every page, by a name for its screenshot."""
+    scene = site.scene
+    mail, billing = quote(scene.mail.name), quote(scene.billing.name)
+    parked = quote("order:parked-mail")
+    record = (await scene.mail.list_parked())[0]
+    return {
+        "overview": "/",
+        "consumers": "/consumers",
+        "consumer": f"/consumer?name={mail}&store=stream",
+        "consumer-failing": f"/consumer?name={billing}&store=stream",
+        "reset": f"/consumer/reset?name={mail}&store=stream&to=beginning",
+        "parked": "/parked",
+        "parked-stream": f"/parked?stream={parked}",
+        "parked-group": f"/parked?stream={parked}&type=Placed&error=KeyError",
+        "parked-message": f"/parked/message?stream={parked}&id={record.id}",
+        "parked-replay": f"/parked/replay?stream={parked}",
+        "parked-discard": f"/parked/discard?stream={parked}",
+        "health": "/health",
+        "nothing": "/there-is-none",
+    }
+
+
+async def test_every_page_is_shown_whole_at_every_width(
+    chromium: Browser, site: Site, screenshots: Path | None
+) -> None:
+    addresses = await list_addresses(site)
+    too_wide: list[str] = []
+    context = await open_context(chromium, site)
+    watched = watch(await context.new_page(), site)
+    page = watched.page
+    for name, address in addresses.items():
+        response = await page.goto(address)
+        assert response is not None
+        assert response.status == (404 if name == "nothing" else 200), f"{name}: {response.status}"
+        body = await response.body()
+        assert len(body) < LARGEST_PAGE, f"{name} has {len(body):,} bytes"
+        for width in WIDTHS:
+            await page.set_viewport_size({"width": width, "height": 860})
+            if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                too_wide.append(f"{name} at {width}")
+            if screenshots is not None:
+                await take_screenshots(page, screenshots / f"{name}-{width}")
+    await context.close()
+    assert too_wide == []
+    assert watched.faults == []
+
+
+async def take_screenshots(page: Page, beginning: Path) -> None:
+    """Take a picture of a page in both schemes."""
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        await page.screenshot(path=beginning.with_name(f"{beginning.name}-{scheme}.png"))
+
+
+async def test_no_page_has_a_serious_fault_of_accessibility(
+    chromium: Browser, site: Site, axe: str
+) -> None:
+    context = await open_context(chromium, site, bypass_csp=True)
+    places = asyncio.Semaphore(3)
+
+    async def check(name: str, address: str) -> list[str]:
+        async with places:
+            return await check_accessibility(context, axe, name, address)
+
+    addresses = await list_addresses(site)
+    found = await asyncio.gather(*(check(*each) for each in addresses.items()))
+    await context.close()
+    assert [finding for findings in found for finding in findings] == []
+
+
+async def check_accessibility(
+    context: BrowserContext, axe: str, name: str, address: str
+) -> list[str]:
+    """Return the serious and critical findings of axe in both schemes."""
+    found: list[str] = []
+    page = await context.new_page()
+    await page.goto(address)
+    await page.evaluate(axe)
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        rules = None if scheme == "light" else ["color-contrast"]  # the rest has no colors
+        options: dict[str, Any] = {"resultTypes": ["violations"]}
+        if rules:
+            options["runOnly"] = {"type": "rule", "values": rules}
+        results = await page.evaluate("(options) => axe.run(document, options)", options)
+        for violation in results["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                nodes = [node["html"][:120] for node in violation["nodes"][:3]]
+                found.append(f"{name} ({scheme}): {violation['id']}: {nodes}")
+    await page.close()
+    return found
