@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from messagedb import Client, Message, Metadata, NewMessage
-from messagedb.cli._causation_tree import build_tree
-from messagedb.testing import make_message
 from tests.cli.conftest import Command
 
 
@@ -45,35 +43,38 @@ def test_a_message_and_all_that_it_caused(command: Command, store_url: str, cate
     assert near.err.endswith("later positions were not searched: see --within\n")
 
 
+def test_causes_and_the_workflow_are_shown(command: Command, store_url: str, category: str) -> None:
+    flow = Metadata(correlation_stream_name=f"{category}-flow")
+    with Client(store_url) as client:
+        client.write_message(f"{category}-1", NewMessage("Asked", {"a": 1}, metadata=flow))
+        (asked,) = client.get_stream_messages(f"{category}-1")
+        transfer = follow(client, f"{category}-2", "Transfer", asked)
+        follow(client, f"{category}-3", "Debited", transfer)
+        client.write_message(f"{category}-4", NewMessage("Remark", metadata=flow))
+    done = command("trace", f"{category}-2/0")
+    assert [(row["depth"], row["type"]) for row in done.rows] == [
+        (-1, "Asked"),
+        (0, "Transfer"),
+        (1, "Debited"),
+    ]
+    assert done.rows[0]["data"] == {"a": 1}
+    assert "1 other messages of its workflow: see --workflow" in done.err
+    whole = command("trace", f"{category}-2/0", "--workflow")
+    assert [(row["depth"], row["type"]) for row in whole.rows[3:]] == [(None, "Remark")]
+    lines = command("--format", "table", "trace", f"{category}-2/0", "--workflow").out.splitlines()
+    assert [line.split()[-3] for line in lines] == ["Asked", "Transfer", "Debited", "Remark"]
+    assert "→ Transfer" in lines[1]
+
+
 def test_tracing_a_missing_message_is_an_error(command: Command, category: str) -> None:
     for name, text in (
-        (f"{category}-1/0", "has no message"),
-        ("01a211fc-a69e-70ca-8277-c3c3751b1615", "has no message with the id"),
+        (f"{category}-1/0", f"the store has no message {category}-1/0"),
+        ("01a211fc-a69e-70ca-8277-c3c3751b1615", "the store has no message 01a211fc"),
         ("account-123", "named by its id, or as stream/position"),
     ):
         done = command("trace", name)
         assert (done.code, done.out) == (1, "")
         assert text in done.err
-
-
-def test_effects_come_after_their_cause() -> None:
-    def made(position: int, cause: int | None) -> Message[Any]:
-        metadata = (
-            None
-            if cause is None
-            else {"causationMessageStreamName": "a-1", "causationMessagePosition": cause}
-        )
-        return make_message(
-            "a-1", "T", None, metadata, position=position, global_position=position + 1
-        )
-
-    cause = made(2, None)
-    tree = build_tree(cause, [made(1, 2), made(3, 2), made(4, 9), made(5, 3)])
-    assert [(depth, node.message.position) for depth, node in tree.walk()] == [
-        (0, 2),
-        (1, 3),
-        (2, 5),
-    ]
 
 
 def test_a_long_chain_is_shown(command: Command, store_url: str, category: str) -> None:

@@ -134,7 +134,6 @@ OTHERS: Final = {
     ("_connection/position_sequence.py", "describe_fix"): Planned((PRIMARY,), ()),
     ("_schema/revisions.py", "build_has_messages"): Planned((), ()),
     ("_sql/statements.py", "transaction_fate"): Planned((ID,), (5, 5, _UUID)),
-    ("cli/_causation_tree.py", "find_message"): Planned((ID,), (_UUID,)),
     ("cli/_import.py", "_compare"): Planned((PRIMARY,), (5,)),
     ("cli/_import.py", "_read_head"): Planned((PRIMARY,), ()),
 }

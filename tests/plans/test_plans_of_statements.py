@@ -62,8 +62,6 @@ def build_others() -> Iterator[tuple[Planned, bytes]]:
         "transaction_fate": transaction_fate(
             SQL, table_readable=True, history_readable=True
         ).decode(),
-        "find_message": "SELECT stream_name, position FROM message_store.messages"
-        " WHERE id = $1::uuid",
         "_compare": "SELECT id::text FROM message_store.messages WHERE global_position = $1",
         "_read_head": "SELECT coalesce(max(global_position), 0) FROM message_store.messages",
     }

@@ -12,6 +12,8 @@ from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import IncompatibleServerError
 from messagedb._messages.message import Message
 from messagedb._operations.direction import Direction, check_direction, resolve_position
+from messagedb._operations.validation import check_condition
+from messagedb._operations.workflow_filter import WorkflowFilter, join_conditions
 from messagedb._subscriptions.poll_interval import PollInterval
 from messagedb._subscriptions.store_bounds import (
     check_position_to_start,
@@ -39,6 +41,9 @@ class AsyncWholeStore(AsyncSubscriptions):
         batch_size: int | None = None,
         categories: Iterable[str] | None = None,
         types: Iterable[str] | None = None,
+        correlation: str | None = None,
+        causation: str | None = None,
+        trace_id: str | None = None,
         condition: str | None = None,
         max_wait: float = 30.0,
     ) -> AsyncIterator[Message[Any]]:
@@ -63,6 +68,9 @@ class AsyncWholeStore(AsyncSubscriptions):
                 ``default_batch_size``, or 1000 if that has no limit.
             categories: only messages of these categories.
             types: only messages of these types.
+            correlation: only messages of workflows with this correlation stream, or category.
+            causation: only messages with this cause, as ``stream/position``.
+            trace_id: only messages of this W3C trace: 32 lower-case hexadecimal digits.
             condition: an SQL condition over ``messages`` that is inserted into the query unchanged:
                 never build it from untrusted input.
             max_wait: seconds to wait for the transactions of one gap.
@@ -76,6 +84,7 @@ class AsyncWholeStore(AsyncSubscriptions):
         """
         check_direction(direction)
         check_read_all(position, since, direction, max_wait)
+        condition = _build_condition(correlation, causation, trace_id, condition)
         names, types = as_name_tuple("categories", categories), as_name_tuple("types", types)
         start = resolve_position(position, direction, 1)
         since_position = 1 if since is None else await self.find_global_position(since)
@@ -109,6 +118,9 @@ class AsyncWholeStore(AsyncSubscriptions):
         idle_poll_interval: float = 1.0,
         categories: Iterable[str] | None = None,
         types: Iterable[str] | None = None,
+        correlation: str | None = None,
+        causation: str | None = None,
+        trace_id: str | None = None,
         condition: str | None = None,
         on_lost_history: Literal["stop", "continue"] = "stop",
     ) -> AsyncIterator[Message[Any]]:
@@ -126,6 +138,9 @@ class AsyncWholeStore(AsyncSubscriptions):
             idle_poll_interval: the interval that this grows to after a hundred such polls.
             categories: only messages of these categories.
             types: only messages of these types.
+            correlation: only messages of workflows with this correlation stream, or category.
+            causation: only messages with this cause, as ``stream/position``.
+            trace_id: only messages of this W3C trace: 32 lower-case hexadecimal digits.
             condition: an SQL condition over ``messages`` that is inserted into the query unchanged:
                 never build it from untrusted input.
             on_lost_history: as in ``subscribe``.
@@ -142,6 +157,7 @@ class AsyncWholeStore(AsyncSubscriptions):
         check_seconds("poll_interval", poll_interval)
         check_seconds("idle_poll_interval", idle_poll_interval)
         check_on_lost_history(on_lost_history)
+        condition = _build_condition(correlation, causation, trace_id, condition)
         feed = AsyncStoreFeed(
             self,
             as_name_tuple("categories", categories),
@@ -156,6 +172,20 @@ class AsyncWholeStore(AsyncSubscriptions):
             self, feed, position, poll_delays, None, may_continue
         ):
             yield message
+
+
+def _build_condition(
+    correlation: str | None, causation: str | None, trace_id: str | None, condition: str | None
+) -> str | None:
+    """Return the condition of these filters by metadata and of one in SQL.
+
+    Raises:
+        ValidationError: a filter is invalid. Nothing was sent.
+    """
+    workflow = WorkflowFilter(correlation, causation, trace_id)
+    workflow.check()
+    check_condition(condition)
+    return join_conditions(workflow.build_condition(), condition)
 
 
 async def _read_to_end(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import msgspec
@@ -215,7 +215,7 @@ def get_workflow(message: Message[Any]) -> tuple[str | None, str | None]:
         return None, None
     correlation = metadata.get("correlationStreamName")
     properties: Any = metadata.get("properties")
-    nested: dict[str, Any] = properties if isinstance(properties, dict) else {}
+    nested = cast("dict[str, Any]", properties) if isinstance(properties, dict) else {}
     parent, _ = find_trace_context(nested, metadata)
     return (
         correlation if isinstance(correlation, str) and correlation else None,

@@ -169,6 +169,39 @@ async def test_a_subscription_to_the_whole_store_skips_nothing(
             await follow(1, start="stored")
 
 
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+async def test_messages_are_filtered_by_their_metadata(slow: AsyncConnection[Any]) -> None:
+    hostile = "it's \\' OR true --"
+    async with AsyncClient(url_of(slow)) as client:
+        for type_name, metadata in {
+            "None": None,
+            "Flow": {"correlationStreamName": "flow-1"},
+            "Other": {"correlationStreamName": f"flow-{hostile}"},
+            "Effect": {"causationMessageStreamName": "a-1", "causationMessagePosition": 4},
+            "Nested": {"properties": {"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}},
+        }.items():
+            await client.write_message("a-1", NewMessage(type_name, None, metadata=metadata))
+        given: tuple[tuple[dict[str, Any], list[str]], ...] = (
+            ({"correlation": "flow"}, ["Flow", "Other"]),
+            ({"correlation": "flow-1"}, ["Flow"]),
+            ({"correlation": f"flow-{hostile}"}, ["Other"]),
+            ({"correlation": hostile}, []),
+            ({"correlation": "flow", "condition": "type = 'Other' OR false"}, ["Other"]),
+            ({"causation": "a-1/4"}, ["Effect"]),
+            ({"causation": f"a-{hostile}/4"}, []),
+            ({"trace_id": TRACE_ID}, ["Nested"]),
+        )
+        for arguments, expected in given:
+            assert await read(client, **arguments) == expected
+            assert await read(client, direction="backwards", **arguments) == expected[::-1]
+        for wrong in ({"trace_id": "0" * 32}, {"causation": "a-1"}, {"correlation": ""}):
+            refused: dict[str, Any] = wrong
+            with pytest.raises(ValidationError):
+                await read(client, **refused)
+
+
 async def test_a_role_of_functions_alone_reads_no_whole_store(functions_only_url: str) -> None:
     async with AsyncClient(functions_only_url) as client:
         with pytest.raises(IncompatibleServerError, match="whole store"):
