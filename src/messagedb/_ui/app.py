@@ -19,6 +19,7 @@ from .access.sign_out import build_session_routes
 from .consumers.routes import build_consumer_routes
 from .failures import PageError
 from .health.routes import build_health_routes
+from .messages.routes import build_message_routes
 from .metrics.routes import build_metrics_routes
 from .overview.routes import build_overview_routes
 from .page import Page, respond_to_failure
@@ -26,6 +27,7 @@ from .parked.routes import build_parked_routes
 from .rendering.static_files import build_static_route
 from .settings import Change, ReplayConsumer, build_settings
 from .site import Site
+from .streams.routes import build_stream_routes
 
 __all__ = ["create_app"]
 
@@ -114,6 +116,8 @@ def create_app(
         *build_parked_routes(site),
         *build_health_routes(site),
         *build_metrics_routes(site),
+        *build_stream_routes(site),
+        *build_message_routes(site),
     ]
 
     async def respond_to_unknown(request: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ VISIT = "messagedb.ui.visit"
 """The key of the Visit in a request's scope."""
 
 _LARGEST_FORM = 65_536
+_LONGEST_NAME = 300
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -91,6 +92,17 @@ class Page:
         base = str(self.request.scope.get("root_path", "")).rstrip("/")
         return f"{base}{path}" + (f"?{query}" if query else "")
 
+    def link_name(
+        self, path: str, name: str, global_position: int | None, /, **parameters: object
+    ) -> str:
+        """Return the address of a page about a stream or a category.
+
+        A long name is given by the global position of a message of it, to keep pages small.
+        """
+        is_long = len(name) > _LONGEST_NAME and global_position is not None
+        named = {"of": global_position} if is_long else {"name": name}
+        return self.link(path, **{**named, **parameters})
+
     def render(self, template: str, /, *, status: int = 200, **values: object) -> HTMLResponse:
         """Return a page made of a template. It is cut nowhere: its values have to be bounded."""
         return HTMLResponse(self.render_text(template, **values), status)
@@ -101,6 +113,7 @@ class Page:
         shared = {
             "page": self,
             "link": self.link,
+            "name_link": self.link_name,
             "static": self._link_static,
             "navigation": NAVIGATION,
             "path": self._get_path(),

@@ -1,0 +1,54 @@
+"""The box that goes to a stream, a message or a category by what is typed."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import UUID
+
+from starlette.responses import Response
+
+from ...streams import category as get_category
+from ..failures import PageError
+from ..page import Page
+from ..streams.queries import fetch_end, fetch_newest_of_category, fetch_streams
+from . import queries
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+_SUGGESTED: Final = 10
+
+
+async def go(page: Page) -> Response:
+    """Redirect to the message, the stream or the category; else show names that are similar."""
+    wanted = page.get("q").strip()
+    if not wanted or "\0" in wanted:
+        raise PageError(
+            400,
+            "Nothing to look for.",
+            "Type the name of a stream, a message id, a global position, or a category.",
+        )
+    site = page.site
+    async with site.read() as tx:
+        if _UUID.fullmatch(wanted):
+            by_id = await queries.find_by_id(tx, site.table, UUID(wanted))
+            if by_id is not None:
+                return page.redirect("/message", id=by_id.id)
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
+            found = await queries.find_by_global_position(tx, site.table, int(wanted))
+            if found is not None:
+                return page.redirect("/message", at=found.global_position)
+        stream, slash, position = wanted.rpartition("/")
+        if slash and position.isascii() and position.isdigit() and len(position) < 19:
+            found = await queries.find_by_position(tx, site.table, stream, int(position))
+            if found is not None:
+                return page.redirect("/message", at=found.global_position)
+        last = await fetch_end(tx, site.table, wanted, "last")
+        if last is not None:
+            return page.redirect("/stream", name=wanted)
+        if "-" not in wanted and await fetch_newest_of_category(tx, site.schema, wanted, 1):
+            return page.redirect("/category", name=wanted)
+        category, _, prefix = wanted.partition("-")
+        similar = await fetch_streams(
+            tx, site.schema, get_category(category), prefix or None, None, _SUGGESTED
+        )
+    return page.render("not_found.html", status=404, wanted=wanted, similar=similar)

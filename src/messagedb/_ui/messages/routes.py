@@ -1,0 +1,114 @@
+"""The page of a message, and its data as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from _messagedb_async.transactions.transaction import AsyncTransaction
+
+from ...streams import category as get_category
+from ..failures import PageError
+from ..page import Page, page_route
+from ..rendering.json_text import redact_text
+from ..site import Site
+from ..traces.lookup import look_up_trace
+from . import queries, view
+from .go import go
+
+
+def build_message_routes(site: Site) -> list[Route]:
+    """Return the routes of messages."""
+    return [
+        page_route(site, "/message", show_message),
+        page_route(site, "/message/stored", send_field),
+        page_route(site, "/go", go),
+    ]
+
+
+async def show_message(page: Page) -> Response:
+    """Show a message, and the messages that it is connected with."""
+    site, redact = page.site, page.site.settings.redact
+    async with site.read() as tx:
+        message = await _find_message(page, tx)
+        previous = await queries.find_neighbor(tx, site.table, message, is_next=False)
+        following = await queries.find_neighbor(tx, site.table, message, is_next=True)
+        relations = view.find_relations(message.metadata)
+    trace = await look_up_trace(site, message.id, page.get_integer("look", most=100_000))
+    return page.render(
+        "message.html",
+        message=message,
+        category=get_category(message.stream_name),
+        previous=previous,
+        following=following,
+        relations=relations,
+        parts=[
+            ("data", view.show_json(message.data, message.data_size, message.type, redact)),
+            (
+                "metadata",
+                view.show_json(message.metadata, message.metadata_size, message.type, redact),
+            ),
+        ],
+        decoded=view.decode(message, site.settings.registry, redact),
+        trace=trace,
+        raw_shown=view.RAW_SHOWN,
+        most_characters=queries.MOST_CHARACTERS,
+    )
+
+
+async def send_field(page: Page) -> Response:
+    """Send the whole data or metadata of a message, to be shown as text or stored in a file."""
+    site, field = page.site, page.get("field", "data")
+    if field not in ("data", "metadata"):
+        raise PageError(400, "The field of a message is data or metadata.")
+    id = _parse_id(page.get("id"))
+    async with site.read() as tx:
+        found = await queries.read_field(
+            tx, site.table, id, "data" if field == "data" else "metadata"
+        )
+    if found is None:
+        raise PageError(404, f"There is no message with the id {id}.")
+    text = redact_text(found[1], found[0], site.settings.redact) or "null"
+    is_file = page.get("as") == "file"
+    disposition = f'attachment; filename="{id}-{field}.json"' if is_file else "inline"
+    headers = {"Content-Disposition": disposition}
+    media_type = "application/json" if is_file else "text/plain; charset=utf-8"
+    return StreamingResponse(_split(text), media_type=media_type, headers=headers)
+
+
+async def _find_message(page: Page, tx: AsyncTransaction) -> queries.FullMessage:
+    """Return the message that the address names: by its id, or its global position.
+
+    Raises:
+        PageError: there is none.
+    """
+    table, at = page.site.table, page.get_integer("at")
+    if at is not None:
+        found = await queries.find_by_global_position(tx, table, at)
+        name = f"at the global position {at}"
+    elif page.get("stream"):
+        position = page.get_integer("position") or 0
+        found = await queries.find_by_position(tx, table, page.get("stream"), position)
+        name = f"at the position {position} of the stream {page.get('stream'):.200}"
+    else:
+        id = _parse_id(page.get("id"))
+        found = await queries.find_by_id(tx, table, id)
+        name = f"with the id {id}"
+    if found is None:
+        raise PageError(404, f"There is no message {name}.", "It may have been deleted.")
+    return found
+
+
+def _parse_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise PageError(400, f"{text!r:.80} is not the id of a message.") from None
+
+
+def _split(text: str) -> Iterator[bytes]:
+    for start in range(0, len(text), 1_000_000):
+        yield text[start : start + 1_000_000].encode("utf-8", "replace")

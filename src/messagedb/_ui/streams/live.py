@@ -1,0 +1,86 @@
+"""The new messages of a stream as server-sent events, each with the HTML of its row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from starlette.responses import Response, StreamingResponse
+
+from ..failures import PageError
+from ..page import Page
+from . import queries, view
+from .names import find_name
+
+_INTERVAL: Final = 1.0
+_KEEP_ALIVE: Final = 15
+"""Rounds without a message after which a comment is sent, so that proxies keep the connection."""
+
+_LONGEST: Final = 1800
+"""Rounds after which the response ends. The browser opens another one."""
+
+_MOST: Final = 100
+MOST_FOLLOWERS: Final = 50
+"""Streams that are followed simultaneously, in one process."""
+
+
+async def follow_stream(page: Page) -> Response:
+    """Send the messages after a position, and new ones as they are written.
+
+    No connection to the store is held between two looks. After a drop, the browser continues after
+    the last message that it got.
+    """
+    if page.site.live_count >= MOST_FOLLOWERS:
+        raise PageError(
+            429,
+            f"This process follows {MOST_FOLLOWERS} streams already.",
+            "Close a page that follows one.",
+        )
+    last_seen = page.request.headers.get("last-event-id", "")
+    after = int(last_seen) if last_seen.isascii() and last_seen.isdigit() else None
+    if after is None:
+        after = page.get_integer("after")
+    async with page.site.read() as tx:
+        name = await find_name(page, tx)
+    start = 0 if after is None else after + 1
+    headers = {"X-Accel-Buffering": "no"}
+    return StreamingResponse(_send_rows(page, name, start), 200, headers, "text/event-stream")
+
+
+async def _send_rows(page: Page, name: str, position: int) -> AsyncGenerator[str]:
+    page.site.live_count += 1
+    try:
+        yield "retry: 2000\n\n"
+        quiet = 0
+        for _ in range(_LONGEST):
+            rows = await _fetch(page, name, position)
+            for row in rows:
+                position = row.message.position + 1
+                html = page.render_text("stream_row.html", row=row)
+                yield build_event(row.message.position, html)
+            quiet = 0 if rows else quiet + 1
+            if quiet >= _KEEP_ALIVE:
+                quiet = 0
+                yield ": still here\n\n"
+            if len(rows) < _MOST:
+                await asyncio.sleep(_INTERVAL)
+    finally:
+        page.site.live_count -= 1
+
+
+async def _fetch(page: Page, name: str, position: int) -> list[view.ShownRow]:
+    """Return the next messages, the oldest first."""
+    site = page.site
+    async with site.read() as tx:
+        found = await queries.fetch_messages(
+            tx, site.table, name, position, newer=True, limit=_MOST
+        )
+    return view.build_rows(found[::-1], site.settings.redact)
+
+
+def build_event(id: int, html: str) -> str:
+    """Return one server-sent event."""
+    lines = html.replace("\r", "\n").split("\n")
+    data = "".join(f"data: {line}\n" for line in lines if line.strip())
+    return f"id: {id}\n{data}\n"

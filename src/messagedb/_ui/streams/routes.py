@@ -1,0 +1,144 @@
+"""Categories, the streams of one, and the messages of a stream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from _messagedb_async.transactions.transaction import AsyncTransaction
+
+from ..._operations.listings import CategoryInfo
+from ...streams import category as get_category
+from ..failures import PageError
+from ..page import Page, page_route
+from ..site import Site
+from . import queries, view
+from .live import follow_stream
+from .names import find_name
+
+SHOWN: Final = 50
+_CATEGORIES: Final = 100
+_NEWEST: Final = 10
+REDACTED_CHARACTERS: Final = 200_000
+"""Characters that are read of the data of a row if it has to be redacted as a whole."""
+
+
+def build_stream_routes(site: Site) -> list[Route]:
+    """Return the routes of categories and streams."""
+    return [
+        page_route(site, "/categories", show_categories),
+        page_route(site, "/category", show_category),
+        page_route(site, "/stream", show_stream),
+        page_route(site, "/stream/live", follow_stream),
+    ]
+
+
+async def show_categories(page: Page) -> Response:
+    """Show a page of all categories, in the order of their names."""
+    site, after = page.site, page.get("after") or None
+    found = await site.answers.get(
+        f"categories:{after}", 2.0, lambda: _list_categories(site, after)
+    )
+    return page.render(
+        "categories.html", rows=found[:_CATEGORIES], is_full=len(found) > _CATEGORIES, after=after
+    )
+
+
+async def _list_categories(site: Site, after: str | None) -> list[CategoryInfo]:
+    async with site.read() as tx:
+        return await queries.fetch_categories(tx, site.schema, after, _CATEGORIES + 1)
+
+
+async def show_category(page: Page) -> Response:
+    """Show a page of the streams of a category, and its newest messages."""
+    site, prefix, after = page.site, page.get("prefix"), page.get("after")
+    async with site.read() as tx:
+        name = get_category(await find_name(page, tx))
+        streams = await queries.fetch_streams(
+            tx, site.schema, name, prefix or None, after or None, SHOWN + 1
+        )
+        newest = await queries.fetch_newest_of_category(
+            tx, site.schema, name, _NEWEST, _get_characters(site)
+        )
+    if not newest and not streams and not prefix and not after:
+        raise PageError(
+            404,
+            f"No stream of the category {name:.200} has a message.",
+            "Names are case-sensitive. The list of categories has all that there are.",
+        )
+    return page.render(
+        "category.html",
+        name=name,
+        prefix=prefix,
+        after=after,
+        streams=streams[:SHOWN],
+        is_full=len(streams) > SHOWN,
+        rows=view.build_rows(newest, site.settings.redact),
+        at=newest[0].global_position if newest else None,
+    )
+
+
+async def show_stream(page: Page) -> Response:
+    """Show a page of the messages of a stream, the newest first.
+
+    The address says where it begins: ``from=newest`` or ``oldest``, ``older`` or ``newer`` with a
+    position, or ``position`` or ``time`` to jump to.
+    """
+    site = page.site
+    async with site.read() as tx:
+        name = await find_name(page, tx)
+        first = await queries.fetch_end(tx, site.table, name, "first")
+        last = await queries.fetch_end(tx, site.table, name, "last")
+        found = []
+        if first is not None and last is not None:
+            position, is_newer = await _choose_start(page, tx, name, first, last)
+            found = await queries.fetch_messages(
+                tx,
+                site.table,
+                name,
+                position,
+                newer=is_newer,
+                limit=SHOWN,
+                characters=_get_characters(site),
+            )
+    return page.render(
+        "stream.html",
+        status=200 if last is not None else 404,
+        name=name,
+        category=get_category(name),
+        first=first,
+        last=last,
+        rows=view.build_rows(found, site.settings.redact),
+        pages=view.build_pages(found, first, last),
+        most=4 * SHOWN,
+        wanted=page.get_integer("position"),
+        wanted_time=page.get("time"),
+    )
+
+
+async def _choose_start(
+    page: Page,
+    tx: AsyncTransaction,
+    name: str,
+    first: queries.StreamEnd,
+    last: queries.StreamEnd,
+) -> tuple[int, bool]:
+    """Return the position that a page begins at, and whether it continues to newer messages."""
+    older, newer = page.get_integer("older"), page.get_integer("newer")
+    if older is not None or newer is not None:
+        return (older, False) if older is not None else (newer or 0, True)
+    if page.get("from") == "oldest":
+        return first.position, True
+    wanted = page.get_integer("position")
+    if wanted is None and page.get("time"):
+        when = view.parse_when(page.get("time"))
+        wanted = await queries.find_position(
+            tx, page.site.table, name, when, first.position, last.position
+        )
+    return (wanted, True) if wanted is not None else (last.position, False)
+
+
+def _get_characters(site: Site) -> int:
+    return REDACTED_CHARACTERS if site.settings.redact is not None else queries.PREVIEW + 1

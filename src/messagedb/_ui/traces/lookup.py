@@ -1,0 +1,98 @@
+"""The trace of a message: its causes along an index, its effects in a window."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ..failures import is_time_limit
+from ..site import Site
+from .graph import Graph, build_effects, build_graph
+from .queries import (
+    MOST_ANCESTORS,
+    TraceMessage,
+    Window,
+    fetch_ancestors,
+    fetch_window,
+    leave_circle,
+)
+
+WINDOW: Final = 5_000
+"""Messages that are looked at after the root, and after the message itself."""
+
+FURTHER: Final = 100_000
+_MOST_CORRELATED: Final = 20
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """The messages that a message is connected with.
+
+    Attributes:
+        graph: of cause and effect; None if it was not found within the time limit.
+        windows: the parts of the store that were looked at for effects.
+        looked_at: the number of messages of each part, at most.
+        can_look_further: whether there are more messages, and a larger window.
+        correlated: the first other messages with the same correlation.
+        correlated_count: the number of them in the windows.
+        root_is_open: whether there are more causes than were followed.
+        missing_cause: the stream of the root's cause, which is not in the store.
+    """
+
+    graph: Graph | None
+    windows: list[Window]
+    looked_at: int
+    can_look_further: bool
+    correlated: list[TraceMessage]
+    correlated_count: int
+    root_is_open: bool
+    missing_cause: str | None
+
+
+async def look_up_trace(site: Site, id: str, count: int | None) -> Trace:
+    """Return the trace of a message.
+
+    Args:
+        site: the application.
+        id: the message id.
+        count: the messages to look at in each window; None for ``WINDOW``.
+    """
+    looked_at = WINDOW if count is None else max(count, 1)
+    try:
+        async with site.read() as tx:
+            path = leave_circle(await fetch_ancestors(tx, site.table, id))[::-1]
+            root, current = path[0], path[-1]
+            starts = sorted({root.global_position, current.global_position})
+            windows = [
+                await fetch_window(tx, site.table, start, looked_at, current.correlation_stream)
+                for start in starts
+            ]
+    except Exception as error:
+        if not is_time_limit(error):
+            raise
+        return Trace(None, [], looked_at, False, [], 0, False, None)
+    return _build_trace(path, windows, looked_at)
+
+
+def _build_trace(path: list[TraceMessage], windows: list[Window], looked_at: int) -> Trace:
+    seen = {each.place: each for window in windows for each in window.messages}
+    followers = sorted(seen.values(), key=lambda each: each.global_position)
+    effects = build_effects(path, followers)
+    wanted = path[-1].correlation_stream
+    correlated = [
+        each
+        for each in followers
+        if wanted is not None and each.correlation_stream == wanted and each.place not in effects
+    ]
+    is_open = len(path) > MOST_ANCESTORS
+    root = path[0]
+    return Trace(
+        build_graph(path, effects),
+        windows,
+        looked_at,
+        looked_at < FURTHER and any(window.is_full for window in windows),
+        correlated[:_MOST_CORRELATED],
+        len(correlated),
+        is_open,
+        None if root.cause is None or is_open else root.cause_stream,
+    )
