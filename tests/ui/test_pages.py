@@ -189,9 +189,15 @@ async def test_a_message_is_shown_with_all_digits(
     assert str(message.id) in by_id
     assert await look(at=message.global_position) == by_id
     assert await look(stream=name, position=0) == by_id
-    for parameters in ({"id": str(uuid4())}, {"at": 2**62}, {"stream": name, "position": 9}):
+    missing: list[dict[str, Any]] = [
+        {"id": str(uuid4())},
+        {"at": 2**62},
+        {"stream": name, "position": 9},
+    ]
+    for parameters in missing:
         assert (await browser.get("/message", params=parameters)).status_code == 404
-    for parameters in ({}, {"id": "x"}, {"at": "-1"}, {"at": 2**63}):
+    wrong: list[dict[str, Any]] = [{}, {"id": "x"}, {"at": "-1"}, {"at": 2**63}]
+    for parameters in wrong:
         assert (await browser.get("/message", params=parameters)).status_code == 400
 
 
