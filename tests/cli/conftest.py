@@ -35,6 +35,7 @@ Command = Callable[..., Ran]
 def command(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return a function that runs the command in this process, in the store of the tests."""
     monkeypatch.setenv("MESSAGEDB_URL", store_url)
+    monkeypatch.delenv("COLUMNS", raising=False)  # a limit for tables, also in a pipe
 
     def run(*arguments: str, input: str | None = None) -> Ran:
         result = CliRunner().invoke(app, list(arguments), input=input, prog_name="messagedb")

@@ -135,6 +135,17 @@ def test_help_is_in_groups(command: Command) -> None:
     assert "…" not in shown
 
 
+def test_the_help_is_not_cut_at_80_columns(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for path, _ in commands(typer.main.get_command(app)):
+        shown = command(*path, "--help").out
+        assert max(map(len, shown.splitlines())) == 80
+        assert "…" not in shown, path
+        assert "env var" not in shown  # each option has one
+
+
 def test_the_pages_name_every_command_and_option() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     root: Any = typer.main.get_command(app)

@@ -49,7 +49,7 @@ def test_names_of_the_store_are_completed(
     assert complete(process, "last", category) == [
         *(f"{category}-", f"{category}-10", f"{category}-11", f"{category}-2")
     ]
-    assert complete(process, "last", f"{category}-1") == [f"{category}-10", f"{category}-11"]
+    assert complete(process, "read", f"{category}-1") == [f"{category}-10", f"{category}-11"]
     assert complete(process, "last", f"{category}-1", "--t") == ["--type"]
 
 

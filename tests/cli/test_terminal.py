@@ -11,6 +11,8 @@ import subprocess
 import termios
 from collections.abc import Callable
 
+import pytest
+
 from tests.cli.conftest import Command
 
 Process = Callable[..., subprocess.Popen[str]]
@@ -70,6 +72,36 @@ def test_a_message_is_a_table_where_it_fits_and_a_record_where_not(
         "                 }",
     ]
     assert "\x1b[3" not in see(process, 60, "last", stream, NO_COLOR="1")
+
+
+def test_rows_after_one_that_does_not_fit_are_records(
+    process: Process, command: Command, category: str
+) -> None:
+    for stream in (f"{category}-1", f"{category}-{'x' * 60}", f"{category}-2"):
+        command("write", stream, "A")
+    seen = see(process, 100, "read", category, "--batch-size", "1")
+    lines = without_colors(seen).splitlines()
+    assert lines[0].split() == ["global", "position", "message", "time", "type", "data"]
+    assert f"{category}-1/0" in lines[1]
+    assert [line.split()[0] for line in lines[2:]] == [
+        "──",
+        "global",
+        "message",
+        "time",
+        "type",
+        "data",
+    ] * 2
+    assert f"message          {category}-{'x' * 60}/0" in lines
+
+
+def test_the_variable_columns_limits_a_table_in_a_pipe(
+    command: Command, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("write", f"{category}-1", "A", f'{{"by": "{"x " * 30}"}}')
+    monkeypatch.setenv("COLUMNS", "100")  # as watch sets it
+    lines = command("read", category, "--format", "table").out.splitlines()
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 100
 
 
 def test_a_pipe_gets_no_color_no_lines_and_no_breaks(command: Command, category: str) -> None:

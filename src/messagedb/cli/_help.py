@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,13 +19,28 @@ PANELS = (READ, RUN, CONSUMERS, OPERATE, DEVELOP)
 
 
 class Command(TyperCommand):
-    """A command whose help does not repeat the variable of each option: all have one."""
+    """A command whose help has room on a narrow terminal.
+
+    It does not repeat the variable of each option, as all have one, nor the types of flags and
+    numbers, which took a third of the width.
+    """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
-        for parameter in self.params:
-            parameter.show_envvar = False  # type: ignore[attr-defined]
+        parameters: list[Any] = self.get_params(ctx)
+        for parameter in parameters:
+            parameter.show_envvar = False
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+            elif parameter.param_type_name == "option" and _is_number(parameter, ctx):
+                parameter.metavar = "N"
         super().format_help(ctx, formatter)
+
+
+def _is_number(parameter: Any, ctx: Any) -> bool:
+    # The versions of typer name it differently.
+    show = getattr(parameter, "display_type", None) or parameter.make_metavar
+    return re.match(r"\W*(int|float)", show(ctx) or "", re.IGNORECASE) is not None
 
 
 def add_command(

@@ -10,7 +10,7 @@ import typer
 from messagedb import ValidationError
 from messagedb._operations.workflow_filter import WorkflowFilter
 
-from ._complete import complete_stream
+from ._complete import complete_name, complete_stream
 from ._help import READ, add_command
 from ._message_rows import COLUMNS, build_message_row
 from ._parse_time import parse_since
@@ -21,7 +21,7 @@ _Name = Annotated[
     str | None,
     typer.Argument(
         help="A stream, such as account-123, or a category, such as account.",
-        autocompletion=complete_stream,
+        autocompletion=complete_name,
     ),
 ]
 _All = Annotated[
@@ -71,6 +71,7 @@ _Correlation = Annotated[
     str | None,
     typer.Option(
         show_envvar=False,
+        autocompletion=complete_name,
         help="Only messages of workflows with this correlation stream, or category. No index"
         " helps: all that is read is looked at.",
     ),
@@ -79,6 +80,7 @@ _Causation = Annotated[
     str | None,
     typer.Option(
         show_envvar=False,
+        autocompletion=complete_stream,
         help="Only effects of the message at this stream and position: account-123/4. No index"
         " helps: all that is read is looked at.",
     ),

@@ -12,6 +12,7 @@ from messagedb import Message
 from messagedb.clients import Trace, TraceNode
 
 from ._cells import escape_controls
+from ._complete import complete_stream
 from ._help import READ, add_command
 from ._message_rows import build_message_row
 from ._store import StoreTarget
@@ -34,7 +35,11 @@ def add_to(app: typer.Typer) -> None:
 def trace(
     ctx: typer.Context,
     message: Annotated[
-        str, typer.Argument(help="Its id, or its stream and position: account-123/4.")
+        str,
+        typer.Argument(
+            help="Its id, or its stream and position: account-123/4.",
+            autocompletion=complete_stream,
+        ),
     ],
     within: Annotated[
         int,
