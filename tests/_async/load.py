@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from messagedb import (
@@ -13,7 +14,7 @@ from messagedb import (
     OutcomeUnknownError,
     StoreUnavailableError,
 )
-from messagedb.consumers import ConsumerStatus
+from messagedb.consumers import AsyncConsumerBase, ConsumerStatus
 from tests.support.background_async import sleep
 
 COMMAND_TIMEOUT = 1.0
@@ -104,19 +105,19 @@ async def numbers_of(client: AsyncClient, category: str) -> Numbers:
     return numbers
 
 
-def status_of(consumer: AsyncConsumer) -> ConsumerStatus:
+def status_of(consumer: AsyncConsumerBase) -> ConsumerStatus:
     """Return the status of a consumer, which has not failed."""
     status = consumer.status()
     assert status.state != "failed", status
     return status
 
 
-def have_gone_on(consumers: list[AsyncConsumer], before: list[int], more: int = 5) -> bool:
+def have_gone_on(consumers: Sequence[AsyncConsumerBase], before: list[int], more: int = 5) -> bool:
     """Return True if each of them has handled so many more messages than before."""
     counts = [status_of(consumer).handled_count for consumer in consumers]
     return all(now > was + more for now, was in zip(counts, before, strict=True))
 
 
-def handled(consumers: list[AsyncConsumer]) -> list[int]:
+def handled(consumers: Sequence[AsyncConsumerBase]) -> list[int]:
     """Return how many messages each of them has handled."""
     return [status_of(consumer).handled_count for consumer in consumers]

@@ -20,6 +20,7 @@ from messagedb import Client, NewMessage
 from messagedb._consumers.counters import Counters
 from messagedb._consumers.status import build_status
 from messagedb.cli._health import build_answer
+from messagedb.testing import FaultProxy
 from tests.cli.conftest import Command
 from tests.support.backend import make_url
 from tests.support.background_sync import eventually
@@ -127,6 +128,26 @@ def test_the_failure_of_one_worker_stops_the_others(
     assert "ValueError: bad" in err
 
 
+def test_the_death_of_one_worker_stops_the_others_and_a_new_start_goes_on(
+    client: Client, start: Process, category: str
+) -> None:
+    client.write_message(f"{category}-1", NewMessage("A"))
+    running = start("run", f"{HERE}:app", "--workers", "2")
+    (counted,) = wait_for_messages(client, f"{category}Count-1", 1)
+    os.kill(counted["pid"], signal.SIGKILL)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 128 + signal.SIGKILL
+    assert f"worker {counted['pid']} has ended with exit code 137: all stop" in err
+    client.write_message(f"{category}-1", NewMessage("B"))
+    again = start("run", f"{HERE}:app", "--workers", "2")
+    wait_for_messages(client, f"{category}Count-1", 2)
+    again.send_signal(signal.SIGTERM)
+    again.communicate(timeout=20)
+    assert again.returncode == 0
+    assert client.stream_version(f"{category}Copy-1") == 1
+    assert client.stream_version(f"{category}Count-1") == 1
+
+
 def test_workers_stop_when_their_parent_was_killed(
     client: Client, start: Process, category: str
 ) -> None:
@@ -147,12 +168,18 @@ def ask(port: str, path: str) -> tuple[int, Any]:
         return error.code, msgspec.json.decode(error.read())
 
 
+def find_port(running: subprocess.Popen[str]) -> str:
+    """Read the log of a run up to the line with the address of its probes; return the port."""
+    assert running.stderr is not None
+    line = next(line for line in running.stderr if "/live" in line)
+    port: str = re.findall(r"localhost:(\d+)/live", line)[0]
+    return port
+
+
 def test_probes_see_a_running_app(client: Client, start: Process, category: str) -> None:
     client.write_message(f"{category}-1", NewMessage("A"))
     running = start("run", f"{HERE}:app", "--only", "copying", "--health", "0")
-    assert running.stderr is not None
-    line = next(line for line in running.stderr if "/live" in line)
-    port = re.findall(r"localhost:(\d+)/live", line)[0]
+    port = find_port(running)
     wait_for_messages(client, f"{category}Copy-1", 1)
     eventually(lambda: ask(port, "/ready")[0] == 200, 20.0)
     name = f"{category}:position-copying"
@@ -169,6 +196,34 @@ def test_probes_see_a_running_app(client: Client, start: Process, category: str)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=20)
     assert running.returncode == 0
+
+
+def test_an_app_is_live_and_not_ready_while_its_store_is_away_and_goes_on_when_it_is_back(
+    client: Client, start: Process, store_url: str, category: str
+) -> None:
+    client.write_message(f"{category}-1", NewMessage("A"))
+    with FaultProxy(store_url) as proxy:
+        running = start("run", f"{HERE}:app", "--health", "0", MESSAGEDB_URL=proxy.url)
+        port = find_port(running)
+        wait_for_messages(client, f"{category}Count-1", 1)
+        eventually(lambda: ask(port, "/ready")[0] == 200, 20.0)
+        proxy.refuse()
+        eventually(lambda: set(ask(port, "/ready")[1]["consumers"].values()) == {"reconnecting"})
+        assert ask(port, "/ready")[0] == 503
+        assert ask(port, "/live")[0] == 200
+        client.write_message(f"{category}-1", NewMessage("B"))
+        proxy.resume()
+        wait_for_messages(client, f"{category}Count-1", 2)
+        eventually(lambda: ask(port, "/ready")[0] == 200, 20.0)
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert client.stream_version(f"{category}Copy-1") == 1
+    assert client.stream_version(f"{category}Count-1") == 1
+    for name in (f"{category}:position-copying", f"{category}Copy:position-counting"):
+        assert err.count(f"WARNING messagedb.consumer: {name}: the store is unavailable") == 1
+        assert len(re.findall(rf"INFO .* {name}: the store is available again, after \d", err)) == 1
+    assert err.count("psycopg.pool: error connecting") == 1
 
 
 @pytest.mark.parametrize(
@@ -191,10 +246,17 @@ def test_probes_tell_a_process_to_restart_from_one_to_wait_for(
     )
     statuses = [
         msgspec.structs.replace(good, state="running"),
-        msgspec.structs.replace(tried, state=state),
+        msgspec.structs.replace(tried, state=state, next_position=8),
     ]
     assert build_answer("/live", statuses)[0] == live
     assert build_answer("/ready?verbose", statuses)[0] == ready
+
+
+def test_one_that_has_not_begun_is_not_one_that_has_ended() -> None:
+    new = build_status("new", None, Counters(), datetime.now(UTC))
+    assert new.state == "stopped"
+    assert build_answer("/live", [new]) == (200, {"ok": True, "consumers": {"new": "starting"}})
+    assert build_answer("/ready", [new])[0] == 503
 
 
 def test_a_store_that_is_away_is_waited_for_as_long_as_is_said(

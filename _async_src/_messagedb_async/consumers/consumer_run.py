@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from messagedb._concurrency.backend_async import CANCELLED, InterruptibleCall, Task
+from messagedb._concurrency.backend_async import CANCELLED, InterruptibleCall, Task, stop_or_leave
 from messagedb._concurrency.signals import end_process
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.message_groups import has_large_transactions
@@ -264,8 +264,7 @@ class AsyncConsumerRun:
         self.state.notify_ended()
         self._saver.end()
         try:
-            for task in self._side_tasks:
-                await task.stop()
+            await stop_or_leave(self._side_tasks)
             await self._reporter.end()
         finally:
             if self._lease is not None:

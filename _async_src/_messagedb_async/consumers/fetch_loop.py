@@ -6,7 +6,12 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from messagedb._concurrency.backend_async import PREFETCHES_PAGES, Task, checkpoint
+from messagedb._concurrency.backend_async import (
+    PREFETCHES_PAGES,
+    Task,
+    checkpoint,
+    stop_or_leave,
+)
 from messagedb._consumers.message_groups import GroupPlanner, has_large_transactions
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
@@ -255,6 +260,6 @@ class AsyncFetchLoop:
     async def _end(self) -> None:
         self._idle_wait.leave()
         if self._prefetch is not None:
-            await self._prefetch.stop()
+            await stop_or_leave([self._prefetch])
         if self._workers is not None:
             await self._workers.end()

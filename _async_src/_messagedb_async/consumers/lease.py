@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import INFO, WARNING
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -129,8 +130,13 @@ async def _renew_or_acquire(state: AsyncRunState, lease: AsyncLease) -> bool:
         reason = (
             get_first_line(error.__cause__) if isinstance(error.__cause__, psycopg.Error) else ""
         )
-        log.warning(
-            "%s: the lease was lost, and is acquired again: %s", state.name, format_error(error)
+        # An unavailable store is reported as such, once.
+        level = INFO if is_store_unavailable(error) else WARNING
+        log.log(
+            level,
+            "%s: the lease was lost, and is acquired again: %s",
+            state.name,
+            format_error(error),
         )
     else:
         return True
@@ -145,6 +151,8 @@ async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -
     def wait_longer(error: Exception, seconds: float) -> None:
         nonlocal give_up_at
         give_up_at = None
+        # So that the status says it: an unavailable store is not another consumer's lease.
+        state.availability.mark_unavailable(error, seconds)
 
     while not signals.ended.is_set():
         is_held = await retry_while_unavailable(
@@ -156,7 +164,8 @@ async def _acquire_again(state: AsyncRunState, lease: AsyncLease, reason: str) -
         if is_held is None:
             break
         if is_held:
-            log.info("%s: the lease is held again", state.name)
+            if not state.availability.mark_available():
+                log.info("%s: the lease is held again", state.name)
             signals.resume_messages()
             return True
         # Our own lost session may still hold it, until the server ends that.

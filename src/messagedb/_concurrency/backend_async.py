@@ -11,7 +11,7 @@ from .._errors import ValidationError
 from .signals import intercept_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
 __all__ = [
     "CANCELLED",
@@ -32,7 +32,10 @@ __all__ = [
     "run_blocking",
     "run_blocking_with_cleanup",
     "sleep",
+    "stop_or_leave",
 ]
+
+_STOP_SECONDS = 2.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -192,8 +195,26 @@ class Task(Generic[R]):
 
     async def stop(self) -> None:
         """End it: by cancellation here, by itself in a thread."""
+        await asyncio.wait([self.cancel()])
+
+    def cancel(self) -> asyncio.Task[R]:
+        """Cancel it, and return the task of asyncio."""
         self._task.cancel()
-        await asyncio.wait([self._task])
+        return self._task
+
+
+async def stop_or_leave(tasks: Sequence[Task[Any]]) -> None:
+    """Cancel tasks, and wait briefly for their end; leave one that still has not ended.
+
+    At the first cancellation psycopg asks the server to cancel the statement, and waits for both:
+    10 s if it does not respond. At the second it closes the connection.
+    """
+    pending = {task.cancel() for task in tasks}
+    for _ in range(2):
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=_STOP_SECONDS)
+        for future in pending:
+            future.cancel()
 
 
 class InterruptibleCall(Generic[R]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from .signals import intercept_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
 __all__ = [
     "CANCELLED",
@@ -34,6 +34,7 @@ __all__ = [
     "run_blocking",
     "run_blocking_with_cleanup",
     "sleep",
+    "stop_or_leave",
 ]
 
 _STOP_SECONDS = 2.0
@@ -155,6 +156,16 @@ class Task(Generic[R]):
         A thread that waits for a server that does not respond is left to its time limit.
         """
         self._thread.join(_STOP_SECONDS)
+
+
+def stop_or_leave(tasks: Sequence[Task[Any]]) -> None:
+    """Wait briefly for the end of threads, all of them together.
+
+    One that waits for a server that does not respond is left to its time limit.
+    """
+    until = time.monotonic() + _STOP_SECONDS
+    for task in tasks:
+        task.wait(max(0.0, until - time.monotonic()))
 
 
 class InterruptibleCall(Generic[R]):

@@ -86,7 +86,7 @@ class ActivityLog:
         handled = self._count()[0] - self._begun[0]
         where = "before it had started" if position is None else f"after position {position}"
         self._log.info(
-            "%s: it has stopped, %s; it has handled %d messages", self._name, where, handled
+            "%s: it has stopped, %s; it has handled %s", self._name, where, _describe_count(handled)
         )
 
     def _count(self) -> tuple[int, int, int]:
@@ -107,5 +107,8 @@ def describe_lag(lag: Lag | None) -> str:
     if lag.messages == 0:
         return f"no message behind{head}"
     at_least = "" if lag.is_exact else "at least "
-    noun = "message" if lag.messages == 1 else "messages"
-    return f"{at_least}{lag.messages} {noun} behind{head}"
+    return f"{at_least}{_describe_count(lag.messages)} behind{head}"
+
+
+def _describe_count(count: int) -> str:
+    return f"{count} message" if count == 1 else f"{count} messages"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .._errors import PoolTimeoutError
@@ -62,6 +63,7 @@ class StoreAvailability:
         self.is_unavailable = False
         self.exhausted_pool_text: str | None = None
         self._warned: set[str | None] = set()
+        self._unavailable_since = 0.0
         self._name = name
         self._phase = phase
         self._counters = counters
@@ -74,6 +76,8 @@ class StoreAvailability:
             error: its error.
             seconds: until the next attempt.
         """
+        if not self.is_unavailable:
+            self._unavailable_since = monotonic()
         self._counters.last_error = format_reason(error)
         size = error.max_size if isinstance(error, PoolTimeoutError) else None
         exhausted_text = (
@@ -92,13 +96,21 @@ class StoreAvailability:
         self.is_unavailable, self.exhausted_pool_text = True, exhausted_text
         self._phase.enter("waiting" if exhausted_text else "reconnecting")
 
-    def mark_available(self) -> None:
-        """Note that an operation succeeded."""
-        if self.is_unavailable:
-            state_text = (
-                "a connection is free" if self.exhausted_pool_text else "the store is available"
-            )
-            self.is_unavailable, self.exhausted_pool_text = False, None
-            self._warned.clear()
-            self._log.info("%s: %s again", self._name, state_text)
-            self._phase.enter("running")
+    def mark_available(self) -> bool:
+        """Note that an operation succeeded, and log for how long none did.
+
+        Returns:
+            True if the store was unavailable, so that a line was logged.
+        """
+        if not self.is_unavailable:
+            return False
+        state_text = (
+            "a connection is free" if self.exhausted_pool_text else "the store is available"
+        )
+        self.is_unavailable, self.exhausted_pool_text = False, None
+        self._warned.clear()
+        seconds = monotonic() - self._unavailable_since
+        self._log.info("%s: %s again, after %.1f s", self._name, state_text, seconds)
+        # A reason to wait, such as a lost lease, may last longer.
+        self._phase.enter("running" if self._phase.reason is None else "waiting")
+        return True

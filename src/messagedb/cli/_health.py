@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from messagedb._metrics.prometheus import CONTENT_TYPE
-from messagedb.consumers import ConsumerStatus
+from messagedb.consumers import ConsumerState, ConsumerStatus
 
 _NOT_LIVE: Final = frozenset({"failed", "stopped"})
 _NOT_READY: Final = _NOT_LIVE | {"starting", "reconnecting", "stopping"}
@@ -77,12 +77,18 @@ def build_answer(
 
     ``/live`` fails when a consumer has ended, so that the process should be restarted. ``/ready``
     also fails while one has not started, or the store is unavailable. A consumer that waits for the
-    lease of another process is ready: it takes over.
+    lease of another process is ready: it takes over. One that never ran has not ended: a read model
+    creates its table before.
     """
     failing = {"/live": _NOT_LIVE, "/ready": _NOT_READY}.get(path.partition("?")[0])
     if failing is None:
         return HTTPStatus.NOT_FOUND, {"error": "the paths are /live, /ready and /metrics"}
-    states = {each.name: each.state for each in statuses}
+    states = {each.name: _get_state(each) for each in statuses}
     is_good = failing.isdisjoint(states.values())
     status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
     return status, {"ok": is_good, "consumers": states}
+
+
+def _get_state(status: ConsumerStatus) -> ConsumerState:
+    has_begun = status.next_position is not None
+    return "starting" if status.state == "stopped" and not has_begun else status.state

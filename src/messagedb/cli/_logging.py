@@ -7,12 +7,14 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from ._cells import escape_controls
+
+_REPETITION_SECONDS: Final = 60.0
 
 
 class LogFormat(StrEnum):
@@ -63,6 +65,29 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(fields).decode()
 
 
+class RepetitionFilter(logging.Filter):
+    """Filter of what psycopg says of an unavailable store, several times a second: once a minute.
+
+    The consumers say themselves when the store is lost and when it is available again. What is said
+    at the level DEBUG is never omitted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True for a record that is to be written."""
+        if not record.name.startswith("psycopg") or record.levelno <= logging.DEBUG:
+            return True
+        key = (record.name, str(record.msg))
+        said_at = self._said_at.get(key)
+        if said_at is not None and record.created - said_at < _REPETITION_SECONDS:
+            return False
+        self._said_at[key] = record.created
+        return True
+
+
 def configure_logging(level: LogLevel, format: LogFormat) -> None:
     """Write log lines of all loggers to standard error, unless the user's module did that.
 
@@ -73,6 +98,7 @@ def configure_logging(level: LogLevel, format: LogFormat) -> None:
     if root.handlers:
         return
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepetitionFilter())
     handler.setFormatter(JsonFormatter() if format is LogFormat.JSON else TextFormatter())
     root.addHandler(handler)
 

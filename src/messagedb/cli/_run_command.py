@@ -118,6 +118,7 @@ def run(
                 )
             names = app.select_names(only)
             commands = [_build_command(ctx, part) for part in divide(names, workers)]
+            configure_logging(log_level, log_format)
             raise typer.Exit(run_workers(commands, store.url))
         configure_logging(log_level, log_format)
         if parent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from contextlib import suppress
 
 from messagedb._concurrency.signals import intercept_signals
 
+log = logging.getLogger("messagedb.run")
+
 _POLL_SECONDS = 0.1
 _PARENT_SECONDS = 1.0
 
 
 def run_workers(commands: Sequence[Sequence[str]], url: str) -> int:
-    """Run processes until one of them fails or all have ended; then stop the others.
+    """Run processes until one of them fails or is killed, or all have ended; stop the others.
 
     SIGINT and SIGTERM are passed on to all of them. Each is in a separate session, so that a
     terminal's Ctrl-C reaches it once, from here.
@@ -27,7 +30,7 @@ def run_workers(commands: Sequence[Sequence[str]], url: str) -> int:
         url: the store; it may have a password, so it is passed by the environment.
 
     Returns:
-        The exit code of the first that failed; 0 if none did.
+        The exit code of the first that failed, as a shell reports it; 0 if none did.
     """
     workers = [
         subprocess.Popen(
@@ -46,13 +49,20 @@ def run_workers(commands: Sequence[Sequence[str]], url: str) -> int:
     ended = threading.Event()
     code = 0
     with intercept_signals(pass_on):
-        while any(worker.poll() is None for worker in workers):
-            failed = [worker.returncode for worker in workers if worker.returncode]
-            if failed and code == 0:
-                code = failed[0]
+        while None in [worker.poll() for worker in workers]:  # each of them, or one is not seen
+            failed = next((worker for worker in workers if worker.returncode), None)
+            if failed is not None and code == 0:
+                code = _to_exit_code(failed.returncode)
+                log.error("worker %d has ended with exit code %d: all stop", failed.pid, code)
                 pass_on(signal.SIGTERM)
             ended.wait(_POLL_SECONDS)
-    return code or next((worker.returncode for worker in workers if worker.returncode), 0)
+    last = next((worker.returncode for worker in workers if worker.returncode), 0)
+    return code or _to_exit_code(last)
+
+
+def _to_exit_code(returncode: int) -> int:
+    """Return 128 and the number of a signal, as shells do, for a process that was killed by it."""
+    return returncode if returncode >= 0 else 128 - returncode
 
 
 def stop_with_parent(parent: int) -> None:

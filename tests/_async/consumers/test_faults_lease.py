@@ -214,3 +214,20 @@ async def test_notifications_behind_a_transaction_pooler_are_refused(
         with pytest.raises(IncompatibleServerError, match="a pooler in transaction mode does not"):
             await consumer.run()
         assert consumer.status().state == "failed"
+
+
+async def test_one_whose_lag_is_being_measured_by_a_silent_server_stops_in_time(
+    through: AsyncClient, proxy: FaultProxy, category: str
+) -> None:
+    # Nothing but the lag and the lease is on its way at the stop, as no message is looked for.
+    consumer = make(through, category, poll_interval=60.0, position_update_interval=1)
+    record_numbers(consumer)
+    (position,) = await write(through, f"{category}-1", 0, 1)
+    running = Background(consumer.run)
+    await eventually(lambda: status_of(consumer).stored_next_position == position + 1)
+    proxy.stall_at("after_request", "clock_timestamp() AT TIME ZONE")
+    await eventually(lambda: proxy.injected)
+    await consumer.stop(timeout=8.0)
+    await running.result()
+    assert consumer.status().state == "stopped"
+    proxy.resume()
