@@ -374,6 +374,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def pages(session: nox.Session) -> None:
+    """Open every page of the UI on a store of five million messages; ``-- --short``: of 50,000."""
+    install(session, "test")
+    session.run("python", "-u", "-m", "pages", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""
     install(session, "docs")

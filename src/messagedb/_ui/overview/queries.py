@@ -36,6 +36,7 @@ SELECT category, floor(extract(epoch FROM (now() AT TIME ZONE 'utc') - time) / 6
        count(*), max(time), min(time)
 FROM (SELECT split_part(stream_name, '-', 1) AS category, time FROM {table}
       ORDER BY global_position DESC LIMIT {limit}) newest
+WHERE time >= '0001-01-02' AND time < '9999-12-31'
 GROUP BY 1, 2
 """
 
