@@ -214,6 +214,7 @@ LOCAL = {
     "ui allowed_host": "a name to compare with; it reaches no SQL",
     "ui host": "an address of this machine",
     "ui name": "shown on pages, which escape it; it reaches no SQL",
+    "ui app": "a module of this machine, as the target of consume",
     "ui registry": "a module of this machine, as the target of consume",
     "ui token": "compared with what browsers send; it reaches no SQL",
 }

@@ -41,6 +41,12 @@ def test_it_prints_one_address_with_a_token_unless_one_is_given(
     assert (running.returncode, out, err) == (130, "", "")
 
 
+def test_a_wrong_app_is_named(command: Command) -> None:
+    ran = command("ui", "--app", "tests.cli.test_ui:registry")
+    assert ran.code == 1
+    assert "is MessageRegistry, and should be an App or an AsyncApp" in ran.err
+
+
 def test_a_wrong_registry_is_named(command: Command) -> None:
     ran = command("ui", "--registry", "tests.cli.test_ui:pytest")
     assert ran.code == 1

@@ -30,6 +30,7 @@ POOL: Final = "db.client.connection.pool.name"
 """The label that names a pool."""
 
 _STATE: Final = "messagedb.consumer.state"
+_STORED_STATES: Final = (*get_args(ConsumerState), "not running", "no report", "not ours")
 
 
 class ObservedConsumer(Protocol):
@@ -73,6 +74,10 @@ def _single(value: float | None) -> Reading:
 
 def _by_state(status: ConsumerStatus) -> Reading:
     return [(float(each == status.state), {_STATE: each}) for each in get_args(ConsumerState)]
+
+
+def _by_stored_state(consumer: ConsumerInfo) -> Reading:
+    return [(float(each == consumer.state), {_STATE: each}) for each in _STORED_STATES]
 
 
 def _by_use(stats: PoolStats) -> Reading:
@@ -232,6 +237,20 @@ STORED_CONSUMERS: Final = (
         "",
         "Global position of the next message that a consumer handles.",
         lambda consumer: _single(consumer.next_position),
+    ),
+    Instrument(
+        _STATE,
+        "gauge",
+        "",
+        "1 for the state that a consumer is in, and 0 for the others.",
+        _by_stored_state,
+    ),
+    Instrument(
+        "messagedb.consumer.report.age",
+        "gauge",
+        "s",
+        "How long ago a consumer last reported to the store.",
+        lambda consumer: _single(consumer.report and consumer.report.age),
     ),
     Instrument(
         "messagedb.consumer.running",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from messagedb import MessageRegistry, ValidationError
+from messagedb import App, AsyncApp, MessageRegistry, ValidationError
 
 from ._exit import exit_error, show_user_tracebacks
 from ._help import RUN, add_command
@@ -52,6 +54,12 @@ def ui(
         str | None,
         typer.Option(help="module:name of a MessageRegistry, to decode messages with."),
     ] = None,
+    app: Annotated[
+        str | None,
+        typer.Option(
+            "--app", help="module:name of an App or an AsyncApp: its handlers replay messages."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="A name of the store, on every page.")] = "",
     production: Annotated[
         bool, typer.Option("--production", help="Show a bar that says PRODUCTION on every page.")
@@ -65,39 +73,70 @@ def ui(
     Prints one line: the address to open, with a token that the browser needs.
     """
     store: StoreTarget = ctx.obj
-    with show_user_tracebacks():
-        found = load(registry) if registry is not None else None
-    if found is not None and not isinstance(found, MessageRegistry):
-        raise ValidationError(
-            f"{registry} is {type(found).__name__}, and should be a MessageRegistry"
-        )
+    loaded = _load(app, (App, AsyncApp))
+    registered = _load(registry, MessageRegistry)
+    if registered is None and loaded is not None:
+        registered = loaded.registry
     hosts = ["127.0.0.1", "localhost", "[::1]", *(allowed_host or ())]
     options: dict[str, Any] = {
         "token": token,
         "allowed_hosts": hosts,
         "allow_changes": allow_changes,
-        "registry": found,
+        "registry": registered,
         "name": name,
         "production": production,
         "time_limit": time_limit,
     }
-    asyncio.run(_serve(store, host, port, options, is_printed=token is None))
+    asyncio.run(_serve(store, host, port, options, loaded, is_printed=token is None))
+
+
+def _load(target: str | None, kinds: Any) -> Any:
+    if target is None:
+        return None
+    with show_user_tracebacks():
+        found = load(target)
+    if not isinstance(found, kinds):
+        wanted = "a MessageRegistry" if kinds is MessageRegistry else "an App or an AsyncApp"
+        raise ValidationError(f"{target} is {type(found).__name__}, and should be {wanted}")
+    return found
+
+
+@asynccontextmanager
+async def _open_consumers(app: App | AsyncApp | None, url: str | None) -> AsyncGenerator[list[Any]]:
+    """Create the consumers of an app for a block, with a client of its variant. None is run."""
+    if app is None:
+        yield []
+    elif isinstance(app, AsyncApp):
+        async with app.open(url) as opened:
+            yield opened.list_consumers()
+    else:
+        with app.open(url) as opened:
+            yield opened.list_consumers()
 
 
 async def _serve(
-    store: StoreTarget, host: str, port: int, options: dict[str, Any], *, is_printed: bool
+    store: StoreTarget,
+    host: str,
+    port: int,
+    options: dict[str, Any],
+    app: App | AsyncApp | None,
+    *,
+    is_printed: bool,
 ) -> None:
     try:
         from messagedb import ui as pages
     except ModuleNotFoundError as error:
         raise exit_error(str(error)) from None
-    async with store.open_async_client() as client:
-        app = pages.create_app(client, **options)
+    async with (
+        store.open_async_client() as client,
+        _open_consumers(app, store.url) as consumers,
+    ):
+        site = pages.create_app(client, consumers=consumers, **options)
         with socket.create_server((host, port), family=_get_family(host)) as listening:
             shown = f"[{host}]" if ":" in host else host
             address = f"http://{shown}:{listening.getsockname()[1]}/"
-            typer.echo(f"{address}?token={quote(app.state.token)}" if is_printed else address)
-            await _run_server(app, listening)
+            typer.echo(f"{address}?token={quote(site.state.token)}" if is_printed else address)
+            await _run_server(site, listening)
 
 
 async def _run_server(app: Starlette, listening: socket.socket) -> None:

@@ -98,6 +98,8 @@ def test_a_store_shows_the_consumers_that_it_has_records_of() -> None:
         parked_count=4,
     )
     found = parse(render_metrics((STORED_CONSUMERS, label_consumers([consumer]))))
+    states = found.pop("messagedb_consumer_state")
+    assert [labels["messagedb_consumer_state"] for labels, value in states if value] == ["not ours"]
     values = {name: value for name, [(_, value)] in found.items()}
     assert values == {
         "messagedb_consumer_lag": 3,

@@ -6,7 +6,6 @@ from typing import Literal
 
 from ..._consumers.consumer_info import ConsumerInfo
 from ..failures import PageError
-from .reports import get_report
 
 Target = Literal["beginning", "end"] | int
 
@@ -52,7 +51,7 @@ def describe_reset(info: ConsumerInfo, target: Target) -> list[str]:
         "Effects that its handlers had are not undone. A consumer that runs is not reset: the page "
         "then says so, and nothing is changed."
     )
-    if get_report(info) is None and info.position_store == "stream" and not info.is_running:
+    if info.report is None and info.position_store == "stream" and not info.is_running:
         said.append(
             "Whether a consumer of another library runs under this name cannot be seen: it would "
             "not notice the change."

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from ..._consumers.consumer_info import ConsumerInfo
+from ..._consumers.consumer_report import ConsumerReport
 from ..rendering.texts import format_duration
 from .history import LagHistory, draw_line, find_trend
-from .reports import get_report, get_state
 
 STALLED_SECONDS: Final = 300
 """A consumer is stalled if its position has not changed for so long while messages wait."""
@@ -59,7 +59,7 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     info: ConsumerInfo
-    report: Any
+    report: ConsumerReport | None
     title: str
     state: str
     kind: str
@@ -81,7 +81,7 @@ def build_row(
     info: ConsumerInfo, history: LagHistory, now: datetime, width: int = 90, height: int = 22
 ) -> ConsumerRow:
     """Return the row of a consumer."""
-    state = "stalled" if is_stalled(info, now) else get_state(info)
+    state = "stalled" if is_stalled(info, now) else info.state
     kind = "bad" if state == "stalled" else _KINDS.get(state, "")
     if state == "stopped" and info.lag_messages:
         kind = "warn"
@@ -89,7 +89,7 @@ def build_row(
     saved = info.saved_at
     return ConsumerRow(
         info=info,
-        report=get_report(info),
+        report=info.report,
         title=describe(info),
         state=state,
         kind=kind,
@@ -112,7 +112,7 @@ def describe(info: ConsumerInfo) -> str:
 
 def is_stalled(info: ConsumerInfo, now: datetime) -> bool:
     """Return True if a consumer runs and does not get on: see ``STALLED_SECONDS``."""
-    if get_state(info) not in ("running", "retrying", "caught up") or not info.lag_messages:
+    if info.state not in ("running", "retrying", "caught up") or not info.lag_messages:
         return False
     unchanged = info.saved_at is None or (now - info.saved_at).total_seconds() >= STALLED_SECONDS
     return unchanged and (info.lag_seconds or 0) >= STALLED_SECONDS

@@ -9,7 +9,6 @@ import msgspec
 
 from ..._consumers.consumer_info import ConsumerInfo
 from ..._diagnosis.findings import Finding, Level
-from ..consumers.reports import get_state
 from ..consumers.view import describe, is_stalled
 from ..rendering.texts import format_duration
 
@@ -53,8 +52,8 @@ def check_consumers(consumers: Sequence[ConsumerInfo], now: datetime) -> list[Fi
     found: list[Finding] = []
     for each in consumers:
         waits = f"{each.lag_messages:,} messages wait"
-        if get_state(each) in ("failed", "no report", "not running") and each.lag_messages:
-            text = f"{describe(each)}: {get_state(each)}, and {waits}"
+        if each.state in ("failed", "no report", "not running") and each.lag_messages:
+            text = f"{describe(each)}: {each.state}, and {waits}"
             found.append(Finding("problem", "consumer", text, "start it again: its log says why"))
         elif is_stalled(each, now):
             since = format_duration(each.lag_seconds or 0)
