@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import pytest
 from playwright.async_api import Browser, BrowserContext, Page
 
-from tests.browser.conftest import Site, open_context, watch
+from tests.browser.conftest import Site, Watched, open_context, watch
+from tests.browser.scene import HOSTILE
 
 LARGEST_PAGE = 100_000
 SCHEMES: Final = ("light", "dark")
@@ -22,8 +24,18 @@ async def list_addresses(site: Site) -> dict[str, str]:
     mail, billing = quote(scene.mail.name), quote(scene.billing.name)
     parked = quote("order:parked-mail")
     record = (await scene.mail.list_parked())[0]
+    hostile = quote(HOSTILE)
+    attack = (await scene.client.get_stream_messages(HOSTILE))[0]
     return {
         "overview": "/",
+        "categories": "/categories",
+        "category": "/category?name=commit",
+        "category-hostile": f"/category?name={quote(HOSTILE.partition('-')[0])}",
+        "stream": "/stream?name=order-1",
+        "stream-history": f"/stream?name={quote(await find_busiest(site))}",
+        "stream-hostile": f"/stream?name={hostile}",
+        "message": f"/message?id={scene.command}",
+        "message-hostile": f"/message?id={attack.id}",
         "consumers": "/consumers",
         "consumer": f"/consumer?name={mail}&store=stream",
         "consumer-failing": f"/consumer?name={billing}&store=stream",
@@ -37,6 +49,14 @@ async def list_addresses(site: Site) -> dict[str, str]:
         "health": "/health",
         "nothing": "/there-is-none",
     }
+
+
+async def find_busiest(site: Site) -> str:
+    """Return the stream of the author with the most commits."""
+    streams: dict[str, int] = {}
+    async for message in site.scene.client.read_category("commit"):
+        streams[message.stream_name] = streams.get(message.stream_name, 0) + 1
+    return max(streams, key=lambda name: streams[name])
 
 
 async def test_every_page_is_shown_whole_at_every_width(
@@ -108,3 +128,12 @@ async def check_accessibility(
                 found.append(f"{name} ({scheme}): {violation['id']}: {nodes}")
     await page.close()
     return found
+
+
+@pytest.mark.parametrize("name", ["stream-hostile", "message-hostile", "category-hostile"])
+async def test_hostile_content_is_text(watched: Watched, site: Site, name: str) -> None:
+    page = watched.page
+    await page.goto((await list_addresses(site))[name])
+    main = page.locator("main")
+    assert await main.locator("img, iframe, object, script, a[href^='javascript:']").count() == 0
+    assert "<img src=x onerror=alert(" in await main.inner_text()

@@ -102,7 +102,7 @@ def _load(target: str | None, kinds: Any) -> Any:
 
 
 @asynccontextmanager
-async def _open_consumers(app: App | AsyncApp | None, url: str | None) -> AsyncGenerator[list[Any]]:
+async def _open_consumers(app: App | AsyncApp | None, url: str) -> AsyncGenerator[list[Any]]:
     """Create the consumers of an app for a block, with a client of its variant. None is run."""
     if app is None:
         yield []

@@ -56,8 +56,8 @@ def find_trend(points: Sequence[tuple[float, int]]) -> str:
 
 
 def draw_line(points: Sequence[tuple[float, int]], width: int, height: int) -> str:
-    """Return the points of an SVG polyline, oldest at the left; "" for fewer than two points."""
-    if len(points) < 2:
+    """Return the points of an SVG polyline, oldest at the left; "" if all are of one moment."""
+    if len(points) < 2 or points[-1][0] - points[0][0] < 2 * SPACING:
         return ""
     first, last = points[0][0], points[-1][0]
     span = max(last - first, 1.0)
