@@ -47,6 +47,7 @@ async def build_scene(client: AsyncClient) -> Scene:
     """Fill a store, and let consumers handle what is in it."""
     await _write_history(client)
     await _write_attacks(client)
+    await _write_account(client)
     scene = Scene(client, *_build_consumers(client))
     add_mail_handler(scene)
     orders = AsyncConsumer(client, "order:command", identifier="orders", poll_interval=0.01)
@@ -139,3 +140,15 @@ async def _write_attacks(client: AsyncClient) -> None:
         ATTACK, {ATTACK: ATTACK, "link": "javascript:alert(4)"}, metadata={"note": ATTACK}
     )
     await client.write_message(HOSTILE, message)
+
+
+async def _write_account(client: AsyncClient) -> None:
+    kinds = ("Deposited", "Withdrawn")
+    messages = [
+        NewMessage(
+            kinds[number % 3 == 2],
+            {"accountId": "123", "amount": f"{number * 7 % 50 + 5}.00", "currency": "EUR"},
+        )
+        for number in range(60)
+    ]
+    await client.write_messages("account-123", messages)

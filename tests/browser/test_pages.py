@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,7 +14,10 @@ from playwright.async_api import Browser, BrowserContext, Page
 from tests.browser.conftest import Site, Watched, open_context, watch
 from tests.browser.scene import HOSTILE
 
-LARGEST_PAGE = 100_000
+ROOT: Final = Path(__file__).resolve().parents[2]
+LARGEST_PAGE: Final = 100_000
+LARGEST_PICTURE: Final = 150_000
+PICTURES: Final = ("message", "stream-account", "consumers", "parked-stream")
 SCHEMES: Final = ("light", "dark")
 WIDTHS = (360, 900, 1600)
 
@@ -32,6 +36,7 @@ async def list_addresses(site: Site) -> dict[str, str]:
         "category": "/category?name=commit",
         "category-hostile": f"/category?name={quote(HOSTILE.partition('-')[0])}",
         "stream": "/stream?name=order-1",
+        "stream-account": "/stream?name=account-123",
         "stream-history": f"/stream?name={quote(await find_busiest(site))}",
         "stream-hostile": f"/stream?name={hostile}",
         "message": f"/message?id={scene.command}",
@@ -57,6 +62,22 @@ async def find_busiest(site: Site) -> str:
     async for message in site.scene.client.read_category("commit"):
         streams[message.stream_name] = streams.get(message.stream_name, 0) + 1
     return max(streams, key=lambda name: streams[name])
+
+
+async def test_pictures_of_the_docs(chromium: Browser, site: Site) -> None:
+    """Take the pictures of docs/see.md again, if the environment asks for it."""
+    names = PICTURES if os.environ.get("MESSAGEDB_TEST_PICTURES") else ()
+    addresses = await list_addresses(site)
+    context = await open_context(chromium, site, width=1180, height=720)
+    page = await context.new_page()
+    for name in names:
+        await page.goto(addresses[name])
+        await take_screenshots(page, ROOT / "docs" / "_static" / f"ui-{name}")
+    await context.close()
+    for name in PICTURES:
+        for scheme in SCHEMES:
+            size = (ROOT / "docs" / "_static" / f"ui-{name}-{scheme}.png").stat().st_size
+            assert 1_000 < size < LARGEST_PICTURE
 
 
 async def test_every_page_is_shown_whole_at_every_width(

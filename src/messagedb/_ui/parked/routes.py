@@ -9,6 +9,8 @@ from ..._consumers.consumer_info import ConsumerInfo
 from ..consumers.queries import list_consumers
 from ..consumers.view import describe
 from ..failures import PageError
+from ..messages.queries import find_by_id
+from ..messages.view import ShownJSON, show_json
 from ..page import Page, page_route
 from ..site import Site
 from . import queries
@@ -49,16 +51,20 @@ async def show_message(page: Page) -> Response:
             "It was replayed or discarded meanwhile, or the address is of another stream.",
         )
     (record,) = records
-    parked = record.parked
-    found = await page.site.client.get_stream_messages(
-        parked.stream_name, position=parked.position, batch_size=1
-    )
-    message = found[0] if found and found[0].id == parked.message_id else None
+    redact = page.site.settings.redact
+    async with page.site.read() as tx:
+        message = await find_by_id(tx, page.site.table, record.parked.message_id)
+    parts: list[tuple[str, ShownJSON]] = []
+    if message is not None:
+        data = show_json(message.data, message.data_size, message.type, redact)
+        metadata = show_json(message.metadata, message.metadata_size, message.type, redact)
+        parts = [("Data", data), ("Metadata", metadata)]
     return page.render(
         "parked_message.html",
         record=record,
-        parked=parked,
+        parked=record.parked,
         message=message,
+        parts=parts,
         selection=selection,
         consumer=await _find_consumer(page.site, selection.stream),
         can_replay=find_replayer(page.site, selection.stream) is not None,
