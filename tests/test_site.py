@@ -82,17 +82,20 @@ def test_settings_of_kubernetes_and_compose_are_sound() -> None:
             if "etcd" in settings:
                 continue  # Patroni's: see test_high_availability.py
             found += 1
-            if settings.get("kind") == "StatefulSet":
-                pod = settings["spec"]["template"]["spec"]
-                (container,) = pod["containers"]
+            kind = settings.get("kind")
+            if kind == "Deployment":
+                container = container_of(settings)
+                port = int(dict(pairwise(container["command"]))["--health"])
+                for probe, path in (("livenessProbe", "/live"), ("readinessProbe", "/ready")):
+                    assert container[probe]["httpGet"] == {"path": path, "port": port}
+            elif kind == "StatefulSet":
+                container = container_of(settings)
                 values = {each["name"]: each.get("value") for each in container["env"]}
                 replicas = settings["spec"]["replicas"]
                 for number in range(replicas):
                     pod_name = f"{settings['metadata']['name']}-{number}"
                     environ = {**values, "MESSAGEDB_GROUP_MEMBER": pod_name}
                     assert group_member_from_env(environ=environ) == (number, replicas)
-                limit = stop_timeout(container.get("command", []))
-                assert pod["terminationGracePeriodSeconds"] > limit
             else:
                 services = settings["services"].values()
                 members = [group_member_from_env(environ=each["environment"]) for each in services]
@@ -100,15 +103,27 @@ def test_settings_of_kubernetes_and_compose_are_sound() -> None:
                 for each in services:
                     grace = int(each["stop_grace_period"].removesuffix("s"))
                     assert grace > stop_timeout(each["command"])
-    assert found == 3
+    assert found == 4
+
+
+def container_of(settings: Any) -> Any:
+    """Return the container of a pod, which has more time to end than it takes."""
+    pod = settings["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    limit = stop_timeout(container.get("command", []))
+    assert pod["terminationGracePeriodSeconds"] > limit
+    return container
 
 
 def test_units_of_systemd_are_sound() -> None:
-    (unit,) = [block for page in PAGES for block in blocks(page, "ini")]
-    settings = configparser.ConfigParser(strict=False, interpolation=None)
-    settings.read_string(unit)
-    service = settings["Service"]
-    assert float(service["TimeoutStopSec"]) > stop_timeout(service["ExecStart"].split())
+    units = [block for page in PAGES for block in blocks(page, "ini")]
+    assert len(units) == 2
+    for unit in units:
+        settings = configparser.ConfigParser(strict=False, interpolation=None)
+        settings.read_string(unit)
+        service = settings["Service"]
+        assert float(service["TimeoutStopSec"]) > stop_timeout(service["ExecStart"].split())
+    (unit,) = [unit for unit in units if "%i" in unit]
     environ = dict(re.findall(r"^Environment=(\w+)=(.+)$", unit, re.M))
     members = re.search(r"statements@\{0\.\.(\d+)\}", (DOCS / "many-hosts.md").read_text())
     assert members is not None

@@ -41,3 +41,12 @@ async def copy_async(message: Message[Any], context: AsyncContext) -> None:
     """Do the same as the app of the other variant."""
     copied = NewMessage(message.type, id=uuid5(message.id, "copy"))
     await context.client.write_message(f"{CATEGORY}Copy-1", copied)
+
+
+def build_app() -> App:
+    """Return the app, as a factory does."""
+    return app
+
+
+def build_nothing() -> None:
+    """Return something else."""

@@ -58,7 +58,7 @@ def wait_for_messages(client: Client, stream: str, count: int) -> list[Any]:
     return [message.data for message in client.get_stream_messages(stream)]
 
 
-@pytest.mark.parametrize("name", ["app", "async_app"])
+@pytest.mark.parametrize("name", ["app", "async_app", "build_app"])
 def test_an_app_runs_until_it_has_caught_up(
     client: Client, start: Process, category: str, name: str
 ) -> None:
@@ -272,7 +272,11 @@ def test_a_store_that_is_away_is_waited_for_as_long_as_is_said(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["run", f"{HERE}:copy"], "is function, and should be an App or an AsyncApp"),
+        (
+            ["run", f"{HERE}:copy"],
+            "is function, and should be an App or an AsyncApp, or a function",
+        ),
+        (["run", f"{HERE}:build_nothing"], "is NoneType, and should be an App"),
         (["run", f"{HERE}:copy"], "It has: app, empty, async_app"),
         (["run", f"{HERE}:it"], "has no 'it'. It has: app, empty, async_app"),
         (["run", HERE], f"not '{HERE}'. It has: app, empty, async_app"),

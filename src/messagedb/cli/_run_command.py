@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -69,7 +70,9 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(help="module:name of an App or an AsyncApp.")],
+    target: Annotated[
+        str, typer.Argument(help="module:name of an app, or of a function that makes it.")
+    ],
     only: Only = None,
     workers: Workers = 1,
     reload: Reload = False,
@@ -105,12 +108,7 @@ def run(
     if reload:
         raise typer.Exit(_run_reloading(ctx, store.url))
     with show_user_tracebacks():
-        app = load(target)
-        if not isinstance(app, (App, AsyncApp)):
-            others = describe_targets(sys.modules[target.partition(":")[0]])
-            raise ValidationError(
-                f"{target} is {type(app).__name__}, and should be an App or an AsyncApp. {others}"
-            )
+        app = _load_app(target)
         if workers > 1:
             if health is not None:
                 raise ValidationError(
@@ -131,6 +129,24 @@ def run(
                 run_loop(lambda: runner.run_async(app))
         except TimeoutError as error:  # that of a handler is raised as a HandlerError
             raise exit_error(str(error)) from None
+
+
+def _load_app(target: str) -> App | AsyncApp:
+    """Import an app, or call the function without parameters that returns one.
+
+    Raises:
+        ValidationError: there is no such thing, or it is something else. Nothing was started.
+    """
+    found = load(target)
+    if inspect.isfunction(found) and not inspect.signature(found).parameters:
+        found = found()
+    if not isinstance(found, (App, AsyncApp)):
+        others = describe_targets(sys.modules[target.partition(":")[0]])
+        raise ValidationError(
+            f"{target} is {type(found).__name__}, and should be an App or an AsyncApp, or a"
+            f" function that returns one. {others}"
+        )
+    return found
 
 
 class _Runner:
