@@ -32,7 +32,7 @@ def test_a_message_and_all_that_it_caused(command: Command, store_url: str, cate
     assert [(row["depth"], row["type"]) for row in rows] == wanted
     assert command("trace", str(transfer.id)).rows == rows
     lines = command("--format", "table", "trace", place).out.splitlines()
-    assert [line.split()[-3:-1] for line in lines] == [
+    assert [line.split()[-4:-2] for line in lines] == [
         ["Transfer", place],
         ["Debited", f"{category}A-1/0"],
         ["Noted", f"{category}A-2/0"],
@@ -62,7 +62,7 @@ def test_causes_and_the_workflow_are_shown(command: Command, store_url: str, cat
     whole = command("trace", f"{category}-2/0", "--workflow")
     assert [(row["depth"], row["type"]) for row in whole.rows[3:]] == [(None, "Remark")]
     lines = command("--format", "table", "trace", f"{category}-2/0", "--workflow").out.splitlines()
-    assert [line.split()[-3] for line in lines] == ["Asked", "Transfer", "Debited", "Remark"]
+    assert [line.split()[-4] for line in lines] == ["Asked", "Transfer", "Debited", "Remark"]
     assert "→ Transfer" in lines[1]
 
 
@@ -94,3 +94,13 @@ def test_a_long_chain_is_shown(command: Command, store_url: str, category: str) 
     lines = command("--format", "table", "trace", f"{stream}/0").out.splitlines()
     assert len(lines) == length
     assert f"({length - 1}) N  {stream}/{length - 1}  " in lines[-1]
+
+
+def test_a_long_name_is_not_cut(command: Command, category: str, store_url: str) -> None:
+    long = f"{category}-{'x' * 200}"
+    with Client(store_url) as client:
+        client.write_message(f"{category}-1", NewMessage("Asked"))
+        (asked,) = client.get_stream_messages(f"{category}-1")
+        follow(client, long, "Done", asked)
+    _, effect = command("--format", "table", "trace", f"{category}-1/0").out.splitlines()
+    assert effect.split()[-4:-2] == ["Done", f"{long}/0"]

@@ -10,21 +10,19 @@ from typing import Any
 
 import msgspec
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
 from ._cells import Cell, Kind, build_cell
+from ._wrapping import GAP, LEAST_WIDTH, wrap
 
 Row = Mapping[str, Any]
 
 HEADER_STYLE = "bold"
-_GAP = "  "
 _LEAST_WRAP = 24  # columns that prose and JSON get in a table at least, if they need so many
 _LONGEST_WORD = 40  # words of prose up to this length are not broken in a table
 _MOST_LINES = 3  # lines of a row of a table on average, beyond which records are easier to read
 _RULE_WIDTH = 80
 _WIDEST_CHARACTER = 2
-_LEAST_VALUE = 20  # columns beside a record's labels, below which values begin on the next line
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -123,7 +121,7 @@ class Table:
         natural = list(map(max, self._naturals, headings))
         if self._limit is None:
             return natural
-        left = self._limit - len(_GAP) * (len(self._columns) - 1)
+        left = self._limit - len(GAP) * (len(self._columns) - 1)
         if sum(natural) <= left:
             return natural
         words = [max(map(cell_len, column.heading.split())) for column in self._columns]
@@ -131,7 +129,7 @@ class Table:
         if sum(natural) <= left:
             return natural
         least = [
-            max(word, min(natural, max(least, _LEAST_WRAP if self._can_wrap(at) else natural)))
+            max(word, min(natural, max(least, _LEAST_WRAP if self._canwrap(at) else natural)))
             for at, (word, natural, least) in enumerate(
                 zip(words, self._naturals, self._leasts, strict=True)
             )
@@ -140,7 +138,7 @@ class Table:
             return None if self._must_fit else least
         return _share(natural, least, left)
 
-    def _can_wrap(self, at: int) -> bool:
+    def _canwrap(self, at: int) -> bool:
         return bool(self._kinds[at] & {Kind.PROSE, Kind.JSON})
 
     def _is_number(self, at: int) -> bool:
@@ -149,7 +147,7 @@ class Table:
 
     def _iter_headings(self) -> Iterator[Text]:
         texts = [Text(column.heading, HEADER_STYLE) for column in self._columns]
-        wrapped = [_wrap(text, width) for text, width in zip(texts, self._widths, strict=True)]
+        wrapped = [wrap(text, width) for text, width in zip(texts, self._widths, strict=True)]
         height = max(map(len, wrapped), default=0)
         # Headings stand on the line above their column.
         yield from self._join([[Text("")] * (height - len(each)) + each for each in wrapped])
@@ -162,7 +160,7 @@ class Table:
             ]
             yield from self._join(
                 [
-                    [text] if cell.width <= width or not cell.can_wrap else _wrap(text, width)
+                    [text] if cell.width <= width or not cell.can_wrap else wrap(text, width)
                     for text, cell, width in zip(texts, row_cells, self._widths, strict=True)
                 ]
             )
@@ -179,9 +177,9 @@ class Table:
                 if text.plain:
                     line.append(" " * (gap + before))
                     line.append_text(text)
-                    gap = max(padding, 0) - before + len(_GAP)
+                    gap = max(padding, 0) - before + len(GAP)
                 else:
-                    gap += width + len(_GAP)
+                    gap += width + len(GAP)
             yield line
 
 
@@ -217,21 +215,21 @@ class Records:
                     yield from self._iter_field(column, row)
 
     def _iter_field(self, column: Column, row: Row) -> Iterator[Text]:
-        label = Text.assemble((column.heading.ljust(self._label_width) + _GAP, HEADER_STYLE))
+        label = Text.assemble((column.heading.ljust(self._label_width) + GAP, HEADER_STYLE))
         cell = column.build_cell(row)
         style = column.find_style(row)
         if self._width is None or label.cell_len + cell.width <= self._width:
             yield label + cell.to_text(style)
             return
         space = self._width - label.cell_len
-        may_fit_below = not cell.can_wrap and cell.width <= self._width - len(_GAP)
-        if space < _LEAST_VALUE or may_fit_below or cell.is_whole:
+        may_fit_below = not cell.can_wrap and cell.width <= self._width - len(GAP)
+        if space < LEAST_WIDTH or may_fit_below or cell.is_whole:
             yield Text(column.heading, HEADER_STYLE)  # the value is whole on the next line
-            label, space = Text(_GAP), max(self._width - len(_GAP), _WIDEST_CHARACTER)
+            label, space = Text(GAP), max(self._width - len(GAP), _WIDEST_CHARACTER)
         if cell.is_whole:
             yield label + cell.to_text(style)
             return
-        for line in _wrap(cell.to_wide_text(space, style), space):
+        for line in wrap(cell.to_wide_text(space, style), space):
             yield label + line
             label = Text(" " * label.cell_len)
 
@@ -256,22 +254,3 @@ def _share(natural: Sequence[int], least: Sequence[int], space: int) -> list[int
 
 def _limit(natural: Sequence[int], least: Sequence[int], limit: int) -> list[int]:
     return [max(low, min(high, limit)) for high, low in zip(natural, least, strict=True)]
-
-
-_ruler = Console(width=1, color_system=None)  # wrapping asks one for its settings
-
-
-def _wrap(text: Text, width: int) -> list[Text]:
-    """Return the lines of a cell, broken between words, and within those that are too long."""
-    lines: list[Text] = []
-    for part in text.split("\n"):
-        indent = len(part.plain) - len(part.plain.lstrip(" "))
-        if part.cell_len <= width or indent + _LEAST_VALUE > width:
-            lines += part.wrap(_ruler, width, overflow="fold")
-            continue
-        # The lines of a long value within JSON stand below its beginning.
-        wrapped = part[indent:].wrap(_ruler, width - indent, overflow="fold")
-        lines += [Text(" " * indent) + line for line in wrapped]
-    for line in lines:
-        line.rstrip()
-    return lines

@@ -10,11 +10,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from rich.tree import Tree
 
 from ._cells import encode_json
 from ._layout import Column, Records, Row, Table, leave_out_optional, make_columns
 
 Columns = Sequence[Column | str]
+
+_ENDLESS = 1_000_000  # columns: rich would cut the lines of a tree
 
 
 class Format(StrEnum):
@@ -30,6 +33,10 @@ class _Console(Console):
         raise BrokenPipeError  # ends like a line of JSON; rich would exit with 1
 
 
+def _make_console(width: int | None = None) -> Console:
+    return _Console(highlight=False, markup=False, emoji=False, width=width)
+
+
 class Output:
     """Writer of rows and notes, in the format for standard output.
 
@@ -39,7 +46,7 @@ class Output:
     """
 
     def __init__(self, format: Format | None) -> None:
-        self.console = _Console(highlight=False, markup=False, emoji=False)
+        self.console = _make_console()
         if format is None and not sys.stdout.isatty():
             format = Format.JSON
         self._format = format
@@ -148,6 +155,10 @@ class Output:
     def print_json(self, value: Any) -> None:
         """Print one value as a line of JSON."""
         sys.stdout.buffer.write(encode_json(value) + b"\n")  # in UTF-8 for any destination
+
+    def print_tree(self, tree: Tree) -> None:
+        """Print a tree whose labels have been broken to the width: nothing is cut."""
+        _make_console(_ENDLESS).print(tree, soft_wrap=True)
 
     def print_line(self, text: str) -> None:
         """Print a line on a terminal; nothing into a pipe."""

@@ -11,13 +11,15 @@ from rich.tree import Tree
 from messagedb import Message
 from messagedb.clients import Trace, TraceNode
 
-from ._cells import escape_controls
+from ._cells import build_cell, escape_controls
 from ._complete import complete_stream
 from ._help import READ, add_command
 from ._message_rows import build_message_row
 from ._store import StoreTarget
+from ._wrapping import stack
 
 _MAX_MESSAGES = 10_000
+_INDENT = 4  # columns of a branch
 _MAX_DEPTH = 10  # levels that fit a terminal; deeper nodes show their level as a number
 
 
@@ -76,10 +78,10 @@ def trace(
         for row in _list_rows(found, workflow):
             store.output.print_json(row)
     else:
-        store.output.console.print(_build_rich_tree(found), soft_wrap=True)
+        store.output.print_tree(_build_rich_tree(found, store.output.width))
         if workflow:
             for correlated in found.correlated:
-                store.output.console.print(_describe(correlated), soft_wrap=True)
+                store.output.print_tree(Tree(_describe(correlated, store.output.width)))
     if not workflow and found.correlated:
         store.output.print_note(
             f"{len(found.correlated):,} other messages of its workflow: see --workflow"
@@ -104,16 +106,16 @@ def _list_rows(found: Trace, workflow: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _build_rich_tree(found: Trace) -> Tree:
+def _build_rich_tree(found: Trace, width: int | None) -> Tree:
     """Return the messages as a tree for a terminal: type, stream, position and time of each."""
     branches: list[Tree] = []
     for depth, node in found.root.walk():
-        label = Text.assemble(
-            f"({depth}) " if depth > _MAX_DEPTH else "",
-            "→ " if _is_marked(found, node) else "",
-            _describe(node.message),
-        )
-        del branches[min(depth, _MAX_DEPTH) :]
+        shown = min(depth, _MAX_DEPTH)
+        left = None if width is None else width - _INDENT * shown
+        mark = f"({depth}) " if depth > _MAX_DEPTH else ""
+        mark += "→ " if _is_marked(found, node) else ""
+        label = _describe(node.message, left, mark)
+        del branches[shown:]
         branches.append(branches[-1].add(label) if branches else Tree(label))
     return branches[0]
 
@@ -123,8 +125,7 @@ def _is_marked(found: Trace, node: TraceNode) -> bool:
     return node is found.node and found.root is not found.node
 
 
-def _describe(message: Message[Any]) -> Text:
-    place = escape_controls(f"{message.stream_name}/{message.position}")
-    return Text.assemble(
-        (escape_controls(message.type), "bold"), f"  {place}  {message.time:%H:%M:%S.%f}"
-    )
+def _describe(message: Message[Any], width: int | None, mark: str = "") -> Text:
+    type = Text.assemble(mark, (escape_controls(message.type), "bold"))
+    place = Text(escape_controls(f"{message.stream_name}/{message.position}"))
+    return stack([type, place, build_cell(message.time).to_text()], width)

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.text import Text
 
 from messagedb.cli._cells import build_cell, color_json, format_json, format_json_within
 from messagedb.cli._layout import Column, Records, Row, Table, leave_out_optional, make_columns
+from messagedb.cli._wrapping import stack
 
 ID = UUID("2bb317f1-acbc-4e3b-8867-4c869f03b6e0")
 TIME = datetime(2026, 12, 1, 15, 4, 7, 991000)
@@ -143,6 +145,15 @@ def test_colors_mean_something() -> None:
 def test_hostile_text_shows_as_text() -> None:
     assert build_cell("a\x1b[31m\n\u202eb").text == "a\\x1b[31m\\n\\u202eb"
     assert build_cell({"\x9b": "\u2028"}).text == '{"\\u009b": "\\u2028"}'
+
+
+@given(st.lists(names.filter(str.strip)), widths)
+def test_parts_of_a_line_are_stacked_where_they_do_not_fit(parts: list[str], width: int) -> None:
+    shown = [build_cell(part).text for part in parts]
+    stacked = stack([Text(part) for part in shown], width)
+    assert squeeze(stacked.plain) == squeeze("".join(shown))
+    assert max(map(cell_len, stacked.plain.split("\n"))) <= max(width, 22)
+    assert stack([Text(part) for part in shown], None).plain == "  ".join(shown)
 
 
 @given(rows, widths)
