@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from messagedb import AsyncClient, NewMessage
@@ -77,7 +78,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("messagedb._ui.streams.live._INTERVAL", 0.01)
 
 
-async def open_app(client: AsyncClient) -> tuple[ASGIApp, dict[str, str]]:
+async def open_app(client: AsyncClient) -> tuple[Starlette, dict[str, str]]:
     """Return an application, and the headers of a browser with a session."""
     app = create_app(client, token=TOKEN)
     transport = httpx2.ASGITransport(app)
@@ -137,6 +138,15 @@ async def test_only_so_many_streams_are_followed(
             async with follow(app, headers, name=f"{category}-1") as refused:
                 assert "follows 1 streams already" in await refused.parts.get()
             assert refused.status == 429
+
+
+async def test_streams_end_when_the_server_stops(client: AsyncClient, category: str) -> None:
+    app, headers = await open_app(client)
+    async with follow(app, headers, name=f"{category}-1") as followed:
+        await followed.parts.get()
+        app.state.stop_following()
+        while await followed.parts.get():  # the last part of a response is empty
+            pass
 
 
 async def test_without_a_session_nothing_is_followed(client: AsyncClient, category: str) -> None:

@@ -131,6 +131,7 @@ def create_app(
         exception_handlers={404: respond_to_unknown, 405: respond_to_unknown},
     )
     app.state.token = settings.token
+    app.state.stop_following = site.stopping.set
     return app
 
 

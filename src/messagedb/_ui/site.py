@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Site:
         signer: of sessions and forms.
         answers: results of queries that requests share for some seconds.
         live_count: the number of streams that are followed now.
+        stopping: set when the server stops: streams are followed no longer.
     """
 
     def __init__(self, client: AsyncClient, settings: UISettings) -> None:
@@ -40,6 +42,7 @@ class Site:
         self.answers = SharedAnswers()
         self.templates = load_templates()
         self.live_count = 0
+        self.stopping = asyncio.Event()
 
     @property
     def schema(self) -> str:

@@ -144,16 +144,23 @@ async def _run_server(app: Starlette, listening: socket.socket) -> None:
         import uvicorn
     except ModuleNotFoundError as error:
         raise exit_error(f'{error}: pip install "messagedb[ui]"') from None
-    # The address may hold a token: no access log. Followed streams end with the server.
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """End the streams that are followed, for which uvicorn would wait."""
+            app.state.stop_following()
+            await super().shutdown(sockets)
+
+    # The address may hold a token: no access log.
     config = uvicorn.Config(
         app,
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=5,
     )
-    await uvicorn.Server(config).serve(sockets=[listening])
+    await Server(config).serve(sockets=[listening])
 
 
 def _get_family(host: str) -> socket.AddressFamily:

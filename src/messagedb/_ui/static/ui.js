@@ -18,7 +18,7 @@ let failures = 0;
 function isBusy() {
   const active = document.activeElement;
   const main = document.getElementById("main");
-  return document.hidden || document.querySelector("dialog[open], [data-live='on'], [data-hold]")
+  return document.hidden || document.querySelector("dialog[open], [data-live='on'], [data-live='paused'], [data-hold]")
     || (active && main.contains(active) && /^(INPUT|SELECT|TEXTAREA)$/.test(active.tagName))
     || String(getSelection()).length > 0;
 }
@@ -40,6 +40,7 @@ function replaceMain(fresh, page) {
   const mark = active && main.contains(active) ? active.getAttribute("href") || active.id : null;
   const opened = [...main.querySelectorAll("details")].map((each) => each.open);
   main.replaceChildren(...fresh.childNodes);
+  followAll();
   main.querySelectorAll("details").forEach((each, index) => { if (opened[index] !== undefined) each.open = opened[index]; });
   if (mark) {
     const again = [...main.querySelectorAll("a, button, [tabindex]")].find((each) => (each.getAttribute("href") || each.id) === mark);
@@ -55,7 +56,13 @@ function planRefresh() {
 }
 
 // Live rows of a stream.
-function follow(table) {
+let followed = new AbortController();
+function followAll() {
+  followed.abort();
+  followed = new AbortController();
+  document.querySelectorAll("table[data-source]").forEach((table) => follow(table, followed.signal));
+}
+function follow(table, signal) {
   const body = table.querySelector("tbody");
   const button = document.querySelector("[data-live-switch]");
   const state = document.querySelector("[data-live-state]");
@@ -89,8 +96,8 @@ function follow(table) {
   };
   const stop = () => {
     source?.close(); source = null;
-    table.dataset.live = "off";
-    button.textContent = "Follow live"; button.setAttribute("aria-pressed", "false");
+    table.dataset.live = "paused";
+    button.textContent = "Resume"; button.setAttribute("aria-pressed", "false");
     show("paused", "");
   };
   const start = () => {
@@ -110,7 +117,8 @@ function follow(table) {
   button.hidden = false;
   button.addEventListener("click", () => (table.dataset.live === "on" ? stop() : start()));
   waiting.addEventListener("click", () => { release(); document.getElementById("main").scrollIntoView(); });
-  addEventListener("scroll", () => { if (held.length && isAtTop()) release(); }, { passive: true });
+  addEventListener("scroll", () => { if (held.length && isAtTop()) release(); }, { passive: true, signal });
+  signal.addEventListener("abort", () => source?.close());
   if (table.dataset.live === "wanted") start();
 }
 
@@ -124,7 +132,7 @@ document.addEventListener("DOMContentLoaded", () => {
     choice.addEventListener("change", () => { keep.set("refresh", choice.value); failures = 0; planRefresh(); });
     planRefresh();
   }
-  document.querySelectorAll("table[data-source]").forEach(follow);
+  followAll();
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) planRefresh(); });
 document.addEventListener("click", async (event) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Final
 
 from starlette.responses import Response, StreamingResponse
@@ -54,6 +55,8 @@ async def _send_rows(page: Page, name: str, position: int) -> AsyncGenerator[str
         yield "retry: 2000\n\n"
         quiet = 0
         for _ in range(_LONGEST):
+            if page.site.stopping.is_set():
+                break
             rows = await _fetch(page, name, position)
             for row in rows:
                 position = row.message.position + 1
@@ -64,9 +67,15 @@ async def _send_rows(page: Page, name: str, position: int) -> AsyncGenerator[str
                 quiet = 0
                 yield ": still here\n\n"
             if len(rows) < _MOST:
-                await asyncio.sleep(_INTERVAL)
+                await _pause(page)
     finally:
         page.site.live_count -= 1
+
+
+async def _pause(page: Page) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_INTERVAL):
+            await page.site.stopping.wait()
 
 
 async def _fetch(page: Page, name: str, position: int) -> list[view.ShownRow]:
