@@ -47,6 +47,22 @@ def test_a_wrong_app_is_named(command: Command) -> None:
     assert "is MessageRegistry, and should be an App or an AsyncApp" in ran.err
 
 
+def test_data_can_be_hidden(process: Process, category: str, command: Command) -> None:
+    assert command("write", f"{category}-1", "Noted", '{"secret": 42424242}').code == 0
+    running = process("ui", "--port", "0", "--hide-data", more={"MESSAGEDB_UI_TOKEN": "t" * 16})
+    assert running.stdout is not None
+    address = running.stdout.readline().strip()
+    request = urllib.request.Request(
+        f"{address}stream?name={category}-1", headers={"Authorization": "Bearer " + "t" * 16}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        page = response.read().decode()
+    running.terminate()
+    running.communicate(timeout=30)
+    assert "(hidden)" in page
+    assert "42424242" not in page
+
+
 def test_a_wrong_registry_is_named(command: Command) -> None:
     ran = command("ui", "--registry", "tests.cli.test_ui:pytest")
     assert ran.code == 1

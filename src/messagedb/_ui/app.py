@@ -108,31 +108,33 @@ def create_app(
         time_limit=time_limit,
     )
     site = Site(client, settings)
-    routes = [
-        build_static_route(),
-        *build_session_routes(site),
-        *build_overview_routes(site),
-        *build_consumer_routes(site),
-        *build_parked_routes(site),
-        *build_health_routes(site),
-        *build_metrics_routes(site),
-        *build_stream_routes(site),
-        *build_message_routes(site),
-    ]
+    app = _build_app(site)
+    app.state.token = settings.token
+    app.state.stop_following = site.stopping.set
+    return app
 
+
+def _build_app(site: Site) -> Starlette:
     async def respond_to_unknown(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
         reason = "There is no page at this address." if status == 404 else "It only reads."
         return respond_to_failure(Page(request, site), PageError(status, reason))
 
-    app = Starlette(
-        routes=routes,
+    return Starlette(
+        routes=[
+            build_static_route(),
+            *build_session_routes(site),
+            *build_overview_routes(site),
+            *build_consumer_routes(site),
+            *build_parked_routes(site),
+            *build_health_routes(site),
+            *build_metrics_routes(site),
+            *build_stream_routes(site),
+            *build_message_routes(site),
+        ],
         middleware=[Middleware(Guard, site=site)],
         exception_handlers={404: respond_to_unknown, 405: respond_to_unknown},
     )
-    app.state.token = settings.token
-    app.state.stop_following = site.stopping.set
-    return app
 
 
 def _check_client(client: Any) -> None:

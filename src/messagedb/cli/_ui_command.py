@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command of this file."""
     add_command(app, ui, RUN, "messagedb ui", "messagedb ui --port 9000 --allow-changes")
@@ -64,6 +67,9 @@ def ui(
     production: Annotated[
         bool, typer.Option("--production", help="Show a bar that says PRODUCTION on every page.")
     ] = False,
+    hide_data: Annotated[
+        bool, typer.Option("--hide-data", help="Show no data and no metadata of messages.")
+    ] = False,
     time_limit: Annotated[
         float, typer.Option(min=0.1, help="Seconds that a query of a page may take.")
     ] = 5.0,
@@ -77,14 +83,18 @@ def ui(
     registered = _load(registry, MessageRegistry)
     if registered is None and loaded is not None:
         registered = loaded.registry
-    hosts = ["127.0.0.1", "localhost", "[::1]", *(allowed_host or ())]
+    if host not in _LOOPBACK:
+        store.output.print_note(
+            f"other machines may reach {host}, without TLS: put a server with HTTPS before it"
+        )
     options: dict[str, Any] = {
         "token": token,
-        "allowed_hosts": hosts,
+        "allowed_hosts": [*_LOOPBACK, _build_host(host), *(allowed_host or ())],
         "allow_changes": allow_changes,
         "registry": registered,
         "name": name,
         "production": production,
+        "redact": _hide if hide_data else None,
         "time_limit": time_limit,
     }
     asyncio.run(_serve(store, host, port, options, loaded, is_printed=token is None))
@@ -133,8 +143,7 @@ async def _serve(
     ):
         site = pages.create_app(client, consumers=consumers, **options)
         with socket.create_server((host, port), family=_get_family(host)) as listening:
-            shown = f"[{host}]" if ":" in host else host
-            address = f"http://{shown}:{listening.getsockname()[1]}/"
+            address = f"http://{_build_host(host)}:{listening.getsockname()[1]}/"
             typer.echo(f"{address}?token={quote(site.state.token)}" if is_printed else address)
             await _run_server(site, listening)
 
@@ -161,6 +170,15 @@ async def _run_server(app: Starlette, listening: socket.socket) -> None:
         timeout_graceful_shutdown=5,
     )
     await Server(config).serve(sockets=[listening])
+
+
+def _build_host(address: str) -> str:
+    """Return an address as it is in a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _hide(message_type: str, value: Any) -> str:
+    return "(hidden)"
 
 
 def _get_family(host: str) -> socket.AddressFamily:

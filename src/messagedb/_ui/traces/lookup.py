@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from _messagedb_async.transactions.transaction import AsyncTransaction
+
 from ..failures import is_time_limit
 from ..site import Site
 from .graph import Graph, build_effects, build_graph
@@ -62,16 +64,24 @@ async def look_up_trace(site: Site, id: str, count: int | None) -> Trace:
         async with site.read() as tx:
             path = leave_circle(await fetch_ancestors(tx, site.table, id))[::-1]
             root, current = path[0], path[-1]
-            starts = sorted({root.global_position, current.global_position})
-            windows = [
-                await fetch_window(tx, site.table, start, looked_at, current.correlation_stream)
-                for start in starts
-            ]
+            windows = await _look_after(site, tx, [root, current], looked_at)
     except Exception as error:
         if not is_time_limit(error):
             raise
         return Trace(None, [], looked_at, False, [], 0, False, None)
     return _build_trace(path, windows, looked_at)
+
+
+async def _look_after(
+    site: Site, tx: AsyncTransaction, starts: list[TraceMessage], count: int
+) -> list[Window]:
+    """Return the windows after some messages, except where one has reached the end of the store."""
+    wanted = starts[-1].correlation_stream
+    windows: list[Window] = []
+    for start in sorted({each.global_position for each in starts}):
+        if not windows or windows[-1].is_full:
+            windows.append(await fetch_window(tx, site.table, start, count, wanted))
+    return windows
 
 
 def _build_trace(path: list[TraceMessage], windows: list[Window], looked_at: int) -> Trace:
