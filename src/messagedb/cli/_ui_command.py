@@ -22,6 +22,21 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 
+Token = Annotated[
+    str | None,
+    typer.Option(
+        help="The token that a browser needs; better set by the environment variable. Default:"
+        " a random one, which is printed."
+    ),
+]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        help="Another host name that is answered; may be repeated. Default: this machine's.",
+    ),
+]
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
@@ -36,20 +51,8 @@ def ui(
         str, typer.Option(help="The address to listen at. Others than 127.0.0.1: see the page.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any port.")] = 8030,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="The token that a browser needs; better set by the environment variable. Default:"
-            " a random one, which is printed."
-        ),
-    ] = None,
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allowed-host",
-            help="Another host name that is answered; may be repeated. Default: this machine's.",
-        ),
-    ] = None,
+    token: Token = None,
+    allowed_host: AllowedHosts = None,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Let pages change the store.")
     ] = False,
