@@ -234,3 +234,36 @@ async def test_an_address_that_is_wrong_says_so(
     response = await browser.get("/parked", params=parameters)
     assert response.status_code == status
     assert "<script>" not in response.text
+
+
+async def test_a_list_is_counted_again_after_a_change(scene: Scene, browse: Browse) -> None:
+    browser = await sign_in(browse(scene.make_app()))
+    listed = {"stream": scene.stream}
+    assert "4 parked messages" in (await browser.get("/parked", params=listed)).text
+    question = await browser.get("/parked/discard", params={**listed, "up_to": "0"})
+    begun = await browser.post("/parked/discard", data=find_fields(question), headers=SAME)
+    await finish(browser, begun)
+    assert "3 parked messages" in (await browser.get("/parked", params=listed)).text
+
+
+async def test_pages_of_a_list_have_each_message_once(
+    client: AsyncClient, browse: Browse, category: str
+) -> None:
+    consumer = AsyncConsumer(
+        client, category, identifier="all", retry=NO_RETRY, on_error="park", poll_interval=0.01
+    )
+
+    @consumer.handler
+    async def fail(message: Message[Any]) -> None:
+        raise KeyError(message.position)
+
+    await client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(120)])
+    await consumer.run(until="caught_up")
+    browser = await sign_in(browse(create_app(client, token=TOKEN)))
+    address, shown = f"/parked?stream={category}:parked-all", list[str]()
+    while address:
+        page = await browser.get(address)
+        shown += re.findall(rf"<bdi>{category}-1</bdi>/(\d+)</a>", page.text)
+        found = re.search(r'href="([^"]+)">Next<', page.text)
+        address = found[1].replace("&amp;", "&") if found else ""
+    assert shown == [str(number) for number in range(120)]

@@ -129,12 +129,15 @@ async def _begin(page: Page, jobs: Jobs, action: str, form: dict[str, str]) -> R
         changing = (await _build_consumer(page.site, selection.stream)).discard_parked
 
     async def change(some: Sequence[ParkedMessage]) -> int:
-        return await _call(changing, some)
+        try:
+            return await _call(changing, some)
+        finally:
+            page.site.answers.forget("consumers")
+            page.site.answers.forget(f"parked:{selection.stream}")
 
     user, address = describe_user(page)
 
     async def finish(job: Job) -> None:
-        page.site.answers.forget("consumers")
         what = f"{job.selected} of {target} ({job.failed} failed, {job.left} not tried)"
         await record(
             page.site,

@@ -96,7 +96,7 @@ async def fetch_records(
     query = sql.SQL("{selected} ORDER BY position LIMIT {limit}").format(
         selected=_select(table), limit=sql.Literal(limit)
     )
-    rows = await fetch(tx, query, _build_parameters(selection, after))
+    rows = await _fetch(tx, query, selection, after)
     return [_parse(row) for row in rows]
 
 
@@ -108,7 +108,7 @@ async def fetch_groups(
         "SELECT type, error, count(*), left(min(reason), 300), min(time), max(time)"
         " FROM ({selected}) s GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT {limit}"
     ).format(selected=_select(table), limit=sql.Literal(MOST_GROUPS))
-    rows = await fetch(tx, query, _build_parameters(selection, -1))
+    rows = await _fetch(tx, query, selection)
     return [
         Group(type, error, count, example or "", _as_utc(oldest), _as_utc(newest))
         for type, error, count, example, oldest, newest in rows
@@ -121,9 +121,7 @@ async def fetch_extent(tx: AsyncTransaction, table: sql.Identifier, selection: S
         "SELECT count(*), min((data->>'globalPosition')::bigint),"
         " max((data->>'globalPosition')::bigint), min(time), max(position) FROM ({selected}) s"
     ).format(selected=_select(table))
-    ((count, first, last, oldest, last_record),) = await fetch(
-        tx, query, _build_parameters(selection, -1)
-    )
+    ((count, first, last, oldest, last_record),) = await _fetch(tx, query, selection)
     return Extent(count, first, last, None if oldest is None else _as_utc(oldest), last_record)
 
 
@@ -137,6 +135,14 @@ async def fetch_oldest(
         if extent.oldest is not None:
             found[stream] = extent.oldest
     return found
+
+
+async def _fetch(
+    tx: AsyncTransaction, query: sql.Composable, selection: Selection, after: int = -1
+) -> list[tuple[Any, ...]]:
+    # The server knows nothing about the ids in the data, and would look for each of them.
+    await tx.connection.execute("SET LOCAL enable_nestloop = off")
+    return await fetch(tx, query, _build_parameters(selection, after))
 
 
 def _select(table: sql.Identifier) -> sql.Composed:

@@ -19,6 +19,7 @@ from .jobs import Jobs
 from .selection import Selection, parse_selection
 
 PAGE_SIZE = 50
+_KEPT_SECONDS = 2.0
 
 
 def build_parked_routes(site: Site) -> list[Route]:
@@ -87,8 +88,14 @@ async def _show_streams(page: Page) -> Response:
 async def _show_stream(page: Page, jobs: Jobs) -> Response:
     selection = parse_selection(page.request.query_params)
     after = page.get_integer("after")
-    async with page.site.read() as tx:
-        groups = await queries.fetch_groups(tx, page.site.table, Selection(stream=selection.stream))
+    site, whole = page.site, Selection(stream=selection.stream)
+
+    async def fetch_groups() -> list[queries.Group]:
+        async with site.read() as tx:
+            return await queries.fetch_groups(tx, site.table, whole)
+
+    groups = await site.answers.get(f"parked:{whole.stream}", _KEPT_SECONDS, fetch_groups)
+    async with site.read() as tx:
         records = await queries.fetch_records(
             tx,
             page.site.table,
