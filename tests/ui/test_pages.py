@@ -90,6 +90,18 @@ async def test_a_large_store_is_estimated(
     assert "≈" in text
 
 
+async def test_a_count_that_takes_too_long_is_left_out(
+    client: AsyncClient, browse: Browse, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(client, f"{category}-1", 1)
+    slow = "SELECT pg_sleep(9)::text, {limit} FROM {table} {sample} LIMIT 1"
+    monkeypatch.setattr("messagedb._ui.overview.queries._SAMPLE", slow)
+    browser = await sign_in(browse(create_app(client, token=TOKEN, time_limit=0.2)))
+    text = read(await browser.get("/?exact=1"))
+    assert "Left out: counting took longer than the time limit." in text
+    assert "Last global position" in text
+
+
 async def test_categories_and_streams_are_paged_by_names(
     client: AsyncClient, browser: httpx2.AsyncClient, category: str
 ) -> None:
