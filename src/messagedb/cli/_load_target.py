@@ -106,6 +106,24 @@ def _import_module(name: str) -> Any:
         raise exit_import_error(error) from None
 
 
+def load_app(target: str) -> App | AsyncApp:
+    """Import an app, or call the function without parameters that returns one.
+
+    Raises:
+        ValidationError: there is no such thing, or it is something else. Nothing was started.
+    """
+    found = load(target)
+    if inspect.isfunction(found) and not inspect.signature(found).parameters:
+        found = found()
+    if not isinstance(found, (App, AsyncApp)):
+        others = describe_targets(sys.modules[target.partition(":")[0]])
+        raise ValidationError(
+            f"{target} is {type(found).__name__}, and should be an App or an AsyncApp, or a"
+            f" function that returns one. {others}"
+        )
+    return found
+
+
 def describe_targets(module: ModuleType) -> str:
     """Return a sentence with the names of a module that can be run, apps first."""
     values = {name: value for name, value in vars(module).items() if not name.startswith("_")}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -21,7 +19,7 @@ from ._banner import log_banner
 from ._exit import exit_error, show_user_tracebacks
 from ._health import serve_health
 from ._help import RUN, add_command
-from ._load_target import describe_targets, load, run_loop
+from ._load_target import load_app, run_loop
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._reload import run_reloading
 from ._store import StoreTarget
@@ -108,7 +106,7 @@ def run(
     if reload:
         raise typer.Exit(_run_reloading(ctx, store.url))
     with show_user_tracebacks():
-        app = _load_app(target)
+        app = load_app(target)
         if workers > 1:
             if health is not None:
                 raise ValidationError(
@@ -129,24 +127,6 @@ def run(
                 run_loop(lambda: runner.run_async(app))
         except TimeoutError as error:  # that of a handler is raised as a HandlerError
             raise exit_error(str(error)) from None
-
-
-def _load_app(target: str) -> App | AsyncApp:
-    """Import an app, or call the function without parameters that returns one.
-
-    Raises:
-        ValidationError: there is no such thing, or it is something else. Nothing was started.
-    """
-    found = load(target)
-    if inspect.isfunction(found) and not inspect.signature(found).parameters:
-        found = found()
-    if not isinstance(found, (App, AsyncApp)):
-        others = describe_targets(sys.modules[target.partition(":")[0]])
-        raise ValidationError(
-            f"{target} is {type(found).__name__}, and should be an App or an AsyncApp, or a"
-            f" function that returns one. {others}"
-        )
-    return found
 
 
 class _Runner:

@@ -15,7 +15,8 @@ from messagedb import App, AsyncApp, MessageRegistry, ValidationError
 
 from ._exit import exit_error, show_user_tracebacks
 from ._help import RUN, add_command
-from ._load_target import load
+from ._load_target import load, load_app
+from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._store import StoreTarget
 
 if TYPE_CHECKING:
@@ -76,14 +77,18 @@ def ui(
     time_limit: Annotated[
         float, typer.Option(min=0.1, help="Seconds that a query of a page may take.")
     ] = 5.0,
+    log_level: LevelOption = LogLevel.INFO,
+    log_format: FormatOption = LogFormat.TEXT,
 ) -> None:
     """Show the store in a browser, until Ctrl-C.
 
     Prints one line: the address to open, with a token that the browser needs.
     """
     store: StoreTarget = ctx.obj
-    loaded = _load(app, (App, AsyncApp))
-    registered = _load(registry, MessageRegistry)
+    configure_logging(log_level, log_format)
+    with show_user_tracebacks():
+        loaded = None if app is None else load_app(app)
+        registered = None if registry is None else _load_registry(registry)
     if registered is None and loaded is not None:
         registered = loaded.registry
     if host not in _LOOPBACK:
@@ -103,14 +108,12 @@ def ui(
     asyncio.run(_serve(store, host, port, options, loaded, is_printed=token is None))
 
 
-def _load(target: str | None, kinds: Any) -> Any:
-    if target is None:
-        return None
-    with show_user_tracebacks():
-        found = load(target)
-    if not isinstance(found, kinds):
-        wanted = "a MessageRegistry" if kinds is MessageRegistry else "an App or an AsyncApp"
-        raise ValidationError(f"{target} is {type(found).__name__}, and should be {wanted}")
+def _load_registry(target: str) -> MessageRegistry:
+    found = load(target)
+    if not isinstance(found, MessageRegistry):
+        raise ValidationError(
+            f"{target} is {type(found).__name__}, and should be a MessageRegistry"
+        )
     return found
 
 
