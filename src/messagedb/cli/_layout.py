@@ -47,9 +47,13 @@ class Column(msgspec.Struct, frozen=True):
         """The label for a person."""
         return self.label or self.name.replace("_", " ")
 
+    def get_value(self, row: Row) -> Any:
+        """Return what the column shows of a row."""
+        return row.get(self.name) if self.value is None else self.value(row)
+
     def build_cell(self, row: Row) -> Cell:
         """Build the cell of this column in a row."""
-        return build_cell(row.get(self.name) if self.value is None else self.value(row))
+        return build_cell(self.get_value(row))
 
     def find_style(self, row: Row) -> str:
         """Return the color of this column in a row."""
@@ -66,7 +70,7 @@ def leave_out_optional(columns: Iterable[Column], rows: Sequence[Row]) -> tuple[
     return tuple(
         column
         for column in columns
-        if not column.is_optional or any(row.get(column.name) for row in rows)
+        if not column.is_optional or any(column.get_value(row) for row in rows)
     )
 
 
@@ -211,7 +215,7 @@ class Records:
             elif self._count > 1:
                 yield Text()
             for column in self._columns:
-                if not column.is_optional or row.get(column.name):
+                if not column.is_optional or column.get_value(row):
                     yield from self._iter_field(column, row)
 
     def _iter_field(self, column: Column, row: Row) -> Iterator[Text]:

@@ -122,6 +122,8 @@ def test_optional_columns_are_left_out_where_they_are_empty() -> None:
     both: list[Row] = [*bare, {"a": 2, "fix": "do it"}]
     assert leave_out_optional(columns, bare) == columns[:1]
     assert leave_out_optional(columns, both) == columns
+    computed = Column("fix", value=lambda row: None, is_optional=True)
+    assert leave_out_optional((computed,), both) == ()
     lines = [line.plain for line in Records(columns, 40).add(both)]
     assert lines == ["a    1", "", "a    2", "fix  do it"]
 
