@@ -22,14 +22,14 @@ from trials.options import build_parser  # noqa: E402
 from trials.servers import open_server, store_conninfo  # noqa: E402
 
 from pages.filling import fill  # noqa: E402
-from pages.measuring import FIGURES, Pages, compare, open_pages, share_no_answers  # noqa: E402
+from pages.measuring import FIGURES, Pages, compare, open_pages, share_long_answers_only  # noqa: E402
 
 
 def main() -> int:
     """Fill two stores, open the pages of both, and compare."""
     parser = build_parser("pages", "Open every page of the UI on a small and on a large store.")
     options = parser.parse_args()
-    share_no_answers()
+    share_long_answers_only()
     sizes = (5_000, 50_000) if options.short else (50_000, 5_000_000)
     run = Run("pages", options.short, Figures(FIGURES), messages=list(sizes))
     with open_server(options.server, fast=True) as server:

@@ -11,7 +11,9 @@ import psycopg
 from messagedb import Client, Consumer, HandlerError, Message, Stop
 from messagedb.consumers import NO_RETRY
 
-CATEGORIES = 100_000
+CATEGORIES = 125_000
+"""The number of small categories, of which a fifth gets no message: so 100,000 are there."""
+
 LONG_NAME = "long-" + "n" * 2667
 """A stream name of 2672 bytes, the longest that the index takes."""
 

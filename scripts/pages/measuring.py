@@ -28,15 +28,20 @@ LARGEST_RATIO = 5.0
 LEAST_SECONDS = 0.02
 """Below this on the large store, a ratio says nothing but how fast the small one is."""
 
-ADDRESSES_OF_ROUTE = 12
-"""Addresses of one route that are opened at most."""
+LINKED_ADDRESSES = 3
+"""Addresses of one route that are opened at most, beside those that are named below."""
 
-REPETITIONS = 5
+REPETITIONS = 3
 ENDLESS = ("/stream/live",)
 """Routes whose response does not end."""
 
-EXACT = ("/metrics", "/message/stored")
-"""Routes whose work is what was asked for: exact counts, or a whole field."""
+EXACT = ("/metrics", "/message/stored", "/?exact=1")
+"""Routes and addresses whose work is what was asked for: exact counts, or a whole field."""
+
+FIRST = "/consumers, for the first time in a minute"
+"""The page that looks for all consumers: its answer is shared for a minute."""
+
+_SHARED_SECONDS = 30.0
 
 SEEDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/", {}),
@@ -76,21 +81,34 @@ class Pages:
     def __init__(self, app: Any, browser: httpx2.AsyncClient) -> None:
         self._app = app
         self._browser = browser
+        self._linked: dict[str, int] = defaultdict(int)
         self.addresses: dict[str, list[str]] = defaultdict(list)
         self.seconds: dict[str, list[float]] = {}
         self.largest: dict[str, int] = {}
         self.slowest: dict[str, str] = {}
         self.failures: list[str] = []
 
+    async def look_for_consumers(self) -> None:
+        """Open the list of consumers when nothing is shared yet, and keep its time."""
+        begun = time.perf_counter()
+        response = await self._browser.get("/consumers")
+        self.seconds[FIRST] = [time.perf_counter() - begun]
+        self.largest[FIRST] = len(response.content)
+        self.slowest[FIRST] = "/consumers"
+
     async def explore(self) -> None:
         """Open the seeds and everything that they link to, a bounded number of each route."""
         waiting = [f"{path}?{urlencode(values)}" for path, values in SEEDS]
-        seen = set(waiting)
+        named, seen = set(waiting), set(waiting)
         while waiting:
             address = waiting.pop(0)
-            route = self._find_route(address)
-            if route is None or len(self.addresses[route]) >= 2 * ADDRESSES_OF_ROUTE:
+            route = address if address in EXACT else self._find_route(address)
+            if route is None:
                 continue
+            if address not in named:
+                self._linked[route] += 1
+                if self._linked[route] > LINKED_ADDRESSES:
+                    continue
             self.addresses[route].append(address)
             response = await self._browser.get(address)
             if response.status_code >= 500:
@@ -108,7 +126,7 @@ class Pages:
         """Open each address some times, and keep the median of the slowest one of each route."""
         for route, addresses in self.addresses.items():
             medians: dict[str, float] = {}
-            for address in addresses[:ADDRESSES_OF_ROUTE]:
+            for address in addresses:
                 times: list[float] = []
                 for _ in range(REPETITIONS):
                     begun = time.perf_counter()
@@ -129,14 +147,18 @@ class Pages:
         return None
 
 
-async def _ask(_: SharedAnswers, key: str, seconds: float, ask: Callable[[], Awaitable[R]]) -> R:
-    """Ask the store each time: requests share no answer here."""
-    return await ask()
+def share_long_answers_only() -> None:
+    """Let each request ask the store for what is kept for some seconds, to measure its queries."""
+    share = SharedAnswers.get
 
+    async def get(
+        answers: SharedAnswers, key: str, seconds: float, ask: Callable[[], Awaitable[R]]
+    ) -> R:
+        if seconds < _SHARED_SECONDS:
+            return await ask()
+        return await share(answers, key, seconds, ask)
 
-def share_no_answers() -> None:
-    """Let each request ask the store by itself, so that each is measured with its queries."""
-    setattr(SharedAnswers, "get", _ask)  # noqa: B010
+    setattr(SharedAnswers, "get", get)  # noqa: B010
 
 
 async def open_pages(store: str) -> Pages:
@@ -147,6 +169,7 @@ async def open_pages(store: str) -> Pages:
         async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=60) as browser:
             await browser.get("/", params={"token": "a token of this trial"})
             pages = Pages(app, browser)
+            await pages.look_for_consumers()
             await pages.explore()
             await pages.measure()
     return pages
@@ -155,7 +178,7 @@ async def open_pages(store: str) -> Pages:
 def compare(run: Run, small: Pages, large: Pages) -> None:
     """Print the times of each route on both stores, and record those that are too long."""
     rows: list[dict[str, Any]] = []
-    print(f"\n{'route':24} {'small':>9} {'large':>9} {'ratio':>6} {'KB':>7}  slowest address")
+    print(f"\n{'route':44} {'small':>9} {'large':>9} {'ratio':>6} {'KB':>7}  slowest address")
     for route in sorted(small.seconds.keys() | large.seconds.keys()):
         both = small.seconds.get(route), large.seconds.get(route)
         if both[0] is None or both[1] is None:
@@ -165,7 +188,7 @@ def compare(run: Run, small: Pages, large: Pages) -> None:
         ratio = second / first
         kilobytes = large.largest[route] / 1000
         print(
-            f"{route:24} {first * 1000:6.1f} ms {second * 1000:6.1f} ms {ratio:6.2f}"
+            f"{route:44} {first * 1000:6.1f} ms {second * 1000:6.1f} ms {ratio:6.2f}"
             f" {kilobytes:7.1f}  {large.slowest[route]:.90}"
         )
         rows.append(

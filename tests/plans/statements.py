@@ -140,8 +140,9 @@ OTHERS: Final = {
 """Statements that are built elsewhere, by file and function."""
 
 BY_INTENT: Final = {
-    ("_sql/consumers.py", "LAST_RECORDS"): "skips from category to category along the index, and "
-    "reads all records of the categories of positions: a list of consumers, for people",
+    ("_sql/consumers.py", "POSITION_CATEGORIES"): "skips from category to category along the "
+    "index: a list of consumers, for people",
+    ("_sql/consumers.py", "LAST_RECORDS"): "reads all records of the categories of positions",
     ("_sql/consumers.py", "COUNT_PARKED"): "reads one stream whole, that of the parked messages",
     ("_sql/consumers.py", "ALL_POSITIONS"): "a list of consumers: one row for each",
     ("_schema/revisions.py", "plan_uninstall"): "one row for each consumer of the store",
@@ -150,6 +151,21 @@ BY_INTENT: Final = {
     ("cli/_schema_commands.py", "_count_messages"): "counts up to a limit, to ask before a DROP",
 }
 """Statements that read more than an index leads to, and the reason."""
+
+OF_PAGES: Final = frozenset(
+    {
+        ("_ui/messages/queries.py", "find_stream_name"),
+        ("_ui/messages/queries.py", "read_field"),
+        ("_ui/streams/names.py", "find_name"),
+        ("_ui/streams/queries.py", "_END"),
+        ("_ui/streams/queries.py", "_OF_CATEGORY"),
+        ("_ui/streams/queries.py", "_OF_STREAM"),
+        ("_ui/streams/queries.py", "_TIME_AT"),
+        ("_ui/traces/queries.py", "_ANCESTORS"),
+        ("_ui/traces/queries.py", "_WINDOW"),
+    }
+)
+"""Those of pages of the UI, which ``nox -s pages`` measures on a large store."""
 
 NO_MESSAGES: Final = {
     ("_diagnosis/facts.py", "DIAGNOSTIC_QUERY"): "reads catalogs",

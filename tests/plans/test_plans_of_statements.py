@@ -24,6 +24,7 @@ from tests.plans.statements import (
     GROUPS,
     LISTINGS,
     NO_MESSAGES,
+    OF_PAGES,
     OTHERS,
     POSITION_STATEMENTS,
     SCANS,
@@ -78,7 +79,7 @@ def test_each_statement_in_the_code_has_a_plan_that_is_tested_or_a_reason() -> N
         "_sql/scans.py": {*SCANS, *BY_FUNCTION},
         "_sql/consumers.py": {*POSITION_STATEMENTS},
     }
-    listed = {*OTHERS, *BY_INTENT, *NO_MESSAGES}
+    listed = {*OTHERS, *BY_INTENT, *OF_PAGES, *NO_MESSAGES}
     found = {(each.file, each.name) for each in find_statements()}
     known = {key for key in found if key in listed or key[1] in by_name.get(key[0], set())}
     assert found - known == set(), "a statement without a tested plan: see tests/plans"

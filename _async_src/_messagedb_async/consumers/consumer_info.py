@@ -17,7 +17,7 @@ from messagedb._consumers.consumer_report import parse_report
 from messagedb._operations import validation
 from messagedb._operations.scan_requests import check_readable
 from messagedb._sql import consumers as sql
-from messagedb._sql.statements import TABLE_COLUMNS, quoted
+from messagedb._sql.statements import TABLE_COLUMNS, array_literal, quoted
 
 from ..operations.internals import get_server, get_session_config
 from .position_stores import execute_in
@@ -29,22 +29,60 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def list_consumers(client: AsyncClientCore, category: str | None) -> list[ConsumerInfo]:
-    """List the consumers of a store: see ``AsyncClient.list_consumers()``."""
+async def find_position_categories(client: AsyncClientCore) -> list[str]:
+    """Return the categories in which consumers have stored positions.
+
+    It costs a look-up in the index for each category of the store.
+
+    Raises:
+        IncompatibleServerError: the role may not read the table of messages.
+    """
+    facts = await get_server(client)
+    check_readable(facts.table_readable, "the list of consumers")
+    schema = get_session_config(client).settings.schema
+    async with client.transaction(read_only=True) as transaction:
+        return await _find_position_categories(transaction, schema)
+
+
+async def list_consumers(
+    client: AsyncClientCore,
+    category: str | None,
+    position_categories: list[str] | None = None,
+    *,
+    lag_limit: int = 100_000,
+) -> list[ConsumerInfo]:
+    """List the consumers of a store: see ``AsyncClient.list_consumers()``.
+
+    Args:
+        client: the client.
+        category: only consumers of this category; None for all.
+        position_categories: the categories of the position streams; None to find them.
+        lag_limit: the largest lag that is counted: each message of it is looked at.
+    """
     if category is not None:
         validation.check_category(category)
     facts = await get_server(client)
     check_readable(facts.table_readable, "the list of consumers")
     schema = get_session_config(client).settings.schema
     async with client.transaction(read_only=True) as transaction:
-        stored = await _list_stored(transaction, schema)
+        if position_categories is None:
+            position_categories = await _find_position_categories(transaction, schema)
+        stored = await _list_stored(transaction, schema, position_categories)
     selected = [each for each in stored if category is None or each.category == category]
-    return [await _measure(client, each, schema) for each in selected]
+    return [await _measure(client, each, schema, lag_limit) for each in selected]
 
 
-async def _list_stored(transaction: AsyncTransaction, schema: str) -> list[ConsumerInfo]:
+async def _find_position_categories(transaction: AsyncTransaction, schema: str) -> list[str]:
+    rows = await execute_in(transaction, _format_sql(sql.POSITION_CATEGORIES, schema), ())
+    return [name for (name,) in rows]
+
+
+async def _list_stored(
+    transaction: AsyncTransaction, schema: str, position_categories: list[str]
+) -> list[ConsumerInfo]:
     pids = parse_lease_holders(await execute_in(transaction, sql.LEASE_HOLDERS, ()))
-    records = await execute_in(transaction, _format_sql(sql.LAST_RECORDS, schema), ())
+    names = array_literal(position_categories)
+    records = await execute_in(transaction, _format_sql(sql.LAST_RECORDS, schema), (names,))
     consumers = [consumer_from_record(row, pids, schema) for row in records]
     if (await execute_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
         for name, position, saved_at, resized_to in await execute_in(
@@ -58,10 +96,12 @@ async def _list_stored(transaction: AsyncTransaction, schema: str) -> list[Consu
     return consumers
 
 
-async def _measure(client: AsyncClientCore, consumer: ConsumerInfo, schema: str) -> ConsumerInfo:
+async def _measure(
+    client: AsyncClientCore, consumer: ConsumerInfo, schema: str, lag_limit: int
+) -> ConsumerInfo:
     categories = None if consumer.category is None else (consumer.category,)
     next_position = min(consumer.next_position or 1, validation.LAST_POSITION)
-    lag = await client.get_lag(categories, next_position)
+    lag = await client.get_lag(categories, next_position, limit=lag_limit)
     async with client.transaction(read_only=True) as transaction:
         rows: list[tuple[Any, ...]] = await execute_in(
             transaction, _format_sql(sql.COUNT_PARKED, schema), (consumer.parked_stream,)

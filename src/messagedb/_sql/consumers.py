@@ -69,7 +69,7 @@ WHERE locktype = 'advisory' AND objsubid = 2 AND granted
 """
 """The holders of advisory locks of two integers in this database, such as consumers' leases."""
 
-LAST_RECORDS: Final = """
+POSITION_CATEGORIES: Final = """
 WITH RECURSIVE categories AS (
     (SELECT {schema}.category(stream_name) AS name FROM {schema}.messages
      ORDER BY {schema}.category(stream_name) LIMIT 1)
@@ -78,21 +78,23 @@ WITH RECURSIVE categories AS (
             WHERE {schema}.category(stream_name) > c.name
             ORDER BY {schema}.category(stream_name) LIMIT 1)
     FROM categories c WHERE c.name IS NOT NULL
-), streams AS (
-    SELECT DISTINCT p.stream_name FROM categories c
-    CROSS JOIN LATERAL (
-        SELECT stream_name FROM {schema}.messages
-        WHERE {schema}.category(stream_name) = ANY (ARRAY[c.name])) p
-    WHERE c.name ~ '^[^:]*:([^+]*[+])*position([+]|$)'
 )
-SELECT {columns} FROM streams s
+SELECT c.name::varchar FROM categories c WHERE c.name ~ '^[^:]*:([^+]*[+])*position([+]|$)'
+"""
+"""The categories of position streams. It skips along the index from category to category."""
+
+LAST_RECORDS: Final = """
+SELECT {columns}
+FROM (SELECT DISTINCT p.stream_name
+      FROM unnest($1::varchar[]) c (name) CROSS JOIN LATERAL (
+          SELECT stream_name FROM {schema}.messages
+          WHERE {schema}.category(stream_name) = ANY (ARRAY[c.name])) p) s
 CROSS JOIN LATERAL (
     SELECT * FROM {schema}.messages
     WHERE stream_name = s.stream_name ORDER BY position DESC LIMIT 1) m
 ORDER BY m.stream_name
 """
-"""The last message of each position stream. It skips along the index from category to category, and
-reads all records of the categories of positions."""
+"""The last message of each position stream of some categories, all of whose records it reads."""
 
 COUNT_PARKED: Final = """
 SELECT count(*) FILTER (WHERE type = 'Parked')

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from typing import Final
 
+from _messagedb_async.consumers import consumer_info
 from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.base import AsyncConsumerBase
 from _messagedb_async.consumers.consumer import AsyncConsumer
+from _messagedb_async.consumers.consumer_info import find_position_categories
 
 from ..._consumers.consumer_info import ConsumerInfo
 from ..._consumers.position_stores import StreamPositionStore, TablePositionStore
 from ..failures import PageError
 from ..site import Site
 
+COUNTED_LAG: Final = 10_000
+"""The largest lag that pages count, as each of its messages is looked at."""
+
+CONSUMERS: Final = "consumers"
+"""The key of their list, among the answers that requests share."""
+
 _KEPT_SECONDS: Final = 2.0
+_KEPT_SECONDS_OF_CATEGORIES: Final = 60.0
 
 
-async def list_consumers(site: Site) -> list[ConsumerInfo]:
-    """List the consumers that the store has records of."""
-    return await site.answers.get("consumers", _KEPT_SECONDS, site.client.list_consumers)
+async def list_consumers(site: Site, *, lag_limit: int = COUNTED_LAG) -> list[ConsumerInfo]:
+    """List the consumers that the store has records of.
+
+    The categories of their positions are looked for once a minute, as that takes longest in a store
+    of many categories; a consumer that reports is known anyway.
+    """
+    client = site.client
+    categories = await site.answers.get(
+        "position categories", _KEPT_SECONDS_OF_CATEGORIES, lambda: find_position_categories(client)
+    )
+    return await site.answers.get(
+        CONSUMERS if lag_limit == COUNTED_LAG else f"{CONSUMERS}:{lag_limit}",
+        _KEPT_SECONDS,
+        lambda: consumer_info.list_consumers(client, None, categories, lag_limit=lag_limit),
+    )
 
 
 async def get_consumer(site: Site, name: str, position_store: str) -> ConsumerInfo:

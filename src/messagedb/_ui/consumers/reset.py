@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..._consumers.consumer_info import ConsumerInfo
 from ..failures import PageError
+from .queries import COUNTED_LAG
 
 Target = Literal["beginning", "end"] | int
 
@@ -37,9 +38,10 @@ def describe_reset(info: ConsumerInfo, target: Target) -> list[str]:
     if target == "beginning":
         said.append("After the reset it handles all messages of its category again.")
     elif target == "end":
+        at_least = "at least " if info.lag_messages >= COUNTED_LAG else ""
         said.append(
-            f"After the reset it skips the {info.lag_messages:,} messages that wait for it, and "
-            "handles only those that are written from then on."
+            f"After the reset it skips the {at_least}{info.lag_messages:,} messages that wait for "
+            "it, and handles only those that are written from then on."
         )
     elif now is not None and target < now:
         said.append(f"After the reset it handles again what it handled from {target:,} on.")

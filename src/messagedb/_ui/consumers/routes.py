@@ -14,7 +14,7 @@ from ..page import Page, change_route, page_route
 from ..site import Site
 from . import view
 from .history import LagHistory
-from .queries import build_consumer, get_consumer, list_consumers
+from .queries import CONSUMERS, COUNTED_LAG, build_consumer, get_consumer, list_consumers
 from .reset import describe_reset, parse_target
 
 
@@ -27,13 +27,21 @@ def build_consumer_routes(site: Site) -> list[Route]:
         for each in found:
             history.add(each.name, each.lag_messages)
         rows = view.build_rows(found, history, datetime.now(UTC))
-        return page.render("consumers.html", rows=rows, summary=view.summarize(rows))
+        return page.render(
+            "consumers.html", rows=rows, summary=view.summarize(rows), counted_lag=COUNTED_LAG
+        )
 
     async def show_consumer(page: Page) -> Response:
         info = await _find(page, page.get("name"), page.get("store"))
         history.add(info.name, info.lag_messages)
         row = view.build_row(info, history, datetime.now(UTC), 600, 84)
-        return page.render("consumer.html", row=row, info=info, points=history.get(info.name))
+        return page.render(
+            "consumer.html",
+            row=row,
+            info=info,
+            points=history.get(info.name),
+            counted_lag=COUNTED_LAG,
+        )
 
     return [
         page_route(site, "/consumers", show_consumers),
@@ -60,7 +68,7 @@ async def reset_position(page: Page, form: dict[str, str]) -> Response:
     target = parse_target(form.get("to", ""))
     position = await build_consumer(page.site, info).reset_position(target)
     await record_change(page, "reset position", f"{info.name} to {position}", 1)
-    page.site.answers.forget("consumers")
+    page.site.answers.forget(CONSUMERS)
     return page.redirect("/consumer", name=info.name, store=info.position_store)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -11,6 +13,8 @@ from ..consumers.queries import list_consumers
 from ..page import Page, page_route
 from ..site import Site
 
+_COUNTED_LAG: Final = 100_000
+
 
 def build_metrics_routes(site: Site) -> list[Route]:
     """Return the route of the metrics."""
@@ -19,7 +23,7 @@ def build_metrics_routes(site: Site) -> list[Route]:
 
 async def show_metrics(page: Page) -> Response:
     """Show the metrics in the text format of Prometheus."""
-    consumers = await list_consumers(page.site)
+    consumers = await list_consumers(page.site, lag_limit=_COUNTED_LAG)
     text = render_metrics(
         (STORED_CONSUMERS, label_consumers(consumers)),
         (POOLS, [({POOL: "messagedb.ui"}, page.site.client.pool_stats())]),
