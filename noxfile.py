@@ -80,6 +80,8 @@ WITH_DEPENDENCIES = [
     "tests/_async/operations/test_registry.py",
     "tests/_async/operations/test_telemetry.py",
     "tests/_async/operations/test_writing.py",
+    "tests/ui/test_access.py",
+    "tests/ui/test_pages.py",
 ]
 
 nox.needs_version = ">=2025.2.9"
