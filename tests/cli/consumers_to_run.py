@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -42,6 +43,20 @@ def breaking(client: Client) -> Consumer:
     @consumer.handler
     def fail(message: Message[Any]) -> None:
         raise BrokenPipeError("the handler's own")
+
+    return consumer
+
+
+def stuck(client: Client) -> Consumer:
+    """Return a consumer that fails at a bad message, and never comes back from a slow one."""
+    consumer = Consumer(client, CATEGORY, identifier="stuck")
+
+    @consumer.handler
+    def handle(message: Message[Any]) -> None:
+        if message.type == "Bad":
+            raise ValueError("no such address")
+        if message.type == "Slow":
+            threading.Event().wait()
 
     return consumer
 

@@ -250,7 +250,8 @@ def test_a_consumer_without_an_identifier(client: Client, command: Command, cate
     consumer.run(until="caught_up")
     (row,) = command("consumers", "status", category).rows
     assert (row["consumer"], row["identifier"]) == (f"{category}:position", None)
-    assert command("position", "get", category, "-").rows == [row]
+    (position,) = command("position", "get", category, "-").rows
+    assert {**position, "report_age": None} == {**row, "report_age": None}
     assert command("position", "set", category, "-", "1", "-y").rows[0]["lag_messages"] == 2
     assert command("position", "set", category, "-", "end", "-y").rows[0]["lag_messages"] == 0
     first, second = (each["id"] for each in command("parked", "list", category, "-").rows)

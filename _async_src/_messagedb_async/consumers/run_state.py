@@ -183,7 +183,8 @@ class AsyncProgress:
 
     def get_message(self) -> Message[Any] | None:
         """Return the message that a handler processes now, of several the first one."""
-        return self.current_message if self.window is None else self.window.get_first()
+        window = self.window
+        return self.current_message if window is None else window.get_first()
 
     def clear_messages(self) -> None:
         """Record that no handler has a message any more."""

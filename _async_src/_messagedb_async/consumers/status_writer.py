@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 _WRITE_SECONDS = 5.0
 _END_SECONDS = 1.0
 
-# For this time nothing is written after a write that the server refused, or would refuse.
-_PAUSE_SECONDS = 300.0
+# Nothing is written after a write that the server refused: at first for this time, then for twice
+# as long, and so on, up to the other. It is also that after a write that it would refuse.
+_FIRST_PAUSE_SECONDS = 5.0
+_LAST_PAUSE_SECONDS = 300.0
 
 _SETUP = Statement(sql.SET_REPORT_LIMITS, ())
 _encode = msgspec.json.Encoder().encode
@@ -56,6 +58,7 @@ class AsyncStatusWriter:
         self._is_checked = False
         self._is_logged = False
         self._paused_until = 0.0
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     async def join(self, client: AsyncClientCore, report: RunReport) -> None:
         """Report on a run from now on. Does nothing if its name is too long for that."""
@@ -123,12 +126,12 @@ class AsyncStatusWriter:
                 await self._store(client, reports)
         except psycopg.Error as error:
             if not _is_passing(error):
-                self._pause(get_first_line(error))
+                self._pause_longer(get_first_line(error))
         except MessageDBError:
             # The store is unavailable, which its consumers log themselves.
             pass
         except Exception as error:
-            self._pause(format_error(error))
+            self._pause_longer(format_error(error))
         finally:
             for report in selected:
                 if report.is_done and report in self._ends:
@@ -141,6 +144,7 @@ class AsyncStatusWriter:
         schema = get_session_config(client).settings.schema
         statement = Statement(sql.REPORT, (schema, rows, f"{{{first}}}"))
         await execute_on_spare(await get_provider(client), _SETUP, statement, _WRITE_SECONDS)
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
         for report in reports:
             report.is_first = False
 
@@ -166,9 +170,14 @@ class AsyncStatusWriter:
             self._is_checked = True
         return self._is_checked
 
-    def _pause(self, reason: str) -> None:
+    def _pause_longer(self, reason: str) -> None:
+        """Write nothing for some time, and for a longer time after the next refusal."""
+        self._pause(reason, self._pause_seconds)
+        self._pause_seconds = min(2 * self._pause_seconds, _LAST_PAUSE_SECONDS)
+
+    def _pause(self, reason: str, seconds: float = _LAST_PAUSE_SECONDS) -> None:
         """Write nothing for some time. The reason is logged once."""
-        self._paused_until = monotonic() + _PAUSE_SECONDS
+        self._paused_until = monotonic() + seconds
         self._is_checked = False
         if not self._is_logged:
             self._is_logged = True

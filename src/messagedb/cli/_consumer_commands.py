@@ -16,13 +16,13 @@ from ._consumer_rows import (
     PARKED_COLUMNS,
     build_consumer_row,
     build_parked_row,
-    find_lagging,
 )
 from ._exit import confirm, exit_error, show_user_tracebacks
 from ._help import CONSUMERS, RUN, add_command
 from ._load_target import load, open_consumers
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._message_rows import build_message_row as message_row
+from ._status_command import status
 from ._store import StoreTarget
 
 Category = Annotated[
@@ -48,7 +48,7 @@ Table = Annotated[
 ]
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of parked messages.")]
 
-consumers = typer.Typer(no_args_is_help=True, help="The consumers that have stored a position.")
+consumers = typer.Typer(no_args_is_help=True, help="The consumers of a store.")
 position = typer.Typer(no_args_is_help=True, help="The position of a consumer.")
 parked = typer.Typer(no_args_is_help=True, help="Parked messages of a consumer.")
 
@@ -64,6 +64,7 @@ def add_to(app: typer.Typer) -> None:
         status,
         None,
         "messagedb consumers status",
+        "messagedb consumers status --watch",
         "messagedb consumers status account --max-lag 1000",
     )
     add_command(
@@ -130,41 +131,6 @@ def consume(
             running.run("caught_up" if until_caught_up else None, stop_timeout)
         except TimeoutError as error:  # that of a handler is raised as a HandlerError
             raise exit_error(str(error)) from None
-
-
-def status(
-    ctx: typer.Context,
-    category: Annotated[
-        str | None,
-        typer.Argument(
-            help="Only consumers of this category.", autocompletion=complete_consumed_category
-        ),
-    ] = None,
-    max_lag: Annotated[
-        int | None,
-        typer.Option(min=0, help="Exit code 1 if a consumer is more messages behind."),
-    ] = None,
-    max_lag_seconds: Annotated[
-        float | None,
-        typer.Option(min=0, help="Exit code 1 if a consumer's oldest message has waited longer."),
-    ] = None,
-) -> None:
-    """Show each consumer's next message, its lag, and whether it runs now.
-
-    A lag counts all messages of the category, before filters, also those of a group's other
-    members. For consumers of other libraries it is not known whether they run. The command reads
-    all position records.
-    """
-    store: StoreTarget = ctx.obj
-    with store.open_client(max_size=1) as client:
-        found = client.list_consumers(category)
-    store.output.print_rows(COLUMNS, map(build_consumer_row, found))
-    for each in found:
-        if each.problem is not None:
-            store.output.print_note(f"{each.name}: {each.problem}")
-    late = find_lagging(found, max_lag, max_lag_seconds)
-    if late:
-        raise exit_error("; ".join(late))
 
 
 def get_position(

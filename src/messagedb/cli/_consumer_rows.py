@@ -8,14 +8,15 @@ from typing import Any
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
 COLUMNS = ("consumer", "next_position", "head", "lag_messages", "lag_seconds", "running", "parked")
-"""Columns of consumers on a terminal."""
+"""Columns of the position of a consumer on a terminal."""
 
 PARKED_COLUMNS = ("id", "message", "type", "reason")
 """Columns of parked messages on a terminal."""
 
 
 def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
-    """Return a consumer as a row; a table shows the columns of it in ``COLUMNS``."""
+    """Return a consumer as a row, with everything that is known of it."""
+    report = consumer.report
     return {
         "consumer": consumer.name,
         "category": consumer.category,
@@ -32,6 +33,13 @@ def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
         "parked": consumer.parked_count,
         "saved_at": consumer.saved_at,
         "problem": consumer.problem,
+        "state": consumer.state,
+        "owner": None if report is None else f"{report.host}:{report.pid}",
+        "since": None if report is None else report.started_at,
+        "reported_at": None if report is None else report.reported_at,
+        "report_age": None if report is None else round(report.age, 3),
+        "in_flight": None if report is None else report.in_flight,
+        "last_failure": None if report is None else report.last_failure,
     }
 
 

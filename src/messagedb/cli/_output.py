@@ -83,11 +83,19 @@ class Output:
         if not found and empty:
             self.print_note(empty)
             return
-        shown = leave_out_optional(make_columns(columns), found)
-        for line in self._lay_out(shown, [found], is_alone=len(found) == 1):
+        for line in self.build_lines(columns, found):
             self._print_text(line)
         if total:
             self._print_text(Text(total, "dim"))
+
+    def build_lines(self, columns: Columns, rows: Sequence[Row]) -> Iterator[Text]:
+        """Iterate over the lines of a table or of records with these columns."""
+        shown = leave_out_optional(make_columns(columns), rows)
+        return self._lay_out(shown, [rows], is_alone=len(rows) == 1)
+
+    def flush(self) -> None:
+        """Send what was printed to the reader of a pipe now."""
+        sys.stdout.flush()
 
     def print_pages(self, columns: Columns, pages: Iterable[Sequence[Row]]) -> int:
         """Print rows page by page as they come: in a table or as records, or as JSON lines.

@@ -163,3 +163,16 @@ def test_several_threads_take_each_message_once_in_the_order_of_its_stream() -> 
         of_stream = [position for position in finished if position % 7 == stream]
         assert of_stream == sorted(of_stream)
     assert window.position == 1000
+
+
+def test_the_first_message_that_is_not_done() -> None:
+    window = InFlightWindow(0, 10)
+    first, second = (make_message(f"x-{n}", "T", global_position=n) for n in (1, 2))
+    assert window.get_first() is None
+    window.add([first, second], 2)
+    window.take_ready()
+    window.take_ready()
+    window.mark_done(second)
+    assert window.get_first() is first
+    window.mark_done(first)
+    assert window.get_first() is None
