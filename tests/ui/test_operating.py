@@ -109,3 +109,22 @@ async def test_metrics_of_all_consumers(
     assert lags[consumer.name] == 3
     assert "db_client_connection_count" in families
     assert (await browse(app).get("/metrics")).status_code == 401
+
+
+async def test_many_consumers_are_on_several_pages_and_found_by_a_part_of_their_name(
+    browser: httpx2.AsyncClient, client: AsyncClient, category: str
+) -> None:
+    for number in range(90):
+        stream = f"{category}:position-worker{number}"
+        await client.write_message(stream, NewMessage("Recorded", {"position": 1}))
+    page = await browser.get("/consumers", params={"q": category.upper()})
+    assert len(page.content) < 100_000
+    assert "1 to 40 of 90" in page.text
+    last = await browser.get("/consumers", params={"q": category, "skip": "80"})
+    assert "81 to 90 of 90" in last.text
+    one = await browser.get("/consumers", params={"q": f"{category} · worker77"})
+    assert f"{category} · worker77" in one.text
+    assert f"{category} · worker7<" not in one.text
+    none = await browser.get("/consumers", params={"q": "<none>"})
+    assert "No consumer matches." in none.text
+    assert "<none>" not in none.text

@@ -17,6 +17,8 @@ from .history import LagHistory
 from .queries import CONSUMERS, COUNTED_LAG, build_consumer, get_consumer, list_consumers
 from .reset import describe_reset, parse_target
 
+PAGE_SIZE = 40
+
 
 def build_consumer_routes(site: Site) -> list[Route]:
     """Return the routes of the pages of consumers."""
@@ -27,8 +29,18 @@ def build_consumer_routes(site: Site) -> list[Route]:
         for each in found:
             history.add(each.name, each.lag_messages)
         rows = view.build_rows(found, history, datetime.now(UTC))
+        wanted, skip = page.get("q").strip(), page.get_integer("skip") or 0
+        selected = view.select_rows(rows, wanted)
         return page.render(
-            "consumers.html", rows=rows, summary=view.summarize(rows), counted_lag=COUNTED_LAG
+            "consumers.html",
+            rows=selected[skip : skip + PAGE_SIZE],
+            count=len(selected),
+            total=len(rows),
+            wanted=wanted,
+            skip=skip,
+            page_size=PAGE_SIZE,
+            summary=view.summarize(rows),
+            counted_lag=COUNTED_LAG,
         )
 
     async def show_consumer(page: Page) -> Response:

@@ -77,6 +77,16 @@ def build_rows(
     return sorted(rows, key=lambda row: (_ORDER[row.kind], -row.info.lag_messages, row.title))
 
 
+def select_rows(rows: list[ConsumerRow], wanted: str) -> list[ConsumerRow]:
+    """Return the rows whose title, state or owner has a text in it, in any case; "" selects all."""
+    text = wanted.casefold()
+    return [row for row in rows if text in _describe_row(row).casefold()]
+
+
+def _describe_row(row: ConsumerRow) -> str:
+    return f"{row.title} {row.state} {row.report.host if row.report else ''}"
+
+
 def build_row(
     info: ConsumerInfo, history: LagHistory, now: datetime, width: int = 90, height: int = 22
 ) -> ConsumerRow:

@@ -19,6 +19,7 @@ from .jobs import Jobs
 from .selection import Selection, parse_selection
 
 PAGE_SIZE = 50
+MOST_STREAMS = 50
 _KEPT_SECONDS = 2.0
 
 
@@ -76,13 +77,15 @@ async def _show_streams(page: Page) -> Response:
     by_stream = {
         each.parked_stream: each for each in await list_consumers(page.site) if each.parked_count
     }
+    shown = sorted(by_stream.values(), key=lambda info: -info.parked_count)[:MOST_STREAMS]
     async with page.site.read() as tx:
-        oldest = await queries.fetch_oldest(tx, page.site.table, list(by_stream)[:100])
+        oldest = await queries.fetch_oldest(
+            tx, page.site.table, [info.parked_stream for info in shown]
+        )
     rows = [
-        (stream, describe(info), info, oldest.get(stream)) for stream, info in by_stream.items()
+        (info.parked_stream, describe(info), info, oldest.get(info.parked_stream)) for info in shown
     ]
-    rows.sort(key=lambda row: -row[2].parked_count)
-    return page.render("parked_streams.html", rows=rows)
+    return page.render("parked_streams.html", rows=rows, count=len(by_stream))
 
 
 async def _show_stream(page: Page, jobs: Jobs) -> Response:
