@@ -27,7 +27,7 @@ async def test_a_message_that_is_written_appears_in_a_stream_that_is_followed(
     await page.get_by_role("button", name="Pause").click()
     await expect(page.locator("[data-live-state]")).to_have_text("paused")
     await client.write_message("ticker-1", NewMessage("Missed"))
-    await page.get_by_role("button", name="Follow live").click()
+    await page.get_by_role("button", name="Resume").click()
     await expect(rows).to_have_count(3)
     await expect(rows.first).to_contain_text("Missed")
 
