@@ -78,7 +78,7 @@ def build_rows(
 
 
 def select_rows(rows: list[ConsumerRow], wanted: str) -> list[ConsumerRow]:
-    """Return the rows whose title, state or owner contains a string, in any case; "" selects all."""
+    """Return the rows with a string in title, state or owner, in any case; "" selects all."""
     text = wanted.casefold()
     return [row for row in rows if text in _describe_row(row).casefold()]
 
