@@ -22,7 +22,7 @@ from trials.options import build_parser  # noqa: E402
 from trials.servers import open_server, store_conninfo  # noqa: E402
 
 from pages.filling import fill  # noqa: E402
-from pages.measuring import FIGURES, Pages, compare, open_pages, share_long_answers_only  # noqa: E402
+from pages.measuring import FIGURES, compare, open_pages, share_long_answers_only  # noqa: E402
 
 
 def main() -> int:
@@ -33,16 +33,13 @@ def main() -> int:
     sizes = (5_000, 50_000) if options.short else (50_000, 5_000_000)
     run = Run("pages", options.short, Figures(FIGURES), messages=list(sizes))
     with open_server(options.server, fast=True) as server:
-        stores: list[str] = []
+        stores: dict[int, str] = {}
         for size in sizes:
             admin = server.new_database("ours")
-            stores.append(store_conninfo(admin))
+            stores[size] = store_conninfo(admin)
             with run.part(f"fill a store with {size:,} messages"):
-                fill(admin, stores[-1], size)
-        pages: list[Pages] = []
-        for size, store in zip(sizes, stores, strict=True):
-            with run.part(f"open the pages of {size:,} messages"):
-                pages.append(asyncio.run(open_pages(store)))
+                fill(admin, stores[size], size)
+        pages = asyncio.run(open_pages(run, stores))
         if len(pages) == len(sizes):
             compare(run, *pages)
         return run.finish(server.describe(), options.json)

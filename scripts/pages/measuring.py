@@ -7,7 +7,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from statistics import median
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -31,7 +31,8 @@ LEAST_SECONDS = 0.02
 LINKED_ADDRESSES = 3
 """Addresses of one route that are opened at most, beside those that are named below."""
 
-REPETITIONS = 3
+REPETITIONS = 7
+"""Each address is opened so often on both stores in turn, and its shortest time counts."""
 ENDLESS = ("/stream/live",)
 """Routes whose response does not end."""
 
@@ -83,7 +84,8 @@ class Pages:
         self._browser = browser
         self._linked: dict[str, int] = defaultdict(int)
         self.addresses: dict[str, list[str]] = defaultdict(list)
-        self.seconds: dict[str, list[float]] = {}
+        self.seconds: dict[str, float] = {}
+        self._shortest: dict[str, float] = {}
         self.largest: dict[str, int] = {}
         self.slowest: dict[str, str] = {}
         self.failures: list[str] = []
@@ -92,7 +94,7 @@ class Pages:
         """Open the list of consumers when nothing is shared yet, and keep its time."""
         begun = time.perf_counter()
         response = await self._browser.get("/consumers")
-        self.seconds[FIRST] = [time.perf_counter() - begun]
+        self.seconds[FIRST] = time.perf_counter() - begun
         self.largest[FIRST] = len(response.content)
         self.slowest[FIRST] = "/consumers"
 
@@ -123,19 +125,16 @@ class Pages:
                     waiting.append(found)
 
     async def measure(self) -> None:
-        """Open each address some times, and keep the median of the slowest one of each route."""
+        """Open each address once, and keep the shortest time of each so far."""
         for route, addresses in self.addresses.items():
-            medians: dict[str, float] = {}
             for address in addresses:
-                times: list[float] = []
-                for _ in range(REPETITIONS):
-                    begun = time.perf_counter()
-                    response = await self._browser.get(address)
-                    times.append(time.perf_counter() - begun)
-                    self.largest[route] = max(self.largest.get(route, 0), len(response.content))
-                medians[address] = median(times)
-            self.slowest[route] = max(medians, key=lambda address: medians[address])
-            self.seconds[route] = sorted(medians.values())
+                begun = time.perf_counter()
+                response = await self._browser.get(address)
+                seconds = time.perf_counter() - begun
+                self._shortest[address] = min(seconds, self._shortest.get(address, seconds))
+                self.largest[route] = max(self.largest.get(route, 0), len(response.content))
+            self.slowest[route] = max(addresses, key=lambda address: self._shortest[address])
+            self.seconds[route] = self._shortest[self.slowest[route]]
 
     def _find_route(self, address: str) -> str | None:
         path = urlsplit(address).path
@@ -161,18 +160,27 @@ def share_long_answers_only() -> None:
     setattr(SharedAnswers, "get", get)  # noqa: B010
 
 
-async def open_pages(store: str) -> Pages:
-    """Return the measured pages of a store."""
-    async with AsyncClient(store) as client:
-        app = create_app(client, token="a token of this trial", allow_changes=True)
-        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=60) as browser:
-            await browser.get("/", params={"token": "a token of this trial"})
-            pages = Pages(app, browser)
-            await pages.look_for_consumers()
-            await pages.explore()
-            await pages.measure()
-    return pages
+async def open_pages(run: Run, stores: dict[int, str]) -> list[Pages]:
+    """Return the measured pages of stores, by their sizes: in turn, as the machine may be busy."""
+    async with AsyncExitStack() as stack:
+        found: list[Pages] = []
+        for size, store in stores.items():
+            with run.part(f"look for the pages of {size:,} messages"):
+                client = await stack.enter_async_context(AsyncClient(store))
+                app = create_app(client, token="a token of this trial", allow_changes=True)
+                transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+                browser = await stack.enter_async_context(
+                    httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=60)
+                )
+                await browser.get("/", params={"token": "a token of this trial"})
+                found.append(Pages(app, browser))
+                await found[-1].look_for_consumers()
+                await found[-1].explore()
+        with run.part("open them all in turn"):
+            for _ in range(REPETITIONS):
+                for pages in found:
+                    await pages.measure()
+    return found
 
 
 def compare(run: Run, small: Pages, large: Pages) -> None:
@@ -180,11 +188,10 @@ def compare(run: Run, small: Pages, large: Pages) -> None:
     rows: list[dict[str, Any]] = []
     print(f"\n{'route':44} {'small':>9} {'large':>9} {'ratio':>6} {'KB':>7}  slowest address")
     for route in sorted(small.seconds.keys() | large.seconds.keys()):
-        both = small.seconds.get(route), large.seconds.get(route)
-        if both[0] is None or both[1] is None:
+        first, second = small.seconds.get(route), large.seconds.get(route)
+        if first is None or second is None:
             run.fail(f"{route} is linked in one of the stores only")
             continue
-        first, second = both[0][-1], both[1][-1]
         ratio = second / first
         kilobytes = large.largest[route] / 1000
         print(

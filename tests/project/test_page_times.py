@@ -14,7 +14,7 @@ def measured(seconds: dict[str, float], failures: tuple[str, ...] = ()) -> Pages
     pages = Pages(nothing, nothing)
     for route, time in seconds.items():
         pages.addresses[route].append(f"{route}?a=1")
-        pages.seconds[route] = [time]
+        pages.seconds[route] = time
         pages.largest[route] = 1000
         pages.slowest[route] = f"{route}?a=1"
     pages.failures += failures
