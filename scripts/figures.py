@@ -110,6 +110,16 @@ COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "doubled": "doubled (0)",
         },
     ),
+    "pages": (
+        "every page of the browser UI on 50 thousand and on 5 million messages",
+        {
+            "routes": "kinds of pages",
+            "pages": "addresses that were opened on the larger store",
+            "failed": "that failed (0)",
+            "slow": "kinds that took a second or more there (0)",
+            "growing": "kinds that took more than five times as long there (0)",
+        },
+    ),
 }
 
 
