@@ -198,7 +198,7 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
     stream = consumer.name
     counts: list[int] = []
     async with consumer.running():
-        while len(counts) < 4:
+        while len(counts) < 12:
             await client.write_message(f"{category}-1", new_message())
             before = consumer.status()
             count = len(stored(store_url, stream))
