@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from .._messages.ids import uuid7
+from .._operations.validation import LAST_POSITION
 from .position_stores import StreamPositionStore
 from .status import build_status
 
@@ -104,6 +105,10 @@ class RunReport:
         name = settings.position_name
         status = build_status(name, self._get_snapshot(), self._counters, datetime.now(UTC))
         ended = "failed" if status.state == "failed" else "stopped"
+        position = status.next_position
+        if position is not None:
+            # After the last one there is none that fits into the table.
+            position = min(position, LAST_POSITION)
         return {
             "consumer": name,
             "run": self.run,
@@ -120,7 +125,7 @@ class RunReport:
             "started_before": now - self._started_at,
             "report_interval": interval,
             "state": ended if self.is_final else status.state,
-            "next_position": status.next_position,
+            "next_position": position,
             "lag_messages": status.lag_messages,
             "lag_seconds": status.lag_seconds,
             **({} if self.is_final else self._describe_in_flight(now)),
