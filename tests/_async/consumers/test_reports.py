@@ -13,7 +13,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, AsyncContext, Message, TablePositionStore
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncContext,
+    Message,
+    RetryPolicy,
+    TablePositionStore,
+)
 from messagedb.consumers import NO_RETRY, ConsumerInfo
 from messagedb.errors import HandlerError
 from tests._async.consuming import Trouble, record_numbers, write
@@ -23,6 +30,7 @@ from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually
 from tests.support.store import functions_only
 
+PATIENT = RetryPolicy(max_attempts=100, delay=0.2, multiplier=1.0)
 ME = (socket.gethostname(), os.getpid())
 
 
@@ -52,7 +60,7 @@ async def test_a_message_that_fails_is_seen_with_its_attempt_and_its_error(
     client: AsyncClient, category: str
 ) -> None:
     positions = await write(client, f"{category}-1", 0, 3)
-    consumer = AsyncConsumer(client, category, identifier="mail", **FAST)
+    consumer = AsyncConsumer(client, category, identifier="mail", retry=PATIENT, **FAST)
     trouble = Trouble(ValueError("no such address"))
     consumer.handler(trouble.handle)
     async with consumer.running():
