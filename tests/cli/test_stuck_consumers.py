@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import signal
 import socket
 import subprocess
@@ -10,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import httpx2
 import pytest
 
-from messagedb import Client, NewMessage
+from messagedb import AsyncClient, Client, NewMessage
 from messagedb.testing import FaultProxy
+from messagedb.ui import create_app
 from tests.cli.conftest import Command
 from tests.cli.test_terminal import see, without_colors
 from tests.support.background_sync import sleep
@@ -60,6 +64,25 @@ def has_in_flight(row: dict[str, Any]) -> bool:
     return row["in_flight"] is not None
 
 
+def read_consumers_page(url: str, wanted: str) -> list[str]:
+    """Return the texts of the rows of the page of consumers in the UI, without HTML."""
+    token = "the token of the test"
+
+    async def read() -> str:
+        async with AsyncClient(url) as client:
+            transport = httpx2.ASGITransport(create_app(client, token=token))
+            headers = {"Authorization": f"Bearer {token}"}
+            async with httpx2.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1", headers=headers
+            ) as browser:
+                response = await browser.get("/consumers", params={"q": wanted})
+                assert response.status_code == 200
+                return response.text
+
+    rows = asyncio.run(read()).partition("<tbody>")[2].split("<tr>")[1:]
+    return [re.sub(r"\s+", " ", re.sub("<[^>]*>", "", row)) for row in rows]
+
+
 def in_state(state: str) -> Callable[[dict[str, Any]], bool]:
     return lambda row: row["state"] == state
 
@@ -104,6 +127,20 @@ def test_why_a_consumer_is_stuck(
         # Its lease lasts for a while: the server takes a silent connection for a live one.
         row = see_when(command, f"{category}away", in_state("no report"), 5)
         assert (row["owner"], row["in_flight"]) == (owners["away"], before["away"]["in_flight"])
+
+        page = {
+            name: row
+            for row in read_consumers_page(store_url, category)
+            for name in processes
+            if f"{category}{name}" in row.partition(",")[0]
+        }
+        # Meanwhile its attempts may have come to an end.
+        expected = {"failing": ("retrying", "failed"), "killed": ("not running",)}
+        for name in processes:
+            assert f"{owners[name]}, began " in page[name]
+            assert any(state in page[name] for state in expected.get(name, ("no report",)))
+            assert f"{category}{name}-1/{int(name == 'failing')}, attempt " in page[name]
+        assert "ValueError: no such address" in page["failing"]
 
         shown = without_colors(see(process, 400, "consumers", "status", f"{category}failing"))
         assert f"{category}failing-1/1, attempt " in shown
