@@ -387,12 +387,14 @@ async def test_cause_and_effect_can_be_walked(
         if message.type == "Alike":
             assert len(nodes) == 1
             continue
-        assert len(nodes) == 3
         text = read(page)
         assert re.search("Level 0: Began .* Level 1: Went .* Level 2: Ended", text)
         level = ("Began", "Went", "Ended").index(message.type)
         assert f'aria-current="true"><span class="hidden">Level {level}:' in page.text
-        assert "Same correlation" in text
+        # "Alike" is no effect, and begins another tree.
+        assert len(nodes) == 4
+        assert "Alike +" in text
+        assert text.count("same correlation") == 1
         assert "the end of the store" in text
         for node in nodes:
             assert (await browser.get(html.unescape(node))).status_code == 200

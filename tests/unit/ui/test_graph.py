@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from messagedb._ui.traces.graph import (
     MOST_EFFECTS,
     MOST_ROWS,
     ROW_HEIGHT,
     Graph,
-    build_effects,
     build_graph,
+    build_trees,
 )
 from messagedb._ui.traces.queries import TraceMessage, leave_circle
 
@@ -26,7 +28,7 @@ def make(at: int, cause: int | None = None) -> TraceMessage:
 
 
 def draw(path: list[TraceMessage], followers: list[TraceMessage]) -> Graph:
-    return build_graph(path, build_effects(path, followers))
+    return build_graph(build_trees(path, followers))
 
 
 def positions(graph: Graph) -> list[int]:
@@ -75,3 +77,27 @@ def test_a_circle_of_causes_ends() -> None:
     assert [each.global_position for each in path] == [2, 1, 3]
     graph = draw(path, [make(2, 3), make(1, 2), make(3, 1)])
     assert sorted(positions(graph)) == [1, 2, 3]
+
+
+def test_messages_of_the_same_correlation_begin_other_trees() -> None:
+    def correlated(at: int, cause: int | None = None) -> TraceMessage:
+        return msgspec.structs.replace(make(at, cause), correlation_stream="order-1")
+
+    followers = [make(2, 1), correlated(3), make(4), correlated(5, 4), make(6, 3), make(7, 2)]
+    graph = build_graph(build_trees([make(1)], followers, "order-1"))
+    assert positions(graph) == [1, 2, 7, 3, 6, 5]
+    assert [row.depth for row in graph.rows] == [0, 1, 2, 0, 1, 0]
+    starts = [row.message.global_position for row in graph.rows if row.is_start]
+    assert starts == [3, 5]
+    assert len(graph.lines) == 3
+    assert positions(draw([make(1)], followers)) == [1, 2, 7]
+
+
+def test_many_messages_of_the_same_correlation_are_capped() -> None:
+    followers = [
+        msgspec.structs.replace(make(at), correlation_stream="order-1") for at in range(2, 502)
+    ]
+    graph = build_graph(build_trees([make(1)], [*followers, make(600, 1)], "order-1"))
+    assert len(graph.rows) == MOST_ROWS
+    assert 600 in positions(graph)
+    assert graph.left_out == 502 - MOST_ROWS

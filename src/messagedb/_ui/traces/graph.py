@@ -23,8 +23,9 @@ class GraphRow(msgspec.Struct, frozen=True):
 
     Attributes:
         message: the message.
-        depth: its distance from the root.
+        depth: its distance from the root of its tree.
         is_current: whether it is the message of the page.
+        is_start: whether it begins another tree, of the same correlation.
         since_root: the time since the root.
         left_out: the number of its effects that are not shown.
         x: of its dot.
@@ -34,6 +35,7 @@ class GraphRow(msgspec.Struct, frozen=True):
     message: TraceMessage
     depth: int
     is_current: bool
+    is_start: bool
     since_root: str
     left_out: int
     x: int
@@ -50,41 +52,59 @@ class Graph(msgspec.Struct, frozen=True):
     left_out: int
 
 
-def build_effects(
-    roots: Sequence[TraceMessage], followers: Iterable[TraceMessage]
-) -> dict[tuple[str, int], list[TraceMessage]]:
-    """Return the effects of each message that follows from the known ones.
+class Trees(msgspec.Struct, frozen=True):
+    """Causes and their effects.
 
-    Args:
-        roots: the known messages, each the cause of the next.
-        followers: others, in the order of global position: a message comes after its cause.
-    """
-    effects: dict[tuple[str, int], list[TraceMessage]] = {each.place: [] for each in roots}
-    for cause, effect in pairwise(roots):
-        effects[cause.place].append(effect)
-    known = set(effects)
-    for message in followers:
-        named = message.cause
-        if named is not None and named in effects and message.place not in known:
-            effects[named].append(message)
-            effects[message.place] = []
-            known.add(message.place)
-    for each in effects.values():
-        each.sort(key=lambda message: message.global_position)
-    return effects
-
-
-def build_graph(
-    path: Sequence[TraceMessage], effects: dict[tuple[str, int], list[TraceMessage]]
-) -> Graph:
-    """Return the graph of a trace.
-
-    Args:
-        path: the messages from the root to that of the page, which are always shown.
+    Attributes:
+        path: the messages from the root to that of the page, each the cause of the next.
+        starts: the roots of other trees, which have the same correlation.
         effects: of each message.
     """
-    shown = _choose(path, effects)
-    order = _walk(path[0], effects, shown)
+
+    path: Sequence[TraceMessage]
+    starts: list[TraceMessage]
+    effects: dict[tuple[str, int], list[TraceMessage]]
+
+
+def build_trees(
+    path: Sequence[TraceMessage],
+    followers: Iterable[TraceMessage],
+    correlation: str | None = None,
+) -> Trees:
+    """Return the messages that follow from the known ones, and those of the same correlation.
+
+    Args:
+        path: the messages from the root to that of the page, each the cause of the next.
+        followers: others, in the order of global position: a message comes after its cause.
+        correlation: the stream whose correlation begins other trees; None for no others.
+    """
+    effects: dict[tuple[str, int], list[TraceMessage]] = {each.place: [] for each in path}
+    for cause, effect in pairwise(path):
+        effects[cause.place].append(effect)
+    starts: list[TraceMessage] = []
+    for message in followers:
+        if message.place in effects:
+            continue
+        named = message.cause
+        if named is not None and named in effects:
+            effects[named].append(message)
+        elif correlation is not None and message.correlation_stream == correlation:
+            starts.append(message)
+        else:
+            continue
+        effects[message.place] = []
+    for each in effects.values():
+        each.sort(key=lambda message: message.global_position)
+    return Trees(path, starts, effects)
+
+
+def build_graph(trees: Trees) -> Graph:
+    """Return the graph of a trace. The path is always shown."""
+    root, current = trees.path[0], trees.path[-1]
+    shown = _choose(trees)
+    first = [root, *(each for each in trees.starts if each.place in shown)]
+    order = _walk(first, trees.effects, shown)
+    starts = {each.place for each in first[1:]}
     deepest = max(depth for _, depth in order)
     step = max(min(_STEP, _WIDEST // max(deepest, 1)), 4)
     places: dict[tuple[str, int], tuple[int, int]] = {}
@@ -92,47 +112,49 @@ def build_graph(
     lines: list[str] = []
     for number, (message, depth) in enumerate(order):
         x, y = 10 + min(depth * step, _WIDEST), number * ROW_HEIGHT + ROW_HEIGHT // 2
-        if message.cause in places and number:
+        if depth and message.cause in places:
             lines.append(_draw_line(places[message.cause], (x, y)))
         places[message.place] = x, y
-        own = effects.get(message.place, [])
-        hidden = sum(each.place not in shown for each in own)
-        since = _format_since(path[0], message) if number else ""
-        is_current = message.place == path[-1].place
-        rows.append(GraphRow(message, depth, is_current, since, hidden, x, y))
-    total = len(effects)
+        row = GraphRow(
+            message=message,
+            depth=depth,
+            is_current=message.place == current.place,
+            is_start=message.place in starts,
+            since_root=_format_since(root, message) if number else "",
+            left_out=sum(each.place not in shown for each in trees.effects[message.place]),
+            x=x,
+            y=y,
+        )
+        rows.append(row)
     width = 20 + min(deepest * step, _WIDEST)
-    return Graph(rows, lines, width, len(rows) * ROW_HEIGHT, total - len(rows))
+    return Graph(rows, lines, width, len(rows) * ROW_HEIGHT, len(trees.effects) - len(rows))
 
 
-def _choose(
-    path: Sequence[TraceMessage], effects: dict[tuple[str, int], list[TraceMessage]]
-) -> set[tuple[str, int]]:
-    """Return the messages to show: the path, then what follows from its end, then the rest."""
-    shown = {each.place for each in path}
+def _choose(trees: Trees) -> set[tuple[str, int]]:
+    """Return the messages to show: the path, what follows from its end, the rest, other trees."""
+    shown = {each.place for each in trees.path}
     asked: set[tuple[str, int]] = set()  # metadata may name causes in a circle
-    waiting = deque((path[-1], path[0]))
-    while waiting and len(shown) < MOST_ROWS:
-        cause = waiting.popleft()
-        if cause.place in asked:
-            continue
-        asked.add(cause.place)
-        for effect in effects.get(cause.place, [])[:MOST_EFFECTS]:
-            if len(shown) < MOST_ROWS:
-                shown.add(effect.place)
-            waiting.append(effect)
+    for begin in ((trees.path[-1], trees.path[0]), *((each,) for each in trees.starts)):
+        waiting = deque(begin)
+        while waiting and len(shown) < MOST_ROWS:
+            cause = waiting.popleft()
+            shown.add(cause.place)
+            if cause.place in asked:
+                continue
+            asked.add(cause.place)
+            waiting += trees.effects[cause.place][:MOST_EFFECTS]
     return shown
 
 
 def _walk(
-    root: TraceMessage,
+    roots: Sequence[TraceMessage],
     effects: dict[tuple[str, int], list[TraceMessage]],
     shown: set[tuple[str, int]],
 ) -> list[tuple[TraceMessage, int]]:
     """Return the shown messages, each before its effects, with their depths."""
     found: list[tuple[TraceMessage, int]] = []
     seen: set[tuple[str, int]] = set()
-    left = [(root, 0)]
+    left = [(root, 0) for root in reversed(roots)]
     while left:
         message, depth = left.pop()
         if message.place in seen:
@@ -141,7 +163,7 @@ def _walk(
         found.append((message, depth))
         left += [
             (effect, depth + 1)
-            for effect in reversed(effects.get(message.place, []))
+            for effect in reversed(effects[message.place])
             if effect.place in shown
         ]
     return found

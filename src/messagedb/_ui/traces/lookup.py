@@ -10,7 +10,7 @@ from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from ..failures import is_time_limit
 from ..site import Site
-from .graph import Graph, build_effects, build_graph
+from .graph import Graph, build_graph, build_trees
 from .queries import (
     MOST_ANCESTORS,
     TraceMessage,
@@ -24,19 +24,17 @@ WINDOW: Final = 5_000
 """Messages that are looked at after the root, and after the message itself."""
 
 FURTHER: Final = 100_000
-_MOST_CORRELATED: Final = 20
 
 
 class Trace(msgspec.Struct, frozen=True):
     """The messages that a message is connected with.
 
     Attributes:
-        graph: of cause and effect; None if it was not found within the time limit.
+        graph: of cause and effect, and of other messages with the same correlation; None if it was
+            not found within the time limit.
         windows: the parts of the store that were looked at for effects.
         looked_at: the number of messages of each part, at most.
         can_look_further: whether there are more messages, and a larger window.
-        correlated: the first other messages with the same correlation.
-        correlated_count: the number of them in the windows.
         root_is_open: whether there are more causes than were followed.
         missing_cause: the stream of the root's cause, which is not in the store.
     """
@@ -45,8 +43,6 @@ class Trace(msgspec.Struct, frozen=True):
     windows: list[Window]
     looked_at: int
     can_look_further: bool
-    correlated: list[TraceMessage]
-    correlated_count: int
     root_is_open: bool
     missing_cause: str | None
 
@@ -68,7 +64,7 @@ async def look_up_trace(site: Site, id: str, count: int | None) -> Trace:
     except Exception as error:
         if not is_time_limit(error):
             raise
-        return Trace(None, [], looked_at, False, [], 0, False, None)
+        return Trace(None, [], looked_at, False, False, None)
     return _build_trace(path, windows, looked_at)
 
 
@@ -87,22 +83,14 @@ async def _look_after(
 def _build_trace(path: list[TraceMessage], windows: list[Window], looked_at: int) -> Trace:
     seen = {each.place: each for window in windows for each in window.messages}
     followers = sorted(seen.values(), key=lambda each: each.global_position)
-    effects = build_effects(path, followers)
-    wanted = path[-1].correlation_stream
-    correlated = [
-        each
-        for each in followers
-        if wanted is not None and each.correlation_stream == wanted and each.place not in effects
-    ]
+    trees = build_trees(path, followers, path[-1].correlation_stream)
     is_open = len(path) > MOST_ANCESTORS
     root = path[0]
     return Trace(
-        build_graph(path, effects),
+        build_graph(trees),
         windows,
         looked_at,
         looked_at < FURTHER and any(window.is_full for window in windows),
-        correlated[:_MOST_CORRELATED],
-        len(correlated),
         is_open,
         None if root.cause is None or is_open else root.cause_stream,
     )
