@@ -65,7 +65,7 @@ def has_in_flight(row: dict[str, Any]) -> bool:
 
 
 def read_consumers_page(url: str, wanted: str) -> list[str]:
-    """Return the texts of the rows of the page of consumers in the UI, without HTML."""
+    """Return the rows of the page of consumers in the UI, without HTML."""
     token = "the token of the test"
 
     async def read() -> str:
