@@ -196,9 +196,9 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
     consumer = AsyncConsumer(client, category, identifier="a", poll_interval=0.02, **options)
     consumer.handler("Deposited")(ignore)
     stream = consumer.name
-    counts: list[int] = []
+    samples: list[set[str]] = []
     async with consumer.running():
-        while len(counts) < 12:
+        while len(samples) < 12:
             await client.write_message(f"{category}-1", new_message())
             before = consumer.status()
             count = len(stored(store_url, stream))
@@ -208,5 +208,6 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
             after = consumer.status()
             is_within = before.next_position == before.stored_next_position != after.next_position
             if is_within and after.next_position == after.stored_next_position:
-                counts.append(len(trace.modules))
-    assert min(counts) == stated(r"message passes\n(\d+) modules")
+                samples.append(set(trace.modules))
+    # Beside it others work in the same thread, not always the same ones.
+    assert len(set.intersection(*samples)) == stated(r"message passes\n(\d+) modules")
