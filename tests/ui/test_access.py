@@ -219,13 +219,37 @@ async def test_the_access_log_of_the_server_has_no_token(
         with caplog.at_level(logging.INFO, logger="uvicorn.access"):
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             async with httpx2.AsyncClient() as browser:
-                for path in ("/?token=0123456789abcdef&b=2", "/?b=2&token=wrongwrong"):
+                for path in ("/?%74oken=0123456789abcdef&b=2", "/?b=2&token=wrongwrong"):
                     await browser.get(base + path)
             server.should_exit = True
             await serving
     lines = [record.getMessage() for record in caplog.records if record.name == "uvicorn.access"]
     assert len(lines) == 2
     assert all("/?b=2" in line and "token" not in line for line in lines)
+
+
+async def test_a_cookie_is_refused_after_signing_out(client: AsyncClient, browse: Browse) -> None:
+    app = create_app(client, token=TOKEN)
+    browser = await sign_in(browse(app))
+    cookies = dict(browser.cookies)
+    page = await browser.get("/categories")
+    token = re.search(r'name="form_token" value="(\w+)"', page.text)
+    assert token is not None
+    await browser.post("/sign-out", data={"form_token": token[1]}, headers=SAME)
+    assert (await browse(app, cookies=cookies).get("/categories")).status_code == 401
+
+
+async def test_a_store_that_does_not_answer_gets_a_page_within_the_time_limit(
+    browse: Browse,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://ada@127.0.0.1:{silent.getsockname()[1]}/nosuch"
+        client = AsyncClient(url, timeout=60)
+        browser = await sign_in(browse(create_app(client, token=TOKEN, time_limit=0.1)))
+        response = await browser.get("/categories")
+        assert response.status_code == 503
+        assert "does not answer" in response.text
+    await client.close()
 
 
 async def test_an_unavailable_store_gets_a_page_that_says_so(browse: Browse) -> None:

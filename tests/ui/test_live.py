@@ -78,9 +78,9 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("messagedb._ui.streams.live._INTERVAL", 0.01)
 
 
-async def open_app(client: AsyncClient) -> tuple[Starlette, dict[str, str]]:
+async def open_app(client: AsyncClient, **options: Any) -> tuple[Starlette, dict[str, str]]:
     """Return an application, and the headers of a browser with a session."""
-    app = create_app(client, token=TOKEN)
+    app = create_app(client, token=TOKEN, **options)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
         await sign_in(browser)
@@ -115,6 +115,18 @@ async def test_after_a_drop_it_continues_behind_the_last_row(
     again = {**headers, "Last-Event-ID": "3"}
     async with follow(app, again, name=name, after=0) as followed:
         assert (await followed.read_event())[0] == 4
+
+
+async def test_redacted_rows_that_arrive_are_redacted_as_a_whole(
+    client: AsyncClient, category: str
+) -> None:
+    app, headers = await open_app(client, redact=lambda type, value: {**value, "card": "gone"})
+    data = {"card": "4111", "rest": "x" * 500}
+    await client.write_messages(f"{category}-1", [NewMessage("Paid", data) for _ in range(2)])
+    async with follow(app, headers, name=f"{category}-1", after=0) as followed:
+        _, row = await followed.read_event()
+    assert "gone" in row
+    assert "4111" not in row
 
 
 async def test_a_quiet_stream_is_kept_open(

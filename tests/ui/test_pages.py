@@ -343,6 +343,44 @@ async def test_redacted_data_is_on_no_page(
     assert "1.1" in pages[2].text
 
 
+async def test_redacted_metadata_names_no_stream(
+    client: AsyncClient, browse: Browse, category: str
+) -> None:
+    app = create_app(client, token=TOKEN, redact=lambda type, value: "(hidden)")
+    browsers = [await sign_in(browse(each)) for each in (app, create_app(client, token=TOKEN))]
+    metadata = {
+        "correlationStreamName": "customer-SECRET",
+        "replyStreamName": "reply-SECRET",
+        "causationMessageStreamName": "cause-SECRET",
+        "causationMessagePosition": 7,
+    }
+    for _ in range(2):
+        await client.write_message(f"{category}-1", NewMessage("Paid", {}, metadata=metadata))
+    first = (await client.get_stream_messages(f"{category}-1"))[0]
+    hidden, shown = [await each.get(f"/message?at={first.global_position}") for each in browsers]
+    for each in ("customer-SECRET", "reply-SECRET", "cause-SECRET"):
+        assert each in shown.text
+        assert each not in hidden.text
+    assert hidden.status_code == 200
+
+
+async def test_an_address_that_no_store_can_have_is_refused(browser: httpx2.AsyncClient) -> None:
+    assert (await browser.get("/message?stream=%00")).status_code == 400
+    headers = {"Last-Event-ID": "9" * 5000}
+    assert (await browser.get("/stream/live?name=a-1", headers=headers)).status_code == 400
+
+
+async def test_a_store_that_is_not_installed_is_called_so(
+    new_database: Any, browse: Browse
+) -> None:
+    client = AsyncClient(new_database(), schema="nosuch")
+    browser = await sign_in(browse(create_app(client, token=TOKEN)))
+    response = await browser.get("/categories")
+    await client.close()
+    assert response.status_code == 503
+    assert "not installed" in response.text
+
+
 async def test_the_box_goes_to_what_is_typed(
     client: AsyncClient, browser: httpx2.AsyncClient, category: str
 ) -> None:

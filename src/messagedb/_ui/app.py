@@ -117,7 +117,9 @@ def create_app(
 def _build_app(site: Site) -> Starlette:
     async def respond_to_unknown(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        reason = "There is no page at this address." if status == 404 else "It only reads."
+        reason = "There is no page at this address."
+        if status == 405:
+            reason = f"This address does not answer to {request.method:.20}."
         return respond_to_failure(Page(request, site), PageError(status, reason))
 
     return Starlette(

@@ -17,6 +17,9 @@ from .._errors import (
     ValidationError,
 )
 
+NO_ANSWER: Final = "The store does not answer."
+RELOAD: Final = "The page works again when the store does: reload it."
+
 TITLES: Final = {
     400: "This address cannot be read",
     401: "This page needs a token",
@@ -60,7 +63,10 @@ class Failure(msgspec.Struct, frozen=True):
 def describe_failure(error: Exception) -> Failure:
     """Return what the page says about an error. Unknown errors show nothing of themselves."""
     status, reason, advice = _classify(error)
-    return Failure(status, TITLES.get(status, TITLES[400]), reason, advice)
+    title = TITLES.get(status, TITLES[400])
+    if status == 503 and isinstance(error, IncompatibleServerError):
+        title = "Message DB is not installed"
+    return Failure(status, title, reason, advice)
 
 
 def is_time_limit(error: Exception) -> bool:
@@ -68,6 +74,18 @@ def is_time_limit(error: Exception) -> bool:
     return isinstance(error, (server_errors.QueryCanceled, TransactionTimeoutError)) or isinstance(
         error.__cause__, server_errors.QueryCanceled
     )
+
+
+def _find_refusal(error: BaseException) -> server_errors.InsufficientPrivilege | None:
+    """Return the refusal of the server that led to an error."""
+    seen: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in seen:
+        if isinstance(each, server_errors.InsufficientPrivilege):
+            return each
+        seen.append(each)
+        each = each.__cause__ or each.__context__
+    return None
 
 
 def _classify(error: Exception) -> tuple[int, str, str]:
@@ -80,22 +98,25 @@ def _classify(error: Exception) -> tuple[int, str, str]:
             "Nothing was changed."
             + (" Look at a smaller part: a stream, a prefix, or fewer messages."),
         )
-    if isinstance(error, server_errors.InsufficientPrivilege):
-        said = error.diag.message_primary or "permission denied"
+    refusal = _find_refusal(error)
+    if refusal is not None:
+        said = refusal.diag.message_primary or "permission denied"
         return (
             403,
             f"The server refused: {said}.",
-            "This page needs SELECT on the table of messages: use a role that has it.",
+            "This page needs `GRANT SELECT ON message_store.messages TO ROLE`, in your schema and "
+            "for the role of this UI; or connect as a role that has it.",
         )
     if isinstance(error, (StoreUnavailableError, psycopg.OperationalError)):
         known = isinstance(error, MessageDBError)
         return (
             503,
             str(error) if known else "The connection was lost.",
-            ("The page works again when the store does: reload it."),
+            RELOAD,
         )
     if isinstance(error, IncompatibleServerError):
-        return 403, str(error), "`messagedb doctor` says more about this store."
+        status = 503 if "not installed" in str(error) else 403
+        return status, str(error), "`messagedb doctor` says more about this store."
     if isinstance(error, PositionConflictError):
         return 409, str(error), "Nothing was changed."
     if isinstance(error, ValidationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .failures import PageError, describe_failure
+from .failures import NO_ANSWER, RELOAD, PageError, describe_failure
 from .navigation import NAVIGATION
 from .rendering.static_files import STATIC_VERSIONS
 from .security.signing import is_equal
@@ -62,6 +63,11 @@ class Page:
     def form_token(self) -> str:
         """The token for the forms of this page, in their field ``form_token``."""
         return self.site.signer.build_form_token(self._visit.session) if self._visit else ""
+
+    def end_session(self) -> None:
+        """Refuse the cookie of this request from now on."""
+        if self._visit is not None:
+            self.site.signer.end_session(self._visit.session)
 
     def get(self, name: str, default: str = "") -> str:
         """Return a parameter of the address."""
@@ -121,6 +127,7 @@ class Page:
             "is_production": settings.production,
             "may_change": self.may_change,
             "is_known": self._visit is not None,
+            "may_sign_out": self._visit is not None and settings.authorize is None,
             "form_token": self.form_token,
             "now": datetime.now(UTC),
         }
@@ -177,11 +184,32 @@ def page_route(site: Site, path: str, endpoint: Endpoint) -> Route:
     async def respond(request: Request) -> Response:
         page = Page(request, site)
         try:
-            return await endpoint(page)
+            return await _run(site, endpoint(page))
         except Exception as error:
             return respond_to_failure(page, error)
 
     return Route(path, respond, methods=["GET"], name=endpoint.__name__)
+
+
+async def _run(site: Site, work: Awaitable[Response]) -> Response:
+    """Return the response of a page, or give up.
+
+    A server that is frozen does not answer a cancellation either: the page goes on without it, and
+    its connection is free again when the server answers or the connection ends.
+
+    Raises:
+        PageError: it took more than two time limits and one second.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=2 * site.settings.time_limit + 1)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    raise PageError(503, NO_ANSWER, RELOAD)
 
 
 def change_route(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
 from _messagedb_async.operations.internals import get_session_config
 
+from .failures import NO_ANSWER, RELOAD, PageError
 from .rendering.templates import load_templates
 from .security.signing import Signer
 from .shared_answers import SharedAnswers
@@ -64,9 +65,19 @@ class Site:
         Raises:
             QueryCanceled: a statement of psycopg took longer.
             MessageDBError: an operation took longer, or the store is unavailable.
+            PageError: there was no connection within the time limit and one second.
         """
         seconds = self.settings.time_limit if time_limit is None else time_limit
-        async with self.client.transaction(read_only=True, timeout=4 * seconds + 1) as tx:
+        async with AsyncExitStack() as stack:
+            waiting = asyncio.timeout(seconds + 1)
+            try:
+                async with waiting:
+                    transaction = self.client.transaction(read_only=True, timeout=4 * seconds + 1)
+                    tx = await stack.enter_async_context(transaction)
+            except TimeoutError:
+                if not waiting.expired():
+                    raise
+                raise PageError(503, NO_ANSWER, RELOAD) from None
             limit = sql.Literal(f"{int(seconds * 1000)}ms")
             await tx.connection.execute(
                 sql.SQL("SET LOCAL statement_timeout = {}; SET LOCAL jit = off").format(limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,12 +19,20 @@ from messagedb._ui.streams.live import build_event
         ("a\x00\x1b\x7f", "a␀␛␡"),
         ("\u202eabc\u2066", "\ufffdabc\ufffd"),
         ("ü😀", "ü😀"),
+        ("\u061c\u200d\u2063\xad\u180e\U000e0041", "\ufffd" * 6),
         ("\udc80", "?"),
         ("x" * 300, "x" * 200 + "… (300 characters)"),
     ],
 )
 def test_names_are_made_visible(name: str, shown: str) -> None:
     assert texts.make_visible(name) == shown
+
+
+def test_raw_json_shows_the_characters_that_change_the_direction() -> None:
+    value = {"name": "\u202eexe.\u2066\u061c\x7f\U000e0041ü😀"}
+    shown = texts.escape_unseen(json.dumps(value, ensure_ascii=False))
+    assert shown == r'{"name": "\u202eexe.\u2066\u061c\u007f\udb40\udc41ü😀"}'
+    assert json.loads(shown) == value
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,6 @@ async def _ask(authorize: Any, request: Request) -> Any:
 def _take_token(scope: Scope) -> str | None:
     """Remove the token from the address, also from the one that the server's access log has."""
     query: bytes = scope.get("query_string", b"")
-    if TOKEN.encode() not in query:
-        return None
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     given = [value for name, value in pairs if name == TOKEN]
     if not given:

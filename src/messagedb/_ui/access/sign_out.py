@@ -15,8 +15,9 @@ def build_session_routes(site: Site) -> list[Route]:
 
 
 async def sign_out(page: Page, form: dict[str, str]) -> Response:
-    """Delete the cookie of this browser."""
+    """End the session, and delete the cookie of this browser."""
     response = page.render("signed_out.html")
+    page.end_session()
     base = str(page.request.scope.get("root_path", "")).rstrip("/") or "/"
     response.delete_cookie(page.site.signer.cookie_name, path=base)
     return response

@@ -36,7 +36,7 @@ async def show_message(page: Page) -> Response:
         message = await _find_message(page, tx)
         previous = await queries.find_neighbor(tx, site.table, message, is_next=False)
         following = await queries.find_neighbor(tx, site.table, message, is_next=True)
-        relations = view.find_relations(message.metadata)
+        relations = view.find_relations(message.metadata, message.type, redact)
     trace = await look_up_trace(site, message.id, page.get_integer("look", most=100_000))
     return page.render(
         "message.html",
@@ -90,6 +90,8 @@ async def _find_message(page: Page, tx: AsyncTransaction) -> queries.FullMessage
         found = await queries.find_by_global_position(tx, table, at)
         name = f"at the global position {at}"
     elif page.get("stream"):
+        if "\0" in page.get("stream"):
+            raise PageError(400, "The name of a stream has no character NUL.")
         position = page.get_integer("position") or 0
         found = await queries.find_by_position(tx, table, page.get("stream"), position)
         name = f"at the position {position} of the stream {page.get('stream'):.200}"

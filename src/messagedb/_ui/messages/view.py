@@ -16,6 +16,7 @@ from ..._messages.message import Message
 from ..._messages.registry import MessageRegistry
 from ..rendering.json_text import redact_text, write_json
 from ..rendering.json_tree import JSONNode, build_tree
+from ..rendering.texts import escape_unseen
 from .queries import MOST_CHARACTERS, FullMessage
 
 RAW_SHOWN: Final = 16_000
@@ -72,14 +73,19 @@ def show_json(
         return ShownJSON(size, None, None, None, redact is not None)
     shown = redact_text(text, message_type, redact) or ""
     tree = build_tree(shown) if is_whole else None
-    length = len(shown) if is_whole else None
-    return ShownJSON(size, tree, shown[:RAW_SHOWN], length, redact is not None)
+    raw = escape_unseen(shown)
+    length = len(raw) if is_whole else None
+    return ShownJSON(size, tree, raw[:RAW_SHOWN], length, redact is not None)
 
 
-def find_relations(metadata: str | None) -> Relations:
-    """Return what the metadata names; nothing of it if it is not by the conventions."""
+def find_relations(
+    metadata: str | None, message_type: str, redact: Callable[[str, Any], Any] | None
+) -> Relations:
+    """Return what the metadata names after ``redact``; nothing if it is not by the conventions."""
+    if metadata is None or len(metadata) > MOST_CHARACTERS:
+        return Relations()
     try:
-        found: Any = json.loads(metadata or "null")
+        found: Any = json.loads(redact_text(metadata, message_type, redact) or "null")
     except (ValueError, RecursionError):
         return Relations()
     if not isinstance(found, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import UTC, datetime
 from typing import Final
@@ -10,9 +11,11 @@ _PICTURES: Final = {
     **{code: chr(0x2400 + code) for code in range(32)},
     0x7F: "\u2421",
     # Characters that change the direction of what follows, or cannot be seen.
-    **dict.fromkeys((*range(0x80, 0xA0), 0x200B, 0x2028, 0x2029, 0xFEFF), "\ufffd"),
-    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F), "\ufffd"),
+    **dict.fromkeys((*range(0x80, 0xA0), 0xAD, 0x61C, 0x180E, 0xFEFF), "\ufffd"),
+    **dict.fromkeys((*range(0x200B, 0x2010), *range(0x2028, 0x202F)), "\ufffd"),
+    **dict.fromkeys((*range(0x2060, 0x2070), *range(0xE0000, 0xE0080)), "\ufffd"),
 }
+_UNSEEN: Final = re.compile("[" + "".join(chr(code) for code in _PICTURES if code > 0x7E) + "]")
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _HUES: Final = 8
 
@@ -26,6 +29,11 @@ def make_visible(value: object, most: int = 200) -> str:
     shown = text[:most].translate(_PICTURES)
     shown = shown.encode("utf-8", "replace").decode()  # lone surrogates
     return shown if len(text) <= most else f"{shown}… ({format_number(len(text))} characters)"
+
+
+def escape_unseen(json_text: str) -> str:
+    """Return a JSON text of the same value, with escapes for characters that cannot be seen."""
+    return _UNSEEN.sub(_escape, json_text)
 
 
 def format_number(value: int | None) -> str:
@@ -108,6 +116,11 @@ def format_iso(time: datetime | None) -> str:
 def get_hue(name: str) -> int:
     """Return the number of the color of a category: the same name has the same color."""
     return zlib.crc32(name.encode("utf-8", "replace")) % _HUES
+
+
+def _escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def split_code(text: str) -> list[tuple[bool, str]]:

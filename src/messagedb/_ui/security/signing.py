@@ -1,4 +1,4 @@
-"""Sessions and the tokens of forms, signed: nothing is stored on the server."""
+"""Sessions and the tokens of forms, signed: only ended sessions are stored, in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 from typing import Final
 
 SESSION_SECONDS: Final = 12 * 60 * 60
+_MOST_ENDED: Final = 10_000
 
 
 class Signer:
@@ -18,6 +19,7 @@ class Signer:
 
     def __init__(self, secret: bytes, token: str | None) -> None:
         self._key = hmac.digest(secret, b"messagedb.ui:" + (token or "").encode(), "sha256")
+        self._ended: dict[str, None] = {}
         # Cookies of all ports of a host are one jar: another UI there has another name.
         self.cookie_name = f"messagedb_ui_{self._sign('name', '')[:8]}"
 
@@ -34,7 +36,16 @@ class Signer:
         expected = self._build_cookie(session, int(expires))
         if not is_equal(expected, cookie or "") or int(expires) <= now:
             return None
-        return session
+        return None if session in self._ended else session
+
+    def end_session(self, session: str) -> None:
+        """Refuse the cookie of a session from now on, in this process.
+
+        The newest 10,000 ended sessions are remembered.
+        """
+        self._ended[session] = None
+        while len(self._ended) > _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def build_form_token(self, session: str) -> str:
         """Return the token that the forms of a session contain."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Final
 
 from starlette.responses import Response, StreamingResponse
 
-from ..failures import PageError
+from ..failures import PageError, describe_failure
 from ..page import Page
 from . import queries, view
 from .names import find_name
+
+_logger = logging.getLogger("messagedb.ui")
 
 _INTERVAL: Final = 1.0
 _KEEP_ALIVE: Final = 15
@@ -38,8 +41,7 @@ async def follow_stream(page: Page) -> Response:
             f"This process follows {MOST_FOLLOWERS} streams already.",
             "Close a page that follows one.",
         )
-    last_seen = page.request.headers.get("last-event-id", "")
-    after = int(last_seen) if last_seen.isascii() and last_seen.isdigit() else None
+    after = _parse_event_id(page.request.headers.get("last-event-id", ""))
     if after is None:
         after = page.get_integer("after")
     async with page.site.read() as tx:
@@ -47,6 +49,14 @@ async def follow_stream(page: Page) -> Response:
     start = 0 if after is None else after + 1
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(_send_rows(page, name, start), 200, headers, "text/event-stream")
+
+
+def _parse_event_id(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if len(text) >= 19:
+        raise PageError(400, f"Last-Event-ID is not a position: {text:.60}")
+    return int(text)
 
 
 async def _send_rows(page: Page, name: str, position: int) -> AsyncGenerator[str]:
@@ -68,6 +78,12 @@ async def _send_rows(page: Page, name: str, position: int) -> AsyncGenerator[str
                 yield ": still here\n\n"
             if len(rows) < _MOST:
                 await _pause(page)
+    except Exception as error:
+        failure = describe_failure(error)
+        if failure.status == 500:
+            raise
+        # The browser opens the response again, and continues after the last row.
+        _logger.warning("a page that follows a stream was ended: %s", failure.reason)
     finally:
         page.site.live_count -= 1
 
@@ -83,7 +99,13 @@ async def _fetch(page: Page, name: str, position: int) -> list[view.ShownRow]:
     site = page.site
     async with site.read() as tx:
         found = await queries.fetch_messages(
-            tx, site.table, name, position, newer=True, limit=_MOST
+            tx,
+            site.table,
+            name,
+            position,
+            newer=True,
+            limit=_MOST,
+            characters=view.choose_characters(site.settings.redact),
         )
     return view.build_rows(found[::-1], site.settings.redact)
 

@@ -21,8 +21,6 @@ from .names import find_name
 SHOWN: Final = 50
 _CATEGORIES: Final = 100
 _NEWEST: Final = 10
-REDACTED_CHARACTERS: Final = 200_000
-"""Characters that are read of the data of a row if it has to be redacted as a whole."""
 
 
 def build_stream_routes(site: Site) -> list[Route]:
@@ -39,7 +37,7 @@ async def show_categories(page: Page) -> Response:
     """Show a page of all categories, in the order of their names."""
     site, after = page.site, page.get("after") or None
     found = await site.answers.get(
-        f"categories:{after}", 2.0, lambda: _list_categories(site, after)
+        f"categories:{after!r}", 2.0, lambda: _list_categories(site, after)
     )
     return page.render(
         "categories.html", rows=found[:_CATEGORIES], is_full=len(found) > _CATEGORIES, after=after
@@ -60,7 +58,7 @@ async def show_category(page: Page) -> Response:
             tx, site.schema, name, prefix or None, after or None, SHOWN + 1
         )
         newest = await queries.fetch_newest_of_category(
-            tx, site.schema, name, _NEWEST, _get_characters(site)
+            tx, site.schema, name, _NEWEST, view.choose_characters(site.settings.redact)
         )
     if not newest and not streams and not prefix and not after:
         raise PageError(
@@ -101,7 +99,7 @@ async def show_stream(page: Page) -> Response:
                 position,
                 newer=is_newer,
                 limit=SHOWN,
-                characters=_get_characters(site),
+                characters=view.choose_characters(site.settings.redact),
             )
     return page.render(
         "stream.html",
@@ -138,7 +136,3 @@ async def _choose_start(
             tx, page.site.table, name, when, first.position, last.position
         )
     return (wanted, True) if wanted is not None else (last.position, False)
-
-
-def _get_characters(site: Site) -> int:
-    return REDACTED_CHARACTERS if site.settings.redact is not None else queries.PREVIEW + 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..failures import PageError
 from ..rendering.json_text import redact_text
 from .queries import PREVIEW, MessageRow, StreamEnd
+
+REDACTED_CHARACTERS: Final = 200_000
+"""Characters that are read of the data of a row if it has to be redacted as a whole."""
 
 
 class ShownRow(msgspec.Struct, frozen=True):
@@ -41,6 +44,11 @@ def build_rows(
 ) -> list[ShownRow]:
     """Return the rows of a list, with the first characters of the data."""
     return [ShownRow(message, _build_preview(message, redact)) for message in messages]
+
+
+def choose_characters(redact: Callable[[str, Any], Any] | None) -> int:
+    """Return how many characters of the data have to be read for a row."""
+    return PREVIEW + 1 if redact is None else REDACTED_CHARACTERS
 
 
 def build_pages(
@@ -77,7 +85,8 @@ def parse_when(text: str) -> datetime:
 def _build_preview(message: MessageRow, redact: Callable[[str, Any], Any] | None) -> str:
     if message.size is None:
         return ""
-    if message.text is None:
+    is_cut = redact is not None and len(message.text or "") >= REDACTED_CHARACTERS
+    if message.text is None or is_cut:
         return "(large)"
     text = redact_text(message.text, message.type, redact) or ""
     return text if len(text) <= PREVIEW else text[:PREVIEW] + "…"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final, cast
 
 import msgspec
 
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from ..failures import is_time_limit
+from ..rendering.json_text import redact_text
 from ..site import Site
 from .graph import Graph, build_graph, build_trees
 from .queries import (
@@ -16,6 +18,7 @@ from .queries import (
     TraceMessage,
     Window,
     fetch_ancestors,
+    fetch_metadata,
     fetch_window,
     leave_circle,
 )
@@ -24,6 +27,8 @@ WINDOW: Final = 5_000
 """Messages that are looked at after the root, and after the message itself."""
 
 FURTHER: Final = 100_000
+_CAUSE: Final = "causationMessageStreamName"
+_CORRELATION: Final = "correlationStreamName"
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -60,30 +65,55 @@ async def look_up_trace(site: Site, id: str, count: int | None) -> Trace:
         async with site.read() as tx:
             path = leave_circle(await fetch_ancestors(tx, site.table, id))[::-1]
             root, current = path[0], path[-1]
-            windows = await _look_after(site, tx, [root, current], looked_at)
+            shows_cause = await _is_shown(site, tx, root, _CAUSE, root.cause_stream)
+            correlation = current.correlation_stream
+            if not await _is_shown(site, tx, current, _CORRELATION, correlation):
+                correlation = None
+            windows = await _look_after(site, tx, [root, current], looked_at, correlation)
     except Exception as error:
         if not is_time_limit(error):
             raise
         return Trace(None, [], looked_at, False, False, None)
-    return _build_trace(path, windows, looked_at)
+    trace = _build_trace(path, windows, looked_at, correlation)
+    return trace if shows_cause else msgspec.structs.replace(trace, missing_cause=None)
+
+
+async def _is_shown(
+    site: Site, tx: AsyncTransaction, message: TraceMessage, key: str, name: str | None
+) -> bool:
+    """Return True if ``redact`` leaves a name in the metadata of a message."""
+    redact = site.settings.redact
+    if redact is None or name is None:
+        return True
+    text = redact_text(await fetch_metadata(tx, site.table, message.id), message.type, redact)
+    try:
+        found: Any = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and cast("dict[str, Any]", found).get(key) == name
 
 
 async def _look_after(
-    site: Site, tx: AsyncTransaction, starts: list[TraceMessage], count: int
+    site: Site,
+    tx: AsyncTransaction,
+    starts: list[TraceMessage],
+    count: int,
+    correlation: str | None,
 ) -> list[Window]:
     """Return the windows after some messages, except where one has reached the end of the store."""
-    wanted = starts[-1].correlation_stream
     windows: list[Window] = []
     for start in sorted({each.global_position for each in starts}):
         if not windows or windows[-1].is_full:
-            windows.append(await fetch_window(tx, site.table, start, count, wanted))
+            windows.append(await fetch_window(tx, site.table, start, count, correlation))
     return windows
 
 
-def _build_trace(path: list[TraceMessage], windows: list[Window], looked_at: int) -> Trace:
+def _build_trace(
+    path: list[TraceMessage], windows: list[Window], looked_at: int, correlation: str | None
+) -> Trace:
     seen = {each.place: each for window in windows for each in window.messages}
     followers = sorted(seen.values(), key=lambda each: each.global_position)
-    trees = build_trees(path, followers, path[-1].correlation_stream)
+    trees = build_trees(path, followers, correlation)
     is_open = len(path) > MOST_ANCESTORS
     root = path[0]
     return Trace(

@@ -55,6 +55,14 @@ SELECT NULL, NULL, NULL, count(*), max(global_position), NULL, NULL, NULL, NULL 
 """
 
 
+_LARGEST_READ: Final = 1_000_000
+
+_METADATA: Final = """
+SELECT CASE WHEN pg_column_size(metadata) <= {largest} THEN metadata::text END
+FROM {table} WHERE id = %(id)s::uuid
+"""
+
+
 class TraceMessage(msgspec.Struct, frozen=True):
     """A message with the place of its cause."""
 
@@ -104,6 +112,13 @@ async def fetch_ancestors(
     query = sql.SQL(_ANCESTORS).format(table=table, deepest=sql.Literal(MOST_ANCESTORS))
     rows = await fetch(tx, query, {"id": id})
     return [_parse(row) for row in rows]
+
+
+async def fetch_metadata(tx: AsyncTransaction, table: sql.Identifier, id: str) -> str | None:
+    """Return the metadata of a message as text; None for SQL NULL, or if it is too large."""
+    query = sql.SQL(_METADATA).format(table=table, largest=sql.Literal(_LARGEST_READ))
+    rows = await fetch(tx, query, {"id": id})
+    return rows[0][0] if rows else None
 
 
 def leave_circle(ancestors: list[TraceMessage]) -> list[TraceMessage]:
