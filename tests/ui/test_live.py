@@ -120,7 +120,10 @@ async def test_after_a_drop_it_continues_behind_the_last_row(
 async def test_redacted_rows_that_arrive_are_redacted_as_a_whole(
     client: AsyncClient, category: str
 ) -> None:
-    app, headers = await open_app(client, redact=lambda type, value: {**value, "card": "gone"})
+    def redact(message_type: str, value: Any) -> Any:
+        return {**value, "card": "gone"}
+
+    app, headers = await open_app(client, redact=redact)
     data = {"card": "4111", "rest": "x" * 500}
     await client.write_messages(f"{category}-1", [NewMessage("Paid", data) for _ in range(2)])
     async with follow(app, headers, name=f"{category}-1", after=0) as followed:

@@ -361,6 +361,8 @@ async def test_redacted_metadata_names_no_stream(
     for each in ("customer-SECRET", "reply-SECRET", "cause-SECRET"):
         assert each in shown.text
         assert each not in hidden.text
+    other = f"{category}-1</bdi>/1"
+    assert (other in shown.text, other in hidden.text) == (True, False)
     assert hidden.status_code == 200
 
 
@@ -376,9 +378,12 @@ async def test_a_store_that_is_not_installed_is_called_so(
     client = AsyncClient(new_database(), schema="nosuch")
     browser = await sign_in(browse(create_app(client, token=TOKEN)))
     response = await browser.get("/categories")
+    health = await browser.get("/health")
     await client.close()
     assert response.status_code == 503
     assert "not installed" in response.text
+    assert "1 problem" in read(health)
+    assert "not installed" in health.text
 
 
 async def test_the_box_goes_to_what_is_typed(

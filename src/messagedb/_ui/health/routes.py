@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..._diagnosis.findings import diagnose
+from ..._diagnosis.findings import Finding, diagnose
+from ..._errors import IncompatibleServerError
 from ..consumers.queries import list_consumers
 from ..page import Page, page_route
 from ..site import Site
@@ -25,7 +26,10 @@ def build_health_routes(site: Site) -> list[Route]:
 async def show_health(page: Page) -> Response:
     """Show what keeps this library from working, what is slow or dangerous, and what is fine."""
     site = page.site
-    facts = await site.answers.get("health", _KEPT_SECONDS, lambda: fetch_health(site))
-    consumers = await list_consumers(site)
-    found = [*check_consumers(consumers, datetime.now(UTC)), *diagnose(facts)]
+    try:
+        facts = await site.answers.get("health", _KEPT_SECONDS, lambda: fetch_health(site))
+        consumers = await list_consumers(site)
+        found = [*check_consumers(consumers, datetime.now(UTC)), *diagnose(facts)]
+    except IncompatibleServerError as error:
+        found = [Finding("problem", "store", str(error), "`messagedb doctor` says more about it")]
     return page.render("health.html", sections=build_sections(found), summary=summarize(found))
