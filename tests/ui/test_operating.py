@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -78,7 +80,7 @@ async def test_the_position_of_a_consumer_that_runs_is_not_reset(
     assert "Nothing was changed" in refused.text
 
 
-@pytest.mark.parametrize("to", ["", "0", "-1", "start", "99999999999999999999"])
+@pytest.mark.parametrize("to", ["", "0", "-1", "start", "9" * 20, "0" * 20 + "9" * 5000])
 async def test_a_position_that_is_none_is_refused(
     consumer: AsyncConsumer, client: AsyncClient, browse: Browse, to: str
 ) -> None:
@@ -128,3 +130,66 @@ async def test_many_consumers_are_on_several_pages_and_found_by_a_part_of_their_
     none = await browser.get("/consumers", params={"q": "<none>"})
     assert "No consumer matches." in none.text
     assert "<none>" not in none.text
+
+
+@pytest.mark.parametrize("path", ["/consumers", "/parked", "/metrics", "/health"])
+async def test_consumers_that_a_lock_keeps_are_given_up_at_the_time_limit(
+    browse: Browse, store_url: str, database_url: str, path: str
+) -> None:
+    async with AsyncClient(store_url, max_size=1) as viewed:
+        browser = await sign_in(browse(create_app(viewed, token=TOKEN, time_limit=0.3)))
+        with psycopg.connect(database_url) as locking:
+            locking.execute("LOCK TABLE message_store.messages IN ACCESS EXCLUSIVE MODE")
+            response = await browser.get(path)
+        assert response.status_code == 504
+        assert "time limit" in response.text
+        # The only connection is free again.
+        patient = await sign_in(browse(create_app(viewed, token=TOKEN)))
+        assert (await patient.get(path)).status_code == 200
+
+
+async def test_a_position_beyond_the_end_is_refused(
+    consumer: AsyncConsumer, client: AsyncClient, browse: Browse, category: str
+) -> None:
+    browser = await sign_in(browse(create_app(client, token=TOKEN, allow_changes=True)))
+    end = (await client.get_store_head() or 0) + 1
+    given = {"name": consumer.name, "store": "stream", "to": str(end + 1_000_000)}
+    question = await browser.get("/consumer/reset", params=given)
+    assert question.status_code == 400
+    assert "is beyond the end (" in question.text
+    form = {**given, "form_token": find_form_token(await browser.get("/consumers"))}
+    refused = await browser.post("/consumer/reset", data=form, headers=SAME)
+    assert refused.status_code == 400
+    (info,) = await client.list_consumers(category)
+    assert info.lag_messages == 3
+
+
+async def test_hidden_data_is_not_in_the_last_failure_of_a_consumer(
+    client: AsyncClient, browse: Browse, category: str
+) -> None:
+    consumer = AsyncConsumer(client, category, identifier="mail", poll_interval=0.01)
+
+    @consumer.handler
+    async def fail(message: Message[Any]) -> None:
+        raise KeyError("ada@example.org")
+
+    await client.write_message(f"{category}-1", NewMessage("A"))
+    running = Background(consumer.run)
+    found = await client.list_consumers(category)
+    async with asyncio.timeout(20):
+        while not any(each.report and each.report.last_failure for each in found):
+            found = await client.list_consumers(category)
+    browser = await sign_in(
+        browse(create_app(client, token=TOKEN, redact=lambda message_type, value: "hidden"))
+    )
+    pages = [
+        await browser.get("/consumers", params={"q": category}),
+        await browser.get("/consumer", params={"name": consumer.name}),
+        await browser.get("/metrics"),
+    ]
+    await consumer.stop()
+    await running.result()
+    assert all(page.status_code == 200 for page in pages)
+    assert "KeyError</bdi>" in pages[0].text
+    assert "KeyError</bdi>" in pages[1].text
+    assert not any("ada@" in page.text for page in pages)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, Client, Consumer, Message, NewMessage
+from messagedb import AsyncClient, AsyncConsumer, Client, Consumer, Message, NewMessage, Park
 from messagedb.consumers import NO_RETRY
 from messagedb.ui import Change, create_app
 from tests.support.background_async import eventually
@@ -212,7 +212,7 @@ async def test_without_handlers_the_page_says_how_to_replay(scene: Scene, browse
     browser = await sign_in(browse(scene.make_app(consumers=())))
     page = await browser.get("/parked", params={"stream": scene.stream})
     assert "/parked/replay" not in page.text
-    assert "messagedb consumers parked replay module:consumer" in page.text
+    assert "messagedb parked replay module:consumer" in page.text
     response = await browser.get("/parked/replay", params={"stream": scene.stream})
     assert response.status_code == 409
 
@@ -267,3 +267,71 @@ async def test_pages_of_a_list_have_each_message_once(
         found = re.search(r'href="([^"]+)">Next<', page.text)
         address = found[1].replace("&amp;", "&") if found else ""
     assert shown == [str(number) for number in range(120)]
+
+
+def hide(message_type: str, value: Any) -> str:
+    """Show nothing of any message."""
+    return "hidden"
+
+
+async def test_hidden_data_is_not_in_the_reasons_of_parked_messages(
+    client: AsyncClient, browse: Browse, category: str
+) -> None:
+    consumer = AsyncConsumer(
+        client, category, identifier="all", retry=NO_RETRY, on_error="park", poll_interval=0.01
+    )
+
+    @consumer.handler
+    async def handle(message: Message[Any]) -> Any:
+        if message.position == 0:
+            raise KeyError("secret-0")
+        return Park(f"secret{message.position}")
+
+    await client.write_messages(f"{category}-1", [NewMessage("A"), NewMessage("A")])
+    await consumer.run(until="caught_up")
+    options: dict[str, Any] = {"allow_changes": True, "consumers": [consumer], "redact": hide}
+    browser = await sign_in(browse(create_app(client, token=TOKEN, **options)))
+    stream = {"stream": f"{category}:parked-all"}
+    pages = [await browser.get("/parked", params=stream)]
+    assert "<bdi>KeyError</bdi>" in pages[0].text
+    guessed = await browser.get("/parked", params={**stream, "error": "secret1"})
+    assert "No more of these." in guessed.text
+    for parked in await consumer.list_parked():
+        one = {**stream, "id": str(parked.id)}
+        pages.append(await browser.get("/parked/message", params=one))
+        question = await browser.get("/parked/replay", params=one)
+        begun = await browser.post("/parked/replay", data=find_fields(question), headers=SAME)
+        pages.append(await finish(browser, begun))
+    for page in pages:
+        assert page.status_code == 200
+        assert "secret" not in page.text
+
+
+async def test_one_record_that_cannot_be_read_does_not_hide_the_others(
+    scene: Scene, browse: Browse
+) -> None:
+    position = await scene.client.write_message(scene.stream, NewMessage("Parked", {"reason": "x"}))
+    odd: dict[str, Any] = {
+        "messageId": "none",
+        "position": "1e400",
+        "globalPosition": None,
+        "attempts": [],
+    }
+    await scene.client.write_message(scene.stream, NewMessage("Parked", odd))
+    browser = await sign_in(browse(scene.make_app()))
+    page = await browser.get("/parked", params={"stream": scene.stream})
+    assert "4 parked messages" in page.text
+    assert f"2 records cannot be read (positions {position}, {position + 1})" in page.text
+    question = await browser.get("/parked/discard", params={"stream": scene.stream})
+    fields = {**find_fields(question), "typed": "4"}
+    begun = await browser.post("/parked/discard", data=fields, headers=SAME)
+    assert ">Done: " in (await finish(browser, begun)).text
+    assert await scene.consumer.list_parked() == []
+
+
+async def test_a_number_of_thousands_of_digits_is_no_position(
+    browser: httpx2.AsyncClient,
+) -> None:
+    digits = "0" * 20 + "9" * 5000
+    response = await browser.get("/parked", params={"stream": "a", "up_to": digits})
+    assert response.status_code == 400

@@ -30,6 +30,10 @@ ConsumerInfoState: TypeAlias = ConsumerState | Literal["not running", "no report
 """The state of a consumer as the store knows it."""
 
 
+GONE_STATES: Final = frozenset({"not running", "no report", "failed", "stopped"})
+"""The states of a consumer whose run is over, or is not heard of."""
+
+
 class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A consumer as the store knows it. It may run in any process, or not run at all.
 

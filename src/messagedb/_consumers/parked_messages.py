@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, cast
@@ -17,6 +18,8 @@ __all__ = ["ParkedMessage"]
 PARKED: Final = "Parked"
 REPLAYED: Final = "Replayed"
 DISCARDED: Final = "Discarded"
+
+_logger = logging.getLogger("messagedb.consumer")
 
 
 class ParkedMessage(msgspec.Struct, frozen=True):
@@ -82,12 +85,22 @@ def build_resolution_record(parked: ParkedMessage, type_name: str) -> NewMessage
 
 
 def list_unresolved(records: Iterable[Message[Any]]) -> list[ParkedMessage]:
-    """Return the messages that are neither replayed nor discarded, in the order of parking."""
+    """Return the messages that are neither replayed nor discarded, in the order of parking.
+
+    A record that names no message is logged and left out, so that the others can be read.
+    """
     parked: dict[str, ParkedMessage] = {}
     for record in records:
-        data = cast("dict[str, Any]", record.data or {})
+        data = cast("dict[str, Any]", record.data if isinstance(record.data, dict) else {})
         if record.type == PARKED:
-            parked[str(record.id)] = _parse_parked_record(record, data)
+            try:
+                parked[str(record.id)] = _parse_parked_record(record, data)
+            except (AttributeError, LookupError, TypeError, ValueError):
+                _logger.warning(
+                    "record %d of stream %r names no parked message",
+                    record.position,
+                    record.stream_name,
+                )
         elif record.type in (REPLAYED, DISCARDED):
             parked.pop(str(data.get("parkedId")), None)
     return list(parked.values())

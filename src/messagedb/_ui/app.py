@@ -81,7 +81,8 @@ def create_app(
             of the token.
         registry: the classes that messages are decoded to.
         redact: a function that takes a message type and the decoded data or metadata, and returns
-            what may be shown: its result replaces them on every page and in downloads.
+            what may be shown: its result replaces them on every page and in downloads. Of errors
+            of consumers, and of reasons of parked messages, only the class is shown then.
         consumers: consumers of either variant, with their handlers, which replay parked messages.
         on_change: a function, or coroutine function, that takes each change that is made on a
             page, after it was made. Each is also logged, at INFO.

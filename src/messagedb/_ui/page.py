@@ -17,6 +17,7 @@ from starlette.routing import Route
 from .failures import NO_ANSWER, RELOAD, PageError, describe_failure
 from .navigation import NAVIGATION
 from .rendering.static_files import STATIC_VERSIONS
+from .rendering.texts import hide_reason
 from .security.signing import is_equal
 from .settings import Access
 from .site import Site
@@ -60,6 +61,11 @@ class Page:
         )
 
     @property
+    def is_redacted(self) -> bool:
+        """True if data may not be shown as it is: neither in what errors say."""
+        return self.site.settings.redact is not None
+
+    @property
     def form_token(self) -> str:
         """The token for the forms of this page, in their field ``form_token``."""
         return self.site.signer.build_form_token(self._visit.session) if self._visit else ""
@@ -87,6 +93,10 @@ class Page:
         if not least <= int(given) <= most:
             raise PageError(400, f"{name} must be from {least} to {most}, not {given}")
         return int(given)
+
+    def show_reason(self, reason: str) -> str:
+        """Return the text of an error as this UI may show it: see ``redact`` of ``create_app``."""
+        return hide_reason(reason) if self.is_redacted else reason
 
     def link(self, path: str, /, **parameters: object) -> str:
         """Return the address of a page of this UI, wherever it is mounted.
@@ -119,6 +129,7 @@ class Page:
         shared = {
             "page": self,
             "link": self.link,
+            "reason": self.show_reason,
             "name_link": self.link_name,
             "static": self._link_static,
             "navigation": NAVIGATION,

@@ -194,6 +194,12 @@ def _reset(ctx: typer.Context, names: tuple[Any, ...], to: Any, yes: bool) -> No
                     " position?"
                 )
         consumer.reset_position(to)
+        end = (client.get_store_head() or 0) + 1
+        if isinstance(to, int) and to > end:
+            store.output.print_note(
+                f"{to:,} is beyond the end of the store ({end:,}): messages up to there will be"
+                " skipped when they are written."
+            )
         kept_in = "table" if table else "stream"
         found = _find_stored(client, category, identifier, member, size, kept_in)
     if found is None:

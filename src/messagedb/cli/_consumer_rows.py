@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
 COLUMNS = ("consumer", "next_position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """Columns of the position of a consumer on a terminal."""
+
+NOT_RUNNING: Final = frozenset({"stopped", "failed", "not running", "no report", "not ours"})
+"""The states of a consumer of which no run is known."""
 
 PARKED_COLUMNS = ("id", "message", "type", "reason")
 """Columns of parked messages on a terminal."""
@@ -28,7 +31,7 @@ def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
         "head": consumer.head,
         "lag_messages": consumer.lag_messages,
         "lag_seconds": None if consumer.lag_seconds is None else round(consumer.lag_seconds, 3),
-        "running": consumer.is_running,
+        "running": _is_running(consumer),
         "pid": consumer.pid,
         "parked": consumer.parked_count,
         "saved_at": consumer.saved_at,
@@ -41,6 +44,11 @@ def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
         "in_flight": None if report is None else report.in_flight,
         "last_failure": None if report is None else report.last_failure,
     }
+
+
+def _is_running(consumer: ConsumerInfo) -> bool:
+    """Return True if it holds its lease, or reports a run: one without a lease can do only that."""
+    return consumer.is_running or consumer.state not in NOT_RUNNING
 
 
 def find_lagging(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from ._consumer_rows import NOT_RUNNING
 from ._layout import Column, Row
 
 _STYLES: Final = {
@@ -87,9 +88,11 @@ def _describe_in_flight(row: Row) -> str | None:
     in_flight = row["in_flight"]
     if in_flight is None:
         return None
-    seconds = _find_age(row, in_flight.since)
     attempt = f", attempt {in_flight.attempt}" if in_flight.attempt > 1 else ""
-    return f"{in_flight.stream_name}/{in_flight.position}{attempt}, for {describe_seconds(seconds)}"
+    message = f"{in_flight.stream_name}/{in_flight.position}{attempt}"
+    if row["state"] in NOT_RUNNING:
+        return f"was at {message}"
+    return f"{message}, for {describe_seconds(_find_age(row, in_flight.since))}"
 
 
 def _describe_failure(row: Row) -> str | None:

@@ -72,7 +72,10 @@ def ui(
         bool, typer.Option("--production", help="Show a bar that says PRODUCTION on every page.")
     ] = False,
     hide_data: Annotated[
-        bool, typer.Option("--hide-data", help="Show no data and no metadata of messages.")
+        bool,
+        typer.Option(
+            "--hide-data", help="Show no data and no metadata of messages, and no text of errors."
+        ),
     ] = False,
     time_limit: Annotated[
         float, typer.Option(min=0.1, help="Seconds that a query of a page may take.")

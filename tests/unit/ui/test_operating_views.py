@@ -10,7 +10,7 @@ import pytest
 from messagedb._consumers.consumer_info import ConsumerInfo, find_parked_stream
 from messagedb._diagnosis.findings import Finding
 from messagedb._ui.consumers.history import KEPT, LagHistory, draw_line, find_trend
-from messagedb._ui.consumers.reset import describe_reset, parse_target
+from messagedb._ui.consumers.reset import check_target, describe_reset, parse_target
 from messagedb._ui.consumers.view import build_rows, is_stalled, summarize
 from messagedb._ui.failures import PageError
 from messagedb._ui.health.view import build_sections, check_consumers
@@ -18,6 +18,7 @@ from messagedb._ui.health.view import summarize as summarize_findings
 from messagedb._ui.parked.confirmation import describe_action
 from messagedb._ui.parked.queries import MOST_SELECTED, Extent
 from messagedb._ui.parked.selection import parse_selection
+from messagedb._ui.rendering.texts import hide_reason
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -175,3 +176,26 @@ def test_a_selection_survives_its_address() -> None:
 )
 def test_members_of_a_group_share_their_parked_messages(name: str, stream: str) -> None:
     assert find_parked_stream(name) == stream
+
+
+@pytest.mark.parametrize("target", [66, 2**63 - 1])
+def test_a_reset_beyond_the_end_is_refused(target: int) -> None:
+    check_target(65, 64)
+    check_target("end", None)
+    with pytest.raises(PageError, match=r"beyond the end \(65\)"):
+        check_target(target, 64)
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("KeyError: 'ada@example.org'", "KeyError"),
+        ("TimeoutError", "TimeoutError"),
+        ("Ada", "(hidden)"),
+        ("ada: has no address", "(hidden)"),
+        ("KeyErrors of Ada", "(hidden)"),
+        ("", "(hidden)"),
+    ],
+)
+def test_of_a_hidden_reason_only_the_class_of_the_error_is_shown(reason: str, shown: str) -> None:
+    assert hide_reason(reason) == shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from _messagedb_async.consumers import consumer_info
@@ -30,16 +31,30 @@ async def list_consumers(site: Site, *, lag_limit: int = COUNTED_LAG) -> list[Co
 
     The categories of their positions are looked for once a minute, as that takes longest in a store
     of many categories; a consumer that reports is known anyway.
+
+    Raises:
+        PageError: it took longer than the time limit, or waited so long for another request.
     """
     client = site.client
-    categories = await site.answers.get(
-        "position categories", _KEPT_SECONDS_OF_CATEGORIES, lambda: find_position_categories(client)
-    )
-    return await site.answers.get(
-        CONSUMERS if lag_limit == COUNTED_LAG else f"{CONSUMERS}:{lag_limit}",
-        _KEPT_SECONDS,
-        lambda: consumer_info.list_consumers(client, None, categories, lag_limit=lag_limit),
-    )
+    try:
+        async with asyncio.timeout(site.settings.time_limit):
+            categories = await site.answers.get(
+                "position categories",
+                _KEPT_SECONDS_OF_CATEGORIES,
+                lambda: find_position_categories(client),
+            )
+            return await site.answers.get(
+                CONSUMERS if lag_limit == COUNTED_LAG else f"{CONSUMERS}:{lag_limit}",
+                _KEPT_SECONDS,
+                lambda: consumer_info.list_consumers(client, None, categories, lag_limit=lag_limit),
+            )
+    except TimeoutError:
+        raise PageError(
+            504,
+            "The list of consumers was stopped at the time limit of this UI.",
+            "Nothing was changed. Something may hold a lock on the table of messages; or raise "
+            "`--time-limit`.",
+        ) from None
 
 
 async def get_consumer(site: Site, name: str, position_store: str) -> ConsumerInfo:

@@ -22,13 +22,29 @@ def parse_target(given: str) -> Target:
     if given == "end":
         return "end"
     text = given.strip()
-    if text.isascii() and text.isdigit() and 1 <= int(text[:20]) < 2**63:
+    if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) < 2**63:
         return int(text)
     raise PageError(
         400,
         f"A position is reset to beginning, end, or a position from 1, not to {given!r:.60}.",
         "Nothing was changed.",
     )
+
+
+def check_target(target: Target, head: int | None) -> None:
+    """Refuse a position behind the next message of the store: messages would be skipped unseen.
+
+    Raises:
+        PageError: it is.
+    """
+    end = (head or 0) + 1
+    if isinstance(target, int) and target > end:
+        raise PageError(
+            400,
+            f"{target:,} is beyond the end ({end:,}): messages up to there would be skipped when "
+            "they are written.",
+            "Nothing was changed. To skip what waits now, reset it to end.",
+        )
 
 
 def describe_reset(info: ConsumerInfo, target: Target) -> list[str]:

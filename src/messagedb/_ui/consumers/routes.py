@@ -15,7 +15,7 @@ from ..site import Site
 from . import view
 from .history import LagHistory
 from .queries import CONSUMERS, COUNTED_LAG, build_consumer, get_consumer, list_consumers
-from .reset import describe_reset, parse_target
+from .reset import check_target, describe_reset, parse_target
 
 PAGE_SIZE = 40
 
@@ -69,6 +69,7 @@ async def ask_reset(page: Page) -> Response:
         raise PageError(403, "This UI may only read the store.", "Nothing was changed.")
     info = await _find(page, page.get("name"), page.get("store"))
     target = parse_target(page.get("to"))
+    check_target(target, await page.site.client.get_store_head())
     return page.render(
         "consumer_reset.html", info=info, target=target, said=describe_reset(info, target)
     )
@@ -78,6 +79,7 @@ async def reset_position(page: Page, form: dict[str, str]) -> Response:
     """Store another position for a consumer that does not run."""
     info = await _find(page, form.get("name", ""), form.get("store", ""))
     target = parse_target(form.get("to", ""))
+    check_target(target, await page.site.client.get_store_head())
     position = await build_consumer(page.site, info).reset_position(target)
     await record_change(page, "reset position", f"{info.name} to {position}", 1)
     page.site.answers.forget(CONSUMERS)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ..._consumers.consumer_info import ConsumerInfo
+from ..._consumers.consumer_info import GONE_STATES, ConsumerInfo
 from ..._consumers.consumer_report import ConsumerReport
 from ..rendering.texts import format_duration
 from .history import LagHistory, draw_line, find_trend
@@ -67,6 +67,11 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
     trend: str
     line: str
     advanced: str
+
+    @property
+    def was_at(self) -> bool:
+        """True if the message that it reported to be at is the last one of a run that is gone."""
+        return self.info.state in GONE_STATES
 
 
 def build_rows(

@@ -86,7 +86,7 @@ async def _ask(page: Page, action: str) -> Response:
             "Nothing was changed. Start it with `--allow-changes` or "
             "`create_app(allow_changes=True)`.",
         )
-    selection = parse_selection(page.request.query_params)
+    selection = parse_selection(page.request.query_params, is_redacted=page.is_redacted)
     if action == "replay":
         _require_replayer(page.site, selection.stream)
     async with page.site.read() as tx:
@@ -102,6 +102,7 @@ async def _ask(page: Page, action: str) -> Response:
         error=selection.error,
         up_to=extent.last_record,
         id=selection.id,
+        is_redacted=selection.is_redacted,
     )
     return page.render(
         "parked_confirm.html",
@@ -116,7 +117,7 @@ async def _ask(page: Page, action: str) -> Response:
 
 
 async def _begin(page: Page, jobs: Jobs, action: str, form: dict[str, str]) -> Response:
-    selection = parse_selection(form)
+    selection = parse_selection(form, is_redacted=page.is_redacted)
     async with page.site.read() as tx:
         records = await queries.fetch_records(tx, page.site.table, selection)
     messages = [each.parked for each in records]
@@ -186,7 +187,7 @@ def _require_replayer(site: Site, stream: str) -> Any:
             "This UI does not have the handlers of that consumer.",
             "Nothing was changed. Give it the application: `messagedb ui --app module:app`, or "
             "`create_app(consumers=[…])`. Or replay from a terminal: "
-            "`messagedb consumers parked replay module:consumer --all`.",
+            "`messagedb parked replay module:consumer --all`.",
         )
     return consumer
 

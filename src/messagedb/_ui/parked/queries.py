@@ -13,6 +13,7 @@ from psycopg import sql
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from ..._consumers.parked_messages import ParkedMessage
+from ..rendering.texts import SAFE_ERROR
 from ..site import fetch
 from .selection import LAST, Selection
 
@@ -24,7 +25,13 @@ MOST_SELECTED: Final = 100_000
 
 _OPEN: Final = """
 SELECT p.position, p.id, p.data, p.time, p.data->>'type' AS type, p.data->>'reason' AS reason,
-       coalesce(substring(p.data->>'reason' FROM '^([A-Za-z_][A-Za-z0-9_]*)(?:: |$)'), '') AS error
+       coalesce(substring(p.data->>'reason' FROM %(error_pattern)s), '') AS error,
+       coalesce(
+           p.data->>'messageId' ~* '^[0-9a-f]{{8}}(-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}}$'
+           AND p.data->>'streamName' <> '' AND p.data->>'type' IS NOT NULL
+           AND p.data->>'position' ~ '^[0-9]{{1,18}}$'
+           AND p.data->>'globalPosition' ~ '^[0-9]{{1,18}}$'
+           AND p.data->>'attempts' ~ '^[0-9]{{1,18}}$', false) AS is_readable
 FROM {table} p
 WHERE p.stream_name = %(stream)s AND p.type = 'Parked'
   AND NOT EXISTS (
@@ -34,11 +41,17 @@ WHERE p.stream_name = %(stream)s AND p.type = 'Parked'
 """
 
 _SELECTED: Final = """
-SELECT * FROM ({open}) o
-WHERE position > %(after)s AND position <= %(up_to)s
+SELECT position, id, data, time, type, reason, error FROM ({open}) o
+WHERE is_readable AND position > %(after)s AND position <= %(up_to)s
   AND (%(type)s = '' OR type = %(type)s) AND (%(error)s = '' OR error = %(error)s)
   AND (%(id)s::uuid IS NULL OR id = %(id)s)
 """
+
+_UNREADABLE: Final = "SELECT position FROM ({open}) o WHERE NOT is_readable ORDER BY position"
+
+_MOST_POSITIONS: Final = 5
+
+_ANY_ERROR: Final = "[A-Za-z_][A-Za-z0-9_]*"
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -74,6 +87,13 @@ class Extent(msgspec.Struct, frozen=True):
     last: int | None
     oldest: datetime | None
     last_record: int | None
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Records that another program or a damage has made, which name no message."""
+
+    count: int
+    positions: list[int]
 
 
 async def fetch_records(
@@ -125,6 +145,15 @@ async def fetch_extent(tx: AsyncTransaction, table: sql.Identifier, selection: S
     return Extent(count, first, last, None if oldest is None else _as_utc(oldest), last_record)
 
 
+async def fetch_unreadable(
+    tx: AsyncTransaction, table: sql.Identifier, selection: Selection
+) -> Unreadable:
+    """Return how many records of a stream are not of parked messages, and where the first are."""
+    opened = sql.SQL(_OPEN).format(table=table)
+    rows = await _fetch(tx, sql.SQL(_UNREADABLE).format(open=opened), selection)
+    return Unreadable(len(rows), [position for (position,) in rows[:_MOST_POSITIONS]])
+
+
 async def fetch_oldest(
     tx: AsyncTransaction, table: sql.Identifier, streams: Sequence[str]
 ) -> dict[str, datetime]:
@@ -157,6 +186,7 @@ def _build_parameters(selection: Selection, after: int) -> dict[str, Any]:
         "up_to": LAST if selection.up_to is None else selection.up_to,
         "id": selection.id,
         "after": after,
+        "error_pattern": f"^({SAFE_ERROR if selection.is_redacted else _ANY_ERROR})(?:: |$)",
     }
 
 

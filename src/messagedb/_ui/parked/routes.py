@@ -41,7 +41,7 @@ def build_parked_routes(site: Site) -> list[Route]:
 
 async def show_message(page: Page) -> Response:
     """Show one parked message: why it was parked, and what can be done."""
-    selection = parse_selection(page.request.query_params)
+    selection = parse_selection(page.request.query_params, is_redacted=page.is_redacted)
     if selection.id is None:
         raise PageError(400, "The address names no parked message: it needs ?id=.")
     async with page.site.read() as tx:
@@ -89,9 +89,10 @@ async def _show_streams(page: Page) -> Response:
 
 
 async def _show_stream(page: Page, jobs: Jobs) -> Response:
-    selection = parse_selection(page.request.query_params)
+    selection = parse_selection(page.request.query_params, is_redacted=page.is_redacted)
     after = page.get_integer("after")
-    site, whole = page.site, Selection(stream=selection.stream)
+    site = page.site
+    whole = Selection(stream=selection.stream, is_redacted=page.is_redacted)
 
     async def fetch_groups() -> list[queries.Group]:
         async with site.read() as tx:
@@ -106,12 +107,14 @@ async def _show_stream(page: Page, jobs: Jobs) -> Response:
             after=-1 if after is None else after,
             limit=PAGE_SIZE + 1,
         )
+        unreadable = await queries.fetch_unreadable(tx, site.table, whole)
     shown = records[:PAGE_SIZE]
     return page.render(
         "parked.html",
         selection=selection,
         records=shown,
         groups=groups,
+        unreadable=unreadable,
         total=sum(each.count for each in groups),
         most_groups=queries.MOST_GROUPS,
         next_after=shown[-1].record if len(records) > PAGE_SIZE else None,

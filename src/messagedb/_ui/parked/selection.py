@@ -22,6 +22,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         error: the class of the error; "" for all.
         up_to: the position of the last record in that stream; None for all.
         id: the id of one record; None for all.
+        is_redacted: whether only the classes of errors may be seen, and no word of a handler.
     """
 
     stream: str
@@ -29,6 +30,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     up_to: int | None = None
     id: UUID | None = None
+    is_redacted: bool = False
 
     def to_fields(self) -> dict[str, str]:
         """Return it as the parameters of an address or the fields of a form."""
@@ -55,7 +57,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(words) if len(words) > 1 else "all parked messages"
 
 
-def parse_selection(fields: Mapping[str, str]) -> Selection:
+def parse_selection(fields: Mapping[str, str], *, is_redacted: bool = False) -> Selection:
     """Return the selection of an address or a form.
 
     Raises:
@@ -69,7 +71,9 @@ def parse_selection(fields: Mapping[str, str]) -> Selection:
     except ValueError:
         raise PageError(400, f"{fields['id']!r:.80} is not the id of a parked message.") from None
     up_to = fields.get("up_to", "").strip()
-    if up_to and not (up_to.isascii() and up_to.isdigit() and int(up_to[:20]) <= LAST):
+    if up_to and not (
+        up_to.isascii() and up_to.isdigit() and len(up_to) < 20 and int(up_to) <= LAST
+    ):
         raise PageError(400, f"up_to is not a position: {up_to!r:.60}")
     return Selection(
         stream=stream,
@@ -77,4 +81,5 @@ def parse_selection(fields: Mapping[str, str]) -> Selection:
         error=fields.get("error", "").replace("\0", ""),
         up_to=int(up_to) if up_to else None,
         id=id,
+        is_redacted=is_redacted,
     )

@@ -19,6 +19,11 @@ _UNSEEN: Final = re.compile("[" + "".join(chr(code) for code in _PICTURES if cod
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 _HUES: Final = 8
 
+SAFE_ERROR: Final = "[A-Za-z_][A-Za-z0-9_]*(?:Error|Exception|Timeout)"
+"""Classes of errors that are shown although data is hidden: a word of a handler is not one."""
+
+_SAFE_REASON: Final = re.compile(rf"({SAFE_ERROR})(?:: |$)")
+
 
 def make_visible(value: object, most: int = 200) -> str:
     """Return a name or other string with pictures for control characters, cut at a length.
@@ -34,6 +39,17 @@ def make_visible(value: object, most: int = 200) -> str:
 def escape_unseen(json_text: str) -> str:
     """Return a JSON text of the same value, with escapes for characters that cannot be seen."""
     return _UNSEEN.sub(_escape, json_text)
+
+
+def hide_reason(reason: str) -> str:
+    """Return the class of the error in a reason, without its text, which may quote data.
+
+    Example::
+
+        hide_reason("KeyError: 'ada@example.org'")  # 'KeyError'
+    """
+    found = _SAFE_REASON.match(reason)
+    return found[1] if found else "(hidden)"
 
 
 def format_number(value: int | None) -> str:
