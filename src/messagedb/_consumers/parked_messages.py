@@ -91,7 +91,8 @@ def list_unresolved(records: Iterable[Message[Any]]) -> list[ParkedMessage]:
     """
     parked: dict[str, ParkedMessage] = {}
     for record in records:
-        data = cast("dict[str, Any]", record.data if isinstance(record.data, dict) else {})
+        found: Any = record.data
+        data = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
         if record.type == PARKED:
             try:
                 parked[str(record.id)] = _parse_parked_record(record, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 
@@ -143,7 +144,7 @@ async def test_a_client_opens_for_a_role_whose_time_limit_is_too_short_for_any_q
             refusals.append(str(error))
     assert len(versions) == 1
     assert versions[0] >= 0
-    assert all("statement_timeout" in text for text in refusals)
+    assert [text for text in refusals if not re.search("statement[_ ]timeout", text)] == []
 
 
 async def test_a_transaction_keeps_the_time_limit_of_its_role(

@@ -38,7 +38,7 @@ STREAM_READS: list[tuple[str, dict[str, Any], str]] = [
     ("a-\0", {}, "NUL"),
     ("a-1", {"batch_size": -2}, "batch_size"),
     ("a-1", {"batch_size": "5"}, "batch_size"),
-    ("a-1", {"position": None}, "position"),
+    ("a-1", {"position": "0"}, "position"),
     ("a-1", {"position": 2**63}, "64 bits"),
     ("a-1", {"condition": " "}, "condition"),
     ("a-1", {"condition": 5}, "condition"),
