@@ -37,7 +37,7 @@ async def consumer(client: AsyncClient, category: str) -> AsyncConsumer:
 async def test_consumers_are_listed_with_their_lag(
     consumer: AsyncConsumer, browser: httpx2.AsyncClient, category: str
 ) -> None:
-    page = await browser.get("/consumers")
+    page = await browser.get("/consumers", params={"q": category})
     assert page.status_code == 200
     assert f"{category} · &lt;i&gt;mail&lt;/i&gt;" in page.text
     assert "<i>mail" not in page.text

@@ -37,6 +37,7 @@ async def test_a_run_that_finds_its_stored_position_logs_where_it_goes_on(
     consumer = AsyncConsumer(client, category, identifier="mail", poll_interval=0.01)
     record_numbers(consumer)
     await consumer.run(until="caught_up")
+    caplog.clear()
     caplog.set_level("INFO", "messagedb.consumer")
     await consumer.run(until="caught_up")
     texts = [record.getMessage() for record in caplog.records]
