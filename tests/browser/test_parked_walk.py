@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
-from tests.browser.conftest import Site, Watched
+from tests.browser.conftest import Site, Watched, open_context
+from tests.browser.test_pages import check_accessibility
 
 
-async def test_a_parked_message_is_found_read_and_replayed(watched: Watched, site: Site) -> None:
+async def test_a_parked_message_is_found_read_and_replayed(
+    watched: Watched, site: Site, chromium: Browser, axe: str
+) -> None:
     page, scene = watched.page, site.scene
     (first, *others) = await scene.mail.list_parked()
     await page.goto("/")
@@ -29,6 +32,9 @@ async def test_a_parked_message_is_found_read_and_replayed(watched: Watched, sit
         await expect(page.get_by_role("heading", level=1)).to_contain_text("Done")
     finally:
         scene.is_repaired = False
+    context = await open_context(chromium, site, bypass_csp=True)
+    assert await check_accessibility(context, axe, "parked-job", page.url) == []
+    await context.close()
     assert first.stream_name in scene.sent
     sent = await scene.client.get_last_stream_message(first.stream_name.replace("order", "mail"))
     assert sent is not None
