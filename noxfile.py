@@ -37,7 +37,7 @@ WITHOUT_LONG = [
     "--ignore=tests/test_examples.py",
 ]
 # The sample of the tests is all of them, except that of each of these files, which wait for faults,
-# processes and programs, it runs the first test only,
+# processes, programs and reports or open many pages, it runs the first test only,
 LONG = [
     "*/test_faults_*",
     "*/test_large_messages*",
@@ -51,6 +51,8 @@ LONG = [
     "tests/sync_only/*",
     "tests/test_examples*",
     "tests/test_readme.py",
+    "tests/ui/*",
+    "tests/_*/consumers/test_reports*",
 ]
 # and of these files nothing: some need programs that pip does not install (servers that replicate,
 # poolers, the genuine Message DB, a browser), the others take minutes (processes killed at random,

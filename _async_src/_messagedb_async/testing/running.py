@@ -13,7 +13,7 @@ async def run_until_quiet_async(
     """Run an app's consumers and read models until none has a message to handle.
 
     Each handles what is there, and what the handlers of others write meanwhile. It opens a client
-    of its own settings, as ``app.run()`` does, and closes it.
+    of the settings of the app, as ``app.run()`` does, and closes it.
 
     Example::
 

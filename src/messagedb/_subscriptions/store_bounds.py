@@ -33,7 +33,7 @@ def check_read_all(position: Any, since: Any, direction: Direction, max_wait: An
 
 
 def check_position_to_start(start: Any) -> None:
-    """Check the start of a subscription to the whole store that is none of the words.
+    """Check the start of a subscription to the whole store, other than "beginning" and "end".
 
     Raises:
         ValidationError: it is no global position. Nothing was sent.
