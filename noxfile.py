@@ -37,7 +37,8 @@ WITHOUT_LONG = [
     "--ignore=tests/test_examples.py",
 ]
 # The sample of the tests is all of them, except that of each of these files, which wait for faults,
-# processes, programs and reports or open many pages, it runs the first test only,
+# processes, programs and reports, or open many pages or the sessions of many roles, it runs the
+# first test only,
 LONG = [
     "*/test_faults_*",
     "*/test_large_messages*",
@@ -53,6 +54,7 @@ LONG = [
     "tests/test_readme.py",
     "tests/ui/*",
     "tests/_*/consumers/test_reports*",
+    "tests/_*/connection/test_hostile_settings*",
 ]
 # and of these files nothing: some need programs that pip does not install (servers that replicate,
 # poolers, the genuine Message DB, a browser), the others take minutes (processes killed at random,

@@ -56,15 +56,15 @@ async def get_last(client: AsyncClient, stream: str) -> Message[Any]:
     return message
 
 
-async def test_the_overview_says_what_the_store_is(
-    client: AsyncClient, browser: httpx2.AsyncClient, category: str
-) -> None:
-    await write(client, f"{category}-1", 3)
-    text = read(await browser.get("/"))
-    assert "counted" in text
-    assert "message_store" in text
-    assert "Largest categories" in text
-    assert "Counted." in read(await browser.get("/?exact=1"))
+async def test_the_overview_says_what_the_store_is(new_database: Any, browse: Browse) -> None:
+    async with AsyncClient(new_database()) as client:
+        await write(client, "account-1", 3)
+        browser = await sign_in(browse(create_app(client, token=TOKEN)))
+        text = read(await browser.get("/"))
+        assert "counted" in text
+        assert "message_store" in text
+        assert "Largest categories" in text
+        assert "Counted." in read(await browser.get("/?exact=1"))
 
 
 async def test_an_empty_store_says_how_to_write(new_database: Any, browse: Browse) -> None:

@@ -80,20 +80,27 @@ async def _find_position_categories(transaction: AsyncTransaction, schema: str) 
 async def _list_stored(
     transaction: AsyncTransaction, schema: str, position_categories: list[str]
 ) -> list[ConsumerInfo]:
-    pids = parse_lease_holders(await execute_in(transaction, sql.LEASE_HOLDERS, ()))
+    # The queries see different moments. A lease that is held before or after them counts: a
+    # consumer that starts or ends meanwhile did not die.
+    pids = await _find_lease_holders(transaction)
     names = array_literal(position_categories)
     records = await execute_in(transaction, _format_sql(sql.LAST_RECORDS, schema), (names,))
-    consumers = [consumer_from_record(row, pids, schema) for row in records]
+    positions: list[tuple[Any, ...]] = []
     if (await execute_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
-        for name, position, saved_at, resized_to in await execute_in(
-            transaction, sql.ALL_POSITIONS, (schema,)
-        ):
-            time = _EPOCH + timedelta(microseconds=saved_at)
-            consumers.append(consumer_from_row(name, position, time, resized_to, pids, schema))
+        positions = await execute_in(transaction, sql.ALL_POSITIONS, (schema,))
+    reports: list[tuple[Any, ...]] = []
     if (await execute_in(transaction, sql.HAS_STATUS, ()))[0][0]:
-        rows = await execute_in(transaction, sql.ALL_REPORTS, (schema,))
-        consumers = add_reports(consumers, map(parse_report, rows), pids, schema)
-    return consumers
+        reports = await execute_in(transaction, sql.ALL_REPORTS, (schema,))
+        pids |= await _find_lease_holders(transaction)
+    consumers = [consumer_from_record(row, pids, schema) for row in records]
+    for name, position, saved_at, resized_to in positions:
+        time = _EPOCH + timedelta(microseconds=saved_at)
+        consumers.append(consumer_from_row(name, position, time, resized_to, pids, schema))
+    return add_reports(consumers, map(parse_report, reports), pids, schema)
+
+
+async def _find_lease_holders(transaction: AsyncTransaction) -> dict[tuple[int, int], int]:
+    return parse_lease_holders(await execute_in(transaction, sql.LEASE_HOLDERS, ()))
 
 
 async def _measure(

@@ -143,6 +143,29 @@ async def test_a_pool_of_one_connection_that_a_handler_holds(
                 is_open = True
 
 
+async def test_one_that_starts_while_the_list_is_read_is_not_said_to_have_died(
+    client: AsyncClient, database_url: str, category: str
+) -> None:
+    consumer = AsyncConsumer(client, category, identifier="mail", **FAST)
+    record_numbers(consumer)
+    waiting = (
+        "SELECT 1 FROM pg_locks WHERE relation = 'messagedb.positions'::regclass AND NOT granted"
+    )
+    reported = "SELECT 1 FROM messagedb.consumer_status WHERE consumer = %s"
+    with psycopg.connect(database_url) as lock, psycopg.connect(database_url) as looking:
+        looking.autocommit = True
+        lock.execute("LOCK TABLE messagedb.positions")
+        # It has asked who holds the leases, and waits for the positions.
+        listing = Background(client.list_consumers, category)
+        await eventually(lambda: looking.execute(waiting).fetchone())
+        async with consumer.running():
+            await eventually(lambda: looking.execute(reported, (consumer.name,)).fetchone())
+            lock.rollback()
+            (found,) = await listing.result()
+    assert report_of(found).has_lease
+    assert (found.is_running, found.state in ("running", "caught up")) == (True, True)
+
+
 async def test_a_consumer_is_listed_before_it_has_stored_a_position(
     client: AsyncClient, category: str
 ) -> None:
