@@ -121,7 +121,11 @@ def test_a_genuine_message_db_is_left_alone(new_database: NewDatabase) -> None:
     before = objects(url)
     assert schema.upgrade(url)  # our own schema beside it
     assert not schema.upgrade(url)
-    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [
+        (1,),
+        (2,),
+        (3,),
+    ]
     with pytest.raises(IncompatibleServerError, match="was not installed by messagedb"):
         schema.uninstall(url, drop_messages=True)
     assert objects(url) == before

@@ -28,10 +28,12 @@ where c.relnamespace = 'messagedb'::regnamespace and c.relkind = 'r' order by 1,
 """
 RIGHTS = """
 select t, p from unnest(array[
-    'consumer_status', 'positions', 'schema_version']) t, unnest(array[
+    'consumer_status', 'partition_members', 'partition_sets', 'partitions', 'positions',
+    'schema_version']) t, unnest(array[
     'select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p
 where has_table_privilege(%s, 'messagedb.' || t, p) order by 1, 2
 """
+OLDEST = ("positions", "schema_version")
 SAVE = (
     "insert into messagedb.positions (consumer, position, saved_by)"
     " values ('account:position-a', 7, gen_random_uuid())"
@@ -63,7 +65,7 @@ def has_own(url: str) -> bool:
 
 def test_its_tables(url: str) -> None:
     schema.install(url)
-    assert [row for row in query(url, COLUMNS) if row[0] != "consumer_status"] == [
+    assert [row for row in query(url, COLUMNS) if row[0] in OLDEST] == [
         ("positions", "store", "text", True, "'message_store'::text"),
         ("positions", "consumer", "text", True, None),
         ("positions", "position", "bigint", True, None),
@@ -76,13 +78,20 @@ def test_its_tables(url: str) -> None:
         ("schema_version", "version", "integer", True, None),
         ("schema_version", "installed_at", "timestamp with time zone", True, "now()"),
     ]
-    keys = "select indexdef from pg_indexes where schemaname = 'messagedb' order by 1"
-    assert [row[0].partition(" USING ")[2] for row in query(url, keys)] == [
+    keys = "select indexdef from pg_indexes where schemaname = 'messagedb'"
+    assert sorted(row[0].partition(" USING ")[2] for row in query(url, keys)) == [
+        "btree (store, category, identifier)",
+        "btree (store, category, identifier, member)",
+        "btree (store, category, identifier, number)",
         "btree (store, consumer)",
         "btree (store, consumer)",
         "btree (version)",
     ]
-    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [
+        (1,),
+        (2,),
+        (3,),
+    ]
 
 
 async def test_it_stays_as_it_is(url: str) -> None:
@@ -106,7 +115,11 @@ def test_eight_threads_make_it_once(url: str) -> None:
     empty = not query(url, "select from pg_namespace where nspname = 'message_store'")
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(install, range(8))) == empty
-    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [
+        (1,),
+        (2,),
+        (3,),
+    ]
 
 
 def test_two_message_dbs_share_it(url: str) -> None:
@@ -124,6 +137,18 @@ def test_message_store_has_its_privileges(url: str) -> None:
         ("consumer_status", "insert"),
         ("consumer_status", "select"),
         ("consumer_status", "update"),
+        ("partition_members", "delete"),
+        ("partition_members", "insert"),
+        ("partition_members", "select"),
+        ("partition_members", "update"),
+        ("partition_sets", "delete"),
+        ("partition_sets", "insert"),
+        ("partition_sets", "select"),
+        ("partition_sets", "update"),
+        ("partitions", "delete"),
+        ("partitions", "insert"),
+        ("partitions", "select"),
+        ("partitions", "update"),
         ("positions", "insert"),
         ("positions", "select"),
         ("positions", "update"),
@@ -146,8 +171,8 @@ def test_message_store_has_its_privileges(url: str) -> None:
         "drop table messagedb.positions",
         "alter table messagedb.positions add column n int",
         "delete from messagedb.consumer_status",
-        "insert into messagedb.schema_version (version) values (3)",
-        "update messagedb.schema_version set version = 3",
+        "insert into messagedb.schema_version (version) values (4)",
+        "update messagedb.schema_version set version = 4",
         "create table messagedb.other (n int)",
         "create function messagedb.other() returns int language sql as 'select 1'",
         "drop schema messagedb cascade",
@@ -215,7 +240,11 @@ def test_a_version_that_was_not_finished_by_hand(url: str) -> None:
     query(url, SAVE)
     query(url, "delete from messagedb.schema_version")
     assert schema.install(url) is False
-    assert query(url, "select version from messagedb.schema_version order by 1") == [(1,), (2,)]
+    assert query(url, "select version from messagedb.schema_version order by 1") == [
+        (1,),
+        (2,),
+        (3,),
+    ]
     assert len(query(url, "select from messagedb.positions")) == 1
 
 

@@ -18,7 +18,7 @@ from messagedb._connection.server_info import ServerInfo
 from messagedb._connection.settings import Settings
 from messagedb._errors import ValidationError
 from messagedb._operations.requests import ReadRequest, WriteRequest
-from messagedb._transactions.options import build_options
+from messagedb._transactions.options import TransactionOptions, build_options
 from messagedb._transactions.retry import check_transaction_function, get_retry_delay
 
 from ..execution.connection_providers import AsyncConnectionProvider
@@ -190,21 +190,9 @@ class AsyncClientCore(AsyncWholeStore):
             ServerError: the server refused to commit, as for a deferred constraint. It is rolled
                 back.
         """
-        state = await self._executor.begin(build_options(isolation, read_only, timeout, categories))
-        try:
-            yield AsyncTransaction(state)
-        except psycopg.Error as error:
-            # An error of a user's statement may be the only sign that the connection is lost.
-            is_late = state.is_out_of_time()
-            await state.roll_back()
-            if is_late:
-                raise state.timeout_error() from error
-            raise
-        except BaseException:
-            await state.roll_back()
-            raise
-        if state.outcome is None:
-            await state.commit()
+        options = build_options(isolation, read_only, timeout, categories)
+        async with open_transaction(self, options) as transaction:
+            yield transaction
 
     async def begin(
         self,
@@ -278,6 +266,28 @@ class AsyncClientCore(AsyncWholeStore):
 async def get_provider(client: AsyncClientCore) -> AsyncConnectionProvider:
     """Return the open pool of a client; it opens first, unless it is open."""
     return await _get_lifecycle(client).ensure_open()
+
+
+@asynccontextmanager
+async def open_transaction(
+    client: AsyncClientCore, options: TransactionOptions
+) -> AsyncGenerator[AsyncTransaction]:
+    """Run a block in a transaction, as ``transaction()`` does, with other options, too."""
+    state = await AsyncRetryingExecutor(_get_lifecycle(client)).begin(options)
+    try:
+        yield AsyncTransaction(state)
+    except psycopg.Error as error:
+        # An error of a user's statement may be the only sign that the connection is lost.
+        is_late = state.is_out_of_time()
+        await state.roll_back()
+        if is_late:
+            raise state.timeout_error() from error
+        raise
+    except BaseException:
+        await state.roll_back()
+        raise
+    if state.outcome is None:
+        await state.commit()
 
 
 def get_background_slots(client: AsyncClientCore) -> TimedSemaphore:

@@ -26,6 +26,7 @@ from ..subscriptions.feeds import AsyncFeed
 from .consumer_run import AsyncConsumerRun
 from .handler_decorators import AsyncHandlerDecorators, check_variant
 from .parked_messages import AsyncParkedMessages
+from .partitioned_run import AsyncPartitionedRun
 from .position_reset import reset_position
 from .run_waits import wait_until_caught_up, wait_until_processed
 from .runnable import AsyncRunnable
@@ -51,7 +52,7 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         self._handlers = HandlerRegistry(self._registry)
         self._parked = AsyncParkedMessages(client, settings)
         self._counters = Counters()
-        self._run: AsyncConsumerRun | None = None
+        self._run: AsyncConsumerRun | AsyncPartitionedRun | None = None
 
     def __repr__(self) -> str:
         """Return the consumer's name and its state."""
@@ -187,7 +188,7 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         if self._run is not None:
             await self._run.stop(timeout)
 
-    def _start_run(self, until: Any) -> AsyncConsumerRun:
+    def _start_run(self, until: Any) -> AsyncConsumerRun | AsyncPartitionedRun:
         """Return a run to be executed; no other one is started before it has finished."""
         if until not in (None, "caught_up"):
             raise ValidationError(f"until must be 'caught_up' or omitted, not {until!r}")
@@ -198,15 +199,17 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
                 f"{self.name}: it has no handler, so every message would be ignored. Decorate one"
                 " with @consumer.handler. Nothing was sent."
             )
-        self._run = AsyncConsumerRun(
-            self._client,
-            self._settings,
-            self._counters,
-            self._feed(),
-            self._handlers.build_dispatch(self._settings.middleware),
+        client, settings, counters = self._client, self._settings, self._counters
+        dispatch, accepts = (
+            self._handlers.build_dispatch(settings.middleware),
             self._accepts_category,
-            until,
         )
+        if settings.partitions is not None:
+            self._run = AsyncPartitionedRun(client, settings, counters, dispatch, accepts, until)
+        else:
+            self._run = AsyncConsumerRun(
+                client, settings, counters, self._feed(), dispatch, accepts, until
+            )
         return self._run
 
     def _is_running(self) -> bool:
@@ -214,8 +217,11 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
 
     def status(self) -> ConsumerStatus:
         """Return its status immediately, without a query to the server."""
-        snapshot = None if self._run is None else self._run.snapshot()
-        return build_status(self.name, snapshot, self._counters, datetime.now(UTC))
+        run, counters = self._run, self._counters
+        if isinstance(run, AsyncPartitionedRun):
+            counters = run.add_counters(counters)
+        snapshot = None if run is None else run.snapshot()
+        return build_status(self.name, snapshot, counters, datetime.now(UTC))
 
     async def wait_until_caught_up(self, *, timeout: float | None = None) -> None:
         """Wait until every message is handled that is in the store now: for tests.
@@ -248,7 +254,7 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         state, interval = self._require_run().state, self._settings.poll_interval
         await wait_until_processed(state, self._client, stream_name, position, interval, timeout)
 
-    def _require_run(self) -> AsyncConsumerRun:
+    def _require_run(self) -> AsyncConsumerRun | AsyncPartitionedRun:
         if self._run is None:
             raise ValidationError(f"{self.name}: it is not running: there is nothing to wait for")
         return self._run

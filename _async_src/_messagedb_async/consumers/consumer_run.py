@@ -21,6 +21,7 @@ from .lag_monitor import measure, run_measurements
 from .lease import AsyncLease, acquire_lease, renew_lease
 from .message_processor import AsyncMessageProcessor
 from .notification_listener import AsyncListener
+from .partition_checks import check_not_partitioned
 from .position_saver import AsyncPositionSaver
 from .position_stores import AsyncStreamPositions, AsyncTablePositions
 from .run_reporter import AsyncRunReporter
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncThunk
     from messagedb._consumers.counters import Counters
     from messagedb._consumers.handler_registry import Dispatch
+    from messagedb._consumers.partition_claim import PartitionClaim
     from messagedb._consumers.settings import ConsumerSettings
 
     from ..client_core.core import AsyncClientCore
@@ -56,10 +58,15 @@ class AsyncConsumerRun:
         dispatch: its handlers.
         wants: returns True for the categories whose notifications wake it.
         until: ``"caught_up"`` to end when every message is handled that is there now.
+        claim: the claim of the partition that it runs, which is held elsewhere; None without
+            partitions.
+        listener: the listener that wakes it, which runs elsewhere; None for its own.
+        target: the global position to end at with ``until``; None for the last one when it begins.
 
     Attributes:
         state: the state that its parts share.
         exit: an error that is not an ``Exception`` and has ended it.
+        has_reached_end: True if it has ended because everything was handled that was there.
     """
 
     def __init__(
@@ -71,9 +78,15 @@ class AsyncConsumerRun:
         dispatch: Dispatch,
         accepts_category: Callable[[str], bool],
         until: str | None,
+        claim: PartitionClaim | None = None,
+        listener: AsyncListener | None = None,
+        target: int | None = None,
     ) -> None:
-        self.state = state = AsyncRunState(settings.position_name, counters)
+        self.state = state = AsyncRunState(
+            settings.position_name, counters, None if claim is None else claim.check_held
+        )
         self.exit: BaseException | None = None
+        self.has_reached_end = False
         self._client = client
         self._settings = settings
         self._dispatch = dispatch
@@ -86,11 +99,12 @@ class AsyncConsumerRun:
         self._saver = AsyncPositionSaver(
             state, client, settings, self._positions, self._start.check
         )
+        self._claim = claim
         self._lease: AsyncLease | None = None
-        self._listener: AsyncListener | None = None
+        self._listener = listener
         # With until="caught_up": the last global position when the run began; None if the role may
         # not read it, and then the run ends at the first read without messages.
-        self._target: int | None = None
+        self._target = target
         self._side_tasks: list[Task[None]] = []
         self._call: InterruptibleCall[None] = InterruptibleCall()
         # The reason of a stop that interrupts the handler.
@@ -144,6 +158,7 @@ class AsyncConsumerRun:
                     await self._build_loop().run(
                         self._target, to_end=self._stops_at_end and self._target is None
                     )
+                    self.has_reached_end = not signals.is_stopping
                 except LostHistoryError as error:
                     if self._settings.on_lost_history == "stop" or signals.is_stopping:
                         raise
@@ -175,27 +190,35 @@ class AsyncConsumerRun:
                 return False
             # Now: finding the position may take longer than the lease lasts without a renewal.
             self._side_tasks.append(Task(renew_lease, state, self._lease))
-        await self._reporter.begin(self._lease)
+        if self._claim is None and not await self._retry(self._check_not_partitioned):
+            return False
+        await self._reporter.begin(self._lease or self._claim)
         if not await self._retry(self._find_start):
             return False
-        if self._stops_at_end:
+        if self._stops_at_end and self._target is None:
             self._target = await self._retry(self._feed.get_head)
         if settings.notify:
             await self._listen()
         if state.signals.is_stopping:
             return False
         state.activity.note_start(state.progress.position or 0, state.progress.lag)
-        interval = _MEASURE_SECONDS if self._lease is None else self._lease.interval
-        self._side_tasks.append(Task(run_measurements, state, client, self._feed, interval))
+        if self._claim is None:
+            interval = _MEASURE_SECONDS if self._lease is None else self._lease.interval
+            self._side_tasks.append(Task(run_measurements, state, client, self._feed, interval))
         if not settings.transactional:
             # Otherwise each position is stored by the loop: two simultaneous saves would conflict.
             self._side_tasks.append(Task(self._saver.run))
         return True
 
+    async def _check_not_partitioned(self) -> bool:
+        await check_not_partitioned(self._client, self._settings)
+        return True
+
     async def _find_start(self) -> bool:
         if not await self._start.find():
             return False
-        await measure(self.state, self._client, self._feed)
+        if self._claim is None:
+            await measure(self.state, self._client, self._feed)
         return True
 
     async def _listen(self) -> None:
@@ -357,9 +380,9 @@ def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> 
     """Return the position store of a consumer."""
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):
-        return AsyncStreamPositions(client, name)
+        return AsyncStreamPositions(client, name, settings.idle_timeout)
     schema = get_session_config(client).settings.schema
-    return AsyncTablePositions(client, name, schema, settings.category)
+    return AsyncTablePositions(client, name, schema, settings.category, settings.idle_timeout)
 
 
 def _interruption_text(name: str, message: Any, timeout: float, has_groups: bool) -> str:

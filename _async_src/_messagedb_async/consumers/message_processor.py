@@ -100,6 +100,9 @@ class AsyncMessageProcessor:
         recovered_at: float | None = None
         last_problem: Exception | None = problem
         while last_problem is not None:
+            if state.signals.is_cut_off:
+                # Another process may handle it now: this one neither retries nor parks it.
+                return False
             available_for = None if recovered_at is None else monotonic() - recovered_at
             status = await self._get_attempt_status(last_problem, available_for)
             is_unavailable = status != "counted"

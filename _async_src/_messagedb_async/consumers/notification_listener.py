@@ -48,6 +48,7 @@ class AsyncListener:
         signals: the run's.
         client: the client whose server it listens to.
         accepts_category: returns True for the run's categories.
+        wake: wakes what reads the messages; None for the run of the signals.
 
     Attributes:
         is_listening: True while notifications come.
@@ -59,12 +60,14 @@ class AsyncListener:
         signals: AsyncSignals,
         client: AsyncClientCore,
         accepts_category: Callable[[str], bool],
+        wake: Callable[[], object] | None = None,
     ) -> None:
         self.is_listening = False
         self._name = name
         self._signals = signals
         self._client = client
         self._accepts_category = accepts_category
+        self._wake = wake or signals.wake.set
 
     async def connect(self) -> AsyncConnection[Any]:
         """Open a connection that listens. It is the caller's: pass it to ``run``, which closes it.
@@ -130,7 +133,7 @@ class AsyncListener:
         try:
             self.is_listening = True
             # For messages that were written before it listened.
-            self._signals.wake.set()
+            self._wake()
             await self._listen(conn)
         except Exception as error:
             log.warning("%s: no notifications come, it polls: %s", self._name, format_error(error))
@@ -156,7 +159,7 @@ class AsyncListener:
                 conn.deadline = float("inf")
             async for notification in conn.notifies(timeout=_POLL_SECONDS, stop_after=1):
                 if not notification.payload or self._accepts_category(notification.payload):
-                    signals.wake.set()
+                    self._wake()
             if monotonic() - last_ping > _PING_SECONDS:
                 # Silence proves nothing: a broken connection is silent, too.
                 self._set_deadline(conn)

@@ -112,9 +112,23 @@ class AsyncConsumerOptions(AsyncAllConsumerOptions, AsyncReadModelOptions, total
         group_size: the number of members: each gets the streams of its share of the cardinal ids.
             See ``group_member_from_env()``. Default: ``None``.
         streams_without_id: the member that also gets the messages of streams without an id, which
-            the server gives to none; the same for all members. Default: ``None``.
+            the server gives to none; the same for all members. With ``partitions``, 0: partition 0
+            gets them. Default: ``None``.
+        partitions: how many partitions the category is divided into, 1 to 32,767, as a group of
+            that size. Any number of processes run the same line, and share them: each claims as
+            many as the others, within a second or two after one comes or goes, and
+            ``lease_timeout`` after one is gone without a word. The number counts at the first
+            start; then the stored one does, which ``resize_partitions()`` of the client changes.
+            ``start`` counts for a partition without a stored position. With ``transactional``,
+            positions are in the table unless you pass a ``position_store``, and a handler may be
+            without a statement for ``lease_timeout`` at most: the server rolls its transaction
+            back then. Default: ``None``.
+        member_name: the name of this process among those that run the partitions, such as that of
+            its pod. Default: ``None``, for host and process id.
     """
 
     group_member: int | None
     group_size: int | None
     streams_without_id: int | None
+    partitions: int | None
+    member_name: str | None

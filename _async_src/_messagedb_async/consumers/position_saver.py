@@ -131,6 +131,9 @@ class AsyncPositionSaver:
         """
         progress = self._state.progress
         async with self._lock:
+            if self._state.signals.is_cut_off:
+                # Another process may have continued from the stored one.
+                return
             # First, so that a message that is done meanwhile counts for the next save.
             self.has_handled_message = False
             position, count = progress.position, self.count

@@ -26,9 +26,11 @@ from messagedb._messages.message import NewMessage
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement
 from messagedb._subscriptions.read_trail import lost_message_error
+from messagedb._transactions.options import build_options
 from messagedb.errors import OutcomeUnknownError
 from messagedb.expected_version import NO_STREAM
 
+from ..client_core.core import open_transaction
 from ..connection.connection import AsyncStoreCursor, execute
 from ..operations.internals import get_server, get_session_config
 from ..subscriptions.history_queries import find_message_id, get_history_number
@@ -126,8 +128,11 @@ class AsyncPositions(Protocol):
 class AsyncStreamPositions:
     """Positions in a stream of Eventide's form: one message each, at the version after the last."""
 
-    def __init__(self, client: AsyncClientCore, name: str) -> None:
+    def __init__(
+        self, client: AsyncClientCore, name: str, idle_timeout: float | None = None
+    ) -> None:
         self.name = name
+        self._idle_timeout = idle_timeout
         self.stored: int | None = None
         self.record: StoredPosition | None = None
         self.unconfirmed: PendingSave | None = None
@@ -216,7 +221,8 @@ class AsyncStreamPositions:
         if (await get_server(self._client)).is_proxied:
             return await self._client.get_last_stream_message(self.name)
         category = self.name.partition("-")[0]
-        async with self._client.transaction(categories=[category]) as transaction:
+        options = build_options(categories=[category], idle_timeout=self._idle_timeout)
+        async with open_transaction(self._client, options) as transaction:
             return await transaction.get_last_stream_message(self.name)
 
     def _new_record(self, position: int, last_read: ReadMessage | None) -> NewMessage:
@@ -238,9 +244,16 @@ class AsyncTablePositions:
     """Positions in a row of the table: updated if the last save is still the stored one."""
 
     def __init__(
-        self, client: AsyncClientCore, name: str, schema: str, category: str | None = None
+        self,
+        client: AsyncClientCore,
+        name: str,
+        schema: str,
+        category: str | None = None,
+        idle_timeout: float | None = None,
     ) -> None:
         self.name = name
+        # A process that is paused between its save and its COMMIT holds the row no longer.
+        self._options = build_options(idle_timeout=idle_timeout)
         self.stored: int | None = None
         self.record: StoredPosition | None = None
         self.unconfirmed: PendingSave | None = None
@@ -276,7 +289,7 @@ class AsyncTablePositions:
         """Store a position, unless another consumer has stored one since."""
         pending: PendingSave | None = None
         try:
-            async with self._client.transaction() as transaction:
+            async with open_transaction(self._client, self._options) as transaction:
                 # The row has one position only: a position of lost messages must not replace the
                 # one that the store still has.
                 if last_read is not None and get_history_number(transaction) != last_read.history:
@@ -338,13 +351,11 @@ class AsyncTablePositions:
 
         Only an attempt to insert it waits for a first one that is not committed yet.
         """
-        transaction = await self._client.begin()
-        try:
+        rows: list[tuple[Any, ...]] = []
+        async with open_transaction(self._client, self._options) as transaction:
             attempt = (self._schema, self.name, 0, str(uuid7()), "{}", None, None, None)
-            if await execute_in(transaction, sql.FIRST_POSITION, attempt):
-                return None
-            rows = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))
-        finally:
+            if not await execute_in(transaction, sql.FIRST_POSITION, attempt):
+                rows = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))
             await transaction.rollback()
         return rows[0] if rows else None
 

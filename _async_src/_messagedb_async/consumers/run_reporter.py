@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from messagedb._consumers.report_schedule import RunReport
 
@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from messagedb._consumers.status import RunSnapshot
 
     from ..client_core.core import AsyncClientCore
-    from .lease import AsyncLease
     from .run_state import AsyncRunState
+
+
+class Holding(Protocol):
+    """A lease, or the claim of a partition: one process holds it at a time."""
+
+    @property
+    def is_held(self) -> bool:
+        """True unless another process may hold it."""
+        ...
 
 
 class AsyncRunReporter:
@@ -44,7 +52,7 @@ class AsyncRunReporter:
         self._writer = get_status_writer(client)
         self._report: RunReport | None = None
 
-    async def begin(self, lease: AsyncLease | None) -> None:
+    async def begin(self, lease: Holding | None) -> None:
         """Report from now on, as long as no other process can hold the lease."""
         state, writer = self._state, self._writer
         self._report = report = RunReport(

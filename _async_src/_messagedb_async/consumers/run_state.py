@@ -33,9 +33,14 @@ log = logging.getLogger("messagedb.consumer")
 class AsyncSignals:
     """Signals of a run: they stop, pause and wake its parts.
 
+    Args:
+        phase: the phase of the run.
+        counters: the consumer's counters.
+        is_owner: returns False when another process may have what the run works on; None if that is
+            not known here.
+
     Attributes:
         is_stopping: True if no other message is to be started.
-        must_check: True if ``may_continue`` is to be called before the next message.
         failure: the first error that stops the run.
         wake: set when there may be messages to read.
         started: set when the run has its start position, and reads.
@@ -43,9 +48,15 @@ class AsyncSignals:
         finished: set when the run is over and has released everything.
     """
 
-    def __init__(self, phase: RunPhase, counters: Counters) -> None:
+    def __init__(
+        self,
+        phase: RunPhase,
+        counters: Counters,
+        is_owner: Callable[[], bool] | None = None,
+    ) -> None:
         self.is_stopping = False
-        self.must_check = False
+        self._must_check = False
+        self._is_owner = is_owner
         self.failure: BaseException | None = None
         self.wake = Event()
         self.started = Event()
@@ -57,10 +68,20 @@ class AsyncSignals:
         self._resumed = Event()
         self._resumed.set()
 
+    @property
+    def must_check(self) -> bool:
+        """True if ``may_continue`` is to be called before the next message."""
+        return self._must_check or (self._is_owner is not None and not self._is_owner())
+
+    @property
+    def is_cut_off(self) -> bool:
+        """True if another process may have what the run works on: it stores nothing more."""
+        return self._is_owner is not None and not self._is_owner()
+
     def stop(self) -> None:
         """Start no other message."""
         if not self.is_stopping:
-            self.is_stopping = self.must_check = True
+            self.is_stopping = self._must_check = True
             self._phase.stop("stopping" if self.failure is None else "failed")
         self._stopped.set()
         self._resumed.set()
@@ -77,7 +98,7 @@ class AsyncSignals:
     def pause_messages(self, reason: str) -> None:
         """Start no other message until ``resume_messages``."""
         if not self.is_stopping:
-            self.must_check = True
+            self._must_check = True
             self._phase.wait(reason)
             self._resumed.clear()
             # Another thread may have stopped it in between.
@@ -88,9 +109,9 @@ class AsyncSignals:
         """Let messages be started again."""
         if not self.is_stopping:
             self._phase.resume("running")
-            self.must_check = False
+            self._must_check = False
             if self._is_stopped():
-                self.must_check = True
+                self._must_check = True
         self._resumed.set()
 
     def _is_stopped(self) -> bool:
@@ -100,6 +121,8 @@ class AsyncSignals:
     async def may_continue(self) -> bool:
         """Wait while messages are paused; return True if the next one may be started."""
         await self._resumed.wait()
+        if self.is_cut_off:
+            self.stop()
         return not self.is_stopping
 
     async def pause(self, seconds: float) -> bool:
@@ -152,12 +175,15 @@ class AsyncProgress:
             if has_ended or self._has_reached(position):
                 event.set()
 
-    async def wait_for(self, position: int, timeout: float | None) -> bool:
+    async def wait_for(
+        self, position: int, timeout: float | None, stream_name: str | None = None
+    ) -> bool:
         """Wait until everything up to a position is done, or the run has ended.
 
         Args:
             position: the global position.
             timeout: the largest number of seconds to wait.
+            stream_name: the stream of the message there, if it is waited for alone.
 
         Returns:
             True if everything up to the position is done.
@@ -208,8 +234,14 @@ class AsyncProgress:
 class AsyncRunState:
     """The shared state of one run, by topic.
 
-    Attributes:
+    Args:
         name: the consumer's, for logs and errors.
+        counters: the consumer's counters since its creation.
+        is_owner: returns False when another process may have what the run works on; None if that is
+            not known here.
+
+    Attributes:
+        name: the same.
         counters: the consumer's counters since its creation.
         phase: the current phase of the run, for ``status()``.
         signals: whether it continues.
@@ -220,11 +252,16 @@ class AsyncRunState:
         on_change: called when other processes are to know its state soon.
     """
 
-    def __init__(self, name: str, counters: Counters) -> None:
+    def __init__(
+        self,
+        name: str,
+        counters: Counters,
+        is_owner: Callable[[], bool] | None = None,
+    ) -> None:
         self.name = name
         self.counters = counters
         self.phase = RunPhase()
-        self.signals = AsyncSignals(self.phase, counters)
+        self.signals = AsyncSignals(self.phase, counters, is_owner)
         self.progress = AsyncProgress(self.signals)
         self.availability = StoreAvailability(name, self.phase, counters, log)
         self.activity = ActivityLog(name, counters, log, monotonic())

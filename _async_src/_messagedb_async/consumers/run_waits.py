@@ -83,11 +83,13 @@ async def wait_until_processed(
         if not await state.signals.pause(poll_interval):
             break
     target = found[0].global_position if found else sys.maxsize
-    await _wait_for_position(state, target, _remaining(until))
+    await _wait_for_position(state, target, _remaining(until), stream_name)
 
 
-async def _wait_for_position(state: AsyncRunState, position: int, timeout: float | None) -> None:
-    if await state.progress.wait_for(position, timeout):
+async def _wait_for_position(
+    state: AsyncRunState, position: int, timeout: float | None, stream_name: str | None = None
+) -> None:
+    if await state.progress.wait_for(position, timeout, stream_name):
         return
     failure = state.signals.failure
     # Any other error is for the caller of run().

@@ -82,7 +82,9 @@ class AsyncStartPosition:
         await positions.load()
         stored = positions.stored or 0
         start = settings.start
-        if start == "stored":
+        is_partition = settings.partition_timeout is not None
+        # Another process may have run a partition before: it begins there once only.
+        if start == "stored" or (is_partition and positions.stored is not None):
             progress.advance_to(await self._resume_after(stored))
             return True
         position = 0 if start == "beginning" else end if start == "end" else max(start - 1, 0)
@@ -94,9 +96,10 @@ class AsyncStartPosition:
                 stored,
                 position,
             )
-        progress.trail.start_after(
-            await find_last_message(self._client, position, settings.category)
-        )
+        last_read = await find_last_message(self._client, position, settings.category)
+        progress.trail.start_after(last_read)
+        if is_partition and position:
+            await positions.save(position, last_read)
         progress.advance_to(position)
         return True
 

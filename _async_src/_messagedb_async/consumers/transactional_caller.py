@@ -10,10 +10,13 @@ import psycopg
 from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
 from messagedb._consumers.message_groups import GroupResult, limit_seconds
+from messagedb._consumers.partition_records import claim_lost_error
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_store_unavailable
+from messagedb._transactions.options import build_options
 from messagedb.errors import OutcomeUnknownError
 
+from ..client_core.core import open_transaction
 from .context import AsyncBatchContext, AsyncContext
 from .history_check import check_message
 from .parking import park
@@ -58,6 +61,11 @@ class AsyncTransactionalCaller:
         self._positions = positions
         self._batches = batches
         self._id_namespace = settings.id_namespace
+        idle_timeout = settings.idle_timeout
+        self._options = build_options(
+            None, False, settings.transaction_timeout, settings.write_categories, idle_timeout
+        )
+        self._parking_options = build_options(idle_timeout=idle_timeout)
         # From the last call: the problem of our own statement around the handler; and that of a
         # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
@@ -158,8 +166,7 @@ class AsyncTransactionalCaller:
         """
         pending: PendingSave | None = None
         transaction: AsyncTransaction | None = None
-        name, trail, settings = self._state.name, self._state.progress.trail, self._settings
-        positions = self._positions
+        name, trail, positions = self._state.name, self._state.progress.trail, self._positions
         if positions.unconfirmed is not None and positions.unconfirmed.position < first:
             # That message was parked or skipped since.
             positions.unconfirmed = None
@@ -167,13 +174,15 @@ class AsyncTransactionalCaller:
         self._is_in_handler = False
         try:
             await positions.resend_unconfirmed()
-            async with self._client.transaction(
-                timeout=settings.transaction_timeout, categories=settings.write_categories
-            ) as transaction:
+            async with open_transaction(self._client, self._options) as transaction:
                 last_read = trail.find_message(last)
                 if last_read is not None and last_read.position == last:
-                    await check_message(transaction, name, last_read, settings.category, trail)
+                    await check_message(
+                        transaction, name, last_read, self._settings.category, trail
+                    )
                 position = await handle(transaction)
+                if self._state.signals.is_cut_off:
+                    raise claim_lost_error(name)
                 last_read = trail.find_message(position)
                 pending = await positions.save_in_transaction(transaction, position, last_read)
         except PositionConflictError as error:
@@ -207,7 +216,7 @@ class AsyncTransactionalCaller:
         pending: PendingSave | None = None
         try:
             await positions.resend_unconfirmed()
-            async with self._client.transaction() as transaction:
+            async with open_transaction(self._client, self._parking_options) as transaction:
                 await park(transaction, stream, self._id_namespace, message, reason, attempt)
                 position = message.global_position
                 last_read = self._state.progress.trail.find_message(position)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from messagedb._connection.session_config import SessionConfig
     from messagedb._messages.message import Message
     from messagedb._operations.requests import ReadRequest, WriteRequest
+    from messagedb._operations.scan_results import ScannedPage
 
     from .operations import AsyncOperations
     from .scans import AsyncScans
@@ -64,6 +65,34 @@ async def write_prepared(store: AsyncOperations, write: WriteRequest) -> list[in
         LostHistoryError: the message it was decided upon is gone. Nothing was written.
     """
     return await store._write_prepared(write)
+
+
+async def scan_members(
+    client: AsyncScans,
+    category: str,
+    position: int,
+    batch_size: int,
+    correlation: str | None,
+    group_members: frozenset[int],
+    group_size: int,
+    streams_without_id: bool,
+    types: Iterable[str] | None,
+    condition: str | None,
+    look_at: int | None,
+) -> ScannedPage:
+    """Scan a page of a category for several members of a group, as ``scan_category`` for one."""
+    return await client._scan_category(
+        category,
+        position,
+        batch_size,
+        correlation,
+        group_members,
+        group_size,
+        streams_without_id,
+        types,
+        condition,
+        look_at,
+    )
 
 
 async def get_heads(

@@ -63,6 +63,24 @@ class AsyncScans(AsyncListings):
             look_at: a global position of the category. The scan's ``found_id`` is the id of the
                 message there: on the same server, at the same time.
         """
+        group = (group_member, group_size, streams_without_id)
+        return await self._scan_category(
+            category, position, batch_size, correlation, *group, types, condition, look_at
+        )
+
+    async def _scan_category(
+        self,
+        category: str,
+        position: int,
+        batch_size: int | None,
+        correlation: str | None,
+        group_member: int | frozenset[int] | None,
+        group_size: int | None,
+        streams_without_id: bool,
+        types: Iterable[str] | None,
+        condition: str | None,
+        look_at: int | None,
+    ) -> ScannedPage:
         scan = scan_requests.build_category_scan(
             self._get_scan_statements(),
             self._session_config.sql,

@@ -48,6 +48,10 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
     group_member: int | None = None
     group_size: int | None = None
     streams_without_id: int | None = None
+    partitions: int | None = None
+    member_name: str | None = None
+    partition_timeout: float | None = None
+    """The lease timeout of the partition that these are for; None if they are for no partition."""
     correlation: str | None = None
     condition: str | None = None
     types: tuple[str, ...] | None = None
@@ -73,6 +77,18 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         name = build_consumer_name(self.identifier, member, size)
         return position_stream_name(self.category or ALL, name)
 
+    def for_partition(self, number: int, size: int) -> ConsumerSettings:
+        """Return the settings of one partition, whose lease is held elsewhere."""
+        return msgspec.structs.replace(
+            self,
+            group_member=number,
+            group_size=size,
+            partitions=None,
+            lease_timeout=None,
+            partition_timeout=self.lease_timeout,
+            notify=False,
+        )
+
     @property
     def parked_stream(self) -> str:
         """The stream of its parked messages."""
@@ -95,6 +111,14 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """
         interval = self.position_update_interval
         return interval if self.category is not None else max(interval, _SCAN_SAVE_INTERVAL)
+
+    @property
+    def idle_timeout(self) -> float | None:
+        """Seconds without a statement after which a transaction ends; None for its timeout.
+
+        A process that is paused in a transaction must not hold its locks for longer than its lease.
+        """
+        return self.partition_timeout
 
     @property
     def has_streams_without_id(self) -> bool:
@@ -120,6 +144,9 @@ def build_settings(
         for name, value in options.items()
         if value is not None or name not in ("position_store", "retry")
     }
+    if values.get("partitions") is not None and values.get("transactional"):
+        # In streams, all partitions would share the lock of one category.
+        values.setdefault("position_store", TablePositionStore())
     if "types" in values:
         values["types"] = as_name_tuple("types", values["types"])
     if "write_categories" in values:

@@ -14,6 +14,8 @@ from .failure_policy import POLICIES
 from .position_stores import StreamPositionStore, TablePositionStore, check_identifier
 from .settings import ConsumerSettings
 
+_MAX_PARTITIONS: Final = 32767
+
 
 def check_settings(settings: ConsumerSettings) -> None:
     """Check every option.
@@ -97,7 +99,10 @@ def _check_middleware(_: str, value: Any) -> None:
 
 
 def _check_identifier(settings: ConsumerSettings) -> None:
-    is_member = settings.group_member is not None or settings.group_size is not None
+    is_member = any(
+        each is not None
+        for each in (settings.group_member, settings.group_size, settings.partitions)
+    )
     check_identifier(settings.identifier, is_member)
     if settings.category is None and settings.identifier is None:
         raise ValidationError(
@@ -110,7 +115,8 @@ def _check_streams_without_id(settings: ConsumerSettings) -> None:
     member: Any = settings.streams_without_id
     if member is None:
         return
-    size = settings.group_size
+    # Partition 0 is there whatever their number is changed to.
+    size = settings.group_size if settings.partitions is None else 1
     if not isinstance(member, int) or isinstance(member, bool) or size is None:
         raise ValidationError(
             "streams_without_id must be the number of the group's member that reads the streams "
@@ -119,6 +125,54 @@ def _check_streams_without_id(settings: ConsumerSettings) -> None:
     if not 0 <= member < size:
         raise ValidationError(
             f"streams_without_id must be a member of the group, 0 to {size - 1}, not {member}"
+        )
+
+
+def _check_partitions(_: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_PARTITIONS:
+        raise ValidationError(
+            f"partitions must be an integer from 1 to {_MAX_PARTITIONS:,}, not {value!r}. Nothing"
+            " was sent."
+        )
+
+
+def _check_member_name(_: str, value: Any) -> None:
+    if value is not None and not (
+        isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
+    ):
+        raise ValidationError(
+            "member_name must be a name of 1 to 255 printable characters, such as that of a pod,"
+            f" not {value!r}. Nothing was sent."
+        )
+
+
+def _check_partitioned(settings: ConsumerSettings) -> None:
+    if settings.partitions is None:
+        if settings.member_name is not None:
+            raise ValidationError(
+                f"member_name ({settings.member_name!r}) names a process that runs partitions:"
+                " pass partitions, too, or leave it out. Nothing was sent."
+            )
+        return
+    if settings.group_member is not None or settings.group_size is not None:
+        raise ValidationError(
+            "partitions are claimed by the processes that run, and group_member and group_size"
+            " name a fixed one: pass either partitions or these. Nothing was sent."
+        )
+    if settings.category is None:
+        raise ValidationError("partitions divide one category. Nothing was sent.")
+    store = settings.position_store
+    if (store.stream_name if isinstance(store, StreamPositionStore) else store.name) is not None:
+        raise ValidationError(
+            "each partition has a position of the name that a group's member has: leave out the"
+            " name of the position store. Nothing was sent."
+        )
+    if settings.lease_timeout is None:
+        raise ValidationError(
+            "partitions are claimed by leases: lease_timeout must be a number of seconds. Nothing"
+            " was sent."
         )
 
 
@@ -172,6 +226,8 @@ OPTION_CHECKS: Final[tuple[tuple[str, Callable[[str, Any], None]], ...]] = (
     ("types", _check_types),
     ("transactional", _check_flag),
     ("notify", _check_flag),
+    ("partitions", _check_partitions),
+    ("member_name", _check_member_name),
     ("position_store", _check_position_store),
     ("retry", _check_retry),
     ("on_error", _check_on_error),
@@ -182,6 +238,7 @@ OPTION_CHECKS: Final[tuple[tuple[str, Callable[[str, Any], None]], ...]] = (
 COMBINATION_CHECKS: Final[tuple[Callable[[ConsumerSettings], None], ...]] = (
     lambda settings: validation.check_group(settings.group_member, settings.group_size),
     _check_identifier,
+    _check_partitioned,
     _check_streams_without_id,
     _check_concurrency,
     _check_transactions,

@@ -54,6 +54,9 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
         blocked_by: the transactions that it waits for, in a consumer of several categories; or the
             reason why it does not continue.
         last_error: the last error in one line, also if a retry succeeded after it.
+        partitions: the numbers of the partitions that this process runs; None for a consumer
+            without partitions. The positions are the least of them.
+        partition_count: the stored number of all partitions; None before it has begun.
     """
 
     name: str
@@ -70,6 +73,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     current_message: tuple[str, int, int] | None
     blocked_by: tuple[Any, ...]
     last_error: str | None
+    partitions: tuple[int, ...] | None = None
+    partition_count: int | None = None
 
 
 class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +89,8 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         current_message: stream and position of a message that a handler is processing, and its
             attempt.
         waits_for: the transactions or the reason for which it waits.
+        partitions: the partitions that it runs; None for a run without partitions.
+        partition_count: the stored number of partitions.
     """
 
     state: ConsumerState
@@ -93,6 +100,8 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     measured_at: datetime | None
     current_message: tuple[str, int, int] | None
     waits_for: tuple[Any, ...]
+    partitions: tuple[int, ...] | None = None
+    partition_count: int | None = None
 
 
 _NO_RUN = RunSnapshot(
@@ -128,6 +137,8 @@ def build_status(
         current_message=run.current_message,
         blocked_by=run.waits_for,
         last_error=counters.last_error,
+        partitions=run.partitions,
+        partition_count=run.partition_count,
     )
 
 

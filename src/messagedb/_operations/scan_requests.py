@@ -120,15 +120,23 @@ def build_category_scan(
     position: int,
     size: int,
     correlation: str | None,
-    group_member: int | None,
+    group_member: int | frozenset[int] | None,
     group_size: int | None,
     streams_without_id: bool,
     types: Iterable[str] | None,
     condition: str | None,
 ) -> CategoryScan:
-    """Return a scan of one page of a category, which also reports the messages filtered out."""
-    group = (correlation, group_member, group_size)
-    page = requests.build_category_read(reads, category, position, size, *group, condition)
+    """Return a scan of one page of a category, which also reports the messages filtered out.
+
+    Several members of the group may be given, at least one.
+    """
+    members: list[Any] = [group_member]
+    if isinstance(group_member, frozenset):
+        members = sorted(group_member)
+    first = (correlation, members[0], group_size)
+    page = requests.build_category_read(reads, category, position, size, *first, condition)
+    given = None if group_member is None else array_literal(members)
+    group = (correlation, given, group_size)
     types = build_array("types", types, validation.check_type)
     if group != (None, None, None) or types is not None or condition is not None:
         without_id = 1 if streams_without_id else 0

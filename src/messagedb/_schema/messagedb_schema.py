@@ -14,7 +14,7 @@ MESSAGEDB_SCHEMA: Final = "messagedb"
 """The name of the library's schema. It serves every Message DB of a database, and is fixed."""
 
 # The file at index v upgrades version v to the next; the first one creates the schema.
-_FILES: Final = ("own_1", "own_2")
+_FILES: Final = ("own_1", "own_2", "own_3")
 
 VERSION: Final = len(_FILES)
 """The version of the schema ``messagedb`` that this library creates and uses."""

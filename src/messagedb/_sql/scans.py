@@ -27,7 +27,7 @@ FROM (SELECT * FROM _page messages
              OR split_part(metadata->>'correlationStreamName', '-', 1) = $4)
         AND CASE WHEN $6::bigint IS NULL THEN true
                  WHEN stream_name = $1 THEN $7::bigint = 1
-                 ELSE MOD(@ {hash of the cardinal id}, $6) = $5::bigint END
+                 ELSE MOD(@ {hash of the cardinal id}, $6) = ANY ($5::bigint[]) END
         AND ($8::text[] IS NULL OR type = ANY ($8))
         AND ({condition})) m
 UNION ALL

@@ -42,7 +42,18 @@ _HAS_TRANSACTION_TIMEOUT: Final = 170000
 
 
 class TransactionOptions(msgspec.Struct, frozen=True):
-    """Checked options of a transaction. Its timeout is in seconds."""
+    """Checked options of a transaction.
+
+    Attributes:
+        isolation: its isolation level.
+        read_only: True if PostgreSQL is to refuse every write.
+        timeout: seconds from its BEGIN to its end.
+        categories: the categories whose locks it acquires when it begins.
+        locks: these locks, in order.
+        is_writable: True if messages can be written in it.
+        idle_timeout: seconds without a statement after which the server ends it, for a client that
+            has disappeared or is paused; None for the timeout.
+    """
 
     isolation: IsolationLevel
     read_only: bool
@@ -50,6 +61,7 @@ class TransactionOptions(msgspec.Struct, frozen=True):
     categories: tuple[str, ...]
     locks: tuple[CategoryLock, ...]
     is_writable: bool
+    idle_timeout: float | None = None
 
 
 def has_snapshot(isolation: IsolationLevel | None) -> bool:
@@ -58,7 +70,11 @@ def has_snapshot(isolation: IsolationLevel | None) -> bool:
 
 
 def build_options(
-    isolation: Any, read_only: Any, timeout: Any, categories: Any
+    isolation: Any = None,
+    read_only: Any = False,
+    timeout: Any = 30.0,
+    categories: Any = (),
+    idle_timeout: float | None = None,
 ) -> TransactionOptions:
     """Check the arguments of a transaction.
 
@@ -99,7 +115,7 @@ def build_options(
             f"that is not read-only; this one is {kind}. Nothing was sent."
         )
     return TransactionOptions(
-        isolation, bool(read_only), timeout, names, sort_for_locking(names), is_valid
+        isolation, bool(read_only), timeout, names, sort_for_locking(names), is_valid, idle_timeout
     )
 
 
@@ -135,11 +151,14 @@ def build_begin(
     """
     limit = math.ceil(options.timeout * 1000)
     command_limit = min(limit, math.ceil(settings.command_timeout * 1000))
+    idle_limit = limit
+    if options.idle_timeout is not None:
+        idle_limit = min(limit, math.ceil(options.idle_timeout * 1000))
     level = options.isolation.name.replace("_", " ")
     statements = [
         f"BEGIN ISOLATION LEVEL {level}{' READ ONLY' if options.read_only else ''}",
         f"SET LOCAL statement_timeout = {command_limit}",
-        f"SET LOCAL idle_in_transaction_session_timeout = {limit}",
+        f"SET LOCAL idle_in_transaction_session_timeout = {idle_limit}",
     ]
     if server_version >= _HAS_TRANSACTION_TIMEOUT:
         # An administrator's limit runs since BEGIN. A new limit only starts if none is set.

@@ -32,7 +32,7 @@ FACTS = DatabaseInfo(
     functions=[],
     may_create_messagedb=True,
     messagedb_tables=["positions", "schema_version", "consumer_status"],
-    schema_version=2,
+    schema_version=3,
 )
 FOUND = notify_trigger.NotifyInfo(
     has_table=True,
@@ -76,11 +76,13 @@ def test_missing_objects_are_created() -> None:
     assert words(steps({"may_create_function": False}, **NO_OWN)) == [
         "schema",
         "schema",
+        "schema",
         "function",
         "trigger",
     ]
     assert words(steps({}, role_exists=False, **NO_OWN)) == [
         "role",
+        "schema",
         "schema",
         "schema",
         "function",

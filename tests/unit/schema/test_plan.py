@@ -38,7 +38,7 @@ EMPTY = DatabaseInfo(
 # Our schema whole, in its version of today.
 OWN = {
     "messagedb_tables": ["positions", "schema_version", "consumer_status"],
-    "schema_version": 2,
+    "schema_version": 3,
 }
 FUNCTIONS = ["category", "get_category_messages", "get_stream_messages", "write_message", "more"]
 
@@ -55,7 +55,7 @@ def test_an_empty_database_gets_everything() -> None:
     assert texts[1].strip() == 'CREATE SCHEMA IF NOT EXISTS "message_store";'
     assert "".join(texts).count("CREATE FUNCTION") == 12
     assert "".join(texts).count("CREATE VIEW") == 6
-    assert "CREATE SCHEMA IF NOT EXISTS messagedb;" in texts[-2]
+    assert "CREATE SCHEMA IF NOT EXISTS messagedb;" in texts[-3]
 
 
 def test_existing_objects_are_not_created() -> None:
@@ -83,7 +83,7 @@ def test_a_message_db_that_is_there_is_left_alone(changes: dict[str, Any]) -> No
     steps = plan.plan_install(found, "s")
     assert not steps.installs
     # Beside it, where that can be, our own schema and nothing else.
-    assert len(steps.statements) == (0 if found.in_recovery else 2)
+    assert len(steps.statements) == (0 if found.in_recovery else 3)
     assert all("messagedb." in text for text in steps.statements)
     assert '"s"' not in "".join(steps.statements)
     assert plan.plan_install(msgspec.structs.replace(found, **OWN), "s").statements == []
@@ -127,10 +127,12 @@ def test_a_schema_of_our_name_that_is_not_ours(table: str) -> None:
 
 def test_an_older_version_of_our_schema_is_brought_to_the_newest() -> None:
     tables = facts(functions=FUNCTIONS, role_exists=True, messagedb_tables=OWN["messagedb_tables"])
-    assert len(plan.plan_install(add_schema_version(tables, (0,)), "s").statements) == 2
-    (text,) = plan.plan_install(add_schema_version(tables, (1,)), "s").statements
+    assert len(plan.plan_install(add_schema_version(tables, (0,)), "s").statements) == 3
+    (text, _) = plan.plan_install(add_schema_version(tables, (1,)), "s").statements
     assert "messagedb.consumer_status" in text
-    assert plan.plan_install(add_schema_version(tables, (2,)), "s").statements == []
+    (text,) = plan.plan_install(add_schema_version(tables, (2,)), "s").statements
+    assert "messagedb.partitions" in text
+    assert plan.plan_install(add_schema_version(tables, (3,)), "s").statements == []
 
 
 @pytest.mark.parametrize(

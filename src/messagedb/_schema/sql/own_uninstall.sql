@@ -8,6 +8,7 @@ BEGIN
     END IF;
     DROP FUNCTION IF EXISTS messagedb.notify_of_messages();
     DROP TABLE IF EXISTS messagedb.consumer_status;
+    DROP TABLE IF EXISTS messagedb.partitions, messagedb.partition_members, messagedb.partition_sets;
     DROP TABLE messagedb.positions, messagedb.schema_version;
     DROP SCHEMA messagedb;
 EXCEPTION

@@ -1,0 +1,115 @@
+"""Checks that an identifier is not used with partitions and without them at the same time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from messagedb._consumers.consumer_info import parse_lease_holders
+from messagedb._consumers.partition_records import (
+    is_also_static_error,
+    is_partitioned_error,
+    is_running_static_error,
+)
+from messagedb._consumers.position_records import is_retired
+from messagedb._consumers.position_stores import derive_lease_keys
+from messagedb._operations.requests import ReadRequest
+from messagedb._sql import consumers as consumers_sql
+from messagedb._sql import partitions as sql
+from messagedb._sql.statements import Statement, quoted
+
+from ..operations.internals import get_server, get_session_config, read_rows
+
+if TYPE_CHECKING:
+    from messagedb._consumers.settings import ConsumerSettings
+
+    from ..client_core.core import AsyncClientCore
+
+_MEMBER = re.compile(r"\+[0-9]+\+([0-9]+)")
+
+_has_members_table: WeakKeyDictionary[AsyncClientCore, bool] = WeakKeyDictionary()
+
+
+async def check_not_static(
+    client: AsyncClientCore, settings: ConsumerSettings, stored_size: int | None, size: int
+) -> None:
+    """Check that no consumer without partitions, and no group of another size, has the identifier.
+
+    Args:
+        client: the client of the store.
+        settings: those of a partitioned consumer.
+        stored_size: the stored number of partitions; None if there are none yet. Positions of
+            others are looked for only then.
+        size: the number of partitions in the settings.
+
+    Raises:
+        PositionConflictError: one has, or runs now. Nothing was changed.
+    """
+    count = size if stored_size is None else stored_size
+    names = [settings.position_name]
+    names += [settings.build_position_name(member, count) for member in range(count)]
+    schema = get_session_config(client).settings.schema
+    holders = parse_lease_holders(await _read(client, consumers_sql.LEASE_HOLDERS))
+    running = [each for each in names if derive_lease_keys(f"{schema} {each}") in holders]
+    if running:
+        raise is_running_static_error(settings.position_name, running)
+    if stored_size is None:
+        found = await _find_positions(client, settings.position_name, size)
+        if found:
+            raise is_also_static_error(settings.position_name, found, size)
+
+
+async def check_not_partitioned(client: AsyncClientCore, settings: ConsumerSettings) -> None:
+    """Check that no process runs partitions with the identifier of a consumer without them.
+
+    Raises:
+        PositionConflictError: one does. Nothing was changed.
+    """
+    if settings.category is None or settings.identifier is None:
+        return
+    if not await _may_see_members(client):
+        return
+    schema = get_session_config(client).settings.schema
+    rows = await _read(client, sql.LIVE_MEMBERS, schema, settings.category, settings.identifier)
+    if rows:
+        raise is_partitioned_error(settings.position_name, [name for (name,) in rows])
+
+
+async def _may_see_members(client: AsyncClientCore) -> bool:
+    """Return True if the role may read the members; the server is asked until it may."""
+    if not _has_members_table.get(client):
+        ((may_see,),) = await _read(client, sql.HAS_MEMBERS)
+        _has_members_table[client] = may_see
+    return _has_members_table[client]
+
+
+async def _find_positions(client: AsyncClientCore, name: str, size: int) -> list[str]:
+    """Return the names of positions of other consumers with the identifier."""
+    schema = get_session_config(client).settings.schema
+    rows = await _read(client, sql.STATIC_ROWS, schema, name, f"{name}+")
+    found = [each for (each,) in rows if _is_other(each, name, size)]
+    if not (await get_server(client)).table_readable:
+        streams = [name]
+    else:
+        text = sql.STATIC_STREAMS.replace("{schema}", quoted(schema)).encode()
+        rows = await _read(client, text, name.partition("-")[0])
+        streams = [each for (each,) in rows if _is_other(each, name, size)]
+    for stream in streams:
+        last = await client.get_last_stream_message(stream)
+        if last is not None and not is_retired(last):
+            found.append(stream)
+    return found
+
+
+def _is_other(found: str, name: str, size: int) -> bool:
+    """Return True if these positions are not of a partition."""
+    if found == name:
+        return True
+    member = _MEMBER.fullmatch(found.removeprefix(name)) if found.startswith(name) else None
+    return member is not None and int(member[1]) != size
+
+
+async def _read(client: AsyncClientCore, text: bytes, *params: Any) -> list[tuple[Any, ...]]:
+    statement = Statement(text, params)
+    return await read_rows(client, ReadRequest(statement, statement))

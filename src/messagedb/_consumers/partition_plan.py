@@ -1,0 +1,166 @@
+"""Who is to own which partitions of a consumer: the same decision in every process. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+
+class PartitionMember(msgspec.Struct, frozen=True, array_like=True):
+    """A process that runs a partitioned consumer.
+
+    Attributes:
+        id: its id, new each time that it joins.
+        name: its name for people.
+        expires_at: the time at which its membership ends, in microseconds of the server's clock.
+    """
+
+    id: str
+    name: str
+    expires_at: int
+
+
+class Partition(msgspec.Struct, frozen=True, array_like=True):
+    """A partition as it is stored.
+
+    Attributes:
+        number: its number, from 0.
+        owner: the id of the member that owns it, or has owned it; None if it was released.
+        epoch: the number of times that it was claimed.
+        is_finished: True if it has reached the barrier of a change of the size.
+        is_release_requested: True if its owner is to give it up.
+    """
+
+    number: int
+    owner: str | None
+    epoch: int
+    is_finished: bool = False
+    is_release_requested: bool = False
+
+
+class PartitionLook(msgspec.Struct, frozen=True):
+    """A partitioned consumer as it is stored, at one moment.
+
+    Attributes:
+        size: the number of partitions.
+        position_store: ``stream`` or ``table``.
+        generation: rises with each change of the size.
+        next_size: the size that it changes to; None if it does not change.
+        barrier: the global position up to which the partitions run before that.
+        phase: the phase of that change.
+        is_member: True if the process that looked is still a member.
+        members: those that live, in the order in which they joined.
+        partitions: all partitions by number.
+    """
+
+    size: int
+    position_store: str
+    generation: int
+    next_size: int | None
+    barrier: int | None
+    phase: str | None
+    is_member: bool
+    members: list[PartitionMember]
+    partitions: list[Partition]
+
+
+class PartitionPlan(msgspec.Struct, frozen=True):
+    """The next steps of one process.
+
+    Attributes:
+        lost: the numbers of partitions that it does not own any more.
+        adopted: partitions that it owns without knowing it, as the response to a claim was lost.
+        give_up: the numbers of partitions that it is to give up.
+        claim_count: the number of free partitions that it may claim now.
+        free_count: the number of partitions that no process owns.
+    """
+
+    lost: list[int]
+    adopted: list[Partition]
+    give_up: list[int]
+    claim_count: int
+    free_count: int
+
+
+_members_decoder = msgspec.json.Decoder(list[PartitionMember] | None)
+_partitions_decoder = msgspec.json.Decoder(list[Partition] | None)
+
+
+def parse_look(row: tuple[Any, ...]) -> PartitionLook:
+    """Return the look that a row of ``LOOK`` contains."""
+    members = _members_decoder.decode(row[-2] or "null") or []
+    partitions = _partitions_decoder.decode(row[-1] or "null") or []
+    facts: Any = (*row[:-2], members, partitions)
+    return PartitionLook(*facts)
+
+
+def compute_share(member: str, members: Sequence[str], count: int) -> int:
+    """Return how many of the partitions a member is to own.
+
+    Shares differ by one at most, and add up to all partitions. The members that joined first have
+    the larger ones, so that no share grows when a member joins, and none shrinks when one leaves.
+
+    Args:
+        member: the member's id.
+        members: the ids of all members that live, in the order in which they joined.
+        count: the number of partitions to own.
+    """
+    if member not in members:
+        return 0
+    rank = members.index(member)
+    return count // len(members) + (rank < count % len(members))
+
+
+def plan_partitions(
+    look: PartitionLook,
+    member: str,
+    held: Mapping[int, int],
+    *,
+    leaving: Collection[int] = (),
+    blocked: Collection[int] = (),
+    is_stopping: bool = False,
+) -> PartitionPlan:
+    """Decide what a process does next: surplus is given up before others claim it.
+
+    Args:
+        look: the stored state.
+        member: the id of the process.
+        held: the epochs of the partitions that it owns as far as it knows, by number.
+        leaving: those of them that it is giving up.
+        blocked: the numbers of partitions that it must not claim now.
+        is_stopping: True if it is to give up all of them.
+    """
+    live = {each.id for each in look.members}
+    owned = {each.number: each for each in look.partitions if each.owner == member}
+    lost = [
+        number
+        for number, epoch in held.items()
+        if number not in owned or owned[number].epoch != epoch
+    ]
+    adopted = [each for number, each in owned.items() if number not in held or number in lost]
+    kept = [number for number in held if number not in lost and number not in leaving]
+    open_partitions = [each for each in look.partitions if not each.is_finished]
+    free = [each.number for each in open_partitions if each.owner not in live]
+    share = compute_share(member, [each.id for each in look.members], len(open_partitions))
+    if is_stopping:
+        share = 0
+    give_up = [number for number in kept if owned[number].is_release_requested]
+    remaining = sorted(number for number in kept if number not in give_up)
+    unfinished = [number for number in remaining if not owned[number].is_finished]
+    surplus = len(unfinished) + len(adopted) - share
+    if is_stopping:
+        give_up += remaining
+    elif surplus > 0:
+        give_up += unfinished[-surplus:]
+    claimable = sum(number not in blocked for number in free)
+    return PartitionPlan(
+        lost=lost,
+        adopted=adopted,
+        give_up=sorted(give_up),
+        claim_count=max(min(-surplus, claimable), 0),
+        free_count=len(free),
+    )

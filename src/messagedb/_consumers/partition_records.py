@@ -1,0 +1,119 @@
+"""Errors and warnings about the stored state of partitioned consumers. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._errors import IncompatibleServerError, PositionConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def no_tables_error() -> IncompatibleServerError:
+    """Return the error for a database without the tables of partitions."""
+    return IncompatibleServerError(
+        "partitions= needs the tables messagedb.partition_sets, partition_members and partitions,"
+        " in which processes agree on who owns which partition, and they do not exist. Nothing was"
+        " changed. Call messagedb.schema.install() as the database's owner: it adds them, also"
+        " beside an existing Message DB; or use group_member and group_size."
+    )
+
+
+def no_privileges_error() -> IncompatibleServerError:
+    """Return the error for a role that may not use the tables."""
+    return IncompatibleServerError(
+        "partitions= needs SELECT, INSERT, UPDATE and DELETE on the tables"
+        " messagedb.partition_sets, partition_members and partitions, which the role does not have."
+        " Nothing was changed. Their owner may GRANT them, or make the role a member of"
+        " message_store; or use group_member and group_size."
+    )
+
+
+def read_only_error() -> IncompatibleServerError:
+    """Return the error for a server on which no partition can be claimed."""
+    return IncompatibleServerError(
+        "partitions= stores who owns which partition, and this server or session is read-only."
+        " Nothing was changed. Connect to the primary (target_session_attrs=read-write)."
+    )
+
+
+def set_is_gone_error(category: str, identifier: str) -> IncompatibleServerError:
+    """Return the error for a set that was removed while it was used."""
+    return IncompatibleServerError(
+        f"the partitions of consumer {identifier!r} of category {category!r} are not stored any"
+        " more: their rows in messagedb.partition_sets were deleted. Its positions are unchanged."
+        " Run it again: it stores them again."
+    )
+
+
+def claim_lost_error(name: str) -> PositionConflictError:
+    """Return the error for a transaction of a process whose partition another one may have."""
+    return PositionConflictError(
+        f"{name}: this process gave no sign of life in time, and another one may own the partition"
+        " now. The transaction is rolled back: nothing of it is stored."
+    )
+
+
+def is_also_static_error(name: str, found: Iterable[str], size: int) -> PositionConflictError:
+    """Return the error for partitions whose identifier is used without them, or in another size.
+
+    Args:
+        name: the partitioned consumer's.
+        found: the names of positions that were found.
+        size: the number of partitions.
+    """
+    listed = ", ".join(repr(each) for each in sorted(found)[:5])
+    return PositionConflictError(
+        f"{name}: the identifier was used without partitions, or in a group of another size: there"
+        f" are positions in {listed}. {size} partitions would begin without them, and messages"
+        " would be handled twice. Nothing was changed. From a group, call"
+        f" client.resize_consumer_group(…, new_size={size}) first; otherwise take another"
+        " identifier, and set where it begins with reset_position()."
+    )
+
+
+def is_running_static_error(name: str, found: Iterable[str]) -> PositionConflictError:
+    """Return the error for partitions whose identifier is used without them at this moment."""
+    return PositionConflictError(
+        f"{name}: a consumer without partitions runs under the same identifier"
+        f" ({', '.join(map(repr, found))}). Nothing was changed. Stop it, and run this one again;"
+        " or take another identifier."
+    )
+
+
+def is_partitioned_error(name: str, members: list[str]) -> PositionConflictError:
+    """Return the error for a consumer without partitions whose identifier is used with them."""
+    return PositionConflictError(
+        f"{name}: the identifier is used with partitions, by {', '.join(members[:5])}: both would"
+        " handle the same messages. Nothing was changed. Run this one with partitions=, too; or"
+        " take another identifier."
+    )
+
+
+def is_running_error(name: str, members: list[str]) -> PositionConflictError:
+    """Return the error for a change of positions while members run."""
+    by = f" by {', '.join(members[:5])}" if members else ""
+    return PositionConflictError(
+        f"{name}: its partitions are owned{by}. Nothing was changed. Stop it everywhere first."
+    )
+
+
+def size_differs_text(category: str, identifier: str | None, ours: int, stored: int) -> str:
+    """Return the warning of a process whose code has another number of partitions."""
+    return (
+        f"partitions={ours} here, and {stored} are stored, which count: change the code to"
+        f" partitions={stored}, or the number by client.resize_partitions({category!r},"
+        f" {identifier!r}, {ours})"
+    )
+
+
+def numbers_text(numbers: Iterable[Any]) -> str:
+    """Return numbers in order, runs of them shortened: ``0-3, 7``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -1,0 +1,162 @@
+"""The statements of partitioned consumers: their members, and who owns which partition."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CREATE_SET: Final = b"""
+WITH made AS (
+    INSERT INTO messagedb.partition_sets (store, category, identifier, size, position_store)
+    VALUES ($1, $2, $3, $4::int, $5)
+    ON CONFLICT DO NOTHING
+    RETURNING size
+)
+INSERT INTO messagedb.partitions (store, category, identifier, number)
+SELECT $1, $2, $3, number FROM made, generate_series(0, made.size - 1) number
+ON CONFLICT DO NOTHING
+RETURNING 1
+"""
+"""Stores a set and its partitions, unless there is one, whose size then counts."""
+
+HAS_SET: Final = b"""
+SELECT size FROM messagedb.partition_sets WHERE store = $1 AND category = $2 AND identifier = $3
+"""
+
+JOIN: Final = b"""
+INSERT INTO messagedb.partition_members
+    (store, category, identifier, member, name, host, pid, joined_at, expires_at)
+VALUES ($1, $2, $3, $4::uuid, $5, $6, $7::int, clock_timestamp(),
+        clock_timestamp() + $8::bigint * interval '1 millisecond')
+RETURNING 1
+"""
+"""Adds a member, whose row expires after $8 milliseconds by the clock of the server."""
+
+LOOK: Final = b"""
+WITH gone AS (
+    DELETE FROM messagedb.partition_members d
+    USING (SELECT member FROM messagedb.partition_members
+           WHERE store = $1 AND category = $2 AND identifier = $3 AND member <> $4::uuid
+             AND expires_at <= clock_timestamp()
+           FOR UPDATE SKIP LOCKED) late
+    WHERE d.store = $1 AND d.category = $2 AND d.identifier = $3 AND d.member = late.member
+    RETURNING d.member
+), extended AS (
+    UPDATE messagedb.partition_members
+    SET expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond'
+    WHERE store = $1 AND category = $2 AND identifier = $3 AND member = $4::uuid
+      AND expires_at > clock_timestamp()
+    RETURNING member
+)
+SELECT s.size, s.position_store::varchar, s.generation, s.next_size, s.barrier, s.phase::varchar,
+       EXISTS (SELECT FROM extended),
+       (SELECT jsonb_agg(jsonb_build_array(
+                   m.member, m.name, (extract(epoch FROM m.expires_at) * 1000000)::bigint)
+                   ORDER BY m.joined_at, m.member)
+        FROM messagedb.partition_members m
+        WHERE m.store = $1 AND m.category = $2 AND m.identifier = $3
+          AND m.member NOT IN (SELECT member FROM gone))::varchar,
+       (SELECT jsonb_agg(jsonb_build_array(
+                   p.number, p.owner, p.epoch, p.finished, p.release_requested)
+                   ORDER BY p.number)
+        FROM messagedb.partitions p
+        WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number < s.size)::varchar
+FROM messagedb.partition_sets s
+WHERE s.store = $1 AND s.category = $2 AND s.identifier = $3
+"""
+"""One look of a member: it shows that it lives, removes the members that have expired, and returns
+the set, whether it is still a member itself, the members and the partitions.
+
+A row that has expired is never extended: its member has lost what it owned, and another one may
+have it. The locks of members are not waited for, so that looks cannot deadlock."""
+
+CLAIM: Final = b"""
+WITH chosen AS (
+    SELECT p.number
+    FROM messagedb.partitions p
+    JOIN messagedb.partition_sets s USING (store, category, identifier)
+    WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3
+      AND s.generation = $5::int AND p.number < s.size AND NOT p.finished
+      AND p.number <> ALL ($6::int[])
+      AND (p.owner IS NULL OR NOT EXISTS (
+          SELECT FROM messagedb.partition_members m
+          WHERE m.store = $1 AND m.category = $2 AND m.identifier = $3 AND m.member = p.owner))
+    ORDER BY p.number
+    LIMIT $7::bigint
+    FOR UPDATE OF p SKIP LOCKED
+)
+UPDATE messagedb.partitions p
+SET owner = $4::uuid, epoch = p.epoch + 1, claimed_at = clock_timestamp(), release_requested = false
+FROM chosen
+WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number = chosen.number
+  AND EXISTS (
+      SELECT FROM messagedb.partition_members m
+      WHERE m.store = $1 AND m.category = $2 AND m.identifier = $3 AND m.member = $4::uuid
+        AND m.expires_at > clock_timestamp())
+RETURNING p.number, p.epoch
+"""
+"""Claims at most $7 free partitions, none of $6, for a member that lives."""
+
+RELEASE: Final = b"""
+UPDATE messagedb.partitions SET owner = NULL, release_requested = false
+WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
+  AND number = ANY ($5::int[])
+RETURNING 1
+"""
+
+LEAVE: Final = b"""
+WITH freed AS (
+    UPDATE messagedb.partitions SET owner = NULL, release_requested = false
+    WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
+)
+DELETE FROM messagedb.partition_members
+WHERE store = $1 AND category = $2 AND identifier = $3 AND member = $4::uuid
+RETURNING 1
+"""
+"""Releases all that a member owns, and removes it."""
+
+IS_OWNER: Final = b"""
+SELECT 1 FROM messagedb.partitions
+WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
+  AND number = $5::int AND epoch = $6::bigint
+"""
+
+MAY_USE: Final = b"""
+SELECT count(*) = 3,
+       coalesce(bool_and(has_schema_privilege(c.relnamespace, 'USAGE')
+                         AND has_table_privilege(c.oid, 'SELECT')
+                         AND has_table_privilege(c.oid, 'INSERT')
+                         AND has_table_privilege(c.oid, 'UPDATE')
+                         AND has_table_privilege(c.oid, 'DELETE')), false),
+       current_setting('transaction_read_only') = 'off'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'messagedb'
+  AND c.relname IN ('partition_sets', 'partition_members', 'partitions')
+"""
+"""Three booleans: the tables are there, the role may use them, and transactions may write."""
+
+HAS_MEMBERS: Final = b"""
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'messagedb' AND c.relname = 'partition_members'
+      AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+"""
+"""True if the role may read the members of partitioned consumers."""
+
+LIVE_MEMBERS: Final = b"""
+SELECT name::varchar FROM messagedb.partition_members
+WHERE store = $1 AND category = $2 AND identifier = $3 AND expires_at > clock_timestamp()
+ORDER BY joined_at, member
+"""
+"""The members of a set that live."""
+
+STATIC_STREAMS: Final = """
+SELECT DISTINCT stream_name::varchar FROM {schema}.messages
+WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar])
+"""
+"""The streams of positions of a category's consumers."""
+
+STATIC_ROWS: Final = b"""
+SELECT consumer::varchar FROM messagedb.positions
+WHERE store = $1 AND resized_to IS NULL AND (consumer = $2 OR left(consumer, length($3)) = $3)
+"""
+"""The rows of positions of a consumer, $2, and of members of its groups, which begin with $3."""

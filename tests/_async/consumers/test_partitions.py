@@ -1,0 +1,79 @@
+"""A category that is divided into partitions, which any number of processes share."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from messagedb import AsyncClient, AsyncConsumer, AsyncContext, Message, NewMessage
+from tests.support.background_async import eventually
+
+SIZE = 6
+
+
+class Crowd:
+    """Consumers of one identifier, each with a client, as in processes."""
+
+    def __init__(self, category: str, **options: Any) -> None:
+        self.category = category
+        self.options: dict[str, Any] = {"partitions": SIZE, "lease_timeout": 3.0, **options}
+        self.seen: dict[str, list[int]] = defaultdict(list)
+
+    def join(self, client: AsyncClient) -> AsyncConsumer:
+        """Return a consumer that notes the numbers of each stream."""
+        consumer = AsyncConsumer(client, self.category, identifier="shared", **self.options)
+
+        @consumer.handler
+        async def note(message: Message[Any], context: AsyncContext) -> None:
+            if self.options.get("transactional"):
+                await context.client.write_message(f"{self.category}Out-1", NewMessage("Noted"))
+            self.seen[message.stream_name].append(message.data["n"])
+
+        return consumer
+
+    async def write(self, client: AsyncClient, first: int, count: int) -> None:
+        """Write numbers from the first on, to seven streams in turn."""
+        for n in range(first, first + count):
+            stream = f"{self.category}-{n % 7}"
+            await client.write_message(stream, NewMessage("Noted", {"n": n}))
+
+    def is_done(self, count: int) -> bool:
+        """Return True if each number was handled, once and in its order."""
+        expected = {f"{self.category}-{i}": list(range(i, count, 7)) for i in range(min(7, count))}
+        return self.seen == expected
+
+
+def owned(*consumers: AsyncConsumer) -> list[int]:
+    """Return the numbers of partitions of each."""
+    return [len(consumer.status().partitions or ()) for consumer in consumers]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_processes_that_come_and_go_share_the_partitions_equally(
+    store_url: str, category: str, transactional: bool
+) -> None:
+    crowd = Crowd(category, transactional=transactional)
+    async with AsyncClient(store_url) as one, AsyncClient(store_url) as two:
+        await crowd.write(one, 0, 21)
+        first, second = crowd.join(one), crowd.join(two)
+        await first.run(until="caught_up")
+        assert crowd.is_done(21)
+        assert first.status().handled_count == 21
+        async with first.running():
+            await eventually(lambda: owned(first) == [6], 10)
+            async with second.running():
+                await eventually(lambda: owned(first, second) == [3, 3], 10)
+                numbers = [*(first.status().partitions or ()), *(second.status().partitions or ())]
+                assert sorted(numbers) == list(range(SIZE))
+                await crowd.write(one, 21, 21)
+                await eventually(lambda: crowd.is_done(42), 20)
+            # It has left, and has not to expire first.
+            await eventually(lambda: owned(first) == [6], 10)
+            await crowd.write(two, 42, 7)
+            await first.wait_until_caught_up(timeout=20)
+            assert crowd.is_done(49)
+        assert owned(first) == [0]
+        if transactional:
+            assert await one.stream_version(f"{category}Out-1") == 48
