@@ -164,6 +164,15 @@ CLIENT_CALLS: dict[str, Callable[[Any, str], object]] = {
 ERRORS: list[type[BaseException]] = [TooLate, TimeoutError, KeyboardInterrupt]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def frozen_heap() -> Iterator[None]:
+    """Keep what earlier tests left out of the many collections of these."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @contextmanager
 def no_finalizers() -> Generator[None]:
     """Collect no garbage: what a handler raises in a finalizer, Python drops.
