@@ -33,6 +33,7 @@ WITHOUT_LONG = [
     "--ignore=tests/embedded",
     "--ignore=tests/killing",
     "--ignore=tests/project",
+    "--ignore=tests/recipes",
     "--ignore=tests/test_docs.py",
     "--ignore=tests/test_examples.py",
 ]
@@ -57,8 +58,8 @@ LONG = [
     "tests/_*/connection/test_hostile_settings*",
 ]
 # and of these files nothing: some need programs that pip does not install (servers that replicate,
-# poolers, the genuine Message DB, a browser), the others take minutes (processes killed at random,
-# the pages of docs).
+# poolers, brokers, the genuine Message DB, a browser), the others take minutes (processes killed at
+# random, the pages of docs).
 LEFT_OUT = [
     "tests/browser/*",
     "*failover*",
@@ -69,6 +70,7 @@ LEFT_OUT = [
     "tests/conformance/*",
     "tests/faults/test_replication*",
     "tests/killing/test_kills*",
+    "tests/recipes/test_outbox*",
     "tests/test_docs.py",
 ]
 
