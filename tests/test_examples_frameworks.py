@@ -19,7 +19,7 @@ def test_all_of_them_are_here() -> None:
     assert APPLICATIONS == ["django_app", "fastapi_app", "flask_app", "starlette_app"]
 
 
-@pytest.mark.parametrize("name", [*APPLICATIONS, "order_service"])
+@pytest.mark.parametrize("name", [*APPLICATIONS, "order_service", "process_manager"])
 def test_its_own_tests_pass(name: str, tmp_path: Path) -> None:
     # This project's settings of pytest are not a user's.
     options = ["-q", "-c", os.devnull, "-o", "asyncio_default_fixture_loop_scope=function"]
