@@ -3,6 +3,9 @@
     python scripts/make_sync.py            write messagedb/_sync, tests/_sync, examples/synchronous
     python scripts/make_sync.py --check    write nothing; exit 1 and name what is stale
 
+The first form converts only what has changed since the last time: ``.cache/make_sync`` has the
+rest. The second one converts all.
+
 unasync changes the tokens; sync_names.py lists the names; sync_prose.py rewrites docstrings and
 comments; sync_refusals.py finds code that cannot be converted. A generated file has the lines of
 its source, so its line numbers are those of the file to edit.
@@ -20,12 +23,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sync_names
 import sync_prose
 import sync_refusals
 import unasync
 from sync_names import BUILT_IN, PACKAGE_NAMES, PHRASES, TEST_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "make_sync"
 
 
 class ConversionError(Exception):
@@ -101,36 +106,69 @@ def make_untracked(root: Path = ROOT) -> None:
         run(job)
 
 
-def run(job: Job, *, write: bool = True) -> Outcome:
+def run(job: Job, *, write: bool = True, cache: Path | None = None) -> Outcome:
     """Convert one folder, and write the files that have changed.
 
     Args:
         job: the folder to convert.
         write: False to only find out which files would be written or removed.
+        cache: a folder that keeps converted files, so that only changed ones are converted again.
 
     Raises:
         ConversionError: it names each file, line and fix; nothing was written.
     """
     sources = {path.relative_to(job.source): path for path in sorted(job.source.rglob("*.py"))}
     texts = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
+    keys = {name: _cache_key(job, name, text) for name, text in texts.items()} if cache else {}
+    known = _load(cache, keys) if cache else {}
+    wanted = {name: path for name, path in sources.items() if name not in known}
     problems: list[str] = []
-    for name, text in texts.items():
-        problems.extend(sync_refusals.before(sources[name], text, job.names))
+    for name in wanted:
+        problems.extend(sync_refusals.before(sources[name], texts[name], job.names))
     if problems:
         raise ConversionError("\n".join(problems))
-    made: dict[Path, str] = {}
-    for name, converted in _convert_tokens(sources, job).items():
-        text, found = _finish(sources[name], texts[name], converted, job)
-        made[name] = text
+    converted: dict[Path, str] = {}
+    for name, tokens in _convert_tokens(wanted, job).items():
+        text, found = _finish(sources[name], texts[name], tokens, job)
+        converted[name] = text
         problems.extend(found)
     if problems:
         raise ConversionError("\n".join(problems))
+    made = {name: known.get(name) or converted[name] for name in sources}
+    if cache:
+        _keep(cache, {keys[name]: text for name, text in converted.items()})
     everything = "\n".join(texts.values())
     unused = [name for name in job.must_use if not re.search(rf"(?<!\w){name}(?!\w)", everything)]
     digest = hashlib.sha256()
     for name, text in made.items():
         digest.update(f"{name.as_posix()}\0{text}\0".encode())
     return Outcome(list(_store(job.target, made, write)), unused, len(made), digest.hexdigest())
+
+
+def _cache_key(job: Job, name: Path, text: str) -> str:
+    """Return a key that changes with everything that the conversion of a file depends on."""
+    scripts = (Path(__file__), *map(Path, (sync_names.__file__, sync_prose.__file__)))
+    digest = hashlib.sha256(sys.version.encode())
+    for part in (*scripts, Path(sync_refusals.__file__), Path(unasync.__file__)):
+        digest.update(part.read_bytes())
+    digest.update(repr((str(job.source), name, sorted(job.names.items()))).encode())
+    digest.update(f"{job.check_strings}\0{text}".encode())
+    return digest.hexdigest()
+
+
+def _load(cache: Path, keys: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the converted files that the cache has."""
+    files = {name: cache / key for name, key in keys.items()}
+    return {name: file.read_text("utf-8") for name, file in files.items() if file.is_file()}
+
+
+def _keep(cache: Path, converted: Mapping[str, str]) -> None:
+    """Write converted files into the cache."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for key, text in converted.items():
+        with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
+            file.write(text.encode())
+        os.replace(file.name, cache / key)
 
 
 def _convert_tokens(sources: Mapping[Path, Path], job: Job) -> dict[Path, str]:
@@ -210,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for job in (job_for_package(), job_for_tests(), job_for_examples()):
         try:
-            outcome = run(job, write=not check)
+            outcome = run(job, write=not check, cache=None if check else CACHE)
         except ConversionError as error:
             print(error, file=sys.stderr)
             failed = True

@@ -44,9 +44,10 @@ def before(path: Path, text: str, names: Mapping[str, str]) -> Iterator[str]:
         yield f"{path}:1: the module needs a docstring that begins and ends on line 1"
     words = "|".join(map(re.escape, [*names, *BUILT_IN]))
     hot = re.compile(rf"(?<!\w)(?:async|await|Async[A-Z]\w*|{words})(?!\w)")
+    lines = text.encode().split(b"\n")
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            found = hot.search(ast.get_source_segment(text, node) or "")
+            found = hot.search(_source_of(node, lines))
             if found:
                 yield (
                     f"{path}:{node.lineno}: {found[0]} in an f-string converts differently on each"
@@ -59,6 +60,15 @@ def before(path: Path, text: str, names: Mapping[str, str]) -> Iterator[str]:
                         f"{path}:{node.lineno}: import {alias.name} binds another name in the sync"
                         " variant: write from … import …"
                     )
+
+
+def _source_of(node: ast.expr, lines: list[bytes]) -> str:
+    """Return the source of a node; ``ast.get_source_segment`` splits the whole file each time."""
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+    parts = lines[first : last + 1]
+    parts[-1] = parts[-1][: node.end_col_offset]
+    parts[0] = parts[0][node.col_offset :]
+    return b"\n".join(parts).decode()
 
 
 def after(path: Path, text: str, *, strings: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import make_sync
@@ -189,6 +190,25 @@ def test_only_what_changed_is_written_and_what_is_stale_is_removed(job: Job) -> 
     assert make_sync.run(job).changed == stale
     assert b.read_text().startswith('"""A module."""  # generated from')
     assert sorted(path.name for path in job.target.rglob("*.py")) == ["b.py", "c.py"]
+
+
+def test_a_kept_conversion_is_used_until_anything_of_it_changes(job: Job, tmp_path: Path) -> None:
+    module, cache = job.source / "module.py", tmp_path / "cache"
+    module.write_text(HEAD + "x = AsyncClient\n")
+    make_sync.run(job, cache=cache)
+    (kept,) = cache.iterdir()
+    converted = (job.target / "module.py").read_text()
+    assert kept.read_text() == converted
+    kept.write_text(converted + "# kept\n")
+    make_sync.run(job, cache=cache)
+    assert (job.target / "module.py").read_text() == converted + "# kept\n"
+    module.write_text(HEAD + "y = AsyncClient\n")
+    make_sync.run(job, cache=cache)
+    assert (job.target / "module.py").read_text() == converted.replace("x =", "y =")
+    module.write_text(HEAD + "x = AsyncClient\n")
+    other = replace(job, names={**NAMES, "AsyncClient": "Customer"})
+    make_sync.run(other, cache=cache)
+    assert "x = Customer" in (job.target / "module.py").read_text()
 
 
 def test_carriage_returns_of_the_checkout_do_not_reach_the_twin(job: Job) -> None:
