@@ -14,10 +14,7 @@ from messagedb import (
     AsyncClient,
     AsyncConsumer,
     AsyncEntityStore,
-    OutcomeUnknownError,
-    StoreUnavailableError,
-    ValidationError,
-    WrongExpectedVersionError,
+    MessageDBError,
 )
 
 from .accounts import DECIDER, Deposit, Deposited, InsufficientFunds, Withdraw, Withdrawn
@@ -108,17 +105,14 @@ def create_app(url: str, category: str = CATEGORY) -> FastAPI:
         return JSONResponse(content, status_code=200 if is_well else 503)
 
     @app.exception_handler(InsufficientFunds)
-    @app.exception_handler(WrongExpectedVersionError)
-    async def conflict(request: Request, error: Exception) -> JSONResponse:
+    async def refused(request: Request, error: InsufficientFunds) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=409)
 
-    @app.exception_handler(ValidationError)
-    async def invalid(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, status_code=422)
-
-    @app.exception_handler(OutcomeUnknownError)
-    @app.exception_handler(StoreUnavailableError)
-    async def unavailable(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, status_code=503, headers={"Retry-After": "1"})
+    @app.exception_handler(MessageDBError)
+    async def failed(request: Request, error: MessageDBError) -> JSONResponse:
+        if error.http_status == 500:
+            raise error  # for the log, and for the tools that watch it
+        headers = {"Retry-After": "1"} if error.http_status == 503 else {}
+        return JSONResponse({"detail": str(error)}, error.http_status, headers)
 
     return app

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from flask import Flask, request
 
-from messagedb import Client, NewMessage, StoreUnavailableError, WrongExpectedVersionError
+from messagedb import Client, MessageDBError, NewMessage
 
 Answer: TypeAlias = tuple[dict[str, Any], int]
 
@@ -34,12 +34,10 @@ def create_app(url: str, category: str = "account") -> Flask:
         amounts = [message.data["amount"] for message in client.read_stream(f"{category}-{id}")]
         return {"balance": sum(amounts), "version": len(amounts) - 1}, 200
 
-    @app.errorhandler(WrongExpectedVersionError)
-    def conflict(error: WrongExpectedVersionError) -> Answer:
-        return {"detail": str(error)}, 409
-
-    @app.errorhandler(StoreUnavailableError)
-    def unavailable(error: StoreUnavailableError) -> Answer:
-        return {"detail": str(error)}, 503
+    @app.errorhandler(MessageDBError)
+    def failed(error: MessageDBError) -> Answer:
+        if error.http_status == 500:
+            raise error  # for the log, and for the tools that watch it
+        return {"detail": str(error)}, error.http_status
 
     return app

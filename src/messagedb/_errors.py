@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from .expected_version import ExpectedVersion
@@ -29,7 +29,15 @@ __all__ = [
 
 
 class MessageDBError(Exception):
-    """Base class of every error that messagedb raises deliberately."""
+    """Base class of every error that messagedb raises deliberately.
+
+    Attributes:
+        http_status: the status of an HTTP response to a request that failed with this error. 503
+            means that nothing is stored and the same request may succeed later, 504 that it is not
+            known whether something is stored.
+    """
+
+    http_status: ClassVar[int] = 500
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle by state: the constructors take values, not the string that they format."""
@@ -57,6 +65,8 @@ class ValidationError(MessageDBError, ValueError):
     In the database: nothing was written.
     """
 
+    http_status: ClassVar[int] = 422
+
 
 class WrongExpectedVersionError(MessageDBError):
     """The stream is not at the version that the write expected.
@@ -69,6 +79,8 @@ class WrongExpectedVersionError(MessageDBError):
         actual_version: the position of the stream's last message when the write was refused; -1 if
             the stream had none.
     """
+
+    http_status: ClassVar[int] = 409
 
     def __init__(
         self, stream_name: str, expected_version: ExpectedVersion, actual_version: int
@@ -99,6 +111,8 @@ class DuplicateMessageError(MessageDBError):
         existing_stream_name: the stream that holds the id; None if the server did not report it.
         existing_position: the position of that message in its stream; None likewise.
     """
+
+    http_status: ClassVar[int] = 409
 
     def __init__(
         self,
@@ -164,6 +178,7 @@ class StoreUnavailableError(MessageDBError):
             untrusted certificate.
     """
 
+    http_status: ClassVar[int] = 503
     is_transient: bool = True
 
 
@@ -199,6 +214,8 @@ class RetryableError(MessageDBError):
         sqlstate: PostgreSQL's five-character code.
     """
 
+    http_status: ClassVar[int] = 503
+
     def __init__(self, message: str, sqlstate: str | None = None) -> None:
         self.sqlstate = sqlstate
         super().__init__(message)
@@ -218,6 +235,8 @@ class TransactionTimeoutError(MessageDBError):
     example because it does not answer, it rolls back as soon as it notices that the connection is
     closed: until then the transaction's locks may still be held.
     """
+
+    http_status: ClassVar[int] = 503
 
 
 class HandlerError(MessageDBError):
@@ -304,6 +323,8 @@ class LostHistoryError(MessageDBError):
             None if none is known.
         head: the last global position of the store now; None if it is not known.
     """
+
+    http_status: ClassVar[int] = 503
 
     def __init__(
         self,

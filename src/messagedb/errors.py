@@ -25,6 +25,8 @@ An error that was caused by one of psycopg has it as its ``__cause__``. All of t
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ._errors import (
     DuplicateMessageError,
     EmbeddedServerError,
@@ -90,6 +92,8 @@ class OutcomeUnknownError(MessageDBError):
             empty for a write.
         reason: the reason why it was not answered, in one line.
     """
+
+    http_status: ClassVar[int] = 504
 
     def __init__(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from pathlib import Path
+from typing import assert_type
 
 import pytest
 
@@ -74,3 +76,29 @@ def test_texts_say_what_is_true_and_what_to_do() -> None:
     unknown = errors.OutcomeUnknownError("a-1", (MESSAGE,), messagedb.ANY, "cut")
     assert "error.messages again" in str(unknown)
     assert unknown.messages == (MESSAGE,)
+
+
+def test_each_class_has_the_http_status_of_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "errors.md"
+    rows = re.findall(r"^\| (`.+`) \| (\d{3}) \| .+ \|$", page.read_text(encoding="utf-8"), re.M)
+    documented = {
+        name: int(status) for names, status in rows for name in re.findall(r"`(\w+)`", names)
+    }
+    assert documented == {name: getattr(errors, name).http_status for name in errors.__all__}
+
+
+def test_an_http_status_is_that_of_the_class_also_of_users_subclasses() -> None:
+    class FullError(errors.ValidationError):
+        http_status = 413
+
+    assert_type(errors.ValidationError.http_status, int)
+    assert FullError("too large").http_status == 413
+    assert pickle.loads(pickle.dumps(errors.RetryableError("deadlock"))).http_status == 503
+
+
+def test_503_is_said_only_where_nothing_is_stored() -> None:
+    for error in EXAMPLES:
+        if error.http_status == 503:
+            state = re.search(r"In the database: (.+?)(?:\n\n|\Z)", str(type(error).__doc__), re.S)
+            assert state is not None
+            assert re.match(r"nothing (?:of|was)", state[1]), type(error)
