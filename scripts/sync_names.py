@@ -99,6 +99,7 @@ PACKAGE_NAMES = {
     "AsyncRunState": "RunState",
     "AsyncRunnable": "Runnable",
     "AsyncScans": "Scans",
+    "AsyncSessionBoundClient": "SessionBoundClient",
     "AsyncSharedLook": "SharedLook",
     "AsyncSignals": "Signals",
     "AsyncStartPosition": "StartPosition",
@@ -120,6 +121,8 @@ PACKAGE_NAMES = {
     "AsyncTransactionPerCallExecutor": "TransactionPerCallExecutor",
     "AsyncTransactionState": "TransactionState",
     "AsyncTransactionalCaller": "TransactionalCaller",
+    "AsyncSQLAlchemyConnection": "SQLAlchemyConnection",
+    "AsyncSQLAlchemySession": "SQLAlchemySession",
     "AsyncUnaryFunction": "UnaryFunction",
     "AsyncWaitingCategories": "WaitingCategories",
     "AsyncWaitingCategory": "WaitingCategory",
@@ -158,6 +161,7 @@ TEST_NAMES: dict[str, str] = {
     "_messagedb_async": "messagedb._sync",
     "background_async": "background_sync",
     "enter_async_context": "enter_context",
+    "sqlalchemy_async": "sqlalchemy_sync",
 }
 
 # Whole phrases of docstrings and comments, before the general rules of sync_prose.py.

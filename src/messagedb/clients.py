@@ -10,6 +10,12 @@ from ._connection.pool_stats import PoolStats
 from ._operations.direction import Direction
 from ._operations.listings import CategoryInfo, StreamInfo
 from ._operations.traces import Trace, TraceNode
+from ._transactions.sqlalchemy_connections import (
+    AsyncSQLAlchemyConnection,
+    AsyncSQLAlchemySession,
+    SQLAlchemyConnection,
+    SQLAlchemySession,
+)
 
 if TYPE_CHECKING:
     from _messagedb_async.public_names import (
@@ -27,12 +33,16 @@ else:
 __all__ = [
     "AsyncClientCore",
     "AsyncOperations",
+    "AsyncSQLAlchemyConnection",
+    "AsyncSQLAlchemySession",
     "AsyncUnaryFunction",
     "CategoryInfo",
     "ClientCore",
     "Direction",
     "Operations",
     "PoolStats",
+    "SQLAlchemyConnection",
+    "SQLAlchemySession",
     "StreamInfo",
     "Trace",
     "TraceNode",

@@ -16,14 +16,19 @@ from messagedb._concurrency.callables import AsyncUnaryFunction
 from messagedb._connection.pool_stats import PoolStats
 from messagedb._connection.server_info import ServerInfo
 from messagedb._connection.settings import Settings
-from messagedb._errors import ValidationError
 from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._transactions.options import TransactionOptions, build_options
 from messagedb._transactions.retry import check_transaction_function, get_retry_delay
+from messagedb._transactions.sqlalchemy_connections import (
+    AsyncSQLAlchemyConnection,
+    AsyncSQLAlchemySession,
+    find_session,
+)
 
 from ..execution.connection_providers import AsyncConnectionProvider
 from ..subscriptions.whole_store import AsyncWholeStore
 from ..transactions.bound_client import AsyncBoundClient
+from ..transactions.session_client import AsyncSessionBoundClient
 from ..transactions.transaction import AsyncTransaction
 from .grouping_executor import AsyncGroupingExecutor
 from .lifecycle import AsyncLifecycle
@@ -124,26 +129,33 @@ class AsyncClientCore(AsyncWholeStore):
     async def _get_server(self) -> ServerInfo:
         return (await self._lifecycle.ensure_open()).dialect.server
 
-    def bind(self, conn: AsyncConnection[Any]) -> AsyncBoundClient:
-        """Return the operations on a psycopg connection of yours, in your transaction.
+    def bind(
+        self,
+        conn: AsyncConnection[Any] | AsyncSQLAlchemySession | AsyncSQLAlchemyConnection,
+    ) -> AsyncBoundClient:
+        """Return the operations on a connection of yours, in your transaction.
+
+        Of SQLAlchemy 2 and SQLModel it takes a session or a connection whose driver is psycopg
+        (``postgresql+psycopg://``). Its transaction begins with the first operation, if it has not,
+        and is yours to commit. A write flushes a session first, if it has autoflush. Errors of
+        SQLAlchemy are raised unchanged.
 
         The client need not be open. Of its options the schema, ``direct_writes``,
         ``default_batch_size``, ``decimals``, ``registry`` and ``hooks`` apply.
 
         Args:
-            conn: an open connection to any Message DB. It is not closed, committed or changed.
+            conn: an open connection to any Message DB, or a session of one. It is not closed,
+                committed or changed.
 
         Raises:
-            ValidationError: not a connection of this variant. Nothing was sent.
+            ValidationError: not a connection of this variant, or one of another driver. Nothing was
+                sent.
         """
-        lent = cast("object", conn)
-        if not isinstance(lent, AsyncConnection):
-            wanted, given = AsyncConnection.__qualname__, type(lent).__name__
-            raise ValidationError(
-                f"bind() of this client takes a {wanted} of psycopg, not {given}. Nothing was "
-                "sent. Use the client of the same variant as the connection."
-            )
-        return AsyncBoundClient(self._session_config, self._lifecycle.server_info_cache, conn)
+        known, lent = self._lifecycle.server_info_cache, cast("object", conn)
+        if isinstance(lent, AsyncConnection):
+            return AsyncBoundClient(self._session_config, known, cast("Any", lent))
+        session = find_session(lent, AsyncConnection)
+        return AsyncSessionBoundClient(self._session_config, known, session)
 
     @asynccontextmanager
     async def transaction(

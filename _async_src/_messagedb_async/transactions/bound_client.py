@@ -48,7 +48,7 @@ from ..operations.operations import AsyncOperations
 
 
 class AsyncBoundClient(AsyncOperations):
-    """The operations of a client on one psycopg connection of the caller.
+    """The operations of a client on one psycopg connection of the caller, or in a session's.
 
     In a transaction, or on a connection that is not in autocommit mode, they are part of that
     transaction: their writes are stored when it commits, and the locks of the written categories
@@ -72,12 +72,17 @@ class AsyncBoundClient(AsyncOperations):
         self,
         session_config: SessionConfig,
         known: dict[tuple[Any, ...], ServerInfo],
-        conn: AsyncConnection[Any],
+        conn: AsyncConnection[Any] | None,
     ) -> None:
         self._session_config = session_config
         self._server_info_cache = known
-        self._conn = conn
         self._process = os.getpid()
+        if conn is not None:
+            self._use_connection(conn)
+
+    def _use_connection(self, conn: AsyncConnection[Any]) -> None:
+        """Send operations on this connection, of which nothing is known yet."""
+        self._conn = conn
         self._server: ServerInfo | None = None
         self._history_number: int | None = None
         self._joined: AsyncJoinedExecutor | None = None
@@ -89,7 +94,7 @@ class AsyncBoundClient(AsyncOperations):
 
     @property
     def connection(self) -> AsyncConnection[Any]:
-        """The caller's connection."""
+        """The caller's connection; of a session of SQLAlchemy that of the last operation."""
         return self._conn
 
     @property
@@ -120,7 +125,7 @@ class AsyncBoundClient(AsyncOperations):
             return results, self._history_number
         history = UNKNOWN_HISTORY
         is_direct = True
-        if (await self._get_server()).history_readable:
+        if (await self._inspect()).history_readable:
             question = Statement(HISTORY_AND_PID, ())
             *parts, pid = (await self._read(requests.ReadRequest(question, question)))[0]
             history = parse_history(tuple(parts))
@@ -193,7 +198,7 @@ class AsyncBoundClient(AsyncOperations):
         if write is not None and (executor := await self._write_with_queue(write)) is not None:
             return executor
         conn = self._conn
-        server = await self._get_server()
+        server = await self._inspect()
         status = conn.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             raise transaction_aborted_error()
@@ -212,6 +217,9 @@ class AsyncBoundClient(AsyncOperations):
         return self._joined
 
     async def _get_server(self) -> ServerInfo:
+        return await self._inspect()
+
+    async def _inspect(self) -> ServerInfo:
         conn = self._conn
         if os.getpid() != self._process:
             raise begun_before_fork_error()

@@ -23,6 +23,7 @@ __all__ = [
     "Task",
     "TimedSemaphore",
     "at_exit",
+    "call_with_session",
     "checkpoint",
     "get_owner",
     "is_of_this_variant",
@@ -119,6 +120,12 @@ def is_of_this_variant(function: Any) -> bool:
 async def resolve_result(value: Any) -> Any:
     """Return the result of a user's function, awaited if it is a coroutine's."""
     return await value if inspect.isawaitable(value) else value
+
+
+async def call_with_session(session: Any, function: Callable[[Any], R]) -> R:
+    """Call a function with the sync session or connection that is behind an async one."""
+    result: R = await session.run_sync(function)
+    return result
 
 
 def is_task_cancelled() -> bool:

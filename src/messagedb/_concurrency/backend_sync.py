@@ -25,6 +25,7 @@ __all__ = [
     "Task",
     "TimedSemaphore",
     "at_exit",
+    "call_with_session",
     "checkpoint",
     "get_owner",
     "is_of_this_variant",
@@ -93,6 +94,11 @@ def is_of_this_variant(function: Any) -> bool:
 def resolve_result(value: Any) -> Any:
     """Return the result of a user's function."""
     return value
+
+
+def call_with_session(session: Any, function: Callable[[Any], R]) -> R:
+    """Call a function with a session or a connection."""
+    return function(session)
 
 
 def is_task_cancelled() -> bool:
