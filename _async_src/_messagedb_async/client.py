@@ -12,12 +12,15 @@ from messagedb._connection.settings import Settings
 from messagedb._consumers.consumer_info import ConsumerInfo
 from messagedb._consumers.group_membership import GroupResize
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
+from messagedb._consumers.position_waits import build_wait_request
 from messagedb._messages.registry import MessageRegistry
 from messagedb.hooks import Hooks, validate_hooks
 
 from .client_core.core import AsyncClientCore
 from .consumers.consumer_info import list_consumers
 from .consumers.group_resize import resize_group
+from .consumers.position_watch import close_position_watch
+from .consumers.wait_for_consumer import wait_for_consumer
 
 
 class AsyncClient(AsyncClientCore):
@@ -104,6 +107,86 @@ class AsyncClient(AsyncClientCore):
             group_commit=group_commit,
         )
         super().__init__(settings, pool)
+
+    async def close(self) -> None:
+        """Close the pool, and release an embedded server. Do nothing if the client is closed.
+
+        Running operations end first or fail; a borrowed pool stays open. A closed client cannot be
+        opened again.
+        """
+        try:
+            await super().close()
+        finally:
+            await close_position_watch(self)
+
+    async def wait_for_consumer(
+        self,
+        category: str | None,
+        identifier: str | None,
+        *,
+        stream_name: str | None = None,
+        position: int | None = None,
+        global_position: int | None = None,
+        group_member: int | None = None,
+        group_size: int | None = None,
+        position_store: StreamPositionStore | TablePositionStore | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        """Wait until a consumer has handled a message, in whatever process it runs.
+
+        After it, the effects of the consumer's handlers for this message and all before it can be
+        read: read your writes, as in a web request::
+
+            position = await client.write_message("order-1", Placed(...))
+            await client.wait_for_consumer(
+                "order", "shipping", stream_name="order-1", position=position, timeout=2.0
+            )
+
+        The position that the consumer has *stored* is waited for. A message that was skipped or
+        parked counts as handled. All waits of a client share one look at the stored positions, so a
+        wait holds no connection. Where the trigger of ``messagedb.schema.install_notify()`` exists,
+        a separate connection of the client listens while there are waits, and for half a minute
+        after. A consumer with ``notify=True`` then stores its position when it reaches the message.
+        Otherwise the client polls, at first ten times a second, and a consumer that is not
+        transactional stores its position at the latest after ``position_update_seconds``.
+
+        Nothing is changed or locked. A consumer that has never run is waited for, too.
+
+        Args:
+            category: the category that the consumer reads; None for a consumer of several.
+            identifier: the consumer's identifier; None for a consumer without one. That of a read
+                model is its schema and table, such as ``public.balances_v1``.
+            stream_name: the stream of the message.
+            position: its position there, as the write returned it; of several messages the last.
+            global_position: its global position, instead of ``position``.
+            group_member: the member of the group that reads the stream, if the stream has no id.
+            group_size: the size of the consumer group. The member that reads the stream is waited
+                for; without a stream all members.
+            position_store: the position store of the consumer. None for the position in either
+                store, under the usual name.
+            timeout: the largest number of seconds to wait.
+
+        Raises:
+            TimeoutError: the position was not stored in time; the text says what is stored, and
+                what the consumer last reported. Or the message is not in the store. The message is
+                handled later all the same.
+            PositionConflictError: the group has another size now, or the stored record is not a
+                position.
+            StoreUnavailableError: the message could not be looked up in time.
+            ValidationError: an argument is invalid. Nothing was sent.
+        """
+        request = build_wait_request(
+            category,
+            identifier,
+            stream_name=stream_name,
+            position=position,
+            global_position=global_position,
+            group_member=group_member,
+            group_size=group_size,
+            position_store=position_store,
+            timeout=timeout,
+        )
+        await wait_for_consumer(self, request)
 
     async def list_consumers(self, category: str | None = None) -> list[ConsumerInfo]:
         """List the consumers of a store, running or not, with what they last reported.

@@ -151,6 +151,11 @@ def _summaries() -> Iterator[Attack]:
 
 def _consumers() -> Iterator[Attack]:
     yield Attack("consumers status category", run_command(["consumers", "status", "--"]))
+    wait = ["consumers", "wait", "--timeout", "0.01", "--global-position", "1", "--"]
+    yield Attack("consumers wait category", run_command(wait, "none"))
+    yield Attack("consumers wait identifier", run_command([*wait, "victim"]))
+    at_first = ["--timeout", "0.01", "--position", "0", "victim", "none"]
+    yield Attack("consumers wait stream", run_command(["consumers", "wait", "--stream"], *at_first))
     for command in ("position get", "parked list"):
         words = [*command.split(), "--"]
         yield Attack(f"{command} category", run_command(words, "none"))

@@ -133,6 +133,25 @@ def test_until_it_has_caught_up(client: Client, start: Process, category: str) -
     assert client.stream_version(f"{category}Copy-1") == 2
 
 
+def test_a_script_waits_until_a_consumer_has_handled_everything(
+    client: Client, command: Command, start: Process, category: str
+) -> None:
+    wait = ("consumers", "wait", category, "copying", "--timeout")
+    assert "no message to wait for" in command(*wait, "20").err
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    late = command(*wait, "0.2")
+    assert late.code == 1
+    assert "no position is stored under" in late.err
+    running = start("consume", f"{HERE}:copying")
+    assert command(*wait, "20").code == 0
+    assert client.stream_version(f"{category}Copy-1") == 2
+    done = command(*wait, "20", "--stream", f"{category}-1", "--position", "2", "--no-table")
+    assert (done.code, done.err) == (0, "")
+    assert command(*wait, "0.2", "--stream", f"{category}-1").code == 1
+    running.kill()
+    running.communicate(timeout=20)
+
+
 @pytest.mark.parametrize(
     ("target", "text"),
     [

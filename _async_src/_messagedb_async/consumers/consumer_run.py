@@ -27,6 +27,7 @@ from .position_stores import AsyncStreamPositions, AsyncTablePositions
 from .run_reporter import AsyncRunReporter
 from .run_state import AsyncRunState, log
 from .start_position import AsyncStartPosition
+from .wait_responder import AsyncWaitResponder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,7 @@ class AsyncConsumerRun:
             state, client, settings, self._positions, self._start.check
         )
         self._claim = claim
+        self._responder = AsyncWaitResponder(state, client, settings, self._saver)
         self._lease: AsyncLease | None = None
         self._listener = listener
         # With until="caught_up": the last global position when the run began; None if the role may
@@ -224,7 +226,11 @@ class AsyncConsumerRun:
     async def _listen(self) -> None:
         state = self.state
         self._listener = AsyncListener(
-            state.name, state.signals, self._client, self._accepts_category
+            state.name,
+            state.signals,
+            self._client,
+            self._accepts_category,
+            note_wait=self.note_wait,
         )
         conn = await self._retry(self._listener.connect)
         if conn is not None:
@@ -253,6 +259,10 @@ class AsyncConsumerRun:
             )
 
         return bool(await self._retry(find))
+
+    def note_wait(self, announcement: str) -> None:
+        """Store the position when it is one that was announced as waited for."""
+        self._responder.note_announcement(announcement)
 
     async def _retry(self, call: AsyncThunk[R]) -> R | None:
         """Call a function while the store is unavailable; None if the run is to stop."""
@@ -286,8 +296,9 @@ class AsyncConsumerRun:
     async def _release_all(self) -> None:
         self.state.notify_ended()
         self._saver.end()
+        self._responder.end()
         try:
-            await stop_or_leave(self._side_tasks)
+            await stop_or_leave([*self._side_tasks, *self._responder.tasks])
             await self._reporter.end()
         finally:
             if self._lease is not None:

@@ -242,8 +242,8 @@ class AsyncFetchLoop:
         if self._settings.transactional:
             if saver.is_due or saver.has_handled_message:
                 await self._save()
-        elif saver.is_due:
-            saver.request_save()
+        else:
+            saver.note_idle()
         # What a transactional consumer could not store is tried again after each read.
         is_unsaved = self._settings.transactional and saver.has_handled_message
         await self._idle_wait.wait(position, read_at, may_share=not is_unsaved)

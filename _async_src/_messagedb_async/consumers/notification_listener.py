@@ -11,7 +11,7 @@ import psycopg
 from messagedb._connection.error_mapping import NOTHING_CHANGED, map_error
 from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
 from messagedb._errors import IncompatibleServerError, MessageDBError
-from messagedb._schema.notify_trigger import get_channel
+from messagedb._schema.notify_trigger import get_channel, get_wait_channel
 from messagedb._sql import consumers as sql
 from messagedb._sql.statements import Statement, quoted
 from messagedb._subscriptions.availability import is_store_unavailable
@@ -49,6 +49,7 @@ class AsyncListener:
         client: the client whose server it listens to.
         accepts_category: returns True for the run's categories.
         wake: wakes what reads the messages; None for the run of the signals.
+        note_wait: called with announcements of those who wait for a consumer; None to get none.
 
     Attributes:
         is_listening: True while notifications come.
@@ -61,6 +62,7 @@ class AsyncListener:
         client: AsyncClientCore,
         accepts_category: Callable[[str], bool],
         wake: Callable[[], object] | None = None,
+        note_wait: Callable[[str], None] | None = None,
     ) -> None:
         self.is_listening = False
         self._name = name
@@ -68,6 +70,8 @@ class AsyncListener:
         self._client = client
         self._accepts_category = accepts_category
         self._wake = wake or signals.wake.set
+        self._note_wait = note_wait
+        self._wait_channel = get_wait_channel(get_session_config(client).settings.schema)
 
     async def connect(self) -> AsyncConnection[Any]:
         """Open a connection that listens. It is the caller's: pass it to ``run``, which closes it.
@@ -96,8 +100,12 @@ class AsyncListener:
                     " changed. Add it as the table's owner, or omit notify: the consumer polls"
                     " then."
                 )
-            listen = f"LISTEN {quoted(get_channel(schema))}"
-            await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
+            channels = [get_channel(schema)]
+            if self._note_wait is not None:
+                channels.append(self._wait_channel)
+            for channel in channels:
+                listen = f"LISTEN {quoted(channel)}"
+                await AsyncStoreCursor(conn).execute(listen.encode(), prepare=False)
         except psycopg.Error as error:
             await conn.close()
             raise map_error(error, NOTHING_CHANGED) from error
@@ -158,7 +166,10 @@ class AsyncListener:
             if isinstance(conn, AsyncStoreConnection):
                 conn.deadline = float("inf")
             async for notification in conn.notifies(timeout=_POLL_SECONDS, stop_after=1):
-                if not notification.payload or self._accepts_category(notification.payload):
+                payload = notification.payload
+                if self._note_wait is not None and notification.channel == self._wait_channel:
+                    self._note_wait(payload)
+                elif not payload or self._accepts_category(payload):
                     self._wake()
             if monotonic() - last_ping > _PING_SECONDS:
                 # Silence proves nothing: a broken connection is silent, too.

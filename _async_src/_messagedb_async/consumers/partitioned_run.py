@@ -182,7 +182,12 @@ class AsyncPartitionedRun:
     async def _listen(self) -> None:
         state = self.state
         self._listener = AsyncListener(
-            state.name, state.signals, self._client, self._accepts_category, self._wake_all
+            state.name,
+            state.signals,
+            self._client,
+            self._accepts_category,
+            self._wake_all,
+            self._note_wait,
         )
         conn = await self._retry(self._listener.connect)
         if conn is not None:
@@ -191,6 +196,10 @@ class AsyncPartitionedRun:
     def _wake_all(self) -> None:
         for runner in list(self._coordinator.runners.values()):
             runner.run.state.signals.wake.set()
+
+    def _note_wait(self, announcement: str) -> None:
+        for runner in list(self._coordinator.runners.values()):
+            runner.run.note_wait(announcement)
 
     async def _coordinate(self) -> None:
         """Take turns until the run is to stop, or everything is handled that was there."""

@@ -68,6 +68,7 @@ class AsyncPositionSaver:
         self._saved_count = 0
         self._requested = Event()
         self._last_request = 0.0
+        self._last_save = monotonic()
         self._lock = Lock()
         self._is_failing = False
 
@@ -84,6 +85,16 @@ class AsyncPositionSaver:
         if now - self._last_request >= _MIN_SAVE_INTERVAL:
             self._last_request = now
             self._requested.set()
+
+    def note_idle(self) -> None:
+        """Store the position now, if the last save is long ago: everything is read and handled.
+
+        Those who wait for it from outside need not wait for the interval, and there are no more
+        saves for it.
+        """
+        is_late = monotonic() - self._last_save >= self._seconds
+        if self.is_due or (self.has_handled_message and is_late):
+            self.request_save()
 
     async def run(self) -> None:
         """Store positions until the run has ended."""
@@ -140,6 +151,7 @@ class AsyncPositionSaver:
             stored = self._positions.stored
             if position is None or position == stored or (position == 0 and stored is None):
                 return
+            self._last_save = monotonic()
             last_read = progress.trail.find_message(position)
             await self._check(last_read)
             try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .inspection import DatabaseInfo
 
 _CHANNEL: Final = "messagedb"
+_WAIT_CHANNEL: Final = "messagedb waits"
 _LONGEST_CHANNEL: Final = 63
 """The most bytes that PostgreSQL accepts for the name of a channel."""
 
@@ -85,6 +86,14 @@ def get_channel(schema: str) -> str:
     if len(name.encode()) <= _LONGEST_CHANNEL:
         return name
     return f"{_CHANNEL}:{hashlib.md5(schema.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def get_wait_channel(schema: str) -> str:
+    """Return the channel on which waits for consumers of a store are announced to them."""
+    name = f"{_WAIT_CHANNEL}:{schema}"
+    if len(name.encode()) <= _LONGEST_CHANNEL:
+        return name
+    return f"{_WAIT_CHANNEL}:{hashlib.md5(schema.encode(), usedforsecurity=False).hexdigest()}"
 
 
 def parse_notify_info(row: tuple[Any, ...]) -> NotifyInfo:

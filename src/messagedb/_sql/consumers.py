@@ -117,6 +117,19 @@ SELECT consumer, position, (extract(epoch FROM saved_at) * 1000000)::bigint, res
 FROM messagedb.positions WHERE store = $1 ORDER BY consumer
 """
 
+WAITED_POSITIONS: Final = b"""
+SELECT consumer::varchar, position, resized_to FROM messagedb.positions
+WHERE store = $1 AND consumer = ANY ($2::varchar[])
+"""
+
+NOTIFY_QUICKLY: Final = b"""
+SELECT set_config('synchronous_commit', 'off', true),
+       (SELECT count(pg_notify($1, payload)) FROM unnest($2::varchar[]) AS payload)
+"""
+"""Sends notifications, and does not wait for the disk: other commits that notify wait for its own.
+
+A lost one delays a wait until the next poll."""
+
 HAS_STATUS: Final = HAS_POSITIONS.replace(b"'positions'", b"'consumer_status'")
 """True if the role may read the reports of consumers."""
 
@@ -135,6 +148,9 @@ SELECT consumer, category, identifier, group_member, group_size, position_store,
 FROM messagedb.consumer_status WHERE store = $1 ORDER BY consumer
 """
 """All reports of a store. Times and durations are numbers of microseconds."""
+
+REPORTS_OF: Final = ALL_REPORTS.replace(b"ORDER BY", b"AND consumer = ANY ($2::varchar[]) ORDER BY")
+"""The reports of some consumers, the same columns."""
 
 KEEP_LEASE: Final = b"SELECT 1"
 """Any response proves that the session lives, and with it its lock or its LISTEN."""

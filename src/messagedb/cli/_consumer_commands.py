@@ -24,6 +24,7 @@ from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_
 from ._message_rows import build_message_row as message_row
 from ._status_command import status
 from ._store import StoreTarget
+from ._wait_command import wait
 
 Category = Annotated[
     str,
@@ -66,6 +67,13 @@ def add_to(app: typer.Typer) -> None:
         "messagedb consumers status",
         "messagedb consumers status --watch",
         "messagedb consumers status account --max-lag 1000",
+    )
+    add_command(
+        consumers,
+        wait,
+        None,
+        "messagedb consumers wait account statements --timeout 60",
+        "messagedb consumers wait account statements --stream account-1 --position 3",
     )
     add_command(
         position, get_position, None, "messagedb position get account statements", name="get"

@@ -1,0 +1,83 @@
+"""Reads of the stored positions of consumers that others wait for, and notifications about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from messagedb._consumers.consumer_report import parse_report
+from messagedb._consumers.position_waits import Place, build_place
+from messagedb._errors import MessageDBError
+from messagedb._operations.requests import ReadRequest, build_last_message_read
+from messagedb._operations.rows import parse_messages
+from messagedb._sql import consumers as sql
+from messagedb._sql.statements import Statement, array_literal
+
+from ..operations.internals import get_session_config, read_in_history, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from messagedb._consumers.consumer_report import ConsumerReport
+
+    from ..client_core.core import AsyncClientCore
+
+
+async def read_places(
+    client: AsyncClientCore, names: Collection[str], *, has_table: bool
+) -> dict[str, Place]:
+    """Return the stored positions under some names, read on one connection.
+
+    Args:
+        client: the client to read with. Its hooks are not called.
+        names: streams of positions, which are the keys of the rows, too.
+        has_table: whether the table of positions can be read.
+
+    Raises:
+        MessageDBError: the store was unavailable or refused.
+    """
+    config = get_session_config(client)
+    reads = [build_last_message_read(config.sql, name, None) for name in names]
+    if has_table:
+        values = (config.settings.schema, array_literal(names))
+        reads.append(_build_read(sql.WAITED_POSITIONS, *values))
+    results, _ = await read_in_history(client, *reads)
+    rows: dict[str, tuple[int, int | None]] = {}
+    if has_table:
+        rows = {name: (position, size) for name, position, size in results.pop()}
+    places: dict[str, Place] = {}
+    for name, found in zip(names, results, strict=True):
+        records = parse_messages(found, config.settings.decimals)
+        places[name] = build_place(name, records[0] if records else None, rows.get(name))
+    return places
+
+
+async def has_position_table(client: AsyncClientCore) -> bool:
+    """Return True if the role may read the table of positions."""
+    return bool((await read_rows(client, _build_read(sql.HAS_POSITIONS)))[0][0])
+
+
+async def read_reports(
+    client: AsyncClientCore, names: Collection[str]
+) -> dict[str, ConsumerReport] | None:
+    """Return the last reports of some consumers, by name; None if they cannot be read."""
+    try:
+        if not (await read_rows(client, _build_read(sql.HAS_STATUS)))[0][0]:
+            return None
+        values = (get_session_config(client).settings.schema, array_literal(names))
+        rows = await read_rows(client, _build_read(sql.REPORTS_OF, *values))
+    except MessageDBError:
+        return None
+    return {origin.name: report for origin, report in map(parse_report, rows)}
+
+
+async def notify_quickly(client: AsyncClientCore, channel: str, payloads: Collection[str]) -> None:
+    """Send notifications, which may be lost in a crash of the server.
+
+    Raises:
+        MessageDBError: the store was unavailable, or is read-only.
+    """
+    await read_rows(client, _build_read(sql.NOTIFY_QUICKLY, channel, array_literal(payloads)))
+
+
+def _build_read(text: bytes, *values: Any) -> ReadRequest:
+    return ReadRequest(Statement(text, values), Statement(text, values))

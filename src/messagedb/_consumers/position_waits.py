@@ -1,0 +1,366 @@
+"""Waits for the stored position of a consumer: what is waited for, announcements, error texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from .._argument_checks import check_integer, check_seconds
+from .._errors import MessageDBError, PositionConflictError, ValidationError
+from .._operations import validation
+from .._subscriptions.log_texts import format_error
+from ..streams import category as get_category
+from ..streams import group_member as find_group_member
+from ..streams import position_stream_name
+from .consumer_info import ALL
+from .position_records import group_resized_error, parse_position
+from .position_stores import (
+    StreamPositionStore,
+    TablePositionStore,
+    build_consumer_name,
+    check_identifier,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .._messages.message import Message
+    from .consumer_report import ConsumerReport
+
+LONGEST_ANNOUNCEMENT: Final = 7999
+"""The most bytes that PostgreSQL accepts as the payload of a notification."""
+
+ANNOUNCE_SECONDS: Final = 1.0
+"""How often a wait is announced again, as the consumer may have started meanwhile."""
+
+
+_SILENT_SECONDS: Final = 0.5
+"""A look that takes longer is one at a store that does not respond."""
+
+
+class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The checked arguments of a wait for a consumer.
+
+    Attributes:
+        label: the consumer, for errors.
+        names: the streams of the positions, or the keys of their rows: several for all members of a
+            group.
+        in_stream: whether positions in streams count.
+        in_table: whether positions in the table count.
+        stream_name: the stream of the message that is waited for; None if it is not known.
+        position: its position there; None if the global position was given.
+        global_position: its global position; None if it has to be found.
+        timeout: the largest number of seconds to wait.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    in_stream: bool
+    in_table: bool
+    stream_name: str | None
+    position: int | None
+    global_position: int | None
+    timeout: float
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The positions that are stored under one name, or the error of an invalid record."""
+
+    in_stream: int | None = None
+    in_table: int | None = None
+    stream_error: MessageDBError | None = None
+    table_error: MessageDBError | None = None
+
+
+class PendingWait(msgspec.Struct, eq=False):
+    """One wait that is not over.
+
+    Attributes:
+        request: its arguments.
+        position: the global position that is waited for.
+        wake: wakes its caller.
+        places: the positions at the last look.
+        is_over: True if everything up to the position is stored as handled.
+        error: the error that ends it.
+        unavailable: the error of the last look, if the store was unavailable.
+        looking_since: the time at which the present look began; None between two looks.
+        announced_at: the time of its last announcement to consumers.
+    """
+
+    request: WaitRequest
+    position: int
+    wake: Callable[[], object]
+    places: dict[str, Place] = {}
+    is_over: bool = False
+    error: Exception | None = None
+    unavailable: MessageDBError | None = None
+    looking_since: float | None = None
+    announced_at: float = -ANNOUNCE_SECONDS
+
+    def find_trouble(self, now: float) -> str | None:
+        """Return the reason if the store does not respond now; None if it does."""
+        if self.unavailable is not None:
+            return format_error(self.unavailable)
+        seconds = 0.0 if self.looking_since is None else now - self.looking_since
+        if seconds > min(_SILENT_SECONDS, self.request.timeout / 2):
+            return f"it has not responded for {seconds:.1f} s"
+        return None
+
+    def note(self, places: Mapping[str, Place]) -> bool:
+        """Record a look at the stored positions; return True if it ends the wait."""
+        self.unavailable = None
+        self.places = {name: places[name] for name in self.request.names}
+        if not self.missing_names():
+            self.is_over = True
+        else:
+            errors = map(self._find_error, self.places.values())
+            self.error = next((error for error in errors if error is not None), None)
+        return self.is_over or self.error is not None
+
+    def missing_names(self) -> list[str]:
+        """Return the names whose position is not there yet."""
+        return [
+            name for name in self.request.names if (self.find_stored(name) or 0) < self.position
+        ]
+
+    def find_stored(self, name: str) -> int | None:
+        """Return the position that is stored under a name; of two the later."""
+        place, request = self.places.get(name, _NOWHERE), self.request
+        found = (
+            place.in_stream if request.in_stream else None,
+            place.in_table if request.in_table else None,
+        )
+        return max((each for each in found if each is not None), default=None)
+
+    def _find_error(self, place: Place) -> MessageDBError | None:
+        """Return the error of a place, unless a position is in the other store."""
+        errors = (
+            place.stream_error if self.request.in_stream else None,
+            place.table_error if self.request.in_table else None,
+        )
+        has_other = (place.in_table, place.in_stream)
+        for error, other in zip(errors, has_other, strict=True):
+            if error is not None and other is None:
+                return error
+        return None
+
+
+_NOWHERE: Final = Place()
+
+
+def build_wait_request(
+    category: Any,
+    identifier: Any,
+    *,
+    stream_name: Any,
+    position: Any,
+    global_position: Any,
+    group_member: Any,
+    group_size: Any,
+    position_store: Any,
+    timeout: Any,
+) -> WaitRequest:
+    """Return the request of a wait, with its arguments checked.
+
+    Raises:
+        ValidationError: an argument is invalid. Nothing was sent.
+    """
+    if category is not None:
+        validation.check_category(category)
+    check_identifier(identifier, group_size is not None)
+    check_seconds("timeout", timeout)
+    _check_target(category, stream_name, position, global_position)
+    members = _find_members(stream_name, group_member, group_size)
+    custom = _find_custom_name(position_store)
+    names = (
+        (custom,)
+        if custom is not None
+        else tuple(
+            position_stream_name(
+                category or ALL, build_consumer_name(identifier, member, group_size)
+            )
+            for member in members
+        )
+    )
+    return WaitRequest(
+        label=f"consumer {identifier!r} of "
+        + ("all categories" if category is None else f"category {category!r}"),
+        names=names,
+        in_stream=not isinstance(position_store, TablePositionStore),
+        in_table=not isinstance(position_store, StreamPositionStore),
+        stream_name=stream_name,
+        position=position,
+        global_position=global_position,
+        timeout=timeout,
+    )
+
+
+def _check_target(category: Any, stream_name: Any, position: Any, global_position: Any) -> None:
+    if (position is None) == (global_position is None):
+        raise ValidationError(
+            "pass what to wait for: stream_name and position, as a write returned it, or "
+            "global_position. Nothing was sent."
+        )
+    if global_position is not None:
+        check_integer("global_position", global_position, least=1)
+    else:
+        check_integer("position", position, least=0)
+        if stream_name is None:
+            raise ValidationError(
+                "position needs stream_name: it is the position in the stream. Nothing was sent."
+            )
+    if stream_name is None:
+        return
+    validation.check_stream_name(stream_name)
+    if category is not None and get_category(stream_name) != category:
+        raise ValidationError(
+            f"stream {stream_name!r} is of category {get_category(stream_name)!r}, which a "
+            f"consumer of category {category!r} does not read. Nothing was sent."
+        )
+
+
+def _find_members(
+    stream_name: str | None, group_member: Any, group_size: Any
+) -> tuple[int | None, ...]:
+    """Return the members of the group to wait for; None stands for a consumer without a group."""
+    if group_size is None:
+        if group_member is not None:
+            raise ValidationError("group_member needs group_size. Nothing was sent.")
+        return (None,)
+    if group_member is not None:
+        validation.check_group(group_member, group_size)
+        return (group_member,)
+    validation.check_group(0, group_size)
+    if stream_name is None:
+        return tuple(range(group_size))
+    found = find_group_member(stream_name, group_size)
+    if found is None:
+        raise ValidationError(
+            f"stream {stream_name!r} has no id, so only the member that is configured with "
+            "streams_without_id reads it: pass its number as group_member. Nothing was sent."
+        )
+    return (found,)
+
+
+def _find_custom_name(position_store: Any) -> str | None:
+    if position_store is None:
+        return None
+    if isinstance(position_store, StreamPositionStore):
+        return position_store.stream_name
+    if isinstance(position_store, TablePositionStore):
+        return position_store.name
+    raise ValidationError(
+        "position_store must be a StreamPositionStore, a TablePositionStore or None, not "
+        f"{type(position_store).__name__}. Nothing was sent."
+    )
+
+
+def build_place(
+    name: str, record: Message[Any] | None, row: tuple[int, int | None] | None
+) -> Place:
+    """Return the positions under a name.
+
+    Args:
+        name: the stream of the positions, or the key of the row.
+        record: the last message of the stream.
+        row: position and new group size of the row.
+    """
+    in_stream: int | None = None
+    stream_error: MessageDBError | None = None
+    table_error: MessageDBError | None = None
+    if record is not None:
+        try:
+            in_stream = parse_position(record, name)
+        except PositionConflictError as error:
+            stream_error = error
+    in_table = None if row is None else row[0]
+    if row is not None and row[1] is not None:
+        in_table, table_error = None, group_resized_error(name, row[1])
+    return Place(in_stream, in_table, stream_error, table_error)
+
+
+def build_announcements(waits: Iterable[PendingWait], now: float) -> list[str]:
+    """Return the announcements of waits that are due, each once.
+
+    A consumer that gets one stores its position when it has reached that of the wait.
+    """
+    texts: dict[str, None] = {}
+    for wait in waits:
+        if now - wait.announced_at >= ANNOUNCE_SECONDS:
+            wait.announced_at = now
+            for name in wait.missing_names():
+                texts[f"{wait.position} {name}"] = None
+    return [text for text in texts if len(text.encode()) <= LONGEST_ANNOUNCEMENT]
+
+
+def parse_announcement(text: str) -> tuple[str, int] | None:
+    """Return the consumer's name and the position of an announcement; None if it is invalid."""
+    number, _, name = text.partition(" ")
+    # Of a bigint, as another process may send anything.
+    is_number = number.isascii() and number.isdecimal() and len(number) < 20
+    return (name, int(number)) if name and is_number else None
+
+
+def unwritten_text(request: WaitRequest) -> str:
+    """Return the text for a message that was not written in time."""
+    return (
+        f"message {request.position} of stream {request.stream_name!r} was not in the store within "
+        f"{request.timeout:g} s, so {request.label} has not handled it. Pass the stream and the "
+        "position that the write returned; a standby may be behind its primary. Nothing was "
+        "changed."
+    )
+
+
+def timeout_text(
+    wait: PendingWait, trouble: str | None, reports: Mapping[str, ConsumerReport] | None
+) -> str:
+    """Return the text for a consumer that has not stored a position in time.
+
+    Args:
+        wait: the wait.
+        trouble: the reason if the store does not respond.
+        reports: what the consumers last reported, by name; None if it cannot be read.
+    """
+    request = wait.request
+    target = f"global position {wait.position:,}"
+    if request.position is not None:
+        target = f"message {request.position} of stream {request.stream_name!r} ({target})"
+    text = f"{request.label} has not handled {target} within {request.timeout:g} s"
+    if trouble is not None:
+        return (
+            f"{text}, as far as known: the store is unavailable ({trouble}). Nothing was changed."
+        )
+    name = (wait.missing_names() or list(request.names))[0]
+    stored = wait.find_stored(name)
+    if stored is None:
+        text += (
+            f": no position is stored under {name!r}. It has not handled a message yet, or its "
+            "identifier, group_size or position_store is another one."
+        )
+    else:
+        text += f": the position stored in {name!r} is {stored:,}."
+    return f"{text} {_report_text(name, reports)} The wait changed nothing."
+
+
+def _report_text(name: str, reports: Mapping[str, ConsumerReport] | None) -> str:
+    if reports is None:
+        return (
+            "Whether it runs is not known: messagedb.consumer_status cannot be read (see "
+            "messagedb.schema.upgrade)."
+        )
+    report = reports.get(name)
+    if report is None:
+        return "No process has reported that it runs: start it."
+    where = f"{report.host}, process {report.pid}"
+    failure = report.last_failure
+    reason = "" if failure is None else f" Its last failure: {failure.error}"
+    if report.has_ended:
+        return f"Its last run, on {where}, has ended ({report.state}): start it.{reason}"
+    if report.is_overdue:
+        return (
+            f"Its last run, on {where}, has not reported for {report.age:.0f} s: it hangs, or its "
+            f"process has died.{reason}"
+        )
+    lag = "" if report.lag_messages is None else f", {report.lag_messages:,} messages behind"
+    return f"It runs on {where} ({report.state}{lag}): wait longer.{reason}"
