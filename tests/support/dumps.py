@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 def find_programs(url: str) -> Path:
@@ -29,17 +30,23 @@ def find_programs(url: str) -> Path:
 
 def dump_text(url: str) -> str:
     """Return the whole database as SQL."""
-    return _run(find_programs(url) / "pg_dump", "--dbname", url)
+    return _run(find_programs(url) / "pg_dump", "--dbname", _address(url))
 
 
 def dump(url: str, file: Path) -> None:
     """Write the whole database to a file, in the custom format."""
-    _run(find_programs(url) / "pg_dump", "--dbname", url, "--format=custom", f"--file={file}")
+    _run(
+        find_programs(url) / "pg_dump",
+        "--dbname",
+        _address(url),
+        "--format=custom",
+        f"--file={file}",
+    )
 
 
 def restore(url: str, file: Path) -> None:
     """Restore such a file into an empty database."""
-    _run(find_programs(url) / "pg_restore", "--dbname", url, "--exit-on-error", file)
+    _run(find_programs(url) / "pg_restore", "--dbname", _address(url), "--exit-on-error", file)
 
 
 def find_tables(text: str, wanted: str) -> set[str]:
@@ -48,6 +55,13 @@ def find_tables(text: str, wanted: str) -> set[str]:
     found = {name for name, rows in sections if wanted in rows}
     assert found or wanted not in text, f"{wanted!r} is in the dump, but in no table"
     return found
+
+
+def _address(url: str) -> str:
+    """Return the parameters that programs of every version know."""
+    known = ("host", "port", "dbname", "user", "password")
+    given = conninfo_to_dict(url)
+    return make_conninfo("", **{name: given[name] for name in known if given.get(name)})
 
 
 def _major(program: Path) -> int:
