@@ -20,9 +20,11 @@ class Reader(Protocol):
 
     async def count(self) -> int:
         """Return how many messages the broker has."""
+        raise NotImplementedError
 
     async def read(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the id by which the broker knows each message, and the event in it."""
+        raise NotImplementedError
 
 
 class RabbitMQReader:
