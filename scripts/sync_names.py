@@ -82,6 +82,7 @@ PACKAGE_NAMES = {
     "AsyncPartitionMembership": "PartitionMembership",
     "AsyncPartitionPages": "PartitionPages",
     "AsyncPartitionProgress": "PartitionProgress",
+    "AsyncPartitionResize": "PartitionResize",
     "AsyncPartitionRunner": "PartitionRunner",
     "AsyncPartitionSession": "PartitionSession",
     "AsyncPartitionedRun": "PartitionedRun",

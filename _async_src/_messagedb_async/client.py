@@ -19,6 +19,7 @@ from messagedb.hooks import Hooks, validate_hooks
 from .client_core.core import AsyncClientCore
 from .consumers.consumer_info import list_consumers
 from .consumers.group_resize import resize_group
+from .consumers.partition_resizing import resize_partitions
 from .consumers.position_watch import close_position_watch
 from .consumers.wait_for_consumer import wait_for_consumer
 
@@ -259,3 +260,44 @@ class AsyncClient(AsyncClientCore):
             position_store=position_store,
             dry_run=dry_run,
         )
+
+    async def resize_partitions(
+        self, category: str, identifier: str, size: int, *, timeout: float = 60.0
+    ) -> None:
+        """Change the number of partitions of a consumer, while its processes run.
+
+        The processes give up all partitions, and run each of them up to one position: the furthest
+        that was stored. Then, in one transaction, the partitions of the new size begin after it,
+        and the old ones are retired. So no message is skipped, and none is handled again, except
+        what a process repeats that dies meanwhile. The processes go on with the new number,
+        whatever they have in their code; change that, too. Messages wait meanwhile: for the
+        handlers that run, for the partition that is the furthest behind, and about three seconds.
+
+        Any process makes the next step, so that neither this call nor another process can leave it
+        half done: if this call is killed, the processes finish the change, or withdraw it after the
+        timeout. It is at the same time safe to call it again: a change to the same size is joined,
+        and one that is done changes nothing. With the present size it withdraws a change in
+        progress.
+
+        If no process runs, it is done immediately when all partitions have the same position;
+        otherwise it waits for processes.
+
+        Args:
+            category: the category.
+            identifier: the consumer's identifier.
+            size: the new number of partitions, from 1 to 32,767.
+            timeout: the largest number of seconds that it may take.
+
+        Raises:
+            PositionConflictError: there are no such partitions; or they are being changed to
+                another size; or a member of a group of the new size has a position. Nothing was
+                changed. Or another process has withdrawn the change.
+            TimeoutError: it was not done in time. It is withdrawn: the present partitions go on,
+                and the text says what it waited for.
+            IncompatibleServerError: the tables of partitions are missing, or the role may not use
+                them. Nothing was changed.
+            ValidationError: an argument is invalid. Nothing was sent.
+            MessageDBError: the store was unavailable when it began, or when it was to be
+                withdrawn. The change is in progress then or not: call this again.
+        """
+        await resize_partitions(self, category, identifier, size, timeout)

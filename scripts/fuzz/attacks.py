@@ -234,6 +234,13 @@ def _consumers() -> Iterator[Attack]:
             dry_run=True,
         )
 
+    def resize_partitions(store: Store, value: str) -> None:
+        try:
+            store.variant.call(store.client.resize_partitions, "victim", value, 2)
+        except messagedb.PositionConflictError:
+            # It has no partitions.
+            return
+
     yield Attack(
         "Consumer(category)",
         consume(None, category=str),
@@ -252,6 +259,7 @@ def _consumers() -> Iterator[Attack]:
         consume(None, position_store=lambda v: TablePositionStore(name=v)),
     )
     yield Attack("resize_consumer_group(identifier)", resize)
+    yield Attack("resize_partitions(identifier)", resize_partitions)
     yield Attack("context.derive_id(name)", derive)
 
 

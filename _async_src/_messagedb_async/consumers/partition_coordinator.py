@@ -109,6 +109,10 @@ class AsyncPartitionCoordinator:
             return
         if self.look is not None and look.generation != self.look.generation:
             self._lose_all(f"there are {look.size} partitions now")
+        for runner in self.owned:
+            if runner.claim.limit != look.limit:
+                # The change of the size has begun or ended: it is claimed again, and not lost.
+                runner.give_up()
         self.look = look
         self.on_look(look)
         await self._follow(look)
@@ -136,9 +140,10 @@ class AsyncPartitionCoordinator:
         claimed: list[tuple[int, int]] = []
         if plan.claim_count:
             blocked = [*self.runners, *self._left_until]
-            claimed = await self._membership.claim(look.generation, plan.claim_count, blocked)
-            self._start(claimed)
-        self.is_settled = not claimed and not plan.free_count and self._others_live(look)
+            claimed = await self._membership.claim(look, plan.claim_count, blocked)
+            self._start(claimed, look.limit)
+        is_complete = not claimed and not plan.free_count and look.phase is None
+        self.is_settled = is_complete and self._others_live(look)
 
     def _others_live(self, look: PartitionLook) -> bool:
         """Return True if each other member has shown that it lives since it was first seen."""
@@ -147,14 +152,14 @@ class AsyncPartitionCoordinator:
         self._first_seen = first_seen
         return all(each.expires_at > first_seen[each.id] for each in others)
 
-    def _start(self, claimed: list[tuple[int, int]]) -> None:
+    def _start(self, claimed: list[tuple[int, int]], limit: int | None) -> None:
         membership, id = self._membership, self._membership.id
 
         def is_alive() -> bool:
             return membership.id == id and membership.is_alive
 
         for number, epoch in claimed:
-            claim = PartitionClaim(number, epoch, is_alive)
+            claim = PartitionClaim(number, epoch, is_alive, limit)
             wake = self._state.signals.wake.set
             self.runners[number] = AsyncPartitionRunner(claim, membership, self._build_run, wake)
         if claimed:
@@ -169,12 +174,14 @@ class AsyncPartitionCoordinator:
         ended = [
             each
             for each in self.runners.values()
-            if each.has_ended and (each.is_given_up or not each.is_done)
+            if each.has_ended
+            and (each.is_given_up or not each.is_done or each.claim.limit is not None)
         ]
         released = [each for each in ended if each.claim.is_held]
         for runner in ended:
             if runner.failure is not None:
                 self._state.signals.fail(runner.failure)
+        await self._finish([each for each in released if each.is_done])
         numbers = [*(each.number for each in released), *adopted]
         if numbers:
             await self._membership.release(numbers)
@@ -182,6 +189,13 @@ class AsyncPartitionCoordinator:
         if released:
             text = numbers_text(each.number for each in released)
             log.info("%s: partitions given up: %s", self._state.name, text)
+
+    async def _finish(self, runners: list[AsyncPartitionRunner]) -> None:
+        """Release the partitions that have reached the barrier of a change of the size."""
+        for limit in {each.claim.limit for each in runners}:
+            if limit is not None:
+                numbers = [each.number for each in runners if each.claim.limit == limit]
+                await self._membership.finish(numbers, limit)
 
     def _remove(self, runners: list[AsyncPartitionRunner]) -> None:
         for runner in runners:

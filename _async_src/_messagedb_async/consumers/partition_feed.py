@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._concurrency.backend_async import Event
-from messagedb._consumers.partition_pages import PageCache, SharedPage
+from messagedb._consumers.partition_pages import PageCache, SharedPage, cut_page
 
 from ..operations.internals import get_session_config, scan_members
 from ..subscriptions.feeds import AsyncCategoryFeed
@@ -58,9 +58,9 @@ class AsyncPartitionPages:
         # By the position that is read from.
         self._flights: dict[int, _Flight] = {}
 
-    def build_feed(self, number: int) -> AsyncPartitionFeed:
-        """Return the feed of a partition."""
-        return AsyncPartitionFeed(self, self._client, self._category, number)
+    def build_feed(self, number: int, limit: int | None) -> AsyncPartitionFeed:
+        """Return the feed of a partition, up to a global position."""
+        return AsyncPartitionFeed(self, self._client, self._category, number, limit)
 
     async def read(self, number: int, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page of a partition from a global position on."""
@@ -124,13 +124,20 @@ class AsyncPartitionFeed:
         client: the client of the store.
         category: the category.
         number: the partition's.
+        limit: the global position at which its messages end; None for no end.
     """
 
     def __init__(
-        self, pages: AsyncPartitionPages, client: AsyncClientCore, category: str, number: int
+        self,
+        pages: AsyncPartitionPages,
+        client: AsyncClientCore,
+        category: str,
+        number: int,
+        limit: int | None,
     ) -> None:
         self._pages = pages
         self._number = number
+        self._limit = limit
         self._feed = AsyncCategoryFeed(client, category)
 
     @property
@@ -150,7 +157,8 @@ class AsyncPartitionFeed:
 
     async def read_page(self, position: int, look_at: int | None = None) -> ScannedPage:
         """Read the page from a global position on."""
-        return await self._pages.read(self._number, position, look_at)
+        page = await self._pages.read(self._number, position, look_at)
+        return page if self._limit is None else cut_page(page, position, self._limit)
 
     async def get_head(self) -> int | None:
         """Return the category's last global position."""

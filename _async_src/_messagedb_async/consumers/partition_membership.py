@@ -126,17 +126,18 @@ class AsyncPartitionMembership:
         return look
 
     async def claim(
-        self, generation: int, count: int, blocked: Collection[int]
+        self, look: PartitionLook, count: int, blocked: Collection[int]
     ) -> list[tuple[int, int]]:
         """Claim free partitions, and return their numbers and epochs.
 
         Args:
-            generation: the generation of the set, as it was seen.
+            look: the set as it was seen; nothing is claimed if it has another size or phase now.
             count: the largest number of them.
             blocked: numbers that are not claimed.
         """
         numbers = _int_array(blocked)
-        rows = await self._execute(sql.CLAIM, *self._member, generation, numbers, count)
+        seen = (look.phase, look.barrier)
+        rows = await self._execute(sql.CLAIM, *self._member, look.generation, numbers, count, *seen)
         return sorted((number, epoch) for number, epoch in rows)
 
     async def owns(self, number: int, epoch: int) -> bool:
@@ -146,6 +147,10 @@ class AsyncPartitionMembership:
     async def release(self, numbers: Iterable[int]) -> None:
         """Release partitions, so that others may claim them."""
         await self._execute(sql.RELEASE, *self._member, _int_array(numbers))
+
+    async def finish(self, numbers: Iterable[int], limit: int) -> None:
+        """Release partitions that have reached the barrier of a change of the size."""
+        await self._execute(sql.FINISH, *self._member, _int_array(numbers), limit)
 
     async def leave(self) -> None:
         """Release all, and be no member any more.

@@ -25,6 +25,8 @@ from .partition_coordinator import AsyncPartitionCoordinator
 from .partition_feed import AsyncPartitionPages
 from .partition_membership import AsyncPartitionMembership
 from .partition_progress import AsyncPartitionProgress
+from .partition_resize import AsyncPartitionResize
+from .partition_resizing import make_steps_of_resize
 from .run_state import AsyncRunState, log
 from .side_task import call_if_free
 
@@ -163,6 +165,7 @@ class AsyncPartitionedRun:
             await self._listen()
         await self._retry(self._join)
         self._side_tasks.append(Task(self._run_measurements))
+        self._side_tasks.append(Task(self._make_steps_of_resize))
         return not self.state.signals.is_stopping
 
     async def _find_set(self) -> bool:
@@ -247,13 +250,13 @@ class AsyncPartitionedRun:
             self._client,
             self._settings.for_partition(claim.number, self._size),
             counters,
-            self._pages.build_feed(claim.number),
+            self._pages.build_feed(claim.number, claim.limit),
             self._dispatch,
             self._accepts_category,
             self._until,
             claim,
             self._listener,
-            self._target,
+            self._target if claim.limit is None else claim.limit,
         )
 
     async def _run_measurements(self) -> None:
@@ -261,6 +264,11 @@ class AsyncPartitionedRun:
         signals = self.state.signals
         while await signals.pause_until_ended(min(_MEASURE_SECONDS, self._membership.timeout / 3)):
             await self._measure()
+
+    async def _make_steps_of_resize(self) -> None:
+        resize = AsyncPartitionResize(self._client, self._category, self._settings.identifier or "")
+        interval = min(1.0, self._membership.timeout / 3)
+        await make_steps_of_resize(self._client, self.state, self._coordinator, resize, interval)
 
     async def _measure(self) -> None:
         states = [each.run.state for each in self._coordinator.owned]

@@ -15,16 +15,22 @@ class PartitionClaim:
         number: the partition's number.
         epoch: how often the partition was claimed, this claim included.
         is_alive: returns False when others may have what the process owns.
+        limit: the global position up to which it is run, while the number of partitions changes;
+            None for no limit.
 
     Attributes:
         number: the same.
         epoch: the same.
+        limit: the same.
         is_lost: True if it is known to be lost.
     """
 
-    def __init__(self, number: int, epoch: int, is_alive: Callable[[], bool]) -> None:
+    def __init__(
+        self, number: int, epoch: int, is_alive: Callable[[], bool], limit: int | None = None
+    ) -> None:
         self.number = number
         self.epoch = epoch
+        self.limit = limit
         self.is_lost = False
         self._is_alive = is_alive
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -61,6 +61,27 @@ class SharedPage:
             # Its part of the messages that none of the partitions wanted.
             count=max(len(messages), scanned),
         )
+
+
+def cut_page(scan: ScannedPage, position: int, limit: int) -> ScannedPage:
+    """Return the part of a page up to a global position.
+
+    Args:
+        scan: the page.
+        position: the global position from which it was read.
+        limit: the last global position of the part.
+    """
+    if scan.position <= limit:
+        return scan
+    end = bisect_right(scan.messages, limit, key=_get_position)
+    return msgspec.structs.replace(
+        scan,
+        messages=scan.messages[:end],
+        ids=scan.ids[:end],
+        position=max(limit, position - 1),
+        is_full=False,
+        last_id=None,
+    )
 
 
 class PageCache:

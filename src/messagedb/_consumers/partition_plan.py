@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
+
+DRAINING: Final = "draining"
+"""The phase of a change of the size in which each process gives up all partitions."""
+
+FINISHING: Final = "finishing"
+"""The phase after it, in which the partitions are run up to the barrier."""
 
 
 class PartitionMember(msgspec.Struct, frozen=True, array_like=True):
@@ -66,6 +73,11 @@ class PartitionLook(msgspec.Struct, frozen=True):
     is_member: bool
     members: list[PartitionMember]
     partitions: list[Partition]
+
+    @property
+    def limit(self) -> int | None:
+        """The global position up to which partitions are run now; None for no limit."""
+        return self.barrier if self.phase == FINISHING else None
 
 
 class PartitionPlan(msgspec.Struct, frozen=True):
@@ -143,16 +155,18 @@ def plan_partitions(
     ]
     adopted = [each for number, each in owned.items() if number not in held or number in lost]
     kept = [number for number in held if number not in lost and number not in leaving]
-    open_partitions = [each for each in look.partitions if not each.is_finished]
+    is_draining = look.phase == DRAINING
+    open_partitions = [each for each in look.partitions if not each.is_finished and not is_draining]
     free = [each.number for each in open_partitions if each.owner not in live]
     share = compute_share(member, [each.id for each in look.members], len(open_partitions))
-    if is_stopping:
+    gives_up_all = is_stopping or is_draining
+    if gives_up_all:
         share = 0
     give_up = [number for number in kept if owned[number].is_release_requested]
     remaining = sorted(number for number in kept if number not in give_up)
     unfinished = [number for number in remaining if not owned[number].is_finished]
     surplus = len(unfinished) + len(adopted) - share
-    if is_stopping:
+    if gives_up_all:
         give_up += remaining
     elif surplus > 0:
         give_up += unfinished[-surplus:]

@@ -14,7 +14,7 @@ from .failure_policy import POLICIES
 from .position_stores import StreamPositionStore, TablePositionStore, check_identifier
 from .settings import ConsumerSettings
 
-_MAX_PARTITIONS: Final = 32767
+MAX_PARTITIONS: Final = 32767
 
 
 def check_settings(settings: ConsumerSettings) -> None:
@@ -131,9 +131,9 @@ def _check_streams_without_id(settings: ConsumerSettings) -> None:
 def _check_partitions(_: str, value: Any) -> None:
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_PARTITIONS:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_PARTITIONS:
         raise ValidationError(
-            f"partitions must be an integer from 1 to {_MAX_PARTITIONS:,}, not {value!r}. Nothing"
+            f"partitions must be an integer from 1 to {MAX_PARTITIONS:,}, not {value!r}. Nothing"
             " was sent."
         )
 

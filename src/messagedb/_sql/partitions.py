@@ -75,7 +75,9 @@ WITH chosen AS (
     FROM messagedb.partitions p
     JOIN messagedb.partition_sets s USING (store, category, identifier)
     WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3
-      AND s.generation = $5::int AND p.number < s.size AND NOT p.finished
+      AND s.generation = $5::int AND s.phase IS NOT DISTINCT FROM $8
+      AND s.barrier IS NOT DISTINCT FROM $9::bigint
+      AND p.number < s.size AND NOT p.finished
       AND p.number <> ALL ($6::int[])
       AND (p.owner IS NULL OR NOT EXISTS (
           SELECT FROM messagedb.partition_members m
@@ -94,7 +96,19 @@ WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number = chos
         AND m.expires_at > clock_timestamp())
 RETURNING p.number, p.epoch
 """
-"""Claims at most $7 free partitions, none of $6, for a member that lives."""
+"""Claims at most $7 free partitions, none of $6, for a member that lives, if the set has the same
+generation, phase and barrier as when it was seen."""
+
+FINISH: Final = b"""
+UPDATE messagedb.partitions p SET owner = NULL, release_requested = false, finished = true
+FROM messagedb.partition_sets s
+WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.owner = $4::uuid
+  AND p.number = ANY ($5::int[])
+  AND s.store = $1 AND s.category = $2 AND s.identifier = $3
+  AND s.phase = 'finishing' AND s.barrier = $6::bigint
+RETURNING p.number
+"""
+"""Releases partitions that have reached the barrier $6, if that is still the barrier."""
 
 RELEASE: Final = b"""
 UPDATE messagedb.partitions SET owner = NULL, release_requested = false

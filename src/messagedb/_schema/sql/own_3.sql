@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS messagedb.partition_sets (
     next_size int,
     barrier bigint,
     phase text,
+    -- When the call that wants it gives up: if it was killed, any process withdraws the change then.
+    resize_until timestamp with time zone,
     PRIMARY KEY (store, category, identifier)
 );
 
