@@ -165,8 +165,9 @@ class AsyncApp:
 
     def read_model(
         self,
-        category: str,
+        category: str | None = None,
         *,
+        categories: Iterable[str] | None = None,
         name: str,
         version: int,
         create: str | Iterable[str],
@@ -177,7 +178,8 @@ class AsyncApp:
         """Declare a read model.
 
         Args:
-            category: the category of the messages.
+            category: the category of the messages; None with `categories`.
+            categories: instead of `category`, several of them.
             name: the name of the view, and of the read model in the app.
             version: the version of `create` and the handlers.
             create: the statement that creates the table, or several.
@@ -196,11 +198,14 @@ class AsyncApp:
         self._add_telemetry(options)
         statements = create if isinstance(create, str) else tuple(create)
         roles = tuple(readers)
+        # A string is refused by the read model; an iterator would be empty the second time.
+        several = categories if isinstance(categories, str | None) else tuple(categories)
         member = AsyncAppReadModel(
             name,
             lambda client: AsyncReadModel(
                 client,
                 category,
+                categories=several,
                 name=name,
                 version=version,
                 create=statements,

@@ -7,7 +7,7 @@ import logging
 from messagedb._concurrency.backend_async import Event
 from messagedb._concurrency.callables import AsyncThunk
 
-from ..consumers.consumer import AsyncConsumer
+from ..consumers.base import AsyncConsumerBase
 
 log = logging.getLogger("messagedb.read_model")
 
@@ -51,7 +51,7 @@ class AsyncReadModelRun:
     def __init__(
         self,
         name: str,
-        consumer: AsyncConsumer,
+        consumer: AsyncConsumerBase,
         publication: Publication,
         execute: AsyncThunk[bool],
     ) -> None:

@@ -18,6 +18,7 @@ from messagedb._messages.annotations import Namespace
 from messagedb._read_models.naming import (
     ReadModelVersion,
     build_comment,
+    check_categories,
     check_names,
     check_position_store,
     check_readers,
@@ -28,6 +29,7 @@ from messagedb._read_models.naming import (
 from messagedb._subscriptions.availability import is_transient_error
 
 from ..client_core.core import AsyncClientCore
+from ..consumers.all_consumer import AsyncAllConsumer
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.context import AsyncBatchContext, AsyncContext
 from ..consumers.handler_decorators import AsyncHandlerDecorators
@@ -36,6 +38,7 @@ from ..consumers.runnable import AsyncRunnable
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
 from ..transactions.transaction import AsyncTransaction
+from .model_consumer import build_consumer, check_order_over_categories
 from .model_run import AsyncReadModelRun, Publication
 from .tables import AsyncModelTables
 
@@ -48,7 +51,7 @@ _MAX_CATCH_UP_SECONDS = 2.0
 
 
 class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
-    """A table built from the messages of a category, each applied exactly once, and a view of it.
+    """A table built from the messages of categories, each applied exactly once, and a view of it.
 
     Each version has a separate table, such as ``balances_v1``. A consumer with a separate position
     updates it, in the transaction of each message. Readers query the view, ``balances``, which
@@ -78,7 +81,11 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
 
     Args:
         client: the client to read with; the tables are in its database.
-        category: the category of the messages.
+        category: the category of the messages; None with `categories`.
+        categories: instead of `category`, several of them. Their messages are applied in the order
+            of their global positions, also if they are committed in another order, as
+            ``AsyncAllConsumer`` does it: it needs the table of messages and the primary server, and
+            a transaction that stays open after a write, in any category, blocks it for as long.
         name: the name of the view, from a-z, 0-9 and _. The names of the tables begin with it.
         version: the version of `create` and the handlers.
         create: the statement that creates the table, or several, as for indexes. ``{table}`` is
@@ -101,8 +108,9 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
     def __init__(
         self,
         client: AsyncClientCore,
-        category: str,
+        category: str | None = None,
         *,
+        categories: Iterable[str] | None = None,
         name: str,
         version: int,
         create: str | Iterable[str],
@@ -113,21 +121,17 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         check_options(type(self).__name__, options, AsyncReadModelOptions.__optional_keys__)
         settings = get_session_config(client).settings
         self._names = names = check_names(schema, name, version, settings.schema)
+        source = check_categories(category, categories)
         roles = check_readers(readers)
         store = options.get("position_store")
         if store is None:
             store = TablePositionStore()
         options["position_store"] = store
         options["middleware"] = (self._fill_without_sync, *options.get("middleware", ()))
-        self._mark = build_comment(names, version, check_position_store(store), category)
+        self._mark = build_comment(names, version, check_position_store(store), source)
         self._create_statements = validate_create(create)
-        self._consumer = AsyncConsumer(
-            client,
-            category,
-            identifier=names.get_identifier(version),
-            transactional=True,
-            **options,
-        )
+        self._client = client
+        self._consumer = build_consumer(client, source, names.get_identifier(version), options)
         if settings.max_size < 2:
             raise ValidationError(
                 "a read model needs two connections of the client simultaneously. Nothing was sent."
@@ -153,7 +157,7 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         return self._names.view
 
     @property
-    def consumer(self) -> AsyncConsumer:
+    def consumer(self) -> AsyncConsumer | AsyncAllConsumer:
         """The consumer that updates the table. Use it for its status, or to wait for a message.
 
         Do not run it directly: the read model runs it, after it has created the table.
@@ -347,9 +351,12 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         return await call_next(context)
 
     async def _create_table(self, publication: Publication) -> bool | None:
-        return await self._retry_transient(
-            publication, lambda: self._tables.create(self._mark, self._create_statements)
-        )
+        return await self._retry_transient(publication, self._create_table_once)
+
+    async def _create_table_once(self) -> bool:
+        if len(self._mark.categories) > 1:
+            await check_order_over_categories(self._client)
+        return await self._tables.create(self._mark, self._create_statements)
 
     async def _publish_when_caught_up(self, publication: Publication) -> None:
         """Show this version when it has caught up, beside the consumer; then stop that if due."""

@@ -105,6 +105,7 @@ class ModelCatalog(msgspec.Struct, frozen=True):
                 version=version,
                 table=self.names.get_table(version),
                 category=table.comment.category,
+                categories=table.comment.categories,
                 is_current=version == self.current,
             )
             for version, table in sorted(self.tables.items())
@@ -180,7 +181,7 @@ class ModelCatalog(msgspec.Struct, frozen=True):
         if table is None:
             return None
         if table.comment is None:
-            self.has_table(ModelComment(version, self.names.name, "", ""))
+            self.has_table(ModelComment(version, self.names.name, "", ()))
         else:
             self._check_store(table.comment, self.names.get_table(version))
         return table.comment

@@ -6,6 +6,7 @@ is the comment of a table or view in the database (``COMMENT ON``).
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +14,12 @@ import msgspec
 from psycopg import sql
 
 from .._argument_checks import check_integer, is_storable
+from .._consumers.consumer_info import ALL
 from .._consumers.position_stores import StreamPositionStore, TablePositionStore, derive_lease_keys
 from .._errors import ValidationError
 from .._operations import validation
 from .._sql.statements import quoted
+from .._subscriptions.validation import as_name_tuple
 from ..streams import position_stream_name
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ _LONGEST: Final = 63
 
 _COMMENT: Final = re.compile(
     r"messagedb read model, version (\d+) of (\w+), positions in a (stream|table), "
-    r'(?:store "((?:[^"]|"")+)", )?category (.+)',
+    r'(?:store "((?:[^"]|"")+)", )?(?:category (.+)|categories (\[.+\]))',
     re.S,
 )
 _STORE: Final = "message_store"
@@ -44,13 +47,15 @@ class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: its number.
         table: its table, qualified and quoted.
-        category: the category of the messages that it is built from.
+        category: the category of the messages that it is built from; None if there are several.
+        categories: all categories of the messages that it is built from.
         is_current: True if the view shows it.
     """
 
     version: int
     table: str
-    category: str
+    category: str | None
+    categories: tuple[str, ...]
     is_current: bool
 
 
@@ -61,23 +66,34 @@ class ModelComment(msgspec.Struct, frozen=True):
         version: the version of the read model.
         name: the name of the read model, which is that of its view.
         position_store_kind: ``stream`` or ``table``.
-        category: the category of the messages that it is built from.
+        categories: the categories of the messages that it is built from, sorted.
         store: the schema of the store of the messages that it is built from.
     """
 
     version: int
     name: str
     position_store_kind: str
-    category: str
+    categories: tuple[str, ...]
     store: str = _STORE
+
+    @property
+    def category(self) -> str | None:
+        """The category of the messages; None if there are several."""
+        return self.categories[0] if len(self.categories) == 1 else None
 
     @property
     def text(self) -> str:
         """The text of the comment."""
         store = "" if self.store == _STORE else f"store {quoted(self.store)}, "
+        category = self.category
+        source = (
+            f"categories {json.dumps(self.categories, ensure_ascii=False)}"
+            if category is None
+            else f"category {category}"
+        )
         return (
             f"messagedb read model, version {self.version} of {self.name}, positions in a "
-            f"{self.position_store_kind}, {store}category {self.category}"
+            f"{self.position_store_kind}, {store}{source}"
         )
 
 
@@ -87,7 +103,18 @@ def parse_comment(comment: str | None) -> ModelComment | None:
     if match is None:
         return None
     store = _STORE if match[4] is None else match[4].replace('""', '"')
-    return ModelComment(int(match[1]), match[2], match[3], match[5], store)
+    categories = (match[5],) if match[6] is None else _parse_categories(match[6])
+    if categories is None:
+        return None
+    return ModelComment(int(match[1]), match[2], match[3], categories, store)
+
+
+def _parse_categories(text: str) -> tuple[str, ...] | None:
+    """Return the categories in a mark; None if they are not as they were written."""
+    try:
+        return msgspec.json.decode(text, type=tuple[str, ...])
+    except msgspec.DecodeError:
+        return None
 
 
 class ModelNames(msgspec.Struct, frozen=True):
@@ -122,7 +149,7 @@ class ModelNames(msgspec.Struct, frozen=True):
 
     def get_position_name(self, mark: ModelComment) -> str:
         """Return the stream of a version's positions, or the key of its row."""
-        return position_stream_name(mark.category, self.get_identifier(mark.version))
+        return position_stream_name(mark.category or ALL, self.get_identifier(mark.version))
 
     @property
     def lock(self) -> tuple[int, int]:
@@ -237,15 +264,38 @@ def substitute_table(text: str, table: str) -> bytes:
 
 
 def build_comment(
-    names: ModelNames, version: int, position_store_kind: str, category: str
+    names: ModelNames, version: int, position_store_kind: str, categories: tuple[str, ...]
 ) -> ModelComment:
-    """Return the mark of a version.
+    """Return the mark of a version, the same for any order of the categories."""
+    ordered = tuple(sorted(categories))
+    return ModelComment(version, names.name, position_store_kind, ordered, names.store)
+
+
+def check_categories(category: Any, categories: Any) -> tuple[str, ...]:
+    """Return the categories of a read model, which has one category or several.
 
     Raises:
-        ValidationError: the category is invalid. Nothing was sent.
+        ValidationError: both arguments were passed, or none; one of the categories is invalid, or
+            passed twice. Nothing was sent.
     """
-    validation.check_category(category)
-    return ModelComment(version, names.name, position_store_kind, category, names.store)
+    if (category is None) == (categories is None):
+        raise ValidationError(
+            "a read model needs the category of its messages, or categories, a list of several: "
+            "pass one of the two. Nothing was sent."
+        )
+    if categories is None:
+        validation.check_category(category)
+        return (category,)
+    names = as_name_tuple("categories", categories) or ()
+    for name in names:
+        validation.check_category(name, "each of categories")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationError(
+                f"categories has {name!r} twice: each of its messages is applied once. Nothing was "
+                "sent. Leave one of them out."
+            )
+    return names
 
 
 def quote_literal(text: str) -> str:

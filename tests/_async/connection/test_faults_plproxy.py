@@ -189,16 +189,22 @@ async def test_operations_that_need_the_table_are_refused(
 
     with pytest.raises(IncompatibleServerError):
         await everything.run(until="caught_up")
-    model = AsyncReadModel(
-        proxied, category, name="sums", version=1, create="CREATE TABLE {table} (n int)"
-    )
+    create = "CREATE TABLE {table} (n int)"
+    several = [category, f"{category}Other"]
+    for model, reason in [
+        (AsyncReadModel(proxied, category, name="sums", version=1, create=create), REFUSED),
+        (
+            AsyncReadModel(proxied, categories=several, name="sums", version=1, create=create),
+            "several nodes, over which there is no one order",
+        ),
+    ]:
 
-    @model.handler("Noted")
-    async def add(message: Message[Any], context: AsyncContext) -> None:
-        return None
+        @model.handler("Noted")
+        async def add(message: Message[Any], context: AsyncContext) -> None:
+            return None
 
-    with pytest.raises(IncompatibleServerError, match=REFUSED):
-        await model.rebuild()
+        with pytest.raises(IncompatibleServerError, match=reason):
+            await model.rebuild()
 
 
 async def test_commands_of_many_tasks_to_one_entity_have_the_right_outcomes(

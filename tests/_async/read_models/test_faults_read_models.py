@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from messagedb import AsyncClient
 from messagedb.testing import FaultProxy
 from tests._async.load import COMMAND_TIMEOUT
-from tests._async.read_models.test_read_models import ModelSchema, note, summed, sums
+from tests._async.model_schemas import ModelSchema
+from tests._async.read_models.test_read_models import note, summed, sums
 from tests.support.background_async import Background, eventually
-
-
-@pytest.fixture
-async def model_schema(database_url: str, category: str) -> AsyncIterator[ModelSchema]:
-    """Return a schema of the test's own that the role message_store may use."""
-    model_schema = ModelSchema(database_url, category.lower())
-    yield model_schema
-    model_schema.execute(f"DROP SCHEMA {model_schema.schema} CASCADE")
-    model_schema.admin.close()
 
 
 @pytest.mark.parametrize(

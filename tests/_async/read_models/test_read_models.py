@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from messagedb import (
     schema,
 )
 from messagedb.consumers import NO_RETRY, AsyncBatchContext
+from tests._async.model_schemas import ModelSchema
 from tests.support.backend import make_url
 from tests.support.background_async import Background, eventually, sleep
 
@@ -44,51 +45,6 @@ INSERT INTO {table} AS t (stream, total, count) VALUES (%s, %s, 1)
 ON CONFLICT (stream) DO UPDATE SET total = t.total + excluded.total, count = t.count + 1
 """
 FAST: dict[str, Any] = {"poll_interval": 0.01}
-
-
-class ModelSchema:
-    """A schema of a test's own, and what a superuser sees there."""
-
-    def __init__(self, url: str, schema: str) -> None:
-        self.schema = schema
-        self.admin = psycopg.connect(url, autocommit=True)
-        self.execute(f"CREATE SCHEMA {schema}")
-        self.execute(f"GRANT ALL ON SCHEMA {schema} TO message_store")
-
-    def execute(self, text: str) -> list[tuple[Any, ...]]:
-        # Not prepared: the columns of the view change.
-        cursor = self.admin.execute(text.encode(), prepare=False)
-        return cursor.fetchall() if cursor.description else []
-
-    def rows(self, relation: str = "sums") -> list[tuple[Any, ...]]:
-        """Return the rows of the view, or of a table."""
-        return self.execute(f"SELECT * FROM {self.schema}.{relation} ORDER BY 1")
-
-    def relations(self) -> set[str]:
-        """Return the names of tables and views."""
-        rows = self.execute(
-            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
-            f" AND relnamespace = '{self.schema}'::regnamespace"
-        )
-        return {name for (name,) in rows}
-
-    def is_waited_for(self) -> bool:
-        """Return True if a session waits for a lock on something here."""
-        return bool(
-            self.execute(
-                "SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
-                f" WHERE NOT l.granted AND c.relnamespace = '{self.schema}'::regnamespace"
-            )
-        )
-
-
-@pytest.fixture
-async def model_schema(database_url: str, category: str) -> AsyncIterator[ModelSchema]:
-    """Return a schema of the test's own that the role message_store may use."""
-    model_schema = ModelSchema(database_url, category.lower())
-    yield model_schema
-    model_schema.execute(f"DROP SCHEMA {model_schema.schema} CASCADE")
-    model_schema.admin.close()
 
 
 def sums(client: AsyncClient, category: str, version: int = 1, **options: Any) -> AsyncReadModel:

@@ -12,8 +12,8 @@ from messagedb._read_models.catalog import Grant, build_view_statements, parse_c
 from messagedb._read_models.naming import ModelComment, ModelNames
 
 NAMES = ModelNames("public", "balances")
-MARK = ModelComment(2, "balances", "table", "account")
-OTHER = ModelComment(1, "balances", "stream", "account")
+MARK = ModelComment(2, "balances", "table", ("account",))
+OTHER = ModelComment(1, "balances", "stream", ("account",))
 
 
 def rows(*given: tuple[str, str, ModelComment | None]) -> Any:
@@ -77,19 +77,51 @@ def test_position_stores_without_a_name() -> None:
 
 @pytest.mark.parametrize("category", ["account", "account:command", "with, comma's\nand a line"])
 def test_a_mark_is_read_as_it_was_written(category: str) -> None:
-    mark = ModelComment(12, "balances", "stream", category)
+    mark = ModelComment(12, "balances", "stream", (category,))
     assert naming.parse_comment(mark.text) == mark
+
+
+@pytest.mark.parametrize(
+    "categories", [("account", "transfer"), ('with, a "quote" and\na line', "é")]
+)
+def test_a_mark_of_several_categories_is_read_as_it_was_written(
+    categories: tuple[str, ...],
+) -> None:
+    mark = naming.build_comment(NAMES, 3, "table", categories)
+    assert mark == naming.build_comment(NAMES, 3, "table", categories[::-1])
+    assert naming.parse_comment(mark.text) == mark
+    assert mark.category is None
+    assert NAMES.get_position_name(mark) == "all:position-public.balances_v3"
+    assert naming.parse_comment(mark.text.replace('["', '[1, "')) is None
+
+
+def test_a_model_has_one_category_or_several_each_of_them_once() -> None:
+    assert naming.check_categories("account", None) == ("account",)
+    assert naming.check_categories(None, ["account"]) == ("account",)
+    assert naming.check_categories(None, iter(["b", "a"])) == ("b", "a")
+    for category, categories, text in [
+        (None, None, "pass one of the two"),
+        ("account", ["transfer"], "pass one of the two"),
+        (None, ["account", "transfer", "account"], "'account' twice"),
+        (None, "account", "give"),
+        (None, [], "must not be empty"),
+        (None, 5, "iterable of names"),
+        (None, ["account", "transfer-1"], "each of categories"),
+        ("", None, "category"),
+    ]:
+        with pytest.raises(ValidationError, match=text):
+            naming.check_categories(category, categories)
 
 
 @pytest.mark.parametrize("store", ["message_store", "tenant_a", 'odd", category "x', ", category "])
 def test_a_mark_names_the_store(store: str) -> None:
-    mark = ModelComment(1, "balances", "table", "account", store)
+    mark = ModelComment(1, "balances", "table", ("account",), store)
     assert naming.parse_comment(mark.text) == mark
     assert ("store" in mark.text) is (store != "message_store")
 
 
 def test_relations_of_another_store_are_refused() -> None:
-    of_another = ModelComment(2, "balances", "table", "account", "tenant_a")
+    of_another = ModelComment(2, "balances", "table", ("account",), "tenant_a")
     found = parse_catalog(
         NAMES, rows(("balances", "v", of_another), ("balances_v2", "r", of_another))
     )
@@ -134,7 +166,7 @@ def test_tables_of_versions_are_told_from_others() -> None:
     assert [(v.version, v.is_current) for v in found.list_versions()] == [(1, True), (2, False)]
     assert found.list_versions()[1].table == '"public"."balances_v2"'
     assert found.has_table(MARK)
-    assert not found.has_table(ModelComment(4, "balances", "table", "account"))
+    assert not found.has_table(ModelComment(4, "balances", "table", ("account",)))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +176,7 @@ def test_tables_of_versions_are_told_from_others() -> None:
         ("v", None, "a view"),
         ("m", OTHER, "a materialized view"),
         ("S", None, "a sequence"),
-        ("v", ModelComment(1, "other", "table", "account"), "a view"),
+        ("v", ModelComment(1, "other", "table", ("account",)), "a view"),
     ],
 )
 def test_a_view_of_somebody_else_is_refused(
@@ -168,8 +200,8 @@ def test_a_table_of_somebody_else_is_refused() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        ModelComment(2, "balances", "stream", "account"),
-        ModelComment(2, "balances", "table", "transfer"),
+        ModelComment(2, "balances", "stream", ("account",)),
+        ModelComment(2, "balances", "table", ("transfer",)),
     ],
 )
 def test_a_table_that_was_made_otherwise_is_refused(other: ModelComment) -> None:
