@@ -34,7 +34,7 @@ from .schema.install import install_async
 from .schema.notify_trigger import install_notify_async, remove_notify_async
 from .schema.upgrade import uninstall_async, upgrade_async
 from .transactions.bound_client import AsyncBoundClient
-from .transactions.transaction import AsyncTransaction
+from .transactions.transaction import AsyncInlineModel, AsyncTransaction
 
 __all__ = [
     "AsyncAllConsumer",
@@ -53,6 +53,7 @@ __all__ = [
     "AsyncContext",
     "AsyncEntityEdit",
     "AsyncEntityStore",
+    "AsyncInlineModel",
     "AsyncNamedBatchHandler",
     "AsyncNamedHandler",
     "AsyncOpenedApp",

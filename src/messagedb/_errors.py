@@ -297,6 +297,32 @@ class HandlerError(MessageDBError):
         )
 
 
+class ReadModelError(MessageDBError):
+    """An inline read model could not be updated in the transaction that writes its messages.
+
+    In the database: the transaction is rolled back, and nothing of it is stored. The table of the
+    read model is as before.
+
+    Its ``__cause__`` is the handler's error, if there was one.
+
+    Attributes:
+        read_model: the table of the read model, qualified and quoted.
+        reason: why it could not be updated, and what to do.
+    """
+
+    def __init__(self, read_model: str, reason: str) -> None:
+        self.read_model = read_model
+        self.reason = reason
+        super().__init__(
+            f"the inline read model {read_model} could not be updated, so the transaction is "
+            f"rolled back: nothing of it is stored. The reason: {reason}"
+        )
+
+    def __reduce__(self) -> tuple[type[ReadModelError], tuple[str, str]]:
+        """Pickle it with its arguments."""
+        return type(self), (self.read_model, self.reason)
+
+
 class PositionConflictError(MessageDBError):
     """Another consumer stores positions under this identifier, or the stored position is not ours.
 

@@ -15,6 +15,7 @@
     ├── TransactionAbortedError       the server had already rolled the transaction back
     ├── TransactionTimeoutError       the transaction's time limit passed; nothing is stored
     ├── HandlerError                  a message could not be handled; the consumer stopped before it
+    ├── ReadModelError                an inline read model cannot be updated: rolled back
     ├── PositionConflictError         another consumer runs under this identifier
     ├── LostHistoryError              the store was set back: messages read before are missing
     ├── IncompatibleServerError       the server, its database or libpq cannot be used
@@ -37,6 +38,7 @@ from ._errors import (
     MessageDecodeError,
     PoolTimeoutError,
     PositionConflictError,
+    ReadModelError,
     RetryableError,
     ServerError,
     StoreUnavailableError,
@@ -59,6 +61,7 @@ __all__ = [
     "OutcomeUnknownError",
     "PoolTimeoutError",
     "PositionConflictError",
+    "ReadModelError",
     "RetryableError",
     "ServerError",
     "StoreUnavailableError",

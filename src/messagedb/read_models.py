@@ -9,13 +9,21 @@ from ._read_models.naming import ReadModelVersion
 
 if TYPE_CHECKING:
     from _messagedb_async.public_names import (
+        AsyncInlineModel,
         AsyncReadModelOptions,
     )
 
     from ._sync.public_names import (
+        InlineModel,
         ReadModelOptions,
     )
 else:
     __getattr__, __dir__ = _public_names.load_variants_later(__name__)
 
-__all__ = ["AsyncReadModelOptions", "ReadModelOptions", "ReadModelVersion"]
+__all__ = [
+    "AsyncInlineModel",
+    "AsyncReadModelOptions",
+    "InlineModel",
+    "ReadModelOptions",
+    "ReadModelVersion",
+]

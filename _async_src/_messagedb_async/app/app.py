@@ -173,6 +173,7 @@ class AsyncApp:
         create: str | Iterable[str],
         schema: str = "public",
         readers: Iterable[str] = (),
+        inline: bool = False,
         **options: Unpack[AsyncReadModelOptions],
     ) -> AsyncAppReadModel:
         """Declare a read model.
@@ -185,6 +186,7 @@ class AsyncApp:
             create: the statement that creates the table, or several.
             schema: the schema of the tables and the view.
             readers: roles that may read the view.
+            inline: let transactions update the table with what they write.
             options: see ``AsyncReadModelOptions``.
 
         Returns:
@@ -211,6 +213,7 @@ class AsyncApp:
                 create=statements,
                 schema=schema,
                 readers=roles,
+                inline=inline,
                 **options,
             ),
             self._model_client,

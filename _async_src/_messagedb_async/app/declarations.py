@@ -12,6 +12,7 @@ from ..client_core.core import AsyncClientCore
 from ..consumers.base import AsyncConsumerBase
 from ..consumers.handler_decorators import AsyncHandlerDecorators
 from ..read_models.read_model import AsyncReadModel
+from ..transactions.transaction import AsyncInlineModel, AsyncTransaction
 
 R = TypeVar("R", bound=AsyncConsumerBase | AsyncReadModel)
 
@@ -74,7 +75,7 @@ class AsyncAppConsumer(AsyncAppMember[AsyncConsumerBase]):
         return self._model.name
 
 
-class AsyncAppReadModel(AsyncAppMember[AsyncReadModel]):
+class AsyncAppReadModel(AsyncAppMember[AsyncReadModel], AsyncInlineModel):
     """A declared read model of an app: ``app.read_model()`` returns it.
 
     It has the decorators of a read model, and ``format_sql``, ``table`` and ``view`` for the
@@ -87,7 +88,25 @@ class AsyncAppReadModel(AsyncAppMember[AsyncReadModel]):
     @property
     def position_name(self) -> str:
         """The key of its position's row in the table, or the stream of its positions."""
-        return self._model.consumer.name
+        return self._model.position_name
+
+    @property
+    def is_inline(self) -> bool:
+        """True if it was declared with ``inline=True``."""
+        return self._model.is_inline
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of its messages."""
+        return self._model.categories
+
+    async def catch_up(self, transaction: AsyncTransaction) -> None:
+        """Apply all messages that the table lacks in a transaction: see ``AsyncReadModel``.
+
+        Raises:
+            MessageDBError: as that of a read model raises it.
+        """
+        await self._model.catch_up(transaction)
 
     @property
     def table(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -17,7 +18,7 @@ from messagedb._connection.pool_stats import PoolStats
 from messagedb._connection.server_info import ServerInfo
 from messagedb._connection.settings import Settings
 from messagedb._operations.requests import ReadRequest, WriteRequest
-from messagedb._transactions.options import TransactionOptions, build_options
+from messagedb._transactions.options import TransactionOptions, add_read_models, build_options
 from messagedb._transactions.retry import check_transaction_function, get_retry_delay
 from messagedb._transactions.sqlalchemy_connections import (
     AsyncSQLAlchemyConnection,
@@ -29,7 +30,12 @@ from ..execution.connection_providers import AsyncConnectionProvider
 from ..subscriptions.whole_store import AsyncWholeStore
 from ..transactions.bound_client import AsyncBoundClient
 from ..transactions.session_client import AsyncSessionBoundClient
-from ..transactions.transaction import AsyncTransaction
+from ..transactions.transaction import (
+    AsyncInlineModel,
+    AsyncTransaction,
+    check_read_models,
+    get_state,
+)
 from .grouping_executor import AsyncGroupingExecutor
 from .lifecycle import AsyncLifecycle
 from .retrying_executor import AsyncRetryingExecutor
@@ -165,6 +171,7 @@ class AsyncClientCore(AsyncWholeStore):
         read_only: bool = False,
         timeout: float = 30.0,
         categories: Iterable[str] = (),
+        read_models: Iterable[AsyncInlineModel] = (),
     ) -> AsyncGenerator[AsyncTransaction]:
         """Run a block in a transaction: committed at its end, rolled back when it raises.
 
@@ -189,8 +196,12 @@ class AsyncClientCore(AsyncWholeStore):
             categories: acquire the locks of these categories when it begins. Transactions that name
                 all categories that they write to cannot deadlock with each other. One that writes
                 to several categories without naming them may, and then raises ``RetryableError``.
+            read_models: inline read models, whose handlers are called right before the COMMIT with
+                the messages of their category that they lack, in order, if the transaction has
+                written to it. A model of several categories locks all of them when it begins.
 
         Raises:
+            ReadModelError: one of `read_models` could not be updated. It is rolled back.
             TransactionAbortedError: a statement in the block had failed and its error did not leave
                 the block. The transaction is rolled back.
             TransactionTimeoutError: its timeout has expired. It is rolled back.
@@ -203,7 +214,7 @@ class AsyncClientCore(AsyncWholeStore):
                 back.
         """
         options = build_options(isolation, read_only, timeout, categories)
-        async with open_transaction(self, options) as transaction:
+        async with open_transaction(self, options, check_read_models(read_models)) as transaction:
             yield transaction
 
     async def begin(
@@ -213,6 +224,7 @@ class AsyncClientCore(AsyncWholeStore):
         read_only: bool = False,
         timeout: float = 30.0,
         categories: Iterable[str] = (),
+        read_models: Iterable[AsyncInlineModel] = (),
     ) -> AsyncTransaction:
         """Begin a transaction that you end yourself, with its ``commit()`` or ``rollback()``.
 
@@ -220,7 +232,7 @@ class AsyncClientCore(AsyncWholeStore):
         and errors are those of ``transaction()``.
         """
         options = build_options(isolation, read_only, timeout, categories)
-        return AsyncTransaction(await self._executor.begin(options))
+        return await _begin(self, options, check_read_models(read_models))
 
     async def run_transaction(
         self,
@@ -232,6 +244,7 @@ class AsyncClientCore(AsyncWholeStore):
         read_only: bool = False,
         timeout: float = 30.0,
         categories: Iterable[str] = (),
+        read_models: Iterable[AsyncInlineModel] = (),
     ) -> R:
         """Run a function in a transaction, and again after transient failures. Return its result.
 
@@ -249,6 +262,7 @@ class AsyncClientCore(AsyncWholeStore):
             read_only: as in ``transaction()``.
             timeout: as in ``transaction()``, for each attempt.
             categories: as in ``transaction()``.
+            read_models: as in ``transaction()``.
 
         Raises:
             RetryableError: the last attempt failed, too (psycopg's error if the function's own
@@ -257,6 +271,7 @@ class AsyncClientCore(AsyncWholeStore):
         """
         check_transaction_function(function, max_attempts)
         options = build_options(isolation, read_only, timeout, categories)
+        models = check_read_models(read_models)
         attempt = 0
         while True:
             attempt += 1
@@ -266,6 +281,7 @@ class AsyncClientCore(AsyncWholeStore):
                     read_only=read_only,
                     timeout=timeout,
                     categories=options.categories,
+                    read_models=models,
                 ) as transaction:
                     return await function(transaction)
             except Exception as error:
@@ -282,12 +298,15 @@ async def get_provider(client: AsyncClientCore) -> AsyncConnectionProvider:
 
 @asynccontextmanager
 async def open_transaction(
-    client: AsyncClientCore, options: TransactionOptions
+    client: AsyncClientCore,
+    options: TransactionOptions,
+    read_models: tuple[AsyncInlineModel, ...] = (),
 ) -> AsyncGenerator[AsyncTransaction]:
     """Run a block in a transaction, as ``transaction()`` does, with other options, too."""
-    state = await AsyncRetryingExecutor(_get_lifecycle(client)).begin(options)
+    transaction = await _begin(client, options, read_models)
+    state = get_state(transaction)
     try:
-        yield AsyncTransaction(state)
+        yield transaction
     except psycopg.Error as error:
         # An error of a user's statement may be the only sign that the connection is lost.
         is_late = state.is_out_of_time()
@@ -299,7 +318,19 @@ async def open_transaction(
         await state.roll_back()
         raise
     if state.outcome is None:
-        await state.commit()
+        await transaction.commit()
+
+
+async def _begin(
+    client: AsyncClientCore,
+    options: TransactionOptions,
+    read_models: tuple[AsyncInlineModel, ...],
+) -> AsyncTransaction:
+    if read_models:
+        several = [model.categories for model in read_models if len(model.categories) > 1]
+        options = add_read_models(options, chain.from_iterable(several))
+    state = await AsyncRetryingExecutor(_get_lifecycle(client)).begin(options)
+    return AsyncTransaction(state, read_models)
 
 
 def get_background_slots(client: AsyncClientCore) -> TimedSemaphore:

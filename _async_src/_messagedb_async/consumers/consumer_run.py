@@ -8,7 +8,7 @@ from messagedb._concurrency.backend_async import CANCELLED, InterruptibleCall, T
 from messagedb._concurrency.signals import end_process
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.message_groups import has_large_transactions
-from messagedb._consumers.position_stores import StreamPositionStore
+from messagedb._consumers.position_stores import SharedPositionStore, StreamPositionStore
 from messagedb._consumers.status import RunSnapshot
 from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
 from messagedb._subscriptions.availability import is_transient_error
@@ -26,6 +26,7 @@ from .position_saver import AsyncPositionSaver
 from .position_stores import AsyncStreamPositions, AsyncTablePositions
 from .run_reporter import AsyncRunReporter
 from .run_state import AsyncRunState, log
+from .shared_positions import AsyncSharedPositions
 from .start_position import AsyncStartPosition
 from .wait_responder import AsyncWaitResponder
 
@@ -393,6 +394,8 @@ def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> 
     if isinstance(settings.position_store, StreamPositionStore):
         return AsyncStreamPositions(client, name, settings.idle_timeout)
     schema = get_session_config(client).settings.schema
+    if isinstance(settings.position_store, SharedPositionStore):
+        return AsyncSharedPositions(client, name, schema, settings.category, settings.idle_timeout)
     return AsyncTablePositions(client, name, schema, settings.category, settings.idle_timeout)
 
 

@@ -73,6 +73,14 @@ class AsyncJoinedExecutor(AsyncExecutor):
         self._held_locks.update(lock.key for lock in locks)
         self.transaction_id = transaction_id
 
+    async def acquire_locks(self, locks: tuple[CategoryLock, ...]) -> None:
+        """Acquire the locks of categories that the transaction does not hold yet, in this order."""
+        missing = [lock for lock in locks if lock.key not in self._held_locks]
+        if missing:
+            statements = tuple(lock.build_recording_statement() for lock in missing)
+            await execute_all(self.connection, statements)
+            self._held_locks.update(lock.key for lock in missing)
+
     def forget_locks(self) -> None:
         """Record that the transaction has ended, or a part of it was rolled back."""
         self._held_locks.clear()

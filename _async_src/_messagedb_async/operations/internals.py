@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from messagedb import hooks
+from messagedb._operations.scan_results import ScannedPage
 
 # pyright: reportPrivateUsage=false
 
@@ -13,10 +18,12 @@ if TYPE_CHECKING:
     from messagedb._connection.session_config import SessionConfig
     from messagedb._messages.message import Message
     from messagedb._operations.requests import ReadRequest, WriteRequest
-    from messagedb._operations.scan_results import ScannedPage
+    from messagedb._operations.scan_requests import PageScan
 
     from .operations import AsyncOperations
     from .scans import AsyncScans
+
+S = TypeVar("S", bound=ScannedPage)
 
 
 def get_session_config(store: AsyncOperations) -> SessionConfig:
@@ -93,6 +100,17 @@ async def scan_members(
         condition,
         look_at,
     )
+
+
+async def read_scan(store: AsyncOperations, scan: PageScan[S]) -> S:
+    """Return the page of a scan on a client, or in a transaction, after the user's hooks."""
+    (rows,), history = await store._read_in_history(scan.read)
+    settings = store._session_config.settings
+    page = msgspec.structs.replace(scan.parse(rows, settings.decimals), history=history)
+    if not settings.hooks or not page.messages:
+        return page
+    messages = hooks.apply_after_read(settings.hooks, page.messages)
+    return msgspec.structs.replace(page, messages=messages)
 
 
 async def get_heads(

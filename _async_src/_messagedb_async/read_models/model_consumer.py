@@ -13,6 +13,22 @@ from ..consumers.all_consumer import AsyncAllConsumer
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.options import AsyncAllConsumerOptions, AsyncReadModelOptions
 from ..operations.internals import get_server
+from ..subscriptions.feeds import AsyncFeed
+from .inline_feed import AsyncInlineFeed
+
+
+class AsyncInlineConsumer(AsyncConsumer):
+    """The consumer of an inline read model of one category."""
+
+    def _feed(self) -> AsyncFeed:
+        return AsyncInlineFeed(super()._feed(), self._client, self.name)
+
+
+class AsyncInlineAllConsumer(AsyncAllConsumer):
+    """The consumer of an inline read model of several categories."""
+
+    def _feed(self) -> AsyncFeed:
+        return AsyncInlineFeed(super()._feed(), self._client, self.name)
 
 
 def build_consumer(
@@ -20,16 +36,24 @@ def build_consumer(
     categories: tuple[str, ...],
     identifier: str,
     options: AsyncReadModelOptions,
+    *,
+    is_inline: bool,
 ) -> AsyncConsumer | AsyncAllConsumer:
     """Return the transactional consumer of a read model.
+
+    Args:
+        client: the client of the model.
+        categories: the categories of its messages.
+        identifier: its identifier.
+        options: the options of the model.
+        is_inline: whether transactions apply messages beside it.
 
     Raises:
         ValidationError: an option is invalid. Nothing was sent.
     """
     if len(categories) == 1:
-        return AsyncConsumer(
-            client, categories[0], identifier=identifier, transactional=True, **options
-        )
+        one = AsyncInlineConsumer if is_inline else AsyncConsumer
+        return one(client, categories[0], identifier=identifier, transactional=True, **options)
     common = options.copy()
     correlation = common.pop("correlation", None)
     if correlation is not None:
@@ -38,7 +62,8 @@ def build_consumer(
     common["condition"] = join_conditions(
         WorkflowFilter(correlation).build_condition(), common.get("condition")
     )
-    return AsyncAllConsumer(
+    several = AsyncInlineAllConsumer if is_inline else AsyncAllConsumer
+    return several(
         client,
         categories,
         identifier=identifier,

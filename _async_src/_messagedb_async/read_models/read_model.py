@@ -10,11 +10,13 @@ from typing import Any, Self, TypeVar, Unpack
 from messagedb._argument_checks import check_seconds
 from messagedb._concurrency.backend_async import Task
 from messagedb._concurrency.callables import AsyncThunk, AsyncUnaryFunction
+from messagedb._consumers.callables import AsyncMiddleware
 from messagedb._consumers.failure_texts import format_reason
-from messagedb._consumers.position_stores import TablePositionStore
+from messagedb._consumers.position_stores import SharedPositionStore, TablePositionStore
 from messagedb._consumers.settings import check_options
 from messagedb._errors import TransactionTimeoutError, ValidationError
 from messagedb._messages.annotations import Namespace
+from messagedb._read_models.inline import check_inline
 from messagedb._read_models.naming import (
     ReadModelVersion,
     build_comment,
@@ -33,11 +35,14 @@ from ..consumers.all_consumer import AsyncAllConsumer
 from ..consumers.consumer import AsyncConsumer
 from ..consumers.context import AsyncBatchContext, AsyncContext
 from ..consumers.handler_decorators import AsyncHandlerDecorators
+from ..consumers.internals import add_handler, get_handlers, get_settings
 from ..consumers.options import AsyncReadModelOptions
 from ..consumers.runnable import AsyncRunnable
 from ..operations.internals import get_session_config
 from ..subscriptions.availability import retry_while_unavailable
-from ..transactions.transaction import AsyncTransaction
+from ..transactions.transaction import AsyncInlineModel, AsyncTransaction
+from .inline_run import AsyncAppliedMessages, create_position
+from .inline_update import AsyncInlineUpdate
 from .model_consumer import build_consumer, check_order_over_categories
 from .model_run import AsyncReadModelRun, Publication
 from .tables import AsyncModelTables
@@ -50,7 +55,7 @@ log = logging.getLogger("messagedb.read_model")
 _MAX_CATCH_UP_SECONDS = 2.0
 
 
-class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
+class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
     """A table built from the messages of categories, each applied exactly once, and a view of it.
 
     Each version has a separate table, such as ``balances_v1``. A consumer with a separate position
@@ -96,6 +101,9 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         readers: roles that may read the view. SELECT is granted to them when the view is created,
             and to those that lack it when the model runs. They need USAGE on `schema`, too, which
             all roles have on ``public``.
+        inline: let transactions update the table with what they write: see ``catch_up``, and
+            ``read_models`` of ``client.transaction()``. A run of it beside them applies what others
+            write.
         options: see ``AsyncReadModelOptions``. Skipped and parked messages are missing in the
             table. A ``StreamPositionStore`` needs no table ``messagedb.positions``, and adds a
             message to the store for each one that is handled.
@@ -116,6 +124,7 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         create: str | Iterable[str],
         schema: str = "public",
         readers: Iterable[str] = (),
+        inline: bool = False,
         **options: Unpack[AsyncReadModelOptions],
     ) -> None:
         check_options(type(self).__name__, options, AsyncReadModelOptions.__optional_keys__)
@@ -126,12 +135,27 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         store = options.get("position_store")
         if store is None:
             store = TablePositionStore()
-        options["position_store"] = store
-        options["middleware"] = (self._fill_without_sync, *options.get("middleware", ()))
         self._mark = build_comment(names, version, check_position_store(store), source)
+        self._is_inline = check_inline(inline, options.get("on_error", "stop"), self._mark)
+        middleware = tuple(options.get("middleware", ()))
+        own: list[AsyncMiddleware[Any]] = [self._fill_without_sync]
+        if inline:
+            store = SharedPositionStore()
+            name = names.get_position_name(self._mark)
+            own.insert(0, AsyncAppliedMessages(names.store, name).leave_out)
+        options["position_store"] = store
+        options["middleware"] = (*own, *middleware)
         self._create_statements = validate_create(create)
         self._client = client
-        self._consumer = build_consumer(client, source, names.get_identifier(version), options)
+        self._consumer = build_consumer(
+            client, source, names.get_identifier(version), options, is_inline=inline
+        )
+        self._update = AsyncInlineUpdate(
+            names,
+            self._mark,
+            get_settings(self._consumer),
+            lambda: get_handlers(self._consumer).build_dispatch(middleware),
+        )
         if settings.max_size < 2:
             raise ValidationError(
                 "a read model needs two connections of the client simultaneously. Nothing was sent."
@@ -157,6 +181,21 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         return self._names.view
 
     @property
+    def is_inline(self) -> bool:
+        """True if it was created with ``inline=True``."""
+        return self._is_inline
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of its messages."""
+        return self._mark.categories
+
+    @property
+    def position_name(self) -> str:
+        """The key of its position's row in the table, or the stream of its positions."""
+        return self._consumer.name
+
+    @property
     def consumer(self) -> AsyncConsumer | AsyncAllConsumer:
         """The consumer that updates the table. Use it for its status, or to wait for a message.
 
@@ -167,13 +206,37 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
     def _add_handler(
         self, function: Any, names: tuple[str, ...], around: Namespace, is_batch: bool
     ) -> None:
-        self._consumer._add_handler(  # pyright: ignore[reportPrivateUsage]
-            function, names, around, is_batch
-        )
+        add_handler(self._consumer, function, names, around, is_batch)
 
     def format_sql(self, text: str) -> bytes:
         """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
         return substitute_table(text, self.table)
+
+    async def catch_up(self, transaction: AsyncTransaction) -> None:
+        """Apply all messages that the table lacks in a transaction, those of it included.
+
+        For an inline model: ``client.transaction(read_models=[…])`` calls it before the COMMIT.
+        Call it yourself to read the table in the transaction, or in a transactional handler. The
+        handlers are called in the order of the messages; each can only succeed. Until the end of
+        the transaction the locks of the categories are held, as after a write, and the position.
+
+        Args:
+            transaction: a transaction of a client of the same store and variant.
+
+        Raises:
+            ReadModelError: a handler failed; or the table was not built by ``rebuild()``; or it
+                lacks more than ``batch_size`` messages besides those of the transaction. The
+                transaction is rolled back.
+            ValidationError: the model is not inline, or the transaction cannot write. Nothing was
+                sent.
+            MessageDBError: as an operation of the transaction raises it. It is rolled back.
+        """
+        if not self._is_inline:
+            raise ValidationError(
+                f"{self.table} is updated by a run only: create it with inline=True. Nothing was "
+                "sent."
+            )
+        await self._update.catch_up(transaction)
 
     async def rebuild(
         self, *, allow_downgrade: bool = False, signals: bool = False, stop_timeout: float = 10.0
@@ -306,7 +369,7 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
         check_seconds("stop_timeout", publication.stop_timeout)
         if self._publication is not None and not self._publication.ended.is_set():
             raise ValidationError(f"{self.table}: it is already running. Nothing was sent.")
-        if not self._consumer._handlers:  # pyright: ignore[reportPrivateUsage]
+        if not get_handlers(self._consumer):
             raise ValidationError(
                 f"{self.table}: it has no handler, so it would stay empty. Nothing was sent. "
                 "Decorate a function with the read model's handler."
@@ -356,7 +419,10 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable):
     async def _create_table_once(self) -> bool:
         if len(self._mark.categories) > 1:
             await check_order_over_categories(self._client)
-        return await self._tables.create(self._mark, self._create_statements)
+        is_there = await self._tables.create(self._mark, self._create_statements)
+        if self._is_inline:
+            await create_position(self._client, self._names.store, self.position_name)
+        return is_there
 
     async def _publish_when_caught_up(self, publication: Publication) -> None:
         """Show this version when it has caught up, beside the consumer; then stop that if due."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,14 @@ from messagedb._connection.error_mapping import (
 from messagedb._connection.history import UNKNOWN_HISTORY, parse_history
 from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
-from messagedb._errors import TransactionAbortedError
+from messagedb._errors import TransactionAbortedError, ValidationError
 from messagedb._operations import write_results
 from messagedb._sql.statements import ROLLBACK, TRANSACTION_ID, Statement
 from messagedb._transactions import options as transactions
 from messagedb._transactions.commit_proof import CommitProof
 from messagedb._transactions.options import COMMITTED, ROLLED_BACK, UNKNOWN
 from messagedb.errors import OutcomeUnknownError
+from messagedb.streams import category
 
 from ..connection.connection import (
     AsyncStoreConnection,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from messagedb._errors import MessageDBError
+    from messagedb._operations.category_locks import CategoryLock
     from messagedb._operations.requests import WriteRequest
     from messagedb._transactions.options import TransactionOptions
 
@@ -61,6 +64,8 @@ class AsyncTransactionState:
         options: the options of the transaction.
         is_connection_exposed: True if the user got the connection, and may have changed settings.
         outcome: the outcome of the transaction, as in error texts; None while it is active.
+        written_counts: by category, the number of messages that it tried to write.
+        write_refusal: the reason why nothing may be written now; None for no such reason.
     """
 
     def __init__(
@@ -76,6 +81,8 @@ class AsyncTransactionState:
         self.options = options
         self.is_connection_exposed = False
         self.outcome: str | None = None
+        self.written_counts: Counter[str] = Counter()
+        self.write_refusal: str | None = None
         self._is_released = False
         self._process = os.getpid()
         self._history = UNKNOWN_HISTORY
@@ -216,6 +223,30 @@ class AsyncTransactionState:
         """
         if is_interruption(error) and not self.is_in_child_process:
             self.conn.pgconn.finish()
+
+    def count_write(self, write: WriteRequest) -> None:
+        """Count a write that is to be sent.
+
+        Raises:
+            ValidationError: nothing may be written now. Nothing was sent.
+        """
+        if self.write_refusal is not None:
+            raise ValidationError(f"{self.write_refusal}. Nothing was sent.")
+        self.written_counts[category(write.stream_name)] += len(write.encoded)
+
+    async def acquire_locks(self, locks: tuple[CategoryLock, ...]) -> None:
+        """Acquire the locks of categories, which the transaction then holds to its end.
+
+        Raises:
+            MessageDBError: as an operation of the transaction raises it.
+        """
+        await self.prepare_statement()
+        try:
+            await self.executor.acquire_locks(locks)
+        except psycopg.Error as error:
+            raise self.map_error(error, NOTHING_WRITTEN) from error
+        finally:
+            self.end_operation()
 
     async def execute_command(self, text: str) -> None:
         """Execute a command of the transaction itself, as for a savepoint."""

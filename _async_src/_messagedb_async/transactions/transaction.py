@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
 from messagedb._connection.error_mapping import NOTHING_CHANGED
+from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._connection.server_info import ServerInfo
-from messagedb._errors import TransactionAbortedError
+from messagedb._errors import TransactionAbortedError, ValidationError
 from messagedb._operations.requests import ReadRequest, WriteRequest
 from messagedb._transactions import options as transactions
 from messagedb._transactions.options import COMMITTED
@@ -20,6 +23,33 @@ from messagedb._transactions.options import COMMITTED
 from ..connection.inspection import check_usable
 from ..operations.operations import AsyncOperations
 from .state import AsyncTransactionState
+
+
+class AsyncInlineModel(ABC):
+    """An inline read model, which transactions update: a read model, or one of an app."""
+
+    @property
+    @abstractmethod
+    def is_inline(self) -> bool:
+        """True if it was created with ``inline=True``."""
+
+    @property
+    @abstractmethod
+    def categories(self) -> tuple[str, ...]:
+        """The categories of its messages."""
+
+    @property
+    @abstractmethod
+    def position_name(self) -> str:
+        """The key of its position's row in the table, or the stream of its positions."""
+
+    @abstractmethod
+    async def catch_up(self, transaction: AsyncTransaction) -> None:
+        """Apply all messages that it lacks, those of the transaction included, and lock it.
+
+        Raises:
+            ReadModelError: it could not be done. The transaction is rolled back.
+        """
 
 
 class AsyncTransaction(AsyncOperations):
@@ -41,8 +71,11 @@ class AsyncTransaction(AsyncOperations):
       sent.
     """
 
-    def __init__(self, state: AsyncTransactionState) -> None:
+    def __init__(
+        self, state: AsyncTransactionState, read_models: tuple[AsyncInlineModel, ...] = ()
+    ) -> None:
         self._state = state
+        self._read_models = read_models
         self._session_config = state.provider.session_config
         self._depth = 0
 
@@ -81,10 +114,11 @@ class AsyncTransaction(AsyncOperations):
     async def commit(self) -> None:
         """Commit the transaction, and release its connection.
 
-        If the response to the COMMIT is lost, the server is queried on another connection for the
-        outcome, within the client's ``command_timeout``.
+        Before, its ``read_models`` are updated. If the response to the COMMIT is lost, the server
+        is queried on another connection for the outcome, within the client's ``command_timeout``.
 
         Raises:
+            ReadModelError: a read model could not be updated. The transaction is rolled back.
             TransactionAbortedError: a statement had failed and its error did not leave the block.
                 The transaction is rolled back.
             TransactionTimeoutError: the timeout has expired. It is rolled back.
@@ -96,7 +130,12 @@ class AsyncTransaction(AsyncOperations):
                 back.
             ValidationError: it has ended before. Nothing was sent.
         """
-        await self._state.commit()
+        state = self._state
+        if self._read_models and state.outcome is None and current_pipeline(state.conn) is None:
+            for model in self._read_models:
+                if not state.written_counts.keys().isdisjoint(model.categories):
+                    await model.catch_up(self)
+        await state.commit()
 
     async def rollback(self) -> None:
         """Roll the transaction back, and release its connection. Nothing of it is stored.
@@ -176,6 +215,7 @@ class AsyncTransaction(AsyncOperations):
 
     async def _write(self, write: WriteRequest) -> list[int]:
         state = self._state
+        state.count_write(write)
         await state.prepare_statement(write)
         transactions.check_writable(state.options)
         try:
@@ -187,6 +227,38 @@ class AsyncTransaction(AsyncOperations):
             raise
         finally:
             state.end_operation()
+
+
+def check_read_models(read_models: Iterable[AsyncInlineModel]) -> tuple[AsyncInlineModel, ...]:
+    """Return the read models of a transaction, in the order in which every transaction locks them.
+
+    Raises:
+        ValidationError: they are not inline read models, or one is named twice. Nothing was sent.
+    """
+    given = cast("object", read_models)
+    if isinstance(given, AsyncInlineModel) or not isinstance(given, Iterable):
+        raise ValidationError(
+            f"read_models must be an iterable of read models, not {type(given).__name__}: give a "
+            "list. Nothing was sent."
+        )
+    models = sorted(map(_check_read_model, read_models), key=lambda model: model.position_name)
+    for first, second in pairwise(models):
+        if first.position_name == second.position_name:
+            raise ValidationError(f"read_models has {first!r} twice. Nothing was sent.")
+    return tuple(models)
+
+
+def _check_read_model(model: AsyncInlineModel) -> AsyncInlineModel:
+    given = cast("object", model)
+    if not isinstance(given, AsyncInlineModel):
+        raise ValidationError(
+            f"read_models must be read models of this variant, not {given!r}. Nothing was sent."
+        )
+    if not given.is_inline:
+        raise ValidationError(
+            f"{given!r} is updated by a run only: create it with inline=True. Nothing was sent."
+        )
+    return given
 
 
 def get_state(transaction: AsyncTransaction) -> AsyncTransactionState:

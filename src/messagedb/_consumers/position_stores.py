@@ -44,6 +44,10 @@ class TablePositionStore(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
+class SharedPositionStore(TablePositionStore, frozen=True):
+    """Positions in the same table that transactions move forward, too: of inline read models."""
+
+
 RECORDED: Final = "Recorded"
 """The type of the messages in a position stream, as Eventide writes it."""
 

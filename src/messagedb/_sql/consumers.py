@@ -31,6 +31,23 @@ WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_t
 RETURNING 1
 """
 
+RAISE_POSITION: Final = b"""
+INSERT INTO messagedb.positions AS p
+    (store, consumer, position, saved_by, message_id, message_position, history)
+VALUES ($1, $2, $3::bigint, $4::uuid, $5::uuid, $6::bigint, $7::varchar)
+ON CONFLICT (store, consumer) DO UPDATE
+SET position = excluded.position, saved_by = excluded.saved_by, saved_at = now(),
+    message_id = excluded.message_id, message_position = excluded.message_position,
+    history = excluded.history
+WHERE p.position < excluded.position
+RETURNING 1
+"""
+"""Stores a position unless a later one is stored. It returns no row then."""
+
+LOCK_POSITION: Final = b"""
+SELECT position FROM messagedb.positions WHERE store = $1 AND consumer = $2 FOR UPDATE
+"""
+
 MARK_RESIZED: Final = b"""
 UPDATE messagedb.positions SET resized_to = $3::int, saved_by = $4::uuid, saved_at = now()
 WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[])

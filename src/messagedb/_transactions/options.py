@@ -16,6 +16,8 @@ from .._operations.write_results import check_isolation
 from .._sql.history import HISTORY_COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .._connection.settings import Settings
 
 # The outcomes of a transaction, as they stand in error texts.
@@ -117,6 +119,26 @@ def build_options(
     return TransactionOptions(
         isolation, bool(read_only), timeout, names, sort_for_locking(names), is_valid, idle_timeout
     )
+
+
+def add_read_models(options: TransactionOptions, categories: Iterable[str]) -> TransactionOptions:
+    """Return the options of a transaction that updates inline read models.
+
+    Args:
+        options: its options without them.
+        categories: further categories to lock when it begins.
+
+    Raises:
+        ValidationError: it cannot write. Nothing was sent.
+    """
+    if not options.is_writable:
+        kind = "read-only" if options.read_only else options.isolation.name.replace("_", " ")
+        raise ValidationError(
+            "read_models are updated with what the transaction writes, which needs READ COMMITTED "
+            f"and a transaction that is not read-only; this one is {kind}. Nothing was sent."
+        )
+    names = (*options.categories, *categories)
+    return msgspec.structs.replace(options, categories=names, locks=sort_for_locking(names))
 
 
 def check_writable(options: TransactionOptions) -> None:

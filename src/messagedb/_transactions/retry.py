@@ -27,6 +27,11 @@ _FIRST_DELAY: Final = 0.01
 _MAX_DELAY: Final = 1.0
 
 
+def is_retryable(error: Exception) -> bool:
+    """Return True if a transaction that failed with this error may succeed if it runs again."""
+    return isinstance(error, _RETRYABLE)
+
+
 def get_retry_delay(error: Exception, attempt: int, retry_version_conflicts: bool) -> float | None:
     """Return the seconds to wait before a failed transaction runs again, None if it must not."""
     if isinstance(error, _RETRYABLE) or (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ async def test_writers_of_two_categories_and_rollbacks_leave_each_message_applie
                 await note(own, (first, second)[n % 2], n + 50)
 
     async with model.running():
-        writers = [Background(lambda number=number: write(number)) for number in range(3)]
+        writers = [Background(functools.partial(write, number)) for number in range(3)]
         for writer in writers:
             await writer.result()
         await model.consumer.wait_until_caught_up(timeout=30)
