@@ -104,7 +104,7 @@ async def test_no_message_is_missing_after_kills_of_the_broker_and_of_the_publis
                 await outbox.wait_until_caught_up()
             await asyncio.to_thread(broker.kill)
             third = await write(client, *used)
-            await eventually(lambda: all(each.state() == "retrying" for each in outboxes))
+            await eventually(lambda: all(each.state() == "retrying" for each in outboxes), 30.0)
             await asyncio.to_thread(broker.start)
             for outbox in outboxes:
                 await outbox.wait_until_caught_up()
