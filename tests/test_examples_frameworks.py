@@ -16,7 +16,14 @@ APPLICATIONS = sorted(path.name for path in ROOT.glob("examples/*_app"))
 
 
 def test_all_of_them_are_here() -> None:
-    assert APPLICATIONS == ["django_app", "fastapi_app", "flask_app", "starlette_app"]
+    assert APPLICATIONS == [
+        "celery_app",
+        "django_app",
+        "fastapi_app",
+        "flask_app",
+        "sqlmodel_app",
+        "starlette_app",
+    ]
 
 
 @pytest.mark.parametrize("name", [*APPLICATIONS, "order_service", "process_manager"])

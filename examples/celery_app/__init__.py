@@ -1,0 +1,1 @@
+"""Messages from the tasks of Celery, each stored once: see docs/recipes/workers.md."""
