@@ -16,6 +16,7 @@ __all__ = [
     "LostHistoryError",
     "MessageDBError",
     "MessageDecodeError",
+    "ParkingLimitError",
     "PoolTimeoutError",
     "PositionConflictError",
     "RetryableError",
@@ -294,6 +295,48 @@ class HandlerError(MessageDBError):
             f"consumer {consumer!r} could not handle message {position} of stream {stream_name!r} "
             f"(global position {global_position}, type {type!r}): its handler was called {times}, "
             f"last result: {reason.rstrip('.')}. {end}"
+        )
+
+
+class ParkingLimitError(HandlerError):
+    """As many messages wait behind parked ones as may; the consumer has stopped before another.
+
+    In the database: the position before the message is stored, and the message is not parked. All
+    parked messages are unchanged.
+
+    Attributes:
+        limit: the limit that is reached.
+        is_of_streams: whether it is the number of held streams; False for the number of parked
+            messages in one of them.
+    """
+
+    def __init__(
+        self,
+        consumer: str,
+        stream_name: str,
+        position: int,
+        global_position: int,
+        type: str,
+        attempts: int,
+        reason: str,
+        *,
+        limit: int,
+        is_of_streams: bool,
+    ) -> None:
+        super().__init__(consumer, stream_name, position, global_position, type, attempts, reason)
+        self.limit = limit
+        self.is_of_streams = is_of_streams
+        reached = (
+            f"{limit:,} streams wait for a parked message"
+            if is_of_streams
+            else f"{limit:,} messages of the stream are parked"
+        )
+        self.args = (
+            f"consumer {consumer!r} cannot park message {position} of stream {stream_name!r} "
+            f"(global position {global_position}, type {type!r}; {reason.rstrip('.')}): {reached}, "
+            "and no more can be. Nothing is lost: the position stays before the message, and all "
+            "parked messages are unchanged. Replay or discard parked messages, and run the "
+            "consumer again.",
         )
 
 

@@ -15,6 +15,7 @@
     ├── TransactionAbortedError       the server had already rolled the transaction back
     ├── TransactionTimeoutError       the transaction's time limit passed; nothing is stored
     ├── HandlerError                  a message could not be handled; the consumer stopped before it
+    │   └── ParkingLimitError         too many messages wait behind parked ones
     ├── ReadModelError                an inline read model cannot be updated: rolled back
     ├── PositionConflictError         another consumer runs under this identifier
     ├── LostHistoryError              the store was set back: messages read before are missing
@@ -36,6 +37,7 @@ from ._errors import (
     LostHistoryError,
     MessageDBError,
     MessageDecodeError,
+    ParkingLimitError,
     PoolTimeoutError,
     PositionConflictError,
     ReadModelError,
@@ -59,6 +61,7 @@ __all__ = [
     "MessageDBError",
     "MessageDecodeError",
     "OutcomeUnknownError",
+    "ParkingLimitError",
     "PoolTimeoutError",
     "PositionConflictError",
     "ReadModelError",

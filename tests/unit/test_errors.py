@@ -30,6 +30,12 @@ EXAMPLES = [
     errors.TransactionAbortedError("aborted"),
     errors.TransactionTimeoutError("late"),
     errors.HandlerError("a:position-x", "a-1", 3, 17, "Opened", 5, "ValueError: no"),
+    errors.ParkingLimitError(
+        "a:position-x", "a-1", 3, 17, "Opened", 5, "no", limit=1024, is_of_streams=False
+    ),
+    errors.ParkingLimitError(
+        "a:position-x", "a-1", 3, 17, "Opened", 5, "no", limit=1024, is_of_streams=True
+    ),
     errors.ReadModelError('"public"."balances_v1"', "its handler failed. Repair it."),
     errors.PositionConflictError("taken"),
     errors.LostHistoryError("a:position-x", 17, str(MESSAGE.id), None, 12, 15),
@@ -41,9 +47,11 @@ EXAMPLES = [
 
 def test_every_error_of_the_tree_has_an_example_here() -> None:
     assert {type(error).__name__ for error in EXAMPLES} == set(errors.__all__) - {"MessageDBError"}
+    # All are at the top but these, which are kinds of one that is.
     # All are at the top but two, which are kinds of one that is, and one of a rare feature.
     assert set(errors.__all__) - set(messagedb.__all__) == {
         "EmbeddedServerError",
+        "ParkingLimitError",
         "PoolTimeoutError",
         "ReadModelError",
     }

@@ -287,43 +287,73 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
     async def list_parked(self) -> list[ParkedMessage]:
         """List the parked messages, in the order of parking.
 
-        They are read from a stream of the store, ``account:parked-<identifier>``, in full.
+        Those of a held stream say which is the first, and how many wait behind it. They are read
+        from a stream of the store, ``account:parked-<identifier>``, in full.
         """
         return await self._parked.list_all()
 
-    async def discard_parked(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
+    async def discard_parked(
+        self,
+        parked: ParkedMessage | Iterable[ParkedMessage] | None = None,
+        *,
+        stream_name: str | None = None,
+    ) -> int:
         """Remove parked messages from the list without handling them. Repeating it has no effect.
+
+        After the first message of a held stream, the next one is the first; after the last one the
+        stream flows again.
 
         Args:
             parked: the messages to remove.
+            stream_name: instead of messages: all of this stream, also those that are parked behind
+                them meanwhile.
 
         Returns:
             How many were on the list.
+
+        Raises:
+            ValidationError: neither of the two was passed, or both. Nothing was changed.
         """
-        return await self._parked.discard(parked)
+        return await self._parked.discard(parked, stream_name)
 
     async def replay_parked(
-        self, parked: ParkedMessage | Iterable[ParkedMessage] | None = None
+        self,
+        parked: ParkedMessage | Iterable[ParkedMessage] | None = None,
+        *,
+        stream_name: str | None = None,
+        until: int | None = None,
     ) -> int:
         """Call the handlers here with parked messages again; remove the handled ones.
 
         Each is handled once, without the retry policy. With ``transactional`` the effects and the
         record of the replay are one transaction; otherwise a crash in between leaves it on the
         list. The consumer may run meanwhile, here or in another process: its position is not
-        changed. The handlers get an old message: later messages of its stream were handled before.
+        changed.
+
+        The messages of a held stream are handled in order, and with them those that are parked
+        behind meanwhile, unless messages are passed; after the last one the stream flows again.
+        Without ``transactional`` one replay at a time handles held streams: another one waits.
+        Other messages are old ones: later messages of their streams were handled before.
 
         Args:
             parked: the messages to replay; None for all. Messages no longer on the list are
                 ignored.
+            stream_name: instead of messages: all of this stream.
+            until: only those up to this position in the stream.
 
         Returns:
             How many were handled.
 
         Raises:
             HandlerError: a handler failed, with its error as the cause, or returned an outcome or
-                anything else but None. The message stays parked, and those after it, too.
-            ValidationError: a message has no handler here, or is no longer in the store. It
-                stays parked.
+                anything else but None. The message stays parked. In a held stream it stays the
+                first, with the new reason and one more attempt, and the other streams were replayed
+                before this is raised; otherwise those after it stay parked, too.
+            ValidationError: a message has no handler here, or is no longer in the store: likewise.
+                Or one of the passed messages waits for one that was not passed: nothing was
+                changed.
+            StoreUnavailableError: another replay may begin, as the lease was lost. Messages that
+                were handled are off the list.
         """
         handlers = self._handlers.build_dispatch(self._settings.middleware)
-        return await self._parked.replay(parked, handlers)
+        return await self._parked.replay(parked, stream_name, until, handlers)

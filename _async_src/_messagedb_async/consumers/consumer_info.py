@@ -113,7 +113,8 @@ async def _measure(
         rows: list[tuple[Any, ...]] = await execute_in(
             transaction, _format_sql(sql.COUNT_PARKED, schema), (consumer.parked_stream,)
         )
-    return add_measurements(consumer, lag, rows[0][0])
+    parked, held_streams, held = rows[0]
+    return add_measurements(consumer, lag, (parked, held_streams, held))
 
 
 def _format_sql(text: str, schema: str) -> bytes:

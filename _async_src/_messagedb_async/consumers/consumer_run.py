@@ -28,6 +28,7 @@ from .run_reporter import AsyncRunReporter
 from .run_state import AsyncRunState, log
 from .shared_positions import AsyncSharedPositions
 from .start_position import AsyncStartPosition
+from .stream_holder import AsyncStreamHolder
 from .wait_responder import AsyncWaitResponder
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class AsyncConsumerRun:
         )
         self._claim = claim
         self._responder = AsyncWaitResponder(state, client, settings, self._saver)
+        self._holder = AsyncStreamHolder(client, settings)
         self._lease: AsyncLease | None = None
         self._listener = listener
         # With until="caught_up": the last global position when the run began; None if the role may
@@ -196,7 +198,7 @@ class AsyncConsumerRun:
         if self._claim is None and not await self._retry(self._check_not_partitioned):
             return False
         await self._reporter.begin(self._lease or self._claim)
-        if not await self._retry(self._find_start):
+        if not await self._retry(self._find_start) or not await self._retry(self._holder.load):
             return False
         if self._stops_at_end and self._target is None:
             self._target = await self._retry(self._feed.get_head)
@@ -239,7 +241,7 @@ class AsyncConsumerRun:
 
     def _build_loop(self) -> AsyncFetchLoop:
         processor = AsyncMessageProcessor(
-            self.state, self._client, self._settings, self._positions, self._dispatch
+            self.state, self._client, self._settings, self._positions, self._dispatch, self._holder
         )
         return AsyncFetchLoop(
             self.state,
@@ -259,7 +261,8 @@ class AsyncConsumerRun:
                 lambda: self._start.go_to_common_position(error)
             )
 
-        return bool(await self._retry(find))
+        # The store may also have lost records of parked messages.
+        return bool(await self._retry(find)) and bool(await self._retry(self._holder.load))
 
     def note_wait(self, announcement: str) -> None:
         """Store the position when it is one that was announced as waited for."""
@@ -385,6 +388,8 @@ class AsyncConsumerRun:
             if message is None
             else (message.stream_name, message.position, attempt),
             waits_for=tuple(self._feed.blocked_by) or ((reason,) if reason else ()),
+            held_stream_count=len(self._holder.held.first),
+            behind_count=self._holder.held.behind_count,
         )
 
 

@@ -71,7 +71,9 @@ class AsyncFetchLoop:
         self._idle_wait = AsyncIdleWait(state, client, settings, feed, listener)
         self._deliver = self._deliver_singly
         if has_large_transactions(settings) or processor.dispatch.batches:
-            planner = GroupPlanner(processor.dispatch, settings.transaction_size)
+            planner = GroupPlanner(
+                processor.dispatch, settings.transaction_size, processor.holder.held
+            )
             self._deliver = AsyncGroupDelivery(
                 state, settings, processor, planner, saver, self._request_save
             ).deliver
@@ -85,7 +87,11 @@ class AsyncFetchLoop:
             until: or everything up to this global position is done.
             to_end: or a read has found nothing more.
         """
-        signals, progress = self._state.signals, self._state.progress
+        signals, progress, holder = (
+            self._state.signals,
+            self._state.progress,
+            self._processor.holder,
+        )
         assert progress.position is not None
         self._state.phase.enter("running")
         if self._settings.concurrency > 1:
@@ -103,6 +109,8 @@ class AsyncFetchLoop:
             while not signals.is_stopping and (until is None or progress.position < until):
                 if self._workers is not None:
                     await self._workers.wait_for_capacity()
+                if holder.held.first:
+                    await holder.refresh_if_due()
                 started_at = monotonic()
                 signals.wake.clear()
                 scan = await self._fetch(position + 1)
@@ -246,7 +254,9 @@ class AsyncFetchLoop:
             saver.note_idle()
         # What a transactional consumer could not store is tried again after each read.
         is_unsaved = self._settings.transactional and saver.has_handled_message
-        await self._idle_wait.wait(position, read_at, may_share=not is_unsaved)
+        # What others replay and discard is looked for between reads.
+        is_busy = is_unsaved or bool(self._processor.holder.held.first)
+        await self._idle_wait.wait(position, read_at, may_share=not is_busy)
         if phase.state == "caught up":
             phase.enter("running")
 

@@ -94,7 +94,7 @@ class AsyncGroupDelivery:
         if invoke is None:
             return message.global_position
         self._state.progress.current_message = message
-        if message.global_position > self._single_until:
+        if message.global_position > self._single_until and not self._planner.is_behind(message):
             calls = self._planner.plan(messages, index)
             if len(calls) > 1 or len(calls[0].messages) > 1:
                 result = await self._caller.call_group(calls)

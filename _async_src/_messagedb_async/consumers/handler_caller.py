@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
+from messagedb._consumers.held_streams import STREAM_IS_HELD
 from messagedb._consumers.message_groups import GroupResult
 
 from .context import AsyncBatchContext, AsyncContext
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from messagedb._messages.message import Message
 
     from ..client_core.core import AsyncClientCore
+    from .stream_holder import AsyncStreamHolder
 
 ProblemOrigin: TypeAlias = Literal["handler", "store", "consumer"]
 """Origin of a problem: the handler's code, its statement that failed because of the store, or a
@@ -36,7 +38,7 @@ class AsyncHandlerCaller(Protocol):
 
         Returns:
             None if the message is handled; otherwise the handler's error, or the outcome that
-            it returned.
+            it returned. ``STREAM_IS_HELD``, without a call, if it is to be parked behind another.
 
         Raises:
             MessageDBError: the consumer cannot continue.
@@ -65,6 +67,15 @@ class AsyncHandlerCaller(Protocol):
         """
         ...
 
+    async def park_in_stream(self, message: Message[Any], attempt: int, reason: str | None) -> bool:
+        """Park a message that holds its stream: see ``AsyncStreamHolder.park()``.
+
+        Raises:
+            ParkingLimitError: as many are parked as may be.
+            MessageDBError: it may not be parked.
+        """
+        ...
+
     def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return the origin of the last call's problem."""
         ...
@@ -78,6 +89,7 @@ class AsyncPlainCaller:
         settings: the consumer's.
         counters: counts handled messages.
         batches: the handlers that are called with lists.
+        holder: the held streams.
     """
 
     def __init__(
@@ -86,7 +98,10 @@ class AsyncPlainCaller:
         settings: ConsumerSettings,
         counters: Counters,
         batches: frozenset[HandlerCall],
+        holder: AsyncStreamHolder,
     ) -> None:
+        self._holder = holder
+        self._held = holder.held
         self._client = client
         self._counters = counters
         self._batches = batches
@@ -97,6 +112,8 @@ class AsyncPlainCaller:
         self, message: Message[Any], attempt: int, invoke: HandlerCall
     ) -> Exception | None:
         """Call the handler once."""
+        if self._held.first and self._held.is_behind(message):
+            return STREAM_IS_HELD
         if invoke in self._batches:
             return await self._call_batch([message], attempt, invoke)
         try:
@@ -143,6 +160,10 @@ class AsyncPlainCaller:
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message."""
         await park(self._client, self._parked_stream, self._id_namespace, message, reason, attempt)
+
+    async def park_in_stream(self, message: Message[Any], attempt: int, reason: str | None) -> bool:
+        """Park a message that holds its stream, or one behind it."""
+        return await self._holder.park(message, reason, attempt)
 
     def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return that all problems are the handler's."""

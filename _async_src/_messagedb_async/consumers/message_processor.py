@@ -15,6 +15,7 @@ from messagedb._consumers.failure_policy import (
 )
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.handler_outcomes import HandlerOutcome
+from messagedb._consumers.held_streams import STREAM_IS_HELD
 from messagedb._errors import HandlerError
 from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.log_texts import escape_line
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .position_stores import AsyncPositions
     from .run_state import AsyncRunState
     from .store_probe import AttemptStatus
+    from .stream_holder import AsyncStreamHolder
 
 
 class AsyncMessageProcessor:
@@ -46,11 +48,13 @@ class AsyncMessageProcessor:
         settings: the consumer's.
         positions: stores the position of a transactional consumer with each message.
         dispatch: the handlers.
+        holder: the held streams.
 
     Attributes:
         dispatch: the handlers.
         handlers: by message type.
         catch_all: that of the other types, if there is one.
+        holder: the same.
         call: calls a handler once: see ``AsyncHandlerCaller``.
         caller: calls the handlers, also of several messages.
     """
@@ -62,14 +66,16 @@ class AsyncMessageProcessor:
         settings: ConsumerSettings,
         positions: AsyncPositions,
         dispatch: Dispatch,
+        holder: AsyncStreamHolder,
     ) -> None:
+        self.holder = holder
         self._state = state
         self._client = client
         self._settings = settings
         self.caller: AsyncHandlerCaller = (
-            AsyncTransactionalCaller(state, client, settings, positions, dispatch.batches)
+            AsyncTransactionalCaller(state, client, settings, positions, dispatch.batches, holder)
             if settings.transactional
-            else AsyncPlainCaller(client, settings, state.counters, dispatch.batches)
+            else AsyncPlainCaller(client, settings, state.counters, dispatch.batches, holder)
         )
         self.dispatch = dispatch
         self.handlers, self.catch_all = dispatch.by_type, dispatch.catch_all
@@ -80,15 +86,20 @@ class AsyncMessageProcessor:
     ) -> bool:
         """Retry a message whose first attempt had a problem, until it is done.
 
+        A message of a held stream is parked, too.
+
         Returns:
             False if the run is to stop before it is.
 
         Raises:
             HandlerError: it could not be handled, and the consumer is to stop before it.
+            ParkingLimitError: it could not be parked in its stream.
             MessageDBError: another error.
         """
         try:
-            return await self._retry_until_final(message, invoke, problem)
+            if problem is not STREAM_IS_HELD:
+                return await self._retry_until_final(message, invoke, problem)
+            return await self._park_behind(message, invoke)
         finally:
             self._state.failures.forget(message)
 
@@ -111,7 +122,12 @@ class AsyncMessageProcessor:
             elif status == "recovered" and recovered_at is None:
                 recovered_at = monotonic()
             decision = choose_action(
-                last_problem, attempt, outages, self._settings.retry, is_unavailable
+                last_problem,
+                attempt,
+                outages,
+                self._settings.retry,
+                is_unavailable,
+                parks_streams=self._settings.on_error == "park_stream",
             )
             if isinstance(decision, ConsultOnError):
                 decision = await self._consult_on_error(message, attempt, last_problem)
@@ -200,6 +216,12 @@ class AsyncMessageProcessor:
                 return False
             state.counters.parked += 1
             log.warning("%s: message %d of stream %r is parked: %s", state.name, *location, reason)
+        elif final_action.action == "park_stream":
+            if await self._park_in_stream(message, attempt, reason) is None:
+                return False
+            state.counters.parked += 1
+            text = "%s: message %d of stream %r is parked, and holds the stream: %s"
+            log.warning(text, state.name, *location, reason)
         else:
             state.counters.skipped += 1
             log.warning("%s: message %d of stream %r is skipped: %s", state.name, *location, reason)
@@ -214,3 +236,27 @@ class AsyncMessageProcessor:
             return True
 
         return bool(await self._state.retry_while_unavailable(park))
+
+    async def _park_behind(self, message: Message[Any], invoke: HandlerCall) -> bool:
+        """Park a message behind one of its stream, or handle it if there is none any more."""
+        state = self._state
+        is_parked = await self._park_in_stream(message, 0, None)
+        if is_parked is None:
+            return False
+        if is_parked:
+            state.counters.parked += 1
+            state.progress.finish_message()
+            return True
+        log.info("%s: stream %r flows again", state.name, message.stream_name)
+        problem = await self.call(message, 1, invoke)
+        return problem is None or await self.retry_until_final(message, invoke, problem)
+
+    async def _park_in_stream(
+        self, message: Message[Any], attempt: int, reason: str | None
+    ) -> bool | None:
+        """Park a message that holds its stream; None if the run is to stop."""
+
+        async def park() -> bool:
+            return await self.caller.park_in_stream(message, attempt, reason)
+
+        return await self._state.retry_while_unavailable(park)

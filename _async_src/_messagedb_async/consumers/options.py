@@ -34,9 +34,10 @@ class AsyncCommonOptions(TypedDict, total=False):
             outside. Only the messages for which it is true are delivered. Default: ``None``.
         types: only messages of these types. Default: ``None``, for all.
         retry: how often a failing handler is called again. Default: ``RetryPolicy()``.
-        on_error: what then: ``"stop"``; ``"park"`` the message and continue; ``"skip"`` it; or a
-            function of the context and the error that returns one of these, or an outcome. Default:
-            ``"stop"``.
+        on_error: what then: ``"stop"``; ``"park"`` the message and continue; ``"park_stream"``:
+            the same, and later messages of its stream are parked behind it, unhandled, until it is
+            replayed or discarded; ``"skip"`` it; or a function of the context and the error that
+            returns one of these, or an outcome. Default: ``"stop"``.
         middleware: functions around each call of a handler: of the context and of the next one,
             which is called with the context. Default: ``()``.
         notify: whether to be woken by notifications; needs ``messagedb.schema.install_notify()``.

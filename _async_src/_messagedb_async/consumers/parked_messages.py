@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from messagedb._consumers.failure_policy import find_problem
-from messagedb._consumers.failure_texts import format_reason
-from messagedb._consumers.parked_messages import REPLAYED, ParkedMessage, build_resolution_record
-from messagedb._errors import HandlerError, ValidationError
-from messagedb._subscriptions.log_texts import format_value
+from messagedb._consumers.replay_plan import parse_selection, plan_replay, select_parked
+from messagedb._errors import ValidationError
 
-from .context import AsyncBatchContext, AsyncContext
-from .parking import discard, get_parked_message, list_parked
+from .parking import discard, list_parked
+from .replay import AsyncReplay
+from .replay_lease import check_replay_lease, hold_replay_lease
 
 if TYPE_CHECKING:
-    from messagedb._consumers.handler_registry import Dispatch, HandlerCall
+    from collections.abc import Iterable
+
+    from messagedb._consumers.handler_registry import Dispatch
+    from messagedb._consumers.parked_messages import ParkedMessage
+    from messagedb._consumers.replay_plan import Selection
     from messagedb._consumers.settings import ConsumerSettings
-    from messagedb._messages.message import Message
 
     from ..client_core.core import AsyncClientCore
-    from ..operations.operations import AsyncOperations
+    from .lease import AsyncLease
 
 
 class AsyncParkedMessages:
@@ -34,106 +34,59 @@ class AsyncParkedMessages:
         """List the parked messages, in the order of parking."""
         return await list_parked(self._client, self._settings.parked_stream)
 
-    async def discard(self, parked: ParkedMessage | Iterable[ParkedMessage]) -> int:
-        """Remove parked messages from the list without handling them; return how many."""
-        selected = await self._select_current(parked)
-        for message in selected:
-            await discard(self._client, self._settings.parked_stream, message)
-        return len(selected)
+    async def discard(
+        self, parked: ParkedMessage | Iterable[ParkedMessage] | None, stream_name: str | None
+    ) -> int:
+        """Remove parked messages from the list without handling them; return how many.
+
+        Raises:
+            ValidationError: neither messages nor a stream are named, or both.
+        """
+        if parked is None and stream_name is None:
+            raise ValidationError("pass messages or stream_name. Nothing was changed.")
+        selection = parse_selection(parked, stream_name, None)
+        selected = select_parked(await self.list_all(), selection)
+        if self._settings.transactional or not any(each.holds_stream for each in selected):
+            return await self._discard(selection, None)
+        # A replay may be handling one of them: the next one is to wait for its end.
+        name = self._settings.parked_stream
+        async with hold_replay_lease(self._client, name) as lease:
+            return await self._discard(selection, lease)
+
+    async def _discard(self, selection: Selection, lease: AsyncLease | None) -> int:
+        stream, count = self._settings.parked_stream, 0
+        while selected := select_parked(await self.list_all(), selection):
+            for each in selected:
+                check_replay_lease(lease, stream)
+                await discard(self._client, stream, each)
+            count += len(selected)
+            if selection.stream_name is None:
+                break
+        return count
 
     async def replay(
-        self, parked: ParkedMessage | Iterable[ParkedMessage] | None, handlers: Dispatch
+        self,
+        parked: ParkedMessage | Iterable[ParkedMessage] | None,
+        stream_name: str | None,
+        until: int | None,
+        handlers: Dispatch,
     ) -> int:
         """Let handlers handle parked messages once more, and remove the handled ones.
 
         Args:
             parked: the messages; None for all.
+            stream_name: only those of this stream; None for all.
+            until: only those up to this position of the stream; None for all.
             handlers: the handlers to call.
 
         Returns:
             How many were handled.
 
         Raises:
-            HandlerError: a handler failed. The message stays parked, and those after it, too.
-            ValidationError: a message has no handler, or is no longer in the store. It stays
-                parked.
+            HandlerError: a handler failed. The message stays parked.
+            ValidationError: a message has no handler, is no longer in the store, or waits for
+                another one. It stays parked.
         """
-        selected = await self._select_current(parked)
-        by_type, catch_all, batches = handlers
-        count = 0
-        for each in selected:
-            message = await get_parked_message(self._client, each)
-            invoke = by_type.get(message.type, catch_all)
-            if invoke is None:
-                raise ValidationError(
-                    f"there is no handler here for message {message.position} of stream"
-                    f" {message.stream_name!r}, of type {message.type!r}. It stays parked."
-                )
-            try:
-                count += await self._replay(each, message, invoke, invoke in batches)
-            except Exception as error:
-                if isinstance(error, HandlerError):
-                    raise
-                raise HandlerError(
-                    self._settings.position_name,
-                    message.stream_name,
-                    message.position,
-                    message.global_position,
-                    message.type,
-                    1,
-                    format_reason(error),
-                    is_replay=True,
-                ) from error
-        return count
-
-    async def _select_current(
-        self, parked: ParkedMessage | Iterable[ParkedMessage] | None
-    ) -> list[ParkedMessage]:
-        current = await self.list_all()
-        if parked is None:
-            return current
-        ids = {each.id for each in current}
-        return [each for each in _as_list(parked) if each.id in ids]
-
-    async def _replay(
-        self,
-        parked: ParkedMessage,
-        message: Message[Any],
-        invoke: HandlerCall,
-        is_batch: bool,
-    ) -> bool:
-        """Handle a parked message; return True if it was handled, or was already off the list."""
-        stream, id_namespace = self._settings.parked_stream, self._settings.id_namespace
-        resolution = build_resolution_record(parked, REPLAYED)
-
-        async def handle(store: AsyncOperations) -> None:
-            context = (
-                AsyncBatchContext([message], 1, store, id_namespace)
-                if is_batch
-                else AsyncContext(message, 1, store, id_namespace)
-            )
-            result = await invoke(context)
-            if (problem := find_problem(result, is_batch=is_batch)) is not None:
-                raise problem
-
-        if not self._settings.transactional:
-            await handle(self._client)
-            await self._client.write_message(stream, resolution)
-            return True
-        async with self._client.transaction(
-            timeout=self._settings.transaction_timeout, categories=[stream.partition("-")[0]]
-        ) as transaction:
-            before = await transaction.stream_version(stream)
-            if await transaction.write_message(stream, resolution) <= before:
-                return False
-            await handle(transaction)
-        return True
-
-
-def _as_list(parked: ParkedMessage | Iterable[ParkedMessage]) -> list[ParkedMessage]:
-    messages: Any = [parked] if isinstance(parked, ParkedMessage) else parked
-    if not isinstance(messages, Iterable):
-        raise ValidationError(
-            f"pass messages from list_parked(), not {format_value(parked)}. Nothing was changed."
-        )
-    return list(cast("Iterable[ParkedMessage]", messages))
+        selection = parse_selection(parked, stream_name, until)
+        units = plan_replay(await self.list_all(), selection)
+        return await AsyncReplay(self._client, self._settings, handlers).run(units)

@@ -14,6 +14,8 @@ from messagedb._consumers.parked_messages import (
 from messagedb._errors import ValidationError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from messagedb._consumers.parked_messages import ParkedMessage
     from messagedb._messages.message import Message
 
@@ -41,17 +43,43 @@ async def park(
         )
 
 
+class AsyncRecordReader:
+    """Reads the records of parking, replaying and discarding, from where it was.
+
+    Args:
+        stream: the stream of the parked messages.
+
+    Attributes:
+        version: the position of the last record that was read; -1 before the first.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.version = -1
+        self._global_position = 0
+
+    def restart(self) -> None:
+        """Read from the beginning."""
+        self.version, self._global_position = -1, 0
+
+    async def read(self, store: AsyncOperations) -> AsyncIterator[Message[Any]]:
+        """Read the records that were written since, in order."""
+        # A stream without an id is only read with those of its category.
+        records = (
+            store.read_stream(self.stream, position=self.version + 1)
+            if "-" in self.stream
+            else store.read_category(self.stream, position=self._global_position + 1)
+        )
+        async for record in records:
+            self._global_position = record.global_position
+            if record.stream_name == self.stream:
+                self.version = record.position
+                yield record
+
+
 async def read_records(store: AsyncOperations, stream: str) -> list[Message[Any]]:
     """Return all records of parking, replaying and discarding, in order."""
-    records: list[Message[Any]] = []
-    if "-" in stream:
-        async for record in store.read_stream(stream):
-            records.append(record)
-    else:
-        async for record in store.read_category(stream):
-            if record.stream_name == stream:
-                records.append(record)
-    return records
+    return [record async for record in AsyncRecordReader(stream).read(store)]
 
 
 async def list_parked(store: AsyncOperations, stream: str) -> list[ParkedMessage]:
@@ -70,10 +98,13 @@ async def get_parked_message(store: AsyncOperations, parked: ParkedMessage) -> M
     Raises:
         ValidationError: it is no longer in the store.
     """
-    category = parked.stream_name.partition("-")[0]
-    page = await store.get_category_messages(
-        category, position=parked.global_position, batch_size=1
-    )
+    stream_name, position = parked.stream_name, parked.position
+    if "-" in stream_name:
+        page = await store.get_stream_messages(stream_name, position=position, batch_size=1)
+    else:
+        page = await store.get_category_messages(
+            stream_name, position=parked.global_position, batch_size=1
+        )
     if not page or page[0].id != parked.message_id:
         raise ValidationError(
             f"message {parked.message_id} of stream {parked.stream_name!r} is no longer in the"

@@ -9,9 +9,15 @@ import psycopg
 
 from messagedb._concurrency.backend_async import CANCELLED, is_task_cancelled
 from messagedb._consumers.failure_policy import cancelled_dependency_error, find_problem
+from messagedb._consumers.held_streams import STREAM_IS_HELD
 from messagedb._consumers.message_groups import GroupResult, limit_seconds
 from messagedb._consumers.partition_records import claim_lost_error
-from messagedb._errors import LostHistoryError, MessageDBError, PositionConflictError
+from messagedb._errors import (
+    LostHistoryError,
+    MessageDBError,
+    PositionConflictError,
+    WrongExpectedVersionError,
+)
 from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._transactions.options import build_options
 from messagedb.errors import OutcomeUnknownError
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from .handler_caller import ProblemOrigin
     from .position_stores import AsyncPositions, PendingSave
     from .run_state import AsyncRunState
+    from .stream_holder import AsyncStreamHolder
 
 
 class AsyncTransactionalCaller:
@@ -45,6 +52,7 @@ class AsyncTransactionalCaller:
         settings: the consumer's.
         positions: the position store.
         batches: the handlers that are called with lists.
+        holder: the held streams.
     """
 
     def __init__(
@@ -54,8 +62,11 @@ class AsyncTransactionalCaller:
         settings: ConsumerSettings,
         positions: AsyncPositions,
         batches: frozenset[HandlerCall],
+        holder: AsyncStreamHolder,
     ) -> None:
         self._state = state
+        self._holder = holder
+        self._held = holder.held
         self._client = client
         self._settings = settings
         self._positions = positions
@@ -65,7 +76,10 @@ class AsyncTransactionalCaller:
         self._options = build_options(
             None, False, settings.transaction_timeout, settings.write_categories, idle_timeout
         )
-        self._parking_options = build_options(idle_timeout=idle_timeout)
+        # The list of parked messages does not change while it is read.
+        self._parking_options = build_options(
+            categories=[settings.parked_stream.partition("-")[0]], idle_timeout=idle_timeout
+        )
         # From the last call: the problem of our own statement around the handler; and that of a
         # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
@@ -82,6 +96,8 @@ class AsyncTransactionalCaller:
             PositionConflictError: another consumer has stored its position.
             LostHistoryError: the message, or the position, is no longer in the store.
         """
+        if self._held.first and self._held.is_behind(message):
+            return STREAM_IS_HELD
         position = message.global_position
 
         async def handle(transaction: AsyncTransaction) -> int:
@@ -212,12 +228,45 @@ class AsyncTransactionalCaller:
 
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message in the transaction of its position."""
-        stream, positions = self._settings.parked_stream, self._positions
+        stream = self._settings.parked_stream
+
+        async def write(transaction: AsyncTransaction) -> bool:
+            await park(transaction, stream, self._id_namespace, message, reason, attempt)
+            return True
+
+        await self._store_with_position(message, write)
+
+    async def park_in_stream(self, message: Message[Any], attempt: int, reason: str | None) -> bool:
+        """Park a message that holds its stream, or one behind it, with its position."""
+        holder = self._holder
+
+        async def write(transaction: AsyncTransaction) -> bool:
+            return await holder.park_in_transaction(transaction, message, reason, attempt)
+
+        while True:
+            try:
+                is_parked = await self._store_with_position(message, write)
+            except WrongExpectedVersionError as error:
+                holder.note_conflict(error)
+            else:
+                if is_parked:
+                    holder.note_parked(message)
+                return is_parked
+
+    async def _store_with_position(
+        self, message: Message[Any], write: AsyncUnaryFunction[AsyncTransaction, bool]
+    ) -> bool:
+        """Write in the transaction of a message's position; return what *write* returns.
+
+        If that is False, the position is not stored.
+        """
+        positions = self._positions
         pending: PendingSave | None = None
         try:
             await positions.resend_unconfirmed()
             async with open_transaction(self._client, self._parking_options) as transaction:
-                await park(transaction, stream, self._id_namespace, message, reason, attempt)
+                if not await write(transaction):
+                    return False
                 position = message.global_position
                 last_read = self._state.progress.trail.find_message(position)
                 pending = await positions.save_in_transaction(transaction, position, last_read)
@@ -231,6 +280,7 @@ class AsyncTransactionalCaller:
                 raise
         else:
             positions.mark_committed(pending)
+        return True
 
     def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return the origin of the last call's problem."""

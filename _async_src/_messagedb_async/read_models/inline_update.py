@@ -9,6 +9,7 @@ import psycopg
 from messagedb._concurrency.backend_async import CANCELLED
 from messagedb._connection.error_mapping import is_connection_lost
 from messagedb._consumers.failure_policy import find_problem
+from messagedb._consumers.held_streams import HeldStreams
 from messagedb._consumers.message_groups import GroupPlanner
 from messagedb._errors import (
     RetryableError,
@@ -158,7 +159,7 @@ class AsyncInlineUpdate:
 
     async def _apply(self, transaction: AsyncTransaction, messages: list[Message[Any]]) -> None:
         dispatch = self._build_dispatch()
-        planner = GroupPlanner(dispatch, max(len(messages), 1))
+        planner = GroupPlanner(dispatch, max(len(messages), 1), HeldStreams())
         for invoke, together in planner.plan(messages, 0):
             is_batch = invoke in dispatch.batches
             problem = await self._call(transaction, invoke, together, is_batch=is_batch)

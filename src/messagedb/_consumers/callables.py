@@ -26,8 +26,8 @@ AsyncMiddleware: TypeAlias = Callable[[T, Callable[[T], Awaitable[Any]]], Awaita
 Middleware: TypeAlias = Callable[[T, Callable[[T], Any]], Any]
 """Wraps each call of a handler: a function of the context and of the next function."""
 
-AsyncOnError: TypeAlias = Literal["stop", "park", "skip"] | Callable[..., Any]
+AsyncOnError: TypeAlias = Literal["stop", "park", "park_stream", "skip"] | Callable[..., Any]
 """The action after the last failed attempt, or a function that returns it, which may be async."""
 
-OnError: TypeAlias = Literal["stop", "park", "skip"] | Callable[..., Any]
+OnError: TypeAlias = Literal["stop", "park", "park_stream", "skip"] | Callable[..., Any]
 """The action after the last failed attempt, or a function that returns it."""

@@ -55,6 +55,9 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         lag_seconds: the time for which the first of them has waited, by the server's clock; None if
             there are none.
         parked_count: the number of messages that it has parked, in all members of its group.
+        held_stream_count: the number of streams that wait for a parked message.
+        behind_count: the number of messages that are parked behind those, unhandled; they are in
+            ``parked_count``, too.
         problem: the reason why its position is not known; None if it is known.
         report: what it last reported about its run; None if it has not, because it is of another
             library or an older version, or its role may not write ``messagedb.consumer_status``.
@@ -73,6 +76,8 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     lag_messages: int = 0
     lag_seconds: float | None = None
     parked_count: int = 0
+    held_stream_count: int = 0
+    behind_count: int = 0
     problem: str | None = None
     report: ConsumerReport | None = None
 
@@ -150,8 +155,11 @@ def parse_lease_holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int]
     return {(_to_signed(first), _to_signed(second)): pid for first, second, pid in rows}
 
 
-def add_measurements(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerInfo:
-    """Return the consumer with its lag and its number of parked messages."""
+def add_measurements(
+    consumer: ConsumerInfo, lag: Lag, parked: tuple[int, int, int]
+) -> ConsumerInfo:
+    """Return the consumer with its lag, and with the row of ``COUNT_PARKED``."""
+    parked_count, held_stream_count, held_count = parked
     waiting_seconds = (
         None if lag.oldest is None else max((lag.now - lag.oldest).total_seconds(), 0.0)
     )
@@ -160,7 +168,9 @@ def add_measurements(consumer: ConsumerInfo, lag: Lag, parked: int) -> ConsumerI
         head=lag.head,
         lag_messages=lag.messages,
         lag_seconds=waiting_seconds,
-        parked_count=parked,
+        parked_count=parked_count,
+        held_stream_count=held_stream_count,
+        behind_count=held_count - held_stream_count,
     )
 
 

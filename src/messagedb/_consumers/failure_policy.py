@@ -14,9 +14,9 @@ from .._subscriptions.backoff import RECONNECT_BACKOFF, RetryPolicy
 from .._subscriptions.log_texts import format_value
 from .handler_outcomes import HandlerOutcome, Park, Retry, Skip, Stop
 
-Policy: TypeAlias = Literal["stop", "park", "skip"]
+Policy: TypeAlias = Literal["stop", "park", "park_stream", "skip"]
 
-POLICIES: Final = ("stop", "park", "skip")
+POLICIES: Final[tuple[Policy, ...]] = ("stop", "park", "park_stream", "skip")
 
 _CANCELLED: Final = "57014"
 # SQLSTATEs of refused writes: read-only, resources, limits, the operating system.
@@ -37,7 +37,7 @@ class RetryAfter(msgspec.Struct, frozen=True):
 
 
 class FinalAction(msgspec.Struct, frozen=True):
-    """Park the message, skip it, or stop before it."""
+    """Park the message (and those behind it in its stream), skip it, or stop before it."""
 
     action: Policy
     reason: str
@@ -56,6 +56,8 @@ def choose_action(
     consecutive_outages: int,
     policy: RetryPolicy,
     is_unavailable: bool,
+    *,
+    parks_streams: bool = False,
 ) -> NextAction:
     """Decide what to do with a message.
 
@@ -65,11 +67,12 @@ def choose_action(
         consecutive_outages: how often in a row the store was unavailable.
         policy: the number of attempts and the delays between them.
         is_unavailable: True if the store, or its connection, was unavailable.
+        parks_streams: True if ``on_error`` is ``"park_stream"``.
     """
     if is_unavailable:
         return RetryAfter(RECONNECT_BACKOFF.get_backoff(consecutive_outages + 1), counts=False)
     if isinstance(problem, Park | Skip | Stop):
-        return to_final_action(problem)
+        return to_final_action(problem, parks_streams=parks_streams)
     if isinstance(problem, InvalidResultError):
         # The code fails in the same way for every message: no other attempt, and no on_error.
         return FinalAction("stop", "")
@@ -84,11 +87,14 @@ def choose_action(
     return RetryAfter(delay, counts=True)
 
 
-def to_final_action(outcome: Park | Skip | Stop) -> FinalAction:
+def to_final_action(outcome: Park | Skip | Stop, *, parks_streams: bool = False) -> FinalAction:
     """Convert an outcome of a handler to the action to take."""
-    action: Policy = (
-        "park" if isinstance(outcome, Park) else "skip" if isinstance(outcome, Skip) else "stop"
-    )
+    action: Policy = "stop"
+    if isinstance(outcome, Park):
+        holds_stream = parks_streams if outcome.stream is None else outcome.stream
+        action = "park_stream" if holds_stream else "park"
+    elif isinstance(outcome, Skip):
+        action = "skip"
     return FinalAction(action, outcome.reason)
 
 
@@ -105,15 +111,13 @@ def parse_on_error_result(
     if isinstance(result, Retry):
         delay = policy.get_backoff(attempt) if result.delay is None else result.delay
         return RetryAfter(delay, counts=True)
-    if result == "stop":
-        return FinalAction("stop", "")
-    if result == "park":
-        return FinalAction("park", "")
-    if result == "skip":
-        return FinalAction("skip", "")
+    for action in POLICIES:
+        if result == action:
+            return FinalAction(action, "")
     raise ValidationError(
-        "on_error must return 'stop', 'park', 'skip', or one of Stop, Park, Skip, Retry, not "
-        f"{format_value(result)}. The consumer stops before the message, and stores nothing of it."
+        "on_error must return 'stop', 'park', 'park_stream', 'skip', or one of Stop, Park, Skip, "
+        f"Retry, not {format_value(result)}. The consumer stops before the message, and stores "
+        "nothing of it."
     )
 
 

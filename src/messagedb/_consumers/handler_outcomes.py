@@ -49,9 +49,27 @@ class Retry(HandlerOutcome):
 class Park(HandlerOutcome):
     """Write the message to the stream of parked messages, and continue with the next message.
 
-    A message that is parked twice is stored once. Later messages of its stream are handled before
-    it, so parking gives up the order within that stream.
+    A message that is parked twice is stored once.
+
+    Attributes:
+        stream: True to hold the message's stream: its later messages are parked behind it,
+            unhandled, until it is replayed or discarded. False to handle them before it, which
+            gives up the order within that stream. None for True with ``on_error="park_stream"``,
+            and for False otherwise.
     """
+
+    stream: bool | None = None
+
+    def __init__(self, reason: str = "", *, stream: bool | None = None) -> None:
+        given: Any = stream
+        if given not in (None, True, False):
+            raise ValidationError(f"stream must be True, False or None, not {given!r}")
+        super().__init__(reason)
+        self.stream = stream
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the keyword argument, too."""
+        return type(self), (self.reason,), {"stream": self.stream}
 
 
 class Skip(HandlerOutcome):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from .._messages.message import Message
     from .handler_registry import Dispatch, HandlerCall
+    from .held_streams import HeldStreams
     from .settings import ConsumerSettings
 
 MAX_TRANSACTION_SECONDS: Final = 0.05
@@ -42,9 +43,11 @@ class GroupPlanner:
     Args:
         dispatch: the handlers.
         size: the maximum number of messages of a group; None for one call of a handler.
+        held: the streams whose messages are parked behind others, and in no group.
     """
 
-    def __init__(self, dispatch: Dispatch, size: int | None) -> None:
+    def __init__(self, dispatch: Dispatch, size: int | None, held: HeldStreams) -> None:
+        self._held = held
         self._find = dispatch.by_type.get
         self._catch_all = dispatch.catch_all
         self._batches = dispatch.batches
@@ -53,6 +56,10 @@ class GroupPlanner:
     def find_handler(self, message: Message[Any]) -> HandlerCall | None:
         """Return the handler of a message; None if it is ignored."""
         return self._find(message.type, self._catch_all)
+
+    def is_behind(self, message: Message[Any]) -> bool:
+        """Return True if a message is to be parked behind one of its stream."""
+        return bool(self._held.first) and self._held.is_behind(message)
 
     def plan(self, messages: Sequence[Message[Any]], start: int) -> list[GroupCall]:
         """Return the calls of the group that begins with a message; ignored messages are left out.
@@ -71,7 +78,7 @@ class GroupPlanner:
             invoke = find(message.type, catch_all)
             if invoke is None:
                 continue
-            if count == size:
+            if count == size or (calls and self.is_behind(message)):
                 break
             if invoke is joined:
                 together.append(message)

@@ -63,6 +63,9 @@ def build_partitioned_snapshot(
             (each.current_message for each in own if each.current_message is not None), None
         ),
         waits_for=(*((reason,) if reason else ()), *dict.fromkeys(reasons)),
+        # Each of them knows those of all members.
+        held_stream_count=max((each.held_stream_count for each in own), default=0),
+        behind_count=max((each.behind_count for each in own), default=0),
         partitions=tuple(sorted(partitions)),
         partition_count=count,
     )

@@ -85,7 +85,7 @@ def _check_retry(_: str, value: Any) -> None:
 def _check_on_error(_: str, value: Any) -> None:
     if value not in POLICIES and not callable(value):
         raise ValidationError(
-            f"on_error must be 'stop', 'park', 'skip' or a function, not {value!r}"
+            f"on_error must be 'stop', 'park', 'park_stream', 'skip' or a function, not {value!r}"
         )
 
 

@@ -49,6 +49,9 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
         handled_count: the number of messages that its handlers have handled since it was created.
         parked_count: the number of messages that it has parked since then.
         skipped_count: the number of messages that it has skipped since then.
+        held_stream_count: the number of streams that wait for a parked message, in all members of
+            its group. What others replay and discard is noticed within seconds.
+        behind_count: the number of messages that are parked behind those, unhandled.
         current_message: the stream and position of a message that a handler is processing, and its
             attempt.
         blocked_by: the transactions that it waits for, in a consumer of several categories; or the
@@ -70,6 +73,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     handled_count: int
     parked_count: int
     skipped_count: int
+    held_stream_count: int
+    behind_count: int
     current_message: tuple[str, int, int] | None
     blocked_by: tuple[Any, ...]
     last_error: str | None
@@ -91,6 +96,8 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         waits_for: the transactions or the reason for which it waits.
         partitions: the partitions that it runs; None for a run without partitions.
         partition_count: the stored number of partitions.
+        held_stream_count: the number of streams that wait for a parked message.
+        behind_count: the number of messages that are parked behind those.
     """
 
     state: ConsumerState
@@ -102,6 +109,8 @@ class RunSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: tuple[Any, ...]
     partitions: tuple[int, ...] | None = None
     partition_count: int | None = None
+    held_stream_count: int = 0
+    behind_count: int = 0
 
 
 _NO_RUN = RunSnapshot(
@@ -134,6 +143,8 @@ def build_status(
         handled_count=counters.handled,
         parked_count=counters.parked,
         skipped_count=counters.skipped,
+        held_stream_count=run.held_stream_count,
+        behind_count=run.behind_count,
         current_message=run.current_message,
         blocked_by=run.waits_for,
         last_error=counters.last_error,

@@ -114,11 +114,18 @@ ORDER BY m.stream_name
 """The last message of each position stream of some categories, all of whose records it reads."""
 
 COUNT_PARKED: Final = """
-SELECT count(*) FILTER (WHERE type = 'Parked')
-     - count(*) FILTER (WHERE type IN ('Replayed', 'Discarded'))
-FROM {schema}.messages WHERE stream_name = $1
+SELECT coalesce(sum(parked), 0)::bigint, count(*) FILTER (WHERE held > 0),
+       coalesce(sum(held) FILTER (WHERE held > 0), 0)::bigint
+FROM (SELECT sum(change) AS parked, sum(change) FILTER (WHERE holds) AS held
+      FROM (SELECT CASE WHEN type = 'Parked' THEN 1 ELSE -1 END AS change,
+                   data->>'streamName' AS stream_name,
+                   coalesce(data->>'holdsStream' = 'true', false) AS holds
+            FROM {schema}.messages
+            WHERE stream_name = $1 AND type IN ('Parked', 'Replayed', 'Discarded')) record
+      GROUP BY stream_name) stream
 """
-"""The number of parked messages: each of them is replayed or discarded once at most."""
+"""The numbers of parked messages, of held streams, and of parked messages in these: each message is
+replayed or discarded once at most."""
 
 HAS_POSITIONS: Final = b"""
 SELECT EXISTS (

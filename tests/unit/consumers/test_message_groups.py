@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from messagedb import Message
 from messagedb._consumers.handler_registry import Dispatch, HandlerCall
+from messagedb._consumers.held_streams import HeldStreams
 from messagedb._consumers.message_groups import (
     MAX_TRANSACTION_SECONDS,
     GroupPlanner,
@@ -42,7 +43,7 @@ def page(types: str) -> list[Message[Any]]:
 def plan(types: str, size: int | None, start: int = 0) -> list[str]:
     """Return the types of each call of the first group."""
     messages = page(types)
-    calls = GroupPlanner(DISPATCH, size).plan(messages, start)
+    calls = GroupPlanner(DISPATCH, size, HeldStreams()).plan(messages, start)
     for call in calls:
         assert {HANDLERS[message.type] for message in call.messages} == {call.invoke}
     return ["".join(message.type for message in call.messages) for call in calls]
@@ -80,7 +81,7 @@ def test_a_group_begins_anywhere() -> None:
 def test_all_groups_together_are_the_handled_messages_in_order(
     types: str, size: int | None
 ) -> None:
-    messages, planner = page(types), GroupPlanner(DISPATCH, size)
+    messages, planner = page(types), GroupPlanner(DISPATCH, size, HeldStreams())
     seen: list[Message[Any]] = []
     index = 0
     while index < len(messages):
