@@ -32,6 +32,7 @@ from .operations.operations import AsyncOperations
 from .read_models.read_model import AsyncReadModel
 from .schema.install import install_async
 from .schema.notify_trigger import install_notify_async, remove_notify_async
+from .schema.proxy import add_proxy_node_async, install_proxy_async
 from .schema.upgrade import uninstall_async, upgrade_async
 from .transactions.bound_client import AsyncBoundClient
 from .transactions.transaction import AsyncInlineModel, AsyncTransaction
@@ -63,8 +64,10 @@ __all__ = [
     "AsyncRun",
     "AsyncRunnable",
     "AsyncTransaction",
+    "add_proxy_node_async",
     "install_async",
     "install_notify_async",
+    "install_proxy_async",
     "remove_notify_async",
     "run_consumers_async",
     "uninstall_async",
@@ -102,8 +105,10 @@ publish("messagedb.entities", AsyncEntityEdit)
 publish("messagedb.read_models", AsyncReadModelOptions)
 publish(
     "messagedb.schema",
+    add_proxy_node_async,
     install_async,
     install_notify_async,
+    install_proxy_async,
     remove_notify_async,
     uninstall_async,
     upgrade_async,

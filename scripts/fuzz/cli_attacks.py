@@ -63,6 +63,7 @@ def cli_attacks() -> Iterator[Attack]:
     yield from _summaries()
     yield from _consumers()
     yield from _files()
+    yield from _proxy()
 
 
 def _messages() -> Iterator[Attack]:
@@ -248,3 +249,12 @@ def string_parameters() -> set[str]:
 
 def _is_string(hint: Any) -> bool:
     return hint is str or str in get_args(hint) or list[str] in (hint, *get_args(hint))
+
+
+def _proxy() -> Iterator[Attack]:
+    # The store has messages: no database of it is changed, whatever the arguments are.
+    node = "a=host=nowhere.invalid"
+    yield Attack("proxy init nodes", run_command(["proxy", "init", "--"]))
+    yield Attack("proxy init user", run_command(["proxy", "init", node, "--user"]))
+    yield Attack("proxy init password", run_command(["proxy", "init", node, "--password"]))
+    yield Attack("proxy add-node node", run_command(["proxy", "add-node", "--"]))

@@ -9,16 +9,20 @@ from ._schema.install_plan import VERSION, build_script
 
 if TYPE_CHECKING:
     from _messagedb_async.public_names import (
+        add_proxy_node_async,
         install_async,
         install_notify_async,
+        install_proxy_async,
         remove_notify_async,
         uninstall_async,
         upgrade_async,
     )
 
     from ._sync.public_names import (
+        add_proxy_node,
         install,
         install_notify,
+        install_proxy,
         remove_notify,
         uninstall,
         upgrade,
@@ -28,11 +32,15 @@ else:
 
 __all__ = [
     "VERSION",
+    "add_proxy_node",
+    "add_proxy_node_async",
     "build_script",
     "install",
     "install_async",
     "install_notify",
     "install_notify_async",
+    "install_proxy",
+    "install_proxy_async",
     "remove_notify",
     "remove_notify_async",
     "uninstall",

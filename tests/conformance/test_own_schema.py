@@ -29,11 +29,12 @@ where c.relnamespace = 'messagedb'::regnamespace and c.relkind = 'r' order by 1,
 RIGHTS = """
 select t, p from unnest(array[
     'consumer_status', 'partition_members', 'partition_sets', 'partitions', 'positions',
-    'schema_version']) t, unnest(array[
+    'proxied_by', 'schema_version']) t, unnest(array[
     'select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p
 where has_table_privilege(%s, 'messagedb.' || t, p) order by 1, 2
 """
 OLDEST = ("positions", "schema_version")
+VERSIONS = [(1,), (2,), (3,)]
 SAVE = (
     "insert into messagedb.positions (consumer, position, saved_by)"
     " values ('account:position-a', 7, gen_random_uuid())"
@@ -80,6 +81,7 @@ def test_its_tables(url: str) -> None:
     ]
     keys = "select indexdef from pg_indexes where schemaname = 'messagedb'"
     assert sorted(row[0].partition(" USING ")[2] for row in query(url, keys)) == [
+        "btree (only_row)",
         "btree (store, category, identifier)",
         "btree (store, category, identifier, member)",
         "btree (store, category, identifier, number)",
@@ -87,11 +89,7 @@ def test_its_tables(url: str) -> None:
         "btree (store, consumer)",
         "btree (version)",
     ]
-    assert query(url, "select version from messagedb.schema_version order by 1") == [
-        (1,),
-        (2,),
-        (3,),
-    ]
+    assert query(url, "select version from messagedb.schema_version order by 1") == VERSIONS
 
 
 async def test_it_stays_as_it_is(url: str) -> None:
@@ -115,11 +113,7 @@ def test_eight_threads_make_it_once(url: str) -> None:
     empty = not query(url, "select from pg_namespace where nspname = 'message_store'")
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(install, range(8))) == empty
-    assert query(url, "select version from messagedb.schema_version order by 1") == [
-        (1,),
-        (2,),
-        (3,),
-    ]
+    assert query(url, "select version from messagedb.schema_version order by 1") == VERSIONS
 
 
 def test_two_message_dbs_share_it(url: str) -> None:
@@ -152,6 +146,7 @@ def test_message_store_has_its_privileges(url: str) -> None:
         ("positions", "insert"),
         ("positions", "select"),
         ("positions", "update"),
+        ("proxied_by", "select"),
         ("schema_version", "select"),
     ]
     for text in (
@@ -240,11 +235,7 @@ def test_a_version_that_was_not_finished_by_hand(url: str) -> None:
     query(url, SAVE)
     query(url, "delete from messagedb.schema_version")
     assert schema.install(url) is False
-    assert query(url, "select version from messagedb.schema_version order by 1") == [
-        (1,),
-        (2,),
-        (3,),
-    ]
+    assert query(url, "select version from messagedb.schema_version order by 1") == VERSIONS
     assert len(query(url, "select from messagedb.positions")) == 1
 
 

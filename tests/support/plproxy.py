@@ -74,7 +74,7 @@ class ProxiedStore:
     """
 
     def __init__(self) -> None:
-        self._server = OwnServer(programs=_programs())
+        self._server = OwnServer(programs=find_programs())
         try:
             with psycopg.connect(self._server.url(), autocommit=True) as conn:
                 for name in (*NODES, PROXY):
@@ -126,7 +126,7 @@ class ProxiedStore:
         conn.execute("grant usage on foreign server mdb to message_store")
 
 
-def _programs() -> Path:
+def find_programs() -> Path:
     """Find the newest PostgreSQL of Debian's that has PL/Proxy."""
     for folder in sorted(_EXTENSIONS.glob("*/extension/plproxy.control"), reverse=True):
         programs = _SYSTEM / folder.parent.parent.name / "bin"

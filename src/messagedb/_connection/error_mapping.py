@@ -119,6 +119,11 @@ def map_error(
     known_error = _map_known_state(error, state, text, state_note)
     if known_error is not None:
         return known_error
+    if sqlstates.is_node_failure(error):
+        return StoreUnavailableError(
+            f"a node of the store is unavailable, and only its categories: {text.strip()} "
+            f"(SQLSTATE {state}). {state_note}"
+        )
     if sqlstates.is_connection_state(state) or sqlstates.is_session_ended(error):
         return StoreUnavailableError(
             f"the connection to the store was lost or refused ({text}, SQLSTATE {state}). "

@@ -109,10 +109,37 @@ def is_row_security_error(error: psycopg.Error, text: str) -> bool:
     return error.diag.source_function == "ExecWithCheckOptions" or "row-level security" in text
 
 
+# PL/Proxy's own error about its connection to a node, with the name of the node's database.
+_NODE_FAILURE: Final = re.compile(
+    r"PL/Proxy function .+?\(\d+\): (?:\[[^\]]*\] (?!REMOTE )|(?=query timeout|connect timeout))"
+)
+_NOT_CONNECTED: Final = re.compile(r"PQconnect(?:Poll|Start)|connect timeout").match
+
+
 def is_session_ended(error: psycopg.Error) -> bool:
     """Return True if the server's error means that the session ended, or the call may be lost."""
     severity = error.diag.severity_nonlocalized or error.diag.severity
-    return severity in ("FATAL", "PANIC") or error.sqlstate in SESSION_ENDED
+    return (
+        severity in ("FATAL", "PANIC")
+        or error.sqlstate in SESSION_ENDED
+        or (is_node_failure(error) and not is_node_unreachable(error))
+    )
+
+
+def is_node_failure(error: psycopg.Error) -> bool:
+    """Return True if a proxying database could not pass a call on, or got no answer to it."""
+    return error.sqlstate == "XX000" and _NODE_FAILURE.match(_get_primary(error)) is not None
+
+
+def is_node_unreachable(error: psycopg.Error) -> bool:
+    """Return True if a proxying database did not reach a node: it has sent it nothing."""
+    text = _get_primary(error)
+    match = _NODE_FAILURE.match(text) if error.sqlstate == "XX000" else None
+    return match is not None and _NOT_CONNECTED(text[match.end() :]) is not None
+
+
+def _get_primary(error: psycopg.Error) -> str:
+    return error.diag.message_primary or ""
 
 
 def is_connection_state(state: str) -> bool:

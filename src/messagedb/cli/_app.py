@@ -13,6 +13,7 @@ from . import (
     _demo_command,
     _export_import_commands,
     _message_commands,
+    _proxy_commands,
     _run_command,
     _schema_commands,
     _server_commands,
@@ -94,6 +95,7 @@ for _commands in (
     _export_import_commands,
     _server_commands,
     _schema_commands,
+    _proxy_commands,
     _ui_command,
     _demo_command,
 ):

@@ -23,7 +23,7 @@ from ._layout import Column
 from ._store import StoreTarget
 
 _LEVEL_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
-_FINDING_COLUMNS = (
+FINDING_COLUMNS = (
     Column("level", style=_LEVEL_STYLES.__getitem__),
     "about",
     "found",
@@ -89,7 +89,7 @@ def doctor(ctx: typer.Context) -> None:
             facts = msgspec.structs.replace(facts, refusal=str(error))
     found = diagnose(facts)
     rows = [each.to_row() for each in found]
-    store.output.print_rows(_FINDING_COLUMNS, rows, total=summarize(found))
+    store.output.print_rows(FINDING_COLUMNS, rows, total=summarize(found))
     if any(each.level == "problem" for each in found):
         raise typer.Exit(ExitCode.REFUSED)
 

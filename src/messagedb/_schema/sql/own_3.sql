@@ -57,4 +57,163 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE messagedb.partition_members TO mes
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE messagedb.partitions TO message_store;
 
+-- == Several nodes ==
+-- What a node needs behind a database that passes the calls on: a call is a transaction there, so that a batch has
+-- to be one call. Every name has its schema, as the search_path is the caller's.
+
+-- The proxying database that a node belongs to, if it belongs to one: at most one row.
+CREATE TABLE IF NOT EXISTS messagedb.proxied_by (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    proxy uuid NOT NULL,
+    node int NOT NULL,
+    name text NOT NULL,
+    -- The newest map of the proxying database: one that is restored from a backup may have an older one.
+    map_version bigint NOT NULL
+);
+
+GRANT SELECT, UPDATE (map_version) ON TABLE messagedb.proxied_by TO message_store;
+
+CREATE OR REPLACE FUNCTION messagedb.note_map_version(map_version bigint) RETURNS bigint
+    LANGUAGE sql VOLATILE
+AS $messagedb$
+    UPDATE messagedb.proxied_by AS b
+    SET map_version = greatest(b.map_version, note_map_version.map_version)
+    RETURNING b.map_version
+$messagedb$;
+
+-- The categories that have messages, each without its types: from one to the next along the index.
+CREATE OR REPLACE FUNCTION messagedb.list_placed_categories() RETURNS SETOF varchar
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        WITH RECURSIVE names AS (
+            (SELECT message_store.category(m.stream_name)::varchar AS name
+             FROM message_store.messages AS m
+             ORDER BY message_store.category(m.stream_name), m.global_position LIMIT 1)
+            UNION ALL
+            SELECT following.name
+            FROM names, LATERAL (
+                SELECT message_store.category(m.stream_name)::varchar AS name
+                FROM message_store.messages AS m
+                WHERE message_store.category(m.stream_name) > names.name
+                ORDER BY message_store.category(m.stream_name), m.global_position LIMIT 1
+            ) AS following
+        )
+        SELECT DISTINCT pg_catalog.split_part(names.name, ':', 1)::varchar FROM names;
+END
+$messagedb$;
+
+-- The places of ids that are stored. Not in the function below: its settings would be those of the table's triggers.
+CREATE OR REPLACE FUNCTION messagedb.find_messages(ids uuid[])
+    RETURNS TABLE (id varchar, found_stream varchar, found_position bigint)
+    LANGUAGE plpgsql VOLATILE
+    SET enable_seqscan = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        SELECT m.id::varchar, m.stream_name::varchar, m.position
+        FROM message_store.messages AS m
+        WHERE m.id OPERATOR(pg_catalog.=) ANY (find_messages.ids);
+END
+$messagedb$;
+
+-- All messages of a batch or none, in one call, with the rules of the client: an id that is stored in the stream has
+-- its position, and every other message the version that it expects. It raises no error where it writes nothing: the
+-- version and the stored ids that it returns are the reason.
+CREATE OR REPLACE FUNCTION messagedb.write_messages(
+    stream_name varchar,
+    -- An array of objects: i (id), t (type), d (data), m (metadata).
+    messages jsonb,
+    -- NULL: any. -2: the stream exists.
+    expected_version bigint DEFAULT NULL,
+    -- Whether to write nothing if some of the messages are stored and others are not.
+    is_whole boolean DEFAULT false
+) RETURNS TABLE (version bigint, written bigint, id varchar, found_stream varchar, found_position bigint)
+    LANGUAGE plpgsql VOLATILE
+AS $messagedb$
+DECLARE
+    _ids uuid[];
+    _found uuid[];
+    -- The same as keys, which are looked up faster than the elements of an array.
+    _keys jsonb;
+    _elsewhere boolean;
+    _expected bigint;
+    -- The position of each message that is to be written, and -1 for one that is stored.
+    _positions bigint[] := '{}';
+    _version bigint;
+    _next bigint;
+    _written bigint := 0;
+    _index int;
+BEGIN
+    IF pg_catalog.current_setting('transaction_isolation')
+        <> ALL (ARRAY['read committed', 'read uncommitted'])
+    THEN
+        RAISE EXCEPTION 'writes need READ COMMITTED';
+    END IF;
+
+    PERFORM pg_catalog.pg_advisory_xact_lock(
+        message_store.hash_64(message_store.category(write_messages.stream_name))
+    );
+
+    SELECT pg_catalog.array_agg((e ->> 'i')::uuid ORDER BY n)
+    INTO _ids
+    FROM pg_catalog.jsonb_array_elements(write_messages.messages) WITH ORDINALITY AS element (e, n);
+
+    _version := coalesce(message_store.stream_version(write_messages.stream_name), -1);
+
+    SELECT
+        pg_catalog.array_agg(f.id::uuid),
+        pg_catalog.jsonb_object_agg(f.id, 1),
+        pg_catalog.bool_or(f.found_stream <> write_messages.stream_name)
+    INTO _found, _keys, _elsewhere
+    FROM messagedb.find_messages(_ids) AS f;
+
+    _next := _version;
+
+    FOR _index IN 1 .. coalesce(pg_catalog.cardinality(_ids), 0) LOOP
+        IF _keys ? _ids[_index]::text THEN
+            _positions[_index] := -1;
+            CONTINUE;
+        END IF;
+
+        _expected := write_messages.expected_version
+            + CASE WHEN write_messages.expected_version = -2 THEN 0 ELSE _index - 1 END;
+
+        IF _expected <> _next AND NOT (_expected = -2 AND _next >= 0) THEN
+            _written := -1;
+            EXIT;
+        END IF;
+
+        _next := _next + 1;
+        _positions[_index] := _next;
+    END LOOP;
+
+    IF _written = 0
+        AND _next > _version
+        AND _elsewhere IS NOT TRUE
+        AND NOT (coalesce(write_messages.is_whole, false) AND _found IS NOT NULL)
+    THEN
+        INSERT INTO message_store.messages (id, stream_name, position, type, data, metadata)
+        SELECT
+            (e ->> 'i')::uuid,
+            write_messages.stream_name,
+            _positions[n],
+            e ->> 't',
+            nullif(e -> 'd', 'null'::jsonb),
+            nullif(e -> 'm', 'null'::jsonb)
+        FROM pg_catalog.jsonb_array_elements(write_messages.messages) WITH ORDINALITY AS element (e, n)
+        WHERE _positions[n] >= 0;
+
+        _written := _next - _version;
+    END IF;
+
+    RETURN QUERY
+        SELECT _version, greatest(_written, 0), f.id, f.found_stream, f.found_position
+        FROM (VALUES (1)) AS one
+        LEFT JOIN messagedb.find_messages(_found) AS f ON true;
+END
+$messagedb$;
+
 INSERT INTO messagedb.schema_version (version) VALUES (3) ON CONFLICT DO NOTHING;

@@ -7,8 +7,14 @@ BEGIN
         RETURN;
     END IF;
     DROP FUNCTION IF EXISTS messagedb.notify_of_messages();
+    DROP FUNCTION IF EXISTS
+        messagedb.write_messages(varchar, jsonb, bigint, boolean),
+        messagedb.find_messages(uuid[]),
+        messagedb.list_placed_categories(),
+        messagedb.note_map_version(bigint);
     DROP TABLE IF EXISTS messagedb.consumer_status;
     DROP TABLE IF EXISTS messagedb.partitions, messagedb.partition_members, messagedb.partition_sets;
+    DROP TABLE IF EXISTS messagedb.proxied_by;
     DROP TABLE messagedb.positions, messagedb.schema_version;
     DROP SCHEMA messagedb;
 EXCEPTION

@@ -1,0 +1,195 @@
+"""Several nodes are set up, extended, shown and checked by the CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import psycopg
+import pytest
+
+from messagedb import Client, NewMessage, ServerError, schema
+from messagedb.errors import IncompatibleServerError, StoreUnavailableError, ValidationError
+from tests.cli.conftest import Command
+from tests.support.plproxy import NoPLProxyError
+from tests.support.several_nodes import PROXY, SeveralNodes
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Generator[SeveralNodes]:
+    """Return a server with databases of which nothing is made yet."""
+    try:
+        nodes = SeveralNodes((), spare=("old", "new", "third", "other", "wrong"))
+    except NoPLProxyError as error:
+        pytest.skip(str(error))
+    yield nodes
+    nodes.close()
+
+
+def write(client: Client, category: str) -> None:
+    client.write_message(f"{category}-1", NewMessage("Noted", {"n": 1}))
+
+
+def test_an_existing_store_becomes_the_first_node_and_keeps_its_categories(
+    nodes: SeveralNodes, command: Command
+) -> None:
+    schema.install(nodes.admin_url("old"))
+    with Client(nodes.server.url("old", "message_store")) as client:
+        for number in range(20):
+            write(client, f"old{number}")
+        write(client, "old1:command")
+    old, new = nodes.admin_url("old"), nodes.admin_url("new")
+    made = command("--url", nodes.admin_url(), "proxy", "init", f"first={old}", f"second={new}")
+    assert made.rows == [{"made": True}], made.err
+    again = command("--url", nodes.admin_url(), "proxy", "init", f"first={old}", f"second={new}")
+    assert again.rows == [{"made": False}]
+    nodes.names = ["old", "new"]
+    with Client(nodes.url()) as client:
+        for number in range(20):
+            write(client, f"old{number}")
+            write(client, f"fresh{number}")
+            assert client.stream_version(f"old{number}-1") == 1
+        assert len(client.get_category_messages("old1:command")) == 1
+    found = nodes.count_messages()
+    assert all(found[f"old{number}-1"] == {"old": 2} for number in range(20))
+    assert {next(iter(found[f"fresh{number}-1"])) for number in range(20)} == {"old", "new"}
+
+
+def test_a_further_node_gets_new_categories_only(nodes: SeveralNodes, command: Command) -> None:
+    third = nodes.admin_url("third")
+    before = nodes.count_messages()
+    with Client(nodes.url()) as client:
+        added = command("--url", nodes.admin_url(), "proxy", "add-node", f"third={third}")
+        assert added.rows == [{"added": True}], added.err
+        again = command("--url", nodes.admin_url(), "proxy", "add-node", f"third={third}")
+        assert again.rows == [{"added": False}]
+        nodes.names.append("third")
+        for number in range(20):
+            write(client, f"fresh{number}")
+            write(client, f"newest{number}")
+    found = nodes.count_messages()
+    for stream, place in before.items():
+        assert list(found[stream]) == list(place)
+    places = {next(iter(found[f"newest{number}-1"])) for number in range(20)}
+    assert places == {"old", "new", "third"}
+    rows = command("--url", nodes.url(), "proxy", "status").rows
+    assert [(row["node"], row["slots"], row["map_version"]) for row in rows] == [
+        ("first", 341, 2), ("second", 342, 2), ("third", 341, 2)
+    ]  # fmt: skip
+    assert sum(row["messages"] for row in rows) == 20 + 1 + 40 + 40
+    assert sum(row["categories"] for row in rows) == 60
+    assert all(row["reachable"] and row["error"] is None for row in rows)
+
+
+def test_check_finds_what_is_wrong(nodes: SeveralNodes, command: Command) -> None:
+    def check() -> dict[str, str]:
+        ran = command("--url", nodes.url(), "proxy", "check")
+        wrong = {row["about"]: row["found"] for row in ran.rows if row["level"] != "ok"}
+        problems = [row for row in ran.rows if row["level"] == "problem"]
+        assert ran.code == (1 if problems else 0), ran.err
+        return wrong
+
+    assert check() == {}
+    with Client(nodes.server.url("third", "message_store")) as client:
+        write(client, "old3:command")
+    assert check()["node third"].endswith("that the map has elsewhere: old3")
+    nodes.ask("third", "truncate message_store.messages")
+    nodes.ask("third", "update messagedb.proxied_by set map_version = 7")
+    assert "restored from an old backup" in check()["node third"]
+    nodes.ask("third", "update messagedb.proxied_by set map_version = 1")
+    assert "it knows version 1 of the map" in check()["node third"]
+    nodes.ask("third", "update messagedb.proxied_by set map_version = 2")
+    nodes.ask(PROXY, "insert into messagedb.proxy_categories values ('gone', 0, 'copying', 1)")
+    assert check() == {"moves": "unfinished: gone"}
+    nodes.ask(PROXY, "delete from messagedb.proxy_categories where category = 'gone'")
+    nodes.ask(PROXY, "alter server messagedb options (set p1 'dbname=new')")
+    assert check()["addresses"].endswith("differ in p1")
+    nodes.ask(
+        PROXY,
+        "do $$ begin execute (select format('alter server messagedb options (set p1 %L)', address) "
+        "from messagedb.proxy_nodes where node = 1); end $$",
+    )
+    nodes.ask(PROXY, "delete from messagedb.proxy_slots where slot < 9")
+    assert check()["map"].startswith("9 of 1024 slots have no node")
+    with Client(nodes.url()) as client, pytest.raises(ServerError, match="no node has category"):
+        for number in range(500):
+            client.stream_version(f"{number}-1")
+    nodes.ask(PROXY, "insert into messagedb.proxy_slots select n, 0 from generate_series(0, 8) n")
+
+
+def test_a_node_that_is_away_is_named(nodes: SeveralNodes, command: Command) -> None:
+    nodes.ask("postgres", "alter database third allow_connections false")
+    try:
+        rows = command("--url", nodes.url(), "proxy", "status").rows
+        assert [row["reachable"] for row in rows] == [True, True, False]
+        assert rows[2]["messages"] is None
+        assert '"third" is not currently accepting connections' in rows[2]["error"]
+        ran = command("--url", nodes.url(), "proxy", "check")
+        assert ran.code == 1
+        (found,) = [row for row in ran.rows if row["level"] == "problem"]
+        assert found["about"] == "node third"
+        with pytest.raises(StoreUnavailableError):
+            other = nodes.admin_url("other")
+            schema.add_proxy_node(nodes.admin_url(), name="fourth", node=other)
+    finally:
+        nodes.ask("postgres", "alter database third allow_connections true")
+    assert len(command("--url", nodes.url(), "proxy", "status").rows) == 3
+
+
+def test_wrong_nodes_are_refused_and_nothing_is_changed(
+    nodes: SeveralNodes, command: Command
+) -> None:
+    wrong, other = nodes.admin_url("wrong"), nodes.admin_url("other")
+    old, third = nodes.admin_url("old"), nodes.admin_url("third")
+    cases = [
+        (wrong, {"a": other, "b": other}, "is the same database as node 'a'"),
+        (wrong, {"a": wrong}, "is the same database as the proxying database itself"),
+        (wrong, {"a": old}, "belongs to another proxying database, as node 'first'"),
+        (old, {"a": other}, "has messages itself"),
+        (nodes.admin_url(), {"a": other}, "to other nodes or addresses: first, second, third"),
+    ]
+    for url, given, text in cases:
+        with pytest.raises(IncompatibleServerError, match=text):
+            schema.install_proxy(url, nodes=given)
+    assert nodes.ask("wrong", "select to_regclass('messagedb.proxy_map')::text") == [(None,)]
+    assert nodes.ask("wrong", "select count(*) from pg_extension where extname = 'plproxy'") == [
+        (0,)
+    ]
+    with pytest.raises(IncompatibleServerError, match="other nodes or addresses"):
+        schema.add_proxy_node(nodes.admin_url(), name="fourth", node=third)
+    with pytest.raises(IncompatibleServerError, match="does not pass calls on"):
+        schema.add_proxy_node(wrong, name="fourth", node=other)
+    with pytest.raises(ValidationError, match="the name of a node"):
+        schema.add_proxy_node(nodes.admin_url(), name="no name", node=other)
+    assert command("--url", wrong, "proxy", "status").code == 1
+    assert command("--url", nodes.url(), "proxy", "add-node", "nothing").code == 2
+
+
+def test_no_password_of_a_node_can_be_read(nodes: SeveralNodes, command: Command) -> None:
+    secret = "s3cr3t-of-the-nodes"
+    nodes.ask("postgres", "create database secretive")
+    nodes.ask("postgres", "create database secretnode")
+    node = nodes.server.url("secretnode", "postgres", secret)
+    made = command(
+        "--url", nodes.admin_url("secretive"), "proxy", "init", f"a={node}", "--password", secret
+    )
+    assert made.code == 0, made.err
+    url = nodes.server.url("secretive", "message_store")
+    shown = [made.out, made.err]
+    for name in ("status", "check"):
+        ran = command("--url", url, "proxy", name)
+        assert ran.code == 0, ran.err
+        shown += [ran.out, ran.err]
+    with Client(url) as client:
+        write(client, "account")
+        bound = client.get_category_messages("account")
+        assert len(bound) == 1
+    with psycopg.connect(url) as conn:
+        for catalog in ("pg_foreign_server", "pg_user_mappings", "messagedb.proxy_nodes"):
+            shown.append(str(conn.execute(f"table {catalog}".encode()).fetchall()))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("table pg_user_mapping")
+    assert secret not in "".join(shown)
+    again = command("--url", nodes.admin_url("secretive"), "proxy", "init", f"a={node}")
+    assert again.rows == [{"made": False}]
+    login = "select umoptions::text from pg_user_mappings"
+    assert secret in str(nodes.ask("secretive", login))
