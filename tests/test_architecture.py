@@ -204,7 +204,7 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
             count = len(stored(store_url, stream))
             with Trace() as trace:
                 # The trace would show a call of ours, such as status().
-                await eventually(partial(has_passed, trace, store_url, stream, count))
+                await eventually(partial(has_passed, trace, store_url, stream, count), 30)
             after = consumer.status()
             is_within = before.next_position == before.stored_next_position != after.next_position
             if is_within and after.next_position == after.stored_next_position:
