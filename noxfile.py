@@ -40,25 +40,30 @@ WITHOUT_LONG = [
     "--ignore=tests/test_docs.py",
     "--ignore=tests/test_examples.py",
 ]
+# Of these files, which open many pages or the sessions of many roles, or wait for reports, one test
+# is enough on a second Python and on a second schema: the oldest Python runs all of them.
+ONCE = [
+    "*/test_large_messages*",
+    "tests/plugin/*",
+    "tests/ui/*",
+    "tests/_*/consumers/test_reports*",
+    "tests/_*/connection/test_hostile_settings*",
+]
 # The sample of the tests is all of them, except that of each of these files, which wait for faults,
 # processes, programs and reports, or open many pages or the sessions of many roles, it runs the
 # first test only,
 LONG = [
+    *ONCE,
     "*/test_faults_*",
-    "*/test_large_messages*",
     "tests/async_only/*",
     "tests/cli/*",
     "tests/embedded/*",
     "tests/faults/*",
     "tests/killing/*",
-    "tests/plugin/*",
     "tests/project/*",
     "tests/sync_only/*",
     "tests/test_examples*",
     "tests/test_readme.py",
-    "tests/ui/*",
-    "tests/_*/consumers/test_reports*",
-    "tests/_*/connection/test_hostile_settings*",
 ]
 # and of these files nothing: some need programs that pip does not install (servers that replicate,
 # poolers, brokers, the genuine Message DB, a browser), the others take minutes (processes killed at
@@ -222,7 +227,7 @@ def tests(session: nox.Session) -> None:
 
 def run_sample(session: nox.Session, *options: str) -> None:
     """Run the sample of the tests with these options of pytest, and print what it left out."""
-    sample = ["-p", "tests.support.sampling", *(f"--first-of={glob}" for glob in LONG)]
+    sample = first_of(*LONG)
     sample += [f"--ignore-glob={glob}" for glob in LEFT_OUT]
     try:
         run_parallel(session, *sample, *options, *session.posargs)
@@ -230,6 +235,11 @@ def run_sample(session: nox.Session, *options: str) -> None:
         session.log(f"This was a sample: the first test of each file of {' '.join(LONG)};")
         session.log(f"no test of {' '.join(LEFT_OUT)}; and all other tests.")
         session.log("All tests, half an hour: python3 dev.py nox -s tests_all conformance")
+
+
+def first_of(*globs: str) -> list[str]:
+    """Return the options of pytest to run only the first test of each file that a glob names."""
+    return ["-p", "tests.support.sampling", *(f"--first-of={glob}" for glob in globs)]
 
 
 def run_parallel(session: nox.Session, *options: str) -> None:
@@ -275,7 +285,7 @@ def tests_all(session: nox.Session) -> None:
     elif session.python == PYTHONS[0]:
         run_with_coverage(session)
     elif session.python == PYTHONS[-1]:
-        run_parallel(session, *ALL, *WITHOUT_LONG)
+        run_parallel(session, *ALL, *WITHOUT_LONG, *first_of(*ONCE))
     else:
         run_sample(session)
 
@@ -331,7 +341,7 @@ def conformance(session: nox.Session) -> None:
     # that, the operations are enough.
     session.run(
         *("python", "-m", "pytest", "tests/_async", "tests/_sync/operations"),
-        *("--ignore-glob=*test_faults_*", *PARALLEL),
+        *("--ignore-glob=*test_faults_*", *first_of(*ONCE), *PARALLEL),
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},
     )
