@@ -199,9 +199,10 @@ async def test_a_message_of_a_running_consumer_passes_as_many_modules(
     samples: list[set[str]] = []
     async with consumer.running():
         while len(samples) < 12:
+            # Before the write: its position may be stored as soon as that returns.
+            count = len(stored(store_url, stream))
             await client.write_message(f"{category}-1", new_message())
             before = consumer.status()
-            count = len(stored(store_url, stream))
             with Trace() as trace:
                 # The trace would show a call of ours, such as status().
                 await eventually(partial(has_passed, trace, store_url, stream, count), 30)
