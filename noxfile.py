@@ -73,8 +73,10 @@ LEFT_OUT = [
     "*failover*",
     "*test_faults_pgbouncer*",
     "*test_faults_plproxy*",
+    "*test_several_nodes*",
     "*test_faults_waiting_commits*",
     "tests/cli/test_pages*",
+    "tests/cli/test_proxy*",
     "tests/conformance/*",
     "tests/faults/test_replication*",
     "tests/killing/test_kills*",
@@ -345,6 +347,13 @@ def conformance(session: nox.Session) -> None:
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},
     )
+
+
+@nox.session
+def bench_nodes(session: nox.Session) -> None:
+    """Measure the cost of several nodes by PL/Proxy; ``-- --short`` only tries."""
+    install(session, "test")
+    session.run("python", "-u", "scripts/bench_nodes.py", *session.posargs, env={"PYTHONPATH": "."})
 
 
 @nox.session

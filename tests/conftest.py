@@ -139,14 +139,18 @@ def new_database(server_url: str) -> Iterator[NewDatabase]:
 
 
 @pytest.fixture(scope="session")
-def database_url(new_database: NewDatabase) -> str:
+def database_url(new_database: NewDatabase) -> Iterator[str]:
     """Return a superuser's URL of the run's own database, with our schema in it.
 
     With ``MESSAGEDB_TEST_SCHEMA=genuine`` it holds the genuine Message DB instead.
     """
-    url = new_database(install=False)
-    setup.install(url, setup.read_setup())
-    return url
+    url, wanted = new_database(install=False), setup.read_setup()
+    setup.install(url, wanted)
+    yield url
+    with psycopg.connect(backend.make_url(url, dbname="postgres"), autocommit=True) as conn:
+        for name in setup.name_nodes(url, wanted):
+            drop = sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+            conn.execute(drop)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import os
 from typing import Final, NamedTuple
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.support import genuine
 from tests.support.backend import make_url
@@ -21,8 +22,15 @@ POOLS: Final = {"": "", "session": "sessions", "transaction": "many"}
 """The values of ``MESSAGEDB_TEST_POOLER``, and the pools of our PgBouncer."""
 
 
+NODES: Final = {"nodes-1": 1, "nodes-2": 2, "nodes-3": 3}
+"""The numbers of nodes behind a proxying database, by the value of ``MESSAGEDB_TEST_SCHEMA``."""
+
+
 class Setup(NamedTuple):
-    """The schema, ``ours`` or ``genuine-1.3.1``; the role; the mode of the pooler, if any."""
+    """The schema, ``ours``, ``genuine-1.3.1`` or ``nodes-2``; the role; the pooler's mode, if any.
+
+    With ``nodes-2`` the database passes the calls on to two others, by PL/Proxy.
+    """
 
     schema: str
     role: str
@@ -42,7 +50,7 @@ def read_setup() -> Setup:
     pooler = os.environ.get("MESSAGEDB_TEST_POOLER") or ""
     versions = [f"genuine-{version}" for version in genuine.VERSIONS]
     for name, value, known in (
-        ("SCHEMA", schema, ["ours", "genuine", *versions]),
+        ("SCHEMA", schema, ["ours", "genuine", *versions, *NODES]),
         ("ROLE", role, [*ROLES]),
         ("POOLER", pooler, [*POOLS]),
     ):
@@ -77,12 +85,28 @@ def _install(url: str, setup: Setup) -> None:
         installer = make_url(url, user=name)
     if setup.schema == "ours":
         schema.install(installer)
+    elif setup.schema in NODES:
+        nodes = name_nodes(url, setup)
+        with psycopg.connect(url, autocommit=True) as conn:
+            for node in nodes:
+                options = "template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
+                conn.execute(f'create database "{node}" {options}'.encode())
+        # PL/Proxy's libpq is the server's, which may not know all options of ours.
+        place = {key: conninfo_to_dict(url)[key] for key in ("host", "port", "user")}
+        addresses = {name: make_conninfo("", **place, dbname=name) for name in nodes}
+        schema.install_proxy(url, nodes=addresses)
     else:
         genuine.install(installer, setup.schema.removeprefix("genuine-"))
         # Leaves it as it is, and adds our own schema beside it, for positions in a table.
         assert not schema.install(installer)
     if setup.role == "member":
         _create_role(url, ROLES["member"], "in role message_store")
+
+
+def name_nodes(url: str, setup: Setup) -> list[str]:
+    """Return the names of the databases that are the nodes of a database; none if it has none."""
+    name = conninfo_to_dict(url)["dbname"]
+    return [f"{name}_node{number}" for number in range(NODES.get(setup.schema, 0))]
 
 
 def _create_role(url: str, name: str, options: str) -> None:
@@ -97,4 +121,8 @@ def get_sql_version() -> str:
     from messagedb._schema.install_plan import VERSION
 
     schema = read_setup().schema
-    return VERSION if schema == "ours" else genuine.SQL_VERSIONS[schema.removeprefix("genuine-")]
+    return (
+        VERSION
+        if not schema.startswith("genuine-")
+        else genuine.SQL_VERSIONS[schema.removeprefix("genuine-")]
+    )

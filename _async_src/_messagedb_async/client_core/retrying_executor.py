@@ -23,6 +23,7 @@ from messagedb._transactions.retry import pause
 from messagedb.errors import OutcomeUnknownError
 
 from ..connection.interruptions import abort_operation, is_interruption
+from ..execution.node_errors import find_node_error
 from ..transactions.state import AsyncTransactionState
 
 if TYPE_CHECKING:
@@ -74,20 +75,21 @@ class AsyncRetryingExecutor:
             executor = await provider.acquire(deadline)
             try:
                 return await attempt(executor)
-            except psycopg.Error as error:
-                if is_caused_by_others(error) and has_time_left(deadline):
+            except psycopg.Error as cause:
+                failure = await find_node_error(executor, cause, _get_name(read))
+                if is_caused_by_others(failure) and has_time_left(deadline):
                     rollbacks += 1
                 else:
                     rollbacks, attempts = 0, attempts - 1
                     if not (
                         attempts
-                        and is_connection_lost(error, executor.connection.closed)
+                        and is_connection_lost(failure, executor.connection.closed)
                         and has_time_left(deadline)
                     ):
                         has_condition = read.has_condition or read.has_user_sql
                         raise map_error(
-                            error, NOTHING_CHANGED, has_condition=has_condition
-                        ) from error
+                            failure, NOTHING_CHANGED, has_condition=has_condition
+                        ) from cause
             except BaseException as error:
                 if is_interruption(error):
                     abort_operation(executor.connection)
@@ -128,22 +130,23 @@ class AsyncRetryingExecutor:
             executor.expect_commit()
             try:
                 return await executor.write(write)
-            except psycopg.Error as error:
-                if is_connection_lost(error, executor.connection.closed):
+            except psycopg.Error as cause:
+                failure = await find_node_error(executor, cause, write.stream_name)
+                if is_connection_lost(failure, executor.connection.closed):
                     rollbacks, attempts = 0, attempts - 1
-                    lost_error = error
+                    lost_error = failure
                     if not (attempts and has_time_left(deadline)):
-                        raise _outcome_unknown_error(write, lost_error) from error
-                elif is_caused_by_others(error) and has_time_left(deadline):
+                        raise _outcome_unknown_error(write, lost_error) from cause
+                elif is_caused_by_others(failure) and has_time_left(deadline):
                     rollbacks += 1
                 else:
-                    executor.note_refusal(error)
+                    executor.note_refusal(failure)
                     refusal = write_results.refused_write_error(
-                        write, error, self._settings.command_timeout
+                        write, failure, self._settings.command_timeout
                     )
                     if lost_error is None or write_results.is_conclusive(write, refusal):
-                        raise refusal from error
-                    raise _outcome_unknown_error(write, lost_error) from error
+                        raise refusal from cause
+                    raise _outcome_unknown_error(write, lost_error) from cause
             except MessageDBError as error:
                 if lost_error is None or write_results.is_conclusive(write, error):
                     raise
@@ -160,7 +163,8 @@ class AsyncRetryingExecutor:
     async def begin(self, options: TransactionOptions) -> AsyncTransactionState:
         """Begin a transaction on a connection that is reserved for it."""
         provider = self._lifecycle.provider or await self._lifecycle.ensure_open()
-        check_not_proxied(provider.dialect.server, "a transaction")
+        if not options.is_local or options.locks:
+            check_not_proxied(provider.dialect.server, "a transaction")
         deadline = monotonic() + self._operation_seconds
         attempts = self._settings.max_size + 1
         while True:
@@ -184,6 +188,11 @@ class AsyncRetryingExecutor:
                 ) from error
             else:
                 return state
+
+
+def _get_name(read: requests.ReadRequest) -> object:
+    """Return the stream or category of a read, which its call has first if it has one."""
+    return read.call.params[0] if read.call.params else None
 
 
 _NOTHING_BEGUN_TEXT = "Nothing was done in the transaction; it is rolled back."

@@ -253,7 +253,7 @@ class AsyncTablePositions:
     ) -> None:
         self.name = name
         # A process that is paused between its save and its COMMIT holds the row no longer.
-        self._options = build_options(idle_timeout=idle_timeout)
+        self._options = build_options(idle_timeout=idle_timeout, is_local=True)
         self.stored: int | None = None
         self.record: StoredPosition | None = None
         self.unconfirmed: PendingSave | None = None

@@ -11,6 +11,7 @@ from ..operations.internals import get_server, get_session_config
 from ..subscriptions.checked_feed import lost_history_error
 from ..subscriptions.history_queries import find_last_message
 from .history_check import check_stored
+from .position_stores import AsyncStreamPositions
 from .run_state import log
 from .side_task import call_when_free
 
@@ -76,9 +77,9 @@ class AsyncStartPosition:
 
     async def _find(self, end: int) -> bool:
         settings, progress, positions = self._settings, self._state.progress, self._positions
-        if settings.transactional:
+        if settings.transactional and isinstance(positions, AsyncStreamPositions):
             server = await get_server(self._client)
-            check_not_proxied(server, "transactional=True")
+            check_not_proxied(server, "transactional=True with positions in streams")
         await positions.load()
         stored = positions.stored or 0
         start = settings.start

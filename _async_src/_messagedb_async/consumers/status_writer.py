@@ -153,9 +153,6 @@ class AsyncStatusWriter:
         if self._is_checked:
             return True
         provider = await get_provider(client)
-        if provider.dialect.is_proxied:
-            self._pause("the functions of the server are proxied")
-            return False
         query = Statement(sql.MAY_REPORT, ())
         ((exists, is_granted, may_write),) = await execute_on_spare(
             provider, _SETUP, query, _WRITE_SECONDS

@@ -23,6 +23,7 @@ from messagedb._transactions.options import build_options
 from messagedb.errors import OutcomeUnknownError
 
 from ..client_core.core import open_transaction
+from ..operations.internals import get_server
 from .context import AsyncBatchContext, AsyncContext
 from .history_check import check_message
 from .parking import park
@@ -74,12 +75,16 @@ class AsyncTransactionalCaller:
         self._id_namespace = settings.id_namespace
         idle_timeout = settings.idle_timeout
         self._options = build_options(
-            None, False, settings.transaction_timeout, settings.write_categories, idle_timeout
+            timeout=settings.transaction_timeout,
+            categories=settings.write_categories,
+            idle_timeout=idle_timeout,
+            is_local=True,
         )
         # The list of parked messages does not change while it is read.
         self._parking_options = build_options(
             categories=[settings.parked_stream.partition("-")[0]], idle_timeout=idle_timeout
         )
+        self._local_options = build_options(idle_timeout=idle_timeout, is_local=True)
         # From the last call: the problem of our own statement around the handler; and that of a
         # handler's statement which failed because of the store.
         self._own_problem: Exception | None = None
@@ -226,12 +231,18 @@ class AsyncTransactionalCaller:
             self._own_problem = problem
         return await self._drop_if_committed(problem)
 
+    async def _is_proxied(self) -> bool:
+        return (await get_server(self._client)).is_proxied
+
     async def park(self, message: Message[Any], attempt: int, reason: str) -> None:
         """Park a message in the transaction of its position."""
         stream = self._settings.parked_stream
 
         async def write(transaction: AsyncTransaction) -> bool:
-            await park(transaction, stream, self._id_namespace, message, reason, attempt)
+            # Through PL/Proxy it is committed before the position is. Its id is derived from the
+            # message's, so that it is parked one time all the same.
+            store = self._client if await self._is_proxied() else transaction
+            await park(store, stream, self._id_namespace, message, reason, attempt)
             return True
 
         await self._store_with_position(message, write)
@@ -264,7 +275,8 @@ class AsyncTransactionalCaller:
         pending: PendingSave | None = None
         try:
             await positions.resend_unconfirmed()
-            async with open_transaction(self._client, self._parking_options) as transaction:
+            options = self._local_options if await self._is_proxied() else self._parking_options
+            async with open_transaction(self._client, options) as transaction:
                 if not await write(transaction):
                     return False
                 position = message.global_position

@@ -34,6 +34,7 @@ from ..connection.psycopg_internals import pipeline
 from .direct_writes import insert_batch
 from .function_writes import write_by_functions
 from .message_lookup import find_message
+from .node_writes import write_on_node
 from .write_scopes import WriteScope, abandon_scope
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class AsyncExecutor(ABC):
         query = dialect.build_version_query(write)
         version = (await execute(AsyncStoreCursor(conn), query))[0][0]
         outcome = write_results.resolve_conflict(
-            write, error, location, version, dialect.table_readable
+            write, error, location, version, dialect.table_readable or dialect.has_nodes
         )
         if isinstance(outcome, int):
             return outcome
@@ -176,6 +177,8 @@ class AsyncAutocommitExecutor(AsyncPoolExecutor):
             positions = await self._call_function(conn.write_cursor, write)
         elif dialect.inserts_directly:
             positions = await insert_batch(conn, dialect.sql, write, _TRANSACTION)
+        elif dialect.has_nodes:
+            positions = await write_on_node(conn, dialect, write)
         else:
             positions = await write_by_functions(conn, dialect, write, _TRANSACTION)
         check_replicated(conn.notices)
@@ -237,8 +240,11 @@ class AsyncTransactionPerCallExecutor(AsyncPoolExecutor):
         """
         dialect, conn = self.dialect, self.connection
         scope = self._scope if write.basis is None else await self._scope_on_basis(write)
+        is_batch = len(write.encoded) > 1
         try:
             async with watching_commits(conn):
+                if dialect.has_nodes and (is_batch or write.expected == STREAM_EXISTS_CODE):
+                    return await write_on_node(conn, dialect, write)
                 if dialect.is_proxied and write.expected != STREAM_EXISTS_CODE:
                     # Its lock would be another database's, and released immediately.
                     return await self._call_function(AsyncStoreCursor(conn), write)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from messagedb._connection.psycopg_internals import current_pipeline, is_synchronized
 from messagedb._connection.queued_statements import QueuedStatements
+from messagedb._connection.server_info import check_not_proxied
 from messagedb._operations import write_results
 from messagedb._operations.category_locks import get_category_lock
 from messagedb._sql.statements import (
@@ -96,6 +97,17 @@ class AsyncJoinedExecutor(AsyncExecutor):
         rows = await execute_pipelined(conn, (self._search_path,), statement)
         await execute_all(conn, (_restore_search_path(before),))
         return rows
+
+    async def write(self, write: WriteRequest) -> list[int]:
+        """Write all messages of a write or none, and return their positions.
+
+        Raises:
+            IncompatibleServerError: the functions are proxied: each call would be committed before
+                the transaction is. Nothing was sent.
+        """
+        if self.dialect.is_proxied:
+            check_not_proxied(self.dialect.server, "messages that are written in a transaction")
+        return await super().write(write)
 
     async def write_with_queue(self, write: WriteRequest) -> bool:
         """Send one message in the round trip of the statements that the caller has queued.

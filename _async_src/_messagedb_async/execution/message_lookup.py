@@ -22,9 +22,14 @@ async def find_message(
 ) -> tuple[str, int] | None:
     """Return the stream and position of message *index* of a write, None if it is not stored.
 
-    Without the table only its own stream can be searched, page by page.
+    Through PL/Proxy the node of its stream is searched. Without the table only its own stream can
+    be searched, page by page.
     """
     id = write.encoded[index].id
+    if dialect.has_nodes:
+        look = Statement(dialect.sql.find_on_node, (write.stream_name, id))
+        rows = await execute(AsyncStoreCursor(conn), look)
+        return (rows[0][0], rows[0][1]) if rows else None
     if dialect.table_readable:
         look = Statement(dialect.sql.find_message, (id,))
         rows = await execute(AsyncStoreCursor(conn), look)

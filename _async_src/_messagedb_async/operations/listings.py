@@ -28,10 +28,15 @@ class AsyncListings(AsyncOperations):
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages, or it is in
-                another database (PL/Proxy). Nothing was sent.
+                another database (PL/Proxy, without the functions of ``messagedb``). Nothing was
+                sent.
         """
-        read = listings.build_category_list(self._get_listing_statements(), after, limit)
-        check_table_readable(await self._get_server(), "the list of categories")
+        server = await self._get_server()
+        read = listings.build_category_list(
+            self._get_listing_statements(), after, limit, server.has_nodes
+        )
+        if not server.has_nodes:
+            check_table_readable(server, "the list of categories")
         return listings.parse_categories(await self._read(read))
 
     async def list_streams(
@@ -59,12 +64,15 @@ class AsyncListings(AsyncOperations):
 
         Raises:
             IncompatibleServerError: the role may not read the table of messages, or it is in
-                another database (PL/Proxy). Nothing was sent.
+                another database (PL/Proxy, without the functions of ``messagedb``). Nothing was
+                sent.
         """
+        server = await self._get_server()
         read = listings.build_stream_list(
-            self._get_listing_statements(), category, prefix, after, limit
+            self._get_listing_statements(), category, prefix, after, limit, server.has_nodes
         )
-        check_table_readable(await self._get_server(), "the list of streams")
+        if not server.has_nodes:
+            check_table_readable(server, "the list of streams")
         return listings.parse_streams(await self._read(read))
 
     def _get_listing_statements(self) -> ListingStatements:

@@ -9,6 +9,7 @@ import msgspec
 
 from messagedb import hooks
 from messagedb._operations import scan_requests
+from messagedb._operations.direction import check_table_readable
 from messagedb._operations.requests import ReadRequest
 from messagedb._operations.scan_results import (
     Lag,
@@ -160,9 +161,9 @@ class AsyncScans(AsyncListings):
         Args:
             category: the part of the stream names before the first ``-``.
         """
-        return await self._get_head(
-            scan_requests.build_category_head(self._get_scan_statements(), category)
-        )
+        has_nodes = (await self._get_server()).has_nodes
+        look = scan_requests.build_category_head(self._get_scan_statements(), category, has_nodes)
+        return await self._get_head(look, has_nodes)
 
     async def get_store_head(self) -> int | None:
         """Return the global position of the store's last message, 0 if it has none.
@@ -255,14 +256,17 @@ class AsyncScans(AsyncListings):
             return scan
         return msgspec.structs.replace(scan, messages=hooks.apply_after_read(given, scan.messages))
 
-    async def _get_head(self, read: ReadRequest) -> int | None:
-        if not (await self._get_server()).table_readable:
+    async def _get_head(self, read: ReadRequest, is_possible: bool = False) -> int | None:
+        if not is_possible and not (await self._get_server()).table_readable:
             return None
         rows: list[tuple[Any, ...]] = await self._read(read)
         return (rows[0][0] or 0) if rows else 0
 
     async def _check_readable(self, what: str) -> None:
-        scan_requests.check_readable((await self._get_server()).table_readable, what)
+        server = await self._get_server()
+        if server.is_proxied:
+            check_table_readable(server, what)
+        scan_requests.check_readable(server.table_readable, what)
 
     def _get_scan_size(self, batch_size: int | None) -> int:
         return scan_requests.get_scan_size(

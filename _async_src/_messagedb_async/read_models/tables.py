@@ -13,7 +13,9 @@ from messagedb._read_models import catalog
 from messagedb._read_models.catalog import Grant, build_view_statements, parse_catalog
 from messagedb._read_models.naming import quote_literal, substitute_table
 from messagedb._sql.statements import Statement
+from messagedb._transactions.options import build_options
 
+from ..client_core.core import open_transaction
 from ..connection.connection import AsyncStoreCursor, execute
 from ..consumers.position_stores import AsyncStreamPositions, AsyncTablePositions
 from ..transactions.transaction import get_state
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 _NOTHING_CHANGED = "Nothing was changed."
 # Seconds for a swap of the view, for which its readers wait.
 _MAX_CHANGE_SECONDS = 5.0
+_READ = build_options(read_only=True, is_local=True)
+_CHANGE = build_options(is_local=True)
+_SWAP = build_options(timeout=_MAX_CHANGE_SECONDS, is_local=True)
 
 
 class AsyncModelTables:
@@ -52,7 +57,7 @@ class AsyncModelTables:
 
     async def find(self) -> ModelCatalog:
         """Query the relations in the schema."""
-        async with self._client.transaction(read_only=True) as transaction:
+        async with open_transaction(self._client, _READ) as transaction:
             return await self._find(transaction)
 
     async def create(self, mark: ModelComment, texts: tuple[str, ...]) -> bool:
@@ -75,7 +80,7 @@ class AsyncModelTables:
         positions = self._open_positions(mark)
         await positions.load()
         table = self._names.get_table(mark.version)
-        async with self._client.transaction() as transaction:
+        async with open_transaction(self._client, _CHANGE) as transaction:
             found = await self._lock(transaction)
             found.check_view()
             if found.has_table(mark):
@@ -113,7 +118,7 @@ class AsyncModelTables:
             MessageDBError: a statement failed, or had to wait too long. Nothing was changed.
         """
         names, view = self._names, self._names.view
-        async with self._client.transaction(timeout=_MAX_CHANGE_SECONDS) as transaction:
+        async with open_transaction(self._client, _SWAP) as transaction:
             found = await self._lock(transaction)
             found.check_view()
             current = found.current
@@ -153,7 +158,7 @@ class AsyncModelTables:
             return False
         positions = self._open_positions(mark)
         await positions.load()
-        async with self._client.transaction() as transaction:
+        async with open_transaction(self._client, _CHANGE) as transaction:
             if (await self._lock(transaction)).get_droppable(version) != mark:
                 return False
             keys = derive_lease_keys(f"{self._schema} {positions.name}")

@@ -93,6 +93,7 @@ async def install_proxy_async(
             await execute_all(conn, texts)
             if is_new:
                 await _create_map(conn, wanted, places)
+            await _try_nodes(conn, wanted)
         await _note_members(conn, wanted, given)
         return is_new
     except psycopg.Error as error:
@@ -251,6 +252,12 @@ async def _create_map(
     await _place(conn, share_slots(len(nodes)), places, {})
 
 
+async def _try_nodes(conn: AsyncConnection[Any], nodes: Iterable[ProxyNode]) -> None:
+    """Call each node through PL/Proxy: its server may not reach it, or not log in there."""
+    for each in nodes:
+        await conn.execute(proxy_plan.TRY_NODE.encode(), [each.number])
+
+
 async def _insert_node(conn: AsyncConnection[Any], node: ProxyNode) -> None:
     await conn.execute(proxy_plan.INSERT_NODE.encode(), [node.number, node.name, node.address])
 
@@ -307,6 +314,7 @@ async def _extend_map(
     known = dict(await _fetch_all(conn, proxy_plan.SELECT_CATEGORIES))
     await execute_all(conn, [proxy_plan.build_add_place(added), proxy_plan.RAISE_VERSION])
     await _insert_node(conn, added)
+    await _try_nodes(conn, [added])
     await _place(conn, give_slots(slots, added.number), place_categories(held), known)
 
 

@@ -46,6 +46,35 @@ class CommandTimeout(psycopg.OperationalError):
     """No answer within the timeout: the connection is closed, or set aside during a commit."""
 
 
+class NodeError(psycopg.OperationalError):
+    """A failure of a node, as the proxying database reported it, with the name of the node.
+
+    Attributes:
+        is_lost: whether the node may have executed the call.
+    """
+
+    def __init__(self, name: str, text: str, is_lost: bool) -> None:
+        super().__init__(
+            f"node {name!r} of the store is unavailable, and only its categories: {text}"
+        )
+        self.is_lost = is_lost
+
+
+def is_node_error(error: psycopg.Error) -> bool:
+    """Return True if a proxied call failed because of its node, not because of the call."""
+    return (
+        sqlstates.is_node_failure(error)
+        or sqlstates.is_call_abandoned(error)
+        or (sqlstates.is_remote(error) and error.sqlstate in sqlstates.SESSION_ENDED)
+    )
+
+
+def build_node_error(error: psycopg.Error, name: str) -> NodeError:
+    """Return the error of a node with its name; `is_node_error` is true of it."""
+    text = " ".join(get_first_line(error).split())
+    return NodeError(name, text, not sqlstates.is_node_unreachable(error))
+
+
 class NotReplicated(psycopg.OperationalError):
     """A commit on the primary whose wait for a synchronous standby was ended by another session."""
 
@@ -54,6 +83,8 @@ def is_connection_lost(error: psycopg.Error, connection_closed: bool) -> bool:
     """Return True if the call's answer was lost, so that the error does not show its outcome."""
     if isinstance(error, CommandTimeout | NotReplicated):
         return True
+    if isinstance(error, NodeError):
+        return error.is_lost
     if isinstance(error, psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
         return False
     return connection_closed or sqlstates.is_session_ended(error)
@@ -90,6 +121,8 @@ def map_error(
         )
     state = error.sqlstate
     text = get_first_line(error)
+    if isinstance(error, NodeError):
+        return StoreUnavailableError(f"{text}. {state_note}")
     if state is None:
         return _map_psycopg_error(error, text, state_note)
     if has_condition and _is_sql_error(state):

@@ -26,7 +26,12 @@ REQUIRED_FUNCTIONS: Final = (
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
-    """The facts of one server, database and role, in the order of the query's columns."""
+    """The facts of one server, database and role, in the order of the query's columns.
+
+    Attributes:
+        is_proxied: whether the functions of Message DB are PL/Proxy's.
+        has_nodes: whether our own functions and the map of the nodes are beside them.
+    """
 
     backend_pid: int
     version: int
@@ -38,6 +43,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
     schema_usable: bool
     functions: frozenset[str]
     is_proxied: bool
+    has_nodes: bool
     history_readable: bool
     table_readable: bool
     table_writable: bool
@@ -76,8 +82,14 @@ def check_not_proxied(server: ServerInfo, what: str) -> None:
             f"database {server.database!r} passes the calls of Message DB to other databases by "
             "PL/Proxy, where each call is committed separately: a transaction here could not make "
             f"calls atomic or roll them back. Therefore it does not support {what}. Nothing was "
-            "sent. Write single messages, keep positions in streams, or connect to the database "
-            "that has the messages."
+            "sent. "
+            + (
+                "Write the messages of one stream with write_messages(), or connect to the node "
+                "that has the category."
+                if server.has_nodes
+                else "Write single messages, keep positions in streams, or connect to the database "
+                "that has the messages."
+            )
         )
 
 

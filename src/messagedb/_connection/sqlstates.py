@@ -131,6 +131,24 @@ def is_node_failure(error: psycopg.Error) -> bool:
     return error.sqlstate == "XX000" and _NODE_FAILURE.match(_get_primary(error)) is not None
 
 
+def is_call_abandoned(error: psycopg.Error) -> bool:
+    """Return True if a proxying database ended a call that a node may still have executed.
+
+    A node's own refusal is marked as remote. Before a call is passed on, a write waits for a lock
+    of the map, in a function that the error then names.
+    """
+    return (
+        error.sqlstate == "57014"
+        and "REMOTE " not in _get_primary(error)
+        and "proxy_node_to_write" not in (error.diag.context or "")
+    )
+
+
+def is_remote(error: psycopg.Error) -> bool:
+    """Return True if PL/Proxy passed on an error of a node."""
+    return "REMOTE " in _get_primary(error)
+
+
 def is_node_unreachable(error: psycopg.Error) -> bool:
     """Return True if a proxying database did not reach a node: it has sent it nothing."""
     text = _get_primary(error)

@@ -83,10 +83,7 @@ def build_json_chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
     elements: list[str] = []
     size = 0
     for message in messages:
-        element = (
-            f'{{"i":"{message.id}","t":{msgspec.json.encode(message.type).decode()},'
-            f'"d":{message.data or "null"},"m":{message.metadata or "null"}}}'
-        )
+        element = _build_element(message)
         if elements and (size + len(element) > _CHUNK_BYTES or len(elements) >= _CHUNK_MESSAGES):
             arrays.append((len(elements), f"[{','.join(elements)}]"))
             elements, size = [], 0
@@ -95,6 +92,18 @@ def build_json_chunks(messages: list[EncodedMessage]) -> list[tuple[int, str]]:
     if elements:
         arrays.append((len(elements), f"[{','.join(elements)}]"))
     return arrays
+
+
+def build_json_array(messages: list[EncodedMessage]) -> str:
+    """Return all messages as one JSON array, however large."""
+    return f"[{','.join(map(_build_element, messages))}]"
+
+
+def _build_element(message: EncodedMessage) -> str:
+    return (
+        f'{{"i":"{message.id}","t":{msgspec.json.encode(message.type).decode()},'
+        f'"d":{message.data or "null"},"m":{message.metadata or "null"}}}'
+    )
 
 
 # psycopg passes a block to libpq unchanged: blocks are few, and small enough for little memory.

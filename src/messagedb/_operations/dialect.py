@@ -9,6 +9,7 @@ import msgspec
 from .._connection.server_info import check_not_proxied
 from .._errors import IncompatibleServerError
 from .._sql.statements import Statement
+from .batch_plan import build_json_array
 from .requests import ReadRequest, build_stream_read
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Dialect:
         server: the facts about the server.
         sequence: the sequence of the global positions, and whether it is behind its table.
         is_proxied: whether the functions pass their calls to another database.
+        has_nodes: whether they do it with our map, and our functions beside them.
         table_readable: whether the role may read the table of messages.
         transaction_setup: the setup of a transaction on a connection without session setup.
         inserts_directly: whether writes in a transaction insert into the table, under the same lock
@@ -52,6 +54,7 @@ class Dialect:
         self.server = server
         self.sequence: Sequence = server.sequence
         self.is_proxied: bool = server.is_proxied
+        self.has_nodes: bool = server.is_proxied and server.has_nodes
         self.table_readable: bool = server.table_readable
         self.transaction_setup: Statement = session_config.build_transaction_setup()
         is_requested = session_config.settings.direct_writes
@@ -64,9 +67,10 @@ class Dialect:
         """Refuse several messages if the functions pass each call on separately.
 
         Raises:
-            IncompatibleServerError: the functions are proxied. Nothing was written.
+            IncompatibleServerError: the functions are proxied, and ours is not beside them.
+                Nothing was written.
         """
-        if self.is_proxied and len(write.encoded) > 1:
+        if self.is_proxied and not self.has_nodes and len(write.encoded) > 1:
             check_not_proxied(self.server, "several messages that are written all or none")
 
     def build_write_call(self, write: WriteRequest, index: int, expected: int | None) -> Statement:
@@ -75,6 +79,13 @@ class Dialect:
         return Statement(
             self.sql.write_message,
             (message.id, write.stream_name, message.type, message.data, message.metadata, expected),
+        )
+
+    def build_node_write(self, write: WriteRequest) -> Statement:
+        """Return the one call that writes all messages of a write on their node."""
+        array, is_whole = build_json_array(write.encoded), "true" if write.is_whole else "false"
+        return Statement(
+            self.sql.write_on_node, (write.stream_name, array, write.expected, is_whole)
         )
 
     def is_table_preferred(self, read: ReadRequest) -> bool:

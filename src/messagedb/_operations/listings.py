@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from .._argument_checks import check_integer, check_string
+from .._sql.listings import CATEGORIES_ON_NODES, STREAMS_ON_NODE
 from .._sql.statements import Statement
 from . import validation
 from .requests import ReadRequest
@@ -58,17 +59,28 @@ class StreamInfo(msgspec.Struct, frozen=True):
     last_time: datetime | None
 
 
-def build_category_list(sql: ListingStatements, after: str | None, limit: int) -> ReadRequest:
+def build_category_list(
+    sql: ListingStatements, after: str | None, limit: int, has_nodes: bool = False
+) -> ReadRequest:
     """Return the read of the categories after one."""
     check_integer("limit", limit, least=1, most=MAX_LISTED)
+    if after is not None:
+        check_string("after", after)
+    if has_nodes:
+        is_after = "false" if after is None else "true"
+        return _build_query(CATEGORIES_ON_NODES, after or "", is_after, limit)
     if after is None:
         return _build_query(sql.categories, "", limit)
-    check_string("after", after)
     return _build_query(sql.categories_after, after, limit)
 
 
 def build_stream_list(
-    sql: ListingStatements, category: str, prefix: str | None, after: str | None, limit: int
+    sql: ListingStatements,
+    category: str,
+    prefix: str | None,
+    after: str | None,
+    limit: int,
+    has_nodes: bool = False,
 ) -> ReadRequest:
     """Return the read of the streams of a category after one."""
     validation.check_category(category)
@@ -80,7 +92,8 @@ def build_stream_list(
     ends = [start + character * _REPEATED for character in _LAST_CHARACTERS]
     # A stream without an id has no prefix of one.
     without_id = category if not prefix else None
-    return _build_query(sql.streams, start, after or "", limit, without_id, *ends)
+    text = STREAMS_ON_NODE if has_nodes else sql.streams
+    return _build_query(text, start, after or "", limit, without_id, *ends)
 
 
 def parse_categories(rows: list[tuple[Any, ...]]) -> list[CategoryInfo]:

@@ -9,6 +9,7 @@ import msgspec
 
 from .._argument_checks import check_int64, check_integer
 from .._errors import IncompatibleServerError, ValidationError
+from .._sql.scans import HEAD_ON_NODE
 from .._sql.statements import Statement, array_literal, with_condition
 from . import requests, validation
 from .requests import ReadRequest
@@ -170,10 +171,10 @@ def build_store_scan(
     return StoreScan(_build_query(text, *params, has_sql=condition is not None), start, size)
 
 
-def build_category_head(sql: ScanStatements, category: str) -> ReadRequest:
-    """Return the read of a category's last global position; no row if the category is empty."""
+def build_category_head(sql: ScanStatements, category: str, has_nodes: bool = False) -> ReadRequest:
+    """Return the read of a category's last global position; no value if the category is empty."""
     validation.check_category(category)
-    text = Statement(sql.category_head, (category,))
+    text = Statement(HEAD_ON_NODE if has_nodes else sql.category_head, (category,))
     return ReadRequest(text, text, is_query_preferred=True)
 
 

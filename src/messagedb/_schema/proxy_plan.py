@@ -68,6 +68,7 @@ ON CONFLICT DO NOTHING
 """
 UPDATE_MEMBER: Final = "UPDATE messagedb.proxied_by SET node = %s WHERE proxy = %s AND name = %s"
 NOTE_VERSION: Final = "SELECT messagedb.proxy_note_version(version) FROM messagedb.proxy_map"
+TRY_NODE: Final = "SELECT FROM messagedb.proxy_node_facts(%s)"
 LOCK_SELF: Final = "SELECT pg_advisory_lock(%s::bigint)"
 SELECT_LOCKS: Final = """
 SELECT (l.classid::bigint << 32) | l.objid::bigint

@@ -69,6 +69,22 @@ ORDER BY found.stream_name LIMIT $3::bigint
 }
 
 
+CATEGORIES_ON_NODES: Final = b"""
+SELECT category, last_position, last_time
+FROM messagedb.proxy_list_categories($1::varchar, $2::boolean, $3::bigint)
+ORDER BY category LIMIT $3::bigint
+"""
+"""The same through PL/Proxy: from all nodes."""
+
+STREAMS_ON_NODE: Final = b"""
+SELECT found, last_version, last_position, last_time
+FROM messagedb.proxy_list_streams($1::varchar, $2::varchar, $3::bigint, $4::varchar,
+    greatest($5::varchar, $6::varchar, $7::varchar, $8::varchar))
+ORDER BY found LIMIT $3::bigint
+"""
+"""The same through PL/Proxy: from the node of the category."""
+
+
 class ListingStatements(msgspec.Struct, frozen=True):
     """The SQL of the statements, formatted once for a schema."""
 

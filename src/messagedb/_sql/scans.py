@@ -225,6 +225,10 @@ LEFT JOIN (held own JOIN pg_prepared_xacts prepared
 }
 
 
+HEAD_ON_NODE: Final = b"SELECT messagedb.proxy_category_head($1::varchar)"
+"""The last position of a category through PL/Proxy."""
+
+
 class ScanStatements(msgspec.Struct, frozen=True):
     """The SQL of the statements, formatted once for a schema, and the table's name in it."""
 

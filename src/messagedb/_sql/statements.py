@@ -56,6 +56,11 @@ disabled nodes instead of a cost.
 Both end with the transaction of the read. In a transaction of the caller none is changed: there,
 bad statistics lead to a sort."""
 
+NODE_OF: Final = b"""
+SELECT n.name::varchar FROM messagedb.proxy_nodes n WHERE n.node = messagedb.proxy_node($1::varchar)
+"""
+"""The name of the node that the map of a proxying database has for a stream or category."""
+
 SEARCH_PATH: Final = b"SELECT current_setting('search_path')"
 SET_SEARCH_PATH: Final = b"SELECT set_config('search_path', $1, true)"
 
@@ -106,6 +111,10 @@ SELECT pg_backend_pid(),
         FROM pg_proc p WHERE p.pronamespace = n.oid),
        EXISTS (SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
                WHERE p.pronamespace = n.oid AND p.proname = 'write_message'
+                 AND l.lanname = 'plproxy'),
+       EXISTS (SELECT FROM pg_proc p JOIN pg_namespace o ON o.oid = p.pronamespace
+               JOIN pg_language l ON l.oid = p.prolang
+               WHERE o.nspname = 'messagedb' AND p.proname = 'proxy_write_messages'
                  AND l.lanname = 'plproxy'),
        has_function_privilege('pg_control_system()', 'EXECUTE')
            AND has_function_privilege('pg_current_wal_lsn()', 'EXECUTE')
@@ -234,6 +243,15 @@ WHERE stream_name = $1 AND type = $2 ORDER BY position DESC LIMIT 1
 """,
     "version_query": "SELECT max(position) FROM {schema}.messages WHERE stream_name = $1",
     "look_for_message": "SELECT stream_name, position FROM {schema}.messages WHERE id = $1::uuid",
+    # Through PL/Proxy: all messages of a batch or none, in one call on their node.
+    "write_on_node": """
+SELECT version, written, id, found_stream, found_position
+FROM messagedb.proxy_write_messages($1::varchar, $2::jsonb, $3::bigint, $4::boolean)
+""",
+    "find_on_node": """
+SELECT found_stream, found_position
+FROM messagedb.proxy_find_messages($1::varchar, ARRAY[$2::uuid])
+""",
     # If a message is already stored, its writer's commit may still wait for a standby, or its wait
     # was ended: the statement, or its transaction, then commits something that waits as well.
     "find_message": """
@@ -345,6 +363,8 @@ class Statements(msgspec.Struct, frozen=True):
     version_query: bytes
     look_for_message: bytes
     find_message: bytes
+    write_on_node: bytes
+    find_on_node: bytes
     find_messages: bytes
     write_under_lock: bytes
     look_at_write: bytes

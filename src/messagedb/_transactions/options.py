@@ -55,6 +55,8 @@ class TransactionOptions(msgspec.Struct, frozen=True):
         is_writable: True if messages can be written in it.
         idle_timeout: seconds without a statement after which the server ends it, for a client that
             has disappeared or is paused; None for the timeout.
+        is_local: whether it is for the tables of the database itself, so that a database that only
+            passes the calls of Message DB on can execute it: it refuses to write messages there.
     """
 
     isolation: IsolationLevel
@@ -64,6 +66,7 @@ class TransactionOptions(msgspec.Struct, frozen=True):
     locks: tuple[CategoryLock, ...]
     is_writable: bool
     idle_timeout: float | None = None
+    is_local: bool = False
 
 
 def has_snapshot(isolation: IsolationLevel | None) -> bool:
@@ -77,6 +80,8 @@ def build_options(
     timeout: Any = 30.0,
     categories: Any = (),
     idle_timeout: float | None = None,
+    *,
+    is_local: bool = False,
 ) -> TransactionOptions:
     """Check the arguments of a transaction.
 
@@ -117,7 +122,14 @@ def build_options(
             f"that is not read-only; this one is {kind}. Nothing was sent."
         )
     return TransactionOptions(
-        isolation, bool(read_only), timeout, names, sort_for_locking(names), is_valid, idle_timeout
+        isolation,
+        bool(read_only),
+        timeout,
+        names,
+        sort_for_locking(names),
+        is_valid,
+        idle_timeout,
+        is_local,
     )
 
 

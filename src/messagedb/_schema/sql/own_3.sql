@@ -105,6 +105,107 @@ BEGIN
 END
 $messagedb$;
 
+-- The last global position of a category, and lists as those of the client: a session that only passes calls on cannot
+-- query the table.
+CREATE OR REPLACE FUNCTION messagedb.category_head(category varchar) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+BEGIN
+    RETURN (
+        SELECT m.global_position
+        FROM message_store.messages AS m
+        WHERE message_store.category(m.stream_name) = ANY (ARRAY[category_head.category])
+        ORDER BY message_store.category(m.stream_name) DESC, m.global_position DESC
+        LIMIT 1
+    );
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.list_categories(first varchar, is_after boolean, max_count bigint)
+    RETURNS TABLE (category varchar, last_position bigint, last_time timestamp)
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+DECLARE
+    _name varchar;
+BEGIN
+    SELECT message_store.category(m.stream_name)
+    INTO _name
+    FROM message_store.messages AS m
+    WHERE message_store.category(m.stream_name) >= list_categories.first
+        AND NOT (list_categories.is_after AND message_store.category(m.stream_name) = list_categories.first)
+    ORDER BY message_store.category(m.stream_name), m.global_position
+    LIMIT 1;
+
+    FOR _ IN 1 .. list_categories.max_count LOOP
+        EXIT WHEN _name IS NULL;
+
+        RETURN QUERY
+            SELECT _name, m.global_position, m.time
+            FROM message_store.messages AS m
+            WHERE message_store.category(m.stream_name) = ANY (ARRAY[_name])
+            ORDER BY message_store.category(m.stream_name) DESC, m.global_position DESC
+            LIMIT 1;
+
+        SELECT message_store.category(m.stream_name)
+        INTO _name
+        FROM message_store.messages AS m
+        WHERE message_store.category(m.stream_name) > _name
+        ORDER BY message_store.category(m.stream_name), m.global_position
+        LIMIT 1;
+    END LOOP;
+END
+$messagedb$;
+
+-- The streams of a category that begin with a prefix, after one, up to a name that sorts after all of them.
+CREATE OR REPLACE FUNCTION messagedb.list_streams(
+    prefix varchar, first varchar, max_count bigint, without_id varchar, last varchar
+)
+    RETURNS TABLE (found varchar, last_version bigint, last_position bigint, last_time timestamp)
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+DECLARE
+    _name varchar := list_streams.first;
+    _count bigint := 0;
+BEGIN
+    IF list_streams.without_id > list_streams.first AND list_streams.max_count > 0 THEN
+        RETURN QUERY
+            SELECT m.stream_name::varchar, m.position, m.global_position, m.time
+            FROM message_store.messages AS m
+            WHERE m.stream_name = list_streams.without_id
+            ORDER BY m.stream_name DESC, m.position DESC
+            LIMIT 1;
+        IF FOUND THEN
+            _count := 1;
+        END IF;
+    END IF;
+
+    WHILE _count < list_streams.max_count LOOP
+        SELECT m.stream_name
+        INTO _name
+        FROM message_store.messages AS m
+        WHERE m.stream_name > _name AND m.stream_name >= list_streams.prefix AND m.stream_name <= list_streams.last
+        ORDER BY m.stream_name, m.position
+        LIMIT 1;
+
+        EXIT WHEN _name IS NULL;
+
+        -- Other names may be in this range, in the order of some collations.
+        IF starts_with(_name, list_streams.prefix) THEN
+            RETURN QUERY
+                SELECT _name, m.position, m.global_position, m.time
+                FROM message_store.messages AS m
+                WHERE m.stream_name = _name
+                ORDER BY m.stream_name DESC, m.position DESC
+                LIMIT 1;
+            _count := _count + 1;
+        END IF;
+    END LOOP;
+END
+$messagedb$;
+
 -- The places of ids that are stored. Not in the function below: its settings would be those of the table's triggers.
 CREATE OR REPLACE FUNCTION messagedb.find_messages(ids uuid[])
     RETURNS TABLE (id varchar, found_stream varchar, found_position bigint)

@@ -10,7 +10,10 @@ BEGIN
     DROP FUNCTION IF EXISTS
         messagedb.write_messages(varchar, jsonb, bigint, boolean),
         messagedb.find_messages(uuid[]),
+        messagedb.category_head(varchar),
+        messagedb.list_categories(varchar, boolean, bigint),
         messagedb.list_placed_categories(),
+        messagedb.list_streams(varchar, varchar, bigint, varchar, varchar),
         messagedb.note_map_version(bigint);
     DROP TABLE IF EXISTS messagedb.consumer_status;
     DROP TABLE IF EXISTS messagedb.partitions, messagedb.partition_members, messagedb.partition_sets;

@@ -184,6 +184,44 @@ AS $messagedb$
     TARGET messagedb.write_messages;
 $messagedb$;
 
+CREATE OR REPLACE FUNCTION messagedb.proxy_find_messages(stream_name varchar, ids uuid[])
+    RETURNS TABLE (id varchar, found_stream varchar, found_position bigint)
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node(stream_name);
+    SELECT f.id, f.found_stream, f.found_position FROM messagedb.find_messages(ids) AS f;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_category_head(category varchar) RETURNS bigint
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node(category);
+    TARGET messagedb.category_head;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_list_streams(
+    prefix varchar, first varchar, max_count bigint, without_id varchar, last varchar
+)
+    RETURNS TABLE (found varchar, last_version bigint, last_position bigint, last_time timestamp)
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node(prefix);
+    TARGET messagedb.list_streams;
+$messagedb$;
+
+-- Each node has its own names: the caller puts them in order.
+CREATE OR REPLACE FUNCTION messagedb.proxy_list_categories(first varchar, is_after boolean, max_count bigint)
+    RETURNS TABLE (category varchar, last_position bigint, last_time timestamp)
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON ALL;
+    TARGET messagedb.list_categories;
+$messagedb$;
+
 -- The facts about one node, for status and check.
 CREATE OR REPLACE FUNCTION messagedb.proxy_node_facts(on_node int)
     RETURNS TABLE (
