@@ -1,0 +1,1 @@
+"""The trial of partitions: processes that are killed, paused and cut off while they share them."""
