@@ -398,6 +398,13 @@ def stress(session: nox.Session) -> None:
 
 
 @nox.session
+def partitions(session: nox.Session) -> None:
+    """Kill, pause and cut off processes that share partitions; ``-- --short``: fewer."""
+    install(session, "test")
+    session.run("python", "-u", "-m", "partitions", *session.posargs, env={"PYTHONPATH": "scripts"})
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Keep a mixed load for minutes, and measure what grows: ``nox -s soak -- MINUTES``."""
     # matplotlib draws the samples of a long run.

@@ -69,9 +69,9 @@ def find_delays(
     for index, event in enumerate(events):
         for number in event.numbers:
             later = (at for at, name in by_number[number] if at > event.at and name != event.worker)
-            at = min(later, default=None)
+            at = min(later, default=-1.0)
             others = [each for each in events[index + 1 :] if number in each.numbers]
-            if at is not None and not any(event.at <= each.at <= at for each in others):
+            if at >= 0 and not any(event.at <= each.at <= at for each in others):
                 delays.append((round(at - event.at, 2), event.kind, number))
     return sorted(delays)
 

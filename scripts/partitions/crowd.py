@@ -21,6 +21,11 @@ left join messagedb.partition_members m on m.member = p.owner and m.category = p
 where p.category = %s order by p.number
 """
 
+MEMBERS = b"""
+select name from messagedb.partition_members
+where category = %s and expires_at > clock_timestamp()
+"""
+
 
 @dataclass
 class Event:
@@ -101,9 +106,7 @@ class Crowd:
 
     def leave(self, worker: Worker) -> None:
         """Ask a process to end in order."""
-        worker.process.terminate()
-        worker.process.wait(30)
-        self._remove(worker)
+        self._end(worker, 40.0)
 
     def restore(self, *, everything: bool = False) -> None:
         """Let the processes go on whose time has come."""
@@ -126,16 +129,26 @@ class Crowd:
         for worker in self.workers:
             worker.process.terminate()
         for worker in list(self.workers):
-            try:
-                worker.process.wait(20)
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-            self._remove(worker)
+            self._end(worker, 20.0)
+
+    def _end(self, worker: Worker, seconds: float) -> None:
+        worker.process.terminate()
+        try:
+            worker.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            # On a machine that is too busy.
+            worker.process.kill()
+        self._remove(worker)
 
     def list_owners(self) -> dict[int, str | None]:
         """Return the name of each partition's owner; None for one that none lives of."""
         rows: list[Any] = self._query(OWNERS, (self.category,))
         return dict(rows)
+
+    def list_free(self) -> list[Worker]:
+        """Return the processes that are members, and are neither paused nor cut off."""
+        names = {name for (name,) in self._query(MEMBERS, (self.category,))}
+        return [each for each in self.workers if not each.back_at and each.name in names]
 
     def _note(self, kind: str, worker: Worker) -> None:
         ((at,),) = self._query(b"select extract(epoch from clock_timestamp())::float8", ())

@@ -49,7 +49,7 @@ async def run_tasks(conninfo: str, category: str, name: str, options: dict[str, 
         async def record(message: Message[Any], context: AsyncContext) -> None:
             values = (name, message.stream_name, message.data["n"])
             if options["transactional"]:
-                await context.client.connection.execute(RECORD, values)
+                await context.transaction.connection.execute(RECORD, values)
             else:
                 async with client.transaction() as transaction:
                     await transaction.connection.execute(RECORD, values)
@@ -66,7 +66,7 @@ def run_threads(conninfo: str, category: str, name: str, options: dict[str, Any]
         def record(message: Message[Any], context: Context) -> None:
             values = (name, message.stream_name, message.data["n"])
             if options["transactional"]:
-                context.client.connection.execute(RECORD, values)
+                context.transaction.connection.execute(RECORD, values)
             else:
                 with client.transaction() as transaction:
                     transaction.connection.execute(RECORD, values)

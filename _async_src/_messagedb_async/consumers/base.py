@@ -26,6 +26,7 @@ from ..subscriptions.feeds import AsyncFeed
 from .consumer_run import AsyncConsumerRun
 from .handler_decorators import AsyncHandlerDecorators, check_variant
 from .parked_messages import AsyncParkedMessages
+from .partition_reset import reset_partitions
 from .partitioned_run import AsyncPartitionedRun
 from .position_reset import reset_position
 from .run_waits import wait_until_caught_up, wait_until_processed
@@ -106,12 +107,16 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         """Handle messages until it is stopped.
 
         If another consumer with the same identifier runs, it waits, and takes over when that one
-        ends. While the store is unavailable it waits and retries. At the end the current message is
-        finished, and the position is stored.
+        ends. With ``partitions`` it claims its share of them, and gives up what is more than that:
+        it finishes the message, stores the position, and releases. What other processes may own it
+        neither stores nor continues: with a sign of life missing for ``lease_timeout`` it starts no
+        other message. While the store is unavailable it waits and retries. At the end the current
+        message is finished, and the position is stored.
 
         Args:
             until: ``"caught_up"`` to return when every message is handled that was there when it
-                began.
+                began: of the partitions that it owns, when the others are owned by processes that
+                live.
             signals: whether SIGINT and SIGTERM stop it, as ``stop()`` does; a second one ends the
                 process immediately. In the main thread only; not in a web server, which handles
                 them.
@@ -226,6 +231,8 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
     async def wait_until_caught_up(self, *, timeout: float | None = None) -> None:
         """Wait until every message is handled that is in the store now: for tests.
 
+        Of a consumer with ``partitions`` those of the partitions that this process owns.
+
         Args:
             timeout: the largest number of seconds to wait; None for no limit.
 
@@ -241,6 +248,8 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         self, stream_name: str, position: int, *, timeout: float | None = None
     ) -> None:
         """Wait until a message is handled, such as one that was just written: for tests.
+
+        With ``partitions``, this process has to own the partition of its stream.
 
         Args:
             stream_name: its stream.
@@ -262,6 +271,7 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
     async def reset_position(self, start: Literal["beginning", "end"] | int) -> int:
         """Store another position, for the next time that the consumer runs.
 
+        With ``partitions`` it is stored for all of them, and no process may run one meanwhile.
         Backward, messages from it on are handled again; forward, those in between are skipped.
 
         Args:
@@ -282,7 +292,8 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         """
         if self._is_running():
             raise consumer_running_error(self.name)
-        return await reset_position(self._client, self._settings, self._feed(), start)
+        reset = reset_position if self._settings.partitions is None else reset_partitions
+        return await reset(self._client, self._settings, self._feed(), start)
 
     async def list_parked(self) -> list[ParkedMessage]:
         """List the parked messages, in the order of parking.

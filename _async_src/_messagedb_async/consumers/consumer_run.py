@@ -397,7 +397,8 @@ def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> 
     """Return the position store of a consumer."""
     name = settings.position_name
     if isinstance(settings.position_store, StreamPositionStore):
-        return AsyncStreamPositions(client, name, settings.idle_timeout)
+        is_partition = settings.partition_timeout is not None
+        return AsyncStreamPositions(client, name, is_partition=is_partition)
     schema = get_session_config(client).settings.schema
     if isinstance(settings.position_store, SharedPositionStore):
         return AsyncSharedPositions(client, name, schema, settings.category, settings.idle_timeout)

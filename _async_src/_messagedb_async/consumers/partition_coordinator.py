@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._consumers.partition_claim import PartitionClaim
-from messagedb._consumers.partition_plan import plan_partitions
+from messagedb._consumers.partition_plan import find_next_expiry, plan_partitions
 from messagedb._consumers.partition_records import numbers_text
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.log_texts import format_error
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Others may claim, for so long, a partition that was given up because a person wanted that.
 _REQUESTED_SECONDS = 5.0
 _MAX_LOOK_SECONDS = 1.0
+_AFTER_EXPIRY_SECONDS = 0.05
 
 
 class AsyncPartitionCoordinator:
@@ -89,7 +90,12 @@ class AsyncPartitionCoordinator:
 
     async def wait(self) -> None:
         """Wait until it is time for the next turn, or something has changed."""
-        await self._state.signals.wake.wait(self._interval)
+        seconds = self._interval
+        if self.look is not None:
+            # What an owner that is gone has had is free when its membership ends, and not later.
+            expiry = find_next_expiry(self.look, self._membership.id) + _AFTER_EXPIRY_SECONDS
+            seconds = min(seconds, max(expiry, _AFTER_EXPIRY_SECONDS))
+        await self._state.signals.wake.wait(seconds)
         self._state.signals.wake.clear()
 
     async def take_turn(self) -> None:

@@ -41,7 +41,7 @@ async def reset_position(
         TimeoutError: a transaction that was open did not end. Nothing was changed.
         ValidationError: it is not a position. Nothing was sent.
     """
-    position = await _position_before(client, feed, start)
+    position = await find_position_before(client, feed, start)
     lease = AsyncLease(client, settings.position_name, 60.0)
     try:
         if not await lease.acquire():
@@ -56,7 +56,8 @@ async def reset_position(
     return position + 1
 
 
-async def _position_before(client: AsyncClientCore, feed: AsyncFeed, start: object) -> int:
+async def find_position_before(client: AsyncClientCore, feed: AsyncFeed, start: object) -> int:
+    """Return the position before the message to start with, as ``reset_position`` takes it."""
     if start == "beginning":
         return 0
     if start == "end":

@@ -128,11 +128,9 @@ class AsyncPositions(Protocol):
 class AsyncStreamPositions:
     """Positions in a stream of Eventide's form: one message each, at the version after the last."""
 
-    def __init__(
-        self, client: AsyncClientCore, name: str, idle_timeout: float | None = None
-    ) -> None:
+    def __init__(self, client: AsyncClientCore, name: str, *, is_partition: bool = False) -> None:
         self.name = name
-        self._idle_timeout = idle_timeout
+        self._is_partition = is_partition
         self.stored: int | None = None
         self.record: StoredPosition | None = None
         self.unconfirmed: PendingSave | None = None
@@ -216,13 +214,14 @@ class AsyncStreamPositions:
     async def _read_last_record(self) -> Message[Any] | None:
         """Read the last record under the lock, after a save in progress (of a dead predecessor).
 
-        Through PL/Proxy it cannot wait; the next save is compared all the same.
+        Through PL/Proxy it cannot wait; the next save is compared all the same. A partition does
+        not wait: predecessors that are cut off would hold the lock one after the other, each until
+        its idle limit, and all partitions would wait for them.
         """
-        if (await get_server(self._client)).is_proxied:
+        if self._is_partition or (await get_server(self._client)).is_proxied:
             return await self._client.get_last_stream_message(self.name)
         category = self.name.partition("-")[0]
-        options = build_options(categories=[category], idle_timeout=self._idle_timeout)
-        async with open_transaction(self._client, options) as transaction:
+        async with self._client.transaction(categories=[category]) as transaction:
             return await transaction.get_last_stream_message(self.name)
 
     def _new_record(self, position: int, last_read: ReadMessage | None) -> NewMessage:

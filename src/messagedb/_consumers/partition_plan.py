@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -60,6 +61,7 @@ class PartitionLook(msgspec.Struct, frozen=True):
         barrier: the global position up to which the partitions run before that.
         phase: the phase of that change.
         is_member: True if the process that looked is still a member.
+        now: the time of the look, in microseconds of the server's clock.
         members: those that live, in the order in which they joined.
         partitions: all partitions by number.
     """
@@ -71,6 +73,7 @@ class PartitionLook(msgspec.Struct, frozen=True):
     barrier: int | None
     phase: str | None
     is_member: bool
+    now: int
     members: list[PartitionMember]
     partitions: list[Partition]
 
@@ -125,6 +128,12 @@ def compute_share(member: str, members: Sequence[str], count: int) -> int:
         return 0
     rank = members.index(member)
     return count // len(members) + (rank < count % len(members))
+
+
+def find_next_expiry(look: PartitionLook, member: str) -> float:
+    """Return the seconds from a look until the next membership of another member ends."""
+    expiries = [each.expires_at for each in look.members if each.id != member]
+    return (min(expiries) - look.now) / 1_000_000 if expiries else math.inf
 
 
 def plan_partitions(

@@ -49,6 +49,7 @@ WITH gone AS (
 )
 SELECT s.size, s.position_store::varchar, s.generation, s.next_size, s.barrier, s.phase::varchar,
        EXISTS (SELECT FROM extended),
+       (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
        (SELECT jsonb_agg(jsonb_build_array(
                    m.member, m.name, (extract(epoch FROM m.expires_at) * 1000000)::bigint)
                    ORDER BY m.joined_at, m.member)
