@@ -1,4 +1,4 @@
-"""What the processes of the trial have recorded, compared with what was written."""
+"""Compare the records of the trial's processes with the messages that were written."""
 
 from __future__ import annotations
 
