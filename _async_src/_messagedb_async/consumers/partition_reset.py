@@ -74,7 +74,7 @@ async def _store(
 ) -> None:
     await membership.join()
     look = await membership.look()
-    claimed = await membership.claim(look.generation, look.size, ())
+    claimed = await membership.claim(look, look.size, ())
     if len(claimed) < look.size:
         others = [each.name for each in look.members if each.id != membership.id]
         raise is_running_error(settings.position_name, others)

@@ -53,7 +53,7 @@ def look(phase: str | None, finished: tuple[int, ...] = ()) -> PartitionLook:
     partitions = [Partition(n, owner, 1, n in finished) for n, owner in enumerate(owners)]
     next_size = None if phase is None else 8
     barrier = 70 if phase == "finishing" else None
-    return PartitionLook(4, "stream", 1, next_size, barrier, phase, True, members, partitions)
+    return PartitionLook(4, "stream", 1, next_size, barrier, phase, True, 0, members, partitions)
 
 
 def test_everything_is_given_up_at_first_and_nothing_claimed() -> None:
