@@ -22,13 +22,13 @@ def test_a_task_that_is_delivered_twice_is_stored_once(
         folder = tmp_path / name.split("_")[0].lower()
         folder.mkdir(exist_ok=True)
         monkeypatch.setenv(f"CELERY_{name}", str(folder))
-    from examples.celery_app.tasks import app, client, deposit
+    from examples.celery_app.tasks import app, client
 
     account, ids = uuid4().hex, [str(uuid4()) for _ in range(5)]
     arguments = ["-A", "examples.celery_app.tasks", "worker", *WORKER]
     with running("celery", *arguments, folder=tmp_path, url=messagedb_url) as log:
         for id in [*ids, *ids]:
-            deposit.apply_async((account, 5), task_id=id)
+            app.send_task("examples.celery_app.tasks.deposit", (account, 5), task_id=id)
         wait_for_line(log, " succeeded in ", 10)
     app.close()
     client.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# The types of nats-py and redis are partial.
+# pyright: reportUnknownMemberType=false
+
 import json
 from typing import Any, Protocol
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +128,7 @@ class Running:
 @contextmanager
 def publisher_process(
     case: Case, store: str, url: str, category: str
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Generator[subprocess.Popen[bytes]]:
     """Run an outbox in a process."""
     publisher = case.with_asyncio
     module = publisher.__module__.rpartition(".")[2]
@@ -146,7 +146,7 @@ def publisher_process(
 @asynccontextmanager
 async def running(
     case: Case, client: AsyncClient, store: str, url: str, categories: tuple[str, str]
-) -> AsyncIterator[list[Running]]:
+) -> AsyncGenerator[list[Running]]:
     """Run an outbox of each variant, each of a category."""
     async with AsyncExitStack() as stack:
         first = case.with_asyncio(url)

@@ -53,7 +53,8 @@ class HeldStreams:
 
     def apply(self, record: Message[Any]) -> None:
         """Take in the next record. One that is of another kind, or damaged, changes nothing."""
-        data = cast("dict[str, Any]", record.data) if isinstance(record.data, dict) else {}
+        given: object = record.data
+        data = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
         if data.get("holdsStream") is not True:
             return
         stream_name, position = data.get("streamName"), data.get("position")

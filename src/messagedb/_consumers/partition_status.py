@@ -73,4 +73,7 @@ def build_partitioned_snapshot(
 
 def _find_state(partitions: list[RunSnapshot]) -> ConsumerState:
     states = {each.state for each in partitions}
-    return next((each for each in _ORDER if each in states), "running")
+    for state in _ORDER:
+        if state in states:
+            return state
+    return "running"

@@ -132,7 +132,8 @@ def check_nodes(nodes: Any) -> dict[str, Address]:
             f"nodes must be a mapping of 1 to {MAX_NODES} names to connection strings. Nothing was "
             "sent."
         )
-    return {check_node_name(name): check_conninfo(address) for name, address in nodes.items()}
+    given: Mapping[object, object] = nodes
+    return {check_node_name(name): check_conninfo(address) for name, address in given.items()}
 
 
 def check_login(user: Any, password: Any) -> None:

@@ -233,12 +233,13 @@ async def test_a_message_is_not_replayed_before_the_one_that_it_waits_for(
     assert await ledger.places() == [("a", 3, None, 0)]
     assert await ledger.consumer.replay_parked([zero, three]) == 1
     assert ledger.handled["a"] == [0, 1, 3]
-    for arguments in (
+    wrong_arguments: list[dict[str, Any]] = [
         {"parked": [zero], "stream_name": f"{category}-a"},
         {"until": 3},
         {"until": -1, "stream_name": f"{category}-a"},
         {"stream_name": ""},
-    ):
+    ]
+    for arguments in wrong_arguments:
         with pytest.raises(ValidationError):
             await ledger.consumer.replay_parked(**arguments)
     with pytest.raises(ValidationError, match="Nothing was changed"):

@@ -94,7 +94,7 @@ async def test_with_notifications_the_consumer_stores_its_position_for_those_who
     notified: AsyncClient, owner_url: str, category: str, kind: str
 ) -> None:
     """Neither side polls here within the test, and no save is due."""
-    options = {**NEVER, **options_of(kind), "notify": True}
+    options: dict[str, Any] = {**NEVER, **options_of(kind), "notify": True}
     consumer = AsyncConsumer(notified, category, identifier="it", **options)
     seen = record_numbers(consumer)
     async with AsyncClient(owner_url) as writer, consumer.running():
@@ -289,7 +289,7 @@ async def test_it_works_behind_pgbouncer_and_for_a_role_that_sees_no_table(
 ) -> None:
     for url in (pgbouncer.url("many"), functions_only_url):
         async with AsyncClient(url) as client:
-            options = {**FAST, "lease_timeout": None}
+            options: dict[str, Any] = {**FAST, "lease_timeout": None}
             consumer = AsyncConsumer(client, category, identifier="it", **options)
             seen = record_numbers(consumer)
             async with consumer.running():

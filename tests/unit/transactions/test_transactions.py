@@ -34,7 +34,12 @@ SETTINGS = Settings(
 
 
 def text(version: int = 180000, **arguments: Any) -> list[str]:
-    given = {"isolation": None, "read_only": False, "timeout": 30.0, "categories": ()}
+    given: dict[str, Any] = {
+        "isolation": None,
+        "read_only": False,
+        "timeout": 30.0,
+        "categories": (),
+    }
     options = build_options(**{**given, **arguments})
     return build_begin(options, SETTINGS, version).decode().split("; ")
 
