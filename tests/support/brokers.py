@@ -16,7 +16,7 @@ from typing import Protocol
 from tests.support.patroni.programs import free_ports
 from tests.support.unprivileged import Way
 
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 _PLACES = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
 
