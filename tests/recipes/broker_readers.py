@@ -1,9 +1,9 @@
 """Reading a broker in a test: how many messages it has, and their ids and bodies."""
 
-from __future__ import annotations
-
-# The types of nats-py and redis are partial.
 # pyright: reportUnknownMemberType=false
+# The types of nats-py and redis are partial.
+
+from __future__ import annotations
 
 import json
 from typing import Any, Protocol
