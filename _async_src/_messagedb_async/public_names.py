@@ -102,7 +102,7 @@ publish(
     AsyncRunnable,
 )
 publish("messagedb.entities", AsyncEntityEdit)
-publish("messagedb.read_models", AsyncReadModelOptions)
+publish("messagedb.read_models", AsyncInlineModel, AsyncReadModelOptions)
 publish(
     "messagedb.schema",
     add_proxy_node_async,

@@ -140,6 +140,7 @@ OTHERS: Final = {
 """Statements that are built elsewhere, by file and function."""
 
 BY_INTENT: Final = {
+    ("_sql/partitions.py", "STATIC_STREAMS"): "one category of positions, at the start of a run",
     ("_sql/consumers.py", "POSITION_CATEGORIES"): "skips from category to category along the "
     "index: a list of consumers, for people",
     ("_sql/consumers.py", "LAST_RECORDS"): "reads all records of the categories of positions",
@@ -168,6 +169,8 @@ OF_PAGES: Final = frozenset(
 """Those of pages of the UI, which ``nox -s pages`` measures on a large store."""
 
 NO_MESSAGES: Final = {
+    ("_read_models/inline.py", "CREATE_POSITION"): "reads the table of positions by its key",
+    ("_read_models/inline.py", "LOCK_MODEL"): "reads catalogs and the table of positions",
     ("_diagnosis/facts.py", "DIAGNOSTIC_QUERY"): "reads catalogs",
     ("_schema/inspection.py", "INSPECT"): "reads catalogs",
     ("_schema/install_plan.py", "LOCK"): "a lock",
@@ -175,6 +178,10 @@ NO_MESSAGES: Final = {
     ("_schema/notify_trigger.py", "INSPECT_NOTIFY"): "reads catalogs",
     ("_schema/revisions.py", "INSPECT_REVISION"): "reads catalogs",
     ("_sql/consumers.py", "HAS_NOTIFY"): "reads catalogs",
+    ("_sql/consumers.py", "LOCK_POSITION"): "reads the table of positions by its key",
+    ("_sql/consumers.py", "WAITED_POSITIONS"): "reads the table of positions by its key",
+    ("_sql/consumers.py", "RAISE_POSITION"): "reads the table of positions by its key",
+    ("_sql/partitions.py", "STATIC_ROWS"): "reads the table of positions",
     ("_sql/scans.py", "_MATCHING_OF_CATEGORY"): "a part of category_scan",
     ("_sql/statements.py", "HISTORY"): "reads the state of the server",
     ("_sql/statements.py", "INSPECT"): "reads catalogs",
