@@ -164,14 +164,6 @@ def test_wrong_nodes_are_refused_and_nothing_is_changed(
     assert command("--url", nodes.url(), "proxy", "add-node", "nothing").code == 2
 
 
-def test_a_node_that_the_proxying_server_does_not_reach_is_refused(nodes: SeveralNodes) -> None:
-    other = f"{nodes.admin_url('other')}&sslnegotiation=none"
-    with pytest.raises(StoreUnavailableError, match="invalid connection option") as refused:
-        schema.install_proxy(nodes.admin_url("wrong"), nodes={"a": other})
-    assert str(refused.value).endswith("Nothing was changed.")
-    assert nodes.ask("wrong", "select to_regclass('messagedb.proxy_map')::text") == [(None,)]
-
-
 def test_no_password_of_a_node_can_be_read(nodes: SeveralNodes, command: Command) -> None:
     secret = "s3cr3t-of-the-nodes"
     nodes.ask("postgres", "create database secretive")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import psycopg
@@ -127,12 +127,12 @@ def check_nodes(nodes: Any) -> dict[str, Address]:
     Raises:
         ValidationError: there is none or too many, or a name or an address is invalid.
     """
-    if not isinstance(nodes, Mapping) or not 1 <= len(nodes) <= MAX_NODES:
+    given = cast("Mapping[object, object]", nodes)
+    if not isinstance(nodes, Mapping) or not 1 <= len(given) <= MAX_NODES:
         raise ValidationError(
             f"nodes must be a mapping of 1 to {MAX_NODES} names to connection strings. Nothing was "
             "sent."
         )
-    given: Mapping[object, object] = nodes
     return {check_node_name(name): check_conninfo(address) for name, address in given.items()}
 
 

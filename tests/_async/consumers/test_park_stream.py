@@ -304,7 +304,11 @@ async def test_a_handler_and_on_error_decide_whether_a_stream_is_held(
         ]
         expected = [(f"{category}-held", 0, True), (f"{category}-held", 1, True)]
         assert found == [*expected, (f"{category}-free", 0, False)]
-    ledger = Ledger(client, category, identifier="asks", on_error=lambda *_: "park_stream")
+
+    def decide(_message: Message[Any], _error: Exception) -> str:
+        return "park_stream"
+
+    ledger = Ledger(client, category, identifier="asks", on_error=decide)
     ledger.failing = {0}
     await ledger.run()
     assert [place[1:] for place in await ledger.places()] == [(0, None, 1), (1, 0, 0)] * 2
