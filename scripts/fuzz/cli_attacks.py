@@ -165,6 +165,9 @@ def _consumers() -> Iterator[Attack]:
         words = [*command.split(), "--", "victim"]
         name = f"{command.removesuffix(' --yes')} identifier"
         yield Attack(name, run_command(words, _MISSING))
+    for command in ("parked list", "parked discard --yes"):
+        words = [*command.split(), "victim", "none", "--stream"]
+        yield Attack(f"{command.removesuffix(' --yes')} stream", run_command(words))
     set_it = ["position", "set", "--yes", "--"]
     yield Attack(
         "position set category",
@@ -212,6 +215,7 @@ LOCAL = {
     "url": "names a server",
     "export file": "a path on this machine",
     "import file": "a path on this machine",
+    "parked replay stream": "the same as of parked discard",
     "parked replay target": "the same as of consume",
     "run only": "the name of a member of the app: it reaches no SQL",
     "run target": "the same as of consume",

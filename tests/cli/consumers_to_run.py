@@ -23,7 +23,12 @@ def copy_id(message: Message[Any]) -> UUID:
 def copying(client: Client) -> Consumer:
     """Return a consumer that copies each message, and puts a bad one aside."""
     consumer = Consumer(
-        client, CATEGORY, identifier="copying", retry=NO_RETRY, on_error="park", poll_interval=0.02
+        client,
+        CATEGORY,
+        identifier="copying",
+        retry=NO_RETRY,
+        on_error="park_stream" if os.environ.get("HOLDS") else "park",
+        poll_interval=0.02,
     )
 
     @consumer.handler

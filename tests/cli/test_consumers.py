@@ -34,10 +34,11 @@ def client(store_url: str) -> Iterator[Client]:
 def start(process: Process, category: str) -> Callable[..., subprocess.Popen[str]]:
     """Return a function that starts the command with this test's category for its consumers."""
 
-    def run(*arguments: str, bad: str = "") -> subprocess.Popen[str]:
+    def run(*arguments: str, bad: str = "", holds: str = "") -> subprocess.Popen[str]:
         environment = {
             "CATEGORY": category,
             "BAD": bad,
+            "HOLDS": holds,
             "MESSAGEDB_CONSUME_LOG_LEVEL": "warning",
         }
         return process(*arguments, more=environment)
@@ -313,6 +314,42 @@ def test_parked_messages(client: Client, command: Command, start: Process, categ
     copies = list(client.read_stream(f"{category}Copy-1"))
     assert len(copies) == 3
     assert command("consumers", "status", category).rows[0]["parked"] == 0
+
+
+def test_a_held_stream_is_listed_and_replayed_in_order(
+    client: Client, command: Command, start: Process, category: str
+) -> None:
+    for stream in ("1", "2"):
+        client.write_messages(f"{category}-{stream}", [NewMessage("Bad"), NewMessage("Good")])
+    parking = start("consume", f"{HERE}:copying", "--until-caught-up", bad="Bad", holds="1")
+    _, log = parking.communicate(timeout=20)
+    assert parking.returncode == 0, log
+    names = (category, "copying")
+    rows = command("parked", "list", *names).rows
+    assert [(row["position"], row["waits_for"], row["behind"]) for row in rows] == [
+        (0, None, 1),
+        (1, 0, 0),
+    ] * 2
+    one, two = f"{category}-1", f"{category}-2"
+    assert len(command("parked", "list", *names, "--stream", one).rows) == 2
+    table = command("--format", "table", "parked", "list", *names).out
+    assert "waits for" in table
+    (status,) = command("consumers", "status", category).rows
+    assert (status["parked"], status["held_streams"], status["behind"]) == (4, 2, 2)
+    waiting = rows[1]["id"]
+    for arguments, code, text in (
+        ((waiting,), 1, "waits for message 0"),
+        (("--all", "--stream", one), 1, "or --stream"),
+        (("--stream", one, "--until", "0"), 0, '"replayed":1'),
+        (("--stream", one), 0, '"replayed":1'),
+    ):
+        replaying = start("parked", "replay", f"{HERE}:copying", *arguments)
+        out, error = replaying.communicate(timeout=20)
+        assert replaying.returncode == code, error
+        assert text in out + error
+    assert [message.type for message in client.read_stream(f"{category}Copy-1")] == ["Bad", "Good"]
+    assert command("parked", "discard", *names, "--stream", two, "-y").rows == [{"discarded": 2}]
+    assert command("parked", "list", *names).rows == []
 
 
 def test_a_message_that_cannot_be_replayed_stays_parked(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import signal
+from collections import defaultdict
 
 import msgspec
 import pytest
 
-from messagedb import Client, Consumer
+from messagedb import Client, Consumer, NewMessage
 from tests.killing.effects import effects_of, stored_position
 from tests.killing.gates import closed_gate, write
-from tests.killing.processes import until
+from tests.killing.processes import until, wait_for_any
 from tests.killing.scenario import Fork
 from tests.killing.worker import IDENTIFIER, Order, Variant
 from tests.support.store import locked, stored, waiting_for_locks
@@ -21,7 +23,9 @@ variants = pytest.mark.parametrize("variant", ["async", "sync"])
 transactional_or_not = pytest.mark.parametrize("transactional", [False, True])
 
 
-def order_of(variant: Variant, url: str, category: str, *, transactional: bool) -> Order:
+def order_of(
+    variant: Variant, url: str, category: str, *, transactional: bool, holds_stream: bool = False
+) -> Order:
     """Return the order of the first worker, which parks the second message."""
     return Order(
         variant=variant,
@@ -30,6 +34,7 @@ def order_of(variant: Variant, url: str, category: str, *, transactional: bool) 
         life=1,
         transactional=transactional,
         parks=PARKED,
+        holds_stream=holds_stream,
         interval=1,
     )
 
@@ -43,6 +48,7 @@ def next_of(order: Order, *, replays: bool = False) -> Order:
         life=order.life + 1,
         transactional=order.transactional,
         parks=None if replays else PARKED,
+        holds_stream=order.holds_stream,
         replays=replays,
         interval=1,
     )
@@ -121,6 +127,123 @@ def test_a_message_whose_replay_is_killed_stays_parked(
     effects = effects_of(url, category)
     assert [effect.life for effect in effects if effect.position == PARKED] == again
     assert stored_position(url, parking) == messages[-1]
+
+
+@variants
+@transactional_or_not
+@pytest.mark.parametrize("moment", ["before it is parked", "before the position is stored"])
+def test_a_message_behind_a_parked_one_is_parked_once_across_kills(
+    fork: Fork, effects_url: str, category: str, variant: Variant, transactional: bool, moment: str
+) -> None:
+    url = effects_url
+    messages = write(url, f"{category}-1", 2)
+    order = order_of(variant, url, category, transactional=transactional, holds_stream=True)
+    first = fork(order)
+    until(lambda: stored_position(url, order) == messages[-1], first.told)
+    name = f"{category}:parked" if moment == "before it is parked" else f"{category}:position"
+    with locked(url, name):
+        write_one(url, f"{category}-1")
+        until(lambda: waiting_for_locks(url, name) == 1, first.told)
+        first.kill()
+        is_parked = moment == "before the position is stored" and not transactional
+        assert parked_in(url, category) == ([PARKED, 2] if is_parked else [PARKED])
+        assert stored_position(url, order) == messages[-1]
+    second = fork(next_of(order))
+    until(lambda: (stored_position(url, order) or 0) > messages[-1], second.told)
+    second.send(signal.SIGTERM)
+    assert second.wait() == 0, second.told()
+    assert parked_in(url, category) == [PARKED, 2]
+    assert records(url, category) == 2
+    third = fork(next_of(order, replays=True))
+    assert third.wait() == 0, third.told()
+    assert parked_in(url, category) == []
+    assert [effect.position for effect in effects_of(url, category)] == [0, 1, 2]
+
+
+@variants
+@transactional_or_not
+def test_the_replay_of_a_held_stream_goes_on_after_a_kill_where_it_was(
+    fork: Fork, effects_url: str, category: str, variant: Variant, transactional: bool
+) -> None:
+    url = effects_url
+    messages = write(url, f"{category}-1", 5)
+    parking = order_of(variant, url, category, transactional=transactional, holds_stream=True)
+    first = fork(parking)
+    until(lambda: stored_position(url, parking) == messages[-1], first.told)
+    replaying = next_of(parking, replays=True)
+    with closed_gate(url) as gate:
+        second = fork(msgspec.structs.replace(replaying, gate=3))
+        gate.until_waiting(second)
+        assert parked_in(url, category) == [3, 4]
+        second.kill()
+        # It is held as before, also for what comes now.
+        write_one(url, f"{category}-1")
+        if not transactional:
+            until(lambda: parked_in(url, category) == [3, 4, 5], first.told)
+    until(lambda: parked_in(url, category) == [3, 4, 5], first.told)
+    third = fork(next_of(replaying, replays=True))
+    assert third.wait() == 0, third.told()
+    write_one(url, f"{category}-1")
+    until(lambda: len(effects_of(url, category)) == 7, first.told)
+    assert parked_in(url, category) == []
+    assert [effect.position for effect in effects_of(url, category)] == [0, 1, 2, 3, 4, 5, 6]
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0, first.told()
+
+
+@transactional_or_not
+def test_streams_keep_their_order_across_kills_of_consumers_and_replays(
+    fork: Fork, effects_url: str, category: str, transactional: bool
+) -> None:
+    """Handlers fail at random; consumers and replays are killed at random."""
+    url, chance, streams, length = effects_url, random.Random(), 8, 25
+    order = Order(
+        variant="sync",
+        url=url,
+        category=category,
+        transactional=transactional,
+        holds_stream=True,
+        fails_at_random=True,
+        lease_timeout=1.0,
+        interval=5,
+        random_seconds=0.004,
+    )
+    with Client(url, max_size=1) as client:
+        for n in range(length):
+            for stream in range(streams):
+                client.write_message(f"{category}-{stream}", NewMessage("Noted", {"n": n}))
+    for life in range(1, 7):
+        running = msgspec.structs.replace(order, life=life)
+        consumer = fork(running)
+        replay = fork(msgspec.structs.replace(running, replays=True))
+        wait_for_any([consumer], chance.uniform(0.3, 1.2))
+        for worker in chance.sample([consumer, replay], 2):
+            worker.end()  # a replay may have ended, with the error of a handler
+    drained = msgspec.structs.replace(order, life=7, fails_at_random=False)
+    consumer = fork(drained)
+    with Client(url, max_size=2) as client:
+        head = client.get_category_messages(category, batch_size=-1)[-1].global_position
+        until(lambda: (stored_position(url, order) or 0) >= head, consumer.told, limit=60)
+        replay = fork(msgspec.structs.replace(drained, replays=True))
+        assert replay.wait() == 0, replay.told()
+    consumer.send(signal.SIGTERM)
+    assert consumer.wait() == 0, consumer.told()
+    assert parked_in(url, category) == []
+    found: dict[str, list[int]] = defaultdict(list)
+    for effect in effects_of(url, category):
+        found[effect.stream_name].append(effect.position)
+    assert len(found) == streams
+    for positions in found.values():
+        # The first time of each is in order; after a kill some are repeated, in order, too.
+        assert list(dict.fromkeys(positions)) == list(range(length))
+        if transactional:
+            assert len(positions) == length
+
+
+def write_one(url: str, stream: str) -> None:
+    """Write one more message to a stream."""
+    with Client(url, max_size=1) as client:
+        client.write_message(stream, NewMessage("Noted", {"n": 0}))
 
 
 def order_with_gate(order: Order, *, after: bool = False) -> Order:

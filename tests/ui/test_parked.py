@@ -139,6 +139,58 @@ async def test_all_are_tried_and_those_that_fail_stay(
     assert f"action=replay target={change.target} count=3" in line
 
 
+async def test_a_held_stream_shows_its_order_and_is_replayed_in_it(
+    client: AsyncClient, browse: Browse, category: str
+) -> None:
+    mail = Mail()
+    consumer = AsyncConsumer(
+        client, category, identifier="mail", retry=NO_RETRY, on_error="park_stream"
+    )
+
+    @consumer.handler
+    async def send(message: Message[Any]) -> None:
+        mail.handle(message)
+
+    for stream in ("1", "2"):
+        for to in (None, "a@b", "<b>nobody</b>" if stream == "2" else "c@d", "e@f"):
+            await client.write_message(f"{category}-{stream}", NewMessage("Placed", {"to": to}))
+    await consumer.run(until="caught_up")
+    scene = Scene(client, consumer, mail)
+    browser = await sign_in(browse(scene.make_app()))
+    page = await browser.get("/parked", params={"stream": scene.stream})
+    assert page.text.count("holds its stream</a>, 3 behind") == 2
+    assert page.text.count("waits for 0") == 6
+    first, second, *_ = await consumer.list_parked()
+    read = await browser.get(
+        "/parked/message", params={"stream": scene.stream, "id": str(first.id)}
+    )
+    assert "3 later messages are parked behind it" in read.text
+    read = await browser.get(
+        "/parked/message", params={"stream": scene.stream, "id": str(second.id)}
+    )
+    assert "it waits for message 0 of its stream" in read.text
+    mail.is_repaired = True
+    one = {"stream": scene.stream, "of": f"{category}-1"}
+    question = await browser.get("/parked/replay", params=one)
+    assert "Replay 4 parked messages?" in question.text
+    assert "are replayed in order" in question.text
+    begun = await browser.post("/parked/replay", data=find_fields(question), headers=SAME)
+    assert "Done" in (await finish(browser, begun)).text
+    assert mail.sent == [f"{category}-1"] * 4
+    question = await browser.get("/parked/replay", params={"stream": scene.stream})
+    begun = await browser.post("/parked/replay", data=find_fields(question), headers=SAME)
+    ended = await finish(browser, begun)
+    assert "behind one that failed" in ended.text
+    left = await consumer.list_parked()
+    assert [(each.position, each.waits_for) for each in left] == [(2, None), (3, 2)]
+    page = await browser.get("/parked", params={"stream": scene.stream})
+    assert "ValueError: no address" in page.text
+    question = await browser.get("/parked/discard", params={"stream": scene.stream})
+    fields = {**find_fields(question), "typed": "2"}
+    await finish(browser, await browser.post("/parked/discard", data=fields, headers=SAME))
+    assert await consumer.list_parked() == []
+
+
 async def test_a_sync_consumer_replays_in_a_thread(
     scene: Scene, browse: Browse, store_url: str, category: str
 ) -> None:

@@ -47,8 +47,7 @@ EXAMPLES = [
 
 def test_every_error_of_the_tree_has_an_example_here() -> None:
     assert {type(error).__name__ for error in EXAMPLES} == set(errors.__all__) - {"MessageDBError"}
-    # All are at the top but these, which are kinds of one that is.
-    # All are at the top but two, which are kinds of one that is, and one of a rare feature.
+    # All are at the top but three, which are kinds of one that is, and one of a rare feature.
     assert set(errors.__all__) - set(messagedb.__all__) == {
         "EmbeddedServerError",
         "ParkingLimitError",

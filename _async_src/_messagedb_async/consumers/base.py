@@ -342,7 +342,8 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         changed.
 
         The messages of a held stream are handled in order, and with them those that are parked
-        behind meanwhile, unless messages are passed; after the last one the stream flows again.
+        behind meanwhile, unless only some of them are passed; after the last one the stream flows
+        again.
         Without ``transactional`` one replay at a time handles held streams: another one waits.
         Other messages are old ones: later messages of their streams were handled before.
 

@@ -34,8 +34,8 @@ class ReplayUnit(NamedTuple):
     Attributes:
         message: the message; None for a held stream.
         stream_name: the stream.
-        ids: the records of the stream's messages; None for all, also those that are parked behind
-            meanwhile.
+        ids: the records of the stream's messages, if these are not all; None for all, also those
+            that are parked behind meanwhile.
         until: the last position in the stream; None for no limit.
     """
 
@@ -81,8 +81,9 @@ def parse_selection(
 def select_parked(current: list[ParkedMessage], selection: Selection) -> list[ParkedMessage]:
     """Return the selected messages that are parked now."""
     if selection.parked is not None:
-        ids = {each.id for each in current}
-        return [each for each in selection.parked if each.id in ids]
+        now = {each.id: each for each in current}
+        found = [(now[each.id], each) for each in selection.parked if each.id in now]
+        return [known if known.holds_stream else given for known, given in found]
     return [
         each
         for each in current
@@ -102,12 +103,17 @@ def plan_replay(current: list[ParkedMessage], selection: Selection) -> list[Repl
     holding = {each.id: each for each in current if each.holds_stream}
     if selection.parked is not None:
         _check_order(holding.values(), chosen)
+    left_out = [
+        each for each in holding.values() if selection.parked is not None and each.id not in chosen
+    ]
     units: dict[UUID | str, ReplayUnit] = {}
     for each in selected:
         if each.id not in holding:
             units[each.id] = ReplayUnit(each, each.stream_name, None, None)
         elif each.stream_name not in units:
-            ids = None if selection.parked is None else frozenset(chosen)
+            ids = None
+            if any(other.stream_name == each.stream_name for other in left_out):
+                ids = frozenset(chosen)
             units[each.stream_name] = ReplayUnit(None, each.stream_name, ids, selection.until)
     return list(units.values())
 

@@ -47,6 +47,9 @@ Size = Annotated[int | None, typer.Option("--size", min=1, help="The size of its
 Table = Annotated[
     bool, typer.Option("--table", help="Its position is in the table, not in a stream.")
 ]
+OfStream = Annotated[
+    str | None, typer.Option("--stream", help="The parked messages of this stream.")
+]
 Ids = Annotated[list[UUID] | None, typer.Argument(help="Ids of parked messages.")]
 
 consumers = typer.Typer(no_args_is_help=True, help="The consumers of a store.")
@@ -85,7 +88,14 @@ def add_to(app: typer.Typer) -> None:
         "messagedb position set account statements beginning",
         name="set",
     )
-    add_command(parked, list_parked, None, "messagedb parked list account statements", name="list")
+    add_command(
+        parked,
+        list_parked,
+        None,
+        "messagedb parked list account statements",
+        "messagedb parked list account mails --stream account-123",
+        name="list",
+    )
     add_command(
         parked,
         show_parked,
@@ -98,10 +108,16 @@ def add_to(app: typer.Typer) -> None:
         discard_parked,
         None,
         "messagedb parked discard account statements --all",
+        "messagedb parked discard account mails --stream account-123",
         name="discard",
     )
     add_command(
-        parked, replay_parked, None, "messagedb parked replay bank:statements --all", name="replay"
+        parked,
+        replay_parked,
+        None,
+        "messagedb parked replay bank:statements --all",
+        "messagedb parked replay bank:mails --stream account-123 --until 7",
+        name="replay",
     )
 
 
@@ -251,13 +267,20 @@ def _find_stored(
     return None
 
 
-def list_parked(ctx: typer.Context, category: Category, identifier: Identifier) -> None:
-    """List a consumer's parked messages, in the order of parking."""
+def list_parked(
+    ctx: typer.Context, category: Category, identifier: Identifier, stream: OfStream = None
+) -> None:
+    """List a consumer's parked messages, in the order of parking.
+
+    Of a message that holds its stream: how many wait behind it. Of one of these: the position of
+    the message that it waits for.
+    """
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         found = Consumer(
             client, category, identifier=_normalize_identifier(identifier)
         ).list_parked()
+    found = [each for each in found if stream in (None, each.stream_name)]
     store.output.print_rows(
         PARKED_COLUMNS,
         map(build_parked_row, found),
@@ -289,6 +312,7 @@ def discard_parked(
     identifier: Identifier,
     ids: Ids = None,
     all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
+    stream: OfStream = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove parked messages from the list without handling them.
@@ -298,10 +322,15 @@ def discard_parked(
     store: StoreTarget = ctx.obj
     with store.open_client(max_size=1) as client:
         consumer = Consumer(client, category, identifier=_normalize_identifier(identifier))
-        chosen = _select_parked(consumer, _ids_or_all(ids, all))
+        chosen = _select_parked(consumer, _ids_or_all(ids, all, stream))
+        chosen = [each for each in chosen if stream in (None, each.stream_name)]
         if not yes:
             confirm(f"Discard {len(chosen):,} parked messages of {consumer.name}?")
-        count = consumer.discard_parked(chosen)
+        count = (
+            consumer.discard_parked(chosen)
+            if stream is None
+            else consumer.discard_parked(stream_name=stream)
+        )
     store.output.print_rows(("discarded",), [{"discarded": count}])
 
 
@@ -313,21 +342,28 @@ def replay_parked(
     ],
     ids: Ids = None,
     all: Annotated[bool, typer.Option("--all", help="All parked messages.")] = False,
+    stream: OfStream = None,
+    until: Annotated[
+        int | None, typer.Option(min=0, help="With --stream: up to this position in the stream.")
+    ] = None,
 ) -> None:
     """Call a consumer's handlers with parked messages again.
 
-    Those that succeed are done.
+    Those that succeed are done. Those of a held stream are handled in order; at one that fails the
+    stream is left, and the others go on.
     """
     store: StoreTarget = ctx.obj
-    wanted = _ids_or_all(ids, all)
+    wanted = _ids_or_all(ids, all, stream)
     with show_user_tracebacks(), open_consumers(load(target), store) as running:
-        counts = running.replay(wanted)
+        counts = running.replay(wanted, stream, until)
     store.output.print_rows(("consumer", "replayed"), counts)
 
 
-def _ids_or_all(ids: list[UUID] | None, all: bool) -> list[UUID] | None:
-    if bool(ids) == all:
-        raise ValidationError("name ids of parked messages, or use --all. Nothing was changed.")
+def _ids_or_all(ids: list[UUID] | None, all: bool, stream: str | None) -> list[UUID] | None:
+    if bool(ids) + all + (stream is not None) != 1:
+        raise ValidationError(
+            "name ids of parked messages, or use --all, or --stream. Nothing was changed."
+        )
     return ids or None
 
 

@@ -7,13 +7,22 @@ from typing import Any, Final
 
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
+from ._layout import Column
+
 COLUMNS = ("consumer", "next_position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """Columns of the position of a consumer on a terminal."""
 
 NOT_RUNNING: Final = frozenset({"stopped", "failed", "not running", "no report", "not ours"})
 """The states of a consumer of which no run is known."""
 
-PARKED_COLUMNS = ("id", "message", "type", "reason")
+PARKED_COLUMNS: Final[tuple[Column | str, ...]] = (
+    "id",
+    "message",
+    "type",
+    Column("waits_for", is_optional=True),
+    Column("behind", is_optional=True),
+    "reason",
+)
 """Columns of parked messages on a terminal."""
 
 
@@ -34,6 +43,8 @@ def build_consumer_row(consumer: ConsumerInfo) -> dict[str, Any]:
         "running": _is_running(consumer),
         "pid": consumer.pid,
         "parked": consumer.parked_count,
+        "held_streams": consumer.held_stream_count,
+        "behind": consumer.behind_count,
         "saved_at": consumer.saved_at,
         "problem": consumer.problem,
         "state": consumer.state,
@@ -75,5 +86,8 @@ def build_parked_row(parked: ParkedMessage) -> dict[str, Any]:
         "type": parked.type,
         "attempts": parked.attempts,
         "time": parked.time,
+        "holds_stream": parked.holds_stream,
+        "waits_for": parked.waits_for,
+        "behind": parked.behind_count if parked.holds_stream else None,
         "reason": parked.reason,
     }

@@ -106,6 +106,11 @@ def _describe_failure(row: Row) -> str | None:
     )
 
 
+def _count_held(row: Row) -> int | None:
+    """Return how many streams wait for a parked message; None for none."""
+    return row["held_streams"] or None
+
+
 def _find_age(row: Row, time: datetime) -> float:
     """Return the seconds since a time by the server's clock, until the list was read."""
     reported_at: datetime = row["reported_at"]
@@ -127,6 +132,7 @@ STATUS_COLUMNS: Final = (
     Column("lag_messages", label="lag"),
     Column("lag_seconds", label="lag seconds"),
     Column("parked"),
+    Column("held_streams", label="held", value=_count_held, is_optional=True),
     Column("in_flight", value=_describe_in_flight, is_optional=True),
     Column("last_failure", value=_describe_failure, is_optional=True),
 )

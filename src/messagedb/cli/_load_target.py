@@ -54,8 +54,14 @@ class ConsumerRunner(ABC):
         """Run them until one fails, a signal comes, or each has caught up."""
 
     @abstractmethod
-    def replay(self, ids: list[UUID] | None) -> Rows:
-        """Handle parked messages again, those of these ids or all; return how many were handled."""
+    def replay(self, ids: list[UUID] | None, stream: str | None, until: int | None) -> Rows:
+        """Handle parked messages again, and return how many were.
+
+        Args:
+            ids: the ids of the messages; None for all.
+            stream: instead of ids, only those of this stream.
+            until: only those up to this position in the stream.
+        """
 
 
 def load(target: str) -> Any:
@@ -203,8 +209,13 @@ class _SyncConsumerRunner(ConsumerRunner):
     def run(self, until: Until, stop_timeout: float) -> None:
         run_consumers(*self._consumers, until=until, stop_timeout=stop_timeout)
 
-    def replay(self, ids: list[UUID] | None) -> Rows:
+    def replay(self, ids: list[UUID] | None, stream: str | None, until: int | None) -> Rows:
         consumers = list(map(_get_consumer, self._consumers))
+        if ids is None:
+            return [
+                _build_count_row(each, each.replay_parked(stream_name=stream, until=until))
+                for each in consumers
+            ]
         chosen = _select_parked([each.list_parked() for each in consumers], ids)
         return [
             _build_count_row(each, each.replay_parked(some))
@@ -235,10 +246,17 @@ class _AsyncConsumerRunner(ConsumerRunner):
 
         run_loop(main)
 
-    def replay(self, ids: list[UUID] | None) -> Rows:
+    def replay(self, ids: list[UUID] | None, stream: str | None, until: int | None) -> Rows:
         async def main() -> Rows:
             async with self._build() as members:
                 consumers = list(map(_get_consumer, members))
+                if ids is None:
+                    return [
+                        _build_count_row(
+                            each, await each.replay_parked(stream_name=stream, until=until)
+                        )
+                        for each in consumers
+                    ]
                 chosen = _select_parked([await each.list_parked() for each in consumers], ids)
                 return [
                     _build_count_row(each, await each.replay_parked(some))
@@ -271,11 +289,7 @@ class _AsyncConsumerRunner(ConsumerRunner):
             yield _as_list(await self._make(client), _ASYNC)
 
 
-def _select_parked(
-    parked: list[list[ParkedMessage]], ids: list[UUID] | None
-) -> list[list[ParkedMessage]]:
-    if ids is None:
-        return parked
+def _select_parked(parked: list[list[ParkedMessage]], ids: list[UUID]) -> list[list[ParkedMessage]]:
     known = {each.message_id for some in parked for each in some}
     for id in ids:
         if id not in known:

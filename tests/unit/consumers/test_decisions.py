@@ -99,6 +99,25 @@ def test_an_invalid_result_stops_without_retries() -> None:
         )
 
 
+def test_a_handler_parks_as_on_error_would_unless_it_says_how() -> None:
+    for stream, by_default, with_streams in (
+        (None, "park", "park_stream"),
+        (True, "park_stream", "park_stream"),
+        (False, "park", "park"),
+    ):
+        outcome = Park("p", stream=stream)
+        for parks_streams, action in ((False, by_default), (True, with_streams)):
+            found = choose_action(
+                outcome, 1, 0, POLICY, is_unavailable=False, parks_streams=parks_streams
+            )
+            assert isinstance(found, FinalAction)
+            assert (found.action, found.reason) == (action, "p")
+        assert pickle.loads(pickle.dumps(outcome)).stream is stream
+    wrong: Any = "yes"
+    with pytest.raises(ValidationError, match="stream must be True, False or None"):
+        Park(stream=wrong)
+
+
 def test_an_outcome_of_a_class_that_does_not_call_ours_still_says_what_it_is() -> None:
     class Later(Retry):
         def __init__(self, number: int) -> None:
@@ -113,7 +132,7 @@ def test_an_outcome_of_a_class_that_does_not_call_ours_still_says_what_it_is() -
 
 
 def test_valid_results_of_on_error() -> None:
-    for word in ("stop", "park", "skip"):
+    for word in ("stop", "park", "park_stream", "skip"):
         answer = parse_on_error_result(word, 1, POLICY)
         assert isinstance(answer, FinalAction)
         assert (answer.action, answer.reason) == (word, "")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from messagedb._ui.parked.jobs import CHUNK, Job, Jobs
@@ -61,6 +62,14 @@ async def test_one_that_fails_stays_and_the_others_are_tried() -> None:
     assert (job.state, job.done, job.failed) == ("done", CHUNK + 8, 2)
     assert handler.parked == [7, CHUNK + 2]
     assert job.last_error == f"ValueError: message {CHUNK + 2}"
+
+
+async def test_those_that_wait_for_one_that_fails_are_not_tried() -> None:
+    messages = [msgspec.structs.replace(each, holds_stream=True) for each in park(4)]
+    handler, job = Handler(messages, {1}), make_job(4)
+    await job.run(messages, handler)
+    assert (job.state, job.done, job.failed, job.waiting, job.left) == ("done", 1, 1, 2, 0)
+    assert handler.tried == [0, 1, 1]
 
 
 async def test_what_somebody_else_changed_is_not_counted_as_done() -> None:

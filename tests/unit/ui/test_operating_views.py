@@ -150,7 +150,7 @@ def test_problems_come_before_what_is_fine() -> None:
 
 
 def test_a_question_says_what_is_not_undone() -> None:
-    extent = Extent(MOST_SELECTED + 1, 5, 90, NOW, 7)
+    extent = Extent(MOST_SELECTED + 1, 0, 5, 90, NOW, 7)
     for action in ("replay", "discard"):
         said = " ".join(describe_action(action, extent))
         assert "from global position 5 to 90" in said

@@ -98,6 +98,7 @@ async def _ask(page: Page, action: str) -> Response:
     # So messages that are parked while the question is read are not meant.
     fixed = Selection(
         stream=selection.stream,
+        of=selection.of,
         type=selection.type,
         error=selection.error,
         up_to=extent.last_record,

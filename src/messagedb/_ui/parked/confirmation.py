@@ -18,9 +18,20 @@ def describe_action(action: str, extent: Extent) -> list[str]:
         said += [
             "The handlers in this process are called again, once for each message. Those that "
             "succeed leave the list; those that fail stay on it.",
-            "Later messages of the same streams were handled before them.",
-            "Not undone: what the handlers do.",
         ]
+        if extent.held_count:
+            said.append(
+                "Streams that wait for a parked message are replayed in order: at one that fails "
+                "a stream is left, and its later messages stay parked. After its last message a "
+                "stream flows again."
+            )
+        if extent.held_count < extent.count:
+            said.append(
+                "Later messages of the same streams were handled before them."
+                if not extent.held_count
+                else "Later messages of the other streams were handled before them."
+            )
+        said.append("Not undone: what the handlers do.")
     else:
         said += [
             "They leave the list without being handled. The messages themselves stay in their "
@@ -28,4 +39,10 @@ def describe_action(action: str, extent: Extent) -> list[str]:
             "Not undone: a discarded message comes back only if its consumer meets it again and "
             "parks it, for example after a reset of its position.",
         ]
+        if extent.held_count:
+            said.insert(
+                -1,
+                "In a stream that waits for a parked message, the next one is the first then; "
+                "after its last message the stream flows again.",
+            )
     return said

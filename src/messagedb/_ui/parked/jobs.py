@@ -34,6 +34,7 @@ class Job:
         done: how many are changed.
         failed: how many were tried, and stay parked.
         gone: how many had left the list meanwhile.
+        waiting: how many wait behind one of their stream that failed.
         last_error: the last error, in one line.
         state: what it does now.
         begun: when it began.
@@ -50,6 +51,8 @@ class Job:
         self.done = 0
         self.failed = 0
         self.gone = 0
+        self.waiting = 0
+        self._held: set[str] = set()
         self.last_error = ""
         self.state: Literal["running", "stopping", "stopped", "done", "broken"] = "running"
         self.begun = datetime.now(UTC)
@@ -64,7 +67,7 @@ class Job:
     @property
     def left(self) -> int:
         """How many it has not tried."""
-        return self.total - self.done - self.failed - self.gone
+        return self.total - self.done - self.failed - self.gone - self.waiting
 
     async def wait(self, seconds: float) -> None:
         """Wait for its end, at most so many seconds."""
@@ -79,7 +82,7 @@ class Job:
     async def run(self, messages: Sequence[ParkedMessage], change: Change) -> None:
         """Change messages until all were tried, or it is stopped.
 
-        One that fails stays parked, and the others are tried.
+        One that fails stays parked, and the others are tried, but for those that wait for it.
 
         Args:
             messages: the messages, in order.
@@ -118,10 +121,15 @@ class Job:
         for message in messages:
             if self.state == "stopping":
                 return
+            if message.holds_stream and message.stream_name in self._held:
+                self.waiting += 1
+                continue
             try:
                 self._count(1, await change([message]))
             except Exception as error:
                 self.failed += 1
+                if message.holds_stream:
+                    self._held.add(message.stream_name)
                 cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
                 self.last_error = format_reason(cause)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -24,8 +24,13 @@ MOST_SELECTED: Final = 100_000
 """The number of messages that one job takes."""
 
 _OPEN: Final = """
-SELECT p.position, p.id, p.data, p.time, p.data->>'type' AS type, p.data->>'reason' AS reason,
-       coalesce(substring(p.data->>'reason' FROM %(error_pattern)s), '') AS error,
+SELECT p.position, p.id, p.data, p.time, p.data->>'type' AS type,
+       coalesce(f.reason, p.data->>'reason') AS reason,
+       coalesce(f.attempts, p.data->>'attempts') AS attempts,
+       coalesce(substring(coalesce(f.reason, p.data->>'reason') FROM %(error_pattern)s), '')
+           AS error,
+       p.data->>'streamName' AS of_stream,
+       coalesce(p.data->>'holdsStream' = 'true', false) AS holds,
        coalesce(
            p.data->>'messageId' ~* '^[0-9a-f]{{8}}(-?[0-9a-f]{{4}}){{3}}-?[0-9a-f]{{12}}$'
            AND p.data->>'streamName' <> '' AND p.data->>'type' IS NOT NULL
@@ -33,6 +38,12 @@ SELECT p.position, p.id, p.data, p.time, p.data->>'type' AS type, p.data->>'reas
            AND p.data->>'globalPosition' ~ '^[0-9]{{1,18}}$'
            AND p.data->>'attempts' ~ '^[0-9]{{1,18}}$', false) AS is_readable
 FROM {table} p
+LEFT JOIN (
+    SELECT DISTINCT ON (r.data->>'parkedId') r.data->>'parkedId' AS id,
+           r.data->>'reason' AS reason,
+           substring(r.data->>'attempts' FROM '^[0-9]{{1,18}}$') AS attempts
+    FROM {table} r WHERE r.stream_name = %(stream)s AND r.type = 'ReplayFailed'
+    ORDER BY r.data->>'parkedId', r.position DESC) f ON f.id = p.id::text
 WHERE p.stream_name = %(stream)s AND p.type = 'Parked'
   AND NOT EXISTS (
       SELECT FROM {table} r
@@ -41,10 +52,15 @@ WHERE p.stream_name = %(stream)s AND p.type = 'Parked'
 """
 
 _SELECTED: Final = """
-SELECT position, id, data, time, type, reason, error FROM ({open}) o
+SELECT position, id, data, time, type, reason, error, attempts, holds FROM ({open}) o
 WHERE is_readable AND position > %(after)s AND position <= %(up_to)s
   AND (%(type)s = '' OR type = %(type)s) AND (%(error)s = '' OR error = %(error)s)
-  AND (%(id)s::uuid IS NULL OR id = %(id)s)
+  AND (%(id)s::uuid IS NULL OR id = %(id)s) AND (%(of)s = '' OR of_stream = %(of)s)
+"""
+
+_HELD: Final = """
+SELECT of_stream, min((data->>'position')::bigint), count(*) FROM ({open}) o
+WHERE is_readable AND holds AND of_stream = ANY (%(names)s) GROUP BY 1
 """
 
 _UNREADABLE: Final = "SELECT position FROM ({open}) o WHERE NOT is_readable ORDER BY position"
@@ -80,9 +96,10 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """How many messages a selection has, and from where to where."""
+    """How many messages a selection has, how many hold their stream, and from where to where."""
 
     count: int
+    held_count: int
     first: int | None
     last: int | None
     oldest: datetime | None
@@ -117,7 +134,14 @@ async def fetch_records(
         selected=_select(table), limit=sql.Literal(limit)
     )
     rows = await _fetch(tx, query, selection, after)
-    return [_parse(row) for row in rows]
+    records = [_parse(row) for row in rows]
+    names = sorted({each.parked.stream_name for each in records if each.parked.holds_stream})
+    if not names:
+        return records
+    opened = sql.SQL(_OPEN).format(table=table)
+    held = await _fetch(tx, sql.SQL(_HELD).format(open=opened), selection, names=names)
+    places = {name: (first, count) for name, first, count in held}
+    return [_place(each, places) for each in records]
 
 
 async def fetch_groups(
@@ -138,11 +162,13 @@ async def fetch_groups(
 async def fetch_extent(tx: AsyncTransaction, table: sql.Identifier, selection: Selection) -> Extent:
     """Return the number of messages of a selection, and their first and last positions."""
     query = sql.SQL(
-        "SELECT count(*), min((data->>'globalPosition')::bigint),"
+        "SELECT count(*), count(*) FILTER (WHERE holds), min((data->>'globalPosition')::bigint),"
         " max((data->>'globalPosition')::bigint), min(time), max(position) FROM ({selected}) s"
     ).format(selected=_select(table))
-    ((count, first, last, oldest, last_record),) = await _fetch(tx, query, selection)
-    return Extent(count, first, last, None if oldest is None else _as_utc(oldest), last_record)
+    ((count, held, first, last, oldest, last_record),) = await _fetch(tx, query, selection)
+    return Extent(
+        count, held, first, last, None if oldest is None else _as_utc(oldest), last_record
+    )
 
 
 async def fetch_unreadable(
@@ -167,11 +193,17 @@ async def fetch_oldest(
 
 
 async def _fetch(
-    tx: AsyncTransaction, query: sql.Composable, selection: Selection, after: int = -1
+    tx: AsyncTransaction,
+    query: sql.Composable,
+    selection: Selection,
+    after: int = -1,
+    *,
+    names: Sequence[str] = (),
 ) -> list[tuple[Any, ...]]:
     # The server knows nothing about the ids in the data, and would look for each of them.
     await tx.connection.execute("SET LOCAL enable_nestloop = off")
-    return await fetch(tx, query, _build_parameters(selection, after))
+    parameters = {**_build_parameters(selection, after), "names": list(names)}
+    return await fetch(tx, query, parameters)
 
 
 def _select(table: sql.Identifier) -> sql.Composed:
@@ -181,6 +213,7 @@ def _select(table: sql.Identifier) -> sql.Composed:
 def _build_parameters(selection: Selection, after: int) -> dict[str, Any]:
     return {
         "stream": selection.stream,
+        "of": selection.of,
         "type": selection.type,
         "error": selection.error,
         "up_to": LAST if selection.up_to is None else selection.up_to,
@@ -191,7 +224,7 @@ def _build_parameters(selection: Selection, after: int) -> dict[str, Any]:
 
 
 def _parse(row: tuple[Any, ...]) -> Record:
-    position, id, data, time, type, reason, error = row
+    position, id, data, time, type, reason, error, attempts, holds = row
     parked = ParkedMessage(
         id,
         UUID(str(data["messageId"])),
@@ -200,10 +233,22 @@ def _parse(row: tuple[Any, ...]) -> Record:
         int(data["globalPosition"]),
         str(type),
         str(reason or ""),
-        int(data["attempts"]),
+        int(attempts),
         _as_utc(time),
+        bool(holds),
     )
     return Record(position, parked, error)
+
+
+def _place(record: Record, places: Mapping[str, tuple[int, int]]) -> Record:
+    """Return a record with the place of its message in its held stream."""
+    parked = record.parked
+    if not parked.holds_stream or parked.stream_name not in places:
+        return record
+    first, count = places[parked.stream_name]
+    place = {"behind_count": count - 1} if parked.position == first else {"waits_for": first}
+    parked = msgspec.structs.replace(parked, **place)
+    return msgspec.structs.replace(record, parked=parked)
 
 
 def _as_utc(time: datetime) -> datetime:

@@ -18,6 +18,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stream: the stream of the parked messages.
+        of: the stream of the messages themselves; "" for all.
         type: the type of the message; "" for all.
         error: the class of the error; "" for all.
         up_to: the position of the last record in that stream; None for all.
@@ -26,6 +27,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stream: str
+    of: str = ""
     type: str = ""
     error: str = ""
     up_to: int | None = None
@@ -36,6 +38,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         """Return it as the parameters of an address or the fields of a form."""
         given = {
             "stream": self.stream,
+            "of": self.of,
             "type": self.type,
             "error": self.error,
             "up_to": "" if self.up_to is None else str(self.up_to),
@@ -48,6 +51,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         if self.id is not None:
             return "one parked message"
         words = ["parked messages"]
+        if self.of:
+            words.append(f"of stream {self.of}")
         if self.type:
             words.append(f"of type {self.type}")
         if self.error:
@@ -77,6 +82,7 @@ def parse_selection(fields: Mapping[str, str], *, is_redacted: bool = False) -> 
         raise PageError(400, f"up_to is not a position: {up_to!r:.60}")
     return Selection(
         stream=stream,
+        of=fields.get("of", "").replace("\0", ""),
         type=fields.get("type", "").replace("\0", ""),
         error=fields.get("error", "").replace("\0", ""),
         up_to=int(up_to) if up_to else None,
