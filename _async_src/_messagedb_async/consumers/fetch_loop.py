@@ -187,6 +187,7 @@ class AsyncFetchLoop:
         is_worth_a_save = self._settings.category is not None or any(
             not is_bookkeeping(message.stream_name) for message in messages
         )
+        self._processor.page = messages
         done, save_due_in = 0, saver.next_save_at - saver.count
         try:
             for message in messages:

@@ -63,6 +63,7 @@ class AsyncGroupDelivery:
         is_worth_a_save = self._is_of_one_category or any(
             not is_bookkeeping(message.stream_name) for message in messages
         )
+        self._processor.page = messages
         index = 0
         while index < len(messages):
             if signals.must_check and not await signals.may_continue():

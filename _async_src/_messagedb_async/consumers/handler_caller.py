@@ -76,6 +76,21 @@ class AsyncHandlerCaller(Protocol):
         """
         ...
 
+    async def park_behind(self, messages: list[Message[Any]]) -> bool:
+        """Park a message behind one of its stream, and perhaps those after it in the page.
+
+        Args:
+            messages: the message, and the other ones of the page that are behind others.
+
+        Returns:
+            True if the first of them is parked; False if it is to be handled.
+
+        Raises:
+            ParkingLimitError: as many are parked as may be.
+            MessageDBError: it may not be parked.
+        """
+        ...
+
     def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return the origin of the last call's problem."""
         ...
@@ -112,7 +127,8 @@ class AsyncPlainCaller:
         self, message: Message[Any], attempt: int, invoke: HandlerCall
     ) -> Exception | None:
         """Call the handler once."""
-        if self._held.first and self._held.is_behind(message):
+        held = self._held
+        if (held.first or held.ahead) and held.is_behind(message):
             return STREAM_IS_HELD
         if invoke in self._batches:
             return await self._call_batch([message], attempt, invoke)
@@ -164,6 +180,10 @@ class AsyncPlainCaller:
     async def park_in_stream(self, message: Message[Any], attempt: int, reason: str | None) -> bool:
         """Park a message that holds its stream, or one behind it."""
         return await self._holder.park(message, reason, attempt)
+
+    async def park_behind(self, messages: list[Message[Any]]) -> bool:
+        """Park messages behind others with one write."""
+        return await self._holder.park_behind(messages)
 
     def get_origin(self, problem: Exception) -> ProblemOrigin:
         """Return that all problems are the handler's."""

@@ -55,6 +55,7 @@ class AsyncMessageProcessor:
         handlers: by message type.
         catch_all: that of the other types, if there is one.
         holder: the same.
+        page: the messages of the page that is delivered; empty with several handlers.
         call: calls a handler once: see ``AsyncHandlerCaller``.
         caller: calls the handlers, also of several messages.
     """
@@ -69,6 +70,7 @@ class AsyncMessageProcessor:
         holder: AsyncStreamHolder,
     ) -> None:
         self.holder = holder
+        self.page: list[Message[Any]] = []
         self._state = state
         self._client = client
         self._settings = settings
@@ -240,7 +242,7 @@ class AsyncMessageProcessor:
     async def _park_behind(self, message: Message[Any], invoke: HandlerCall) -> bool:
         """Park a message behind one of its stream, or handle it if there is none any more."""
         state = self._state
-        is_parked = await self._park_in_stream(message, 0, None)
+        is_parked = self.holder.take_ahead(message) or await self._park_with_page(message)
         if is_parked is None:
             return False
         if is_parked:
@@ -251,8 +253,25 @@ class AsyncMessageProcessor:
         problem = await self.call(message, 1, invoke)
         return problem is None or await self.retry_until_final(message, invoke, problem)
 
+    async def _park_with_page(self, message: Message[Any]) -> bool | None:
+        """Park a message, and those of the page that are behind others; None if it is to stop."""
+        position, held = message.global_position, self.holder.held
+        find, catch_all = self.handlers.get, self.catch_all
+        messages = [message] + [
+            each
+            for each in self.page
+            if each.global_position > position
+            and held.is_behind(each)
+            and find(each.type, catch_all) is not None
+        ]
+
+        async def park() -> bool:
+            return await self.caller.park_behind(messages)
+
+        return await self._state.retry_while_unavailable(park)
+
     async def _park_in_stream(
-        self, message: Message[Any], attempt: int, reason: str | None
+        self, message: Message[Any], attempt: int, reason: str
     ) -> bool | None:
         """Park a message that holds its stream; None if the run is to stop."""
 

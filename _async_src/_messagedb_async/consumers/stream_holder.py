@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,6 +109,33 @@ class AsyncStreamHolder:
                         self.note_parked(message)
                     return is_parked
 
+    async def park_behind(self, messages: list[Message[Any]]) -> bool:
+        """Park a message behind one of its stream, and others that are behind some, in one write.
+
+        The run has not come to the others: when it does, ``take_ahead`` says that they are parked,
+        also if they have been replayed meanwhile.
+
+        Returns:
+            True if the first of them is parked; False if none is before it any more.
+
+        Raises:
+            ParkingLimitError: as many are parked as may be.
+        """
+        async with self._lock:
+            while True:
+                try:
+                    return await self._write_behind(messages)
+                except WrongExpectedVersionError as error:
+                    self.note_conflict(error)
+
+    def take_ahead(self, message: Message[Any]) -> bool:
+        """Return True if the run comes to a message that was parked with an earlier one."""
+        place = (message.stream_name, message.position)
+        if place not in self.held.ahead:
+            return False
+        self.held.ahead.discard(place)
+        return True
+
     async def park_in_transaction(
         self,
         transaction: AsyncOperations,
@@ -165,3 +193,47 @@ class AsyncStreamHolder:
         )
         await store.write_message(self._reader.stream, record, expected_version=version)
         return True
+
+    async def _write_behind(self, messages: list[Message[Any]]) -> bool:
+        held = self.held
+        await self._refresh(self._client)
+        first = messages[0]
+        if held.contains(first):
+            return True
+        if not held.is_behind(first):
+            return False
+        behind = held.first[first.stream_name]
+        held.check_limits(self._name, first, 0, _BEHIND_REASON % behind)
+        chosen = self._choose(messages)
+        version = self._reader.version
+        records = [
+            build_held_record(
+                each,
+                self._id_namespace,
+                _BEHIND_REASON % held.first[each.stream_name],
+                0,
+                version=version,
+                behind=held.first[each.stream_name],
+            )
+            for each in chosen
+        ]
+        await self._client.write_messages(self._reader.stream, records, expected_version=version)
+        for each in chosen:
+            self.note_parked(each)
+        held.ahead.update((each.stream_name, each.position) for each in chosen[1:])
+        return True
+
+    def _choose(self, messages: list[Message[Any]]) -> list[Message[Any]]:
+        """Return the messages that are still behind others, as many as there is room for."""
+        held, counts = self.held, Counter[str]()
+        chosen: list[Message[Any]] = []
+        for each in messages:
+            name = each.stream_name
+            if (name, each.position) in held.ahead or held.contains(each):
+                continue
+            if not held.is_behind(each):
+                continue
+            if counts[name] < held.count_free(name):
+                counts[name] += 1
+                chosen.append(each)
+        return chosen

@@ -264,6 +264,10 @@ class AsyncTransactionalCaller:
                     holder.note_parked(message)
                 return is_parked
 
+    async def park_behind(self, messages: list[Message[Any]]) -> bool:
+        """Park the first message behind one of its stream, with its position."""
+        return await self.park_in_stream(messages[0], 0, None)
+
     async def _store_with_position(
         self, message: Message[Any], write: AsyncUnaryFunction[AsyncTransaction, bool]
     ) -> bool:

@@ -34,11 +34,14 @@ class HeldStreams:
     Attributes:
         first: the position of the first parked message of each held stream.
         count: the number of parked messages in all of them.
+        ahead: the stream and position of messages that are parked, and that the run has not come to
+            yet. They may have been replayed since.
     """
 
     def __init__(self) -> None:
         self.first: dict[str, int] = {}
         self.count = 0
+        self.ahead: set[tuple[str, int]] = set()
         # Eight bytes for each message: there may be a million.
         self._positions: dict[str, array[int]] = {}
 
@@ -50,6 +53,7 @@ class HeldStreams:
     def replace_by(self, other: HeldStreams) -> None:
         """Take over what another one knows, and forget the rest: no reader sees it half done."""
         self.first, self._positions, self.count = other.first, other._positions, other.count
+        self.ahead = set()
 
     def apply(self, record: Message[Any]) -> None:
         """Take in the next record. One that is of another kind, or damaged, changes nothing."""
@@ -92,6 +96,8 @@ class HeldStreams:
 
         A message before the first parked one was handled before, and may be again.
         """
+        if self.ahead and (message.stream_name, message.position) in self.ahead:
+            return True
         first = self.first.get(message.stream_name)
         return first is not None and message.position >= first
 
@@ -100,6 +106,10 @@ class HeldStreams:
         positions = self._positions.get(message.stream_name, array("q"))
         index = bisect_left(positions, message.position)
         return index < len(positions) and positions[index] == message.position
+
+    def count_free(self, stream_name: str) -> int:
+        """Return how many more messages of a held stream can be parked."""
+        return MAX_HELD_MESSAGES - len(self._positions.get(stream_name, ()))
 
     def check_limits(
         self, consumer: str, message: Message[Any], attempts: int, reason: str

@@ -59,7 +59,8 @@ class GroupPlanner:
 
     def is_behind(self, message: Message[Any]) -> bool:
         """Return True if a message is to be parked behind one of its stream."""
-        return bool(self._held.first) and self._held.is_behind(message)
+        held = self._held
+        return bool(held.first or held.ahead) and held.is_behind(message)
 
     def plan(self, messages: Sequence[Message[Any]], start: int) -> list[GroupCall]:
         """Return the calls of the group that begins with a message; ignored messages are left out.
