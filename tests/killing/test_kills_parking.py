@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import signal
-from collections import defaultdict
 
 import msgspec
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from messagedb import Client, Consumer, NewMessage
 from tests.killing.effects import effects_of, stored_position
 from tests.killing.gates import closed_gate, write
-from tests.killing.processes import until, wait_for_any
+from tests.killing.processes import until
 from tests.killing.scenario import Fork
 from tests.killing.worker import IDENTIFIER, Order, Variant
 from tests.support.store import locked, stored, waiting_for_locks
@@ -149,7 +147,8 @@ def test_a_message_behind_a_parked_one_is_parked_once_across_kills(
         assert parked_in(url, category) == ([PARKED, 2] if is_parked else [PARKED])
         assert stored_position(url, order) == messages[-1]
     second = fork(next_of(order))
-    until(lambda: (stored_position(url, order) or 0) > messages[-1], second.told)
+    # The server may have stored the position for the dead one.
+    until(lambda: second.told().count("it has caught up") == 2, second.told)
     second.send(signal.SIGTERM)
     assert second.wait() == 0, second.told()
     assert parked_in(url, category) == [PARKED, 2]
@@ -189,55 +188,6 @@ def test_the_replay_of_a_held_stream_goes_on_after_a_kill_where_it_was(
     assert [effect.position for effect in effects_of(url, category)] == [0, 1, 2, 3, 4, 5, 6]
     first.send(signal.SIGTERM)
     assert first.wait() == 0, first.told()
-
-
-@transactional_or_not
-def test_streams_keep_their_order_across_kills_of_consumers_and_replays(
-    fork: Fork, effects_url: str, category: str, transactional: bool
-) -> None:
-    """Handlers fail at random; consumers and replays are killed at random."""
-    url, chance, streams, length = effects_url, random.Random(), 8, 25
-    order = Order(
-        variant="sync",
-        url=url,
-        category=category,
-        transactional=transactional,
-        holds_stream=True,
-        fails_at_random=True,
-        lease_timeout=1.0,
-        interval=5,
-        random_seconds=0.004,
-    )
-    with Client(url, max_size=1) as client:
-        for n in range(length):
-            for stream in range(streams):
-                client.write_message(f"{category}-{stream}", NewMessage("Noted", {"n": n}))
-    for life in range(1, 7):
-        running = msgspec.structs.replace(order, life=life)
-        consumer = fork(running)
-        replay = fork(msgspec.structs.replace(running, replays=True))
-        wait_for_any([consumer], chance.uniform(0.3, 1.2))
-        for worker in chance.sample([consumer, replay], 2):
-            worker.end()  # a replay may have ended, with the error of a handler
-    drained = msgspec.structs.replace(order, life=7, fails_at_random=False)
-    consumer = fork(drained)
-    with Client(url, max_size=2) as client:
-        head = client.get_category_messages(category, batch_size=-1)[-1].global_position
-        until(lambda: (stored_position(url, order) or 0) >= head, consumer.told, limit=60)
-        replay = fork(msgspec.structs.replace(drained, replays=True))
-        assert replay.wait() == 0, replay.told()
-    consumer.send(signal.SIGTERM)
-    assert consumer.wait() == 0, consumer.told()
-    assert parked_in(url, category) == []
-    found: dict[str, list[int]] = defaultdict(list)
-    for effect in effects_of(url, category):
-        found[effect.stream_name].append(effect.position)
-    assert len(found) == streams
-    for positions in found.values():
-        # The first time of each is in order; after a kill some are repeated, in order, too.
-        assert list(dict.fromkeys(positions)) == list(range(length))
-        if transactional:
-            assert len(positions) == length
 
 
 def write_one(url: str, stream: str) -> None:

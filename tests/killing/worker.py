@@ -72,7 +72,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         gate_after: whether it waits after it has recorded the message, and not before.
         parks: the position in a stream of messages that are parked.
         holds_stream: whether what follows in the stream is parked behind them.
-        fails_at_random: whether handlers fail now and then, and such messages hold their streams.
         replays: whether it replays parked messages, and ends.
         beside_fails: whether the second consumer stops with an error at its first message.
         random_seconds: each handler takes a random time of at most so many seconds.
@@ -101,7 +100,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     gate_after: bool = False
     parks: int | None = None
     holds_stream: bool = False
-    fails_at_random: bool = False
     replays: bool = False
     beside_fails: bool = False
     random_seconds: float = 0.0
@@ -153,7 +151,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     def park(self, message: Message[Any]) -> None:
         """Park the message if it is to be."""
-        if message.position == self.parks or (self.fails_at_random and random.random() < 0.1):
+        if message.position == self.parks:
             raise Park("no more today", stream=self.holds_stream)
 
     def note(self, message: Message[Any]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from messagedb.consumers import ConsumerInfo, ParkedMessage
 
-from ._layout import Column
+from ._layout import Column, Row
 
 COLUMNS = ("consumer", "next_position", "head", "lag_messages", "lag_seconds", "running", "parked")
 """Columns of the position of a consumer on a terminal."""
@@ -15,11 +15,18 @@ COLUMNS = ("consumer", "next_position", "head", "lag_messages", "lag_seconds", "
 NOT_RUNNING: Final = frozenset({"stopped", "failed", "not running", "no report", "not ours"})
 """The states of a consumer of which no run is known."""
 
+
+def _describe_wait(row: Row) -> str | None:
+    """Return the position that a message waits for, also 0."""
+    position = row["waits_for"]
+    return None if position is None else str(position)
+
+
 PARKED_COLUMNS: Final[tuple[Column | str, ...]] = (
     "id",
     "message",
     "type",
-    Column("waits_for", is_optional=True),
+    Column("waits_for", value=_describe_wait, is_optional=True),
     Column("behind", is_optional=True),
     "reason",
 )

@@ -108,7 +108,7 @@ def _describe_failure(row: Row) -> str | None:
 
 def _count_held(row: Row) -> int | None:
     """Return how many streams wait for a parked message; None for none."""
-    return row["held_streams"] or None
+    return row.get("held_streams") or None
 
 
 def _find_age(row: Row, time: datetime) -> float:
