@@ -161,8 +161,8 @@ class AsyncClient(AsyncClientCore):
             position: its position there, as the write returned it; of several messages the last.
             global_position: its global position, instead of ``position``.
             group_member: the member of the group that reads the stream, if the stream has no id.
-            group_size: the size of the consumer group. The member that reads the stream is waited
-                for; without a stream all members.
+            group_size: the size of a static group. The member that reads the stream is waited for;
+                without a stream all members. The number of partitions is read from the store.
             position_store: the position store of the consumer. None for the position in either
                 store, under the usual name.
             timeout: the largest number of seconds to wait.

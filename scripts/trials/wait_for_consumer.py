@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="25 waits of each, not 300")
     parser.add_argument("--pause", type=float, default=0.05, help="most seconds between two writes")
     parser.add_argument("--together", type=int, default=50, help="callers that wait together")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS, help="only these")
     parser.add_argument("--child", choices=WAYS, help="for itself")
     parser.add_argument("--url", default="", help="for itself")
     options = parser.parse_args()
@@ -43,7 +44,7 @@ def main() -> None:
     server = embedded.start()
     try:
         schema.install_notify(server.admin_url)
-        for way in WAYS:
+        for way in options.ways:
             # Without notifications a wait takes up to a second.
             _measure(
                 server.url,

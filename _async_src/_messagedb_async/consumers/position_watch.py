@@ -22,7 +22,7 @@ from ..client_core.core import get_provider
 from ..operations.internals import get_session_config
 from .notification_listener import AsyncListener
 from .run_state import AsyncSignals
-from .stored_positions import has_position_table, notify_quickly, read_places
+from .stored_positions import find_tables, notify_quickly, read_places, read_sizes
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncUnaryFunction
@@ -143,8 +143,8 @@ class AsyncWatchRun:
         )
         self._listening: Task[None] | None = None
         self._listens_again_at = 0.0
-        self._has_table = False
-        self._finds_table_at = 0.0
+        self._has_table = self._has_sets = False
+        self._finds_tables_at = 0.0
         self.task = Task(self._execute)
 
     async def end(self) -> None:
@@ -187,9 +187,7 @@ class AsyncWatchRun:
         for wait in waits:
             wait.looking_since = now
         try:
-            if not self._has_table and monotonic() >= self._finds_table_at:
-                self._finds_table_at = monotonic() + _RETRY_SECONDS
-                self._has_table = await has_position_table(self._client)
+            await self._divide(waits)
             names = sorted({name for wait in waits for name in wait.request.names})
             places = await read_places(self._client, names, has_table=self._has_table)
             pending = [wait for wait in waits if not wait.note(places)]
@@ -208,6 +206,20 @@ class AsyncWatchRun:
             if wait.is_over or wait.error is not None:
                 self._waits.discard(wait)
                 wait.wake()
+
+    async def _divide(self, waits: list[PendingWait]) -> None:
+        """Find the partitions of the consumers that are waited for, if they have some."""
+        now = monotonic()
+        if not (self._has_table and self._has_sets) and now >= self._finds_tables_at:
+            self._finds_tables_at = now + _RETRY_SECONDS
+            self._has_table, self._has_sets = await find_tables(self._client)
+        due = [wait for wait in waits if self._has_sets and wait.is_division_due(now)]
+        if due:
+            keys = {wait.request.set_key for wait in due if wait.request.set_key is not None}
+            sizes = await read_sizes(self._client, keys)
+            for wait in due:
+                if wait.request.set_key is not None:
+                    wait.note_division(sizes.get(wait.request.set_key), now)
 
     async def _announce(self, waits: list[PendingWait]) -> None:
         """Let consumers know which positions are waited for, if their response is heard."""

@@ -10,6 +10,7 @@ from messagedb._errors import MessageDBError
 from messagedb._operations.requests import ReadRequest, build_last_message_read
 from messagedb._operations.rows import parse_messages
 from messagedb._sql import consumers as sql
+from messagedb._sql import partitions
 from messagedb._sql.statements import Statement, array_literal
 
 from ..operations.internals import get_session_config, read_in_history, read_rows
@@ -51,9 +52,21 @@ async def read_places(
     return places
 
 
-async def has_position_table(client: AsyncClientCore) -> bool:
-    """Return True if the role may read the table of positions."""
-    return bool((await read_rows(client, _build_read(sql.HAS_POSITIONS)))[0][0])
+async def find_tables(client: AsyncClientCore) -> tuple[bool, bool]:
+    """Return whether the role may read the tables of positions, and of partitioned consumers."""
+    reads = map(_build_read, (sql.HAS_POSITIONS, sql.HAS_PARTITION_SETS))
+    (positions, sets), _ = await read_in_history(client, *reads)
+    return bool(positions[0][0]), bool(sets[0][0])
+
+
+async def read_sizes(
+    client: AsyncClientCore, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """Return the numbers of partitions of consumers that have some, by category and identifier."""
+    schema = get_session_config(client).settings.schema
+    reads = [_build_read(partitions.HAS_SET, schema, *key) for key in keys]
+    results, _ = await read_in_history(client, *reads)
+    return {key: rows[0][0] for key, rows in zip(keys, results, strict=True) if rows}
 
 
 async def read_reports(

@@ -33,7 +33,7 @@ async def wait_for_consumer(client: AsyncClientCore, request: WaitRequest) -> No
     if wait.is_over:
         return
     trouble = wait.find_trouble(monotonic())
-    reports = None if trouble else await read_reports(client, request.names)
+    reports = None if trouble else await read_reports(client, wait.request.names)
     raise TimeoutError(timeout_text(wait, trouble, reports)) from wait.unavailable
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from .._argument_checks import check_integer, check_seconds
 from .._errors import MessageDBError, PositionConflictError, ValidationError
@@ -35,6 +36,9 @@ ANNOUNCE_SECONDS: Final = 1.0
 """How often a wait is announced again, as the consumer may have started meanwhile."""
 
 
+_DIVIDE_SECONDS: Final = 1.0
+"""How often a wait looks for the number of partitions, which may change meanwhile."""
+
 _SILENT_SECONDS: Final = 0.5
 """A look that takes longer is one at a store that does not respond."""
 
@@ -52,6 +56,8 @@ class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
         position: its position there; None if the global position was given.
         global_position: its global position; None if it has to be found.
         timeout: the largest number of seconds to wait.
+        set_key: category and identifier, if the consumer may have partitions, whose number is
+            stored; None if its names are known.
     """
 
     label: str
@@ -62,6 +68,15 @@ class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
     position: int | None
     global_position: int | None
     timeout: float
+    set_key: tuple[str, str] | None = None
+
+    def divide(self, size: int) -> WaitRequest:
+        """Return the same for a consumer with so many partitions."""
+        assert self.set_key is not None
+        # Partition 0 has the streams without an id, if any has.
+        found = None if self.stream_name is None else find_group_member(self.stream_name, size) or 0
+        members = range(size) if found is None else (found,)
+        return replace(self, names=_build_names(*self.set_key, members, size))
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -85,6 +100,7 @@ class PendingWait(msgspec.Struct, eq=False):
         error: the error that ends it.
         unavailable: the error of the last look, if the store was unavailable.
         looking_since: the time at which the present look began; None between two looks.
+        divided_at: the time of the last look for the consumer's partitions.
         announced_at: the time of its last announcement to consumers.
     """
 
@@ -96,7 +112,20 @@ class PendingWait(msgspec.Struct, eq=False):
     error: Exception | None = None
     unavailable: MessageDBError | None = None
     looking_since: float | None = None
+    divided_at: float = -_DIVIDE_SECONDS
     announced_at: float = -ANNOUNCE_SECONDS
+
+    def is_division_due(self, now: float) -> bool:
+        """Return True if the number of the consumer's partitions is to be read."""
+        return self.request.set_key is not None and now - self.divided_at >= _DIVIDE_SECONDS
+
+    def note_division(self, size: int | None, now: float) -> None:
+        """Record the number of partitions; None for a consumer without them."""
+        self.divided_at = now
+        divided = self.request if size is None else self.request.divide(size)
+        if divided.names != self.request.names:
+            self.request, self.places = divided, {}
+            self.announced_at = -ANNOUNCE_SECONDS
 
     def find_trouble(self, now: float) -> str | None:
         """Return the reason if the store does not respond now; None if it does."""
@@ -173,27 +202,31 @@ def build_wait_request(
     _check_target(category, stream_name, position, global_position)
     members = _find_members(stream_name, group_member, group_size)
     custom = _find_custom_name(position_store)
-    names = (
-        (custom,)
-        if custom is not None
-        else tuple(
-            position_stream_name(
-                category or ALL, build_consumer_name(identifier, member, group_size)
-            )
-            for member in members
-        )
-    )
+    names = _build_names(category, identifier, members, group_size)
+    has_set = category is not None and identifier is not None and group_size is None
     return WaitRequest(
         label=f"consumer {identifier!r} of "
         + ("all categories" if category is None else f"category {category!r}"),
-        names=names,
+        names=names if custom is None else (custom,),
         in_stream=not isinstance(position_store, TablePositionStore),
         in_table=not isinstance(position_store, StreamPositionStore),
         stream_name=stream_name,
         position=position,
         global_position=global_position,
         timeout=timeout,
+        set_key=(category, identifier) if has_set and custom is None else None,
     )
+
+
+def _build_names(
+    category: str | None,
+    identifier: str | None,
+    members: Iterable[int | None],
+    size: int | None,
+) -> tuple[str, ...]:
+    """Return the streams of the positions of some members, or the keys of their rows."""
+    names = (build_consumer_name(identifier, member, size) for member in members)
+    return tuple(position_stream_name(category or ALL, name) for name in names)
 
 
 def _check_target(category: Any, stream_name: Any, position: Any, global_position: Any) -> None:

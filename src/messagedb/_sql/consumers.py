@@ -136,6 +136,9 @@ SELECT EXISTS (
 """True if the role may read the table of positions. ``to_regclass`` would raise an error for a role
 that may not use the schema."""
 
+HAS_PARTITION_SETS: Final = HAS_POSITIONS.replace(b"'positions'", b"'partition_sets'")
+"""True if the role may read the numbers of partitions."""
+
 ALL_POSITIONS: Final = b"""
 SELECT consumer, position, (extract(epoch FROM saved_at) * 1000000)::bigint, resized_to
 FROM messagedb.positions WHERE store = $1 ORDER BY consumer

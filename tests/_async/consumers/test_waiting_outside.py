@@ -182,6 +182,23 @@ async def test_the_member_of_the_group_that_reads_the_stream_is_waited_for(
             await wait(client, category, 0, group_size=2)
 
 
+@pytest.mark.parametrize("kind", ["stream", "transactional table"])
+async def test_the_partition_that_has_the_stream_is_waited_for(
+    notified: AsyncClient, owner_url: str, category: str, kind: str
+) -> None:
+    """The number of partitions is read from the store, and the run that has the stream responds."""
+    options: dict[str, Any] = {**NEVER, **options_of(kind), "notify": True, "partitions": 4}
+    consumer = AsyncConsumer(notified, category, identifier="it", **options)
+    seen = record_numbers(consumer)
+    async with AsyncClient(owner_url) as writer, consumer.running():
+        for n in range(6):
+            position = await write(writer, f"{category}-{n}", n)
+            await wait(writer, f"{category}-{n}", position)
+            assert n in seen
+        with pytest.raises(TimeoutError, match=r"it\+[0-3]\+4'"):
+            await writer.wait_for_consumer(category, "it", global_position=10**15, timeout=SHORT)
+
+
 async def test_a_group_that_was_resized_is_refused(client: AsyncClient, category: str) -> None:
     member = AsyncConsumer(client, category, identifier="it", group_member=0, group_size=1, **FAST)
     record_numbers(member)
