@@ -18,7 +18,7 @@ from tests.support.several_nodes import PROXY, SeveralNodes
 def nodes() -> Generator[SeveralNodes]:
     """Return a server with databases of which nothing is made yet."""
     try:
-        nodes = SeveralNodes((), spare=("old", "new", "third", "other", "wrong"))
+        nodes = SeveralNodes((), spare=("old", "new", "third", "other", "spare", "wrong"))
     except NoPLProxyError as error:
         pytest.skip(str(error))
     yield nodes
@@ -162,6 +162,14 @@ def test_wrong_nodes_are_refused_and_nothing_is_changed(
         schema.add_proxy_node(nodes.admin_url(), name="no name", node=other)
     assert command("--url", wrong, "proxy", "status").code == 1
     assert command("--url", nodes.url(), "proxy", "add-node", "nothing").code == 2
+
+
+def test_a_node_that_the_proxying_server_does_not_reach_is_refused(nodes: SeveralNodes) -> None:
+    spare = nodes.admin_url("spare")
+    with pytest.raises(StoreUnavailableError, match='role "nobody" does not exist') as refused:
+        schema.install_proxy(nodes.admin_url("wrong"), nodes={"a": spare}, user="nobody")
+    assert str(refused.value).endswith("Nothing was changed.")
+    assert nodes.ask("wrong", "select to_regclass('messagedb.proxy_map')::text") == [(None,)]
 
 
 def test_no_password_of_a_node_can_be_read(nodes: SeveralNodes, command: Command) -> None:
