@@ -331,13 +331,14 @@ class ParkingLimitError(HandlerError):
             if is_of_streams
             else f"{limit:,} messages of the stream are parked"
         )
-        self.args = (
+        text = (
             f"consumer {consumer!r} cannot park message {position} of stream {stream_name!r} "
             f"(global position {global_position}, type {type!r}; {reason.rstrip('.')}): {reached}, "
             "and no more can be. Nothing is lost: the position stays before the message, and all "
             "parked messages are unchanged. Replay or discard parked messages, and run the "
-            "consumer again.",
+            "consumer again."
         )
+        Exception.__init__(self, text)
 
 
 class ReadModelError(MessageDBError):

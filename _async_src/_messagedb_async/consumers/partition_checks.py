@@ -8,12 +8,13 @@ from weakref import WeakKeyDictionary
 
 from messagedb._consumers.consumer_info import parse_lease_holders
 from messagedb._consumers.partition_records import (
+    check_position_store,
     is_also_static_error,
     is_partitioned_error,
     is_running_static_error,
 )
 from messagedb._consumers.position_records import is_retired
-from messagedb._consumers.position_stores import derive_lease_keys
+from messagedb._consumers.position_stores import StreamPositionStore, derive_lease_keys
 from messagedb._operations.requests import ReadRequest
 from messagedb._sql import consumers as consumers_sql
 from messagedb._sql import partitions as sql
@@ -25,10 +26,44 @@ if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
 
     from ..client_core.core import AsyncClientCore
+    from .partition_membership import AsyncPartitionMembership
 
 _MEMBER = re.compile(r"\+[0-9]+\+([0-9]+)")
 
 _has_members_table: WeakKeyDictionary[AsyncClientCore, bool] = WeakKeyDictionary()
+
+
+async def find_or_create_set(
+    client: AsyncClientCore,
+    settings: ConsumerSettings,
+    membership: AsyncPartitionMembership,
+    size: int,
+) -> int:
+    """Return the stored number of partitions; store it if it is the first one.
+
+    Args:
+        client: the client of the store.
+        settings: the consumer's.
+        membership: the process's.
+        size: the number to store if there is none.
+
+    Raises:
+        PositionConflictError: the identifier is used without partitions, or they keep their
+            positions in another store. Nothing was changed.
+        IncompatibleServerError: the tables are missing, or the role may not use them. Nothing was
+            changed.
+        StoreUnavailableError: the store is unavailable.
+    """
+    await membership.check_tables()
+    stored = await membership.find_set()
+    await check_not_static(client, settings, None if stored is None else stored[0], size)
+    kind = "stream" if isinstance(settings.position_store, StreamPositionStore) else "table"
+    if stored is None:
+        await membership.create_set(size, kind)
+        # Another process may have been the first.
+        stored = await membership.find_set() or (size, kind)
+    check_position_store(settings.position_name, kind, stored[1])
+    return stored[0]
 
 
 async def check_not_static(

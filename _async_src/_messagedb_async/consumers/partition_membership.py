@@ -89,10 +89,10 @@ class AsyncPartitionMembership:
         if not may_write:
             raise read_only_error()
 
-    async def find_size(self) -> int | None:
-        """Return the stored number of partitions; None if nothing is stored."""
+    async def find_set(self) -> tuple[int, str] | None:
+        """Return the stored number of partitions and kind of positions; None for none."""
         rows = await self._execute(sql.HAS_SET, *self._key)
-        return rows[0][0] if rows else None
+        return (rows[0][0], rows[0][1]) if rows else None
 
     async def create_set(self, size: int, position_store: str) -> None:
         """Store the size and the partitions. Does nothing if they are stored."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from messagedb._consumers.partition_records import is_running_error
-from messagedb._consumers.position_stores import StreamPositionStore
 
 from ..subscriptions.history_queries import find_last_message
 from .consumer_run import open_position_store
-from .partition_checks import check_not_static
+from .partition_checks import find_or_create_set
 from .partition_membership import AsyncPartitionMembership
 from .position_reset import find_position_before
 
@@ -52,11 +51,7 @@ async def reset_partitions(
         client, settings.category, settings.identifier, _LEASE_SECONDS, settings.member_name
     )
     try:
-        await membership.check_tables()
-        size = settings.partitions
-        await check_not_static(client, settings, await membership.find_size(), size)
-        is_stream = isinstance(settings.position_store, StreamPositionStore)
-        await membership.create_set(size, "stream" if is_stream else "table")
+        await find_or_create_set(client, settings, membership, settings.partitions)
         members = await membership.list_live()
         if members:
             raise is_running_error(settings.position_name, members)

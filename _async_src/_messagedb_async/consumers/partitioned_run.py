@@ -11,7 +11,6 @@ from messagedb._consumers.counters import Counters
 from messagedb._consumers.failure_texts import format_reason
 from messagedb._consumers.partition_records import size_differs_text
 from messagedb._consumers.partition_status import build_partitioned_snapshot
-from messagedb._consumers.position_stores import StreamPositionStore
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_transient_error
 from messagedb._subscriptions.log_texts import format_error
@@ -20,7 +19,7 @@ from ..subscriptions.feeds import AsyncCategoryFeed
 from .consumer_run import AsyncConsumerRun
 from .lag_monitor import check_assigned_positions
 from .notification_listener import AsyncListener
-from .partition_checks import check_not_static
+from .partition_checks import find_or_create_set
 from .partition_coordinator import AsyncPartitionCoordinator
 from .partition_feed import AsyncPartitionPages
 from .partition_membership import AsyncPartitionMembership
@@ -169,13 +168,8 @@ class AsyncPartitionedRun:
         return not self.state.signals.is_stopping
 
     async def _find_set(self) -> bool:
-        settings, membership, size = self._settings, self._membership, self._size
-        await membership.check_tables()
-        stored = await membership.find_size()
-        await check_not_static(self._client, settings, stored, size)
-        kind = "stream" if isinstance(settings.position_store, StreamPositionStore) else "table"
-        await membership.create_set(size, kind)
-        self._use_size(await membership.find_size() or size)
+        found = await find_or_create_set(self._client, self._settings, self._membership, self._size)
+        self._use_size(found)
         return True
 
     async def _join(self) -> bool:

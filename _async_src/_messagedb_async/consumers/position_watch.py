@@ -74,7 +74,7 @@ class AsyncPositionWatch:
             MessageDBError: the store refused, or a record is not a position.
         """
         event = Event()
-        wait = PendingWait(request, position, event.set)
+        wait = PendingWait(request, position, event.set, looking_since=monotonic())
         try:
             while not wait.is_over and wait.error is None:
                 event.clear()

@@ -47,6 +47,27 @@ def set_is_gone_error(category: str, identifier: str) -> IncompatibleServerError
     )
 
 
+def check_position_store(name: str, own: str, stored: str) -> None:
+    """Refuse another position store than that of the processes that began.
+
+    Args:
+        name: the consumer's.
+        own: the kind of this process, ``stream`` or ``table``.
+        stored: the kind that is stored with the partitions.
+
+    Raises:
+        PositionConflictError: they differ. Nothing was changed.
+    """
+    if own != stored:
+        places = {"stream": "streams (StreamPositionStore)", "table": "rows (TablePositionStore)"}
+        raise PositionConflictError(
+            f"{name}: its partitions keep their positions in {places[stored]}, and this process"
+            f" would keep them in {places[own]}: it would begin without them, and handle all"
+            " messages again. Nothing was changed. Pass the same position_store= and transactional="
+            " as the processes that began, or take another identifier."
+        )
+
+
 def claim_lost_error(name: str) -> PositionConflictError:
     """Return the error for a transaction of a process whose partition another one may have."""
     return PositionConflictError(

@@ -99,7 +99,8 @@ class PendingWait(msgspec.Struct, eq=False):
         is_over: True if everything up to the position is stored as handled.
         error: the error that ends it.
         unavailable: the error of the last look, if the store was unavailable.
-        looking_since: the time at which the present look began; None between two looks.
+        looking_since: the time since which a look is under way, or the first one is waited for, as
+            an earlier one of other waits has no response yet; None between two looks.
         divided_at: the time of the last look for the consumer's partitions.
         announced_at: the time of its last announcement to consumers.
     """

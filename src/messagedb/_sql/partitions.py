@@ -19,7 +19,8 @@ RETURNING 1
 """Stores a set and its partitions, unless there is one, whose size then counts."""
 
 HAS_SET: Final = b"""
-SELECT size FROM messagedb.partition_sets WHERE store = $1 AND category = $2 AND identifier = $3
+SELECT size, position_store::varchar
+FROM messagedb.partition_sets WHERE store = $1 AND category = $2 AND identifier = $3
 """
 
 JOIN: Final = b"""

@@ -232,6 +232,25 @@ async def test_the_stored_number_of_partitions_counts(
     assert "partitions=8 here, and 4 are stored" in caplog.text
 
 
+async def test_a_process_with_another_position_store_is_refused_before_it_handles_anything(
+    store_url: str, category: str
+) -> None:
+    async with AsyncClient(store_url) as client:
+        await note(client, category, 0, 4)
+        first = shared(client, category, partitions=4)
+        seen = record_numbers(first)
+        await first.run(until="caught_up")
+        other = shared(client, category, partitions=4, transactional=True)
+        seen_by_other = record_numbers(other)
+        text = r"keep their positions in streams .* Nothing was changed"
+        with pytest.raises(PositionConflictError, match=text):
+            await other.run(until="caught_up")
+        with pytest.raises(PositionConflictError, match=text):
+            await other.reset_position("end")
+    assert sorted(seen) == [0, 1, 2, 3]
+    assert seen_by_other == []
+
+
 async def test_one_read_serves_all_partitions_of_a_process(
     store_url: str, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
