@@ -204,7 +204,9 @@ def build_wait_request(
     members = _find_members(stream_name, group_member, group_size)
     custom = _find_custom_name(position_store)
     names = _build_names(category, identifier, members, group_size)
-    has_set = category is not None and identifier is not None and group_size is None
+    set_key: tuple[str, str] | None = None
+    if category is not None and identifier is not None and group_size is None and custom is None:
+        set_key = (category, identifier)
     return WaitRequest(
         label=f"consumer {identifier!r} of "
         + ("all categories" if category is None else f"category {category!r}"),
@@ -215,7 +217,7 @@ def build_wait_request(
         position=position,
         global_position=global_position,
         timeout=timeout,
-        set_key=(category, identifier) if has_set and custom is None else None,
+        set_key=set_key,
     )
 
 
