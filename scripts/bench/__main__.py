@@ -29,6 +29,7 @@ from . import (
     idle,
     memory,
     notify,
+    partitions,
     pipelines,
     reads,
     report,
@@ -63,6 +64,7 @@ TOPICS = (
     effects.TOPIC,
     idle.TOPIC,
     notify.TOPIC,
+    partitions.TOPIC,
     startup.TOPIC,
 )
 RESULTS = Path("docs", "performance", "results.json")

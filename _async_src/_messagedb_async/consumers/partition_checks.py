@@ -15,6 +15,7 @@ from messagedb._consumers.partition_records import (
 )
 from messagedb._consumers.position_records import is_retired
 from messagedb._consumers.position_stores import StreamPositionStore, derive_lease_keys
+from messagedb._errors import IncompatibleServerError
 from messagedb._operations.requests import ReadRequest
 from messagedb._sql import consumers as consumers_sql
 from messagedb._sql import partitions as sql
@@ -106,7 +107,14 @@ async def check_not_partitioned(client: AsyncClientCore, settings: ConsumerSetti
     if not await _may_see_members(client):
         return
     schema = get_session_config(client).settings.schema
-    rows = await _read(client, sql.LIVE_MEMBERS, schema, settings.category, settings.identifier)
+    try:
+        rows = await _read(client, sql.LIVE_MEMBERS, schema, settings.category, settings.identifier)
+    except IncompatibleServerError:
+        # The privilege may have been revoked since the client has asked for it.
+        _has_members_table[client] = False
+        if await _may_see_members(client):
+            raise
+        return
     if rows:
         raise is_partitioned_error(settings.position_name, [name for (name,) in rows])
 

@@ -22,7 +22,13 @@ from ..client_core.core import get_provider
 from ..operations.internals import get_session_config
 from .notification_listener import AsyncListener
 from .run_state import AsyncSignals
-from .stored_positions import find_tables, notify_quickly, read_places, read_sizes
+from .stored_positions import (
+    find_shares_without_messages,
+    find_tables,
+    notify_quickly,
+    read_places,
+    read_sizes,
+)
 
 if TYPE_CHECKING:
     from messagedb._concurrency.callables import AsyncUnaryFunction
@@ -191,6 +197,7 @@ class AsyncWatchRun:
             names = sorted({name for wait in waits for name in wait.request.names})
             places = await read_places(self._client, names, has_table=self._has_table)
             pending = [wait for wait in waits if not wait.note(places)]
+            pending = [wait for wait in pending if not await self._ends_by_empty_shares(wait)]
             await self._announce(pending)
         except MessageDBError as error:
             for wait in waits:
@@ -220,6 +227,14 @@ class AsyncWatchRun:
             for wait in due:
                 if wait.request.set_key is not None:
                     wait.note_division(sizes.get(wait.request.set_key), now)
+
+    async def _ends_by_empty_shares(self, wait: PendingWait) -> bool:
+        """Find the members that have nothing to handle; return True if that ends the wait."""
+        shares = wait.take_due_shares(monotonic())
+        if not shares:
+            return False
+        found = await find_shares_without_messages(self._client, shares, wait.position)
+        return wait.note_shares(found)
 
     async def _announce(self, waits: list[PendingWait]) -> None:
         """Let consumers know which positions are waited for, if their response is heard."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -39,8 +39,32 @@ ANNOUNCE_SECONDS: Final = 1.0
 _DIVIDE_SECONDS: Final = 1.0
 """How often a wait looks for the number of partitions, which may change meanwhile."""
 
+_SHARE_SECONDS: Final = 1.0
+"""How often a wait looks for the members that have nothing to handle."""
+
+_MAX_SHARES: Final = 64
+"""The most members for which such a look is made: each is a read."""
+
 _SILENT_SECONDS: Final = 0.5
 """A look that takes longer is one at a store that does not respond."""
+
+
+class Share(NamedTuple):
+    """The messages that a member of a group may still have to handle for a wait.
+
+    Attributes:
+        name: where its position is stored.
+        category: that of its messages.
+        member: its number.
+        size: the number of members.
+        position: the global position after the stored one.
+    """
+
+    name: str
+    category: str
+    member: int
+    size: int
+    position: int
 
 
 class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +74,9 @@ class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
         label: the consumer, for errors.
         names: the streams of the positions, or the keys of their rows: several for all members of a
             group.
+        category: that of its messages; None for consumers of all categories.
+        members: the numbers of the members, in the order of the names; None without a group.
+        size: the number of all members; None without a group.
         in_stream: whether positions in streams count.
         in_table: whether positions in the table count.
         stream_name: the stream of the message that is waited for; None if it is not known.
@@ -62,6 +89,9 @@ class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     names: tuple[str, ...]
+    category: str | None
+    members: tuple[int | None, ...]
+    size: int | None
     in_stream: bool
     in_table: bool
     stream_name: str | None
@@ -75,8 +105,9 @@ class WaitRequest(msgspec.Struct, frozen=True, kw_only=True):
         assert self.set_key is not None
         # Partition 0 has the streams without an id, if any has.
         found = None if self.stream_name is None else find_group_member(self.stream_name, size) or 0
-        members = range(size) if found is None else (found,)
-        return replace(self, names=_build_names(*self.set_key, members, size))
+        members = tuple(range(size)) if found is None else (found,)
+        names = _build_names(*self.set_key, members, size)
+        return replace(self, names=names, members=members, size=size)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -102,6 +133,9 @@ class PendingWait(msgspec.Struct, eq=False):
         looking_since: the time since which a look is under way, or the first one is waited for, as
             an earlier one of other waits has no response yet; None between two looks.
         divided_at: the time of the last look for the consumer's partitions.
+        without_messages: the names of members that have nothing to handle up to the position, and
+            so may never store a later one.
+        shares_due_at: the time of the next look for such members.
         announced_at: the time of its last announcement to consumers.
     """
 
@@ -114,6 +148,8 @@ class PendingWait(msgspec.Struct, eq=False):
     unavailable: MessageDBError | None = None
     looking_since: float | None = None
     divided_at: float = -_DIVIDE_SECONDS
+    without_messages: frozenset[str] = frozenset()
+    shares_due_at: float | None = None
     announced_at: float = -ANNOUNCE_SECONDS
 
     def is_division_due(self, now: float) -> bool:
@@ -126,6 +162,7 @@ class PendingWait(msgspec.Struct, eq=False):
         divided = self.request if size is None else self.request.divide(size)
         if divided.names != self.request.names:
             self.request, self.places = divided, {}
+            self.without_messages, self.shares_due_at = frozenset(), None
             self.announced_at = -ANNOUNCE_SECONDS
 
     def find_trouble(self, now: float) -> str | None:
@@ -151,8 +188,34 @@ class PendingWait(msgspec.Struct, eq=False):
     def missing_names(self) -> list[str]:
         """Return the names whose position is not there yet."""
         return [
-            name for name in self.request.names if (self.find_stored(name) or 0) < self.position
+            name
+            for name in self.request.names
+            if name not in self.without_messages and (self.find_stored(name) or 0) < self.position
         ]
+
+    def take_due_shares(self, now: float) -> list[Share]:
+        """Return what is to be looked at, if it is time: not at the first look at the positions."""
+        request = self.request
+        if request.category is None or request.size is None or request.stream_name is not None:
+            return []
+        if self.shares_due_at is None:
+            self.shares_due_at = now
+            return []
+        if now < self.shares_due_at:
+            return []
+        self.shares_due_at = now + _SHARE_SECONDS
+        missing = set(self.missing_names())
+        return [
+            Share(name, request.category, member, request.size, (self.find_stored(name) or 0) + 1)
+            for name, member in zip(request.names, request.members, strict=True)
+            if member is not None and name in missing
+        ][:_MAX_SHARES]
+
+    def note_shares(self, names: Iterable[str]) -> bool:
+        """Record members that have no message up to the position; return True if it is over."""
+        self.without_messages |= frozenset(names)
+        self.is_over = not self.missing_names()
+        return self.is_over
 
     def find_stored(self, name: str) -> int | None:
         """Return the position that is stored under a name; of two the later."""
@@ -211,6 +274,9 @@ def build_wait_request(
         label=f"consumer {identifier!r} of "
         + ("all categories" if category is None else f"category {category!r}"),
         names=names if custom is None else (custom,),
+        category=category,
+        members=members if custom is None else (group_member,),
+        size=group_size,
         in_stream=not isinstance(position_store, TablePositionStore),
         in_table=not isinstance(position_store, StreamPositionStore),
         stream_name=stream_name,

@@ -81,13 +81,8 @@ def add_to(app: typer.Typer) -> None:
     add_command(
         position, get_position, None, "messagedb position get account statements", name="get"
     )
-    add_command(
-        position,
-        set_position,
-        None,
-        "messagedb position set account statements beginning",
-        name="set",
-    )
+    example = "messagedb position set account statements beginning"
+    add_command(position, set_position, None, example, name="set")
     add_command(
         parked,
         list_parked,

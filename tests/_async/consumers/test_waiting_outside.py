@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -197,6 +198,44 @@ async def test_the_partition_that_has_the_stream_is_waited_for(
             assert n in seen
         with pytest.raises(TimeoutError, match=r"it\+[0-3]\+4'"):
             await writer.wait_for_consumer(category, "it", global_position=10**15, timeout=SHORT)
+
+
+@pytest.mark.parametrize("is_partitioned", [False, True])
+async def test_members_without_messages_are_not_waited_for(
+    client: AsyncClient, category: str, is_partitioned: bool
+) -> None:
+    """They have stored no position, and will not soon: there is nothing that they could handle."""
+    size = 8
+    options: dict[str, Any] = {"identifier": "it", **FAST}
+    if is_partitioned:
+        consumers = [AsyncConsumer(client, category, partitions=size, **options)]
+    else:
+        options["group_size"] = size
+        consumers = [
+            AsyncConsumer(client, category, group_member=n, **options) for n in range(size)
+        ]
+    group: dict[str, Any] = {} if is_partitioned else {"group_size": size}
+    seen = [record_numbers(each) for each in consumers]
+    async with AsyncExitStack() as stack:
+        for each in consumers:
+            await stack.enter_async_context(each.running())
+        for n in range(3):
+            await write(client, f"{category}-1", n)
+        head = (await client.get_category_messages(category))[-1].global_position
+        await client.wait_for_consumer(category, "it", global_position=head, timeout=LIMIT, **group)
+        assert [n for each in seen for n in each] == [0, 1, 2]
+        # The stream without an id is of no member, or of one: that is not known.
+        await write(client, category, 3)
+        head = (await client.get_category_messages(category))[-1].global_position
+        with pytest.raises(TimeoutError, match=r"it\+[0-7]\+8'"):
+            await client.wait_for_consumer(
+                category, "it", global_position=head, timeout=3.0, **group
+            )
+    # A member that has a message, and is not running, is waited for.
+    await write(client, f"{category}-1", 4)
+    head = (await client.get_category_messages(category))[-1].global_position
+    with pytest.raises(TimeoutError, match=r"it\+[0-7]\+8'"):
+        await client.wait_for_consumer(category, "it", global_position=head, timeout=1.5, **group)
 
 
 async def test_a_group_that_was_resized_is_refused(client: AsyncClient, category: str) -> None:
