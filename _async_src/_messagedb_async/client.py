@@ -11,6 +11,7 @@ from messagedb._connection.conninfo import conceal_password
 from messagedb._connection.settings import Settings
 from messagedb._consumers.consumer_info import ConsumerInfo
 from messagedb._consumers.group_membership import GroupResize
+from messagedb._consumers.partition_info import PartitionSetInfo
 from messagedb._consumers.position_stores import StreamPositionStore, TablePositionStore
 from messagedb._consumers.position_waits import build_wait_request
 from messagedb._messages.registry import MessageRegistry
@@ -19,6 +20,7 @@ from messagedb.hooks import Hooks, validate_hooks
 from .client_core.core import AsyncClientCore
 from .consumers.consumer_info import list_consumers
 from .consumers.group_resize import resize_group
+from .consumers.partition_info import list_partition_sets, list_partitions
 from .consumers.partition_resizing import resize_partitions
 from .consumers.position_watch import close_position_watch
 from .consumers.wait_for_consumer import wait_for_consumer
@@ -209,6 +211,42 @@ class AsyncClient(AsyncClientCore):
             ValidationError: the category is invalid. Nothing was sent.
         """
         return await list_consumers(self, category)
+
+    async def list_partition_sets(self, category: str | None = None) -> list[PartitionSetInfo]:
+        """List the partitioned consumers of a store, with their processes and partitions.
+
+        Of each: see ``list_partitions()``. It is empty where the tables of partitions do not exist,
+        or the role may not read them.
+
+        Args:
+            category: only consumers of this category; None for all.
+
+        Raises:
+            StoreUnavailableError: the store is unavailable.
+            ValidationError: the category is invalid. Nothing was sent.
+        """
+        return await list_partition_sets(self, category)
+
+    async def list_partitions(self, category: str, identifier: str) -> PartitionSetInfo:
+        """Return the partitions of a consumer: who owns which, since when, how far behind.
+
+        Owners and free partitions are of one moment; positions, reports and lags are read after
+        them. Nothing is changed or locked. One query counts the lags of all partitions, over at
+        most 10,000 messages; it hashes the stream of each. They are None for a role that may not
+        read the table of messages.
+
+        Args:
+            category: the category.
+            identifier: the consumer's identifier.
+
+        Raises:
+            PositionConflictError: no process has run it with ``partitions`` in this store.
+            IncompatibleServerError: the tables of partitions are missing, or the role may not read
+                them.
+            StoreUnavailableError: the store is unavailable.
+            ValidationError: an argument is invalid. Nothing was sent.
+        """
+        return await list_partitions(self, category, identifier)
 
     async def resize_consumer_group(
         self,

@@ -241,6 +241,16 @@ def _consumers() -> Iterator[Attack]:
             # It has no partitions.
             return
 
+    def list_partitions(store: Store, value: str) -> None:
+        try:
+            store.variant.call(store.client.list_partitions, "victim", value)
+        except messagedb.PositionConflictError:
+            # It has no partitions.
+            return
+
+    def list_sets(store: Store, value: str) -> None:
+        assert store.variant.call(store.client.list_partition_sets, value) == []
+
     yield Attack(
         "Consumer(category)",
         consume(None, category=str),
@@ -260,6 +270,8 @@ def _consumers() -> Iterator[Attack]:
     )
     yield Attack("resize_consumer_group(identifier)", resize)
     yield Attack("resize_partitions(identifier)", resize_partitions)
+    yield Attack("list_partitions(identifier)", list_partitions)
+    yield Attack("list_partition_sets(category)", list_sets)
     yield Attack("context.derive_id(name)", derive)
 
 

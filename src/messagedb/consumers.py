@@ -19,6 +19,7 @@ from ._consumers.consumer_report import ConsumerFailure, ConsumerReport, InFligh
 from ._consumers.group_membership import GroupMember, GroupResize, group_member_from_env
 from ._consumers.handler_outcomes import HandlerOutcome
 from ._consumers.parked_messages import ParkedMessage
+from ._consumers.partition_info import PartitionInfo, PartitionMemberInfo, PartitionSetInfo
 from ._consumers.settings import Start
 from ._consumers.status import ConsumerState, ConsumerStatus
 from ._operations.scan_results import Lag, OpenWriteTransaction, ScannedPage, ScannedStorePage
@@ -89,6 +90,9 @@ __all__ = [
     "OnError",
     "OpenWriteTransaction",
     "ParkedMessage",
+    "PartitionInfo",
+    "PartitionMemberInfo",
+    "PartitionSetInfo",
     "Run",
     "Runnable",
     "ScannedPage",

@@ -52,6 +52,24 @@ def breaking(client: Client) -> Consumer:
     return consumer
 
 
+def sharing(client: Client) -> Consumer:
+    """Return a consumer of four partitions, which handles nothing."""
+    consumer = Consumer(
+        client,
+        CATEGORY,
+        identifier="sharing",
+        partitions=4,
+        lease_timeout=2.0,
+        member_name=os.environ["MEMBER"],
+    )
+
+    @consumer.handler
+    def handle(message: Message[Any]) -> None:
+        pass
+
+    return consumer
+
+
 def stuck(client: Client) -> Consumer:
     """Return a consumer that fails at a bad message, and never comes back from a slow one."""
     consumer = Consumer(client, CATEGORY, identifier="stuck")

@@ -76,6 +76,7 @@ SCANS: Final = {
     "category_heads": Planned((CATEGORY, PRIMARY), ("{common1,common2,rare}",), True),
     "first_after": Planned((CATEGORY,), ("{common1,rare}", "{5,5}"), True),
     "category_lag": Planned((CATEGORY,), ("{common1,rare}", 5, 1000), True),
+    "partition_lag": Planned((CATEGORY,), (COMMON, 5, "{5,7}", 2, 1000), True),
     "store_lag": Planned((PRIMARY,), (5, 1000), True),
 }
 """Those of ``_sql/scans.py``."""

@@ -62,7 +62,8 @@ WITH limited AS (
     UPDATE messagedb.partition_sets SET phase = 'finishing', barrier = $4::bigint
     WHERE store = $1 AND category = $2 AND identifier = $3
 )
-UPDATE messagedb.partitions SET owner = NULL, finished = number = ANY ($5::int[])
+UPDATE messagedb.partitions
+SET owner = NULL, free_since = clock_timestamp(), finished = number = ANY ($5::int[])
 WHERE store = $1 AND category = $2 AND identifier = $3
 RETURNING 1
 """

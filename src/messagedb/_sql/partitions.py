@@ -40,7 +40,14 @@ WITH gone AS (
              AND expires_at <= clock_timestamp()
            FOR UPDATE SKIP LOCKED) late
     WHERE d.store = $1 AND d.category = $2 AND d.identifier = $3 AND d.member = late.member
-    RETURNING d.member
+    RETURNING d.member, d.expires_at
+), freed AS (
+    UPDATE messagedb.partitions p SET free_since = f.expires_at
+    FROM (SELECT o.number, g.expires_at
+          FROM gone g JOIN messagedb.partitions o ON o.owner = g.member
+          WHERE o.store = $1 AND o.category = $2 AND o.identifier = $3
+          FOR UPDATE OF o SKIP LOCKED) f
+    WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number = f.number
 ), extended AS (
     UPDATE messagedb.partition_members
     SET expires_at = clock_timestamp() + $5::bigint * interval '1 millisecond'
@@ -66,10 +73,11 @@ FROM messagedb.partition_sets s
 WHERE s.store = $1 AND s.category = $2 AND s.identifier = $3
 """
 """One look of a member: it shows that it lives, removes the members that have expired, and returns
-the set, whether it is still a member itself, the members and the partitions.
+the set, whether it is still a member itself, the members and the partitions. A partition of an
+expired member gets the time since which it is free.
 
 A row that has expired is never extended: its member has lost what it owned, and another one may
-have it. The locks of members are not waited for, so that looks cannot deadlock."""
+have it. The locks of members and partitions are not waited for, so that looks cannot deadlock."""
 
 CLAIM: Final = b"""
 WITH chosen AS (
@@ -89,7 +97,8 @@ WITH chosen AS (
     FOR UPDATE OF p SKIP LOCKED
 )
 UPDATE messagedb.partitions p
-SET owner = $4::uuid, epoch = p.epoch + 1, claimed_at = clock_timestamp(), release_requested = false
+SET owner = $4::uuid, epoch = p.epoch + 1, claimed_at = clock_timestamp(), free_since = NULL,
+    release_requested = false
 FROM chosen
 WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number = chosen.number
   AND EXISTS (
@@ -102,7 +111,8 @@ RETURNING p.number, p.epoch
 generation, phase and barrier as when it was seen."""
 
 FINISH: Final = b"""
-UPDATE messagedb.partitions p SET owner = NULL, release_requested = false, finished = true
+UPDATE messagedb.partitions p SET owner = NULL, free_since = clock_timestamp(),
+    release_requested = false, finished = true
 FROM messagedb.partition_sets s
 WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.owner = $4::uuid
   AND p.number = ANY ($5::int[])
@@ -113,7 +123,8 @@ RETURNING p.number
 """Releases partitions that have reached the barrier $6, if that is still the barrier."""
 
 RELEASE: Final = b"""
-UPDATE messagedb.partitions SET owner = NULL, release_requested = false
+UPDATE messagedb.partitions
+SET owner = NULL, free_since = clock_timestamp(), release_requested = false
 WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
   AND number = ANY ($5::int[])
 RETURNING 1
@@ -121,7 +132,8 @@ RETURNING 1
 
 LEAVE: Final = b"""
 WITH freed AS (
-    UPDATE messagedb.partitions SET owner = NULL, release_requested = false
+    UPDATE messagedb.partitions
+    SET owner = NULL, free_since = clock_timestamp(), release_requested = false
     WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
 )
 DELETE FROM messagedb.partition_members
@@ -149,6 +161,43 @@ WHERE n.nspname = 'messagedb'
   AND c.relname IN ('partition_sets', 'partition_members', 'partitions')
 """
 """Three booleans: the tables are there, the role may use them, and transactions may write."""
+
+MAY_READ: Final = b"""
+SELECT count(*) = 3
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'messagedb'
+  AND c.relname IN ('partition_sets', 'partition_members', 'partitions')
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+"""
+"""True if the tables are there, and the role may read them."""
+
+READ_SETS: Final = b"""
+SELECT s.category::varchar, s.identifier::varchar, s.size, s.position_store::varchar, s.next_size,
+       s.barrier, s.phase::varchar, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+       (SELECT jsonb_agg(jsonb_build_array(
+                   m.member, m.name, m.host, m.pid,
+                   (extract(epoch FROM m.joined_at) * 1000000)::bigint,
+                   (extract(epoch FROM m.expires_at) * 1000000)::bigint)
+                   ORDER BY m.joined_at, m.member)
+        FROM messagedb.partition_members m
+        WHERE m.store = s.store AND m.category = s.category
+          AND m.identifier = s.identifier)::varchar,
+       (SELECT jsonb_agg(jsonb_build_array(
+                   p.number, p.owner, p.epoch,
+                   (extract(epoch FROM p.claimed_at) * 1000000)::bigint,
+                   (extract(epoch FROM p.free_since) * 1000000)::bigint,
+                   p.finished, p.release_requested)
+                   ORDER BY p.number)
+        FROM messagedb.partitions p
+        WHERE p.store = s.store AND p.category = s.category AND p.identifier = s.identifier
+          AND p.number < s.size)::varchar
+FROM messagedb.partition_sets s
+WHERE s.store = $1 AND s.category = coalesce($2::varchar, s.category)
+  AND s.identifier = coalesce($3::varchar, s.identifier)
+ORDER BY s.category, s.identifier
+"""
+"""The sets of a store, of a category or of one consumer, with all members, also expired ones, and
+the partitions."""
 
 HAS_MEMBERS: Final = b"""
 SELECT EXISTS (

@@ -187,6 +187,21 @@ FROM (SELECT found.time, found.global_position
            {schema}.get_category_messages(category.name, $2::bigint + 1, $3::bigint) found
       LIMIT $3::bigint) behind
 """,
+    # The lags of the partitions of a consumer, and how many messages were looked at for them.
+    "partition_lag": """
+WITH behind AS MATERIALIZED (
+    SELECT CASE WHEN stream_name <> $1::varchar
+                THEN MOD(@ {hash of the cardinal id}, $4::bigint) END AS number,
+           global_position, time
+    FROM {schema}.messages
+    WHERE {schema}.category(stream_name) = ANY (ARRAY[$1::varchar]) AND global_position > $2::bigint
+    ORDER BY {schema}.category(stream_name), global_position LIMIT $5::bigint
+)
+SELECT number, count(*) FILTER (WHERE global_position > ($3::bigint[])[number + 1]),
+       min(time) FILTER (WHERE global_position > ($3::bigint[])[number + 1]),
+       (sum(count(*)) OVER ())::bigint
+FROM behind GROUP BY number
+""",
     "store_lag": """
 SELECT (SELECT max(global_position) FROM {schema}.messages),
        (SELECT count(*) FROM (
@@ -251,6 +266,7 @@ class ScanStatements(msgspec.Struct, frozen=True):
     first_after: bytes
     category_lag: bytes
     category_lag_by_function: bytes
+    partition_lag: bytes
     store_lag: bytes
     writers: bytes
 

@@ -70,6 +70,7 @@ def add_to(app: typer.Typer) -> None:
         "messagedb consumers status",
         "messagedb consumers status --watch",
         "messagedb consumers status account --max-lag 1000",
+        "messagedb consumers status order --partitions",
     )
     add_command(
         consumers,

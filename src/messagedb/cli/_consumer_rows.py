@@ -69,16 +69,14 @@ def _is_running(consumer: ConsumerInfo) -> bool:
     return consumer.is_running or consumer.state not in NOT_RUNNING
 
 
-def find_lagging(
-    consumers: Iterable[ConsumerInfo], messages: int | None, seconds: float | None
-) -> list[str]:
+def find_lagging(rows: Iterable[Row], messages: int | None, seconds: float | None) -> list[str]:
     """Return a sentence for each consumer that lags by more than the limits; empty if none does."""
     found: list[str] = []
-    for each in consumers:
-        if messages is not None and each.lag_messages > messages:
-            found.append(f"{each.name} is {each.lag_messages:,} messages behind")
-        elif seconds is not None and (each.lag_seconds or 0) > seconds:
-            found.append(f"{each.name} is {each.lag_seconds or 0:,.1f} seconds behind")
+    for each in rows:
+        if messages is not None and (each["lag_messages"] or 0) > messages:
+            found.append(f"{each['consumer']} is {each['lag_messages']:,} messages behind")
+        elif seconds is not None and (each["lag_seconds"] or 0) > seconds:
+            found.append(f"{each['consumer']} is {each['lag_seconds']:,.1f} seconds behind")
     return found
 
 

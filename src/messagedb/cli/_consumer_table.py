@@ -19,6 +19,7 @@ _STYLES: Final = {
     "reconnecting": "yellow",
     "stopping": "yellow",
     "failed": "bold red",
+    "no owner": "bold red",
     "not running": "bold red",
     "no report": "bold red",
     "stopped": "dim",
@@ -44,6 +45,9 @@ def describe_seconds(seconds: float) -> str:
 def describe_state(row: Row) -> str:
     """Return the state of a consumer with the age of its last report, where that matters."""
     state: str = row["state"]
+    if state == "no owner":
+        free: float | None = row["unowned_seconds"]
+        return state if free is None else f"{state} for {describe_seconds(free)}"
     if row["report_age"] is None or state == "not ours":
         return state
     age = describe_seconds(row["report_age"])
@@ -126,6 +130,7 @@ STATUS_COLUMNS: Final = (
     Column("category", value=_name_category),
     Column("identifier", value=_name_identifier),
     Column("state", value=describe_state, style=_color),
+    Column("partitions", is_optional=True),
     Column("owner", value=_describe_owner, is_optional=True),
     Column("since", value=_find_start, is_optional=True),
     Column("next_position"),

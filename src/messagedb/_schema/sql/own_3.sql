@@ -44,6 +44,8 @@ CREATE TABLE IF NOT EXISTS messagedb.partitions (
     -- Rises with each claim, and never falls: a release keeps the row.
     epoch bigint NOT NULL DEFAULT 0,
     claimed_at timestamp with time zone,
+    -- When it was released, or its owner's membership had expired: for people, and for no decision.
+    free_since timestamp with time zone DEFAULT now(),
     -- It has reached the barrier of a change of the size.
     finished boolean NOT NULL DEFAULT false,
     -- A person wants another process to have it: its owner gives it up.
