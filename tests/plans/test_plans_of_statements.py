@@ -19,12 +19,8 @@ from messagedb._sql.statements import NO_SORT, statements, transaction_fate, wit
 from messagedb._sql.traces import trace_statements
 from tests.plans.conftest import Store
 from tests.plans.statements import (
-    BY_FUNCTION,
-    BY_INTENT,
     GROUPS,
     LISTINGS,
-    NO_MESSAGES,
-    OF_PAGES,
     OTHERS,
     POSITION_STATEMENTS,
     SCANS,
@@ -32,7 +28,6 @@ from tests.plans.statements import (
     STREAM,
     TRACES,
     Planned,
-    find_statements,
 )
 
 JIT_ABOVE_COST = 100_000
@@ -68,25 +63,6 @@ def build_others() -> Iterator[tuple[Planned, bytes]]:
     }
     for (_, name), planned in OTHERS.items():
         yield planned, texts[name].encode()
-
-
-def test_each_statement_in_the_code_has_a_plan_that_is_tested_or_a_reason() -> None:
-    by_name = {
-        "_sql/statements.py": {*STATEMENTS, *BY_FUNCTION},
-        "_sql/groups.py": {*GROUPS},
-        "_sql/listings.py": {*LISTINGS} - {"categories_after"},
-        "_sql/traces.py": {*TRACES},
-        "_sql/scans.py": {*SCANS, *BY_FUNCTION},
-        "_sql/consumers.py": {*POSITION_STATEMENTS},
-    }
-    listed = {*OTHERS, *BY_INTENT, *OF_PAGES, *NO_MESSAGES}
-    found = {(each.file, each.name) for each in find_statements()}
-    known = {key for key in found if key in listed or key[1] in by_name.get(key[0], set())}
-    assert found - known == set(), "a statement without a tested plan: see tests/plans"
-    assert listed - found == set(), "a statement that is not in the code any more"
-    names = {name for _, name in found}
-    for registered in by_name.values():
-        assert registered - names == set()
 
 
 def get_children(node: dict[str, Any]) -> list[dict[str, Any]]:
