@@ -91,10 +91,7 @@ def _install(url: str, setup: Setup) -> None:
             for node in nodes:
                 options = "template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
                 conn.execute(f'create database "{node}" {options}'.encode())
-        # PL/Proxy's libpq is the server's, which may not know all options of ours.
-        place = {key: conninfo_to_dict(url)[key] for key in ("host", "port", "user")}
-        addresses = {name: make_conninfo("", **place, dbname=name) for name in nodes}
-        schema.install_proxy(url, nodes=addresses)
+        schema.install_proxy(url, nodes={name: make_conninfo(url, dbname=name) for name in nodes})
     else:
         genuine.install(installer, setup.schema.removeprefix("genuine-"))
         # Leaves it as it is, and adds our own schema beside it, for positions in a table.

@@ -78,7 +78,15 @@ WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objsubid 
 """The keys of the advisory locks in this database."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}").fullmatch
-_NOT_SHARED: Final = ("user", "password", "passfile", "application_name", "options")
+_NOT_SHARED: Final = frozenset(
+    (
+        *("user", "password", "passfile", "application_name", "options"),
+        # They concern the one connection from here, and the libpq of the proxying server may be
+        # older than they are: that of PostgreSQL 15 refuses an address with one of these.
+        *("sslnegotiation", "sslcertmode", "load_balance_hosts", "gssdelegation", "servicefile"),
+        *("sslkeylogfile", "client_encoding", "fallback_application_name", "replication"),
+    )
+)
 _CREATE: Final = re.compile(r"^CREATE (?=FUNCTION)", re.M)
 _CREATE_TYPE: Final = re.compile(r"^CREATE TYPE .*?;$", re.M | re.S)
 
@@ -151,12 +159,13 @@ def check_login(user: Any, password: Any) -> None:
 def build_address(conninfo: str) -> str:
     """Return the address by which the proxying server reaches a node: no user and no password.
 
-    The catalog with it can be read by every role.
+    The catalog with it can be read by every role. Options that concern the client alone are left
+    out; one that makes the connection safer stays, though an older libpq refuses it.
     """
     parts = {
         name: str(value)
         for name, value in conninfo_to_dict(conninfo).items()
-        if name not in _NOT_SHARED and value is not None
+        if name not in _NOT_SHARED and value not in (None, "")
     }
     return make_conninfo(
         **{"connect_timeout": "5", **parts},

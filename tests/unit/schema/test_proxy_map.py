@@ -6,7 +6,9 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from messagedb._schema import proxy_plan
 from messagedb._schema.proxy_map import (
@@ -73,6 +75,22 @@ def test_the_address_of_a_node_has_no_login() -> None:
     for part in ("host=db1", "port=5433", "dbname=store", "sslmode=require", "connect_timeout=5"):
         assert part in address
     assert "connect_timeout=9" in proxy_plan.build_address("host=x connect_timeout=9")
+
+
+def test_the_proxying_server_gets_no_option_that_an_older_libpq_refuses() -> None:
+    if psycopg.pq.version() < 170000:
+        pytest.skip("the libpq here does not know the options, either")
+    url = (
+        "postgresql://db1/store?sslnegotiation=direct&sslcertmode=disable&load_balance_hosts=random"
+        "&require_auth=&service=&sslmode=verify-full&target_session_attrs=read-write"
+    )
+    parts = conninfo_to_dict(proxy_plan.build_address(url))
+    assert sorted(parts) == [
+        *("application_name", "connect_timeout", "dbname", "host", "options", "sslmode"),
+        "target_session_attrs",
+    ]
+    # What makes it safer is not left out: an older server refuses the address, and names it.
+    assert "require_auth=scram-sha-256" in proxy_plan.build_address("require_auth=scram-sha-256")
 
 
 def test_a_database_gets_what_is_missing() -> None:
