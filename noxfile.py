@@ -84,6 +84,11 @@ LEFT_OUT = [
     "tests/test_docs.py",
 ]
 
+# The clients' cases that run through PL/Proxy on two nodes.
+THROUGH_NODES = [
+    "tests/_async/operations",
+]
+
 # The tests in which the version of a dependency matters: messages and codecs, SQL and its types,
 # OpenTelemetry, the CLI.
 WITH_DEPENDENCIES = [
@@ -335,7 +340,10 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Compare our schema with the genuine Message DB, and run the clients' cases on that."""
+    """Compare our schema with the genuine Message DB, and run the clients' cases on that.
+
+    A part of the cases run through PL/Proxy, too, on two nodes: see tests/support/through_nodes.py.
+    """
     install(session, "test")
     genuine = {"MESSAGEDB_REQUIRE_GENUINE": "1"}
     session.run("python", "-m", "pytest", "tests/conformance", *session.posargs, env=genuine)
@@ -346,6 +354,14 @@ def conformance(session: nox.Session) -> None:
         *("--ignore-glob=*test_faults_*", *first_of(*ONCE), *PARALLEL),
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},
+    )
+    session.run(
+        *("python", "-m", "pytest", *THROUGH_NODES, "--ignore-glob=*test_faults_*", *PARALLEL),
+        *session.posargs,
+        env={
+            "MESSAGEDB_TEST_SCHEMA": "nodes-2",
+            "MESSAGEDB_TEST_SERVER_BIN": "/usr/lib/postgresql/15/bin",
+        },
     )
 
 

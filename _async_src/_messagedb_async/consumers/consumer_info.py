@@ -15,10 +15,13 @@ from messagedb._consumers.consumer_info import (
 )
 from messagedb._consumers.consumer_report import parse_report
 from messagedb._operations import validation
-from messagedb._operations.scan_requests import check_readable
+from messagedb._operations.direction import check_table_readable
 from messagedb._sql import consumers as sql
-from messagedb._sql.statements import TABLE_COLUMNS, array_literal, quoted
+from messagedb._sql.consumers import ConsumerQueries, build_consumer_queries
+from messagedb._sql.statements import array_literal
+from messagedb._transactions.options import build_options
 
+from ..client_core.core import open_transaction
 from ..operations.internals import get_server, get_session_config
 from .position_stores import execute_in
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from ..transactions.transaction import AsyncTransaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_READ = build_options(read_only=True, is_local=True)
 
 
 async def find_position_categories(client: AsyncClientCore) -> list[str]:
@@ -37,11 +41,9 @@ async def find_position_categories(client: AsyncClientCore) -> list[str]:
     Raises:
         IncompatibleServerError: the role may not read the table of messages.
     """
-    facts = await get_server(client)
-    check_readable(facts.table_readable, "the list of consumers")
-    schema = get_session_config(client).settings.schema
-    async with client.transaction(read_only=True) as transaction:
-        return await _find_position_categories(transaction, schema)
+    queries = await _choose_queries(client)
+    async with open_transaction(client, _READ) as transaction:
+        return await _find_position_categories(transaction, queries)
 
 
 async def list_consumers(
@@ -61,30 +63,43 @@ async def list_consumers(
     """
     if category is not None:
         validation.check_category(category)
-    facts = await get_server(client)
-    check_readable(facts.table_readable, "the list of consumers")
-    schema = get_session_config(client).settings.schema
-    async with client.transaction(read_only=True) as transaction:
+    queries = await _choose_queries(client)
+    async with open_transaction(client, _READ) as transaction:
         if position_categories is None:
-            position_categories = await _find_position_categories(transaction, schema)
-        stored = await _list_stored(transaction, schema, position_categories)
+            position_categories = await _find_position_categories(transaction, queries)
+        stored = await _list_stored(transaction, queries, position_categories)
     selected = [each for each in stored if category is None or each.category == category]
-    return [await _measure(client, each, schema, lag_limit) for each in selected]
+    return [await _measure(client, each, queries, lag_limit) for each in selected]
 
 
-async def _find_position_categories(transaction: AsyncTransaction, schema: str) -> list[str]:
-    rows = await execute_in(transaction, _format_sql(sql.POSITION_CATEGORIES, schema), ())
+async def _choose_queries(client: AsyncClientCore) -> ConsumerQueries:
+    """Return the queries for a client's server.
+
+    Raises:
+        IncompatibleServerError: the role may not read the table of messages, or it is in another
+            database (PL/Proxy, without the functions of ``messagedb``). Nothing was sent.
+    """
+    facts = await get_server(client)
+    if not facts.has_nodes:
+        check_table_readable(facts, "the list of consumers")
+    return build_consumer_queries(get_session_config(client).settings.schema, facts.has_nodes)
+
+
+async def _find_position_categories(
+    transaction: AsyncTransaction, queries: ConsumerQueries
+) -> list[str]:
+    rows = await execute_in(transaction, queries.position_categories, ())
     return [name for (name,) in rows]
 
 
 async def _list_stored(
-    transaction: AsyncTransaction, schema: str, position_categories: list[str]
+    transaction: AsyncTransaction, queries: ConsumerQueries, position_categories: list[str]
 ) -> list[ConsumerInfo]:
     # The queries see different moments. A lease that is held before or after them counts: a
     # consumer that starts or ends meanwhile did not die.
     pids = await _find_lease_holders(transaction)
-    names = array_literal(position_categories)
-    records = await execute_in(transaction, _format_sql(sql.LAST_RECORDS, schema), (names,))
+    names, schema = array_literal(position_categories), queries.schema
+    records = await execute_in(transaction, queries.last_records, (names,))
     positions: list[tuple[Any, ...]] = []
     if (await execute_in(transaction, sql.HAS_POSITIONS, ()))[0][0]:
         positions = await execute_in(transaction, sql.ALL_POSITIONS, (schema,))
@@ -104,18 +119,14 @@ async def _find_lease_holders(transaction: AsyncTransaction) -> dict[tuple[int, 
 
 
 async def _measure(
-    client: AsyncClientCore, consumer: ConsumerInfo, schema: str, lag_limit: int
+    client: AsyncClientCore, consumer: ConsumerInfo, queries: ConsumerQueries, lag_limit: int
 ) -> ConsumerInfo:
     categories = None if consumer.category is None else (consumer.category,)
     next_position = min(consumer.next_position or 1, validation.LAST_POSITION)
     lag = await client.get_lag(categories, next_position, limit=lag_limit)
-    async with client.transaction(read_only=True) as transaction:
+    async with open_transaction(client, _READ) as transaction:
         rows: list[tuple[Any, ...]] = await execute_in(
-            transaction, _format_sql(sql.COUNT_PARKED, schema), (consumer.parked_stream,)
+            transaction, queries.count_parked, (consumer.parked_stream,)
         )
     parked, held_streams, held = rows[0]
     return add_measurements(consumer, lag, (parked, held_streams, held))
-
-
-def _format_sql(text: str, schema: str) -> bytes:
-    return text.replace("{schema}", quoted(schema)).replace("{columns}", TABLE_COLUMNS).encode()

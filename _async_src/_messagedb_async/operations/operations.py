@@ -20,7 +20,6 @@ from messagedb._operations import requests
 from messagedb._operations.direction import (
     Direction,
     check_direction,
-    check_table_readable,
     get_step,
     resolve_position,
 )
@@ -225,7 +224,8 @@ class AsyncOperations(ABC):
 
         Raises:
             IncompatibleServerError: backwards, and the role may not read the table of messages, or
-                it is in another database (PL/Proxy). Nothing was sent.
+                it is in another database (PL/Proxy, without the functions of ``messagedb``).
+                Nothing was sent.
         """
         check_direction(direction)
         read = requests.build_stream_read(
@@ -237,7 +237,8 @@ class AsyncOperations(ABC):
             direction,
         )
         if direction == "backwards":
-            check_table_readable(await self._get_server(), "reading a stream backwards")
+            server = await self._get_server()
+            read = requests.adapt_backwards_read(read, server, "reading a stream backwards")
         if self._session_config.settings.hooks:
             return await self._read_with_hooks("get_stream_messages", stream_name, read)
         return messages_of(await self._read(read), self._session_config.settings.decimals)
@@ -278,7 +279,8 @@ class AsyncOperations(ABC):
 
         Raises:
             IncompatibleServerError: backwards, and the role may not read the table of messages, or
-                it is in another database (PL/Proxy). Nothing was sent.
+                it is in another database (PL/Proxy, without the functions of ``messagedb``).
+                Nothing was sent.
         """
         check_direction(direction)
         read = requests.build_category_read(
@@ -293,7 +295,8 @@ class AsyncOperations(ABC):
             direction,
         )
         if direction == "backwards":
-            check_table_readable(await self._get_server(), "reading a category backwards")
+            server = await self._get_server()
+            read = requests.adapt_backwards_read(read, server, "reading a category backwards")
         if self._session_config.settings.hooks:
             return await self._read_with_hooks("get_category_messages", category, read)
         return messages_of(await self._read(read), self._session_config.settings.decimals)
@@ -393,7 +396,8 @@ class AsyncOperations(ABC):
 
         Raises:
             IncompatibleServerError: backwards, and the role may not read the table of messages, or
-                it is in another database (PL/Proxy). Nothing was sent.
+                it is in another database (PL/Proxy, without the functions of ``messagedb``).
+                Nothing was sent.
         """
         check_types(types)
         check_direction(direction)
@@ -477,7 +481,8 @@ class AsyncOperations(ABC):
 
         Raises:
             IncompatibleServerError: backwards, and the role may not read the table of messages, or
-                it is in another database (PL/Proxy). Nothing was sent.
+                it is in another database (PL/Proxy, without the functions of ``messagedb``).
+                Nothing was sent.
         """
         check_types(types)
         check_direction(direction)

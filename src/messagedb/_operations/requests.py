@@ -16,6 +16,7 @@ from .._messages.metadata import encode_metadata
 from .._messages.registry import MessageRegistry, get_entry
 from .._sql.statements import Statement, Statements, with_condition
 from . import validation
+from .direction import check_table_readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -111,14 +112,15 @@ def build_stream_read(
     condition: str | None,
     direction: Direction = "forwards",
 ) -> ReadRequest:
-    """Return the read of a page of one stream; backwards, the table must be readable."""
+    """Return the read of a page of one stream; backwards it is to be adapted."""
     validation.check_readable_stream_name(stream_name)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
     validation.check_condition(condition)
     if direction != "forwards":
-        return _build_table_read(
-            sql.stream_query_backwards, (stream_name, position, batch_size), condition
+        page = (stream_name, position, batch_size)
+        return _build_backwards_read(
+            sql.stream_query_backwards, sql.stream_backwards_on_node, page, condition
         )
     limit = _get_limit(batch_size)
     return ReadRequest(
@@ -139,7 +141,7 @@ def build_category_read(
     condition: str | None,
     direction: Direction = "forwards",
 ) -> ReadRequest:
-    """Return the read of a page of a category; backwards, the table must be readable."""
+    """Return the read of a page of a category; backwards it is to be adapted."""
     validation.check_category(category)
     validation.check_position(position)
     validation.check_batch_size(batch_size)
@@ -149,8 +151,11 @@ def build_category_read(
     validation.check_condition(condition)
     page, group = (category, position), (correlation, group_member, group_size)
     if direction != "forwards":
-        return _build_table_read(
-            sql.category_query_backwards, (*page, batch_size, *group), condition
+        return _build_backwards_read(
+            sql.category_query_backwards,
+            sql.category_backwards_on_node,
+            (*page, batch_size, *group),
+            condition,
         )
     limit = _get_limit(batch_size)
     return ReadRequest(
@@ -195,6 +200,19 @@ def adapt_last_of_type_read(read: ReadRequest, server: ServerInfo) -> ReadReques
     )
 
 
+def adapt_backwards_read(read: ReadRequest, server: ServerInfo, what: str) -> ReadRequest:
+    """Return a read backwards, as a server supports it.
+
+    Raises:
+        IncompatibleServerError: neither the table nor our function on its node can serve the read.
+            Nothing was sent.
+    """
+    if not server.has_nodes:
+        check_table_readable(server, what)
+        return read
+    return msgspec.structs.replace(read, has_condition=read.has_user_sql)
+
+
 def build_stream_version_read(sql: Statements, stream_name: str) -> ReadRequest:
     """Return the read of the version of a stream."""
     validation.check_stream_name(stream_name)
@@ -211,10 +229,16 @@ def build_message_lookup(sql: Statements, id: str) -> ReadRequest:
     return _build_read(sql.look_for_message, sql.look_for_message, id)
 
 
-def _build_table_read(text: bytes, params: tuple[Any, ...], condition: str | None) -> ReadRequest:
-    """Return a read for which the server has no function."""
-    query = Statement(with_condition(text, condition), params)
-    return ReadRequest(query, query, is_query_preferred=True, has_user_sql=condition is not None)
+def _build_backwards_read(
+    query: bytes, on_node: bytes, params: tuple[Any, ...], condition: str | None
+) -> ReadRequest:
+    """Return a read for which Message DB has no function; through PL/Proxy there is one of ours."""
+    return ReadRequest(
+        Statement(on_node, (*params, condition)),
+        Statement(with_condition(query, condition), params),
+        is_query_preferred=True,
+        has_user_sql=condition is not None,
+    )
 
 
 def _get_limit(batch_size: int) -> int:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
+
+import msgspec
+
+from .statements import TABLE_COLUMNS, quoted
 
 READ_POSITION: Final = b"""
 SELECT position, saved_by::varchar, resized_to, message_id::varchar, message_position,
@@ -113,6 +118,16 @@ ORDER BY m.stream_name
 """
 """The last message of each position stream of some categories, all of whose records it reads."""
 
+POSITION_CATEGORIES_ON_NODES: Final = """
+SELECT name FROM messagedb.proxy_list_position_categories() AS name ORDER BY name
+"""
+"""The same through PL/Proxy: from all nodes."""
+
+LAST_RECORDS_ON_NODES: Final = """
+SELECT id, stream_name, type, position, global_position, data, metadata, time
+FROM messagedb.proxy_list_last_records($1::varchar[]) ORDER BY stream_name
+"""
+
 COUNT_PARKED: Final = """
 SELECT coalesce(sum(parked), 0)::bigint, count(*) FILTER (WHERE held > 0),
        coalesce(sum(held) FILTER (WHERE held > 0), 0)::bigint
@@ -126,6 +141,11 @@ FROM (SELECT sum(change) AS parked, sum(change) FILTER (WHERE holds) AS held
 """
 """The numbers of parked messages, of held streams, and of parked messages in these: each message is
 replayed or discarded once at most."""
+
+COUNT_PARKED_ON_NODE: Final = """
+SELECT parked, held_streams, held FROM messagedb.proxy_count_parked($1::varchar)
+"""
+"""The same through PL/Proxy: from the node of the stream."""
 
 HAS_POSITIONS: Final = b"""
 SELECT EXISTS (
@@ -214,3 +234,29 @@ SELECT EXISTS (SELECT FROM pg_tablespace WHERE oid::bigint = $1::bigint)
                WHERE datname = current_database() AND oid::bigint = $2::bigint)
 """
 """True if a file of a tablespace and a database, by their numbers, is of this database."""
+
+
+class ConsumerQueries(msgspec.Struct, frozen=True):
+    """The queries for a list of consumers, formatted once for a schema."""
+
+    schema: str
+    position_categories: bytes
+    last_records: bytes
+    count_parked: bytes
+
+
+@lru_cache(maxsize=16)
+def build_consumer_queries(schema: str, has_nodes: bool) -> ConsumerQueries:
+    """Format the queries for a schema; through PL/Proxy they are calls of our functions."""
+    texts = (
+        (POSITION_CATEGORIES_ON_NODES, LAST_RECORDS_ON_NODES, COUNT_PARKED_ON_NODE)
+        if has_nodes
+        else (POSITION_CATEGORIES, LAST_RECORDS, COUNT_PARKED)
+    )
+    return ConsumerQueries(
+        schema,
+        *(
+            text.replace("{schema}", quoted(schema)).replace("{columns}", TABLE_COLUMNS).encode()
+            for text in texts
+        ),
+    )

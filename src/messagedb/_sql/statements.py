@@ -248,6 +248,16 @@ WHERE stream_name = $1 AND type = $2 ORDER BY position DESC LIMIT 1
 SELECT version, written, id, found_stream, found_position
 FROM messagedb.proxy_write_messages($1::varchar, $2::jsonb, $3::bigint, $4::boolean)
 """,
+    "stream_backwards_on_node": """
+SELECT {columns}
+FROM messagedb.proxy_get_stream_messages_backwards(
+    $1::varchar, $2::bigint, $3::bigint, $4::varchar)
+""",
+    "category_backwards_on_node": """
+SELECT {columns}
+FROM messagedb.proxy_get_category_messages_backwards(
+    $1::varchar, $2::bigint, $3::bigint, $4::varchar, $5::bigint, $6::bigint, $7::varchar)
+""",
     "find_on_node": """
 SELECT found_stream, found_position
 FROM messagedb.proxy_find_messages($1::varchar, ARRAY[$2::uuid])
@@ -364,6 +374,8 @@ class Statements(msgspec.Struct, frozen=True):
     look_for_message: bytes
     find_message: bytes
     write_on_node: bytes
+    stream_backwards_on_node: bytes
+    category_backwards_on_node: bytes
     find_on_node: bytes
     find_messages: bytes
     write_under_lock: bytes

@@ -141,6 +141,70 @@ async def test_reads_are_those_of_the_node(
     assert await proxied.message_store_version() == "1.3.0"
 
 
+async def test_reads_backwards_are_the_reverse_of_reads(
+    proxied: AsyncClient, nodes: SeveralNodes, category: str
+) -> None:
+    for node in nodes.names:
+        name = nodes.name_category(category + node, node)
+        for number in range(4):
+            metadata = {"correlationStreamName": "flow-1"} if number % 2 else None
+            for stream in (name, f"{name}-1", f"{name}-2"):
+                await proxied.write_message(stream, message(number), metadata=metadata)
+        ways: list[dict[str, Any]] = [
+            {},
+            {"condition": "messages.position > 1"},
+            {"correlation": "flow"},
+            {"group_member": 0, "group_size": 2},
+            {"group_member": 1, "group_size": 2},
+        ]
+        for way in ways:
+            forwards = await proxied.get_category_messages(name, **way)
+            backwards = await proxied.get_category_messages(name, direction="backwards", **way)
+            assert backwards == forwards[::-1]
+        written = await proxied.get_stream_messages(f"{name}-1")
+        page = await proxied.get_stream_messages(
+            f"{name}-1", direction="backwards", position=2, batch_size=2
+        )
+        assert page == written[2:0:-1]
+        page = await proxied.get_stream_messages(
+            f"{name}-1", direction="backwards", condition="position <> 1"
+        )
+        assert page == [written[3], written[2], written[0]]
+    with pytest.raises(ValidationError):
+        await proxied.get_stream_messages("a-1", direction="backwards", condition="no such")
+
+
+async def test_consumers_of_all_nodes_are_listed(
+    proxied: AsyncClient, nodes: SeveralNodes, category: str
+) -> None:
+    names = [nodes.name_category(category + node, node) for node in nodes.names]
+    for name in names:
+        await proxied.write_messages(f"{name}-1", [message(number) for number in range(3)])
+        for identifier, positions in (("first", None), ("second", TablePositionStore())):
+            consumer = AsyncConsumer(
+                proxied,
+                name,
+                identifier=identifier,
+                on_error="park",
+                retry=RetryPolicy(max_attempts=1),
+                position_store=positions,
+            )
+
+            @consumer.handler
+            async def fail(message: Message[Any]) -> None:
+                if message.position == 1:
+                    raise ValueError
+
+            await consumer.run(until="caught_up")
+        await proxied.write_message(f"{name}-1", message())
+    found = [each for each in await proxied.list_consumers() if each.category in names]
+    assert sorted((each.category, each.position_store) for each in found) == sorted(
+        (name, place) for name in names for place in ("stream", "table")
+    )
+    assert {(each.parked_count, each.lag_messages, each.pid) for each in found} == {(1, 1, None)}
+    assert {each.category for each in await proxied.list_consumers(names[1])} == {names[1]}
+
+
 async def test_lists_are_those_of_all_nodes(nodes: SeveralNodes) -> None:
     async with AsyncClient(nodes.url()) as client:
         names = [nodes.name_category(f"listed{n}", nodes.names[n % 2]) for n in range(6)]

@@ -208,6 +208,147 @@ BEGIN
 END
 $messagedb$;
 
+-- Reads backwards, for which Message DB has no function. A condition needs the setting that allows it there.
+CREATE OR REPLACE FUNCTION messagedb.get_stream_messages_backwards(
+    of_stream varchar, first bigint, max_count bigint, condition varchar
+)
+    RETURNS TABLE (
+        id varchar, stream_name varchar, type varchar, "position" bigint, global_position bigint,
+        data varchar, metadata varchar, "time" timestamp
+    )
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+BEGIN
+    IF condition IS NOT NULL AND coalesce(current_setting('message_store.sql_condition', true), 'off') = 'off' THEN
+        RAISE EXCEPTION 'Retrieval with SQL condition is not activated';
+    END IF;
+
+    RETURN QUERY EXECUTE '
+        SELECT m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+            m.data::varchar, m.metadata::varchar, m.time
+        FROM (SELECT * FROM message_store.messages
+              WHERE stream_name = $1 AND position <= $2 AND (' || coalesce(condition, 'true') || ')
+              ORDER BY position DESC LIMIT nullif($3, -1)) AS m'
+        USING of_stream, first, max_count;
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.get_category_messages_backwards(
+    category varchar, first bigint, max_count bigint, correlation varchar, member bigint, size bigint,
+    condition varchar
+)
+    RETURNS TABLE (
+        id varchar, stream_name varchar, type varchar, "position" bigint, global_position bigint,
+        data varchar, metadata varchar, "time" timestamp
+    )
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+BEGIN
+    IF condition IS NOT NULL AND coalesce(current_setting('message_store.sql_condition', true), 'off') = 'off' THEN
+        RAISE EXCEPTION 'Retrieval with SQL condition is not activated';
+    END IF;
+
+    RETURN QUERY EXECUTE '
+        SELECT m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+            m.data::varchar, m.metadata::varchar, m.time
+        FROM (SELECT * FROM message_store.messages
+              WHERE message_store.category(stream_name) = ANY (ARRAY[$1])
+                AND global_position <= $2
+                AND ($4 IS NULL OR message_store.category(metadata->>''correlationStreamName'') = $4)
+                AND CASE WHEN $6 IS NULL THEN true
+                         WHEN stream_name = $1 THEN false
+                         ELSE mod(@ message_store.hash_64(message_store.cardinal_id(stream_name)), $6) = $5 END
+                AND (' || coalesce(condition, 'true') || ')
+              ORDER BY message_store.category(stream_name) DESC, global_position DESC
+              LIMIT nullif($3, -1)) AS m'
+        USING category, first, max_count, correlation, member, size;
+END
+$messagedb$;
+
+-- What a list of consumers is made of: the categories of position streams, the last record of each of these streams,
+-- and the numbers of parked messages, as in the client's own queries.
+CREATE OR REPLACE FUNCTION messagedb.list_position_categories() RETURNS SETOF varchar
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+DECLARE
+    _name varchar;
+BEGIN
+    SELECT message_store.category(m.stream_name)
+    INTO _name
+    FROM message_store.messages AS m
+    ORDER BY message_store.category(m.stream_name), m.global_position
+    LIMIT 1;
+
+    WHILE _name IS NOT NULL LOOP
+        IF _name ~ '^[^:]*:([^+]*[+])*position([+]|$)' THEN
+            RETURN NEXT _name;
+        END IF;
+
+        SELECT message_store.category(m.stream_name)
+        INTO _name
+        FROM message_store.messages AS m
+        WHERE message_store.category(m.stream_name) > _name
+        ORDER BY message_store.category(m.stream_name), m.global_position
+        LIMIT 1;
+    END LOOP;
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.list_last_records(categories varchar[])
+    RETURNS TABLE (
+        id varchar, stream_name varchar, type varchar, "position" bigint, global_position bigint,
+        data varchar, metadata varchar, "time" timestamp
+    )
+    LANGUAGE plpgsql STABLE
+    SET enable_sort = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        SELECT
+            m.id::varchar, m.stream_name::varchar, m.type::varchar, m.position, m.global_position,
+            m.data::varchar, m.metadata::varchar, m.time
+        FROM (
+            SELECT DISTINCT p.stream_name
+            FROM unnest(list_last_records.categories) AS c (name) CROSS JOIN LATERAL (
+                SELECT o.stream_name FROM message_store.messages AS o
+                WHERE message_store.category(o.stream_name) = ANY (ARRAY[c.name])
+            ) AS p
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT * FROM message_store.messages AS o
+            WHERE o.stream_name = s.stream_name ORDER BY o.position DESC LIMIT 1
+        ) AS m;
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.count_parked(of_stream varchar)
+    RETURNS TABLE (parked bigint, held_streams bigint, held bigint)
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        SELECT
+            coalesce(sum(s.parked), 0)::bigint,
+            count(*) FILTER (WHERE s.held > 0),
+            coalesce(sum(s.held) FILTER (WHERE s.held > 0), 0)::bigint
+        FROM (
+            SELECT sum(r.change) AS parked, sum(r.change) FILTER (WHERE r.holds) AS held
+            FROM (
+                SELECT
+                    CASE WHEN m.type = 'Parked' THEN 1 ELSE -1 END AS change,
+                    m.data ->> 'streamName' AS name,
+                    coalesce(m.data ->> 'holdsStream' = 'true', false) AS holds
+                FROM message_store.messages AS m
+                WHERE m.stream_name = count_parked.of_stream AND m.type IN ('Parked', 'Replayed', 'Discarded')
+            ) AS r
+            GROUP BY r.name
+        ) AS s;
+END
+$messagedb$;
+
 -- The places of ids that are stored. Not in the function below: its settings would be those of the table's triggers.
 CREATE OR REPLACE FUNCTION messagedb.find_messages(ids uuid[])
     RETURNS TABLE (id varchar, found_stream varchar, found_position bigint)

@@ -11,8 +11,13 @@ BEGIN
         messagedb.write_messages(varchar, jsonb, bigint, boolean),
         messagedb.find_messages(uuid[]),
         messagedb.category_head(varchar),
+        messagedb.count_parked(varchar),
+        messagedb.get_category_messages_backwards(varchar, bigint, bigint, varchar, bigint, bigint, varchar),
+        messagedb.get_stream_messages_backwards(varchar, bigint, bigint, varchar),
         messagedb.list_categories(varchar, boolean, bigint),
+        messagedb.list_last_records(varchar[]),
         messagedb.list_placed_categories(),
+        messagedb.list_position_categories(),
         messagedb.list_streams(varchar, varchar, bigint, varchar, varchar),
         messagedb.note_map_version(bigint);
     DROP TABLE IF EXISTS messagedb.consumer_status;

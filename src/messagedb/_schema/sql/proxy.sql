@@ -222,6 +222,52 @@ AS $messagedb$
     TARGET messagedb.list_categories;
 $messagedb$;
 
+CREATE OR REPLACE FUNCTION messagedb.proxy_get_stream_messages_backwards(
+    of_stream varchar, first bigint, max_count bigint, condition varchar
+) RETURNS SETOF @schema@.message
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node_to_read(of_stream, condition);
+    TARGET messagedb.get_stream_messages_backwards;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_get_category_messages_backwards(
+    category varchar, first bigint, max_count bigint, correlation varchar, member bigint, size bigint,
+    condition varchar
+) RETURNS SETOF @schema@.message
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node_to_read(category, condition);
+    TARGET messagedb.get_category_messages_backwards;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_list_position_categories() RETURNS SETOF varchar
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON ALL;
+    TARGET messagedb.list_position_categories;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_list_last_records(categories varchar[]) RETURNS SETOF @schema@.message
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON ALL;
+    TARGET messagedb.list_last_records;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_count_parked(of_stream varchar)
+    RETURNS TABLE (parked bigint, held_streams bigint, held bigint)
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node(of_stream);
+    TARGET messagedb.count_parked;
+$messagedb$;
+
 -- The facts about one node, for status and check.
 CREATE OR REPLACE FUNCTION messagedb.proxy_node_facts(on_node int)
     RETURNS TABLE (
