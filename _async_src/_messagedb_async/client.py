@@ -206,8 +206,9 @@ class AsyncClient(AsyncClientCore):
                 category: only consumers of this category; None for all.
 
         Raises:
-            IncompatibleServerError: the role may not read the table of messages.
-            StoreUnavailableError: the store is unavailable.
+            IncompatibleServerError: the role may not read the table of messages, or it is in
+                another database (PL/Proxy, without the functions of ``messagedb``).
+            StoreUnavailableError: the store is unavailable; through PL/Proxy, if any node is.
             ValidationError: the category is invalid. Nothing was sent.
         """
         return await list_consumers(self, category)

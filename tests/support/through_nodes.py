@@ -45,6 +45,21 @@ DIFFERENCES: Final = (
         },
     ),
     Difference(
+        "the search for causes and effects is refused",
+        IncompatibleServerError,
+        {
+            "operations/test_tracing": (
+                "test_a_message_is_traced_up_and_down",
+                "test_a_message_is_named_by_its_id_or_place",
+                "test_a_search_goes_on_where_its_window_ended",
+                "test_what_is_beyond_the_maximum_is_counted",
+                "test_messages_of_one_w3c_trace_are_found",
+                "test_messages_can_be_traced_without_their_data",
+                "test_odd_metadata_is_no_cause",
+            ),
+        },
+    ),
+    Difference(
         "a condition on a connection that is not the client's own is refused",
         IncompatibleServerError,
         {
