@@ -29,7 +29,7 @@ def run(bench: Bench) -> Iterator[Section]:
     with bench.server.ours() as ours, Client(ours.conninfo) as client:
         ours.run(f"CREATE TABLE {TABLE} (account text PRIMARY KEY, count bigint NOT NULL)")
         ours.run(f"GRANT ALL ON {TABLE} TO message_store")
-        waiting, effects = bench.pick((4_000, 8_000), (40, 40))
+        waiting, effects = bench.pick((1_000, 4_000), (40, 40))
         yield _section(bench, ours, client, waiting, wait=0.005)
         yield _section(bench, ours, client, effects, wait=None)
 

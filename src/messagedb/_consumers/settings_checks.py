@@ -35,8 +35,8 @@ def _check_category(name: str, value: Any) -> None:
 
 
 def _check_categories(_: str, value: Any) -> None:
-    for category in value or ():
-        validation.check_category(category, "each of categories")
+    if value is not None:
+        validation.check_categories(value)
 
 
 def _check_types(_: str, value: Any) -> None:

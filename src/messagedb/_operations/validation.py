@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import streams
 from .._argument_checks import MAX_INT64, check_int64, check_string
 from .._errors import ValidationError
 from ..expected_version import ANY, STREAM_EXISTS, ExpectedVersion, StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAX_STREAM_NAME_BYTES: Final = 2672
 """The longest stream name, in bytes of UTF-8, that always fits the indexes, also as a category.
@@ -59,6 +62,20 @@ def check_category(category: Any, what: str = "category") -> None:
             f"{what} must be a category, and {category!r} is a stream: "
             f"use {streams.category(category)!r}, or read the stream with get_stream_messages()"
         )
+
+
+def check_categories(categories: Collection[Any]) -> None:
+    """Check the categories of a consumer or read model, each of which may be named one time."""
+    for category in categories:
+        check_category(category, "each of categories")
+    seen: set[str] = set()
+    for category in categories:
+        if category in seen:
+            raise ValidationError(
+                f"categories has {category!r} twice, and each of its messages is handled one time."
+                " Nothing was sent. Leave one of them out."
+            )
+        seen.add(category)
 
 
 def check_position(position: Any) -> None:

@@ -287,14 +287,7 @@ def check_categories(category: Any, categories: Any) -> tuple[str, ...]:
         validation.check_category(category)
         return (category,)
     names = as_name_tuple("categories", categories) or ()
-    for name in names:
-        validation.check_category(name, "each of categories")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValidationError(
-                f"categories has {name!r} twice: each of its messages is applied once. Nothing was "
-                "sent. Leave one of them out."
-            )
+    validation.check_categories(names)
     return names
 
 

@@ -295,6 +295,7 @@ async def test_invalid_categories_and_identifiers_are_refused(
         ([], category, "categories must not be empty"),
         (category, category, "categories must be an iterable"),
         ([f"{category}-1"], category, "categories"),
+        ([category, f"{category}B", category], category, f"categories has '{category}' twice"),
         (None, None, "needs an identifier"),
         (None, "", "identifier must be a string"),
     ]
