@@ -31,6 +31,7 @@ from .entities.store import AsyncEntityStore
 from .operations.operations import AsyncOperations
 from .read_models.read_model import AsyncReadModel
 from .schema.install import install_async
+from .schema.move import abort_proxy_move_async, move_proxy_category_async
 from .schema.notify_trigger import install_notify_async, remove_notify_async
 from .schema.proxy import add_proxy_node_async, install_proxy_async
 from .schema.upgrade import uninstall_async, upgrade_async
@@ -64,10 +65,12 @@ __all__ = [
     "AsyncRun",
     "AsyncRunnable",
     "AsyncTransaction",
+    "abort_proxy_move_async",
     "add_proxy_node_async",
     "install_async",
     "install_notify_async",
     "install_proxy_async",
+    "move_proxy_category_async",
     "remove_notify_async",
     "run_consumers_async",
     "uninstall_async",
@@ -105,10 +108,12 @@ publish("messagedb.entities", AsyncEntityEdit)
 publish("messagedb.read_models", AsyncInlineModel, AsyncReadModelOptions)
 publish(
     "messagedb.schema",
+    abort_proxy_move_async,
     add_proxy_node_async,
     install_async,
     install_notify_async,
     install_proxy_async,
+    move_proxy_category_async,
     remove_notify_async,
     uninstall_async,
     upgrade_async,

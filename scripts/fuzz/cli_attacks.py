@@ -262,3 +262,5 @@ def _proxy() -> Iterator[Attack]:
     yield Attack("proxy init user", run_command(["proxy", "init", node, "--user"]))
     yield Attack("proxy init password", run_command(["proxy", "init", node, "--password"]))
     yield Attack("proxy add-node node", run_command(["proxy", "add-node", "--"]))
+    yield Attack("proxy move category", run_command(["proxy", "move", "--to", "a", "--"]))
+    yield Attack("proxy move to", run_command(["proxy", "move", "account", "--to"]))

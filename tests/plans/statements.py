@@ -176,6 +176,8 @@ NO_MESSAGES: Final = {
     ("_schema/inspection.py", "INSPECT"): "reads catalogs",
     ("_schema/install_plan.py", "LOCK"): "a lock",
     ("_schema/install_plan.py", "SET_UP"): "settings",
+    ("_schema/move_positions.py", "LIST_ROWS"): "reads all rows of the table of positions",
+    ("_schema/move_positions.py", "UPDATE_ROW"): "changes a row of positions by its key",
     ("_schema/notify_trigger.py", "INSPECT_NOTIFY"): "reads catalogs",
     ("_schema/revisions.py", "INSPECT_REVISION"): "reads catalogs",
     ("_sql/consumers.py", "HAS_NOTIFY"): "reads catalogs",

@@ -137,7 +137,7 @@ async def add_proxy_node_async(conninfo: str = "", *, name: str, node: str) -> b
     ((name, address),) = proxy_plan.check_nodes({name: node}).items()
     conn = await connect(conninfo)
     try:
-        found = await _fetch_nodes(conn)
+        found = await fetch_nodes(conn)
         target = proxy_plan.build_address(address)
         known = [each for each in found if each.name == name or each.address == target]
         if known:
@@ -148,7 +148,7 @@ async def add_proxy_node_async(conninfo: str = "", *, name: str, node: str) -> b
         async with conn.transaction():
             await begin(conn)
             await execute_all(conn, [proxy_plan.MAP_LOCK])
-            found = await _fetch_nodes(conn)
+            found = await fetch_nodes(conn)
             added = ProxyNode(len(found), name, target)
             await _claim(conn, added, address)
             await _extend_map(conn, found, added, await _list(address))
@@ -168,7 +168,7 @@ async def _plan(
     proxy = await _inspect(conn)
     texts = proxy_plan.plan_proxy(facts, proxy, nodes, user, password)
     if proxy.has_map:
-        proxy_plan.check_same_nodes(await _fetch_nodes(conn), nodes)
+        proxy_plan.check_same_nodes(await fetch_nodes(conn), nodes)
     return texts, not proxy.has_map
 
 
@@ -177,7 +177,7 @@ async def _inspect(conn: AsyncConnection[Any]) -> ProxyFacts:
     return ProxyFacts(*(await cursor.fetchall())[0])
 
 
-async def _fetch_nodes(conn: AsyncConnection[Any]) -> list[ProxyNode]:
+async def fetch_nodes(conn: AsyncConnection[Any]) -> list[ProxyNode]:
     """Return the nodes of the map, in the order of their numbers.
 
     Raises:

@@ -43,6 +43,8 @@ UNAVAILABLE_STATES: Final = {
     "53300": "no connection is available: lower max_size, or raise the limit of the server "
     "(max_connections), the database, the role or the pooler",
     "53400": "a limit of the server's configuration is reached",
+    "55006": "an administrator's command has exclusive use: a category that is being moved to "
+    "another node accepts no writes until the move has ended",
     "57000": "an administrator intervened",
     "57014": "the server cancelled the statement (statement_timeout, or another session)",
     "57P01": "the server is being shut down, or an administrator ended the session",

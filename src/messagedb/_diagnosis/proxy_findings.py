@@ -85,6 +85,7 @@ def build_status_rows(state: ProxyState) -> Iterator[dict[str, Any]]:
     """Yield a row for each node."""
     slots = Counter(state.slots.values())
     exceptions = Counter(each.node for each in state.exceptions)
+    names = {each.node.number: each.node.name for each in state.nodes}
     for each in state.nodes:
         facts, number = each.facts, each.node.number
         yield {
@@ -100,8 +101,17 @@ def build_status_rows(state: ProxyState) -> Iterator[dict[str, Any]]:
             "postgresql": None if facts is None else facts.server,
             "message_store": None if facts is None else facts.message_store,
             "map_version": None if facts is None else facts.map_version,
+            "moving": ", ".join(_describe_moves(state, number, names)) or None,
             "error": each.error or None,
         }
+
+
+def _describe_moves(state: ProxyState, number: int, names: Mapping[int, str]) -> Iterator[str]:
+    """Yield each category that is being moved away from a node, or has just come to it."""
+    for each in sorted(state.exceptions, key=lambda one: one.category):
+        if each.state != "placed" and each.node == number and each.target is not None:
+            target = "" if each.target == number else f" to {names.get(each.target)}"
+            yield f"{each.category}{target} ({each.state})"
 
 
 def diagnose_proxy(state: ProxyState) -> list[Finding]:
@@ -150,7 +160,7 @@ def _check_moves(state: ProxyState) -> Finding:
         "warning",
         "moves",
         f"unfinished: {_name(moving)}",
-        f"go on with it: messagedb proxy move {moving[0]}",
+        f"go on with it: messagedb proxy move {moving[0]} --to NODE, or withdraw it: --abort",
     )
 
 

@@ -220,7 +220,8 @@ def plan_proxy(
     if not proxy.has_map:
         texts.append(_CREATE_TYPE.findall(load_sql("messages", SCHEMA))[0])
     texts.append(_CREATE.sub("CREATE OR REPLACE ", load_sql("stream_names", SCHEMA)))
-    return add_role(facts, [*plan_messagedb_schema(facts), *texts, load_sql("proxy", SCHEMA)])
+    texts += [load_sql("proxy", SCHEMA), load_sql("proxy_moves", SCHEMA)]
+    return add_role(facts, [*plan_messagedb_schema(facts), *texts])
 
 
 def _plan_login(user: str, password: str | None) -> list[str]:

@@ -29,6 +29,7 @@ from messagedb._schema.proxy_plan import ProxyNode
 from ._exit import ExitCode, exit_error
 from ._help import OPERATE, add_command
 from ._layout import Column
+from ._proxy_move import check_schema, move
 from ._server_commands import FINDING_COLUMNS
 from ._store import StoreTarget
 
@@ -46,6 +47,7 @@ _STATUS_COLUMNS = (
     "postgresql",
     "message_store",
     "map_version",
+    Column("moving", is_optional=True),
     Column("error", is_optional=True),
 )
 
@@ -77,6 +79,7 @@ def add_to(app: typer.Typer) -> None:
         "messagedb proxy add-node c=postgresql://postgres@db3/store",
         name="add-node",
     )
+    add_command(proxy, move, None, "messagedb proxy move order --to b")
     add_command(proxy, status, None, "messagedb proxy status")
     add_command(proxy, check, None, "messagedb proxy check")
 
@@ -154,12 +157,6 @@ def parse_node(text: str) -> tuple[str, str]:
     if not separator:
         raise exit_error("a node is given as NAME=URL", ExitCode.USAGE)
     return proxy_plan.check_node_name(name), address
-
-
-def check_schema(store: StoreTarget) -> None:
-    """Refuse another schema than that of Message DB's own name."""
-    if store.schema != proxy_plan.SCHEMA:
-        raise exit_error(f"several nodes need the schema {proxy_plan.SCHEMA!r}", ExitCode.USAGE)
 
 
 def _fetch_state(store: StoreTarget) -> ProxyState:

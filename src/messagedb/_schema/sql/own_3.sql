@@ -103,7 +103,12 @@ BEGIN
                 ORDER BY message_store.category(m.stream_name), m.global_position LIMIT 1
             ) AS following
         )
-        SELECT DISTINCT pg_catalog.split_part(names.name, ':', 1)::varchar FROM names;
+        SELECT DISTINCT pg_catalog.split_part(names.name, ':', 1)::varchar
+        FROM names
+        WHERE NOT EXISTS (
+            SELECT FROM messagedb.node_categories AS n
+            WHERE n.category = pg_catalog.split_part(names.name, ':', 1) AND n.state <> 'closed'
+        );
 END
 $messagedb$;
 
@@ -131,6 +136,7 @@ CREATE OR REPLACE FUNCTION messagedb.list_categories(first varchar, is_after boo
 AS $messagedb$
 DECLARE
     _name varchar;
+    _count bigint := 0;
 BEGIN
     SELECT message_store.category(m.stream_name)
     INTO _name
@@ -140,15 +146,22 @@ BEGIN
     ORDER BY message_store.category(m.stream_name), m.global_position
     LIMIT 1;
 
-    FOR _ IN 1 .. list_categories.max_count LOOP
+    WHILE _count < list_categories.max_count LOOP
         EXIT WHEN _name IS NULL;
 
         RETURN QUERY
             SELECT _name, m.global_position, m.time
             FROM message_store.messages AS m
             WHERE message_store.category(m.stream_name) = ANY (ARRAY[_name])
+                AND NOT EXISTS (
+                    SELECT FROM messagedb.node_categories AS n
+                    WHERE n.category = pg_catalog.split_part(_name, ':', 1) AND n.state <> 'closed'
+                )
             ORDER BY message_store.category(m.stream_name) DESC, m.global_position DESC
             LIMIT 1;
+        IF FOUND THEN
+            _count := _count + 1;
+        END IF;
 
         SELECT message_store.category(m.stream_name)
         INTO _name
@@ -397,6 +410,8 @@ BEGIN
         RAISE EXCEPTION 'writes need READ COMMITTED';
     END IF;
 
+    PERFORM messagedb.check_node_category(write_messages.stream_name);
+
     PERFORM pg_catalog.pg_advisory_xact_lock(
         message_store.hash_64(message_store.category(write_messages.stream_name))
     );
@@ -457,6 +472,284 @@ BEGIN
         SELECT _version, greatest(_written, 0), f.id, f.found_stream, f.found_position
         FROM (VALUES (1)) AS one
         LEFT JOIN messagedb.find_messages(_found) AS f ON true;
+END
+$messagedb$;
+
+-- == Moves of categories between nodes ==
+-- The categories of a node that are not used there as they are: a copy that is made ('incoming'), the original at the
+-- end of its move ('closed'), and a copy that is no longer used ('retired'). Nothing is written to any of them.
+CREATE TABLE IF NOT EXISTS messagedb.node_categories (
+    category text PRIMARY KEY,
+    state text NOT NULL
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE messagedb.node_categories TO message_store;
+
+-- A write holds this lock until it is committed, so that a change of the state waits for it, and a later write sees
+-- the state, whatever the proxying database knew when it sent the write.
+CREATE OR REPLACE FUNCTION messagedb.check_node_category(stream_name varchar) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+AS $messagedb$
+DECLARE
+    _category varchar := pg_catalog.split_part(message_store.category(check_node_category.stream_name), ':', 1);
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1835295859, (message_store.hash_64(_category) >> 32)::int);
+
+    IF EXISTS (SELECT FROM messagedb.node_categories AS n WHERE n.category = _category) THEN
+        RAISE EXCEPTION 'category % is being moved to another node, or was moved', _category
+            USING ERRCODE = 'object_in_use';
+    END IF;
+END
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.node_write_message(
+    id varchar,
+    stream_name varchar,
+    type varchar,
+    data jsonb,
+    metadata jsonb,
+    expected_version bigint
+) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
+AS $messagedb$
+BEGIN
+    PERFORM messagedb.check_node_category(node_write_message.stream_name);
+
+    RETURN message_store.write_message(
+        node_write_message.id,
+        node_write_message.stream_name,
+        node_write_message.type,
+        node_write_message.data,
+        node_write_message.metadata,
+        node_write_message.expected_version
+    );
+END
+$messagedb$;
+
+-- After the writes in flight. NULL: the category is used again.
+CREATE OR REPLACE FUNCTION messagedb.set_node_category(category varchar, state varchar) RETURNS varchar
+    LANGUAGE plpgsql VOLATILE
+AS $messagedb$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(
+        1835295859, (message_store.hash_64(set_node_category.category) >> 32)::int
+    );
+
+    IF set_node_category.state IS NULL THEN
+        DELETE FROM messagedb.node_categories AS n WHERE n.category = set_node_category.category;
+    ELSE
+        INSERT INTO messagedb.node_categories AS n (category, state)
+        VALUES (set_node_category.category, set_node_category.state)
+        ON CONFLICT ON CONSTRAINT node_categories_pkey DO UPDATE SET state = excluded.state;
+    END IF;
+
+    RETURN set_node_category.state;
+END
+$messagedb$;
+
+-- A category with its types as they are now, and its last message. Every message up to it is committed, as the writes
+-- in flight are waited for.
+CREATE OR REPLACE FUNCTION messagedb.mark_node_category(category varchar)
+    RETURNS TABLE (categories varchar[], head bigint, head_id varchar, state varchar)
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+AS $messagedb$
+DECLARE
+    _name varchar;
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(
+        1835295859, (message_store.hash_64(mark_node_category.category) >> 32)::int
+    );
+
+    categories := '{}';
+    head := 0;
+    _name := '';
+
+    LOOP
+        SELECT message_store.category(m.stream_name)
+        INTO _name
+        FROM message_store.messages AS m
+        WHERE message_store.category(m.stream_name) > _name
+        ORDER BY message_store.category(m.stream_name), m.global_position
+        LIMIT 1;
+
+        EXIT WHEN _name IS NULL;
+
+        IF pg_catalog.split_part(_name, ':', 1) = mark_node_category.category THEN
+            categories := categories || _name;
+        END IF;
+    END LOOP;
+
+    SELECT last.global_position, last.id
+    INTO head, head_id
+    FROM pg_catalog.unnest(categories) AS c (name), LATERAL (
+        SELECT m.global_position, m.id::varchar AS id
+        FROM message_store.messages AS m
+        WHERE message_store.category(m.stream_name) = c.name
+        ORDER BY message_store.category(m.stream_name) DESC, m.global_position DESC
+        LIMIT 1
+    ) AS last
+    ORDER BY last.global_position DESC
+    LIMIT 1;
+
+    head := coalesce(head, 0);
+    state := (SELECT n.state FROM messagedb.node_categories AS n WHERE n.category = mark_node_category.category);
+
+    RETURN NEXT;
+END
+$messagedb$;
+
+-- A page of messages in the order of their global positions: up to max_count, and about 8 MB.
+CREATE OR REPLACE FUNCTION messagedb.export_messages(
+    categories varchar[], after bigint, upto bigint, max_count bigint
+)
+    RETURNS TABLE (
+        id uuid, stream_name varchar, "position" bigint, type varchar, data varchar, metadata varchar,
+        "time" timestamp, global_position bigint
+    )
+    LANGUAGE plpgsql STABLE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        WITH page AS (
+            SELECT
+                m.id, m.stream_name::varchar AS stream_name, m.position, m.type::varchar AS type,
+                m.data::varchar AS data, m.metadata::varchar AS metadata, m.time, m.global_position
+            FROM pg_catalog.unnest(export_messages.categories) AS c (name), LATERAL (
+                SELECT *
+                FROM message_store.messages AS one
+                WHERE message_store.category(one.stream_name) = c.name
+                    AND one.global_position > export_messages.after
+                    AND one.global_position <= export_messages.upto
+                ORDER BY message_store.category(one.stream_name), one.global_position
+                LIMIT export_messages.max_count
+            ) AS m
+            ORDER BY m.global_position
+            LIMIT export_messages.max_count
+        ), sized AS (
+            SELECT p.*, pg_catalog.sum(pg_catalog.octet_length(concat(p.data, p.metadata))) OVER (
+                ORDER BY p.global_position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS size_before
+            FROM page AS p
+        )
+        SELECT s.id, s.stream_name, s.position, s.type, s.data, s.metadata, s.time, s.global_position
+        FROM sized AS s
+        WHERE coalesce(s.size_before, 0) < 8000000
+        ORDER BY s.global_position;
+END
+$messagedb$;
+
+-- Stores a page, and returns how many of its messages are stored as they are given. Messages that are there stay.
+CREATE OR REPLACE FUNCTION messagedb.import_messages(
+    ids uuid[], stream_names varchar[], positions bigint[], types varchar[], data varchar[], metadata varchar[],
+    times timestamp[]
+) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    INSERT INTO message_store.messages (id, stream_name, position, type, data, metadata, time)
+    SELECT g.id, g.stream_name, g.position, g.type, g.data::jsonb, g.metadata::jsonb, g.time
+    FROM unnest(ids, stream_names, positions, types, import_messages.data, import_messages.metadata, times)
+        WITH ORDINALITY AS g (id, stream_name, position, type, data, metadata, time, n)
+    WHERE NOT EXISTS (SELECT FROM message_store.messages AS m WHERE m.id = g.id)
+    ORDER BY g.n;
+
+    RETURN (
+        SELECT pg_catalog.count(*)
+        FROM unnest(ids, stream_names, positions, types, import_messages.data, import_messages.metadata, times)
+            AS g (id, stream_name, position, type, data, metadata, time)
+        JOIN message_store.messages AS m ON m.id = g.id
+        WHERE m.stream_name = g.stream_name
+            AND m.position = g.position
+            AND m.type = g.type
+            AND m.time = g.time
+            AND m.data IS NOT DISTINCT FROM g.data::jsonb
+            AND m.metadata IS NOT DISTINCT FROM g.metadata::jsonb
+    );
+END
+$messagedb$;
+
+-- The number of messages, and a sum over their ids, streams and positions, which is the same on another server.
+CREATE OR REPLACE FUNCTION messagedb.digest_messages(categories varchar[], after bigint, upto bigint)
+    RETURNS TABLE (messages bigint, digest varchar)
+    LANGUAGE plpgsql STABLE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+    SELECT
+        pg_catalog.count(*),
+        coalesce(pg_catalog.sum(
+            message_store.hash_64(concat_ws(' ', m.id, m.stream_name, m.position)::varchar)::numeric
+        ), 0)::varchar
+    FROM message_store.messages AS m
+    WHERE message_store.category(m.stream_name) = ANY (digest_messages.categories)
+        AND m.global_position > digest_messages.after
+        AND m.global_position <= digest_messages.upto;
+END
+$messagedb$;
+
+-- The last message of each stream of some categories, of which the positions of consumers are.
+CREATE OR REPLACE FUNCTION messagedb.list_last_messages(categories varchar[])
+    RETURNS TABLE (stream_name varchar, "position" bigint, type varchar, data varchar)
+    LANGUAGE plpgsql STABLE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        SELECT m.stream_name::varchar, m.position, m.type::varchar, m.data::varchar
+        FROM (
+            SELECT DISTINCT one.stream_name
+            FROM message_store.messages AS one
+            WHERE message_store.category(one.stream_name) = ANY (list_last_messages.categories)
+        ) AS s, LATERAL (
+            SELECT last.*
+            FROM message_store.messages AS last
+            WHERE last.stream_name = s.stream_name
+            ORDER BY last.position DESC
+            LIMIT 1
+        ) AS m;
+END
+$messagedb$;
+
+-- For each global position, the last message at or before it.
+CREATE OR REPLACE FUNCTION messagedb.find_messages_before(categories varchar[], positions bigint[])
+    RETURNS TABLE (given bigint, id varchar, found bigint)
+    LANGUAGE plpgsql STABLE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+        SELECT p.given, m.id::varchar, m.global_position
+        FROM pg_catalog.unnest(find_messages_before.positions) AS p (given), LATERAL (
+            SELECT one.id, one.global_position
+            FROM pg_catalog.unnest(find_messages_before.categories) AS c (name), LATERAL (
+                SELECT last.id, last.global_position
+                FROM message_store.messages AS last
+                WHERE message_store.category(last.stream_name) = c.name
+                    AND last.global_position <= p.given
+                ORDER BY message_store.category(last.stream_name) DESC, last.global_position DESC
+                LIMIT 1
+            ) AS one
+            ORDER BY one.global_position DESC
+            LIMIT 1
+        ) AS m;
+END
+$messagedb$;
+
+-- The global positions of messages that a category has.
+CREATE OR REPLACE FUNCTION messagedb.find_global_positions(category varchar, ids uuid[])
+    RETURNS TABLE (id varchar, found bigint)
+    LANGUAGE plpgsql STABLE
+AS $messagedb$
+BEGIN
+    RETURN QUERY
+    SELECT m.id::varchar, m.global_position
+    FROM message_store.messages AS m
+    WHERE m.id = ANY (find_global_positions.ids)
+        AND pg_catalog.split_part(message_store.category(m.stream_name), ':', 1) = find_global_positions.category;
 END
 $messagedb$;
 

@@ -19,10 +19,20 @@ BEGIN
         messagedb.list_placed_categories(),
         messagedb.list_position_categories(),
         messagedb.list_streams(varchar, varchar, bigint, varchar, varchar),
-        messagedb.note_map_version(bigint);
+        messagedb.note_map_version(bigint),
+        messagedb.node_write_message(varchar, varchar, varchar, jsonb, jsonb, bigint),
+        messagedb.check_node_category(varchar),
+        messagedb.set_node_category(varchar, varchar),
+        messagedb.mark_node_category(varchar),
+        messagedb.export_messages(varchar[], bigint, bigint, bigint),
+        messagedb.import_messages(uuid[], varchar[], bigint[], varchar[], varchar[], varchar[], timestamp[]),
+        messagedb.digest_messages(varchar[], bigint, bigint),
+        messagedb.list_last_messages(varchar[]),
+        messagedb.find_messages_before(varchar[], bigint[]),
+        messagedb.find_global_positions(varchar, uuid[]);
     DROP TABLE IF EXISTS messagedb.consumer_status;
     DROP TABLE IF EXISTS messagedb.partitions, messagedb.partition_members, messagedb.partition_sets;
-    DROP TABLE IF EXISTS messagedb.proxied_by;
+    DROP TABLE IF EXISTS messagedb.proxied_by, messagedb.node_categories;
     DROP TABLE messagedb.positions, messagedb.schema_version;
     DROP SCHEMA messagedb;
 EXCEPTION

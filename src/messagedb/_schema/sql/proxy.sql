@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS messagedb.proxy_slots (
 CREATE TABLE IF NOT EXISTS messagedb.proxy_categories (
     category text PRIMARY KEY,
     node int NOT NULL REFERENCES messagedb.proxy_nodes,
-    -- 'placed', or a step of a move.
+    -- 'placed', or the step of a move: 'copying', 'closed' (no writes), 'settling' (on the new node, no writes yet).
     state text NOT NULL DEFAULT 'placed',
     target int REFERENCES messagedb.proxy_nodes
 );
@@ -46,8 +46,15 @@ AS $messagedb$
 DECLARE
     _category varchar := messagedb.proxy_category(proxy_node.stream_name);
     _node int;
+    _state text;
 BEGIN
-    SELECT c.node INTO _node FROM messagedb.proxy_categories AS c WHERE c.category = _category;
+    SELECT c.node, c.state INTO _node, _state FROM messagedb.proxy_categories AS c WHERE c.category = _category;
+
+    -- The category is on its new node, and the positions of its consumers are not yet those of that node.
+    IF _state = 'settling' AND proxy_node.stream_name ~ '^[^-:]*:([^-+]*[+])*position([-+]|$)' THEN
+        RAISE EXCEPTION 'category % is being moved to another node: finish it (messagedb proxy move)', _category
+            USING ERRCODE = 'object_in_use';
+    END IF;
 
     IF _node IS NULL THEN
         SELECT s.node INTO _node FROM messagedb.proxy_slots AS s
@@ -90,6 +97,16 @@ BEGIN
             (@schema@.hash_64(messagedb.proxy_category(proxy_node_to_write.stream_name)) >> 32)::int
         );
 
+    IF EXISTS (
+        SELECT FROM messagedb.proxy_categories AS c
+        WHERE c.category = messagedb.proxy_category(proxy_node_to_write.stream_name)
+            AND c.state IN ('closed', 'settling')
+    ) THEN
+        RAISE EXCEPTION 'category % is being moved to another node: finish it (messagedb proxy move)',
+            messagedb.proxy_category(proxy_node_to_write.stream_name)
+            USING ERRCODE = 'object_in_use';
+    END IF;
+
     RETURN messagedb.proxy_node(proxy_node_to_write.stream_name);
 END
 $messagedb$;
@@ -128,7 +145,7 @@ CREATE OR REPLACE FUNCTION @schema@.write_message(
 AS $messagedb$
     CLUSTER 'messagedb';
     RUN ON messagedb.proxy_node_to_write(stream_name);
-    TARGET message_store.write_message;
+    TARGET messagedb.node_write_message;
 $messagedb$;
 
 CREATE OR REPLACE FUNCTION @schema@.get_stream_messages(

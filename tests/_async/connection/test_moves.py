@@ -1,0 +1,270 @@
+"""A category is moved to another node: its messages, positions and consumers go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+import pytest
+
+from messagedb import (
+    AsyncClient,
+    AsyncConsumer,
+    AsyncContext,
+    Message,
+    NewMessage,
+    StreamPositionStore,
+    TablePositionStore,
+)
+from messagedb.errors import (
+    IncompatibleServerError,
+    PositionConflictError,
+    RetryableError,
+    StoreUnavailableError,
+    ValidationError,
+)
+from messagedb.schema import abort_proxy_move_async, move_proxy_category_async
+from messagedb.streams import hash_64
+from tests.support.background_async import Background, eventually
+from tests.support.plproxy import NoPLProxyError
+from tests.support.several_nodes import PROXY, SeveralNodes
+
+END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s"
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Generator[SeveralNodes]:
+    """Return two nodes, between which the tests move their categories."""
+    try:
+        nodes = SeveralNodes()
+    except NoPLProxyError as error:
+        pytest.skip(str(error))
+    yield nodes
+    nodes.close()
+
+
+def noted(n: int) -> NewMessage:
+    return NewMessage("Noted", {"n": n, "price": 1.50, "none": None})
+
+
+async def consume(client: AsyncClient, category: str, **options: Any) -> list[int]:
+    """Handle what a consumer has not handled yet, and return it."""
+    consumer = AsyncConsumer(client, category, identifier="seen", **options)
+    handled: list[int] = []
+
+    @consumer.handler
+    async def handle(message: Message[Any], context: AsyncContext) -> None:
+        handled.append(message.data["n"])
+
+    await consumer.run(until="caught_up")
+    return handled
+
+
+def rows(nodes: SeveralNodes, node: str, category: str) -> list[tuple[Any, ...]]:
+    """Return what a move keeps of each message, in the order of the category."""
+    return nodes.ask(
+        node,
+        "select id, stream_name, position, type, time, data::text, metadata::text "
+        "from message_store.messages where split_part(split_part(stream_name, '-', 1), ':', 1) = %s"
+        " order by global_position",
+        category,
+    )
+
+
+@pytest.mark.parametrize("store", [StreamPositionStore(), TablePositionStore()])
+async def test_consumers_go_on_after_the_same_message_on_another_node(
+    nodes: SeveralNodes, store: StreamPositionStore | TablePositionStore
+) -> None:
+    category = nodes.name_category(f"went{type(store).__name__}", "a")
+    other = nodes.name_category("inTheWay", "b")
+    async with AsyncClient(nodes.url()) as client:
+        for n in range(30):
+            await client.write_message(f"{category}-{n % 3}", noted(n))
+            await client.write_message(f"{category}:command-{n % 2}", NewMessage("Do", {"n": n}))
+            await client.write_message(f"{other}-1", noted(n))
+        assert await consume(client, category, position_store=store) == list(range(30))
+        assert len(await consume(client, f"{category}:command", position_store=store)) == 30
+        await client.write_message(f"{category}-9", noted(30))
+        before = rows(nodes, "a", category)
+        steps: list[str] = []
+        moved = await move_proxy_category_async(
+            nodes.admin_url(), category=category, target="b", progress=steps.append
+        )
+        assert moved is not None
+        assert (moved.source, moved.target, moved.copied) == ("a", "b", len(before))
+        assert (moved.positions, moved.stopped) == (2, 0)
+        assert steps[0] == "preparing"
+        assert steps[-1] == "ended"
+        assert nodes.find_node(category) == "b"
+        assert rows(nodes, "b", category)[: len(before)] == before
+        assert rows(nodes, "a", category) == before
+        await client.write_message(f"{category}-9", noted(31), expected_version=0)
+        await client.write_message(f"{category}:command-0", NewMessage("Do", {"n": 31}))
+        assert await consume(client, category, position_store=store) == [30, 31]
+        assert await consume(client, f"{category}:command", position_store=store) == [31]
+        names = [each.name for each in await client.list_categories(limit=1000)]
+        assert names.count(category) == 1
+        assert await client.get_stream_messages(f"{category}-9", position=1)
+        assert (
+            await move_proxy_category_async(nodes.admin_url(), category=category, target="b")
+            is None
+        )
+        # The copy that stayed is the beginning of the way back.
+        back = await move_proxy_category_async(nodes.admin_url(), category=category, target="a")
+        assert back is not None
+        assert back.copied < 10
+        await client.write_message(f"{category}-9", noted(32), expected_version=1)
+        assert await consume(client, category, position_store=store) == [32]
+    query = "select state from messagedb.node_categories where category = %s"
+    assert nodes.ask("b", query, category) == [("retired",)]
+    assert nodes.ask("a", query, category) == []
+
+
+async def test_a_move_that_cannot_be_is_refused_and_changes_nothing(nodes: SeveralNodes) -> None:
+    url = nodes.admin_url()
+    category = nodes.name_category("refused", "a")
+    async with AsyncClient(nodes.url()) as client:
+        await client.write_message(f"{category}-1", noted(0))
+        before = nodes.ask(PROXY, "select * from messagedb.proxy_categories order by 1")
+        with pytest.raises(ValidationError, match="there is no node 'c': the map has a, b"):
+            await move_proxy_category_async(url, category=category, target="c")
+        for wrong in (f"{category}-1", f"{category}:command", "", None):
+            with pytest.raises(ValidationError, match="category"):
+                await move_proxy_category_async(url, category=wrong, target="b")  # type: ignore[arg-type]
+        with pytest.raises(ValidationError, match="positions_without_id"):
+            await move_proxy_category_async(
+                url,
+                category=category,
+                target="b",
+                positions_without_id="no",  # type: ignore[arg-type]
+            )
+        with pytest.raises(ValidationError, match="lease_timeout"):
+            await move_proxy_category_async(url, category=category, target="b", lease_timeout=0)
+        with pytest.raises(IncompatibleServerError, match="does not pass calls on"):
+            await move_proxy_category_async(nodes.admin_url("a"), category=category, target="b")
+        with pytest.raises(IncompatibleServerError, match="is not being moved"):
+            await abort_proxy_move_async(url, category=category)
+        # Written past the proxying database: no move has brought it there.
+        async with AsyncClient(nodes.server.url("b", "message_store")) as direct:
+            await direct.write_message(f"{category}-7", noted(0))
+        with pytest.raises(IncompatibleServerError, match="that no move has copied there"):
+            await move_proxy_category_async(url, category=category, target="b")
+        nodes.ask("b", "delete from message_store.messages where stream_name = %s", f"{category}-7")
+        key = hash_64(category) >> 32
+        with psycopg.connect(url) as conn:
+            conn.execute("select pg_advisory_lock(1835295860, %s)", [key])
+            with pytest.raises(RetryableError, match="another process is moving category"):
+                await move_proxy_category_async(url, category=category, target="b")
+        nodes.ask("postgres", "alter database b allow_connections false")
+        nodes.ask("postgres", END_SESSIONS, "b")
+        try:
+            with pytest.raises(StoreUnavailableError, match="is stored where it was"):
+                await move_proxy_category_async(url, category=category, target="b")
+            await client.write_message(f"{category}-1", noted(1), expected_version=0)
+        finally:
+            nodes.ask("postgres", "alter database b allow_connections true")
+        nodes.ask("b", "alter function messagedb.mark_node_category(varchar) rename to gone")
+        try:
+            with pytest.raises(IncompatibleServerError, match="messagedb proxy init"):
+                await move_proxy_category_async(url, category=category, target="b")
+        finally:
+            nodes.ask("b", "alter function messagedb.gone(varchar) rename to mark_node_category")
+    assert nodes.ask(PROXY, "select * from messagedb.proxy_categories order by 1") == before
+    assert nodes.count(f"{category}-1") == {"a": 2}
+
+
+async def test_positions_without_an_id_refuse_the_move_unless_it_is_said_what_they_are(
+    nodes: SeveralNodes,
+) -> None:
+    url = nodes.admin_url()
+    category = nodes.name_category("ruby", "a")
+    other = nodes.name_category("shift", "b")
+    async with AsyncClient(nodes.url()) as client:
+        for n in range(10):
+            await client.write_message(f"{category}-1", noted(n))
+            await client.write_message(f"{other}-1", noted(n))
+        stream = f"{category}:position-seen"
+        page = await client.get_category_messages(category)
+        position = page[5].global_position
+        await client.write_message(stream, NewMessage("Recorded", {"position": position, "x": 1}))
+        with pytest.raises(IncompatibleServerError, match=stream):
+            await move_proxy_category_async(url, category=category, target="b")
+        moved = await move_proxy_category_async(
+            url, category=category, target="b", positions_without_id="source"
+        )
+        assert moved is not None
+        record = await client.get_last_stream_message(stream)
+        assert record is not None
+        assert record.data["x"] == 1
+        assert "messageId" not in record.data
+        assert await consume(client, category) == [6, 7, 8, 9]
+        moved = await move_proxy_category_async(
+            url, category=category, target="a", positions_without_id="beginning"
+        )
+        assert moved is not None
+        # The position has an id now.
+        assert await consume(client, category) == []
+        wrong = {"position": 3, "messageId": str(page[0].id), "messagePosition": 10**9}
+        await client.write_message(stream, NewMessage("Recorded", wrong))
+        with pytest.raises(IncompatibleServerError, match="that is not at its place"):
+            await move_proxy_category_async(url, category=category, target="b")
+        await move_proxy_category_async(
+            url, category=category, target="b", positions_without_id="beginning"
+        )
+        assert await consume(client, category) == list(range(10))
+
+
+async def test_running_consumers_are_stopped_and_go_on_when_they_are_run_again(
+    nodes: SeveralNodes,
+) -> None:
+    category = nodes.name_category("running", "a")
+    handled: list[int] = []
+    async with AsyncClient(nodes.url()) as client:
+
+        def build(partitions: int | None = None) -> AsyncConsumer:
+            consumer = AsyncConsumer(
+                client,
+                category,
+                identifier="seen" if partitions is None else "shared",
+                partitions=partitions,
+                lease_timeout=1.0,
+                poll_interval=0.02,
+            )
+
+            @consumer.handler
+            async def handle(message: Message[Any], context: AsyncContext) -> None:
+                if partitions is None:
+                    handled.append(message.data["n"])
+                else:
+                    shared.append(message.data["n"])
+
+            return consumer
+
+        shared: list[int] = []
+        for n in range(20):
+            await client.write_message(f"{category}-{n}", noted(n))
+        running = Background(build().run)
+        divided = build(partitions=4)
+        dividing = Background(divided.run)
+        await eventually(lambda: len(handled) == 20 and len(shared) == 20)
+        moved = await move_proxy_category_async(
+            nodes.admin_url(), category=category, target="b", lease_timeout=1.0
+        )
+        assert moved is not None
+        assert moved.stopped >= 2
+        with pytest.raises(PositionConflictError, match="Run this consumer again"):
+            await running.result()
+        for n in range(20, 40):
+            await client.write_message(f"{category}-{n}", noted(n))
+        # A partitioned consumer goes on by itself.
+        await eventually(lambda: set(shared) == set(range(40)))
+        next_one = build()
+        again = Background(next_one.run)
+        await eventually(lambda: set(handled) == set(range(40)))
+        await next_one.stop()
+        await divided.stop()
+        await again.result()
+        await dividing.result()
+    assert handled == list(range(40))
+    assert sorted(shared) == list(range(40))
