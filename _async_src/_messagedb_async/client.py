@@ -21,6 +21,7 @@ from .client_core.core import AsyncClientCore
 from .consumers.consumer_info import list_consumers
 from .consumers.group_resize import resize_group
 from .consumers.partition_info import list_partition_sets, list_partitions
+from .consumers.partition_release import release_partition
 from .consumers.partition_resizing import resize_partitions
 from .consumers.position_watch import close_position_watch
 from .consumers.wait_for_consumer import wait_for_consumer
@@ -248,6 +249,38 @@ class AsyncClient(AsyncClientCore):
             ValidationError: an argument is invalid. Nothing was sent.
         """
         return await list_partitions(self, category, identifier)
+
+    async def release_partition(
+        self, category: str, identifier: str, number: int, *, timeout: float = 10.0
+    ) -> None:
+        """Have the owner of a partition give it up, so that another process takes it.
+
+        The owner finishes its message, stores its position, and releases the partition. It does not
+        take it back for five seconds. Another process claims it within about a second, and gives up
+        another partition for it, if it has its full share: so two partitions change their owners.
+        If there is only one process, it takes the partition again after the five seconds. No
+        message is skipped by this, and none is handled again.
+
+        It returns when the partition was released; ``list_partitions()`` shows who has it then.
+
+        Args:
+            category: the category.
+            identifier: the consumer's identifier.
+            number: the number of the partition, from 0.
+            timeout: the largest number of seconds to wait for the owner.
+
+        Raises:
+            PositionConflictError: the partition has no live owner, or no process has run the
+                consumer with ``partitions``. Nothing was changed.
+            TimeoutError: the owner's handler has not finished its message in time. The request
+                stays: the owner gives the partition up after that message.
+            IncompatibleServerError: the tables of partitions are missing, or the role may not use
+                them. Nothing was changed.
+            ValidationError: there is no such partition. Nothing was changed.
+            StoreUnavailableError: the store is unavailable. The partition is released or not: call
+                this again after a look at ``list_partitions()``.
+        """
+        await release_partition(self, category, identifier, number, timeout)
 
     async def resize_consumer_group(
         self,

@@ -248,6 +248,13 @@ def _consumers() -> Iterator[Attack]:
             # It has no partitions.
             return
 
+    def release(store: Store, value: str) -> None:
+        try:
+            store.variant.call(store.client.release_partition, "victim", value, 0)
+        except messagedb.PositionConflictError:
+            # It has no partitions.
+            return
+
     def list_sets(store: Store, value: str) -> None:
         assert store.variant.call(store.client.list_partition_sets, value) == []
 
@@ -271,6 +278,7 @@ def _consumers() -> Iterator[Attack]:
     yield Attack("resize_consumer_group(identifier)", resize)
     yield Attack("resize_partitions(identifier)", resize_partitions)
     yield Attack("list_partitions(identifier)", list_partitions)
+    yield Attack("release_partition(identifier)", release)
     yield Attack("list_partition_sets(category)", list_sets)
     yield Attack("context.derive_id(name)", derive)
 

@@ -157,6 +157,9 @@ def _consumers() -> Iterator[Attack]:
     yield Attack("consumers wait identifier", run_command([*wait, "victim"]))
     at_first = ["--timeout", "0.01", "--position", "0", "victim", "none"]
     yield Attack("consumers wait stream", run_command(["consumers", "wait", "--stream"], *at_first))
+    release = ["consumers", "release", "--"]
+    yield Attack("consumers release category", run_command(release, "none", "0"))
+    yield Attack("consumers release identifier", run_command([*release, "victim"], "0"))
     for command in ("position get", "parked list"):
         words = [*command.split(), "--"]
         yield Attack(f"{command} category", run_command(words, "none"))

@@ -59,6 +59,10 @@ def test_status_says_which_partitions_have_no_owner_and_who_took_them(
         assert (row["consumer"], row["size"]) == (f"{category}:position-sharing", 4)
         assert row["partitions"] == "4/4 owned, 2 processes"
         assert sorted(find_owners(command, category), key=str) == [*["first"] * 2, *["second"] * 2]
+        number = find_owners(command, category).index("first")
+        done = command("consumers", "release", category, "sharing", str(number)).rows
+        assert done == [{"consumer": row["consumer"], "partition": number, "released_by": "first"}]
+        eventually(lambda: find_owners(command, category)[number] == "second", 20)
         first.kill()
         second.send_signal(signal.SIGSTOP)
         eventually(lambda: read(command, category)["owned"] == 0, 20)

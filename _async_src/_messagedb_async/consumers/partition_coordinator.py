@@ -62,6 +62,8 @@ class AsyncPartitionCoordinator:
         self._membership = membership
         self._build_run = build_run
         self._interval = min(_MAX_LOOK_SECONDS, membership.timeout / 3)
+        # Numbers that were claimed beyond the share, as a person wanted that.
+        self._moved: set[int] = set()
         # Numbers that are not claimed for some time.
         self._left_until: dict[int, float] = {}
         # The expiry of each other member when it was first seen: one that was extended lives.
@@ -133,6 +135,7 @@ class AsyncPartitionCoordinator:
             held,
             leaving=[each.number for each in self.owned if each.is_given_up],
             blocked=[*self.runners, *self._left_until],
+            moved=self._moved,
             is_stopping=self._state.signals.is_stopping,
         )
         if plan.lost:
@@ -148,6 +151,11 @@ class AsyncPartitionCoordinator:
             blocked = [*self.runners, *self._left_until]
             claimed = await self._membership.claim(look, plan.claim_count, blocked)
             self._start(claimed, look.limit)
+        elif plan.moving:
+            others = {each.number for each in look.partitions}.difference(plan.moving)
+            claimed = await self._membership.claim(look, 1, others)
+            self._start(claimed, look.limit)
+            self._moved.update(number for number, _ in claimed)
         is_complete = not claimed and not plan.free_count and look.phase is None
         self.is_settled = is_complete and self._others_live(look)
 
@@ -206,6 +214,7 @@ class AsyncPartitionCoordinator:
     def _remove(self, runners: list[AsyncPartitionRunner]) -> None:
         for runner in runners:
             del self.runners[runner.number]
+            self._moved.discard(runner.number)
             total, own = self._state.counters, runner.counters
             total.handled += own.handled
             total.parked += own.parked

@@ -101,11 +101,14 @@ class PartitionInfo(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> ConsumerInfoState:
         """Its state: as the run of its owner last reported it, ``running`` without a report.
 
-        If it is free: ``stopped`` if its last owner gave it up, otherwise ``not running``.
+        If it is free: ``stopped`` or ``failed`` if its last owner gave it up, as that reported its
+        end; otherwise ``not running``.
         ``no report``, if the owner lives and its last report is too old.
         """
         if self.owner is None:
-            return "stopped" if self.was_given_up else "not running"
+            has_failed = self.report is not None and self.report.state == "failed"
+            given_up: ConsumerInfoState = "failed" if has_failed else "stopped"
+            return given_up if self.was_given_up else "not running"
         report = self.report
         # The report of an earlier owner, before the first one of this.
         if report is None or report.has_ended:
@@ -148,11 +151,14 @@ class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> ConsumerInfoState:
         """Its state: the one of its owned partitions that needs most attention.
 
-        If no process lives: ``not running`` if one of them died, ``stopped`` if all have ended.
+        If no process lives: ``not running`` if one of them died, ``failed`` if the run of a
+        partition has ended so, ``stopped`` otherwise.
         """
         states = {each.state for each in self.partitions}
         if not self.members:
-            return "not running" if "not running" in states else "stopped"
+            if "not running" in states:
+                return "not running"
+            return "failed" if "failed" in states else "stopped"
         if not self.owned_count:
             return "waiting"
         for state in _ORDER:

@@ -41,6 +41,7 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
         epoch: the number of times that it was claimed.
         is_finished: True if it has reached the barrier of a change of the size.
         is_release_requested: True if its owner is to give it up.
+        released_by: the id of the member that gave it up for that; None for none.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
     epoch: int
     is_finished: bool = False
     is_release_requested: bool = False
+    released_by: str | None = None
 
 
 class PartitionLook(msgspec.Struct, frozen=True):
@@ -91,6 +93,8 @@ class PartitionPlan(msgspec.Struct, frozen=True):
         adopted: partitions that it owns without knowing it, as the response to a claim was lost.
         give_up: the numbers of partitions that it is to give up.
         claim_count: the number of free partitions that it may claim now.
+        moving: the numbers of partitions of which it may claim one beyond its share, as a person
+            wants another process than their last owner to have them.
         free_count: the number of partitions that no process owns.
     """
 
@@ -98,6 +102,7 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     adopted: list[Partition]
     give_up: list[int]
     claim_count: int
+    moving: list[int]
     free_count: int
 
 
@@ -143,6 +148,7 @@ def plan_partitions(
     *,
     leaving: Collection[int] = (),
     blocked: Collection[int] = (),
+    moved: Collection[int] = (),
     is_stopping: bool = False,
 ) -> PartitionPlan:
     """Decide what a process does next: surplus is given up before others claim it.
@@ -153,6 +159,8 @@ def plan_partitions(
         held: the epochs of the partitions that it owns as far as it knows, by number.
         leaving: those of them that it is giving up.
         blocked: the numbers of partitions that it must not claim now.
+        moved: the numbers of those that it has claimed beyond its share: of its surplus, it gives
+            up others first.
         is_stopping: True if it is to give up all of them.
     """
     live = {each.id for each in look.members}
@@ -174,16 +182,32 @@ def plan_partitions(
     give_up = [number for number in kept if owned[number].is_release_requested]
     remaining = sorted(number for number in kept if number not in give_up)
     unfinished = [number for number in remaining if not owned[number].is_finished]
+    unfinished.sort(key=lambda number: number not in moved)
     surplus = len(unfinished) + len(adopted) - share
     if gives_up_all:
         give_up += remaining
     elif surplus > 0:
         give_up += unfinished[-surplus:]
     claimable = sum(number not in blocked for number in free)
+    may_move = surplus == 0 < share and look.phase is None
     return PartitionPlan(
         lost=lost,
         adopted=adopted,
         give_up=sorted(give_up),
         claim_count=max(min(-surplus, claimable), 0),
+        moving=_list_moving(look, member, blocked) if may_move else [],
         free_count=len(free),
     )
+
+
+def _list_moving(look: PartitionLook, member: str, blocked: Collection[int]) -> list[int]:
+    """Return the numbers of free partitions that another member gave up for a person.
+
+    Each process has its share, so that otherwise only their last owner would claim them again.
+    """
+    others = {each.id for each in look.members} - {member}
+    return [
+        each.number
+        for each in look.partitions
+        if each.owner is None and each.released_by in others and each.number not in blocked
+    ]

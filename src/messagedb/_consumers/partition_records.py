@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._errors import IncompatibleServerError, PositionConflictError
+from .._errors import IncompatibleServerError, PositionConflictError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,6 +117,33 @@ def is_running_error(name: str, members: list[str]) -> PositionConflictError:
     by = f" by {', '.join(members[:5])}" if members else ""
     return PositionConflictError(
         f"{name}: its partitions are owned{by}. Nothing was changed. Stop it everywhere first."
+    )
+
+
+def no_such_partition_error(name: str, number: int, size: int) -> ValidationError:
+    """Return the error for a number that no partition has."""
+    return ValidationError(
+        f"{name}: there is no partition {number}: it has {size}, numbered from 0 to {size - 1}."
+        " Nothing was changed."
+    )
+
+
+def has_no_owner_error(name: str, number: int) -> PositionConflictError:
+    """Return the error for a release of a partition that is free."""
+    return PositionConflictError(
+        f"{name}: partition {number} has no live owner that could give it up. Nothing was changed."
+        " A process that runs the consumer claims it within seconds; if none does, see messagedb"
+        " consumers status."
+    )
+
+
+def release_timeout_text(name: str, number: int, owner: str, seconds: float) -> str:
+    """Return the text for a partition whose owner has not given it up in time."""
+    return (
+        f"{name}: {owner} has not given up partition {number} within {seconds:g} s: its handler"
+        " has not finished its message. The request stays: it gives the partition up after that"
+        " message. If the handler hangs, end that process: another one has the partition after"
+        " lease_timeout."
     )
 
 

@@ -65,8 +65,8 @@ SELECT s.size, s.position_store::varchar, s.generation, s.next_size, s.barrier, 
         WHERE m.store = $1 AND m.category = $2 AND m.identifier = $3
           AND m.member NOT IN (SELECT member FROM gone))::varchar,
        (SELECT jsonb_agg(jsonb_build_array(
-                   p.number, p.owner, p.epoch, p.finished, p.release_requested)
-                   ORDER BY p.number)
+                   p.number, p.owner, p.epoch, p.finished, p.release_requested,
+                   p.released_by) ORDER BY p.number)
         FROM messagedb.partitions p
         WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number < s.size)::varchar
 FROM messagedb.partition_sets s
@@ -98,7 +98,7 @@ WITH chosen AS (
 )
 UPDATE messagedb.partitions p
 SET owner = $4::uuid, epoch = p.epoch + 1, claimed_at = clock_timestamp(), free_since = NULL,
-    release_requested = false
+    release_requested = false, released_by = NULL
 FROM chosen
 WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number = chosen.number
   AND EXISTS (
@@ -124,10 +124,27 @@ RETURNING p.number
 
 RELEASE: Final = b"""
 UPDATE messagedb.partitions
-SET owner = NULL, free_since = clock_timestamp(), release_requested = false
+SET owner = NULL, free_since = clock_timestamp(), release_requested = false,
+    released_by = CASE WHEN release_requested THEN owner END
 WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
   AND number = ANY ($5::int[])
 RETURNING 1
+"""
+
+REQUEST_RELEASE: Final = b"""
+UPDATE messagedb.partitions p SET release_requested = true
+FROM messagedb.partition_members m
+WHERE p.store = $1 AND p.category = $2 AND p.identifier = $3 AND p.number = $4::int
+  AND m.store = $1 AND m.category = $2 AND m.identifier = $3 AND m.member = p.owner
+  AND m.expires_at > clock_timestamp()
+RETURNING p.epoch, m.name::varchar
+"""
+"""Has the owner of a partition give it up, if it lives; its name, and the number of claims."""
+
+IS_STILL_REQUESTED: Final = b"""
+SELECT 1 FROM messagedb.partitions
+WHERE store = $1 AND category = $2 AND identifier = $3 AND number = $4::int
+  AND epoch = $5::bigint AND release_requested
 """
 
 LEAVE: Final = b"""

@@ -22,6 +22,7 @@ from ._help import CONSUMERS, RUN, add_command
 from ._load_target import load, open_consumers
 from ._logging import FormatOption, LevelOption, LogFormat, LogLevel, configure_logging
 from ._message_rows import build_message_row as message_row
+from ._release_command import release
 from ._status_command import status
 from ._store import StoreTarget
 from ._wait_command import wait
@@ -79,6 +80,7 @@ def add_to(app: typer.Typer) -> None:
         "messagedb consumers wait account statements --timeout 60",
         "messagedb consumers wait account statements --stream account-1 --position 3",
     )
+    add_command(consumers, release, None, "messagedb consumers release order shipping 3")
     add_command(
         position, get_position, None, "messagedb position get account statements", name="get"
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
 
-from messagedb import AsyncClient, AsyncConsumer, NewMessage
+from messagedb import AsyncClient, AsyncConsumer, Message, NewMessage
 from messagedb.consumers import PartitionSetInfo
 from messagedb.errors import PositionConflictError, ValidationError
 from tests._async.consuming import record_numbers
@@ -116,10 +117,69 @@ async def test_a_partition_without_an_owner_for_long_is_overdue(
             assert (owned.owned_count, owned.overdue, owned.alarm) == (SIZE, (), None)
 
 
+async def test_a_partition_that_is_released_goes_to_another_process_and_stays_there(
+    store_url: str, category: str
+) -> None:
+    """The shares stay equal: the other process gives up another one for it."""
+    async with AsyncClient(store_url) as client:
+        first, second = make(client, category, "first"), make(client, category, "second")
+        seen = record_numbers(first), record_numbers(second)
+        async with first.running():
+            await eventually(lambda: count_owned(first) == SIZE, 20)
+            await client.release_partition(category, "shared", 3)
+            assert (await read(client, category)).unowned in ((3,), ())
+            # The only process takes it again.
+            await eventually(lambda: count_owned(first) == SIZE, 30)
+            async with second.running():
+                await eventually(lambda: (count_owned(first), count_owned(second)) == (2, 2), 20)
+                number = min(first.status().partitions or ())
+                await client.release_partition(category, "shared", number)
+                await eventually(lambda: number in (second.status().partitions or ()), 20)
+                await eventually(lambda: (count_owned(first), count_owned(second)) == (2, 2), 20)
+                assert number in (second.status().partitions or ())
+                for n in range(12):
+                    await client.write_message(f"{category}-{n}", NewMessage("Noted", {"n": n}))
+                await eventually(lambda: len(seen[0]) + len(seen[1]) == 12, 20)
+                assert sorted([*seen[0], *seen[1]]) == list(range(12))
+
+
+async def test_a_partition_whose_handler_runs_is_given_up_after_its_message(
+    store_url: str, category: str
+) -> None:
+    async with AsyncClient(store_url) as client:
+        consumer = make(client, category, "first")
+        may_return: list[bool] = []
+        calls: list[int] = []
+
+        @consumer.handler
+        async def handle(message: Message[Any]) -> None:
+            calls.append(message.data["n"])
+            await eventually(lambda: may_return, 60)
+
+        async with consumer.running():
+            await eventually(lambda: count_owned(consumer) == SIZE, 20)
+            await client.write_message(f"{category}-1", NewMessage("Noted", {"n": 1}))
+            await eventually(lambda: calls, 20)
+            lags = (await read(client, category)).partitions
+            (number,) = (each.number for each in lags if each.lag_messages)
+            with pytest.raises(TimeoutError, match=f"first has not given up partition {number}"):
+                await client.release_partition(category, "shared", number, timeout=0.2)
+            assert (await read(client, category)).partitions[number].is_release_requested
+            may_return.append(True)
+            await eventually(lambda: number not in (consumer.status().partitions or ()), 20)
+            with pytest.raises(ValidationError, match="there is no partition 4"):
+                await client.release_partition(category, "shared", 4)
+        assert calls == [1]
+        with pytest.raises(PositionConflictError, match="partition 0 has no live owner"):
+            await client.release_partition(category, "shared", 0)
+
+
 async def test_partitions_that_do_not_exist_are_refused(store_url: str, category: str) -> None:
     async with AsyncClient(store_url) as client:
         with pytest.raises(PositionConflictError, match="no partitions are stored"):
             await read(client, category)
+        with pytest.raises(PositionConflictError, match="no partitions are stored"):
+            await client.release_partition(category, "shared", 0)
         assert await client.list_partition_sets(category) == []
         with pytest.raises(ValidationError):
             await client.list_partitions(category, "")

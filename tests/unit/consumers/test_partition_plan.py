@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from messagedb._consumers.partition_plan import (
     Partition,
@@ -165,3 +166,22 @@ def test_a_row_is_a_look() -> None:
 
 def test_numbers_are_listed_as_ranges() -> None:
     assert numbers_text([7, 0, 2, 1, 9]) == "0-2, 7, 9"
+
+
+def test_a_released_partition_is_claimed_beyond_the_share_and_kept() -> None:
+    store = Store(4, ["a", "b"], {0: ("a", 1), 1: (None, 1), 2: ("b", 1), 3: ("b", 1)})
+    look = store.look()
+    partitions = list(look.partitions)
+    partitions[1] = Partition(1, None, 1, released_by="a")
+    look = replace(look, partitions=partitions)
+    by_other = plan_partitions(look, "b", store.held("b"))
+    assert (by_other.claim_count, by_other.moving, by_other.give_up) == (0, [1], [])
+    # Its last owner leaves it to others for some time.
+    by_owner = plan_partitions(look, "a", store.held("a"), blocked=[0, 1])
+    assert (by_owner.claim_count, by_owner.moving) == (0, [])
+    # It is kept, and another one is given up for it.
+    store.owners[1] = ("b", 2)
+    then = plan_partitions(store.look(), "b", store.held("b"), moved=[1])
+    assert (then.give_up, then.moving) == ([3], [])
+    store.owners[3] = ("b", 1)
+    assert plan_partitions(store.look(), "b", store.held("b"), moved=[3]).give_up == [2]

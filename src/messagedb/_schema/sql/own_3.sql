@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS messagedb.partitions (
     finished boolean NOT NULL DEFAULT false,
     -- A person wants another process to have it: its owner gives it up.
     release_requested boolean NOT NULL DEFAULT false,
+    -- The member that gave it up for that: the others may have it, although their share is complete.
+    released_by uuid,
     PRIMARY KEY (store, category, identifier, number)
 ) WITH (fillfactor = 50);
 
