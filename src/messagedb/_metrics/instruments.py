@@ -8,12 +8,14 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 from .._connection.pool_stats import PoolStats
 from .._consumers.consumer_info import ConsumerInfo
+from .._consumers.partition_info import PartitionSetInfo
 from .._consumers.status import ConsumerState, ConsumerStatus
 
 __all__ = [
     "CONSUMERS",
     "POOLS",
     "STORED_CONSUMERS",
+    "STORED_PARTITIONS",
     "Instrument",
     "ObservedClient",
     "ObservedConsumer",
@@ -78,6 +80,11 @@ def _by_state(status: ConsumerStatus) -> Reading:
 
 def _by_stored_state(consumer: ConsumerInfo) -> Reading:
     return [(float(each == consumer.state), {_STATE: each}) for each in _STORED_STATES]
+
+
+def _by_owner(found: PartitionSetInfo) -> Reading:
+    name = "messagedb.partition.state"
+    return [(found.owned_count, {name: "owned"}), (len(found.unowned), {name: "unowned"})]
 
 
 def _by_use(stats: PoolStats) -> Reading:
@@ -216,6 +223,31 @@ POOLS: Final = (
 )
 """Of the pool of a client, read from its ``PoolStats``."""
 
+STORED_PARTITIONS: Final = (
+    Instrument(
+        "messagedb.consumer.partitions",
+        "gauge",
+        "{partition}",
+        "Partitions of a consumer that a live process owns, and those that none owns.",
+        _by_owner,
+    ),
+    Instrument(
+        "messagedb.consumer.partitions.overdue",
+        "gauge",
+        "{partition}",
+        "Partitions of a consumer that should have an owner, and have none for ten seconds.",
+        lambda found: _single(len(found.overdue)),
+    ),
+    Instrument(
+        "messagedb.consumer.processes",
+        "gauge",
+        "{process}",
+        "Live processes that share the partitions of a consumer.",
+        lambda found: _single(len(found.members)),
+    ),
+)
+"""Of a partitioned consumer that the store has records of, read from its ``PartitionSetInfo``."""
+
 STORED_CONSUMERS: Final = (
     Instrument(
         "messagedb.consumer.lag",
@@ -271,7 +303,7 @@ STORED_CONSUMERS: Final = (
 
 
 def label_consumers(
-    consumers: Iterable[ConsumerStatus | ConsumerInfo],
+    consumers: Iterable[ConsumerStatus | ConsumerInfo | PartitionSetInfo],
 ) -> list[tuple[dict[str, str], Any]]:
     """Return consumers, each with the label of its name."""
     return [({CONSUMER: each.name}, each) for each in consumers]

@@ -66,7 +66,7 @@ def test_those_that_need_somebody_come_first() -> None:
         make_info(name="b", identifier="well"),
         make_info(name="c", identifier="stalled", **stalled),
     ]
-    rows = build_rows(consumers, LagHistory(), NOW)
+    rows = build_rows(consumers, [], LagHistory(), NOW)
     assert [row.info.identifier for row in rows] == ["stalled", "behind", "well"]
     assert summarize(rows) == "3 consumers, 1 that needs attention, 2 behind."
 

@@ -10,8 +10,10 @@ from _messagedb_async.consumers.all_consumer import AsyncAllConsumer
 from _messagedb_async.consumers.base import AsyncConsumerBase
 from _messagedb_async.consumers.consumer import AsyncConsumer
 from _messagedb_async.consumers.consumer_info import find_position_categories
+from _messagedb_async.consumers.partition_info import list_partition_sets
 
 from ..._consumers.consumer_info import ConsumerInfo
+from ..._consumers.partition_info import PartitionSetInfo
 from ..._consumers.position_stores import StreamPositionStore, TablePositionStore
 from ..failures import PageError
 from ..site import Site
@@ -21,6 +23,9 @@ COUNTED_LAG: Final = 10_000
 
 CONSUMERS: Final = "consumers"
 """The key of their list, among the answers that requests share."""
+
+PARTITIONS: Final = "partitions"
+"""The key of the list of partitioned consumers."""
 
 _KEPT_SECONDS: Final = 2.0
 _KEPT_SECONDS_OF_CATEGORIES: Final = 60.0
@@ -55,6 +60,40 @@ async def list_consumers(site: Site, *, lag_limit: int = COUNTED_LAG) -> list[Co
             "Nothing was changed. Something may hold a lock on the table of messages; or raise "
             "`--time-limit`.",
         ) from None
+
+
+async def list_sets(site: Site) -> list[PartitionSetInfo]:
+    """List the partitioned consumers that the store has records of.
+
+    Raises:
+        PageError: it took longer than the time limit, or waited so long for another request.
+    """
+    client = site.client
+    try:
+        async with asyncio.timeout(site.settings.time_limit):
+            return await site.answers.get(
+                PARTITIONS, _KEPT_SECONDS, lambda: list_partition_sets(client, None)
+            )
+    except TimeoutError:
+        raise PageError(
+            504,
+            "The list of partitions was stopped at the time limit of this UI.",
+            "Nothing was changed. Raise `--time-limit`.",
+        ) from None
+
+
+async def get_set(site: Site, category: str, identifier: str) -> PartitionSetInfo:
+    """Return a partitioned consumer.
+
+    Raises:
+        PageError: there is none.
+    """
+    for each in await list_sets(site):
+        if (each.category, each.identifier) == (category, identifier):
+            return each
+    raise PageError(
+        404, f"No consumer {identifier!r:.200} of category {category!r:.200} has partitions."
+    )
 
 
 async def get_consumer(site: Site, name: str, position_store: str) -> ConsumerInfo:

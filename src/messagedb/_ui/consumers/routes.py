@@ -14,7 +14,15 @@ from ..page import Page, change_route, page_route
 from ..site import Site
 from . import view
 from .history import LagHistory
-from .queries import CONSUMERS, COUNTED_LAG, build_consumer, get_consumer, list_consumers
+from .partition_routes import build_partition_routes
+from .queries import (
+    CONSUMERS,
+    COUNTED_LAG,
+    build_consumer,
+    get_consumer,
+    list_consumers,
+    list_sets,
+)
 from .reset import check_target, describe_reset, parse_target
 
 PAGE_SIZE = 40
@@ -26,9 +34,9 @@ def build_consumer_routes(site: Site) -> list[Route]:
 
     async def show_consumers(page: Page) -> Response:
         found = await list_consumers(site)
-        for each in found:
-            history.add(each.name, each.lag_messages)
-        rows = view.build_rows(found, history, datetime.now(UTC))
+        rows = view.build_rows(found, await list_sets(site), history, datetime.now(UTC))
+        for row in rows:
+            history.add(row.info.name, row.info.lag_messages)
         wanted, skip = page.get("q").strip(), page.get_integer("skip") or 0
         selected = view.select_rows(rows, wanted)
         return page.render(
@@ -60,6 +68,7 @@ def build_consumer_routes(site: Site) -> list[Route]:
         page_route(site, "/consumer", show_consumer),
         page_route(site, "/consumer/reset", ask_reset),
         change_route(site, "/consumer/reset", reset_position),
+        *build_partition_routes(site),
     ]
 
 

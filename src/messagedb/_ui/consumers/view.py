@@ -10,8 +10,10 @@ import msgspec
 
 from ..._consumers.consumer_info import GONE_STATES, ConsumerInfo
 from ..._consumers.consumer_report import ConsumerReport
+from ..._consumers.partition_info import PartitionSetInfo
 from ..rendering.texts import format_duration
 from .history import LagHistory, draw_line, find_trend
+from .partition_view import find_state, fold_partitions
 
 STALLED_SECONDS: Final = 300
 """A consumer is stalled if its position has not changed for so long while messages wait."""
@@ -56,6 +58,7 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
         trend: of the lag: ``up``, ``down``, ``level`` or ``""``.
         line: the points of its lag, for SVG.
         advanced: how long its stored position has been the same.
+        partitions: the partitions of a consumer that has some; None for others.
     """
 
     info: ConsumerInfo
@@ -67,6 +70,7 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
     trend: str
     line: str
     advanced: str
+    partitions: PartitionSetInfo | None = None
 
     @property
     def was_at(self) -> bool:
@@ -75,10 +79,18 @@ class ConsumerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_rows(
-    consumers: Iterable[ConsumerInfo], history: LagHistory, now: datetime
+    consumers: Iterable[ConsumerInfo],
+    sets: Iterable[PartitionSetInfo],
+    history: LagHistory,
+    now: datetime,
 ) -> list[ConsumerRow]:
-    """Return the rows, those in trouble first, then those that are far behind."""
-    rows = [build_row(each, history, now) for each in consumers]
+    """Return the rows, those in trouble first, then those that are far behind.
+
+    A consumer with partitions is one row.
+    """
+    others, partitioned = fold_partitions(consumers, sets)
+    rows = [build_row(each, history, now) for each in others]
+    rows += [build_set_row(found, info, history, now) for found, info in partitioned]
     return sorted(rows, key=lambda row: (_ORDER[row.kind], -row.info.lag_messages, row.title))
 
 
@@ -113,6 +125,15 @@ def build_row(
         line=draw_line(points, width, height),
         advanced="" if saved is None else format_duration((now - saved).total_seconds()),
     )
+
+
+def build_set_row(
+    found: PartitionSetInfo, info: ConsumerInfo, history: LagHistory, now: datetime
+) -> ConsumerRow:
+    """Return the row of a partitioned consumer."""
+    row = build_row(info, history, now)
+    state, kind, help = find_state(found)
+    return msgspec.structs.replace(row, state=state, kind=kind, help=help, partitions=found)
 
 
 def describe(info: ConsumerInfo) -> str:

@@ -7,9 +7,15 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..._metrics.instruments import POOL, POOLS, STORED_CONSUMERS, label_consumers
+from ..._metrics.instruments import (
+    POOL,
+    POOLS,
+    STORED_CONSUMERS,
+    STORED_PARTITIONS,
+    label_consumers,
+)
 from ..._metrics.prometheus import CONTENT_TYPE, render_metrics
-from ..consumers.queries import list_consumers
+from ..consumers.queries import list_consumers, list_sets
 from ..page import Page, page_route
 from ..site import Site
 
@@ -24,8 +30,10 @@ def build_metrics_routes(site: Site) -> list[Route]:
 async def show_metrics(page: Page) -> Response:
     """Show the metrics in the text format of Prometheus."""
     consumers = await list_consumers(page.site, lag_limit=_COUNTED_LAG)
+    sets = await list_sets(page.site)
     text = render_metrics(
         (STORED_CONSUMERS, label_consumers(consumers)),
+        (STORED_PARTITIONS, label_consumers(sets)),
         (POOLS, [({POOL: "messagedb.ui"}, page.site.client.pool_stats())]),
     )
     return Response(text.encode("utf-8", "replace"), media_type=CONTENT_TYPE)
