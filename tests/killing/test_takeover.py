@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from messagedb import Client, NewMessage
+from messagedb.streams import group_member
 from tests.killing.effects import count_effects, effects_of, judge, messages_of, stored_position
 from tests.killing.gates import closed_gate, write
 from tests.killing.processes import Program, until
@@ -120,6 +122,52 @@ def test_a_holder_that_was_paused_in_its_handler_leaves_no_effect_of_it(
 
 
 @variants
+def test_an_owner_of_partitions_that_was_paused_in_its_transaction_leaves_no_effect_of_it(
+    start: Start, effects_url: str, category: str, variant: Variant
+) -> None:
+    """It has to send its position and COMMIT, for which it holds locks; another one goes on."""
+    streams = (f"{category}-{number}" for number in itertools.count())
+    stream = next(each for each in streams if group_member(each, 2) == 0)
+    write(effects_url, stream, 5)
+    order = Order(
+        variant=variant,
+        url=effects_url,
+        category=category,
+        life=1,
+        gate=2,
+        gate_after=True,
+        partitions=2,
+        transactional=True,
+        table=True,
+        lease_timeout=2.0,
+    )
+    with closed_gate(effects_url) as gate:
+        first = start(order)
+        gate.until_waiting(first)
+        second = start(after(order))
+        second.until_said("partitions gained: 1")
+        first.send(signal.SIGSTOP)
+        begin = time.monotonic()
+        until(lambda: count_effects(effects_url, category) == 5, second.text)
+        seconds = time.monotonic() - begin
+        print(f"taken over {seconds:.2f} s after the pause")
+        # On a machine that is not busy it is the lease timeout and 2 s.
+        assert seconds < order.lease_timeout + 6
+        gate.open()
+        first.send(signal.SIGCONT)
+        first.until_said("has joined again")
+    write(effects_url, stream, 3)
+    until(lambda: count_effects(effects_url, category) == 8, second.text)
+    for each in (first, second):
+        each.send(signal.SIGTERM)
+        assert each.wait() == 0, each.text()
+    effects = effects_of(effects_url, category)
+    judge(effects, messages_of(effects_url, category))
+    assert [effect.position for effect in effects] == list(range(8))
+    assert [effect.life for effect in effects][:5] == [1, 1, 2, 2, 2]
+
+
+@variants
 def test_a_holder_that_was_paused_in_its_handler_stops_and_both_have_handled_the_message(
     start: Start, effects_url: str, category: str, variant: Variant
 ) -> None:
@@ -169,6 +217,7 @@ def after(order: Order) -> Order:
         life=order.life + 1,
         transactional=order.transactional,
         table=order.table,
+        partitions=order.partitions,
         lease_timeout=order.lease_timeout,
     )
 

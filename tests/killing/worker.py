@@ -63,6 +63,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         beside: another one, for a second consumer in the same process.
         life: a number in its records, to distinguish it from the workers before and after it.
         member: the number of the member of a group.
+        partitions: the number of partitions; None for none.
         transactional: whether effects and position are one transaction.
         transaction_size: how many messages are handled in one.
         batches: whether the handler gets lists of messages.
@@ -84,6 +85,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     life: int = 0
     member: int | None = None
     size: int | None = None
+    partitions: int | None = None
     transactional: bool = False
     transaction_size: int | None = None
     batches: bool = False
@@ -136,6 +138,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             "transaction_size": self.transaction_size,
             "group_member": self.member,
             "group_size": self.size,
+            "partitions": self.partitions,
             "concurrency": self.concurrency,
             "lease_timeout": self.lease_timeout,
         }

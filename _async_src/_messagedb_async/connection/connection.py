@@ -26,6 +26,7 @@ from messagedb._connection.psycopg_internals import (
     current_pipeline,
 )
 from messagedb._connection.session_config import SessionConfig
+from messagedb._sql.statements import COMMIT
 
 from .interruptions import abort_operation, find_hidden_interruption, is_interruption
 from .psycopg_internals import execute_uncancelled, pipeline
@@ -242,7 +243,9 @@ class AsyncStoreConnection(AsyncConnection[TupleRow]):
         raise hidden
 
 
-async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
+async def commit(
+    conn: AsyncConnection[Any], deadline: float, command: bytes = COMMIT
+) -> str | None:
     """Send a COMMIT, wait for its response, and return the command that the server has executed.
 
     Unlike other statements it is never cancelled, also when the task is: a commit that waits for a
@@ -252,6 +255,8 @@ async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
         conn: a connection in a transaction, and in no pipeline.
         deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then not
             changed: the server may still be at work.
+        command: the COMMIT, and statements before it that are sent in the same message: if one of
+            them fails, the server does not execute the COMMIT.
 
     Raises:
         CommandTimeout: no response came in time. It may be committed now or later.
@@ -263,7 +268,7 @@ async def commit(conn: AsyncConnection[Any], deadline: float) -> str | None:
     if not isinstance(conn, AsyncStoreConnection):
         conn.add_notice_handler(notices.take)
     try:
-        result = await execute_uncancelled(conn, b"COMMIT", deadline)
+        result = await execute_uncancelled(conn, command, deadline)
     except WaitTimeout:
         raise CommandTimeout("the server did not respond to the COMMIT in time") from None
     finally:

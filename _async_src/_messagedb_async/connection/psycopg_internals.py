@@ -151,7 +151,7 @@ async def execute_uncancelled(
 
     Args:
         conn: a connection in no pipeline.
-        command: one SQL command without parameters.
+        command: SQL commands without parameters, which are sent in one message.
         deadline: how long to wait, by the clock of ``time.monotonic``. The connection is then not
             changed: the server may still be at work.
 
@@ -163,7 +163,7 @@ async def execute_uncancelled(
     pgconn = conn.pgconn
     async with conn.lock:
         pgconn.send_query(command)
-        (result, *_) = await waiting.wait_async(
+        (*_, result) = await waiting.wait_async(
             execute_query(pgconn),
             pgconn.socket,
             interval=_WAIT_SECONDS,

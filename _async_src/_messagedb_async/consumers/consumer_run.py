@@ -22,6 +22,7 @@ from .lease import AsyncLease, acquire_lease, renew_lease
 from .message_processor import AsyncMessageProcessor
 from .notification_listener import AsyncListener
 from .partition_checks import check_not_partitioned
+from .partition_positions import AsyncPartitionPositions
 from .position_saver import AsyncPositionSaver
 from .position_stores import AsyncStreamPositions, AsyncTablePositions
 from .run_reporter import AsyncRunReporter
@@ -396,13 +397,14 @@ class AsyncConsumerRun:
 def open_position_store(client: AsyncClientCore, settings: ConsumerSettings) -> AsyncPositions:
     """Return the position store of a consumer."""
     name = settings.position_name
+    is_partition = settings.partition_timeout is not None
     if isinstance(settings.position_store, StreamPositionStore):
-        is_partition = settings.partition_timeout is not None
         return AsyncStreamPositions(client, name, is_partition=is_partition)
     schema = get_session_config(client).settings.schema
     if isinstance(settings.position_store, SharedPositionStore):
         return AsyncSharedPositions(client, name, schema, settings.category, settings.idle_timeout)
-    return AsyncTablePositions(client, name, schema, settings.category, settings.idle_timeout)
+    store = AsyncPartitionPositions if is_partition else AsyncTablePositions
+    return store(client, name, schema, settings.category, settings.idle_timeout)
 
 
 def _interruption_text(name: str, message: Any, timeout: float, has_groups: bool) -> str:

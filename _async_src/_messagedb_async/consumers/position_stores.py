@@ -307,31 +307,33 @@ class AsyncTablePositions:
     ) -> PendingSave:
         """Store a position with a transaction; call ``mark_committed`` when that is committed."""
         pending = PendingSave(uuid7(), position, 0)
+        text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
+        if not await execute_in(transaction, text, self._list_values(pending, last_read)):
+            raise await self._read_conflict(transaction)
+        return pending
+
+    def _list_values(self, pending: PendingSave, last_read: ReadMessage | None) -> tuple[Any, ...]:
+        """Return the parameters of a save."""
         read_message: tuple[str | None, int | None, str | None] = (None, None, None)
         if last_read is not None:
-            read_message = (
-                last_read.id,
-                last_read.position,
-                self._histories.get_text(last_read.history),
-            )
-        text = sql.FIRST_POSITION if self.stored is None else sql.NEXT_POSITION
+            history = self._histories.get_text(last_read.history)
+            read_message = (last_read.id, last_read.position, history)
         saves = f"{{{','.join(self._saves)}}}"
-        rows = await execute_in(
-            transaction,
-            text,
-            (self._schema, self.name, position, str(pending.id), saves, *read_message),
-        )
-        if not rows:
-            found = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))
-            stored_position, _, resized_to = found[0][:3] if found else (None, None, None)
-            if resized_to is not None:
-                raise group_resized_error(self.name, resized_to)
-            if get_history_number(transaction) != self._history and (stored_position or 0) < (
-                self.stored or 0
-            ):
-                raise lost_save_error(self.name, self.stored, stored_position)
-            raise position_conflict_error(self.name, self.stored, stored_position)
-        return pending
+        values = (self._schema, self.name, pending.position, str(pending.id), saves)
+        return (*values, *read_message)
+
+    async def _read_conflict(
+        self, transaction: AsyncTransaction
+    ) -> PositionConflictError | LostHistoryError:
+        """Return the error for a save that was refused."""
+        found = await execute_in(transaction, sql.READ_POSITION, (self._schema, self.name))
+        stored_position, _, resized_to = found[0][:3] if found else (None, None, None)
+        if resized_to is not None:
+            return group_resized_error(self.name, resized_to)
+        is_other_history = get_history_number(transaction) != self._history
+        if is_other_history and (stored_position or 0) < (self.stored or 0):
+            return lost_save_error(self.name, self.stored, stored_position)
+        return position_conflict_error(self.name, self.stored, stored_position)
 
     def mark_committed(self, pending: PendingSave) -> None:
         """Record that the transaction is committed."""

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg.pq import PipelineStatus, TransactionStatus
@@ -24,7 +24,13 @@ from messagedb._connection.psycopg_internals import current_pipeline
 from messagedb._connection.settings import RESPONSE_GRACE_SECONDS
 from messagedb._errors import TransactionAbortedError, ValidationError
 from messagedb._operations import write_results
-from messagedb._sql.statements import ROLLBACK, TRANSACTION_ID, Statement
+from messagedb._sql.statements import (
+    COMMIT,
+    NEW_TRANSACTION_ID,
+    ROLLBACK,
+    TRANSACTION_ID,
+    Statement,
+)
 from messagedb._transactions import options as transactions
 from messagedb._transactions.commit_proof import CommitProof
 from messagedb._transactions.options import COMMITTED, ROLLED_BACK, UNKNOWN
@@ -45,6 +51,7 @@ from .commit_status import query_commit_status
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
+    from messagedb._concurrency.callables import AsyncThunk
     from messagedb._errors import MessageDBError
     from messagedb._operations.category_locks import CategoryLock
     from messagedb._operations.requests import WriteRequest
@@ -52,6 +59,24 @@ if TYPE_CHECKING:
 
     from ..execution.connection_providers import AsyncConnectionProvider
     from ..execution.joined_executor import AsyncJoinedExecutor
+
+
+class AsyncLastStatement(NamedTuple):
+    """A statement that is sent in one message with the COMMIT.
+
+    So a process that is paused or cut off between them cannot hold its locks. If it fails, the
+    server does not execute the COMMIT.
+
+    Attributes:
+        text: the statement, without parameters.
+        refusal: the SQLSTATE of the error with which it refuses the COMMIT.
+        find_error: returns the error to raise for that, when the transaction is rolled back and its
+            connection released.
+    """
+
+    text: bytes
+    refusal: str
+    find_error: AsyncThunk[MessageDBError]
 
 
 class AsyncTransactionState:
@@ -66,6 +91,7 @@ class AsyncTransactionState:
         outcome: the outcome of the transaction, as in error texts; None while it is active.
         written_counts: by category, the number of messages that it tried to write.
         write_refusal: the reason why nothing may be written now; None for no such reason.
+        last_statement: a statement to send with the COMMIT; None for none.
     """
 
     def __init__(
@@ -83,6 +109,7 @@ class AsyncTransactionState:
         self.outcome: str | None = None
         self.written_counts: Counter[str] = Counter()
         self.write_refusal: str | None = None
+        self.last_statement: AsyncLastStatement | None = None
         self._is_released = False
         self._process = os.getpid()
         self._history = UNKNOWN_HISTORY
@@ -367,7 +394,7 @@ class AsyncTransactionState:
 
     async def _send_commit(self) -> None:
         """Send the COMMIT: from here on the time of a command limits the wait, and ends nothing."""
-        conn = self.conn
+        conn, last = self.conn, self.last_statement
         proof = await self._build_proof()
         self._watch.stop()
         if self._watch.has_expired:
@@ -376,14 +403,22 @@ class AsyncTransactionState:
         try:
             # The server gives nothing up by itself, whose word would be waited for.
             command_tag = await commit(
-                conn, self.provider.session_config.compute_deadline() - RESPONSE_GRACE_SECONDS
+                conn,
+                self.provider.session_config.compute_deadline() - RESPONSE_GRACE_SECONDS,
+                COMMIT if last is None else b"%b; %b" % (last.text, COMMIT),
             )
         except psycopg.Error as error:
             if is_connection_lost(error, conn.closed):
                 await self._resolve_lost_commit(error, proof)
                 return
-            self.outcome = ROLLED_BACK
-            raise self.map_error(error, "The transaction is rolled back.") from error
+            # Before the COMMIT it has failed, and is to be rolled back.
+            has_failed = conn.pgconn.transaction_status == TransactionStatus.INERROR
+            self.outcome = None if has_failed else ROLLED_BACK
+            mapped = self.map_error(error, "The transaction is rolled back.")
+            if last is not None and error.sqlstate == last.refusal:
+                await self.roll_back()
+                mapped = await last.find_error()
+            raise mapped from error
         self.outcome = COMMITTED
         if command_tag != "COMMIT":
             self.outcome = ROLLED_BACK
@@ -399,7 +434,9 @@ class AsyncTransactionState:
             return None
         if executor.transaction_id is None or (executor.message_id and executor.xmin is None):
             sql, id = self.provider.session_config.sql, executor.message_id
-            query = Statement(TRANSACTION_ID, ())
+            # A last statement changes something in any case.
+            text = TRANSACTION_ID if self.last_statement is None else NEW_TRANSACTION_ID
+            query = Statement(text, ())
             if id is not None and self.provider.dialect.table_readable:
                 query = Statement(sql.transaction_of_message, (id,))
             try:

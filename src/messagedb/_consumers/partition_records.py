@@ -14,7 +14,8 @@ def no_tables_error() -> IncompatibleServerError:
     """Return the error for a database without the tables of partitions."""
     return IncompatibleServerError(
         "partitions= needs the tables messagedb.partition_sets, partition_members and partitions,"
-        " in which processes agree on who owns which partition, and they do not exist. Nothing was"
+        " in which processes agree on who owns which partition, and the function"
+        " messagedb.save_position, and not all of them exist. Nothing was"
         " changed. Call messagedb.schema.install() as the database's owner: it adds them, also"
         " beside an existing Message DB; or use group_member and group_size."
     )

@@ -36,6 +36,14 @@ WHERE store = $1 AND consumer = $2 AND saved_by = ANY ($5::uuid[]) AND resized_t
 RETURNING 1
 """
 
+SAVE_POSITION: Final = "SELECT messagedb.save_position({})"
+"""Does as FIRST_POSITION or NEXT_POSITION, and raises an error instead of returning no row.
+
+In a message with a COMMIT, which the server then does not execute."""
+
+SAVE_REFUSED: Final = "MD001"
+"""The SQLSTATE of that error."""
+
 RAISE_POSITION: Final = b"""
 INSERT INTO messagedb.positions AS p
     (store, consumer, position, saved_by, message_id, message_position, history)

@@ -166,7 +166,9 @@ WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
 """
 
 MAY_USE: Final = b"""
-SELECT count(*) = 3,
+SELECT count(*) = 3 AND EXISTS (
+           SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+           WHERE n.nspname = 'messagedb' AND p.proname = 'save_position'),
        coalesce(bool_and(has_schema_privilege(c.relnamespace, 'USAGE')
                          AND has_table_privilege(c.oid, 'SELECT')
                          AND has_table_privilege(c.oid, 'INSERT')
@@ -177,7 +179,8 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'messagedb'
   AND c.relname IN ('partition_sets', 'partition_members', 'partitions')
 """
-"""Three booleans: the tables are there, the role may use them, and transactions may write."""
+"""Three booleans: the tables and the function are there, the role may use them, and transactions
+may write."""
 
 MAY_READ: Final = b"""
 SELECT count(*) = 3

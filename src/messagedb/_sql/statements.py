@@ -36,6 +36,7 @@ snapshots older than the lock."""
 
 # The functions of 64 bits: their replacements do not exist in PostgreSQL 12.
 TRANSACTION_ID: Final = b"SELECT txid_current_if_assigned(), NULL::bigint"
+NEW_TRANSACTION_ID: Final = b"SELECT txid_current(), NULL::bigint"
 HISTORY: Final = f"SELECT {HISTORY_COLUMNS}".encode()
 HISTORY_AND_PID: Final = HISTORY + b", pg_backend_pid()"
 

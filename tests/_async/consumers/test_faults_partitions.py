@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import psycopg
 import pytest
@@ -41,11 +41,11 @@ async def note(client: AsyncClient, category: str, first: int, count: int) -> No
         await client.write_message(f"{category}-{n % 2}", NewMessage("Noted", {"n": n}))
 
 
-@pytest.mark.parametrize("marker", ["COMMIT", "position-shared"])
+@pytest.mark.parametrize("point", ["before_request", "within_request"])
 async def test_an_owner_that_is_cut_off_in_its_transaction_leaves_one_effect(
-    store_url: str, category: str, marker: str
+    store_url: str, category: str, point: Literal["before_request", "within_request"]
 ) -> None:
-    """Before its COMMIT, and before its position: others handle the message after the lease."""
+    """Before or within its position and COMMIT: others handle the message after the lease."""
     with FaultProxy(store_url) as proxy:
         async with AsyncClient(proxy.conninfo) as cut, AsyncClient(store_url) as client:
             first, second = (shared(each, category, transactional=True) for each in (cut, client))
@@ -56,7 +56,7 @@ async def test_an_owner_that_is_cut_off_in_its_transaction_leaves_one_effect(
                 async def handle(message: Message[Any], context: AsyncContext) -> None:
                     calls.append((name, message.data["n"]))
                     if calls[-1] == ("first", 2):
-                        proxy.stall_at("before_request", marker)
+                        proxy.stall_at(point, "save_position")
                     out = f"{message.stream_name.replace('-', 'Out-')}"
                     await context.client.write_message(out, NewMessage("Done", dict(message.data)))
 

@@ -61,6 +61,56 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE messagedb.partition_members TO mes
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE messagedb.partitions TO message_store;
 
+-- Stores a position of a partition. It is sent in one message with the COMMIT of its transaction: if another process has
+-- stored one since, it raises an error, so that the server does not execute the COMMIT.
+CREATE OR REPLACE FUNCTION messagedb.save_position(
+    store text,
+    consumer text,
+    "position" bigint,
+    saved_by uuid,
+    saves uuid[],
+    message_id uuid,
+    message_position bigint,
+    history text,
+    is_first boolean
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+AS $messagedb$
+BEGIN
+    UPDATE messagedb.positions AS p
+    SET position = save_position.position,
+        saved_by = save_position.saved_by,
+        saved_at = now(),
+        message_id = save_position.message_id,
+        message_position = save_position.message_position,
+        history = save_position.history
+    WHERE p.store = save_position.store
+        AND p.consumer = save_position.consumer
+        AND p.saved_by = ANY (save_position.saves)
+        AND p.resized_to IS NULL;
+
+    IF NOT FOUND AND save_position.is_first THEN
+        INSERT INTO messagedb.positions
+            (store, consumer, position, saved_by, message_id, message_position, history)
+        VALUES (
+            save_position.store,
+            save_position.consumer,
+            save_position.position,
+            save_position.saved_by,
+            save_position.message_id,
+            save_position.message_position,
+            save_position.history
+        )
+        ON CONFLICT DO NOTHING;
+    END IF;
+
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another position of % is stored', save_position.consumer
+            USING ERRCODE = 'MD001';
+    END IF;
+END
+$messagedb$;
+
 -- == Several nodes ==
 -- What a node needs behind a database that passes the calls on: a call is a transaction there, so that a batch has
 -- to be one call. Every name has its schema, as the search_path is the caller's.

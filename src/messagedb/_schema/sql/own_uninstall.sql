@@ -29,7 +29,8 @@ BEGIN
         messagedb.digest_messages(varchar[], bigint, bigint),
         messagedb.list_last_messages(varchar[]),
         messagedb.find_messages_before(varchar[], bigint[]),
-        messagedb.find_global_positions(varchar, uuid[]);
+        messagedb.find_global_positions(varchar, uuid[]),
+        messagedb.save_position(text, text, bigint, uuid, uuid[], uuid, bigint, text, boolean);
     DROP TABLE IF EXISTS messagedb.consumer_status;
     DROP TABLE IF EXISTS messagedb.partitions, messagedb.partition_members, messagedb.partition_sets;
     DROP TABLE IF EXISTS messagedb.proxied_by, messagedb.node_categories;
