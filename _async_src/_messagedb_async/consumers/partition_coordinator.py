@@ -6,7 +6,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._consumers.partition_claim import PartitionClaim
-from messagedb._consumers.partition_plan import find_next_expiry, plan_partitions
+from messagedb._consumers.partition_plan import (
+    find_free,
+    find_next_expiry,
+    plan_partitions,
+)
 from messagedb._consumers.partition_records import numbers_text
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.log_texts import format_error
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
 # Others may claim, for so long, a partition that was given up because a person wanted that.
 _REQUESTED_SECONDS = 5.0
 _MAX_LOOK_SECONDS = 1.0
+# While partitions are free, or others are to give them up: meanwhile their messages wait.
+_FREE_LOOK_SECONDS = 0.2
+# A partition that is free for so long is not claimed by the process in whose share it is: that is
+# paused or dead, too, which is not known before its membership ends.
+_OVERDUE_SECONDS = 0.75
 _AFTER_EXPIRY_SECONDS = 0.05
 
 
@@ -64,6 +73,10 @@ class AsyncPartitionCoordinator:
         self._interval = min(_MAX_LOOK_SECONDS, membership.timeout / 3)
         # Numbers that were claimed beyond the share, as a person wanted that.
         self._moved: set[int] = set()
+        self._has_free = False
+        # When a free partition was first seen as such; and until when one is kept beyond the share.
+        self._free_since: dict[int, float] = {}
+        self._extra_until: dict[int, float] = {}
         # Numbers that are not claimed for some time.
         self._left_until: dict[int, float] = {}
         # The expiry of each other member when it was first seen: one that was extended lives.
@@ -92,7 +105,7 @@ class AsyncPartitionCoordinator:
 
     async def wait(self) -> None:
         """Wait until it is time for the next turn, or something has changed."""
-        seconds = self._interval
+        seconds = min(self._interval, _FREE_LOOK_SECONDS) if self._has_free else self._interval
         if self.look is not None:
             # What an owner that is gone has had is free when its membership ends, and not later.
             expiry = find_next_expiry(self.look, self._membership.id) + _AFTER_EXPIRY_SECONDS
@@ -136,6 +149,8 @@ class AsyncPartitionCoordinator:
             leaving=[each.number for each in self.owned if each.is_given_up],
             blocked=[*self.runners, *self._left_until],
             moved=self._moved,
+            overdue=self._find_overdue(look, now),
+            extra_count=sum(until > now for until in self._extra_until.values()),
             is_stopping=self._state.signals.is_stopping,
         )
         if plan.lost:
@@ -148,16 +163,27 @@ class AsyncPartitionCoordinator:
         await self._release_ended([each.number for each in plan.adopted])
         claimed: list[tuple[int, int]] = []
         if plan.claim_count:
-            blocked = [*self.runners, *self._left_until]
+            blocked = [*self.runners, *self._left_until, *plan.reserved]
             claimed = await self._membership.claim(look, plan.claim_count, blocked)
             self._start(claimed, look.limit)
+            if plan.is_extra:
+                until = monotonic() + self._membership.timeout
+                self._extra_until |= {number: until for number, _ in claimed}
         elif plan.moving:
             others = {each.number for each in look.partitions}.difference(plan.moving)
             claimed = await self._membership.claim(look, 1, others)
             self._start(claimed, look.limit)
             self._moved.update(number for number, _ in claimed)
+        self._has_free = plan.missing_count > 0 or plan.free_count > len(claimed)
         is_complete = not claimed and not plan.free_count and look.phase is None
         self.is_settled = is_complete and self._others_live(look)
+
+    def _find_overdue(self, look: PartitionLook, now: float) -> list[int]:
+        """Return the numbers of partitions that are free for long."""
+        first_seen = {n: self._free_since.get(n, now) for n in find_free(look)}
+        self._free_since = first_seen
+        self._extra_until = {n: u for n, u in self._extra_until.items() if n in self.runners}
+        return [n for n, since in first_seen.items() if now - since >= _OVERDUE_SECONDS]
 
     def _others_live(self, look: PartitionLook) -> bool:
         """Return True if each other member has shown that it lives since it was first seen."""
@@ -224,6 +250,7 @@ class AsyncPartitionCoordinator:
             self.on_change()
 
     def _lose_all(self, reason: str) -> None:
+        self.is_settled = False
         numbers = [each.number for each in self.runners.values() if not each.claim.is_lost]
         self._lose(numbers, reason)
         self._remove([each for each in self.runners.values() if each.has_ended])

@@ -96,6 +96,9 @@ class PartitionPlan(msgspec.Struct, frozen=True):
         moving: the numbers of partitions of which it may claim one beyond its share, as a person
             wants another process than their last owner to have them.
         free_count: the number of partitions that no process owns.
+        missing_count: the number of partitions of its share that others have to give up first.
+        is_extra: True if what it claims is beyond its share.
+        reserved: the numbers of free partitions that it leaves to others.
     """
 
     lost: list[int]
@@ -104,6 +107,9 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     claim_count: int
     moving: list[int]
     free_count: int
+    missing_count: int
+    is_extra: bool
+    reserved: list[int]
 
 
 _members_decoder = msgspec.json.Decoder(list[PartitionMember] | None)
@@ -135,6 +141,14 @@ def compute_share(member: str, members: Sequence[str], count: int) -> int:
     return count // len(members) + (rank < count % len(members))
 
 
+def find_free(look: PartitionLook) -> list[int]:
+    """Return the numbers of partitions that may be claimed: no process that lives owns them."""
+    if look.phase == DRAINING:
+        return []
+    live = {each.id for each in look.members}
+    return [p.number for p in look.partitions if not p.is_finished and p.owner not in live]
+
+
 def find_next_expiry(look: PartitionLook, member: str) -> float:
     """Return the seconds from a look until the next membership of another member ends."""
     expiries = [each.expires_at for each in look.members if each.id != member]
@@ -149,9 +163,14 @@ def plan_partitions(
     leaving: Collection[int] = (),
     blocked: Collection[int] = (),
     moved: Collection[int] = (),
+    overdue: Collection[int] = (),
+    extra_count: int = 0,
     is_stopping: bool = False,
 ) -> PartitionPlan:
     """Decide what a process does next: surplus is given up before others claim it.
+
+    A partition that stays free, as the process in whose share it is has died as well, is claimed
+    beyond the share: one at each look, until it is evident who lives.
 
     Args:
         look: the stored state.
@@ -161,9 +180,10 @@ def plan_partitions(
         blocked: the numbers of partitions that it must not claim now.
         moved: the numbers of those that it has claimed beyond its share: of its surplus, it gives
             up others first.
+        overdue: the numbers of those that are free for long.
+        extra_count: how many it may keep now beyond its share.
         is_stopping: True if it is to give up all of them.
     """
-    live = {each.id for each in look.members}
     owned = {each.number: each for each in look.partitions if each.owner == member}
     lost = [
         number
@@ -174,7 +194,7 @@ def plan_partitions(
     kept = [number for number in held if number not in lost and number not in leaving]
     is_draining = look.phase == DRAINING
     open_partitions = [each for each in look.partitions if not each.is_finished and not is_draining]
-    free = [each.number for each in open_partitions if each.owner not in live]
+    free = find_free(look)
     share = compute_share(member, [each.id for each in look.members], len(open_partitions))
     gives_up_all = is_stopping or is_draining
     if gives_up_all:
@@ -186,17 +206,25 @@ def plan_partitions(
     surplus = len(unfinished) + len(adopted) - share
     if gives_up_all:
         give_up += remaining
-    elif surplus > 0:
-        give_up += unfinished[-surplus:]
+    elif surplus > extra_count:
+        give_up += unfinished[extra_count - surplus :]
     claimable = sum(number not in blocked for number in free)
+    claim_count = max(min(-surplus, claimable), 0)
     may_move = surplus == 0 < share and look.phase is None
+    moving = _list_moving(look, member, blocked) if may_move else []
+    late = [number for number in free if number in overdue and number not in blocked]
+    may_exceed = not (claim_count or moving or gives_up_all) and surplus <= extra_count
+    is_extra = bool(late) and may_exceed
     return PartitionPlan(
         lost=lost,
         adopted=adopted,
         give_up=sorted(give_up),
-        claim_count=max(min(-surplus, claimable), 0),
-        moving=_list_moving(look, member, blocked) if may_move else [],
+        claim_count=1 if is_extra else claim_count,
+        moving=moving,
         free_count=len(free),
+        missing_count=max(-surplus - claimable, 0),
+        is_extra=is_extra,
+        reserved=[number for number in free if is_extra and number not in late],
     )
 
 

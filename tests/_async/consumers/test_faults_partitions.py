@@ -19,7 +19,7 @@ from messagedb import (
 from messagedb.errors import HandlerError, PositionConflictError, ValidationError
 from messagedb.testing import FaultProxy
 from tests._async.consuming import record_numbers
-from tests.support.background_async import Background, eventually, sleep
+from tests.support.background_async import Background, eventually
 
 LEASE = 2.0
 
@@ -279,7 +279,7 @@ async def test_fifty_members_that_start_together_share_sixteen_partitions(
 ) -> None:
     async with AsyncClient(store_url) as client:
         members = [
-            shared(client, category, partitions=16, lease_timeout=20.0, poll_interval=1.0)
+            shared(client, category, partitions=16, lease_timeout=20.0, poll_interval=30.0)
             for _ in range(50)
         ]
         for each in members:
@@ -287,9 +287,8 @@ async def test_fifty_members_that_start_together_share_sixteen_partitions(
         runs = [Background(each.run) for each in members]
         await eventually(lambda: sum(len(owned(each)) for each in members) == 16, 60)
         await eventually(lambda: max(len(owned(each)) for each in members) == 1, 60)
-        await sleep(0)
-        for each in members:
-            await each.stop()
+        for stop in [Background(each.stop) for each in members]:
+            await stop.result()
         for run in runs:
             await run.result()
 

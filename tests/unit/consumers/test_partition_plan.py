@@ -143,6 +143,32 @@ def test_blocked_and_finished_partitions_are_not_claimed() -> None:
     assert plan_partitions(found, "a", {}, blocked=[0]).claim_count == 0
 
 
+def test_what_others_have_to_give_up_is_missing() -> None:
+    found = look(*(Partition(number, "a", 1) for number in range(5)), Partition(5, None, 1))
+    plan = plan_partitions(found, "b", {})
+    assert (plan.claim_count, plan.missing_count) == (1, 2)
+    assert plan_partitions(found, "a", dict.fromkeys(range(5), 1)).missing_count == 0
+
+
+def test_what_nobody_claims_is_claimed_beyond_the_share_and_kept_for_a_while() -> None:
+    """Two processes have died, one soon after the other: the second one would be the next owner."""
+    mine = [Partition(number, "a", 1) for number in range(2)]
+    found = look(*mine, Partition(2, "gone", 1), Partition(3, None, 1), members="ab")
+    held = dict.fromkeys(range(2), 1)
+    assert plan_partitions(found, "a", held).claim_count == 0
+    plan = plan_partitions(found, "a", held, overdue=[2])
+    assert (plan.claim_count, plan.is_extra, plan.reserved) == (1, True, [3])
+    assert not plan_partitions(found, "a", held, overdue=[2], blocked=[2]).is_extra
+    found.partitions[2] = Partition(2, "a", 2)
+    held[2] = 2
+    assert plan_partitions(found, "a", held, extra_count=1).give_up == []
+    assert plan_partitions(found, "a", held, overdue=[3]).is_extra is False
+    assert plan_partitions(found, "a", held).give_up == [2]
+    # One that has less than its share claims that first, without more.
+    plan = plan_partitions(found, "b", {}, overdue=[3])
+    assert (plan.claim_count, plan.is_extra, plan.missing_count) == (1, False, 1)
+
+
 def test_a_row_is_a_look() -> None:
     members = json.dumps([["a", "pod-1", 2_000_000], ["b", "pod-2", 3_500_000]])
     row = (
