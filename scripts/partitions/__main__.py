@@ -1,7 +1,8 @@
 """Kill, pause and cut off processes that share partitions: ``nox -s partitions``.
 
-    python -m partitions             50 kills each with transactions and without: ten minutes
-    python -m partitions --short     fewer, within a minute
+    python -m partitions               50 kills each with transactions and without: 16 minutes
+    python -m partitions --resizes     change the number of partitions, with 30 kills each
+    python -m partitions --short       fewer of both, within a minute
 
 Exits with 1 if a message was not handled, or handled out of order; with transactions, if it was
 handled twice; if a partition of an owner that was gone waited for longer than its lease and two
@@ -30,6 +31,7 @@ from trials.options import build_parser  # noqa: E402
 from trials.servers import Server, open_server, store_conninfo  # noqa: E402
 
 from messagedb import Client, NewMessage  # noqa: E402
+from partitions import resizes  # noqa: E402
 from partitions.checks import (  # noqa: E402
     TABLE,
     count_problems,
@@ -237,14 +239,31 @@ def main() -> int:
     """Run both parts, and return the exit status."""
     parser = build_parser("partitions", "Kill, pause and cut off processes that share partitions.")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument(
+        "--resizes", action="store_true", help="change the number of partitions, and kill meanwhile"
+    )
     options = parser.parse_args()
-    amounts = SHORT if options.short else LONG
-    run = Run("partitions", options.short, Figures(FIGURES), seed=options.seed)
     print(f"seed {options.seed}", flush=True)
+    status = 0
     with open_server(options.server, fast=True) as server:
-        for transactional in (False, True):
-            run_part(run, server, amounts, transactional=transactional, seed=options.seed)
-        return run.finish(server.describe(), options.json)
+        if not options.resizes:
+            run = Run("partitions", options.short, Figures(FIGURES), seed=options.seed)
+            amounts = SHORT if options.short else LONG
+            for transactional in (False, True):
+                run_part(run, server, amounts, transactional=transactional, seed=options.seed)
+            status = run.finish(server.describe(), options.json)
+        if options.resizes or options.short:
+            run = Run("resizes", options.short, Figures(resizes.FIGURES), seed=options.seed)
+            for transactional in (True,) if options.short else (False, True):
+                resizes.run_part(
+                    run,
+                    server,
+                    resizes.SHORT_KILLS if options.short else resizes.KILLS,
+                    transactional=transactional,
+                    seed=options.seed,
+                )
+            status |= run.finish(server.describe(), options.json if options.resizes else None)
+    return status
 
 
 if __name__ == "__main__":

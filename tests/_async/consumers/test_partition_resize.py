@@ -21,6 +21,7 @@ from messagedb import (
     TablePositionStore,
     ValidationError,
 )
+from messagedb.consumers import NO_RETRY
 from tests.support.background_async import Background, eventually
 
 STREAMS = 7
@@ -36,6 +37,7 @@ class Processes:
         self.seen: dict[str, list[int]] = defaultdict(list)
         self.written = 0
         self.is_held = False
+        self.failing: int | None = None
 
     def join(self, client: AsyncClient) -> AsyncConsumer:
         """Return a consumer that notes the numbers of each stream."""
@@ -45,6 +47,8 @@ class Processes:
         async def note(message: Message[Any], context: AsyncContext) -> None:
             if self.is_held and message.data["n"] >= self.written - STREAMS:
                 await eventually(lambda: not self.is_held, 30)
+            if message.data["n"] == self.failing:
+                raise ValueError("refused")
             if self.options.get("transactional"):
                 await context.client.write_message(f"{self.category}Out-1", NewMessage("Noted"))
             self.seen[message.stream_name].append(message.data["n"])
@@ -186,6 +190,26 @@ async def test_a_change_waits_for_processes_if_partitions_are_at_different_posit
         await eventually(lambda: expected <= {n for ns in processes.seen.values() for n in ns}, 20)
     handled = [n for ns in processes.seen.values() for n in ns if n >= 20]
     assert sorted(handled) == sorted(expected)
+
+
+async def test_a_stream_that_a_parked_message_holds_is_held_in_its_new_partition(
+    client: AsyncClient, category: str
+) -> None:
+    processes = Processes(client, category, on_error="park_stream", retry=NO_RETRY)
+    processes.failing = 0
+    consumer = processes.join(client)
+    await processes.write(14)
+    await consumer.run(until="caught_up")
+    await processes.resize(9, 20.0)
+    await processes.write(14)
+    await consumer.run(until="caught_up")
+    assert len(await consumer.list_parked()) == 4
+    assert f"{category}-0" not in processes.seen
+    processes.failing = None
+    assert await consumer.replay_parked() == 4
+    await processes.write(14)
+    await consumer.run(until="caught_up")
+    assert processes.is_done()
 
 
 @pytest.mark.parametrize("size", [0, -1, 32768, True, 1.5, "8"])
