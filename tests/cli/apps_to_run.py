@@ -15,7 +15,13 @@ app = App(max_size=4)
 empty = App()
 async_app = AsyncApp(max_size=4)
 
-copying = app.consumer(CATEGORY, identifier="copying", retry=NO_RETRY, poll_interval=0.02)
+copying = app.consumer(
+    CATEGORY,
+    identifier="copying",
+    retry=NO_RETRY,
+    poll_interval=0.02,
+    partitions=int(os.environ["PARTITIONS"]) if "PARTITIONS" in os.environ else None,
+)
 counting = app.consumer(f"{CATEGORY}Copy", identifier="counting", poll_interval=0.02)
 copying_async = async_app.consumer(CATEGORY, identifier="copying", poll_interval=0.02)
 

@@ -118,6 +118,34 @@ def test_workers_divide_the_consumers_and_stop_together(
         os.kill(pid, 0)
 
 
+def test_two_commands_share_the_partitions_of_a_consumer(
+    client: Client, start: Process, category: str
+) -> None:
+    """The second one is started while the first one runs, and handles alone when that has ended."""
+    arguments = ("run", f"{HERE}:app", "--only", "copying", "--log-level", "info")
+    first = start(*arguments, PARTITIONS="4")
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    wait_for_messages(client, f"{category}Copy-1", 3)
+    second = start(*arguments, PARTITIONS="4")
+    shares = (
+        "SELECT count(DISTINCT owner), count(owner) FROM messagedb.partitions WHERE category = %s"
+    )
+
+    def is_shared() -> bool:
+        with client.transaction() as transaction:
+            return transaction.connection.execute(shares, (category,)).fetchone() == (2, 4)
+
+    eventually(is_shared, 20.0)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == 0
+    client.write_messages(f"{category}-1", [NewMessage("A") for _ in range(3)])
+    wait_for_messages(client, f"{category}Copy-1", 6)
+    second.send_signal(signal.SIGTERM)
+    _, err = second.communicate(timeout=20)
+    assert second.returncode == 0
+    assert "partitions gained" in err
+
+
 def test_the_failure_of_one_worker_stops_the_others(
     client: Client, start: Process, category: str
 ) -> None:
