@@ -185,6 +185,7 @@ NO_MESSAGES: Final = {
     ("_sql/consumers.py", "WAITED_POSITIONS"): "reads the table of positions by its key",
     ("_sql/consumers.py", "RAISE_POSITION"): "reads the table of positions by its key",
     ("_sql/partitions.py", "STATIC_ROWS"): "reads the table of positions",
+    ("_sql/consumers.py", "SAVE_POSITION"): "calls a function on the table of positions",
     ("_sql/scans.py", "_MATCHING_OF_CATEGORY"): "a part of category_scan",
     ("_sql/statements.py", "HISTORY"): "reads the state of the server",
     ("_sql/statements.py", "INSPECT"): "reads catalogs",
