@@ -112,6 +112,7 @@ class AsyncFetchLoop:
                 if holder.held.first:
                     await holder.refresh_if_due()
                 started_at = monotonic()
+                was_read_ahead = self._prefetch is not None
                 signals.wake.clear()
                 scan = await self._fetch(position + 1)
                 if scan is None:
@@ -123,6 +124,9 @@ class AsyncFetchLoop:
                     pages.append(progress.position)
                     self._idle_wait.reset()
                 if scan.is_full or scan.messages or signals.is_stopping:
+                    continue
+                if was_read_ahead:
+                    # Before something woke the run, perhaps, which counts no longer.
                     continue
                 if await self._is_done(until, to_end=to_end):
                     break
@@ -171,7 +175,7 @@ class AsyncFetchLoop:
             saver.count += unmatched_count
             await self._workers.add_page(scan)
             return
-        if scan.is_full and PREFETCHES_PAGES:
+        if scan.is_full and scan.messages and PREFETCHES_PAGES:
             # While these are handled, the server reads the next ones.
             self._prefetch = Task(self._read, scan.position + 1)
             await checkpoint()

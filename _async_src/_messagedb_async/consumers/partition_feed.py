@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._concurrency.backend_async import Event
-from messagedb._consumers.partition_pages import PageCache, SharedPage, cut_page
+from messagedb._consumers.partition_pages import PageCache, SharedPage, cut_page, mark_earlier
 
 from ..operations.internals import get_session_config, scan_members
 from ..subscriptions.feeds import AsyncCategoryFeed
@@ -73,7 +73,7 @@ class AsyncPartitionPages:
         while True:
             found = self._cache.find(number, position, self._histories.latest)
             if found is not None:
-                return found.select(number, position)
+                return mark_earlier(found.select(number, position))
             own = _Flight(self.members | {number})
             flight = self._flights.setdefault(position, own)
             if flight is own:
@@ -83,8 +83,10 @@ class AsyncPartitionPages:
             if page is None or number not in page.members:
                 continue
             # A read that began before may have missed what this one is asked for.
-            if page.last >= position or flight.started_at >= asked_at:
+            if flight.started_at >= asked_at:
                 return page.select(number, position)
+            if page.last >= position:
+                return mark_earlier(page.select(number, position))
 
     async def _fly(self, flight: _Flight, position: int) -> SharedPage:
         try:

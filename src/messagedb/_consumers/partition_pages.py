@@ -63,6 +63,14 @@ class SharedPage:
         )
 
 
+def mark_earlier(scan: ScannedPage) -> ScannedPage:
+    """Return a page as one that more messages may follow, since it was read before it was wanted.
+
+    Otherwise its reader waits for a notification that came in between.
+    """
+    return msgspec.structs.replace(scan, is_full=True)
+
+
 def cut_page(scan: ScannedPage, position: int, limit: int) -> ScannedPage:
     """Return the part of a page up to a global position.
 

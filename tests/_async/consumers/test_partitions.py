@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from messagedb import (
     Message,
     NewMessage,
     run_consumers_async,
+    schema,
 )
 from tests._async.consuming import record_numbers
+from tests.support.backend import make_url
 from tests.support.background_async import eventually
 from tests.support.pgbouncer import PgBouncer
 
@@ -100,6 +104,25 @@ async def test_partitions_work_behind_a_pooler_in_transaction_mode(
             await crowd.write(one, 0, 21)
             await eventually(lambda: crowd.is_done(21), 20)
         assert await one.stream_version(f"{category}Out-1") == 20
+
+
+async def test_notifications_wake_the_partitions_whose_messages_are_handled_concurrently(
+    new_database: Callable[..., str], category: str
+) -> None:
+    """By one listener of the process; within the test nothing polls."""
+    owner_url = new_database()
+    schema.install_notify(owner_url)
+    url = make_url(owner_url, user="message_store")
+    crowd = Crowd(category, notify=True, poll_interval=300.0, concurrency=3)
+    async with AsyncClient(url) as client:
+        consumer = crowd.join(client)
+        async with consumer.running():
+            await eventually(lambda: owned(consumer) == [6], 20)
+            await consumer.wait_until_caught_up(timeout=20)
+            # Many times: a page that another partition has read may be older than what is notified.
+            for first in range(0, 30 * 14, 14):
+                await crowd.write(client, first, 14)
+                await eventually(partial(crowd.is_done, first + 14), 20)
 
 
 async def test_a_partitioned_consumer_runs_beside_others_in_one_call(
