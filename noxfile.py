@@ -54,6 +54,8 @@ ONCE = [
 # first test only,
 LONG = [
     *ONCE,
+    # The run with coverage has all of the async variant.
+    "tests/_async/*",
     "*/test_faults_*",
     "tests/async_only/*",
     "tests/cli/*",
@@ -87,7 +89,9 @@ LEFT_OUT = [
 
 # The clients' cases that run through PL/Proxy on two nodes.
 THROUGH_NODES = [
-    "tests/_async/operations",
+    "tests/_async/operations/test_reading.py",
+    "tests/_async/operations/test_reading_backwards.py",
+    "tests/_async/operations/test_writing.py",
 ]
 
 # The tests in which the version of a dependency matters: messages and codecs, SQL and its types,
@@ -253,13 +257,13 @@ def first_of(*globs: str) -> list[str]:
 def without_sampled_sync() -> list[str]:
     """Return the options of pytest to leave out what the sample runs of the sync variant.
 
-    That is all but the files of faults, of which it runs one test each, and what it leaves out. The
-    variant is generated, and coverage counts the lines of its source.
+    That is all but what it leaves out. The variant is generated, and coverage counts the lines of
+    its source. Of its faults the sample has the first test of each file, and
+    ``nox -s tests_all-3.11 -- tests/_sync`` has all.
     """
     files = [path.relative_to("tests/_async") for path in Path("tests/_async").rglob("test_*.py")]
     paths = sorted(f"tests/_sync/{path.as_posix()}" for path in files)
-    kept = ["*test_faults_*", *LEFT_OUT]
-    sampled = [path for path in paths if not any(fnmatchcase(path, glob) for glob in kept)]
+    sampled = [path for path in paths if not any(fnmatchcase(path, glob) for glob in LEFT_OUT)]
     return [f"--ignore={path}" for path in sampled]
 
 
@@ -280,7 +284,7 @@ def run_parallel(session: nox.Session, *options: str) -> None:
 
 
 def run_with_coverage(session: nox.Session) -> None:
-    """Run all tests of the async variant, the faults of the sync one, and all others.
+    """Run all tests of the async variant, and all others that the sample does not run.
 
     Fails the session if they cover less than pyproject.toml says.
 
@@ -306,7 +310,7 @@ def tests_all(session: nox.Session) -> None:
     elif session.python == PYTHONS[0]:
         run_with_coverage(session)
     elif session.python == PYTHONS[-1]:
-        run_parallel(session, *ALL, *WITHOUT_LONG, *first_of(*ONCE))
+        run_parallel(session, *ALL, *WITHOUT_LONG, *first_of(*ONCE, "tests/_async/consumers/*"))
     else:
         run_sample(session)
 
