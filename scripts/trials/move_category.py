@@ -103,7 +103,7 @@ class Crowd:
     def __init__(self, url: str, category: str) -> None:
         self.written: dict[str, tuple[str, int]] = {}
         self.longest_write = 0.0
-        self.failures: list[BaseException] = []
+        self.failures: list[Exception] = []
         self._url = url
         self._category = category
         self._stop = threading.Event()
@@ -127,7 +127,8 @@ class Crowd:
     def _guard(self, work: Any) -> None:
         try:
             work()
-        except BaseException as error:
+        except Exception as error:
+            # The trial ends with it, when it looks at its threads.
             self.failures.append(error)
 
     def _write(self, writer: int) -> None:

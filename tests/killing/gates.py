@@ -29,8 +29,7 @@ class Gate:
 
     def until_waiting(self, worker: Program | Forked, count: int = 1) -> None:
         """Wait until so many handlers wait at the gate."""
-        said = worker.told if isinstance(worker, Forked) else worker.text
-        until(lambda: waiting_at(self._url, GATE) == count, lambda: f"in hand\n{said()}")
+        until(lambda: waiting_at(self._url, GATE) == count, lambda: f"in hand\n{worker.text()}")
 
     def open(self) -> None:
         """Let them go on."""

@@ -42,7 +42,7 @@ class Forked:
         """Kill it, and wait until it is dead."""
         self._process.kill()
         status = self.wait()
-        assert status == -signal.SIGKILL, self.told()
+        assert status == -signal.SIGKILL, self.text()
 
     def send(self, number: int) -> None:
         """Send it a signal."""
@@ -53,7 +53,7 @@ class Forked:
         """Wait for its end, and return its exit status."""
         self._process.join(limit)
         status = self._process.exitcode
-        assert status is not None, f"it has not ended within {limit} s: {self.told()}"
+        assert status is not None, f"it has not ended within {limit} s: {self.text()}"
         return status
 
     def end(self) -> None:
@@ -62,7 +62,7 @@ class Forked:
         self._process.join()
         self._process.close()
 
-    def told(self) -> str:
+    def text(self) -> str:
         """Return the end of what it has logged."""
         return f"{self.order}\n{_text(self.log)[-3000:]}"
 

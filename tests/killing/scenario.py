@@ -58,7 +58,7 @@ def kill_while_writing(
             writer.write()
     until(
         lambda: count_effects(url, category) == MESSAGES,
-        lambda: f"all handled\n{members[0].worker.told()}",
+        lambda: f"all handled\n{members[0].worker.text()}",
         limit=300.0,
         interval=0.2,  # a look costs the workers time
     )
@@ -86,14 +86,14 @@ def kill_while_handling(fork: Fork, order: Order, *, kills: int, each: int) -> N
             worker = fork(msgspec.structs.replace(order, life=life))
             while writer.count < (life + 1) * each:
                 writer.write()
-            until(partial(_have_handled, url, category, enough), worker.told, 60.0, 0.001)
+            until(partial(_have_handled, url, category, enough), worker.text, 60.0, 0.001)
             return worker
 
         for life in range(kills):
             begin(life, life * each + chance.randint(1, each)).kill()
         last = begin(kills, (kills + 1) * each)
     last.send(signal.SIGTERM)
-    assert last.wait() == 0, last.told()
+    assert last.wait() == 0, last.text()
 
 
 def _have_handled(url: str, category: str, count: int) -> bool:
@@ -123,7 +123,7 @@ class _Member:
     def stop(self) -> None:
         """Stop it as an operator does."""
         self.worker.send(signal.SIGTERM)
-        assert self.worker.wait() == 0, self.worker.told()
+        assert self.worker.wait() == 0, self.worker.text()
 
 
 class _Writer:

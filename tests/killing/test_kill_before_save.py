@@ -49,7 +49,7 @@ def test_no_more_is_handled_again_than_the_settings_say(
         )
 
     def until_handled(count: int, worker: Forked) -> None:
-        until(lambda: count_effects(effects_url, category) == count, worker.told)
+        until(lambda: count_effects(effects_url, category) == count, worker.text)
 
     write(effects_url, f"{category}-0", 10)
     before = fork(order(1))
@@ -62,7 +62,7 @@ def test_no_more_is_handled_again_than_the_settings_say(
     # As a save waits for the lock, the consumer has to wait before it has done too much.
     with locked(effects_url, f"{category}:position"):
         write_at_once(effects_url, category, 20)
-        until(lambda: waiting_for_locks(effects_url, f"{category}:position"), held.told)
+        until(lambda: waiting_for_locks(effects_url, f"{category}:position"), held.text)
         count = until_still(lambda: count_effects(effects_url, category)) - 11
         held.kill()
     after = fork(order(3))

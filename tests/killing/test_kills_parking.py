@@ -77,19 +77,19 @@ def test_a_message_is_parked_once_across_kills(
     with closed_gate(url) as gate:
         first = fork(order_with_gate(order))
         gate.until_waiting(first)
-        until(lambda: stored_position(url, order) == messages[0], first.told)
+        until(lambda: stored_position(url, order) == messages[0], first.text)
         with locked(url, name):
             gate.open()
-            until(lambda: waiting_for_locks(url, name) == 1, first.told)
+            until(lambda: waiting_for_locks(url, name) == 1, first.text)
             first.kill()
             # A message that is parked and whose position is not stored is not reported.
             is_parked = moment == "before the position is stored" and not transactional
             assert parked_in(url, category) == ([PARKED] if is_parked else [])
             assert stored_position(url, order) == messages[0]
     second = fork(next_of(order))
-    until(lambda: stored_position(url, order) == messages[-1], second.told)
+    until(lambda: stored_position(url, order) == messages[-1], second.text)
     second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.told()
+    assert second.wait() == 0, second.text()
     assert parked_in(url, category) == [PARKED]
     assert records(url, category) == 1
     effects = [effect.position for effect in effects_of(url, category)]
@@ -107,9 +107,9 @@ def test_a_message_whose_replay_is_killed_stays_parked(
     messages = write(url, f"{category}-1", 3)
     parking = order_of(variant, url, category, transactional=transactional)
     first = fork(parking)
-    until(lambda: stored_position(url, parking) == messages[-1], first.told)
+    until(lambda: stored_position(url, parking) == messages[-1], first.text)
     first.send(signal.SIGTERM)
-    assert first.wait() == 0, first.told()
+    assert first.wait() == 0, first.text()
     replaying = next_of(parking, replays=True)
     with closed_gate(url) as gate:
         second = fork(order_with_gate(replaying, after=after))
@@ -117,7 +117,7 @@ def test_a_message_whose_replay_is_killed_stays_parked(
         second.kill()
         assert parked_in(url, category) == [PARKED]
     third = fork(next_of(replaying, replays=True))
-    assert third.wait() == 0, third.told()
+    assert third.wait() == 0, third.text()
     assert parked_in(url, category) == []
     assert records(url, category) == 2
     # What was done by the one that was killed is done again, unless it was rolled back.
@@ -137,24 +137,24 @@ def test_a_message_behind_a_parked_one_is_parked_once_across_kills(
     messages = write(url, f"{category}-1", 2)
     order = order_of(variant, url, category, transactional=transactional, holds_stream=True)
     first = fork(order)
-    until(lambda: stored_position(url, order) == messages[-1], first.told)
+    until(lambda: stored_position(url, order) == messages[-1], first.text)
     name = f"{category}:parked" if moment == "before it is parked" else f"{category}:position"
     with locked(url, name):
         write_one(url, f"{category}-1")
-        until(lambda: waiting_for_locks(url, name) == 1, first.told)
+        until(lambda: waiting_for_locks(url, name) == 1, first.text)
         first.kill()
         is_parked = moment == "before the position is stored" and not transactional
         assert parked_in(url, category) == ([PARKED, 2] if is_parked else [PARKED])
         assert stored_position(url, order) == messages[-1]
     second = fork(next_of(order))
     # The server may have stored the position for the dead one.
-    until(lambda: second.told().count("it has caught up") == 2, second.told)
+    until(lambda: second.text().count("it has caught up") == 2, second.text)
     second.send(signal.SIGTERM)
-    assert second.wait() == 0, second.told()
+    assert second.wait() == 0, second.text()
     assert parked_in(url, category) == [PARKED, 2]
     assert records(url, category) == 2
     third = fork(next_of(order, replays=True))
-    assert third.wait() == 0, third.told()
+    assert third.wait() == 0, third.text()
     assert parked_in(url, category) == []
     assert [effect.position for effect in effects_of(url, category)] == [0, 1, 2]
 
@@ -168,7 +168,7 @@ def test_the_replay_of_a_held_stream_goes_on_after_a_kill_where_it_was(
     messages = write(url, f"{category}-1", 5)
     parking = order_of(variant, url, category, transactional=transactional, holds_stream=True)
     first = fork(parking)
-    until(lambda: stored_position(url, parking) == messages[-1], first.told)
+    until(lambda: stored_position(url, parking) == messages[-1], first.text)
     replaying = next_of(parking, replays=True)
     with closed_gate(url) as gate:
         second = fork(msgspec.structs.replace(replaying, gate=3))
@@ -178,16 +178,16 @@ def test_the_replay_of_a_held_stream_goes_on_after_a_kill_where_it_was(
         # It is held as before, also for what comes now.
         write_one(url, f"{category}-1")
         if not transactional:
-            until(lambda: parked_in(url, category) == [3, 4, 5], first.told)
-    until(lambda: parked_in(url, category) == [3, 4, 5], first.told)
+            until(lambda: parked_in(url, category) == [3, 4, 5], first.text)
+    until(lambda: parked_in(url, category) == [3, 4, 5], first.text)
     third = fork(next_of(replaying, replays=True))
-    assert third.wait() == 0, third.told()
+    assert third.wait() == 0, third.text()
     write_one(url, f"{category}-1")
-    until(lambda: len(effects_of(url, category)) == 7, first.told)
+    until(lambda: len(effects_of(url, category)) == 7, first.text)
     assert parked_in(url, category) == []
     assert [effect.position for effect in effects_of(url, category)] == [0, 1, 2, 3, 4, 5, 6]
     first.send(signal.SIGTERM)
-    assert first.wait() == 0, first.told()
+    assert first.wait() == 0, first.text()
 
 
 def write_one(url: str, stream: str) -> None:

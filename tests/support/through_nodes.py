@@ -1,8 +1,9 @@
 """The clients' cases that differ through PL/Proxy: each with the reason, and the error it ends in.
 
-``nox -s conformance`` runs the cases with two nodes. A case that is listed here must end with the
-error of its entry: one that passes fails the run, and so does one that ends otherwise. The page
-"Several nodes" has each difference.
+``nox -s conformance`` runs the cases of ``THROUGH_NODES`` in noxfile.py with two nodes. The others
+run with ``MESSAGEDB_TEST_SCHEMA=nodes-2`` on a PostgreSQL that has PL/Proxy. A case that is listed
+here must end with the error of its entry: one that passes fails the run, and so does one that ends
+otherwise. The page "Several nodes" has each difference.
 """
 
 from __future__ import annotations

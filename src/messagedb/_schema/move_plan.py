@@ -14,7 +14,7 @@ from ..streams import hash_64
 from .proxy_plan import ProxyNode, check_node_name
 
 PositionsWithoutId = Literal["refuse", "source", "beginning"]
-"""What a move does with the positions of consumers that have no id of a message."""
+"""The treatment of the positions of consumers that have no id of a message."""
 
 PLACED: Final = "placed"
 COPYING: Final = "copying"
