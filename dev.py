@@ -1,7 +1,7 @@
 """Set up the project's tools, and run the demo, the tests or any nox session with them.
 
     python3 dev.py demo                 the demo
-    python3 dev.py test                 a sample of the tests, less than four minutes
+    python3 dev.py test                 a sample of the tests, about nine minutes
     python3 dev.py test tests/unit -x   some tests: arguments go to pytest
     python3 dev.py nox -s lint          a session of noxfile.py: arguments go to nox
 

@@ -225,7 +225,7 @@ def sync(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run a sample of the tests on this Python, in less than four minutes; print what it left out.
+    """Run a sample of the tests on this Python, in about seven minutes; print what it left out.
 
     Arguments are passed to pytest. If they name files or folders, as in ``tests/unit -x``, these
     are run instead of the sample.
