@@ -4,7 +4,7 @@
     python scripts/make_sync.py --check    write nothing; exit 1 and name what is stale
 
 The first form converts only what has changed since the last time: ``.cache/make_sync`` has the
-rest. The second one converts all.
+rest. So do the tests. The second form and builds convert all.
 
 unasync changes the tokens; sync_names.py lists the names; sync_prose.py rewrites docstrings and
 comments; sync_refusals.py finds code that cannot be converted. A generated file has the lines of
@@ -30,7 +30,7 @@ import unasync
 from sync_names import BUILT_IN, PACKAGE_NAMES, PHRASES, TEST_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / ".cache" / "make_sync"
+CACHE = Path(".cache", "make_sync")
 
 
 class ConversionError(Exception):
@@ -96,14 +96,15 @@ def make_package(root: Path = ROOT) -> None:
 def make_untracked(root: Path = ROOT) -> None:
     """Write the sync variants that are not in git: those of package and tests.
 
-    The tests' conftest.py calls this. Listed names that are never used are accepted here: builds
-    and ``--check`` refuse them.
+    The tests' conftest.py calls this, in each process of a run: what is in the cache is not
+    converted again. Listed names that are never used are accepted here: builds and ``--check``
+    refuse them.
 
     Raises:
         ConversionError: something cannot be converted.
     """
     for job in (job_for_package(root), job_for_tests(root)):
-        run(job)
+        run(job, cache=root / CACHE)
 
 
 def run(job: Job, *, write: bool = True, cache: Path | None = None) -> Outcome:
@@ -119,7 +120,7 @@ def run(job: Job, *, write: bool = True, cache: Path | None = None) -> Outcome:
     """
     sources = {path.relative_to(job.source): path for path in sorted(job.source.rglob("*.py"))}
     texts = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
-    keys = {name: _cache_key(job, name, text) for name, text in texts.items()} if cache else {}
+    keys = _cache_keys(job, texts) if cache else {}
     known = _load(cache, keys) if cache else {}
     wanted = {name: path for name, path in sources.items() if name not in known}
     problems: list[str] = []
@@ -137,23 +138,27 @@ def run(job: Job, *, write: bool = True, cache: Path | None = None) -> Outcome:
     made = {name: known.get(name) or converted[name] for name in sources}
     if cache:
         _keep(cache, {keys[name]: text for name, text in converted.items()})
-    everything = "\n".join(texts.values())
-    unused = [name for name in job.must_use if not re.search(rf"(?<!\w){name}(?!\w)", everything)]
+    words = set(re.findall(r"\w+", "\n".join(texts.values())))
+    unused = [name for name in job.must_use if name not in words]
     digest = hashlib.sha256()
     for name, text in made.items():
         digest.update(f"{name.as_posix()}\0{text}\0".encode())
     return Outcome(list(_store(job.target, made, write)), unused, len(made), digest.hexdigest())
 
 
-def _cache_key(job: Job, name: Path, text: str) -> str:
-    """Return a key that changes with everything that the conversion of a file depends on."""
-    scripts = (Path(__file__), *map(Path, (sync_names.__file__, sync_prose.__file__)))
-    digest = hashlib.sha256(sys.version.encode())
-    for part in (*scripts, Path(sync_refusals.__file__), Path(unasync.__file__)):
-        digest.update(part.read_bytes())
-    digest.update(repr((str(job.source), name, sorted(job.names.items()))).encode())
-    digest.update(f"{job.check_strings}\0{text}".encode())
-    return digest.hexdigest()
+def _cache_keys(job: Job, texts: Mapping[Path, str]) -> dict[Path, str]:
+    """Return each file's key: it changes with everything that the file's conversion depends on."""
+    common = hashlib.sha256(sys.version.encode())
+    for module in (__file__, sync_names.__file__, sync_prose.__file__, sync_refusals.__file__):
+        common.update(Path(module).read_bytes())
+    common.update(Path(unasync.__file__).read_bytes())
+    common.update(repr((str(job.source), job.check_strings, sorted(job.names.items()))).encode())
+    keys: dict[Path, str] = {}
+    for name, text in texts.items():
+        digest = common.copy()
+        digest.update(f"{name.as_posix()}\0{text}".encode())
+        keys[name] = digest.hexdigest()
+    return keys
 
 
 def _load(cache: Path, keys: Mapping[Path, str]) -> dict[Path, str]:
@@ -248,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     for job in (job_for_package(), job_for_tests(), job_for_examples()):
         try:
-            outcome = run(job, write=not check, cache=None if check else CACHE)
+            outcome = run(job, write=not check, cache=None if check else ROOT / CACHE)
         except ConversionError as error:
             print(error, file=sys.stderr)
             failed = True

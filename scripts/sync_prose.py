@@ -84,9 +84,11 @@ def rewrite(text: str, names: Mapping[str, str], phrases: Mapping[str, str]) -> 
     text = _unwrap_run(text)
     text = re.sub(r"(?m)^([ \t]*)(?:import asyncio|import asyncio as \w+)[ \t]*$", "", text)
     for phrase in sorted(phrases, key=len, reverse=True):
-        text = _swap(text, rf"\b{re.escape(phrase)}\b", phrases[phrase])
+        if phrase in text:
+            text = _swap(text, rf"\b{re.escape(phrase)}\b", phrases[phrase])
     for name in sorted(names, key=len, reverse=True):
-        text = _swap(text, rf"(?<!\w){re.escape(name)}(?!\w)", names[name])
+        if name in text:
+            text = _swap(text, rf"(?<!\w){re.escape(name)}(?!\w)", names[name])
     text = re.sub(r"\bawait[ \t]+", "", text)
     text = re.sub(r"\b(async)[ \t]+(?=def\b)", "", text)
     text = re.sub(rf"\b([Aa])n{_GAP}async[ \t]+(?={_CONSTRUCTS}s?\b)(\w)", _article, text)
