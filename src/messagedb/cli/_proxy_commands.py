@@ -70,7 +70,7 @@ def add_to(app: typer.Typer) -> None:
         proxy,
         init,
         None,
-        "messagedb proxy init a=postgresql://postgres@db1/store b=postgresql://postgres@db2/store",
+        "messagedb proxy init a=postgresql://db1/store b=postgresql://db2/store",
     )
     add_command(
         proxy,
