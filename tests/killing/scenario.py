@@ -32,17 +32,24 @@ def kill_while_writing(
     Args:
         fork: starts a worker.
         orders: those of the workers.
-        longest: the largest number of seconds until one is killed.
+        longest: the largest number of seconds until one is killed; three times as long as the
+            first of them needed to handle anything if that is longer, on a busy machine.
         seed: of all that is random; a new one if it is None.
     """
     seed = random.randrange(2**32) if seed is None else seed
     print(f"seed {seed}")
     chance = random.Random(seed)
+    begun = time.monotonic()
     members = [_Member(fork, order, chance, longest) for order in orders]
     killed = 0
     url, category = orders[0].url, orders[0].category
     with Client(url, max_size=1) as client:
         writer = _Writer(client, category, chance, MESSAGES)
+        while not _have_handled(url, category, 1) and writer.count < MESSAGES // KILLS:
+            writer.write()
+        until(partial(_have_handled, url, category, 1), members[0].worker.text, 60.0, 0.01)
+        for member in members:
+            member.live(max(longest, 3.0 * (time.monotonic() - begun)))
         while killed < KILLS:
             for member in members:
                 if time.monotonic() >= member.due and killed < KILLS:
@@ -111,10 +118,15 @@ class _Member:
         self.begin()
 
     def begin(self) -> None:
-        """Begin it, and draw the moment of its death."""
+        """Begin it: its death comes at a random moment."""
         self._order = msgspec.structs.replace(self._order, life=self._order.life + 1)
         self.worker = self._fork(self._order)
-        self.due = time.monotonic() + self._chance.uniform(0.0, self._longest)
+        self.live(self._longest)
+
+    def live(self, longest: float) -> None:
+        """Draw the moment of its death, and let those that follow it live as long."""
+        self._longest = longest
+        self.due = time.monotonic() + self._chance.uniform(0.0, longest)
 
     def kill(self) -> None:
         """Kill it."""
