@@ -50,7 +50,7 @@ async def test_no_record_holds_data_or_metadata(
         accounts = AsyncEntityStore(client, category, decider=DECIDER)
         await accounts.load("1")
     ours = [record for record in caplog.records if record.name.startswith("messagedb")]
-    assert {record.name for record in ours} == {"messagedb.consumer"}
+    assert {record.name for record in ours} == {"messagedb.consumer"}, [str(each) for each in ours]
     assert len(ours) >= 3
     for record in caplog.records:
         text = record.getMessage() + str(record.exc_text or "") + repr(record.args)

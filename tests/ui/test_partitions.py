@@ -22,7 +22,12 @@ NAME = "<i>shared</i>"
 async def consumer(client: AsyncClient, category: str) -> AsyncGenerator[AsyncConsumer]:
     """Yield a consumer of four partitions that runs in one process."""
     consumer = AsyncConsumer(
-        client, category, identifier=NAME, partitions=4, lease_timeout=3.0, member_name="<b>pod</b>"
+        client,
+        category,
+        identifier=NAME,
+        partitions=4,
+        lease_timeout=20.0,
+        member_name="<b>pod</b>",
     )
 
     @consumer.handler
