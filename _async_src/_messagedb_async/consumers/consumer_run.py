@@ -191,7 +191,8 @@ class AsyncConsumerRun:
         """
         state, settings, client = self.state, self._settings, self._client
         if settings.lease_timeout is not None:
-            self._lease = AsyncLease(client, settings.position_name, settings.lease_timeout)
+            name, timeout = settings.position_name, settings.lease_timeout
+            self._lease = AsyncLease(client, name, timeout, settings.category)
             if not await acquire_lease(state, self._lease):
                 return False
             # Now: finding the position may take longer than the lease lasts without a renewal.

@@ -10,12 +10,12 @@ import psycopg
 
 from messagedb._connection.error_mapping import get_first_line
 from messagedb._consumers.position_records import lease_lost_error
-from messagedb._consumers.position_stores import derive_lease_keys
+from messagedb._consumers.position_stores import LeaseKeys, derive_category_key, derive_lease_keys
 from messagedb._errors import MessageDBError
 from messagedb._subscriptions.availability import is_store_unavailable
 from messagedb._subscriptions.log_texts import format_error
 
-from ..operations.internals import get_session_config
+from ..operations.internals import get_server, get_session_config
 from ..subscriptions.availability import retry_while_unavailable
 from .lease_session import get_lease_session
 from .run_state import log
@@ -32,19 +32,23 @@ class AsyncLease:
         client: the client whose server has the lock.
         name: the consumer's.
         timeout: seconds without a sign of life after which the server releases it.
+        category: the category that the consumer reads; None for that of the name.
 
     Attributes:
         timeout: the same.
         interval: seconds between two signs of life.
     """
 
-    def __init__(self, client: AsyncClientCore, name: str, timeout: float) -> None:
+    def __init__(
+        self, client: AsyncClientCore, name: str, timeout: float, category: str | None = None
+    ) -> None:
         self.timeout = timeout
         self.interval = timeout / 3
         self._client = client
         # One lock for the whole database, which may hold two stores.
         schema = get_session_config(client).settings.schema
-        self._keys = derive_lease_keys(f"{schema} {name}")
+        self._keys = LeaseKeys(*derive_lease_keys(f"{schema} {name}"))
+        self._category_key = derive_category_key(category or name)
         self._session = get_lease_session(client, timeout)
         # Of the connection that holds it.
         self._number: int | None = None
@@ -54,13 +58,26 @@ class AsyncLease:
         """True unless it is known to be lost."""
         return self._number is not None
 
+    @property
+    def obstacle(self) -> str:
+        """The reason that it cannot be acquired, for people."""
+        text = "another consumer with this identifier runs"
+        if self._keys.category is None:
+            return text
+        return f"{text}, or its category is being moved to another node"
+
     async def acquire(self) -> bool:
         """Try to acquire it; return True if it is held.
+
+        Through PL/Proxy it cannot be acquired while the category is moved to another node: global
+        positions, one of which the consumer may only have in memory, are others there.
 
         Raises:
             StoreUnavailableError: the store is unavailable. It is not held.
         """
         try:
+            if (await get_server(self._client)).is_proxied:
+                self._keys = self._keys._replace(category=self._category_key)
             self._number = await self._session.acquire(self._client, self, self._keys)
         except BaseException:
             await self.release()
@@ -103,10 +120,10 @@ async def acquire_lease(state: AsyncRunState, lease: AsyncLease) -> bool:
         if is_held:
             phase.resume("starting")
             return True
-        phase.wait("another consumer with this identifier runs")
+        phase.wait(lease.obstacle)
         if not logged:
             logged = True
-            log.info("%s: waiting, another consumer with this identifier runs", state.name)
+            log.info("%s: waiting, %s", state.name, lease.obstacle)
         await signals.pause(min(1.0, lease.interval))
     return False
 

@@ -22,10 +22,9 @@ from ..operations.internals import get_session_config
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-    from ..client_core.core import AsyncClientCore
+    from messagedb._consumers.position_stores import LeaseKeys
 
-LeaseKeys = tuple[int, int]
-"""The key of a lease, as PostgreSQL's pair of 32-bit integers."""
+    from ..client_core.core import AsyncClientCore
 
 # Time limit for an unresponsive server when a lease is released.
 _RELEASE_SECONDS = 2.0
@@ -83,7 +82,7 @@ class AsyncLeaseSession:
                 conn = await self._open(client)
                 self._set_deadline(conn, self._timeout)
                 # By the simple protocol, as the heartbeat.
-                cursor = await AsyncStoreCursor(conn).execute(sql.TRY_LEASE % keys, prepare=False)
+                cursor = await AsyncStoreCursor(conn).execute(_format_try(keys), prepare=False)
                 rows = await cursor.fetchall()
             except psycopg.Error as error:
                 failure = map_error(error, NOTHING_CHANGED)
@@ -157,7 +156,7 @@ class AsyncLeaseSession:
                 self._set_deadline(conn, _RELEASE_SECONDS)
                 if is_held:
                     self._held.discard(keys)
-                    await AsyncStoreCursor(conn).execute(sql.RELEASE_LEASE % keys, prepare=False)
+                    await AsyncStoreCursor(conn).execute(_format_release(keys), prepare=False)
                     self._heartbeat_at = monotonic()
                 if not self._users:
                     await AsyncStoreCursor(conn).execute(ROLLBACK, prepare=False)
@@ -227,6 +226,18 @@ def get_lease_session(client: AsyncClientCore, timeout: float) -> AsyncLeaseSess
 
 
 _sessions: WeakKeyDictionary[AsyncClientCore, dict[float, AsyncLeaseSession]] = WeakKeyDictionary()
+
+
+def _format_try(keys: LeaseKeys) -> bytes:
+    if keys.category is None:
+        return sql.TRY_LEASE % keys[:2]
+    return sql.TRY_PLACED_LEASE % (keys.category, *keys)
+
+
+def _format_release(keys: LeaseKeys) -> bytes:
+    if keys.category is None:
+        return sql.RELEASE_LEASE % keys[:2]
+    return sql.RELEASE_PLACED_LEASE % keys
 
 
 def _has_server_changed(client: AsyncClientCore, conn: AsyncConnection[Any]) -> bool:

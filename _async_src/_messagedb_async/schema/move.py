@@ -21,7 +21,7 @@ from messagedb._schema.move_plan import CategoryMove, MoveRequest, Place, Positi
 from messagedb._schema.move_positions import Translation
 
 from .install import connect
-from .move_consumers import AsyncConsumerPositions, hold_consumers
+from .move_consumers import AsyncConsumerPositions, check_no_owners, hold_consumers
 from .move_copy import AsyncCategoryCopier
 from .proxy import fetch_nodes
 
@@ -288,6 +288,7 @@ class AsyncCategoryMover:
         category = self._request.category
         records = [each.to_json() for each in translations if each.record.version is not None]
         async with self._conn.transaction():
+            await check_no_owners(self._conn, self._request)
             for each in translations:
                 if each.record.version is None:
                     values = [each.position, each.message_id, each.message_position]

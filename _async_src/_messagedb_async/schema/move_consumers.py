@@ -115,7 +115,13 @@ async def hold_consumers(conn: AsyncConnection[Any], request: MoveRequest, names
     """
     stopped = 0
     for name in names:
-        stopped += await _take_lease(conn, name)
+        keys = move_positions.get_lease_key(name)
+        what = f"the lease of consumer {name!r}"
+        stopped += await _take_lock(conn, keys, what) > 0
+    # A consumer that has stored nothing yet is known by this lock only, and another one that begins
+    # waits for it.
+    keys = (move_positions.CATEGORY_LEASES, request.key)
+    stopped += await _take_lock(conn, keys, "the category's leases")
     values = {"category": request.category}
     deadline = monotonic() + _SECONDS
     while True:
@@ -131,28 +137,45 @@ async def hold_consumers(conn: AsyncConnection[Any], request: MoveRequest, names
         _check_time(deadline, "its partitions")
 
 
-async def _take_lease(conn: AsyncConnection[Any], name: str) -> bool:
-    """Take a lease, and return whether a consumer had it."""
-    keys = move_positions.get_lease_key(name)
+async def check_no_owners(conn: AsyncConnection[Any], request: MoveRequest) -> None:
+    """Check that no partition was claimed since the consumers were stopped, and keep it so.
+
+    Partitions are not claimed until the transaction of the connection ends.
+
+    Raises:
+        RetryableError: one was, of a consumer that runs for the first time.
+    """
+    await conn.execute(move_positions.LOCK_PARTITIONS.encode())
+    cursor = await conn.execute(move_positions.LIST_OWNED.encode(), [request.category])
+    if await cursor.fetchall():
+        raise _busy_error("the partitions of a consumer that has begun meanwhile")
+
+
+async def _take_lock(conn: AsyncConnection[Any], keys: tuple[int, int], what: str) -> int:
+    """Take a lock from the sessions that hold it, and return how many these were."""
     deadline = monotonic() + _SECONDS
-    was_held = False
+    ended: set[int] = set()
     while True:
-        cursor = await conn.execute(move_positions.TRY_LEASE.encode(), keys)
+        cursor = await conn.execute(move_positions.TRY_LOCK.encode(), keys)
         if (await cursor.fetchall())[0][0]:
             await conn.commit()
-            return was_held
-        was_held = True
+            return len(ended)
         unsigned = [key & 0xFFFFFFFF for key in keys]
-        await conn.execute(move_positions.END_LEASE.encode(), unsigned)
+        cursor = await conn.execute(move_positions.END_HOLDERS.encode(), unsigned)
+        ended.update(row[0] for row in await cursor.fetchall())
         await conn.commit()
-        _check_time(deadline, f"the lease of consumer {name!r}")
+        _check_time(deadline, what)
         await sleep(_PAUSE)
 
 
 def _check_time(deadline: float, what: str) -> None:
     if monotonic() > deadline:
-        raise RetryableError(
-            f"{what} could not be taken: consumers take it over and over. The category is where it "
-            "was, and accepts writes. Stop the consumers, and repeat the move.",
-            "55P03",
-        )
+        raise _busy_error(what)
+
+
+def _busy_error(what: str) -> RetryableError:
+    return RetryableError(
+        f"{what} could not be taken: consumers take it over and over. The category is where it "
+        "was, and accepts writes. Stop the consumers, and repeat the move.",
+        "55P03",
+    )

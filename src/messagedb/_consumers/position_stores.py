@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from .._errors import ValidationError
 from .._operations import validation
-from ..streams import hash_64, position_stream_name
+from ..streams import base_category, hash_64, position_stream_name
 
 __all__ = ["StreamPositionStore", "TablePositionStore", "position_stream_name"]
 
@@ -78,6 +78,26 @@ def check_identifier(identifier: Any, is_member: bool) -> None:
             "sent."
         )
     validation.check_stream_name(f"x-{identifier}")
+
+
+class LeaseKeys(NamedTuple):
+    """The numbers of a lease's advisory locks, PostgreSQL's 32-bit integers.
+
+    Attributes:
+        first: the first number of the consumer's lock.
+        second: its second number.
+        category: the second number of the category's lock, where categories are moved between
+            nodes; None elsewhere.
+    """
+
+    first: int
+    second: int
+    category: int | None = None
+
+
+def derive_category_key(name: str) -> int:
+    """Return the number of the locks of the category of a stream or category, without its types."""
+    return hash_64(base_category(name)) >> 32
 
 
 def derive_lease_keys(name: str) -> tuple[int, int]:

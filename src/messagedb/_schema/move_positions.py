@@ -64,9 +64,18 @@ FOR UPDATE
 """
 """Keeps them from being claimed until the end of the transaction."""
 
-TRY_LEASE: Final = "SELECT pg_try_advisory_lock(%s, %s)"
-END_LEASE: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_locks
+LOCK_PARTITIONS: Final = "LOCK TABLE messagedb.partitions IN SHARE MODE"
+LIST_OWNED: Final = """
+SELECT owner FROM messagedb.partitions
+WHERE store = 'message_store' AND messagedb.proxy_category(category) = %s AND owner IS NOT NULL
+"""
+
+CATEGORY_LEASES: Final = 1835295861
+"""The first number of the lock of a category that each lease of it shares."""
+
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s, %s)"
+END_HOLDERS: Final = """
+SELECT pid, pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND pid <> pg_backend_pid()
   AND classid::bigint = %s AND objid::bigint = %s
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())

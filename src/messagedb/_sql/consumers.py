@@ -91,6 +91,19 @@ TRY_LEASE: Final = b"SELECT 1 WHERE pg_try_advisory_lock(%d, %d)"
 
 RELEASE_LEASE: Final = b"SELECT pg_advisory_unlock(%d, %d)"
 
+TRY_PLACED_LEASE: Final = b"""
+SELECT 1 WHERE CASE
+    WHEN NOT pg_try_advisory_lock_shared(1835295861, %d) THEN false
+    WHEN pg_try_advisory_lock(%d, %d) THEN true
+    ELSE NOT pg_advisory_unlock_shared(1835295861, %d)
+END
+"""
+"""The same through PL/Proxy, with a shared lock of the category, which its move to a node takes."""
+
+RELEASE_PLACED_LEASE: Final = b"""
+SELECT pg_advisory_unlock(%d, %d), pg_advisory_unlock_shared(1835295861, %d)
+"""
+
 LEASE_HOLDERS: Final = b"""
 SELECT classid::bigint, objid::bigint, pid
 FROM pg_locks

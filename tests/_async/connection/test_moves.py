@@ -215,56 +215,108 @@ async def test_positions_without_an_id_refuse_the_move_unless_it_is_said_what_th
         assert await consume(client, category) == list(range(10))
 
 
+def stored(nodes: SeveralNodes, node: str, category: str, identifier: str) -> list[int]:
+    """Return the positions that a consumer, or the members of its group, stored last."""
+    found = nodes.ask(
+        node,
+        "select distinct on (stream_name) (data ->> 'position')::bigint"
+        " from message_store.messages where starts_with(stream_name, %s)"
+        " order by stream_name, position desc",
+        f"{category}:position-{identifier}",
+    )
+    return [row[0] for row in found]
+
+
 async def test_running_consumers_are_stopped_and_go_on_when_they_are_run_again(
     nodes: SeveralNodes,
 ) -> None:
     category = nodes.name_category("running", "a")
-    handled: list[int] = []
+    handled: dict[str, list[int]] = {"seen": [], "shared": [], "fresh": []}
     async with AsyncClient(nodes.url()) as client:
 
-        def build(partitions: int | None = None) -> AsyncConsumer:
+        def build(identifier: str, **options: Any) -> AsyncConsumer:
             consumer = AsyncConsumer(
                 client,
                 category,
-                identifier="seen" if partitions is None else "shared",
-                partitions=partitions,
+                identifier=identifier,
                 lease_timeout=1.0,
                 poll_interval=0.02,
+                **options,
             )
 
             @consumer.handler
             async def handle(message: Message[Any], context: AsyncContext) -> None:
-                if partitions is None:
-                    handled.append(message.data["n"])
-                else:
-                    shared.append(message.data["n"])
+                handled[identifier].append(message.data["n"])
 
             return consumer
 
-        shared: list[int] = []
         for n in range(20):
             await client.write_message(f"{category}-{n}", noted(n))
-        running = Background(build().run)
-        divided = build(partitions=4)
+        last = (await client.get_category_messages(category))[-1].global_position
+        divided = build("shared", partitions=4, position_update_interval=1)
         dividing = Background(divided.run)
-        await eventually(lambda: len(handled) == 20 and len(shared) == 20)
+        running = Background(build("seen", position_update_interval=1).run)
+        # Its position is only in its memory, where a move cannot translate it.
+        beginning = Background(build("fresh", position_update_seconds=60.0).run)
+        await eventually(lambda: stored(nodes, "a", category, "shared") == [last] * 4)
+        await eventually(lambda: stored(nodes, "a", category, "seen") == [last])
+        await eventually(lambda: len(handled["fresh"]) == 20)
         moved = await move_proxy_category_async(
             nodes.admin_url(), category=category, target="b", lease_timeout=1.0
         )
         assert moved is not None
         assert moved.stopped >= 2
-        with pytest.raises(PositionConflictError, match="Run this consumer again"):
-            await running.result()
+        for each in (running, beginning):
+            with pytest.raises(PositionConflictError, match="Run this consumer again"):
+                await each.result()
+        assert stored(nodes, "b", category, "fresh") == []
         for n in range(20, 40):
             await client.write_message(f"{category}-{n}", noted(n))
         # A partitioned consumer goes on by itself.
-        await eventually(lambda: set(shared) == set(range(40)))
-        next_one = build()
-        again = Background(next_one.run)
-        await eventually(lambda: set(handled) == set(range(40)))
-        await next_one.stop()
-        await divided.stop()
-        await again.result()
-        await dividing.result()
-    assert handled == list(range(40))
-    assert sorted(shared) == list(range(40))
+        await eventually(lambda: len(handled["shared"]) == 40)
+        next_ones = [build("seen"), build("fresh")]
+        again = [Background(each.run) for each in next_ones]
+        await eventually(lambda: len(handled["seen"]) == 40 and len(handled["fresh"]) == 60)
+        for consumer in (*next_ones, divided):
+            await consumer.stop()
+        for each in (*again, dividing):
+            await each.result()
+    assert handled["seen"] == list(range(40))
+    assert sorted(handled["shared"]) == list(range(40))
+    # What was handled after the last stored position is handled again, and nothing is left out.
+    assert handled["fresh"] == [*range(20), *range(40)]
+
+
+async def test_a_consumer_that_begins_during_a_move_waits_for_its_end(
+    nodes: SeveralNodes,
+) -> None:
+    category = nodes.name_category("began", "a")
+    handled: list[int] = []
+    waiting: list[Background[None]] = []
+    # On the other node they get larger positions than they have here.
+    other = nodes.name_category("before", "b")
+    async with AsyncClient(nodes.url()) as client:
+        await client.write_messages(f"{other}-1", [noted(n) for n in range(50)])
+        await client.write_messages(f"{category}-1", [noted(n) for n in range(10)])
+        consumer = AsyncConsumer(client, category, identifier="late", lease_timeout=1.0)
+
+        @consumer.handler
+        async def handle(message: Message[Any], context: AsyncContext) -> None:
+            handled.append(message.data["n"])
+
+        seen: list[int] = []
+
+        def begin(step: str) -> None:
+            if step == "stopped consumers":
+                waiting.append(Background(consumer.run))
+            elif step == "ended":
+                seen.append(len(handled))
+
+        await move_proxy_category_async(
+            nodes.admin_url(), category=category, target="b", lease_timeout=1.0, progress=begin
+        )
+        await eventually(lambda: len(handled) == 10)
+        assert seen == [0]
+        await consumer.stop()
+        await waiting[0].result()
+    assert handled == list(range(10))
