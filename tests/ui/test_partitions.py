@@ -61,6 +61,26 @@ async def test_a_partitioned_consumer_is_one_row_and_its_page_shows_who_owns_wha
     assert (await browser.get("/partitions")).status_code == 400
 
 
+async def test_the_page_of_one_partition_leads_to_all_in_place_of_a_reset(
+    consumer: AsyncConsumer, client: AsyncClient, browse: Browse, category: str
+) -> None:
+    browser = await sign_in(browse(create_app(client, token=TOKEN, allow_changes=True)))
+    await consumer.wait_until_caught_up(timeout=20)
+    known = await client.list_consumers(category)
+    one = {"name": known[0].name, "store": "stream"}
+    page = await browser.get("/consumer", params=one)
+    assert "Positions of partitions are reset together" in page.text
+    assert "/partitions?category=" in page.text
+    assert "/consumer/reset" not in page.text
+    refused = await browser.post(
+        "/consumer/reset",
+        data={**one, "to": "end", "form_token": find_form_token(page)},
+        headers=SAME,
+    )
+    assert refused.status_code == 409
+    assert "partitions are owned by" in refused.text
+
+
 async def test_a_partition_is_released_after_a_question(
     consumer: AsyncConsumer, client: AsyncClient, browse: Browse, category: str
 ) -> None:

@@ -102,10 +102,20 @@ async def check_not_partitioned(client: AsyncClientCore, settings: ConsumerSetti
     Raises:
         PositionConflictError: one does. Nothing was changed.
     """
+    members = await find_live_members(client, settings)
+    if members:
+        raise is_partitioned_error(settings.position_name, members)
+
+
+async def find_live_members(client: AsyncClientCore, settings: ConsumerSettings) -> list[str]:
+    """Return the names of the processes that run partitions with the identifier of a consumer.
+
+    There are none for a role that may not see them.
+    """
     if settings.category is None or settings.identifier is None:
-        return
+        return []
     if not await _may_see_members(client):
-        return
+        return []
     schema = get_session_config(client).settings.schema
     try:
         rows = await _read(client, sql.LIVE_MEMBERS, schema, settings.category, settings.identifier)
@@ -114,9 +124,8 @@ async def check_not_partitioned(client: AsyncClientCore, settings: ConsumerSetti
         _has_members_table[client] = False
         if await _may_see_members(client):
             raise
-        return
-    if rows:
-        raise is_partitioned_error(settings.position_name, [name for (name,) in rows])
+        return []
+    return [name for (name,) in rows]
 
 
 async def _may_see_members(client: AsyncClientCore) -> bool:

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from messagedb._concurrency.backend_async import sleep
+from messagedb._consumers.partition_records import is_running_error
 from messagedb._consumers.position_records import consumer_running_error
 from messagedb._errors import IncompatibleServerError, ValidationError
 
@@ -13,6 +14,7 @@ from ..operations.internals import get_session_config
 from ..subscriptions.history_queries import find_last_message
 from .consumer_run import open_position_store
 from .lease import AsyncLease
+from .partition_checks import find_live_members
 
 if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
@@ -46,6 +48,10 @@ async def reset_position(
     try:
         if not await lease.acquire():
             raise consumer_running_error(settings.position_name)
+        # The position may be that of a partition: then no lease says that a process owns it.
+        members = await find_live_members(client, settings)
+        if members:
+            raise is_running_error(settings.position_name, members)
         positions = open_position_store(client, settings)
         await positions.load()
         last_read = await find_last_message(client, position, settings.category)

@@ -84,6 +84,24 @@ async def test_partitions_are_listed_with_owner_since_position_and_lag(
         assert all(each.unowned_since is not None for each in listed.partitions)
 
 
+async def test_the_position_of_one_partition_is_not_reset_while_a_process_owns_it(
+    client: AsyncClient, category: str
+) -> None:
+    consumer = make(client, category, "first")
+    record_numbers(consumer)
+    partition = AsyncConsumer(
+        client, category, identifier="shared", group_member=1, group_size=SIZE
+    )
+    async with consumer.running():
+        await eventually(lambda: count_owned(consumer) == SIZE, 20)
+        before = (await read(client, category)).partitions[1].next_position
+        with pytest.raises(PositionConflictError, match=r"owned by first\. Nothing was changed"):
+            await partition.reset_position(5)
+        assert (await read(client, category)).partitions[1].next_position == before
+    assert await partition.reset_position(5) == 5
+    assert (await read(client, category)).partitions[1].next_position == 5
+
+
 async def test_a_partition_without_an_owner_for_long_is_overdue(
     store_url: str, database_url: str, category: str
 ) -> None:

@@ -15,6 +15,7 @@ from ..site import Site
 from . import view
 from .history import LagHistory
 from .partition_routes import build_partition_routes
+from .partition_view import fold_partitions
 from .queries import (
     CONSUMERS,
     COUNTED_LAG,
@@ -61,6 +62,7 @@ def build_consumer_routes(site: Site) -> list[Route]:
             info=info,
             points=history.get(info.name),
             counted_lag=COUNTED_LAG,
+            is_partition=not fold_partitions([info], await list_sets(site))[0],
         )
 
     return [
