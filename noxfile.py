@@ -175,6 +175,7 @@ def types(session: nox.Session) -> None:
     session.run("python", "-m", "pyright", "--pythonpath", venv_python(session))
     check_public_types(session)
     check_user_files(session)
+    check_new_services(session)
 
 
 @nox.session
@@ -213,6 +214,23 @@ def check_user_files(session: nox.Session) -> None:
         with session.chdir(each):
             session.run(*mypy, "--exclude", "^examples/", ".")
             session.run("python", "-m", "pyright", "--pythonpath", venv_python(session))
+
+
+def check_new_services(session: nox.Session) -> None:
+    """Check what ``messagedb new`` writes, with the checks that its workflow runs."""
+    session.install(*[name for name in dependencies("lint") if name.startswith("ruff")])
+    longest = "a" * 40
+    with session.chdir(session.create_tmp()):
+        shutil.rmtree("services", ignore_errors=True)
+        for variant, name in [("async", "shop"), ("sync", "shop"), ("async", longest)]:
+            folder = f"services/{variant}-{name}"
+            new = ["python", "-m", "messagedb", "new", name, f"--{variant}"]
+            session.run(*new, "--directory", folder, silent=True)
+            with session.chdir(folder):
+                session.run("ruff", "check", ".")
+                session.run("ruff", "format", "--check", ".")
+                if name != longest:  # a cache for both: they import the same
+                    session.run("python", "-m", "mypy", "--cache-dir", "../mypy", ".")
 
 
 @nox.session(python=PYTHONS)

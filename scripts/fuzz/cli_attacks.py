@@ -218,6 +218,7 @@ LOCAL = {
     "url": "names a server",
     "export file": "a path on this machine",
     "import file": "a path on this machine",
+    "new name": "a package on this machine: tests/cli/test_new.py passes hostile ones",
     "parked replay stream": "the same as of parked discard",
     "parked replay target": "the same as of consume",
     "run only": "the name of a member of the app: it reaches no SQL",

@@ -13,6 +13,7 @@ from . import (
     _demo_command,
     _export_import_commands,
     _message_commands,
+    _new_command,
     _proxy_commands,
     _run_command,
     _schema_commands,
@@ -97,6 +98,7 @@ for _commands in (
     _schema_commands,
     _proxy_commands,
     _ui_command,
+    _new_command,
     _demo_command,
 ):
     _commands.add_to(app)
