@@ -219,7 +219,7 @@ def check_user_files(session: nox.Session) -> None:
 def check_new_services(session: nox.Session) -> None:
     """Check what ``messagedb new`` writes, with the checks that its workflow runs."""
     session.install(*[name for name in dependencies("lint") if name.startswith("ruff")])
-    longest = "a" * 40
+    longest = "a" * 30
     with session.chdir(session.create_tmp()):
         shutil.rmtree("services", ignore_errors=True)
         for variant, name in [("async", "shop"), ("sync", "shop"), ("async", longest)]:
@@ -525,7 +525,7 @@ def check_contents(session: nox.Session, sdist: Path, wheel: Path, from_tree: Pa
         f"{name}/py.typed" for name in ("messagedb", "_messagedb_async", "_messagedb_pytest")
     }
     for root in ("src", "_async_src"):
-        files = (path for path in Path(root).rglob("*") if path.suffix in (".py", ".sql"))
+        files = (path for path in Path(root).rglob("*") if path.suffix in (".py", ".sql", ".tmpl"))
         wanted |= {path.relative_to(root).as_posix() for path in files}
     if missing := wanted - made.keys():
         session.error(f"the wheel lacks {sorted(missing)}")

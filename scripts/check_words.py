@@ -24,6 +24,8 @@ PATHS: Final = (
     "CONTRIBUTING.md",
     "README.md",
     "RELEASING.md",
+    "SECURITY.md",
+    "SUPPORT.md",
     "_async_src",
     "changelog.d",
     "dev.py",

@@ -123,7 +123,7 @@ def test_the_files_for_docker_and_github_name_what_is_there(
     "name",
     [
         *("", "-", "s", "My-Shop", "../shop", "shop/", "/shop", "shop.py", "_shop", "shop_"),
-        *("class", "json", "tests", "messagedb", "7shop", "größe", "shop\n", "s\0p", "a" * 41),
+        *("class", "json", "tests", "messagedb", "7shop", "größe", "shop\n", "s\0p", "a" * 31),
         *("$(id)", "'; drop", "__NAME__", "{name}", "%s"),
     ],
 )

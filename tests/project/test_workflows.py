@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,4 +87,46 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_the_last_job_waits_for_all_others() -> None:
-    assert sorted(JOBS["passed"]["needs"]) == sorted(JOBS.keys() - {"passed"})
+    checks = yaml.safe_load((ROOT / ".github/workflows/checks.yml").read_text())["jobs"]
+    assert sorted(checks["passed"]["needs"]) == sorted(checks.keys() - {"passed"})
+
+
+def test_no_two_workflows_have_jobs_of_one_name() -> None:
+    jobs = [yaml.safe_load(path.read_text())["jobs"] for path in WORKFLOWS]
+    assert sum(map(len, jobs)) == len(JOBS)
+
+
+def test_only_the_job_that_publishes_may_prove_who_it_is() -> None:
+    allowed = {name: job["permissions"] for name, job in JOBS.items() if "permissions" in job}
+    assert allowed == {"publish": {"id-token": "write"}}
+    assert JOBS["publish"]["environment"] == "pypi"
+    assert JOBS["publish"]["needs"] == "build"
+    for path in WORKFLOWS:
+        assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
+        assert "secrets." not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("tag", "date", "is_published"),
+    [
+        ("v1.2.0", "2027-01-31", True),
+        ("v1.2.1", "2027-01-31", False),
+        ("1.2.0", "2027-01-31", False),
+        ("v1.2.0", "unreleased", False),
+    ],
+)
+def test_a_tag_is_published_only_if_it_is_the_version(
+    tmp_path: Path, tag: str, date: str, is_published: bool
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [1.2.0] - {date}\n")
+    steps = {step.get("name", ""): step for step in JOBS["build"]["steps"]}
+    (check,) = [step["run"] for name, step in steps.items() if name.startswith("the tag is")]
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", check],  # as GitHub runs it
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "GITHUB_REF_NAME": tag},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode == 0) == is_published, done.stderr

@@ -28,7 +28,7 @@ _BY_VARIANT: Final = {
     "{name}/web.py": "web.py",
     "tests/test_service.py": "test_service.py",
 }
-_LONGEST_NAME: Final = 40  # the lines of the templates have room for so many characters
+_LONGEST_NAME: Final = 30  # the lines of the templates have room for so many characters
 _TAKEN: Final = frozenset(
     [
         "data",
