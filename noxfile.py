@@ -457,6 +457,15 @@ def partitions(session: nox.Session) -> None:
 
 
 @nox.session
+def moves(session: nox.Session) -> None:
+    """Move a category between two nodes, killed at each of its steps; ``-- --short``: at some."""
+    install(session, "test")
+    paths = os.pathsep.join(("scripts", "."))
+    module = ("python", "-u", "-m", "trials.move_category")
+    session.run(*module, *session.posargs, env={"PYTHONPATH": paths})
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Keep a mixed load for minutes, and measure what grows: ``nox -s soak -- MINUTES``."""
     # matplotlib draws the samples of a long run.

@@ -72,6 +72,18 @@ COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
         "Patroni with etcd: switch-overs, kills and pauses under writers and consumers",
         _UNDER_LOAD,
     ),
+    "moves": (
+        "a category that is moved between two nodes beside 4 writers and a consumer, killed at"
+        " each step, and moved again or left where it was",
+        {
+            "kills": "steps at which the process that moved it was killed",
+            "written": "messages that were written meanwhile",
+            "lost": "of these not in their stream (0)",
+            "doubled": "of these there twice, or at another place than the write said (0)",
+            "unhandled": "messages that the consumer did not handle (0)",
+            "repeated": "messages that it recorded twice (0)",
+        },
+    ),
     "fuzz": (
         "random operations against a model, and hostile values",
         {

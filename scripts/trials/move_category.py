@@ -1,9 +1,13 @@
-"""The trial of moves: 4 writers and a consumer, a move that is killed at its steps, and the times.
+"""Move a category between two nodes, killed at each step: ``nox -s moves``.
 
-Run it with ``PYTHONPATH=scripts:. python -m trials.move_category``: the category goes from one of
-two nodes to the other and back; its mover is killed at each step, and the move is then finished or
-aborted. In the end every message that was written is in its stream once, and the consumer has
-recorded each. It prints the times of a move that is not killed, and the longest write.
+    python -m trials.move_category             killed at each of the 15 steps: some minutes
+    python -m trials.move_category --short     killed at 3 of them: a minute
+
+Beside 4 writers and a consumer the category goes from one of two nodes to the other and back; the
+process that moves it is killed at a step, and the move is then finished or aborted. In the end
+every message that was written is in its stream once, and the consumer has recorded each once;
+otherwise it exits with 1. It prints the times of a move that is not killed, and the longest write.
+It needs a PostgreSQL that has PL/Proxy.
 """
 
 from __future__ import annotations
@@ -11,12 +15,15 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -33,7 +40,9 @@ from messagedb import (
     TablePositionStore,
     schema,
 )
+from tests.support.plproxy import find_programs
 from tests.support.several_nodes import SeveralNodes
+from trials.figures import Figures, Run
 
 STEPS: Final = (
     "preparing",
@@ -57,9 +66,18 @@ STEPS: Final = (
 ABORTABLE: Final = STEPS[1:10]
 """Those that leave a move that can be aborted."""
 
-SHORT: Final = ("copying", "closed the node", "switched", "opened the copy")
+SHORT: Final = ("copying", "closed the node", "switched")
 
-LEASE_TIMEOUT: Final = 3.0
+FIGURES: Final = {
+    "kills": "steps at which the process that moved it was killed",
+    "written": "messages that were written meanwhile",
+    "lost": "of these not in their stream (0)",
+    "doubled": "of these there twice, or at another place than the write said (0)",
+    "unhandled": "messages that the consumer did not handle (0)",
+    "repeated": "messages that it recorded twice (0)",
+}
+
+LEASE_TIMEOUT: Final = 2.0
 _WRITERS: Final = 4
 _TRANSIENT: Final = 60.0
 
@@ -299,24 +317,47 @@ def _be_killed(url: str, category: str, target: str, step: str) -> None:
     )
 
 
-def main() -> None:
-    """Run the trial, or be the process that is killed."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--short", action="store_true", help="4 kills and 2,000 messages")
-    parser.add_argument("--messages", type=int, default=100_000)
+def main() -> int:
+    """Run the trial, or be the process that is killed, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="moves", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--short", action="store_true", help="try less")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
+    parser.add_argument("--messages", type=int, help="how many messages it has before")
     parser.add_argument("--child", nargs=4, help="for itself")
     options = parser.parse_args()
     if options.child:
         _be_killed(*options.child)
-        return
-    outcome = run_trial(
-        SHORT if options.short else STEPS, 2000 if options.short else options.messages
-    )
-    for name, value in msgspec.structs.asdict(outcome).items():
-        print(f"{name}: {value}")
-    if outcome.lost or outcome.doubled or outcome.unhandled or outcome.handled_twice:
-        sys.exit("a message was lost or doubled")
+        return 0
+    run = Run("moves", options.short, Figures(FIGURES))
+    messages = options.messages or (2_000 if options.short else 100_000)
+    with run.part("a category that is moved, killed and moved again") as part:
+        outcome = run_trial(SHORT if options.short else STEPS, messages)
+        run.figures.add(
+            kills=len(outcome.kills),
+            written=outcome.written,
+            lost=outcome.lost,
+            doubled=outcome.doubled,
+            unhandled=outcome.unhandled,
+            repeated=outcome.handled_twice,
+        )
+        part.measured = {
+            "messages copied by the move that was not killed": outcome.copied,
+            "s for that": round(outcome.copy_seconds, 1),
+            "s in which writes waited for its end": round(outcome.closed_seconds, 2),
+            "s for the longest write meanwhile": round(outcome.longest_write, 2),
+        }
+    return run.finish(_describe(), options.json)
+
+
+def _describe() -> dict[str, str]:
+    program = find_programs() / "postgres"
+    text = subprocess.check_output([program, "--version"], text=True)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "PostgreSQL": text.split()[2],
+        "Python": platform.python_version(),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
