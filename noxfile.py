@@ -89,6 +89,9 @@ LEFT_OUT = [
 
 # The clients' cases that run through PL/Proxy on two nodes.
 THROUGH_NODES = [
+    "tests/_async/consumers/test_consumers.py",
+    "tests/_async/consumers/test_positions.py",
+    "tests/_async/entities/test_entities.py",
     "tests/_async/operations/test_reading.py",
     "tests/_async/operations/test_reading_backwards.py",
     "tests/_async/operations/test_writing.py",

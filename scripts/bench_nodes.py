@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from messagedb import Client, NewMessage
-from tests.support.several_nodes import SeveralNodes
+from tests.support.several_nodes import PROXY, SeveralNodes
 
 _PAGE: Final = 1000
 
@@ -22,16 +22,16 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="a few rounds: to try it")
-    parser.add_argument("--nodes", type=int, default=2)
     options = parser.parse_args()
     rounds = 20 if options.short else 400
-    names = [f"n{number}" for number in range(options.nodes)]
-    nodes = SeveralNodes(names)
-    try:
-        compare(nodes, rounds)
-        spread(nodes, categories=60 if options.short else 600)
-    finally:
-        nodes.close()
+    for count in (2, 1, 3):
+        nodes = SeveralNodes(f"n{number}" for number in range(count))
+        try:
+            if count == 2:
+                compare(nodes, rounds)
+            spread(nodes, categories=60 if options.short else 600)
+        finally:
+            nodes.close()
 
 
 def compare(nodes: SeveralNodes, rounds: int) -> None:
@@ -64,7 +64,7 @@ def compare(nodes: SeveralNodes, rounds: int) -> None:
 def spread(nodes: SeveralNodes, categories: int) -> None:
     """Print the rows and the CPU time of each node after writes to many categories."""
     before = {name: count_rows(nodes, name) for name in nodes.names}
-    print(f"\n{categories} categories, 5 messages each:")
+    print(f"\n{len(nodes.names)} nodes, {categories} categories, 5 messages each:")
     with Client(nodes.url()) as client:
         for number in range(categories):
             for _ in range(5):
@@ -73,6 +73,7 @@ def spread(nodes: SeveralNodes, categories: int) -> None:
             rows, cpu = count_rows(nodes, name) - before[name], read_cpu(nodes, name)
             share = rows / (5 * categories)
             print(f"{name}: {rows} rows, {share:.0%}; {cpu:.2f} s of CPU")
+        print(f"the proxying database: {read_cpu(nodes, PROXY):.2f} s of CPU")
 
 
 def new_message(number: int) -> NewMessage:
