@@ -54,7 +54,7 @@ ONCE = [
 # first test only,
 LONG = [
     *ONCE,
-    # The run with coverage has all of the async variant.
+    # The oldest Python has all of the async variant.
     "tests/_async/*",
     "*/test_faults_*",
     "tests/async_only/*",
@@ -85,6 +85,16 @@ LEFT_OUT = [
     "tests/killing/test_kills*",
     "tests/recipes/test_outbox*",
     "tests/test_docs.py",
+]
+
+# Consumers that are killed fifty times, and the names of these tests for the sync variant.
+KILLS = "tests/killing/test_kills.py"
+KILLS_OF_SYNC = [
+    "test_each_message_is_handled_at_least_once[sync]",
+    "test_each_message_is_handled_at_least_once_by_eight_handlers_at_a_time[sync]",
+    "test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position[1-sync]",
+    "test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position[100-sync]",
+    "test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position[batches-sync]",
 ]
 
 # The clients' cases that run through PL/Proxy on two nodes.
@@ -275,17 +285,19 @@ def first_of(*globs: str) -> list[str]:
     return ["-p", "tests.support.sampling", *(f"--first-of={glob}" for glob in globs)]
 
 
-def without_sampled_sync() -> list[str]:
-    """Return the options of pytest to leave out what the sample runs of the sync variant.
+def without_repeats() -> list[str]:
+    """Return the options of pytest to leave out what runs elsewhere too, or in another variant.
 
-    That is all but what it leaves out. The variant is generated, and coverage counts the lines of
-    its source. Of its faults the sample has the first test of each file, and
-    ``nox -s tests_all-3.11 -- tests/_sync`` has all.
+    That is what the sample runs of the sync variant, whose faults, like those of the trials'
+    checks, run once a file: the variant is generated. Consumers of the async variant are killed.
+    ``nox -s coverage`` has all.
     """
     files = [path.relative_to("tests/_async") for path in Path("tests/_async").rglob("test_*.py")]
     paths = sorted(f"tests/_sync/{path.as_posix()}" for path in files)
     sampled = [path for path in paths if not any(fnmatchcase(path, glob) for glob in LEFT_OUT)]
-    return [f"--ignore={path}" for path in sampled]
+    options = [f"--ignore={path}" for path in sampled]
+    options += [f"--deselect={KILLS}::{test}" for test in KILLS_OF_SYNC]
+    return [*options, *first_of("tests/_sync/*", "tests/project/test_trials*")]
 
 
 def run_parallel(session: nox.Session, *options: str) -> None:
@@ -304,15 +316,15 @@ def run_parallel(session: nox.Session, *options: str) -> None:
         session.run("python", "-m", "pytest", *again, *options)
 
 
-def run_with_coverage(session: nox.Session) -> None:
-    """Run all tests of the async variant, and all others that the sample does not run.
-
-    Fails the session if they cover less than pyproject.toml says.
+@nox.session(python=PYTHONS[0])
+def coverage(session: nox.Session) -> None:
+    """Run all tests but ``conformance``, and fail if they cover less than pyproject.toml says.
 
     ``coverage report --show-missing --skip-covered`` then lists the lines and branches that they
     miss, and ``coverage html`` shows them.
     """
-    run_parallel(session, "--cov", "--cov-report=", *ALL, *without_sampled_sync())
+    install(session, "test")
+    run_parallel(session, "--cov", "--cov-report=", *ALL, *session.posargs)
     session.run("coverage", "report", "--format=total")
 
 
@@ -321,17 +333,17 @@ def tests_all(session: nox.Session) -> None:
     """Run the tests on each Python; arguments after ``--`` are passed to pytest.
 
     Without arguments the oldest Python runs all but those of the schema's SQL, which no Python
-    changes (see ``conformance``), and those of the sync variant that the sample runs (see
-    ``tests``), and fails if they cover less than pyproject.toml says. The newest runs the async
-    variant without faults, processes and examples, the others run the sample.
+    changes (see ``conformance``), and those that run elsewhere or in the other variant. The newest
+    runs the first tests of each file of the async variant, without faults, processes and examples;
+    the others run the sample.
     """
     install(session, "test")
     if session.posargs:
         session.run("python", "-m", "pytest", *session.posargs)
     elif session.python == PYTHONS[0]:
-        run_with_coverage(session)
+        run_parallel(session, "--durations=30", *ALL, *without_repeats())
     elif session.python == PYTHONS[-1]:
-        run_parallel(session, *ALL, *WITHOUT_LONG, *first_of(*ONCE, "tests/_async/consumers/*"))
+        run_parallel(session, *ALL, *WITHOUT_LONG, *first_of(*ONCE, "tests/_async/*"))
     else:
         run_sample(session)
 
