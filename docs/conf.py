@@ -23,6 +23,7 @@ import messagedb.ui
 from messagedb._public_names import DEFINED_IN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+import llms_text
 from roads import parse_road
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ html_title = f"messagedb {release}"
 html_show_sphinx = False
 html_copy_source = False
 html_static_path = ["_static"]
+html_logo = html_favicon = "_static/logo.svg"
 html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 copybutton_exclude = ".linenos, .gp, .go"
@@ -260,6 +262,12 @@ class Road(Directive):
         return paragraph
 
 
+def write_text_files(app: Sphinx, exception: Exception | None) -> None:
+    """Write ``llms.txt`` and ``llms-full.txt`` beside the pages."""
+    if exception is None and app.builder.format == "html":
+        llms_text.write_files(Path(app.srcdir), Path(app.outdir))
+
+
 def setup(app: Sphinx) -> None:
     """Register the functions of this file with Sphinx."""
     app.add_directive("road", Road)
@@ -273,3 +281,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", hide_colons, priority=100)
     app.connect("autodoc-process-docstring", show_colons, priority=900)
     app.connect("autodoc-process-signature", tidy_signature)
+    app.connect("build-finished", write_text_files)

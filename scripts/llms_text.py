@@ -1,0 +1,82 @@
+"""The site for programs that read text: ``llms.txt`` lists its pages, ``llms-full.txt`` has them.
+
+Sphinx calls ``write_files`` at the end of a build (docs/conf.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HEAD = """# messagedb
+
+> A Python client and toolkit, sync and async, for Message DB, the event store and message store in
+> PostgreSQL.
+"""
+_TOCTREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
+_CAPTION = re.compile(r":caption: (.+)")
+_ENTRY = re.compile(r"^(?:.*<)?([a-z0-9][\w/-]*)>?$")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its part of the site, its name without a suffix, and its source in Markdown."""
+
+    part: str
+    name: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        """The first heading."""
+        found = re.search(r"^# (.+)$", self.text, re.MULTILINE)
+        return found[1] if found else self.name
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the first paragraph, as plain text; empty if there is none."""
+        paragraphs = (each.strip() for each in self.text.split("\n\n"))
+        prose = (each for each in paragraphs if re.match(r"[A-Z`*\[]", each))
+        text = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", next(prose, "").replace("\n", " "))
+        return re.split(r"(?<=[.?!:]) (?=[A-Z`])", text)[0].rstrip(":")
+
+
+def find_pages(docs: Path) -> list[Page]:
+    """Return all pages that the index of a site names, in its order."""
+    pages: list[Page] = []
+    for tree in _TOCTREE.findall((docs / "index.md").read_text("utf-8")):
+        caption = _CAPTION.search(tree)
+        for line in tree.splitlines():
+            entry = _ENTRY.match(line)
+            if entry:
+                text = Path(docs, f"{entry[1]}.md").read_text("utf-8")
+                pages.append(Page(caption[1] if caption else "", entry[1], text))
+    return pages
+
+
+def build_list(pages: Sequence[Page]) -> str:
+    """Return the text of ``llms.txt``: a link and a sentence for each page."""
+    lines = [HEAD]
+    for part in dict.fromkeys(page.part for page in pages):
+        lines.append(f"## {part}\n")
+        lines += [
+            f"- [{page.title}]({page.name}.html)" + (f": {page.summary}" if page.summary else "")
+            for page in pages
+            if page.part == part
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def build_whole(pages: Iterable[Page]) -> str:
+    """Return the text of ``llms-full.txt``: the sources of all pages."""
+    return "\n\n".join([HEAD, *(f"<!-- {page.name} -->\n\n{page.text.strip()}" for page in pages)])
+
+
+def write_files(docs: Path, target: Path) -> None:
+    """Write both files into the folder of a built site."""
+    pages = find_pages(docs)
+    (target / "llms.txt").write_text(build_list(pages), "utf-8")
+    (target / "llms-full.txt").write_text(build_whole(pages), "utf-8")

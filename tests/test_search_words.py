@@ -1,0 +1,55 @@
+"""Words that people search for: each is in a heading, or in the first lines, of the page for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import llms_text
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+ANSWERS = {
+    "event sourcing": "entities",
+    "CQRS": "read-models",
+    "saga": "recipes/process-manager",
+    "process manager": "recipes/process-manager",
+    "dead letter": "consumers",
+    "outbox": "recipes/outbox",
+    "GDPR": "recipes/personal-data",
+    "tenant": "recipes/tenants",
+    "SQLAlchemy": "recipes/sqlalchemy",
+    "SQLModel": "recipes/sqlalchemy",
+    "Kafka": "recipes/outbox",
+    "RabbitMQ": "recipes/outbox",
+    "Celery": "recipes/workers",
+    "gunicorn": "recipes/workers",
+    "Dockerfile": "run",
+    "Prometheus": "telemetry",
+    "Parquet": "recipes/analysis",
+    "archiving": "recipes/retention",
+    "read replica": "scaling",
+    "read your writes": "consumers",
+}
+FIRST_LINES = 12
+
+
+@pytest.mark.parametrize("word", sorted(ANSWERS))
+def test_a_search_word_leads_to_the_page_that_answers(word: str) -> None:
+    lines = (DOCS / f"{ANSWERS[word]}.md").read_text("utf-8").splitlines()
+    headings = [line for line in lines if re.match("#+ ", line)]
+    assert word.casefold() in "\n".join([*lines[:FIRST_LINES], *headings]).casefold()
+
+
+def test_the_list_for_programs_has_each_page_once_with_a_sentence() -> None:
+    pages = llms_text.find_pages(DOCS)
+    listed = llms_text.build_list(pages)
+    names = [path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")]
+    for name in names:
+        assert listed.count(f"]({name}.html)") == (name != "index"), name
+    summaries = {page.name: page.summary for page in pages}
+    assert summaries["transactions"].startswith("Several writes as one unit")
+    assert [name for name, text in summaries.items() if len(text) > 400] == []
+    whole = llms_text.build_whole(pages)
+    assert whole.count("<!-- ") >= len(pages)
