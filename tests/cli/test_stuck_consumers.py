@@ -112,7 +112,7 @@ def test_why_a_consumer_is_stuck(
         proxy.stall()
         client.write_messages(f"{category}failing-1", [NewMessage("A"), NewMessage("Bad")])
 
-        row = see_when(command, f"{category}failing", lambda row: row["last_failure"], 15)
+        row = see_when(command, f"{category}failing", lambda row: row["last_failure"], 5)
         failure, in_flight = row["last_failure"], row["in_flight"]
         assert (failure["stream_name"], failure["position"]) == (f"{category}failing-1", 1)
         assert (failure["type"], failure["error"]) == ("Bad", "ValueError: no such address")
@@ -121,11 +121,11 @@ def test_why_a_consumer_is_stuck(
         assert (row["owner"], row["state"]) == (owners["failing"], "retrying")
 
         for name, state in (("killed", "not running"), ("paused", "no report")):
-            row = see_when(command, f"{category}{name}", in_state(state), 15)
+            row = see_when(command, f"{category}{name}", in_state(state), 5)
             assert row["owner"] == owners[name]
             assert row["in_flight"] == before[name]["in_flight"]
         # Its lease lasts for a while: the server takes a silent connection for a live one.
-        row = see_when(command, f"{category}away", in_state("no report"), 15)
+        row = see_when(command, f"{category}away", in_state("no report"), 5)
         assert (row["owner"], row["in_flight"]) == (owners["away"], before["away"]["in_flight"])
 
         page = {

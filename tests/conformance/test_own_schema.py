@@ -81,6 +81,7 @@ def test_its_tables(url: str) -> None:
     ]
     keys = "select indexdef from pg_indexes where schemaname = 'messagedb'"
     assert sorted(row[0].partition(" USING ")[2] for row in query(url, keys)) == [
+        "btree (category)",
         "btree (only_row)",
         "btree (store, category, identifier)",
         "btree (store, category, identifier, member)",

@@ -18,6 +18,7 @@ from tests.killing.worker import Order
 MESSAGES = 20_000
 KILLS = 50
 STREAMS = 40
+_LOOK_SECONDS = 0.01
 
 Fork = Callable[[Order], Forked]
 
@@ -27,32 +28,29 @@ def kill_while_writing(
 ) -> None:
     """Kill one of the workers, start it again, and so on, while the messages are written.
 
+    Every second one that is killed has handled something before: on a busy machine many others die
+    before they have begun.
     In the end they work until everything is handled, and are stopped by SIGTERM.
 
     Args:
         fork: starts a worker.
         orders: those of the workers.
-        longest: the largest number of seconds until one is killed; three times as long as the
-            first of them needed to handle anything if that is longer, on a busy machine.
+        longest: the largest number of seconds until one is killed.
         seed: of all that is random; a new one if it is None.
     """
     seed = random.randrange(2**32) if seed is None else seed
     print(f"seed {seed}")
     chance = random.Random(seed)
-    begun = time.monotonic()
     members = [_Member(fork, order, chance, longest) for order in orders]
     killed = 0
     url, category = orders[0].url, orders[0].category
     with Client(url, max_size=1) as client:
         writer = _Writer(client, category, chance, MESSAGES)
-        while not _have_handled(url, category, 1) and writer.count < MESSAGES // KILLS:
-            writer.write()
-        until(partial(_have_handled, url, category, 1), members[0].worker.text, 60.0, 0.01)
-        for member in members:
-            member.live(max(longest, 3.0 * (time.monotonic() - begun)))
         while killed < KILLS:
             for member in members:
                 if time.monotonic() >= member.due and killed < KILLS:
+                    if killed % 2 and not member.has_handled():
+                        continue
                     member.kill()
                     killed += 1
                     member.begin()
@@ -60,7 +58,8 @@ def kill_while_writing(
                 writer.write()
             else:
                 due = min(member.due for member in members)
-                wait_for_any([member.worker for member in members], due - time.monotonic())
+                pause = max(due - time.monotonic(), _LOOK_SECONDS)
+                wait_for_any([member.worker for member in members], pause)
         while writer.count < MESSAGES:
             writer.write()
     until(
@@ -118,15 +117,18 @@ class _Member:
         self.begin()
 
     def begin(self) -> None:
-        """Begin it: its death comes at a random moment."""
+        """Begin it, and draw the moment of its death."""
         self._order = msgspec.structs.replace(self._order, life=self._order.life + 1)
         self.worker = self._fork(self._order)
-        self.live(self._longest)
+        self.due = time.monotonic() + self._chance.uniform(0.0, self._longest)
+        self._before = self._count_effects()
 
-    def live(self, longest: float) -> None:
-        """Draw the moment of its death, and let those that follow it live as long."""
-        self._longest = longest
-        self.due = time.monotonic() + self._chance.uniform(0.0, longest)
+    def has_handled(self) -> bool:
+        """Return True if anything was handled since it began."""
+        return self._count_effects() > self._before
+
+    def _count_effects(self) -> int:
+        return count_effects(self._order.url, self._order.category)
 
     def kill(self) -> None:
         """Kill it."""

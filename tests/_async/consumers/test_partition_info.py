@@ -63,21 +63,33 @@ async def test_partitions_are_listed_with_owner_since_position_and_lag(
         assert not behind.has_more_lag
         waiting = [each.lag_seconds or 0.0 for each in behind.partitions if each.lag_messages]
         assert min(waiting) >= 0
-        async with first.running(), second.running():
-            await eventually(lambda: (count_owned(first), count_owned(second)) == (2, 2), 20)
-            await first.wait_until_caught_up(timeout=20)
-            found = await read(client, category)
-            assert [each.name for each in found.members] == ["first", "second"]
-            assert (found.size, found.owned_count, found.unowned, found.imbalance) == (4, 4, (), 0)
-            assert (found.phase, found.next_size, found.position_store) == (None, None, "stream")
-            by_first = [each for each in found.partitions if each.owner == found.members[0]]
-            assert tuple(each.number for each in by_first) == first.status().partitions
-            for each in found.partitions:
-                assert each.since is not None
-                assert timedelta() <= found.read_at - each.since < timedelta(minutes=1)
-                assert each.unowned_since is None
-                assert each.epoch >= 2
-                assert each.name == f"{category}:position-shared+{each.number}+4"
+        async with first.running():
+            # It has joined before the other one does.
+            await eventually(lambda: count_owned(first) == SIZE, 20)
+            async with second.running():
+                await eventually(lambda: (count_owned(first), count_owned(second)) == (2, 2), 20)
+                await first.wait_until_caught_up(timeout=20)
+                found = await read(client, category)
+                assert [each.name for each in found.members] == ["first", "second"]
+                assert (found.size, found.owned_count, found.unowned, found.imbalance) == (
+                    4,
+                    4,
+                    (),
+                    0,
+                )
+                assert (found.phase, found.next_size, found.position_store) == (
+                    None,
+                    None,
+                    "stream",
+                )
+                by_first = [each for each in found.partitions if each.owner == found.members[0]]
+                assert tuple(each.number for each in by_first) == first.status().partitions
+                for each in found.partitions:
+                    assert each.since is not None
+                    assert timedelta() <= found.read_at - each.since < timedelta(minutes=1)
+                    assert each.unowned_since is None
+                    assert each.epoch >= 2
+                    assert each.name == f"{category}:position-shared+{each.number}+4"
         (listed,) = await client.list_partition_sets(category)
         assert [each.number for each in listed.partitions] == list(range(SIZE))
         assert all(each.was_given_up for each in listed.partitions)

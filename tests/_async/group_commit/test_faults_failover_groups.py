@@ -7,12 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from messagedb import (
-    AsyncClient,
-    NewMessage,
-    OutcomeUnknownError,
-    StoreUnavailableError,
-)
+from messagedb import AsyncClient, NewMessage, OutcomeUnknownError, StoreUnavailableError
 from messagedb._concurrency.backend_async import run_blocking
 from messagedb.errors import PoolTimeoutError
 from messagedb.testing import FaultProxy
