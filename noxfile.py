@@ -286,11 +286,11 @@ def first_of(*globs: str) -> list[str]:
 
 
 def without_repeats() -> list[str]:
-    """Return the options of pytest to leave out what runs elsewhere too, or in another variant.
+    """Return the options of pytest to leave out what runs in the sample or in the other variant.
 
-    That is what the sample runs of the sync variant, whose faults, like those of the trials'
-    checks, run once a file: the variant is generated. Consumers of the async variant are killed.
-    ``nox -s coverage`` has all.
+    The sync variant is generated, so what the sample runs of it is left out, and of its files that
+    the sample leaves out the first test runs. Only consumers of the async variant are killed. Of
+    the tests of the trials' checks the first runs. ``nox -s coverage`` runs all.
     """
     files = [path.relative_to("tests/_async") for path in Path("tests/_async").rglob("test_*.py")]
     paths = sorted(f"tests/_sync/{path.as_posix()}" for path in files)

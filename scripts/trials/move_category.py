@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from figures import COMMANDS
 
 from messagedb import (
     Client,
@@ -68,14 +69,7 @@ ABORTABLE: Final = STEPS[1:10]
 
 SHORT: Final = ("copying", "closed the node", "switched")
 
-FIGURES: Final = {
-    "kills": "steps at which the process that moved it was killed",
-    "written": "messages that were written meanwhile",
-    "lost": "of these not in their stream (0)",
-    "doubled": "of these there twice, or at another place than the write said (0)",
-    "unhandled": "messages that the consumer did not handle (0)",
-    "repeated": "messages that it recorded twice (0)",
-}
+FIGURES: Final = COMMANDS["moves"][1]
 
 LEASE_TIMEOUT: Final = 2.0
 _WRITERS: Final = 4

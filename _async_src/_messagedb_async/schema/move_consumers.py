@@ -11,6 +11,7 @@ from messagedb._concurrency.backend_async import sleep
 from messagedb._errors import RetryableError
 from messagedb._schema.move_plan import Mark, MoveRequest
 from messagedb._schema.move_positions import StoredRecord, Translation
+from messagedb._sql.consumers import CATEGORY_LEASES
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -120,7 +121,7 @@ async def hold_consumers(conn: AsyncConnection[Any], request: MoveRequest, names
         stopped += await _take_lock(conn, keys, what) > 0
     # A consumer that has stored nothing yet is known by this lock only, and another one that begins
     # waits for it.
-    keys = (move_positions.CATEGORY_LEASES, request.key)
+    keys = (CATEGORY_LEASES, request.key)
     stopped += await _take_lock(conn, keys, "the category's leases")
     values = {"category": request.category}
     deadline = monotonic() + _SECONDS

@@ -70,9 +70,6 @@ SELECT owner FROM messagedb.partitions
 WHERE store = 'message_store' AND messagedb.proxy_category(category) = %s AND owner IS NOT NULL
 """
 
-CATEGORY_LEASES: Final = 1835295861
-"""The first number of the lock of a category that each lease of it shares."""
-
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%s, %s)"
 END_HOLDERS: Final = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_locks

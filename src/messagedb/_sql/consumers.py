@@ -91,18 +91,25 @@ TRY_LEASE: Final = b"SELECT 1 WHERE pg_try_advisory_lock(%d, %d)"
 
 RELEASE_LEASE: Final = b"SELECT pg_advisory_unlock(%d, %d)"
 
+CATEGORY_LEASES: Final = 1835295861
+"""The first number of the lock of a category that each lease of it shares, through PL/Proxy."""
+
+_SHARED: Final = b"(%d, %%d)" % CATEGORY_LEASES
 TRY_PLACED_LEASE: Final = b"""
 SELECT 1 WHERE CASE
-    WHEN NOT pg_try_advisory_lock_shared(1835295861, %d) THEN false
-    WHEN pg_try_advisory_lock(%d, %d) THEN true
-    ELSE NOT pg_advisory_unlock_shared(1835295861, %d)
+    WHEN NOT pg_try_advisory_lock_shared%(shared)b THEN false
+    WHEN pg_try_advisory_lock(%%d, %%d) THEN true
+    ELSE NOT pg_advisory_unlock_shared%(shared)b
 END
-"""
+""" % {b"shared": _SHARED}
 """The same through PL/Proxy, with a shared lock of the category, which its move to a node takes."""
 
-RELEASE_PLACED_LEASE: Final = b"""
-SELECT pg_advisory_unlock(%d, %d), pg_advisory_unlock_shared(1835295861, %d)
+RELEASE_PLACED_LEASE: Final = (
+    b"""
+SELECT pg_advisory_unlock(%%d, %%d), pg_advisory_unlock_shared%b
 """
+    % _SHARED
+)
 
 LEASE_HOLDERS: Final = b"""
 SELECT classid::bigint, objid::bigint, pid
