@@ -127,6 +127,8 @@ async def test_writers_of_two_categories_and_rollbacks_leave_each_message_applie
         for writer in writers:
             await writer.result()
         await model.consumer.wait_until_caught_up(timeout=30)
+        # The first version is shown a moment after it has caught up.
+        await eventually(lambda: "log" in model_schema.relations())
     stored = [
         (message.global_position, message.stream_name, message.data["n"])
         for kind in ("", "Payment")
