@@ -149,7 +149,7 @@ async def check_no_owners(conn: AsyncConnection[Any], request: MoveRequest) -> N
     await conn.execute(move_positions.LOCK_PARTITIONS.encode())
     cursor = await conn.execute(move_positions.LIST_OWNED.encode(), [request.category])
     if await cursor.fetchall():
-        raise _busy_error("the partitions of a consumer that has begun meanwhile")
+        raise move_plan.claimed_partitions_error(request.category)
 
 
 async def _take_lock(conn: AsyncConnection[Any], keys: tuple[int, int], what: str) -> int:

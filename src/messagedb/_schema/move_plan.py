@@ -263,6 +263,16 @@ def changed_position_error(name: str) -> RetryableError:
     )
 
 
+def claimed_partitions_error(category: str) -> RetryableError:
+    """Return the error for partitions that were claimed after the consumers were stopped."""
+    return RetryableError(
+        f"a consumer of category {category!r} has claimed partitions since the move stopped the "
+        "others: it runs for the first time, or has begun again. The category is where it was, "
+        "and accepts writes. Repeat the move: it stops that consumer, too.",
+        "55P03",
+    )
+
+
 def not_moving_error(category: str, is_settling: bool) -> IncompatibleServerError:
     """Return the error for an abort that cannot be."""
     if is_settling:

@@ -27,6 +27,7 @@ from messagedb.errors import (
 from messagedb.schema import abort_proxy_move_async, move_proxy_category_async
 from messagedb.streams import hash_64
 from tests.support.background_async import Background, eventually
+from tests.support.partition_owner import PartitionOwner
 from tests.support.plproxy import NoPLProxyError
 from tests.support.several_nodes import PROXY, SeveralNodes
 
@@ -320,3 +321,38 @@ async def test_a_consumer_that_begins_during_a_move_waits_for_its_end(
         await consumer.stop()
         await waiting[0].result()
     assert handled == list(range(10))
+
+
+@pytest.mark.parametrize("step", ["stopped consumers", "switching"])
+async def test_a_move_refuses_if_a_partition_is_claimed_between_stop_and_switch(
+    nodes: SeveralNodes, step: str
+) -> None:
+    """It stops the consumers that it knows, and this one runs for the first time."""
+    url = nodes.admin_url()
+    category = nodes.name_category("claimed", "a")
+    owner = PartitionOwner(nodes, category)
+
+    def begin(at: str) -> None:
+        if at == step:
+            owner.begin()
+
+    async with AsyncClient(nodes.url()) as client:
+        await client.write_messages(f"{category}-1", [noted(n) for n in range(10)])
+        try:
+            with pytest.raises(RetryableError, match=r"accepts writes\. Repeat the move"):
+                await move_proxy_category_async(url, category=category, target="b", progress=begin)
+            assert nodes.find_node(category) == "a"
+            await client.write_message(f"{category}-1", noted(10), expected_version=9)
+            await eventually(lambda: sorted(owner.handled) == list(range(11)))
+            # It is known now, and the same call stops it, too.
+            moved = await move_proxy_category_async(
+                url, category=category, target="b", lease_timeout=1.0
+            )
+            assert moved is not None
+            assert moved.stopped == 1
+            await client.write_message(f"{category}-1", noted(11), expected_version=10)
+            await eventually(lambda: 11 in owner.handled, limit=20.0)
+        finally:
+            owner.end()
+    assert nodes.find_node(category) == "b"
+    assert sorted(owner.handled) == list(range(12))
