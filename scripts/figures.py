@@ -84,6 +84,37 @@ COMMANDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "repeated": "messages that it recorded twice (0)",
         },
     ),
+    "partitions": (
+        "processes that share 16 partitions, killed, paused and cut off under writers, with"
+        " transactions and without",
+        {
+            "written": "messages written",
+            "killed": "processes killed",
+            "paused": "processes paused",
+            "cut": "processes cut off from the server",
+            "recovered": "partitions of such a process that another one handled again",
+            "late": "of these later than the lease timeout and 2 s (0)",
+            "unhandled": "messages never handled (0)",
+            "disordered": "streams handled out of order (0)",
+            "doubled": "handled twice with transactional=True (0)",
+            "uneven": "partitions too many in a process at rest (0)",
+            "ended": "processes that ended by themselves (0)",
+        },
+    ),
+    "resizes": (
+        "16, 32 and 8 partitions in turn, under load; members and the calls that change it are"
+        " killed",
+        {
+            "written": "messages written",
+            "changed": "changes of the number of partitions",
+            "killed_callers": "calls killed that change it",
+            "killed_members": "processes killed meanwhile",
+            "unhandled": "messages never handled (0)",
+            "disordered": "streams handled out of order (0)",
+            "doubled": "handled twice with transactional=True (0)",
+            "ended": "processes that ended by themselves (0)",
+        },
+    ),
     "fuzz": (
         "random operations against a model, and hostile values",
         {
@@ -170,8 +201,9 @@ def build_lines(folder: Path) -> Iterator[str]:
 
 
 def get_session(name: str) -> str:
-    """Return the command of a file: Patroni's is a form of another one."""
-    return {"patroni": "failover -- --patroni"}.get(name, name)
+    """Return the command of a file: some are forms of another one."""
+    forms = {"patroni": "failover -- --patroni", "resizes": "partitions -- --resizes"}
+    return forms.get(name, name)
 
 
 def describe(run: dict[str, Any]) -> str:

@@ -113,7 +113,8 @@ class Changes:
         self, caller: subprocess.Popen[bytes] | None, size: int, phase: str | None
     ) -> subprocess.Popen[bytes] | None:
         """Kill the caller, or a process with partitions; return the caller, if there is one."""
-        self.phases[str(phase)] = self.phases.get(str(phase), 0) + 1
+        name = phase or "preparing"
+        self.phases[name] = self.phases.get(name, 0) + 1
         # Of the first two, one each.
         is_call = self.kills == 0 or (self.kills > 1 and self._dice.random() < 0.4)
         if caller is not None and is_call:
