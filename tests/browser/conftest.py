@@ -84,7 +84,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="session")
 async def site(new_database: NewDatabase) -> AsyncGenerator[Site]:
-    """Serve the UI of a store with real content. One of its consumers is running, and fails."""
+    """Serve the UI of a store with real content, while a failing and a shared consumer run."""
     async with AsyncClient(new_database(), max_size=12) as client:
         scene = await build_scene(client)
         app = create_app(
@@ -94,15 +94,18 @@ async def site(new_database: NewDatabase) -> AsyncGenerator[Site]:
             app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
-        billing = Background(scene.billing.run)
+        running = [Background(each.run) for each in (scene.billing, scene.shared)]
         with socket.create_server(("127.0.0.1", 0)) as listening:
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await eventually(lambda: server.started and scene.billing.status().last_error)
+            await eventually(lambda: len(scene.shared.status().partitions or ()) == 16, 20)
+            await eventually(lambda: scene.counted >= 100)
             yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", scene)
             server.should_exit = True
             await serving
-        await scene.billing.stop()
-        await billing.outcome()
+        for consumer, run in zip((scene.billing, scene.shared), running, strict=True):
+            await consumer.stop()
+            await run.outcome()
 
 
 async def open_context(

@@ -30,17 +30,21 @@ class Scene:
     Attributes:
         client: the client that the UI reads with.
         mail: the consumer whose handler has failed.
+        shared: a consumer of sixteen partitions.
         is_repaired: whether that handler works now.
         sent: the streams of the mails that were sent.
         command: the id of a command that caused other messages.
+        counted: the messages that the shared consumer has handled.
     """
 
     client: AsyncClient
     mail: AsyncConsumer
     billing: AsyncConsumer
+    shared: AsyncConsumer
     is_repaired: bool = False
     sent: list[str] = field(default_factory=list[str])
     command: UUID | None = None
+    counted: int = 0
 
 
 async def build_scene(client: AsyncClient) -> Scene:
@@ -108,20 +112,27 @@ def add_mail_handler(scene: Scene) -> None:
         )
         scene.sent.append(message.stream_name)
 
+    @scene.shared.handler
+    async def count(message: Message[Any]) -> None:
+        scene.counted += 1
+
     @scene.billing.handler
     async def bill(message: Message[Any]) -> None:
         if message.type == "Placed":
             raise ConnectionError("billing.example.com did not answer within 10 s")
 
 
-def _build_consumers(client: AsyncClient) -> tuple[AsyncConsumer, AsyncConsumer]:
+def _build_consumers(client: AsyncClient) -> tuple[AsyncConsumer, AsyncConsumer, AsyncConsumer]:
     fast: dict[str, Any] = {"poll_interval": 0.01}
     mail = AsyncConsumer(
         client, "order", identifier="mail", retry=NO_RETRY, on_error="park", **fast
     )
     patient = RetryPolicy(max_attempts=1000, delay=60.0, max_delay=60.0)
     billing = AsyncConsumer(client, "order", identifier="billing", retry=patient, **fast)
-    return mail, billing
+    shared = AsyncConsumer(
+        client, "commit", identifier="reports", partitions=16, member_name="<b>pod</b> 1", **fast
+    )
+    return mail, billing, shared
 
 
 async def _write_history(client: AsyncClient) -> None:

@@ -45,6 +45,8 @@ async def list_addresses(site: Site) -> dict[str, str]:
         "consumer": f"/consumer?name={mail}&store=stream",
         "consumer-failing": f"/consumer?name={billing}&store=stream",
         "reset": f"/consumer/reset?name={mail}&store=stream&to=beginning",
+        "partitions": "/partitions?category=commit&identifier=reports",
+        "release": "/partitions/release?category=commit&identifier=reports&number=3",
         "parked": "/parked",
         "parked-stream": f"/parked?stream={parked}",
         "parked-group": f"/parked?stream={parked}&type=Placed&error=KeyError",
