@@ -30,15 +30,18 @@ WITHOUT_LONG = [
     "--ignore-glob=*test_faults_*",
     "--ignore-glob=*test_moves*",
     "--ignore-glob=*test_several_nodes*",
+    "--ignore-glob=*test_examples*",
+    "--ignore-glob=*test_failover*",
     "--ignore=tests/_sync",
     "--ignore=tests/browser",
     "--ignore=tests/cli",
     "--ignore=tests/embedded",
+    "--ignore=tests/faults",
     "--ignore=tests/killing",
     "--ignore=tests/project",
     "--ignore=tests/recipes",
     "--ignore=tests/test_docs.py",
-    "--ignore=tests/test_examples.py",
+    "--ignore=tests/test_readme.py",
 ]
 # Of these files, which open many pages or the sessions of many roles, or wait for reports, one test
 # is enough on a second Python and on a second schema: the oldest Python runs all of them.
@@ -334,7 +337,7 @@ def tests_all(session: nox.Session) -> None:
 
     Without arguments the oldest Python runs all but those of the schema's SQL, which no Python
     changes (see ``conformance``), and those that run elsewhere or in the other variant. The newest
-    runs the first tests of each file of the async variant, without faults, processes and examples;
+    runs the first test of each file of both variants, without faults, processes and examples;
     the others run the sample.
     """
     install(session, "test")
@@ -343,7 +346,8 @@ def tests_all(session: nox.Session) -> None:
     elif session.python == PYTHONS[0]:
         run_parallel(session, "--durations=30", *ALL, *without_repeats())
     elif session.python == PYTHONS[-1]:
-        run_parallel(session, *ALL, *WITHOUT_LONG, *first_of(*ONCE, "tests/_async/*"))
+        once = first_of(*ONCE, "tests/_async/*", "tests/sync_only/*")
+        run_parallel(session, *ALL, *WITHOUT_LONG, *once)
     else:
         run_sample(session)
 

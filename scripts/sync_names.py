@@ -89,6 +89,8 @@ PACKAGE_NAMES = {
     "AsyncParkedMessages": "ParkedMessages",
     "AsyncPartitionCoordinator": "PartitionCoordinator",
     "AsyncPartitionFeed": "PartitionFeed",
+    "AsyncMembership": "Membership",
+    "AsyncPartitionLockMembership": "PartitionLockMembership",
     "AsyncPartitionMembership": "PartitionMembership",
     "AsyncPartitionPages": "PartitionPages",
     "AsyncPartitionPositions": "PartitionPositions",

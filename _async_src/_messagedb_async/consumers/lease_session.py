@@ -111,29 +111,41 @@ class AsyncLeaseSession:
             StoreUnavailableError: that connection is gone, and with it all leases that it held.
         """
         async with self._lock:
-            conn = self._conn
-            if conn is None or number != self._number:
-                raise self._connection_lost_error()
-            if _has_server_changed(client, conn):
-                failure: MessageDBError = StoreUnavailableError(
-                    "the store is on another server now, as after a failover, and the lease was"
-                    " held on the previous one. Nothing was sent."
-                )
-                await self._drop(failure)
-                raise failure
-            if monotonic() - self._heartbeat_at < self._interval * _SHARED_HEARTBEAT:
-                return
-            try:
-                # A later response would come when the lease is already lost.
-                self._set_deadline(conn, self._timeout)
-                await self._show_life(conn)
-            except psycopg.Error as error:
-                failure = map_error(error, NOTHING_CHANGED)
-                await self._drop(failure)
-                raise failure from error
-            except BaseException:
-                await self._drop(None)
-                raise
+            conn = await self._find(client, number)
+            if monotonic() - self._heartbeat_at >= self._interval * _SHARED_HEARTBEAT:
+                await self._execute(conn, sql.KEEP_LEASE)
+
+    async def query(
+        self, client: AsyncClientCore, number: int, text: bytes
+    ) -> list[tuple[Any, ...]]:
+        """Execute a statement, which is a sign of life, too, and return its rows.
+
+        Args:
+            client: the client of the store.
+            number: the connection's, as ``acquire`` returned it.
+            text: the statement.
+
+        Raises:
+            StoreUnavailableError: that connection is gone, and with it all leases that it held.
+        """
+        async with self._lock:
+            conn = await self._find(client, number)
+            cursor = await self._execute(conn, text)
+            return await cursor.fetchall()
+
+    async def _find(self, client: AsyncClientCore, number: int) -> AsyncConnection[Any]:
+        """Return the connection with this number, if it still holds its leases."""
+        conn = self._conn
+        if conn is None or number != self._number:
+            raise self._connection_lost_error()
+        if _has_server_changed(client, conn):
+            failure = StoreUnavailableError(
+                "the store is on another server now, as after a failover, and the lease was"
+                " held on the previous one. Nothing was sent."
+            )
+            await self._drop(failure)
+            raise failure
+        return conn
 
     async def release(self, user: object, keys: LeaseKeys, number: int | None) -> None:
         """Release a lease, and close the connection if it was the last one.
@@ -190,14 +202,26 @@ class AsyncLeaseSession:
         await execute(cursor, Statement(sql.SET_LEASE_LIMITS, (milliseconds,)))
         return conn
 
-    async def _show_life(self, conn: AsyncConnection[Any]) -> None:
+    async def _execute(self, conn: AsyncConnection[Any], text: bytes) -> AsyncStoreCursor:
         """Show a sign of life, and release the snapshot that the last statement may hold.
 
         By the simple protocol: the result of another one stays open until the next, with its
         snapshot, which would keep vacuum from all rows that are deleted after it.
         """
-        await AsyncStoreCursor(conn).execute(sql.KEEP_LEASE, prepare=False)
+        try:
+            # A later response would come when the lease is already lost.
+            self._set_deadline(conn, self._timeout)
+            cursor = AsyncStoreCursor(conn)
+            await cursor.execute(text, prepare=False)
+        except psycopg.Error as error:
+            failure = map_error(error, NOTHING_CHANGED)
+            await self._drop(failure)
+            raise failure from error
+        except BaseException:
+            await self._drop(None)
+            raise
         self._heartbeat_at = monotonic()
+        return cursor
 
     async def _drop(self, failure: MessageDBError | None) -> None:
         """Close the connection: all of its leases are lost."""
@@ -229,15 +253,19 @@ _sessions: WeakKeyDictionary[AsyncClientCore, dict[float, AsyncLeaseSession]] = 
 
 
 def _format_try(keys: LeaseKeys) -> bytes:
+    if keys.is_shared:
+        return sql.TRY_SHARED_LEASE % keys[:2]
     if keys.category is None:
         return sql.TRY_LEASE % keys[:2]
-    return sql.TRY_PLACED_LEASE % (keys.category, *keys)
+    return sql.TRY_PLACED_LEASE % (keys.category, *keys[:3])
 
 
 def _format_release(keys: LeaseKeys) -> bytes:
+    if keys.is_shared:
+        return sql.RELEASE_SHARED_LEASE % keys[:2]
     if keys.category is None:
         return sql.RELEASE_LEASE % keys[:2]
-    return sql.RELEASE_PLACED_LEASE % keys
+    return sql.RELEASE_PLACED_LEASE % keys[:3]
 
 
 def _has_server_changed(client: AsyncClientCore, conn: AsyncConnection[Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from messagedb._consumers.consumer_info import parse_lease_holders
+from messagedb._consumers.partition_locks import derive_members_key, find_sizes
 from messagedb._consumers.partition_records import (
     check_position_store,
     is_also_static_error,
@@ -22,16 +23,50 @@ from messagedb._sql import partitions as sql
 from messagedb._sql.statements import Statement, quoted
 
 from ..operations.internals import get_server, get_session_config, read_rows
+from .partition_lock_membership import AsyncPartitionLockMembership
+from .partition_membership import AsyncPartitionMembership
 
 if TYPE_CHECKING:
     from messagedb._consumers.settings import ConsumerSettings
 
     from ..client_core.core import AsyncClientCore
-    from .partition_membership import AsyncPartitionMembership
 
 _MEMBER = re.compile(r"\+[0-9]+\+([0-9]+)")
 
 _has_members_table: WeakKeyDictionary[AsyncClientCore, bool] = WeakKeyDictionary()
+
+
+AsyncMembership = AsyncPartitionMembership | AsyncPartitionLockMembership
+
+
+async def find_membership(
+    client: AsyncClientCore,
+    settings: ConsumerSettings,
+    membership: AsyncPartitionMembership,
+    size: int,
+) -> tuple[int, AsyncMembership]:
+    """Return the number of partitions, and the membership by rows, or by locks without the tables.
+
+    Only in a database that has none of the tables: all processes use the same then. Positions are
+    in streams then.
+
+    Args:
+        client: the client of the store.
+        settings: the consumer's.
+        membership: the process's by rows.
+        size: the number to store if there is none.
+
+    Raises:
+        PositionConflictError: as ``find_or_create_set`` raises it.
+        IncompatibleServerError: as ``find_or_create_set`` raises it.
+        StoreUnavailableError: the store is unavailable.
+    """
+    uses_streams = isinstance(settings.position_store, StreamPositionStore)
+    if not uses_streams or await membership.has_tables():
+        return await find_or_create_set(client, settings, membership, size), membership
+    await membership.leave()
+    await check_not_static(client, settings, None, size, has_tables=False)
+    return size, AsyncPartitionLockMembership(client, settings, membership.timeout, size)
 
 
 async def find_or_create_set(
@@ -68,7 +103,12 @@ async def find_or_create_set(
 
 
 async def check_not_static(
-    client: AsyncClientCore, settings: ConsumerSettings, stored_size: int | None, size: int
+    client: AsyncClientCore,
+    settings: ConsumerSettings,
+    stored_size: int | None,
+    size: int,
+    *,
+    has_tables: bool = True,
 ) -> None:
     """Check that no consumer without partitions, and no group of another size, has the identifier.
 
@@ -78,13 +118,15 @@ async def check_not_static(
         stored_size: the stored number of partitions; None if there are none yet. Positions of
             others are looked for only then.
         size: the number of partitions in the settings.
+        has_tables: False if partitions are locks here, as those of a static group are.
 
     Raises:
         PositionConflictError: one has, or runs now. Nothing was changed.
     """
     count = size if stored_size is None else stored_size
     names = [settings.position_name]
-    names += [settings.build_position_name(member, count) for member in range(count)]
+    if has_tables:
+        names += [settings.build_position_name(member, count) for member in range(count)]
     schema = get_session_config(client).settings.schema
     holders = parse_lease_holders(await _read(client, consumers_sql.LEASE_HOLDERS))
     running = [each for each in names if derive_lease_keys(f"{schema} {each}") in holders]
@@ -110,13 +152,15 @@ async def check_not_partitioned(client: AsyncClientCore, settings: ConsumerSetti
 async def find_live_members(client: AsyncClientCore, settings: ConsumerSettings) -> list[str]:
     """Return the names of the processes that run partitions with the identifier of a consumer.
 
-    There are none for a role that may not see them.
+    For a role that may not see their rows, only those whose partitions are locks.
     """
     if settings.category is None or settings.identifier is None:
         return []
-    if not await _may_see_members(client):
-        return []
     schema = get_session_config(client).settings.schema
+    if not await _may_see_members(client):
+        holders = await _read(client, consumers_sql.LEASE_HOLDERS)
+        sizes = find_sizes(derive_members_key(schema, settings), holders)
+        return [f"server process {pid}" for pids in sizes.values() for pid in pids]
     try:
         rows = await _read(client, sql.LIVE_MEMBERS, schema, settings.category, settings.identifier)
     except IncompatibleServerError:
@@ -139,7 +183,9 @@ async def _may_see_members(client: AsyncClientCore) -> bool:
 async def _find_positions(client: AsyncClientCore, name: str, size: int) -> list[str]:
     """Return the names of positions of other consumers with the identifier."""
     schema = get_session_config(client).settings.schema
-    rows = await _read(client, sql.STATIC_ROWS, schema, name, f"{name}+")
+    rows: list[tuple[Any, ...]] = []
+    if (await _read(client, consumers_sql.HAS_POSITIONS))[0][0]:
+        rows = await _read(client, sql.STATIC_ROWS, schema, name, f"{name}+")
     found = [each for (each,) in rows if _is_other(each, name, size)]
     if not (await get_server(client)).table_readable:
         streams = [name]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from messagedb._consumers.partition_plan import PartitionLook
 
     from .consumer_run import AsyncConsumerRun
-    from .partition_membership import AsyncPartitionMembership
+    from .partition_checks import AsyncMembership
     from .run_state import AsyncRunState
 
 # Others may claim, for so long, a partition that was given up because a person wanted that.
@@ -50,6 +50,7 @@ class AsyncPartitionCoordinator:
     Attributes:
         runners: the partitions that run here, by number, also those whose claim is lost and whose
             handler has not returned.
+        membership: the process's.
         look: the last look; None before the first one.
         is_settled: True if the last look found nothing to claim, and each other owner alive.
         on_change: called when partitions were gained or have ended.
@@ -59,7 +60,7 @@ class AsyncPartitionCoordinator:
     def __init__(
         self,
         state: AsyncRunState,
-        membership: AsyncPartitionMembership,
+        membership: AsyncMembership,
         build_run: Callable[[PartitionClaim, Counters], AsyncConsumerRun],
     ) -> None:
         self.runners: dict[int, AsyncPartitionRunner] = {}
@@ -68,7 +69,7 @@ class AsyncPartitionCoordinator:
         self.on_change: Callable[[], object] = lambda: None
         self.on_look: Callable[[PartitionLook], object] = lambda look: None
         self._state = state
-        self._membership = membership
+        self.membership = membership
         self._build_run = build_run
         self._interval = min(_MAX_LOOK_SECONDS, membership.timeout / 3)
         # Numbers that were claimed beyond the share, as a person wanted that.
@@ -100,15 +101,15 @@ class AsyncPartitionCoordinator:
         Raises:
             StoreUnavailableError: the store is unavailable.
         """
-        await self._membership.join()
-        log.info("%s: %s has joined", self._state.name, self._membership.name)
+        await self.membership.join()
+        log.info("%s: %s has joined", self._state.name, self.membership.name)
 
     async def wait(self) -> None:
         """Wait until it is time for the next turn, or something has changed."""
         seconds = min(self._interval, _FREE_LOOK_SECONDS) if self._has_free else self._interval
         if self.look is not None:
             # What an owner that is gone has had is free when its membership ends, and not later.
-            expiry = find_next_expiry(self.look, self._membership.id) + _AFTER_EXPIRY_SECONDS
+            expiry = find_next_expiry(self.look, self.membership.id) + _AFTER_EXPIRY_SECONDS
             seconds = min(seconds, max(expiry, _AFTER_EXPIRY_SECONDS))
         await self._state.signals.wake.wait(seconds)
         self._state.signals.wake.clear()
@@ -120,11 +121,11 @@ class AsyncPartitionCoordinator:
             MessageDBError: the store is unavailable, or refused a statement. What was owned is
                 owned until the membership ends.
         """
-        if not self._membership.is_alive:
+        if not self.membership.is_alive:
             self._lose_all("no sign of life in time")
-            await self._membership.join()
-            log.info("%s: %s has joined again", self._state.name, self._membership.name)
-        look = await self._membership.look()
+            await self.membership.join()
+            log.info("%s: %s has joined again", self._state.name, self.membership.name)
+        look = await self.membership.look()
         if not look.is_member:
             self._lose_all("the membership has ended")
             return
@@ -144,7 +145,7 @@ class AsyncPartitionCoordinator:
         self._left_until = {n: until for n, until in self._left_until.items() if until > now}
         plan = plan_partitions(
             look,
-            self._membership.id,
+            self.membership.id,
             held,
             leaving=[each.number for each in self.owned if each.is_given_up],
             blocked=[*self.runners, *self._left_until],
@@ -164,14 +165,14 @@ class AsyncPartitionCoordinator:
         claimed: list[tuple[int, int]] = []
         if plan.claim_count:
             blocked = [*self.runners, *self._left_until, *plan.reserved]
-            claimed = await self._membership.claim(look, plan.claim_count, blocked)
+            claimed = await self.membership.claim(look, plan.claim_count, blocked)
             self._start(claimed, look.limit)
             if plan.is_extra:
-                until = monotonic() + self._membership.timeout
+                until = monotonic() + self.membership.timeout
                 self._extra_until |= {number: until for number, _ in claimed}
         elif plan.moving:
             others = {each.number for each in look.partitions}.difference(plan.moving)
-            claimed = await self._membership.claim(look, 1, others)
+            claimed = await self.membership.claim(look, 1, others)
             self._start(claimed, look.limit)
             self._moved.update(number for number, _ in claimed)
         self._has_free = plan.missing_count > 0 or plan.free_count > len(claimed)
@@ -187,13 +188,13 @@ class AsyncPartitionCoordinator:
 
     def _others_live(self, look: PartitionLook) -> bool:
         """Return True if each other member has shown that it lives since it was first seen."""
-        others = [each for each in look.members if each.id != self._membership.id]
+        others = [each for each in look.members if each.id != self.membership.id]
         first_seen = {each.id: self._first_seen.get(each.id, each.expires_at) for each in others}
         self._first_seen = first_seen
         return all(each.expires_at > first_seen[each.id] for each in others)
 
     def _start(self, claimed: list[tuple[int, int]], limit: int | None) -> None:
-        membership, id = self._membership, self._membership.id
+        membership, id = self.membership, self.membership.id
 
         def is_alive() -> bool:
             return membership.id == id and membership.is_alive
@@ -224,7 +225,7 @@ class AsyncPartitionCoordinator:
         await self._finish([each for each in released if each.is_done])
         numbers = [*(each.number for each in released), *adopted]
         if numbers:
-            await self._membership.release(numbers)
+            await self.membership.release(numbers)
         self._remove(ended)
         if released:
             text = numbers_text(each.number for each in released)
@@ -235,7 +236,7 @@ class AsyncPartitionCoordinator:
         for limit in {each.claim.limit for each in runners}:
             if limit is not None:
                 numbers = [each.number for each in runners if each.claim.limit == limit]
-                await self._membership.finish(numbers, limit)
+                await self.membership.finish(numbers, limit)
 
     def _remove(self, runners: list[AsyncPartitionRunner]) -> None:
         for runner in runners:
@@ -274,7 +275,7 @@ class AsyncPartitionCoordinator:
         while self.runners and not is_cancelled:
             self._give_up_all()
             try:
-                if self._membership.is_alive:
+                if self.membership.is_alive:
                     await self.take_turn()
                 else:
                     self._lose_all("no sign of life in time")
@@ -285,16 +286,16 @@ class AsyncPartitionCoordinator:
                 await self.wait()
         self._give_up_all()
         try:
-            await self._membership.leave()
+            await self.membership.leave()
         except MessageDBError as error:
             log.warning(
                 "%s: other processes have its partitions after %g s: %s",
                 self._state.name,
-                self._membership.timeout,
+                self.membership.timeout,
                 format_error(error),
             )
         else:
-            log.info("%s: %s has left", self._state.name, self._membership.name)
+            log.info("%s: %s has left", self._state.name, self.membership.name)
 
     def _give_up_all(self) -> None:
         for runner in self.runners.values():

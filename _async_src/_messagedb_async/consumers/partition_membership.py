@@ -72,6 +72,12 @@ class AsyncPartitionMembership:
         """True as long as no other member can have its partitions."""
         return monotonic() < self.alive_until
 
+    async def has_tables(self) -> bool:
+        """Return True if the database has a table of partitions, whether it may be used or not."""
+        self._session.join(self)
+        ((has_tables,),) = await self._execute(sql.HAS_TABLES)
+        return bool(has_tables)
+
     async def check_tables(self) -> None:
         """Check that the tables of partitions can be used.
 
@@ -164,10 +170,6 @@ class AsyncPartitionMembership:
                 await self._execute(sql.LEAVE, *self._member, seconds=_LEAVE_SECONDS)
         finally:
             await self._session.leave(self)
-
-    async def list_live(self) -> list[str]:
-        """Return the names of the members that live."""
-        return [name for (name,) in await self._execute(sql.LIVE_MEMBERS, *self._key)]
 
     @property
     def _member(self) -> tuple[str, str, str, str]:

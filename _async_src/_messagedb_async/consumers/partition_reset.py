@@ -8,7 +8,7 @@ from messagedb._consumers.partition_records import is_running_error
 
 from ..subscriptions.history_queries import find_last_message
 from .consumer_run import open_position_store
-from .partition_checks import find_or_create_set
+from .partition_checks import find_live_members, find_membership
 from .partition_membership import AsyncPartitionMembership
 from .position_reset import find_position_before
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..client_core.core import AsyncClientCore
     from ..subscriptions.feeds import AsyncFeed
+    from .partition_checks import AsyncMembership
 
 # Enough for storing the positions.
 _LEASE_SECONDS = 60.0
@@ -50,21 +51,22 @@ async def reset_partitions(
     membership = AsyncPartitionMembership(
         client, settings.category, settings.identifier, _LEASE_SECONDS, settings.member_name
     )
+    owner: AsyncMembership = membership
     try:
-        await find_or_create_set(client, settings, membership, settings.partitions)
-        members = await membership.list_live()
+        _, owner = await find_membership(client, settings, membership, settings.partitions)
+        members = await find_live_members(client, settings)
         if members:
             raise is_running_error(settings.position_name, members)
-        await _store(client, settings, membership, position)
+        await _store(client, settings, owner, position)
     finally:
-        await membership.leave()
+        await owner.leave()
     return position + 1
 
 
 async def _store(
     client: AsyncClientCore,
     settings: ConsumerSettings,
-    membership: AsyncPartitionMembership,
+    membership: AsyncMembership,
     position: int,
 ) -> None:
     await membership.join()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from messagedb._consumers.partition_claim import PartitionClaim
 
     from .consumer_run import AsyncConsumerRun
-    from .partition_membership import AsyncPartitionMembership
+    from .partition_checks import AsyncMembership
 
 # So many conflicts in so many seconds are those with a process that is no member.
 _MAX_CONFLICTS = 5
@@ -47,7 +47,7 @@ class AsyncPartitionRunner:
     def __init__(
         self,
         claim: PartitionClaim,
-        membership: AsyncPartitionMembership,
+        membership: AsyncMembership,
         build_run: Callable[[PartitionClaim, Counters], AsyncConsumerRun],
         on_end: Callable[[], object],
     ) -> None:

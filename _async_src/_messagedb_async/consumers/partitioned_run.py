@@ -19,7 +19,7 @@ from ..subscriptions.feeds import AsyncCategoryFeed
 from .consumer_run import AsyncConsumerRun
 from .lag_monitor import check_assigned_positions
 from .notification_listener import AsyncListener
-from .partition_checks import find_or_create_set
+from .partition_checks import find_membership
 from .partition_coordinator import AsyncPartitionCoordinator
 from .partition_feed import AsyncPartitionPages
 from .partition_membership import AsyncPartitionMembership
@@ -94,6 +94,7 @@ class AsyncPartitionedRun:
             settings.member_name,
         )
         self._coordinator = AsyncPartitionCoordinator(state, self._membership, self._build_run)
+        self._timeout = settings.lease_timeout
         self._coordinator.on_change = self._note_change
         self._coordinator.on_look = self._note_look
         self._progress = AsyncPartitionProgress(state, self._coordinator)
@@ -168,7 +169,10 @@ class AsyncPartitionedRun:
         return not self.state.signals.is_stopping
 
     async def _find_set(self) -> bool:
-        found = await find_or_create_set(self._client, self._settings, self._membership, self._size)
+        found, membership = await find_membership(
+            self._client, self._settings, self._membership, self._size
+        )
+        self._coordinator.membership = membership
         self._use_size(found)
         return True
 
@@ -208,7 +212,7 @@ class AsyncPartitionedRun:
             except MessageDBError as error:
                 if not is_transient_error(error):
                     raise
-                state.availability.mark_unavailable(error, self._membership.timeout / 3)
+                state.availability.mark_unavailable(error, self._timeout / 3)
             else:
                 state.availability.mark_available()
                 state.signals.started.set()
@@ -256,12 +260,12 @@ class AsyncPartitionedRun:
     async def _run_measurements(self) -> None:
         """Measure the lag every few seconds, for all partitions of the process by one query."""
         signals = self.state.signals
-        while await signals.pause_until_ended(min(_MEASURE_SECONDS, self._membership.timeout / 3)):
+        while await signals.pause_until_ended(min(_MEASURE_SECONDS, self._timeout / 3)):
             await self._measure()
 
     async def _make_steps_of_resize(self) -> None:
         resize = AsyncPartitionResize(self._client, self._category, self._settings.identifier or "")
-        interval = min(1.0, self._membership.timeout / 3)
+        interval = min(1.0, self._timeout / 3)
         await make_steps_of_resize(self._client, self.state, self._coordinator, resize, interval)
 
     async def _measure(self) -> None:

@@ -152,7 +152,7 @@ def consumer_from_row(
 
 def parse_lease_holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], int]:
     """Return the server processes by the advisory locks, pairs of integers, that they hold."""
-    return {(_to_signed(first), _to_signed(second)): pid for first, second, pid in rows}
+    return {(to_signed(first), to_signed(second)): pid for first, second, pid in rows}
 
 
 def add_measurements(
@@ -261,6 +261,6 @@ def _build_info_from_report(
     )
 
 
-def _to_signed(value: int) -> int:
+def to_signed(value: int) -> int:
     """Return an oid, which the server shows as unsigned, as the signed integer that was sent."""
     return value - 0x100000000 if value >= 0x80000000 else value

@@ -88,11 +88,13 @@ class LeaseKeys(NamedTuple):
         second: its second number.
         category: the second number of the category's lock, where categories are moved between
             nodes; None elsewhere.
+        is_shared: True if several sessions may hold it.
     """
 
     first: int
     second: int
     category: int | None = None
+    is_shared: bool = False
 
 
 def derive_category_key(name: str) -> int:

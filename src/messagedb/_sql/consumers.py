@@ -111,6 +111,11 @@ SELECT pg_advisory_unlock(%%d, %%d), pg_advisory_unlock_shared%b
     % _SHARED
 )
 
+TRY_SHARED_LEASE: Final = b"SELECT 1 WHERE pg_try_advisory_lock_shared(%d, %d)"
+"""Tries to acquire a lock that several sessions may hold; returns a row if it is held."""
+
+RELEASE_SHARED_LEASE: Final = b"SELECT pg_advisory_unlock_shared(%d, %d)"
+
 LEASE_HOLDERS: Final = b"""
 SELECT classid::bigint, objid::bigint, pid
 FROM pg_locks
@@ -118,6 +123,14 @@ WHERE locktype = 'advisory' AND objsubid = 2 AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 """The holders of advisory locks of two integers in this database, such as consumers' leases."""
+
+LOCK_LOOK: Final = b"""
+SELECT classid::bigint, objid::bigint, pid, (pid = pg_backend_pid())::int
+FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""The same, with whether the holder is the session that asks."""
 
 POSITION_CATEGORIES: Final = """
 WITH RECURSIVE categories AS (

@@ -165,6 +165,14 @@ WHERE store = $1 AND category = $2 AND identifier = $3 AND owner = $4::uuid
   AND number = $5::int AND epoch = $6::bigint
 """
 
+HAS_TABLES: Final = b"""
+SELECT EXISTS (
+    SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'messagedb'
+      AND c.relname IN ('partition_sets', 'partition_members', 'partitions'))
+"""
+"""True if the database has one of the tables."""
+
 MAY_USE: Final = b"""
 SELECT count(*) = 3 AND EXISTS (
            SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
