@@ -6,7 +6,7 @@ Sphinx calls ``write_files`` at the end of a build (docs/conf.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,16 +44,19 @@ class Page:
 
 
 def find_pages(docs: Path) -> list[Page]:
-    """Return all pages that the index of a site names, in its order."""
-    pages: list[Page] = []
-    for tree in _TOCTREE.findall((docs / "index.md").read_text("utf-8")):
+    """Return all pages that the index of a site names, in its order, each with those below it."""
+    return list(_find_below(docs, (docs / "index.md").read_text("utf-8"), ""))
+
+
+def _find_below(docs: Path, text: str, part: str) -> Iterator[Page]:
+    for tree in _TOCTREE.findall(text):
         caption = _CAPTION.search(tree)
         for line in tree.splitlines():
             entry = _ENTRY.match(line)
             if entry:
-                text = Path(docs, f"{entry[1]}.md").read_text("utf-8")
-                pages.append(Page(caption[1] if caption else "", entry[1], text))
-    return pages
+                page = Path(docs, f"{entry[1]}.md").read_text("utf-8")
+                yield Page(caption[1] if caption else part, entry[1], page)
+                yield from _find_below(docs, page, caption[1] if caption else part)
 
 
 def build_list(pages: Sequence[Page]) -> str:

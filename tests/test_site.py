@@ -6,15 +6,18 @@ import configparser
 import importlib
 import json
 import re
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import figures
+import llms_text
 import pytest
 
 import messagedb
 from messagedb import errors
+from messagedb._errors import DOCS_URL
 from messagedb.consumers import group_member_from_env
 
 ROOT = Path(__file__).parents[1]
@@ -48,8 +51,36 @@ def test_links_lead_somewhere_on_github_and_in_the_site() -> None:
 
 def test_the_page_of_errors_has_every_error() -> None:
     first, _, _ = (DOCS / "errors.md").read_text().partition("\n## ")
-    table = re.findall(r"^\| `(\w+)` \|", first, re.M)
+    table = re.findall(r"^\| \[`(\w+)`\]\(errors/\1\.md\) \|", first, re.M)
     assert sorted(table) == sorted(errors.__all__)
+
+
+def test_every_error_has_a_page_at_the_address_that_it_names() -> None:
+    pages = {path.stem: path.read_text("utf-8") for path in (DOCS / "errors").glob("*.md")}
+    assert sorted(pages) == sorted(errors.__all__)
+    below = [page.name for page in llms_text.find_pages(DOCS) if page.name.startswith("errors/")]
+    assert sorted(below) == sorted(f"errors/{name}" for name in errors.__all__)
+    for name, text in pages.items():
+        cls: type[errors.MessageDBError] = getattr(errors, name)
+        error = cls.__new__(cls)
+        assert error.docs_url == f"{DOCS_URL}errors/{name}.html"
+        assert text.startswith(f"# {name}\n\n")
+        assert (
+            f"`http_status` {cls.http_status} · a subclass of [`{cls.__bases__[0].__name__}`]("
+            in (text.replace("`Exception`", "[`Exception`]("))
+        )
+        assert re.findall("^## (.+)$", text, re.M) == [
+            "Why",
+            "What is true in the database",
+            "What to do",
+        ]
+
+
+def test_the_addresses_in_errors_are_those_of_the_project() -> None:
+    """It fails when pyproject.toml gets the address and ``DOCS_URL`` does not, or the reverse."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project.get("urls", {}).get("Documentation", "") == DOCS_URL
+    assert DOCS_URL == "" or DOCS_URL.endswith("/")
 
 
 def public_modules() -> list[Any]:

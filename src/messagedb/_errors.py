@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from .expected_version import ExpectedVersion
@@ -28,6 +29,11 @@ __all__ = [
     "WrongExpectedVersionError",
 ]
 
+_PACKAGE: Final = __name__.partition(".")[0]
+
+DOCS_URL: Final = ""
+"""The site's address, with a slash at its end, as in pyproject.toml; empty until there is one."""
+
 
 class MessageDBError(Exception):
     """Base class of every error that messagedb raises deliberately.
@@ -39,6 +45,25 @@ class MessageDBError(Exception):
     """
 
     http_status: ClassVar[int] = 500
+
+    @property
+    def docs_url(self) -> str:
+        """The address of the page about this class of errors; a subclass of yours has its base's.
+
+        It is relative to the site, such as ``errors/ServerError.html``, while that has no address.
+        """
+        ours = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == _PACKAGE)
+        return f"{DOCS_URL}errors/{next(ours).__name__}.html"
+
+    if not TYPE_CHECKING:
+
+        @cached_property
+        def __notes__(self):
+            """The lines that a traceback prints below the error; ``add_note`` appends to them.
+
+            Computed when they are first read, so that raising takes no longer.
+            """
+            return [f"docs: {self.docs_url}"]
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle by state: the constructors take values, not the string that they format."""
@@ -361,10 +386,6 @@ class ReadModelError(MessageDBError):
             f"the inline read model {read_model} could not be updated, so the transaction is "
             f"rolled back: nothing of it is stored. The reason: {reason}"
         )
-
-    def __reduce__(self) -> tuple[type[ReadModelError], tuple[str, str]]:
-        """Pickle it with its arguments."""
-        return type(self), (self.read_model, self.reason)
 
 
 class PositionConflictError(MessageDBError):

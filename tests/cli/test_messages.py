@@ -45,7 +45,7 @@ def test_lines_are_written_together_or_not_at_all(command: Command, category: st
     broken = command("write", stream, "-", input='{"type":"C"}\n{"typ":"D"}\n')
     assert broken.code == 1
     assert broken.err.startswith("messagedb: line 2 is not a message (")
-    assert broken.err.endswith("Nothing was sent.\n")
+    assert broken.err.endswith("Nothing was sent. [docs: errors/ValidationError.html]\n")
     assert command("last", stream).rows[0]["type"] == "B"
     assert command("write", stream, "C", "-", input='{"n": 3}').code == 0
     assert command("last", stream).rows[0]["data"] == {"n": 3}

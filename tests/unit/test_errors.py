@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import traceback
 from pathlib import Path
 from typing import assert_type
 
@@ -103,6 +104,34 @@ def test_an_http_status_is_that_of_the_class_also_of_users_subclasses() -> None:
     assert_type(errors.ValidationError.http_status, int)
     assert FullError("too large").http_status == 413
     assert pickle.loads(pickle.dumps(errors.RetryableError("deadlock"))).http_status == 503
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_a_traceback_ends_with_the_address_of_the_errors_page(
+    error: errors.MessageDBError,
+) -> None:
+    address = f"errors/{type(error).__name__}.html"
+    assert error.docs_url.endswith(address)
+    assert address not in str(error)
+    for each in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert traceback.format_exception(each)[-1] == f"docs: {error.docs_url}\n"
+        each.add_note("at order 7")
+        again = pickle.loads(pickle.dumps(each))
+        lines = traceback.format_exception(each)
+        assert lines[-2:] == [f"docs: {error.docs_url}\n", "at order 7\n"]
+        assert traceback.format_exception(again)[-2:] == lines[-2:]
+
+
+def test_an_error_that_is_not_shown_has_no_note_yet() -> None:
+    error = errors.WrongExpectedVersionError("a-1", 3, 5)
+    assert "__notes__" not in error.__dict__
+
+
+def test_a_users_subclass_has_the_page_of_its_base() -> None:
+    class FullError(errors.PoolTimeoutError):
+        pass
+
+    assert FullError("full").docs_url.endswith("errors/PoolTimeoutError.html")
 
 
 def test_503_is_said_only_where_nothing_is_stored() -> None:

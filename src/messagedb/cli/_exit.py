@@ -80,9 +80,9 @@ class Group(TyperGroup):
         except psycopg.Error as error:  # from a command's own query
             raise exit_error(describe_server_error(error)) from None
         except StoreUnavailableError as error:
-            raise exit_error(str(error), ExitCode.UNAVAILABLE) from None
+            raise exit_error(str(error), ExitCode.UNAVAILABLE, docs=error.docs_url) from None
         except MessageDBError as error:
-            raise exit_error(str(error), ExitCode.REFUSED) from None
+            raise exit_error(str(error), ExitCode.REFUSED, docs=error.docs_url) from None
 
 
 @contextmanager
@@ -162,15 +162,20 @@ def hoist_global_options(arguments: list[str]) -> list[str]:
     return first + rest
 
 
-def exit_error(text: str, code: ExitCode = ExitCode.REFUSED) -> typer.Exit:
+def exit_error(
+    text: str, code: ExitCode = ExitCode.REFUSED, *, docs: str | None = None
+) -> typer.Exit:
     """Write one line to standard error, and return the exception that ends the command.
+
+    The line ends with the address of the error's page, if there is one.
 
     Example::
 
         raise fail("there is no message with this id")
     """
     line = escape_controls(" ".join(text.split()))
-    print(f"messagedb: {line}", file=sys.stderr)
+    end = "" if docs is None else f" [docs: {docs}]"
+    print(f"messagedb: {line}{end}", file=sys.stderr)
     return typer.Exit(code)
 
 
