@@ -500,6 +500,13 @@ def pages(session: nox.Session) -> None:
 
 
 @nox.session
+def docs_async(session: nox.Session) -> None:
+    """Run the async variant of each example of docs/; the tests run a sample of them."""
+    install(session, "test")
+    session.run("pytest", "-n2", "tests/test_docs.py", env={"MESSAGEDB_ALL_DOCS": "1"})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the site, without a warning; ``nox -s docs -- linkcheck`` asks other sites' links."""
     install(session, "docs")

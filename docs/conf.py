@@ -23,6 +23,7 @@ import messagedb.ui
 from messagedb._public_names import DEFINED_IN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 import llms_text
 from roads import parse_road
 
@@ -52,7 +53,14 @@ project = "messagedb"
 author = copyright = "messagedb contributors"
 version = release = installed_version("messagedb")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "variants",
+]
 nitpicky = True
 default_role = "code"  # docstrings have single and double backticks; both are code
 

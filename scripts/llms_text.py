@@ -15,6 +15,10 @@ HEAD = """# messagedb
 > A Python client and toolkit, sync and async, for Message DB, the event store and message store in
 > PostgreSQL.
 """
+VARIANTS = """The examples are in the sync variant. The async one has the same names with `Async`
+before them: `AsyncClient`, `AsyncConsumer`, `AsyncContext`. Its operations are awaited, `with` is
+`async with`, iterators of messages are read with `async for`, and handlers are coroutine functions.
+"""
 _TOCTREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
 _CAPTION = re.compile(r":caption: (.+)")
 _ENTRY = re.compile(r"^(?:.*<)?([a-z0-9][\w/-]*)>?$")
@@ -75,7 +79,9 @@ def build_list(pages: Sequence[Page]) -> str:
 
 def build_whole(pages: Iterable[Page]) -> str:
     """Return the text of ``llms-full.txt``: the sources of all pages."""
-    return "\n\n".join([HEAD, *(f"<!-- {page.name} -->\n\n{page.text.strip()}" for page in pages)])
+    return "\n\n".join(
+        [f"{HEAD}\n{VARIANTS}", *(f"<!-- {page.name} -->\n\n{page.text.strip()}" for page in pages)]
+    )
 
 
 def write_files(docs: Path, target: Path) -> None:

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from docs_blocks import DOCS, Block, blocks_of, title_of
+from docs_blocks import DOCS, Block, async_blocks, blocks_of, title_of
+
+# The async variants are made from the sync ones, and type-checked: all of them run in
+# ``nox -s docs_async``, and here one for each rule that types do not show.
+SAMPLE = {"consumers-4", "read-models-4", "telemetry-3", "tutorial-9"}
 
 
 class Example(NamedTuple):
@@ -23,19 +27,34 @@ class Example(NamedTuple):
 
 
 def examples() -> list[Example]:
+    """Return the blocks of all pages, and then the async variant of those that have two."""
     found: list[Example] = []
     for page in sorted(DOCS.glob("**/*.md")):
         title, blocks = title_of(page), blocks_of(page)
-        files: dict[str, str] = {}
-        for number, block in enumerate(blocks):
-            if block.language == "python":
-                follower = blocks[number + 1] if number + 1 < len(blocks) else None
-                printed = follower.text if follower and follower.language == "text" else ""
-                if not (follower and follower.language == "text"):
-                    assert "print(" not in block.text, f"what block {number} of {title} prints?"
-                found.append(Example(f"{title}-{number}", block.text, printed, dict(files)))
-                if block.file and not block.file.startswith(("test_", "conftest")):
-                    files[block.file] = block.text
+        written = examples_of(title, blocks)
+        found += written
+        variants = examples_of(title, async_blocks(blocks))
+        pairs = zip(written, variants, strict=True)
+        found += [
+            new._replace(name=f"{new.name}-async")
+            for old, new in pairs
+            if new != old and (new.name in SAMPLE or "MESSAGEDB_ALL_DOCS" in os.environ)
+        ]
+    return found
+
+
+def examples_of(title: str, blocks: list[Block]) -> list[Example]:
+    found: list[Example] = []
+    files: dict[str, str] = {}
+    for number, block in enumerate(blocks):
+        if block.language == "python":
+            follower = blocks[number + 1] if number + 1 < len(blocks) else None
+            printed = follower.text if follower and follower.language == "text" else ""
+            if not (follower and follower.language == "text"):
+                assert "print(" not in block.text, f"what block {number} of {title} prints?"
+            found.append(Example(f"{title}-{number}", block.text, printed, dict(files)))
+            if block.file and not block.file.startswith(("test_", "conftest")):
+                files[block.file] = block.text
     return found
 
 
