@@ -100,7 +100,8 @@ KILLS_OF_SYNC = [
     "test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position[batches-sync]",
 ]
 
-# The clients' cases that run through PL/Proxy on two nodes.
+# Of the clients' cases `nox -s conformance` runs these files through PL/Proxy on two nodes, and the
+# first case of each other one. Faults have their own tests there, in connection/test_several_nodes.
 THROUGH_NODES = [
     "tests/_async/consumers/test_consumers.py",
     "tests/_async/consumers/test_positions.py",
@@ -109,6 +110,15 @@ THROUGH_NODES = [
     "tests/_async/operations/test_reading_backwards.py",
     "tests/_async/operations/test_writing.py",
 ]
+NOT_THROUGH_NODES = [
+    "--ignore-glob=*test_faults_*",
+    "--ignore-glob=*test_moves*",
+    "--ignore-glob=*test_several_nodes*",
+]
+NODES = {
+    "MESSAGEDB_TEST_SCHEMA": "nodes-2",
+    "MESSAGEDB_TEST_SERVER_BIN": "/usr/lib/postgresql/15/bin",
+}
 
 # The tests in which the version of a dependency matters: messages and codecs, SQL and its types,
 # OpenTelemetry, the CLI.
@@ -397,7 +407,7 @@ def faults(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Compare our schema with the genuine Message DB, and run the clients' cases on that.
 
-    A part of the cases run through PL/Proxy, too, on two nodes: see tests/support/through_nodes.py.
+    A part of the cases run through PL/Proxy, too, on two nodes: see ``through_nodes`` for all.
     """
     install(session, "test")
     genuine = {"MESSAGEDB_REQUIRE_GENUINE": "1"}
@@ -410,14 +420,27 @@ def conformance(session: nox.Session) -> None:
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},
     )
+    paths = {path.as_posix() for path in Path("tests/_async").rglob("test_*.py")}
+    others = sorted(paths.difference(THROUGH_NODES))
     session.run(
-        *("python", "-m", "pytest", *THROUGH_NODES, "--ignore-glob=*test_faults_*", *PARALLEL),
+        *("python", "-m", "pytest", "tests/_async", *first_of(*others), *NOT_THROUGH_NODES),
+        *PARALLEL,
         *session.posargs,
-        env={
-            "MESSAGEDB_TEST_SCHEMA": "nodes-2",
-            "MESSAGEDB_TEST_SERVER_BIN": "/usr/lib/postgresql/15/bin",
-        },
+        env=NODES,
     )
+
+
+@nox.session
+def through_nodes(session: nox.Session) -> None:
+    """Run all of the clients' cases through PL/Proxy on two nodes: see tests/support/through_nodes.
+
+    Arguments are passed to pytest, and those that name files or folders replace ``tests/_async``.
+    """
+    install(session, "test")
+    wanted = session.posargs
+    if not any(Path(argument.split("::")[0]).exists() for argument in wanted):
+        wanted = ["tests/_async", *wanted]
+    session.run(*("python", "-m", "pytest", *NOT_THROUGH_NODES, *PARALLEL), *wanted, env=NODES)
 
 
 @nox.session

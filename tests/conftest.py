@@ -75,16 +75,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=reason))
         if wanted.schema in setup.NODES:
-            from tests.support.through_nodes import find_mark
+            from tests.support.through_nodes import mark_difference
 
-            if (mark := find_mark(item.path.as_posix(), name)) is not None:
-                item.add_marker(mark)
+            mark_difference(item)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a skipped test if ``CI`` is set."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a skipped test if ``CI`` is set, and one that differs otherwise than it is known to."""
     report = yield
+    if setup.read_setup().schema in setup.NODES:
+        from tests.support.through_nodes import check_words
+
+        check_words(item, call.excinfo and call.excinfo.value, report)
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, and CI may skip nothing: {report.longrepr}"

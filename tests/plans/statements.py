@@ -114,6 +114,7 @@ BY_FUNCTION: Final = frozenset(
         "get_stream_messages",
         "message_from",
         "message_store_version",
+        "partition_lag_by_function",
         "stream_version",
         "version_and_isolation",
         "write_message",

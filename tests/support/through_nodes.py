@@ -2,135 +2,109 @@
 
 ``nox -s conformance`` runs the cases of ``THROUGH_NODES`` in noxfile.py with two nodes. The others
 run with ``MESSAGEDB_TEST_SCHEMA=nodes-2`` on a PostgreSQL that has PL/Proxy. A case that is listed
-here must end with the error of its entry: one that passes fails the run, and so does one that ends
-otherwise. The page "Several nodes" has each difference.
+in ``through_nodes.toml`` must end with an error of its entry, and its error or its log must have
+the words of the entry: one that passes fails the run, and so does one that ends otherwise. The page
+"Several nodes" has each difference.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import re
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Final, NamedTuple
 
-import psycopg
 import pytest
-
-from messagedb.errors import IncompatibleServerError, ValidationError
 
 
 class Difference(NamedTuple):
-    """A difference: the reason, the error that its cases end with, and the cases by their files."""
+    """A difference, and the cases that show it. What a case does before its error is not looked at.
+
+    Attributes:
+        reason: the reason, which is a row of the page.
+        errors: the errors that the cases end with.
+        words: what the text of the error, or the log, has: a regular expression.
+        cases: the names of functions, by their files. ``test_x`` is a case with all parameters,
+            and ``test_x[table-*]`` those that the pattern matches.
+    """
 
     reason: str
-    error: type[BaseException]
-    cases: dict[str, tuple[str, ...]]
+    errors: tuple[type[BaseException], ...]
+    words: str
+    cases: dict[str, list[str]]
+
+    def has(self, path: str, function: str, params: str) -> bool:
+        """Return True if a case is one of these."""
+        return any(
+            _matches(pattern, function, params)
+            for file, patterns in self.cases.items()
+            if path.endswith(f"/{file}.py")
+            for pattern in patterns
+        )
 
 
-DIFFERENCES: Final = (
-    Difference(
-        "a transaction, and a bound connection in one, is refused",
-        IncompatibleServerError,
-        {
-            "entities/test_entities": (
-                "test_only_new_events_are_read_for_a_cached_entity",
-                "test_a_transaction_that_sees_the_store_as_it_was",
-                "test_an_event_counts_as_of_the_beginning_of_its_transaction",
-            ),
-            "operations/test_hooks": ("test_the_messages_of_the_hooks_are_stored",),
-            "operations/test_reading_backwards": (
-                "test_a_transaction_reads_its_own_messages_backwards",
-            ),
-            "operations/test_registry": ("test_transactions_and_bound_clients_know_the_classes",),
-            "operations/test_reserving": (
-                "test_in_a_transaction_the_reservation_goes_with_it",
-                "test_on_a_connection_of_the_users",
-            ),
-            "operations/test_typed_reading": ("test_the_version_is_written_and_read",),
-            "operations/test_values": (
-                "test_a_batch_is_as_many_single_writes",
-                "test_a_bound_connection_reads_what_the_functions_read",
-            ),
-        },
-    ),
-    Difference(
-        "the search for causes and effects is refused",
-        IncompatibleServerError,
-        {
-            "operations/test_tracing": (
-                "test_a_message_is_traced_up_and_down",
-                "test_a_message_is_named_by_its_id_or_place",
-                "test_a_search_goes_on_where_its_window_ended",
-                "test_what_is_beyond_the_maximum_is_counted",
-                "test_messages_of_one_w3c_trace_are_found",
-                "test_messages_can_be_traced_without_their_data",
-                "test_odd_metadata_is_no_cause",
-            ),
-        },
-    ),
-    Difference(
-        "a condition on a connection that is not the client's own is refused",
-        IncompatibleServerError,
-        {
-            "operations/test_reading": (
-                "test_a_page_behind_a_pooler_does_not_sort_the_whole_category",
-            ),
-        },
-    ),
-    Difference(
-        "a condition of a scan cannot query the table",
-        ValidationError,
-        {"operations/test_scanning": ("test_a_query_in_a_condition_means_the_table",)},
-    ),
-    Difference(
-        "a lag has no last position and no time",
-        AssertionError,
-        {"operations/test_scanning": ("test_heads_and_lags",)},
-    ),
-    Difference(
-        "a position does not name the history of its server",
-        AssertionError,
-        {
-            "operations/test_hooks": ("test_consumers_read_through_them_and_keep_their_own_notes",),
-        },
-    ),
-    Difference(
-        "a position beyond the last message is not noticed",
-        pytest.fail.Exception,
-        {
-            "consumers/test_positions": (
-                "test_a_position_beyond_the_head_is_an_error_at_the_start",
-            ),
-        },
-    ),
-    Difference(
-        "the case itself queries the table of messages, which is on the nodes",
-        psycopg.errors.UndefinedTable,
-        {
-            "consumers/test_positions": ("test_a_record_is_what_eventide_writes",),
-            "entities/test_entities": (
-                "test_an_entity_that_is_forgotten_while_it_loads_is_not_cached",
-            ),
-            "operations/test_metadata": ("test_metadata_with_nothing_in_it_is_sql_null",),
-            "operations/test_reading": (
-                "test_one_undecodable_message_does_not_hide_its_neighbours",
-            ),
-            "operations/test_reserving": ("test_the_copy_keeps_every_digit",),
-            "operations/test_scanning": ("test_a_page_of_the_store_shows_its_gaps",),
-        },
-    ),
-)
-"""The differences. What a case does before its error is not looked at."""
+def _matches(pattern: str, function: str, params: str) -> bool:
+    name, bracket, wanted = pattern.partition("[")
+    return name == function and (not bracket or fnmatchcase(params, wanted.removesuffix("]")))
 
 
-def find_mark(path: str, function: str) -> pytest.MarkDecorator | None:
-    """Return the mark of a case that differs; None if it does not.
+def _load() -> tuple[Difference, ...]:
+    text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+    tables: list[dict[str, Any]] = tomllib.loads(text)["difference"]
+    return tuple(
+        Difference(
+            each["reason"], tuple(map(resolve_name, each["errors"])), each["words"], each["cases"]
+        )
+        for each in tables
+    )
+
+
+DIFFERENCES: Final = _load()
+"""The differences."""
+
+_KEY: Final = pytest.StashKey[Difference]()
+
+
+def mark_difference(item: pytest.Item) -> None:
+    """Mark a case that differs.
 
     Args:
-        path: the path of its file.
-        function: the name of its function.
+        item: the case.
     """
-    for difference in DIFFERENCES:
-        for file, functions in difference.cases.items():
-            if path.endswith(f"/{file}.py") and function in functions:
-                return pytest.mark.xfail(
-                    raises=difference.error, reason=difference.reason, strict=True
-                )
-    return None
+    function = getattr(item, "originalname", item.name)
+    params = item.name.removeprefix(function).removeprefix("[").removesuffix("]")
+    for each in DIFFERENCES:
+        if each.has(item.path.as_posix(), function, params):
+            item.stash[_KEY] = each
+            mark = pytest.mark.xfail(raises=each.errors, reason=each.reason, strict=True)
+            item.add_marker(mark)
+            return
+
+
+def check_words(item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> None:
+    """Fail a case that differs, and neither its error nor its log has the words.
+
+    Args:
+        item: the case.
+        error: what it ended with, if it did not pass.
+        report: the report of a phase of it, with its log.
+    """
+    difference = item.stash.get(_KEY, None)
+    if difference is None or error is None or not hasattr(report, "wasxfail"):
+        return
+    log = [text for _, text in report.sections]
+    if not re.search(difference.words, "\n".join([_describe(error), *log]), re.DOTALL):
+        del report.wasxfail
+        report.outcome = "failed"
+        report.longrepr = f"through nodes it does not say {difference.words!r}: {report.longrepr}"
+
+
+def _describe(error: BaseException | None) -> str:
+    """Return the text of an error and of those that were raised before it."""
+    found: list[str] = []
+    while error is not None:
+        found.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(found)

@@ -15,6 +15,7 @@ from messagedb.streams.reserved import is_bookkeeping
 from ..client import AsyncClient
 from ..consumers.base import AsyncConsumerBase
 from ..consumers.run_consumers import AsyncConsumerHost
+from ..operations.category_heads import read_heads
 from ..read_models.read_model import AsyncReadModel
 
 # Seconds for the end of the runs after their handlers have ended or were given up.
@@ -103,9 +104,14 @@ class AsyncOpenedApp:
         deadline = monotonic() + timeout
         is_quiet = False
         while not is_quiet:
-            head = await self.client.get_store_head() or 0
+            head = await self.client.get_store_head()
+            # Through PL/Proxy there is no last position of the store, but one of each category.
+            heads = await read_heads(self.client) if head is None else {}
             await self._run_round(deadline, timeout)
-            is_quiet = not await self._has_messages_after(head)
+            if head is None:
+                is_quiet = await read_heads(self.client) == heads
+            else:
+                is_quiet = not await self._has_messages_after(head)
 
     async def _run_round(self, deadline: float, timeout: float) -> None:
         """Run all of them until they have caught up."""

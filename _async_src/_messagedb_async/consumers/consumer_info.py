@@ -123,7 +123,10 @@ async def _measure(
 ) -> ConsumerInfo:
     categories = None if consumer.category is None else (consumer.category,)
     next_position = min(consumer.next_position or 1, validation.LAST_POSITION)
-    lag = await client.get_lag(categories, next_position, limit=lag_limit)
+    lag = None
+    # A consumer of the whole store cannot run through PL/Proxy, and its streams may be there.
+    if categories is not None or (await get_server(client)).table_readable:
+        lag = await client.get_lag(categories, next_position, limit=lag_limit)
     async with open_transaction(client, _READ) as transaction:
         rows: list[tuple[Any, ...]] = await execute_in(
             transaction, queries.count_parked, (consumer.parked_stream,)

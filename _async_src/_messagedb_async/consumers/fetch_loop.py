@@ -129,6 +129,7 @@ class AsyncFetchLoop:
                     # Before something woke the run, perhaps, which counts no longer.
                     continue
                 if await self._is_done(until, to_end=to_end):
+                    progress.note_caught_up()
                     break
                 await self._wait_for_messages(position, started_at)
         except Exception:
@@ -251,6 +252,7 @@ class AsyncFetchLoop:
         phase, saver = self._state.phase, self._saver
         if phase.state == "running":
             phase.enter("caught up")
+            self._state.progress.note_caught_up()
             self._state.activity.note_caught_up(position)
         if self._settings.transactional:
             if saver.is_due or saver.has_handled_message:

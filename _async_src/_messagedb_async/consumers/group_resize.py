@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messagedb._connection.server_info import check_not_proxied
 from messagedb._consumers.group_membership import GroupResize
 from messagedb._consumers.position_records import (
     RESIZED_TO,
@@ -27,9 +28,11 @@ from messagedb._messages.ids import uuid7
 from messagedb._messages.message import NewMessage
 from messagedb._operations import validation
 from messagedb._sql import consumers as sql
+from messagedb._transactions.options import build_options
 from messagedb.expected_version import NO_STREAM
 
-from ..operations.internals import get_session_config
+from ..client_core.core import open_transaction
+from ..operations.internals import get_server, get_session_config
 from .lease import AsyncLease
 from .position_stores import execute_in
 
@@ -41,6 +44,11 @@ if TYPE_CHECKING:
 _LEASE_SECONDS = 60.0
 
 _MAX_COUNTED = 1_000_000
+
+RESIZE_OF_STREAMS = (
+    "the change of the size of a group, or of the number of partitions, if positions are in streams"
+    " and not in the table"
+)
 
 
 async def resize_group(
@@ -76,9 +84,13 @@ async def resize_group(
     members_class = (
         AsyncStreamMembers if isinstance(store, StreamPositionStore) else AsyncTableMembers
     )
+    is_table = members_class is AsyncTableMembers
+    if not is_table:
+        check_not_proxied(await get_server(client), RESIZE_OF_STREAMS)
     old, new = names(old_size), names(new_size)
     # Before the leases: when it was already done, the new members may hold theirs.
-    async with client.transaction(read_only=True) as transaction:
+    options = build_options(read_only=True, is_local=is_table)
+    async with open_transaction(client, options) as transaction:
         earlier_positions = await _find_earlier_resize(transaction, members_class(client), old, new)
     if earlier_positions is not None:
         return await _build_result(client, category, earlier_positions, is_done=True)
@@ -101,8 +113,11 @@ async def _resize(
     new: list[str],
     dry_run: bool,
 ) -> GroupResize:
-    category_of_positions = old[0].partition("-")[0]
-    async with client.transaction(categories=[category_of_positions]) as transaction:
+    is_table = isinstance(members, AsyncTableMembers)
+    # A position in the table is only stored after the one that was read.
+    categories = [] if is_table else [old[0].partition("-")[0]]
+    options = build_options(categories=categories, is_local=is_table)
+    async with open_transaction(client, options) as transaction:
         earlier_positions = await _find_earlier_resize(transaction, members, old, new)
         if earlier_positions is not None:
             return await _build_result(client, category, earlier_positions, is_done=True)

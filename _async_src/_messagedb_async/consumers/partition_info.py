@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..client_core.core import AsyncClientCore
 
 _COUNTED_LAG: Final = 10_000
+# By the function of Message DB: the partitions, and the messages of each, that are read at most.
+_MOST_READ: Final = 64
+_MOST_MESSAGES: Final = 1_000
 
 
 async def list_partition_sets(
@@ -63,23 +66,39 @@ async def _read_sets(
     if not rows:
         return []
     has_table = bool((await _read(client, consumers_sql.HAS_POSITIONS))[0][0])
-    may_count = (await get_server(client)).table_readable
+    has_messages = (await get_server(client)).table_readable
     found: list[PartitionSetInfo] = []
     for each in map(parse_set, rows):
         names = [partition.name for partition in each.partitions]
         places = await read_places(client, names, has_table=has_table)
         reports = await read_reports(client, names) or {}
         placed = add_places(each, places, reports)
-        found.append(await _count_lags(client, placed) if may_count else placed)
+        found.append(await _count_lags(client, placed, has_messages=has_messages))
     return found
 
 
-async def _count_lags(client: AsyncClientCore, found: PartitionSetInfo) -> PartitionSetInfo:
-    """Return a partitioned consumer with the lags of its partitions, counted by one query."""
+async def _count_lags(
+    client: AsyncClientCore, found: PartitionSetInfo, *, has_messages: bool
+) -> PartitionSetInfo:
+    """Return a partitioned consumer with the lags of its partitions, counted by one query.
+
+    Args:
+        client: the client.
+        found: the consumer.
+        has_messages: whether the role may read the table of messages. Otherwise each partition is
+            read by the function, if they are not too many.
+    """
     # One whose position is not known has none, and is not behind the others.
     last = [(each.next_position or validation.LAST_POSITION) - 1 for each in found.partitions]
     positions = f"{{{','.join(map(str, last))}}}"
-    text = scan_statements(get_session_config(client).settings.schema).partition_lag
+    texts = scan_statements(get_session_config(client).settings.schema)
+    if not has_messages:
+        if found.size > _MOST_READ:
+            return found
+        text = texts.partition_lag_by_function
+        rows = await _read(client, text, found.category, positions, found.size, _MOST_MESSAGES)
+        return add_lags(found, rows, _MOST_MESSAGES)
+    text = texts.partition_lag
     least = min(last, default=0)
     rows = await _read(client, text, found.category, least, positions, found.size, _COUNTED_LAG)
     return add_lags(found, rows, _COUNTED_LAG)

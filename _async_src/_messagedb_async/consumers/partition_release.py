@@ -59,6 +59,6 @@ async def release_partition(
 
 
 async def _execute(client: AsyncClientCore, text: bytes, *params: Any) -> list[tuple[Any, ...]]:
-    options = build_options(idle_timeout=_IDLE_SECONDS)
+    options = build_options(idle_timeout=_IDLE_SECONDS, is_local=True)
     async with open_transaction(client, options) as transaction:
         return await execute_in(transaction, text, params)

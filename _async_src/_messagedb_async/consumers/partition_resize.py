@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from messagedb._connection.server_info import check_not_proxied
 from messagedb._consumers.partition_records import (
     no_privileges_error,
     no_tables_error,
@@ -28,8 +29,8 @@ from messagedb._sql.statements import Statement
 from messagedb._transactions.options import build_options
 
 from ..client_core.core import open_transaction
-from ..operations.internals import get_session_config, read_rows
-from .group_resize import AsyncStreamMembers, AsyncTableMembers
+from ..operations.internals import get_server, get_session_config, read_rows
+from .group_resize import RESIZE_OF_STREAMS, AsyncStreamMembers, AsyncTableMembers
 from .position_stores import execute_in
 from .run_state import log
 
@@ -101,11 +102,15 @@ class AsyncPartitionResize:
         Raises:
             PositionConflictError: there are no partitions, or another change is in progress, or
                 a partition of the new size has a position. Nothing was changed.
+            IncompatibleServerError: the positions are in streams of another database (PL/Proxy).
+                Nothing was changed.
         """
         limit = int(seconds * 1000)
         found = await self.look()
         if found is None:
             raise is_not_partitioned_error(self.name)
+        if found.position_store == "stream":
+            check_not_proxied(await get_server(self._client), RESIZE_OF_STREAMS)
         async with open_transaction(self._client, self._build_options(found, size)) as transaction:
             await self._execute(transaction, sql.LOCK_SET)
             look = await self._look_in(transaction)
@@ -144,7 +149,7 @@ class AsyncPartitionResize:
     async def withdraw(self, *, only_late: bool = False) -> ResizeLook:
         """Go on with the present size, unless the change is done; return what was stored."""
         async with open_transaction(
-            self._client, build_options(idle_timeout=_IDLE_SECONDS)
+            self._client, build_options(idle_timeout=_IDLE_SECONDS, is_local=True)
         ) as transaction:
             await self._execute(transaction, sql.LOCK_SET)
             look = await self._look_in(transaction)
@@ -218,10 +223,13 @@ class AsyncPartitionResize:
 
     def _build_options(self, look: ResizeLook, size: int) -> TransactionOptions:
         # Under the lock of the positions' category, no save is in progress.
-        categories = [self.name.partition("-")[0]] if look.position_store == "stream" else []
+        is_table = look.position_store == "table"
+        categories = [] if is_table else [self.name.partition("-")[0]]
         # Several statements for each partition.
         seconds = 30.0 + (look.size + size) / 20
-        return build_options(timeout=seconds, categories=categories, idle_timeout=_IDLE_SECONDS)
+        return build_options(
+            timeout=seconds, categories=categories, idle_timeout=_IDLE_SECONDS, is_local=is_table
+        )
 
     async def _look_in(self, transaction: AsyncTransaction) -> ResizeLook:
         rows = await self._execute(transaction, sql.READ_RESIZE)

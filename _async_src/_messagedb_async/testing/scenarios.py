@@ -10,10 +10,12 @@ from messagedb._messages.message import Message
 from messagedb._messages.registry import MessageRegistry
 from messagedb._testing.assertions import assert_error, assert_events, assert_messages, assert_state
 from messagedb.expected_version import NO_STREAM
+from messagedb.streams.stream_name import category as get_category
 
 from ..client import AsyncClient
 from ..consumers.base import AsyncConsumerBase
 from ..entities.store import AsyncEntityStore
+from ..operations.category_heads import read_heads
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -106,7 +108,8 @@ class AsyncConsumerScenario:
     def __init__(self, client: AsyncClient, consumer: AsyncConsumerBase) -> None:
         self._client = client
         self._consumer = consumer
-        self._head = 0
+        self._head: int | None = 0
+        self._heads: dict[str, int] = {}
         self._error: Exception | None = None
 
     async def given(self, stream_name: str, *messages: Any) -> None:
@@ -119,10 +122,18 @@ class AsyncConsumerScenario:
         await self._consumer.run(until="caught_up")
 
     async def when(self, stream_name: str, *messages: Any) -> None:
-        """Write messages, and let the consumer handle them. Keep its error for ``then_raises``."""
+        """Write messages, and let the consumer handle them. Keep its error for ``then_raises``.
+
+        Raises:
+            IncompatibleServerError: the role may not read the table of messages. The messages are
+                written, and were not handled.
+        """
         self._error = None
         await self._client.write_messages(stream_name, messages)
-        self._head = await self._client.get_store_head() or 0
+        self._head = await self._client.get_store_head()
+        if self._head is None:
+            # Through PL/Proxy there is no last position of the store, but one of each category.
+            self._heads = await read_heads(self._client)
         try:
             await self._consumer.run(until="caught_up")
         except HandlerError as error:
@@ -138,7 +149,10 @@ class AsyncConsumerScenario:
             assert_events((), messages, self._error)
         registry: MessageRegistry = self._client.registry
         stored = await _read_all(self._client, stream_name, 0)
-        new = [message for message in stored if message.global_position > self._head]
+        head = self._head
+        if head is None:
+            head = self._heads.get(get_category(stream_name), 0)
+        new = [message for message in stored if message.global_position > head]
         assert_messages(registry, new, messages)
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:

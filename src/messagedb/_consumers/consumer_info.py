@@ -58,7 +58,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         held_stream_count: the number of streams that wait for a parked message.
         behind_count: the number of messages that are parked behind those, unhandled; they are in
             ``parked_count``, too.
-        problem: the reason why its position is not known; None if it is known.
+        problem: the reason why its position or its lag is not known; None if both are known.
         report: what it last reported about its run; None if it has not, because it is of another
             library or an older version, or its role may not write ``messagedb.consumer_status``.
     """
@@ -150,16 +150,36 @@ def consumer_from_row(
     )
 
 
+_UNKNOWN_LAG = (
+    "it reads the whole store, whose messages the role may not read, or which is on several nodes: "
+    "its lag is not known"
+)
+
+
 def parse_lease_holders(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[int, int], int]:
     """Return the server processes by the advisory locks, pairs of integers, that they hold."""
     return {(to_signed(first), to_signed(second)): pid for first, second, pid in rows}
 
 
 def add_measurements(
-    consumer: ConsumerInfo, lag: Lag, parked: tuple[int, int, int]
+    consumer: ConsumerInfo, lag: Lag | None, parked: tuple[int, int, int]
 ) -> ConsumerInfo:
-    """Return the consumer with its lag, and with the row of ``COUNT_PARKED``."""
+    """Return the consumer with its lag, and with the row of ``COUNT_PARKED``.
+
+    Args:
+        consumer: the consumer.
+        lag: its lag; None if the role may not count messages of the whole store.
+        parked: the row.
+    """
     parked_count, held_stream_count, held_count = parked
+    consumer = msgspec.structs.replace(
+        consumer,
+        parked_count=parked_count,
+        held_stream_count=held_stream_count,
+        behind_count=held_count - held_stream_count,
+    )
+    if lag is None:
+        return msgspec.structs.replace(consumer, problem=consumer.problem or _UNKNOWN_LAG)
     waiting_seconds = (
         None if lag.oldest is None else max((lag.now - lag.oldest).total_seconds(), 0.0)
     )
@@ -168,9 +188,6 @@ def add_measurements(
         head=lag.head,
         lag_messages=lag.messages,
         lag_seconds=waiting_seconds,
-        parked_count=parked_count,
-        held_stream_count=held_stream_count,
-        behind_count=held_count - held_stream_count,
     )
 
 

@@ -124,13 +124,21 @@ _NO_RUN = RunSnapshot(
 )
 
 
+def _is_behind(run: RunSnapshot, lag: Lag) -> bool:
+    """Return True if messages that were counted are still to be handled."""
+    if lag.head is None:
+        # The role may not read the table, or it is on a node: the last position is not known.
+        return lag.messages > 0
+    return (run.position or 0) < lag.head
+
+
 def build_status(
     name: str, run: RunSnapshot | None, counters: Counters, now: datetime
 ) -> ConsumerStatus:
     """Build the status of a consumer from its run; None for one that never ran."""
     run = run or _NO_RUN
     lag = run.lag
-    is_behind = lag is not None and (run.position or 0) < (lag.head or 0)
+    is_behind = lag is not None and _is_behind(run, lag)
     return ConsumerStatus(
         name=name,
         state=run.state,

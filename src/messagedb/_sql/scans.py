@@ -202,6 +202,13 @@ SELECT number, count(*) FILTER (WHERE global_position > ($3::bigint[])[number + 
        (sum(count(*)) OVER ())::bigint
 FROM behind GROUP BY number
 """,
+    "partition_lag_by_function": """
+SELECT number, count(found.global_position), min(found.time),
+       (max(count(found.global_position)) OVER ())::bigint
+FROM generate_series(0, $3::bigint - 1) number LEFT JOIN LATERAL {schema}.get_category_messages(
+    $1::varchar, ($2::bigint[])[number + 1] + 1, $4::bigint, NULL, number, $3::bigint) found ON true
+GROUP BY number
+""",
     "store_lag": """
 SELECT (SELECT max(global_position) FROM {schema}.messages),
        (SELECT count(*) FROM (
@@ -267,6 +274,7 @@ class ScanStatements(msgspec.Struct, frozen=True):
     category_lag: bytes
     category_lag_by_function: bytes
     partition_lag: bytes
+    partition_lag_by_function: bytes
     store_lag: bytes
     writers: bytes
 
