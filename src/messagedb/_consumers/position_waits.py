@@ -407,9 +407,10 @@ def parse_announcement(text: str) -> tuple[str, int] | None:
 def unwritten_text(request: WaitRequest) -> str:
     """Return the text for a message that was not written in time."""
     return (
-        f"message {request.position} of stream {request.stream_name!r} was not in the store within "
-        f"{request.timeout:g} s, so {request.label} has not handled it. Pass the stream and the "
-        "position that the write returned; a standby may be behind its primary. Nothing was "
+        f"message {request.position} of stream {request.stream_name!r} was not on this server "
+        f"within {request.timeout:g} s, so it has no position of {request.label} that is beyond "
+        "it. A standby may be behind its primary, where the message may be handled already; "
+        "on the primary, pass the stream and the position that the write returned. Nothing was "
         "changed."
     )
 
@@ -428,7 +429,7 @@ def timeout_text(
     target = f"global position {wait.position:,}"
     if request.position is not None:
         target = f"message {request.position} of stream {request.stream_name!r} ({target})"
-    text = f"{request.label} has not handled {target} within {request.timeout:g} s"
+    text = f"{request.label} has not stored that it handled {target} within {request.timeout:g} s"
     if trouble is not None:
         return (
             f"{text}, as far as known: the store is unavailable ({trouble}). Nothing was changed."
@@ -441,7 +442,7 @@ def timeout_text(
             "identifier, group_size or position_store is another one."
         )
     else:
-        text += f": the position stored in {name!r} is {stored:,}."
+        text += f": the position stored in {name!r} is {stored:,} on this server."
     return f"{text} {_report_text(name, reports)} The wait changed nothing."
 
 
