@@ -72,7 +72,7 @@ def test_the_answers_name_functions_of_their_files() -> None:
         folders = [code for code in codes if code.endswith("/")]
         assert files or folders, row
         assert all((ROOT / folder).is_dir() for folder in folders), row
-        known = {name for file in FILES for name in names_in(file) if file in files}
+        known = {name for file in files for name in names_in(file)}
         for code in codes:
             if re.fullmatch(r"[\w.]+", code) and not code.endswith(".py"):
                 owner = code in known or "." in code  # methods are checked above
