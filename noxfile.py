@@ -90,9 +90,25 @@ LEFT_OUT = [
     "tests/test_docs.py",
 ]
 
-# Consumers that are killed fifty times, and the names of these tests for the sync variant.
+# Of these files, which the sample runs whole, the first test runs on the oldest Python, too.
+IN_SAMPLE = [
+    "tests/ui/*",
+    "tests/unit/*",
+    "tests/plugin/*",
+    "tests/test_package*",
+    "tests/test_public_signatures*",
+]
+# Of these, each function runs there once, with its first parameters: ``nox -s failover`` causes
+# failovers as well, and the newest Python cancels with all parameters.
+ONE_CASE = [
+    "tests/_async/*/test_faults_failover_*",
+    "tests/async_only/test_cancellation*",
+]
+# Consumers that are killed fifty times, and the names of these tests for the sync variant, and for
+# the one that takes two minutes: those with larger transactions stay.
 KILLS = "tests/killing/test_kills.py"
-KILLS_OF_SYNC = [
+LEFT_KILLS = [
+    "test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position[1-async]",
     "test_each_message_is_handled_at_least_once[sync]",
     "test_each_message_is_handled_at_least_once_by_eight_handlers_at_a_time[sync]",
     "test_each_effect_is_there_exactly_once_in_the_transaction_of_the_position[1-sync]",
@@ -303,14 +319,16 @@ def without_repeats() -> list[str]:
 
     The sync variant is generated, so what the sample runs of it is left out, and of its files that
     the sample leaves out the first test runs. Only consumers of the async variant are killed. Of
-    the tests of the trials' checks the first runs. ``nox -s coverage`` runs all.
+    ``IN_SAMPLE``, and of the tests of the trials' checks, the first runs, and of ``ONE_CASE`` each
+    with one set of parameters. ``nox -s coverage`` runs all.
     """
     files = [path.relative_to("tests/_async") for path in Path("tests/_async").rglob("test_*.py")]
     paths = sorted(f"tests/_sync/{path.as_posix()}" for path in files)
     sampled = [path for path in paths if not any(fnmatchcase(path, glob) for glob in LEFT_OUT)]
     options = [f"--ignore={path}" for path in sampled]
-    options += [f"--deselect={KILLS}::{test}" for test in KILLS_OF_SYNC]
-    return [*options, *first_of("tests/_sync/*", "tests/project/test_trials*")]
+    options += [f"--deselect={KILLS}::{test}" for test in LEFT_KILLS]
+    options += [f"--one-case-of={glob}" for glob in ONE_CASE]
+    return [*options, *first_of(*IN_SAMPLE, "tests/_sync/*", "tests/project/test_trials*")]
 
 
 def run_parallel(session: nox.Session, *options: str) -> None:
@@ -412,10 +430,9 @@ def conformance(session: nox.Session) -> None:
     install(session, "test")
     genuine = {"MESSAGEDB_REQUIRE_GENUINE": "1"}
     session.run("python", "-m", "pytest", "tests/conformance", *session.posargs, env=genuine)
-    # Faults are of the client, not of the schema. The sync variant is made from the async one: of
-    # that, the operations are enough.
+    # Faults are of the client, not of the schema; and the sync variant is made from the async one.
     session.run(
-        *("python", "-m", "pytest", "tests/_async", "tests/_sync/operations"),
+        *("python", "-m", "pytest", "tests/_async"),
         *("--ignore-glob=*test_faults_*", *first_of(*ONCE), *PARALLEL),
         *session.posargs,
         env={**genuine, "MESSAGEDB_TEST_SCHEMA": "genuine"},

@@ -36,3 +36,24 @@ def test_a_long_file_gives_its_first_test_and_the_rest_is_counted(
     assert " 5 passed" in done.stdout
     assert "long/test_kills.py::test_one" in done.stdout
     assert "test_kills.py::test_two" not in done.stdout
+
+
+def test_a_function_with_many_parameters_gives_one_case(tmp_path: Path) -> None:
+    (tmp_path / "test_many.py").write_text(
+        "import pytest\nmany = pytest.mark.parametrize('n', [1, 2, 3])\n"
+        "@many\ndef test_one(n): pass\n@many\ndef test_two(n): pass\n"
+    )
+    plugin = ["-p", "tests.support.sampling", "--one-case-of=test_many*"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", *plugin],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sample: 2 of the 6 tests in test_many*" in done.stdout
+    assert " 2 passed, 4 deselected" in done.stdout
+    for function in ("test_one", "test_two"):
+        assert f"test_many.py::{function}[1] PASSED" in done.stdout

@@ -1,7 +1,8 @@
 """A plugin of pytest that runs a sample: of each file that a glob names, the first test only.
 
 ``pytest -p tests.support.sampling --first-of='tests/killing/*'``; the run ends with how many
-tests were left out, and of which files.
+tests were left out, and of which files. With ``--one-case-of`` each function of the files runs with
+its first parameters only.
 """
 
 from __future__ import annotations
@@ -25,11 +26,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="GLOB",
         help="run the first test only of each file whose path from the root matches; repeatable",
     )
+    parser.addoption(
+        "--one-case-of",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="run each function once in each file whose path from the root matches; repeatable",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect all but the first test of each file that a glob names."""
-    globs: list[str] = config.getoption("--first-of") or []
+    """Deselect all but the first test of each file, or function, that a glob names."""
+    by_file: list[str] = config.getoption("--first-of") or []
+    by_function: list[str] = config.getoption("--one-case-of") or []
+    globs = [*by_file, *by_function]
     counts: Counts = dict.fromkeys(globs, (0, 0))
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
@@ -37,9 +47,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         name = item.path.relative_to(config.rootpath).as_posix()
         glob = next((glob for glob in globs if fnmatch.fnmatchcase(name, glob)), "")
-        is_left_out = glob != "" and name in begun
+        function = item.nodeid.partition("[")[0]
+        unit = function if glob in by_function and glob not in by_file else name
+        is_left_out = glob != "" and unit in begun
         (left_out if is_left_out else kept).append(item)
-        begun.add(name)
+        begun.add(unit)
         if glob:
             run, all_of_them = counts[glob]
             counts[glob] = (run + (not is_left_out), all_of_them + 1)
