@@ -70,6 +70,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "mixed"
+maximum_signature_line_length = 60  # longer ones get a line for each parameter
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes as one list, as arguments are
 napoleon_use_rtype = False

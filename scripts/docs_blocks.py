@@ -1,7 +1,8 @@
 """Blocks of Python of README.md and the pages in docs/: both variants, for pages and type checkers.
 
 ``python scripts/docs_blocks.py FOLDER`` writes them, and prints the folders to be checked: one for
-all blocks that stand alone, and one for each page with files that its other blocks import.
+all blocks that stand alone, one for each page with files that its other blocks import, and one for
+the examples of the docstrings.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import docstring_examples
 from docs_variants import to_async
 
 ROOT: Final = Path(__file__).parents[1]
@@ -47,6 +49,8 @@ PYRIGHT: Final = {
     "reportUnusedFunction": False,
     "reportUnnecessaryTypeIgnoreComment": True,
 }
+OF_DOCSTRINGS: Final = {"reportUnusedClass": False, "reportUnusedVariable": False}
+"""An example ends with the value that it shows."""
 
 
 class Block(NamedTuple):
@@ -148,7 +152,10 @@ def write(folder: Path) -> list[Path]:
     shutil.copytree(ROOT / "examples", alone / "examples")  # a page shows how to use one
     for one in folders:
         (one / "pyrightconfig.json").write_text(json.dumps(PYRIGHT | {"ignore": ["examples"]}))
-    return folders
+    docstrings = folder / "docstrings"
+    docstring_examples.write(docstrings)
+    (docstrings / "pyrightconfig.json").write_text(json.dumps(PYRIGHT | OF_DOCSTRINGS))
+    return [*folders, docstrings]
 
 
 if __name__ == "__main__":

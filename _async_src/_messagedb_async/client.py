@@ -117,6 +117,14 @@ class AsyncClient(AsyncClientCore):
 
         Running operations end first or fail; a borrowed pool stays open. A closed client cannot be
         opened again.
+
+        Example::
+
+            client = AsyncClient("postgresql://message_store@localhost/message_store")
+            try:
+                await client.write_message("account-1", Deposited(5))
+            finally:
+                await client.close()
         """
         try:
             await super().close()
@@ -141,7 +149,7 @@ class AsyncClient(AsyncClientCore):
         After it, the effects of the consumer's handlers for this message and all before it can be
         read: read your writes, as in a web request::
 
-            position = await client.write_message("order-1", Placed(...))
+            position = await client.write_message("order-1", Placed("tea"))
             await client.wait_for_consumer(
                 "order", "shipping", stream_name="order-1", position=position, timeout=2.0
             )
@@ -203,6 +211,11 @@ class AsyncClient(AsyncClientCore):
         It reads all position records in streams, of which there is one for each save of a consumer;
         nothing is locked.
 
+        Example::
+
+            for each in await client.list_consumers("order"):
+                print(each.name, each.state, each.lag_messages)
+
         Args:
                 category: only consumers of this category; None for all.
 
@@ -220,6 +233,11 @@ class AsyncClient(AsyncClientCore):
         Of each: see ``list_partitions()``. It is empty where the tables of partitions do not exist,
         or the role may not read them.
 
+        Example::
+
+            for each in await client.list_partition_sets("order"):
+                print(each.name, each.size, each.owned_count, each.alarm)
+
         Args:
             category: only consumers of this category; None for all.
 
@@ -236,6 +254,12 @@ class AsyncClient(AsyncClientCore):
         them. Nothing is changed or locked. One query counts the lags of all partitions, over at
         most 10,000 messages; it hashes the stream of each. They are None for a role that may not
         read the table of messages.
+
+        Example::
+
+            partitions = await client.list_partitions("order", "shipping")
+            for each in partitions.partitions:
+                print(each.number, each.state, each.lag_messages)
 
         Args:
             category: the category.
@@ -262,6 +286,10 @@ class AsyncClient(AsyncClientCore):
         message is skipped by this, and none is handled again.
 
         It returns when the partition was released; ``list_partitions()`` shows who has it then.
+
+        Example::
+
+            await client.release_partition("order", "shipping", 3)
 
         Args:
             category: the category.
@@ -306,6 +334,12 @@ class AsyncClient(AsyncClientCore):
         If this is called again after it was done, for example because the process was killed
         before it got the result, it changes nothing and returns the same; the new members may
         already run then.
+
+        Example::
+
+            await client.resize_consumer_group(
+                "order", identifier="shipping", old_size=2, new_size=4
+            )
 
         Args:
             category: the category of the group.
@@ -353,6 +387,10 @@ class AsyncClient(AsyncClientCore):
 
         If no process runs, it is done immediately when all partitions have the same position;
         otherwise it waits for processes.
+
+        Example::
+
+            await client.resize_partitions("order", "shipping", 16)
 
         Args:
             category: the category.

@@ -13,6 +13,10 @@ class StreamState(Enum):
 
     ``ANY``: no check, write at whatever version the stream has. ``STREAM_EXISTS``: write only if
     the stream has at least one message.
+
+    Example::
+
+        client.write_message("account-1", Deposited(5), expected_version=STREAM_EXISTS)
     """
 
     ANY = "any"

@@ -26,6 +26,14 @@ OperationName: TypeAlias = Literal[
 class Operation(msgspec.Struct):
     """An operation that hooks run around.
 
+    Example::
+
+        class Log(Hooks):
+            @contextmanager
+            def around(self, operation: Operation) -> Generator[None]:
+                yield  # the operation runs here
+                print(operation.name, operation.stream_or_category, len(operation.messages))
+
     Attributes:
         name: the name of the method.
         stream_or_category: the stream, or the category of ``get_category_messages``.
@@ -50,6 +58,17 @@ class Hooks:
     Hooks do not run for the library's own messages (the streams of positions and of parked
     messages). Consumers and scans read without ``around``, and pass what they read to
     ``after_read``.
+
+    Example::
+
+        class AddUser(Hooks):
+            def before_write(
+                self, stream_name: str, messages: Sequence[NewMessage]
+            ) -> Sequence[NewMessage]:
+                user = {"user": "ann"}
+                return [msgspec.structs.replace(each, metadata=user) for each in messages]
+
+        client = Client("embedded:", hooks=[AddUser()])
     """
 
     def before_write(
@@ -59,6 +78,16 @@ class Hooks:
 
         Called once for a write, after its arguments were checked and before anything is sent; if a
         write is sent again, the same messages are sent. To refuse them, raise: nothing was sent.
+
+        Example::
+
+            class Refuse(Hooks):
+                def before_write(
+                    self, stream_name: str, messages: Sequence[NewMessage]
+                ) -> Sequence[NewMessage]:
+                    if stream_name.startswith("audit-"):
+                        raise PermissionError(stream_name)
+                    return messages
 
         Args:
             stream_name: the stream to be written.
@@ -73,6 +102,13 @@ class Hooks:
     def after_read(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
         """Return the messages for the caller, in place of those that were read.
 
+        Example::
+
+            class Count(Hooks):
+                def after_read(self, messages: Sequence[Message]) -> Sequence[Message]:
+                    print(len(messages), "messages read")
+                    return messages
+
         Args:
             messages: one page, in its order; never empty.
 
@@ -86,6 +122,15 @@ class Hooks:
 
         It gets the operation's error if it failed. For a write it covers the part that waits for
         the server, for a read everything.
+
+        Example::
+
+            class Time(Hooks):
+                @contextmanager
+                def around(self, operation: Operation) -> Generator[None]:
+                    begin = monotonic()
+                    yield  # the operation runs here
+                    print(operation.name, monotonic() - begin, "s")
         """
         return nullcontext(operation)
 

@@ -25,6 +25,11 @@ def is_already_handled(sequence: int | None, command: Message[Any]) -> bool:
     be skipped. It does not protect against two handlers that run simultaneously: write with the
     entity's version for that.
 
+    Example::
+
+        if not is_already_handled(account.sequence, command):
+            client.write_message("account-1", Deposited(5))
+
     Args:
         sequence: the largest sequence of the entity; None if it has none yet.
         command: the command as it was read.

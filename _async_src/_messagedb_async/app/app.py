@@ -84,16 +84,34 @@ class AsyncApp:
 
     @property
     def registry(self) -> MessageRegistry:
-        """The classes of messages of its handlers and its client."""
+        """The classes of messages of its handlers and its client.
+
+        Example::
+
+            app = AsyncApp()
+
+            @app.registry.add
+            class Paid(msgspec.Struct):
+                amount: int
+        """
         return self._registry
 
     @property
     def names(self) -> list[str]:
-        """The names of its consumers and read models, in the order of their declaration."""
+        """The names of its consumers and read models, in the order of their declaration.
+
+        Example::
+
+            print(app.names)
+        """
         return [name for name, _ in self._members]
 
     def select_names(self, only: Iterable[str] | None = None) -> list[str]:
         """Return the names of the members that a run with this ``only`` runs.
+
+        Example::
+
+            print(app.select_names(["shipping"]))
 
         Raises:
             ValidationError: there are none, or the app has none of such a name.
@@ -109,6 +127,15 @@ class AsyncApp:
         **options: Unpack[AsyncConsumerOptions],
     ) -> AsyncAppConsumer:
         """Declare a consumer of a category.
+
+        Example::
+
+            app = AsyncApp()
+            shipping = app.consumer("order", identifier="shipping")
+
+            @shipping.handler
+            async def ship(message: Message, context: AsyncContext) -> None:
+                print(message.stream_name, message.type)
 
         Args:
             category: the category to read.
@@ -140,6 +167,14 @@ class AsyncApp:
         **options: Unpack[AsyncAllConsumerOptions],
     ) -> AsyncAppConsumer:
         """Declare a consumer of several categories, or of the whole store.
+
+        Example::
+
+            audit = app.all_consumer(["order", "payment"], identifier="audit")
+
+            @audit.handler
+            async def record(message: Message, context: AsyncContext) -> None:
+                print(message.global_position, message.type)
 
         Args:
             categories: the categories to read; None for the whole store.
@@ -177,6 +212,16 @@ class AsyncApp:
         **options: Unpack[AsyncReadModelOptions],
     ) -> AsyncAppReadModel:
         """Declare a read model.
+
+        Example::
+
+            create = "CREATE TABLE {table} (account text PRIMARY KEY, balance int)"
+            balances = app.read_model("account", name="balances", version=1, create=create)
+
+            @balances.handler
+            async def deposited(event: Deposited, context: AsyncContext) -> None:
+                sql = balances.format_sql("UPDATE {table} SET balance = balance + %s")
+                await context.transaction.connection.execute(sql, [event.amount])
 
         Args:
             category: the category of the messages; None with `categories`.
@@ -234,6 +279,10 @@ class AsyncApp:
 
         While the store is unavailable they wait and retry.
 
+        Example::
+
+            await app.run("postgresql://message_store@localhost/message_store")
+
         Args:
             url: a libpq connection string or URL of the store, or ``embedded:``; empty for libpq's
                 environment.
@@ -263,6 +312,12 @@ class AsyncApp:
         """Create a client, the consumers and the read models for a block, and close the client.
 
         Nothing is sent before the client is used.
+
+        Example::
+
+            async with app.open("embedded:") as opened:
+                await opened.client.write_message("order-1", NewMessage("Placed"))
+                await opened.run_until_quiet()
 
         Args:
             url: as for ``run()``.
@@ -294,6 +349,11 @@ class AsyncApp:
         self, url: str = "", *, only: Iterable[str] | None = None, stop_timeout: float = 10.0
     ) -> AsyncGenerator[AsyncOpenedApp]:
         """Run it in an asyncio task during a block, and stop it at the block's end.
+
+        Example::
+
+            async with app.running("embedded:") as opened:
+                await opened.client.write_message("order-1", NewMessage("Placed"))
 
         Args:
             url: as for ``run()``.

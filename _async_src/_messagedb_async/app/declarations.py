@@ -43,7 +43,13 @@ class AsyncAppMember(AsyncHandlerDecorators, Generic[R]):
         """The stream of its positions, or the key of its row in the table."""
 
     def open_for(self, client: AsyncClientCore) -> R:
-        """Return a new consumer or read model of a client, with the handlers declared so far."""
+        """Return a new consumer or read model of a client, with the handlers declared so far.
+
+        Example::
+
+            shipping = app.consumer("order", identifier="shipping")
+            await shipping.open_for(client).run(until="caught_up")
+        """
         member = self._build(client)
         for handler in self._handlers:
             self._pass_on(member, *handler)
@@ -65,13 +71,28 @@ class AsyncAppConsumer(AsyncAppMember[AsyncConsumerBase]):
     It has the decorators of a consumer, ``handler`` and ``batch_handler``. The app creates a
     consumer of it each time that it runs.
 
+    Example::
+
+        app = AsyncApp()
+        shipping = app.consumer("order", identifier="shipping")
+
+        @shipping.handler
+        async def ship(message: Message, context: AsyncContext) -> None:
+            print(message.stream_name, message.type)
+
     Attributes:
         name: its name in the app, by which ``only`` selects it.
     """
 
     @property
     def position_name(self) -> str:
-        """The stream of its positions, or the key of its row in the table."""
+        """The stream of its positions, or the key of its row in the table.
+
+        Example::
+
+            shipping = app.consumer("order", identifier="shipping")
+            print(shipping.position_name)
+        """
         return self._model.name
 
 
@@ -81,27 +102,53 @@ class AsyncAppReadModel(AsyncAppMember[AsyncReadModel], AsyncInlineModel):
     It has the decorators of a read model, and ``format_sql``, ``table`` and ``view`` for the
     handlers and for queries. The app creates a read model of it each time that it runs.
 
+    Example::
+
+        create = "CREATE TABLE {table} (account text PRIMARY KEY, balance int)"
+        balances = app.read_model("account", name="balances", version=1, create=create)
+        await balances.open_for(client).rebuild()
+
     Attributes:
         name: its name in the app, by which ``only`` selects it.
     """
 
     @property
     def position_name(self) -> str:
-        """The key of its position's row in the table, or the stream of its positions."""
+        """The key of its position's row in the table, or the stream of its positions.
+
+        Example::
+
+            print(declared.position_name)
+        """
         return self._model.position_name
 
     @property
     def is_inline(self) -> bool:
-        """True if it was declared with ``inline=True``."""
+        """True if it was declared with ``inline=True``.
+
+        Example::
+
+            print(declared.is_inline)
+        """
         return self._model.is_inline
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The categories of its messages."""
+        """The categories of its messages.
+
+        Example::
+
+            print(declared.categories)
+        """
         return self._model.categories
 
     async def catch_up(self, transaction: AsyncTransaction) -> None:
         """Apply all messages that the table lacks in a transaction: see ``AsyncReadModel``.
+
+        Example::
+
+            async with client.transaction() as tx:
+                await declared.catch_up(tx)
 
         Raises:
             MessageDBError: as that of a read model raises it.
@@ -110,14 +157,30 @@ class AsyncAppReadModel(AsyncAppMember[AsyncReadModel], AsyncInlineModel):
 
     @property
     def table(self) -> str:
-        """The table of this version, in SQL: qualified and quoted."""
+        """The table of this version, in SQL: qualified and quoted.
+
+        Example::
+
+            print(declared.table)
+        """
         return self._model.table
 
     @property
     def view(self) -> str:
-        """The view that readers query, in SQL: qualified and quoted."""
+        """The view that readers query, in SQL: qualified and quoted.
+
+        Example::
+
+            print(declared.view)
+        """
         return self._model.view
 
     def format_sql(self, text: str) -> bytes:
-        """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
+        """Return a statement for psycopg, with ``{table}`` replaced by this version's table.
+
+        Example::
+
+            async with client.transaction() as tx:
+                await tx.connection.execute(declared.format_sql("TRUNCATE {table}"))
+        """
         return self._model.format_sql(text)

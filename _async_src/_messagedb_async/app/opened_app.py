@@ -27,6 +27,12 @@ _GRACE_SECONDS = 1.0
 class AsyncOpenedApp:
     """An app during a block of ``open()`` or ``running()``.
 
+    Example::
+
+        async with app.open("embedded:") as opened:
+            await opened.client.write_message("order-1", NewMessage("Placed"))
+            await opened.run_until_quiet()
+
     Attributes:
         client: the client of its consumers and read models.
     """
@@ -38,11 +44,24 @@ class AsyncOpenedApp:
         self._members = dict(members)
 
     def list_members(self) -> list[AsyncConsumerBase | AsyncReadModel]:
-        """Return its consumers and read models, in the order of their declaration."""
+        """Return its consumers and read models, in the order of their declaration.
+
+        Example::
+
+            async with app.open("embedded:") as opened:
+                print(len(opened.list_members()))
+        """
         return list(self._members.values())
 
     def list_consumers(self) -> list[AsyncConsumerBase]:
-        """Return its consumers, those of its read models included, in the same order."""
+        """Return its consumers, those of its read models included, in the same order.
+
+        Example::
+
+            async with app.open("embedded:") as opened:
+                for each in opened.list_consumers():
+                    print(each.name, each.status().state)
+        """
         return [
             each.consumer if isinstance(each, AsyncReadModel) else each
             for each in self._members.values()
@@ -50,6 +69,11 @@ class AsyncOpenedApp:
 
     def get_consumer(self, name: str) -> AsyncConsumerBase:
         """Return a consumer, or that of a read model, by its name in the app.
+
+        Example::
+
+            async with app.open("embedded:") as opened:
+                await opened.get_consumer("shipping").reset_position("beginning")
 
         Raises:
             KeyError: the app was opened without one of this name.
@@ -60,6 +84,11 @@ class AsyncOpenedApp:
     @asynccontextmanager
     async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
         """Run all of them in asyncio tasks during a block, and stop them at its end.
+
+        Example::
+
+            async with app.open("embedded:") as opened, opened.running():
+                await opened.client.write_message("order-1", NewMessage("Placed"))
 
         Args:
             stop_timeout: seconds that handlers have to finish then.
@@ -88,6 +117,12 @@ class AsyncOpenedApp:
         Each handles what is there, and what the handlers of others write meanwhile: until a round
         in which no message was written but positions of consumers. A read model is rebuilt in each
         round.
+
+        Example::
+
+            async with app.open("embedded:") as opened:
+                await opened.client.write_message("order-1", NewMessage("Placed"))
+                await opened.run_until_quiet(timeout=10.0)
 
         Args:
             timeout: the largest number of seconds to wait.

@@ -44,7 +44,13 @@ R = TypeVar("R")
 
 
 class AsyncClientCore(AsyncWholeStore):
-    """Base class of the client. Consumers, entities and read models depend on it."""
+    """Base class of the client. Consumers, entities and read models depend on it.
+
+    Example::
+
+        async def count(client: AsyncClientCore, category: str) -> int:
+            return len([message async for message in client.read_category(category)])
+    """
 
     def __init__(self, settings: Settings, pool: AsyncConnectionPool[Any] | None) -> None:
         # First, because the report of an error that is raised here may show its repr.
@@ -79,6 +85,11 @@ class AsyncClientCore(AsyncWholeStore):
     async def open(self) -> None:
         """Connect, inspect the server, and open the pool. Do nothing if the client is open.
 
+        Example::
+
+            client = AsyncClient("postgresql://message_store@localhost/message_store")
+            await client.open()  # fails now, and not at the first request
+
         Raises:
             StoreUnavailableError: the server could not be reached, or the client is closed. Nothing
                 was sent.
@@ -94,6 +105,10 @@ class AsyncClientCore(AsyncWholeStore):
 
         Running operations end first or fail; a borrowed pool stays open. A closed client cannot be
         opened again.
+
+        Example::
+
+            await client.close()
         """
         if self._groups is not None:
             await self._groups.close()
@@ -104,6 +119,11 @@ class AsyncClientCore(AsyncWholeStore):
 
         Nothing is sent to the server. With a borrowed pool they are those of that pool, with
         everything else that uses it.
+
+        Example::
+
+            stats = client.pool_stats()
+            print(stats.pool_size, stats.requests_waiting)
         """
         stats = self._lifecycle.pool_stats()
         return stats if self._groups is None else self._groups.add_counts(stats)
@@ -113,6 +133,11 @@ class AsyncClientCore(AsyncWholeStore):
 
         Use it for work that outlives an operation, such as LISTEN or a lock of a session. Close it
         yourself. Only the server's time limits apply to it.
+
+        Example::
+
+            async with await client.connect() as conn:
+                await conn.execute("LISTEN orders")
 
         Raises:
             StoreUnavailableError: the connection could not be opened. Nothing was sent.
@@ -148,6 +173,12 @@ class AsyncClientCore(AsyncWholeStore):
 
         The client need not be open. Of its options the schema, ``direct_writes``,
         ``default_batch_size``, ``decimals``, ``registry`` and ``hooks`` apply.
+
+        Example::
+
+            async with await psycopg.AsyncConnection.connect("dbname=shop") as conn:
+                await conn.execute("INSERT INTO orders VALUES (1)")
+                await client.bind(conn).write_message("order-1", NewMessage("Placed"))
 
         Args:
             conn: an open connection to any Message DB, or a session of one. It is not closed,
@@ -230,6 +261,17 @@ class AsyncClientCore(AsyncWholeStore):
 
         Its connection is not in the pool until then, so call one of them in any case. The arguments
         and errors are those of ``transaction()``.
+
+        Example::
+
+            tx = await client.begin()
+            try:
+                await tx.write_message("account-1", Withdrawn(5))
+                await tx.write_message("account-2", Deposited(5))
+                await tx.commit()
+            except BaseException:
+                await tx.rollback()
+                raise
         """
         options = build_options(isolation, read_only, timeout, categories)
         return await _begin(self, options, check_read_models(read_models))
@@ -252,6 +294,14 @@ class AsyncClientCore(AsyncWholeStore):
         statements on ``connection``. PostgreSQL has rolled everything back then, so other effects
         of the function must be safe to repeat. Between two attempts it waits for a random time of
         up to 20 ms, 40 ms and so on, at most 1 s.
+
+        Example::
+
+            async def move(tx: AsyncTransaction) -> None:
+                await tx.write_message("account-1", Withdrawn(5))
+                await tx.write_message("account-2", Deposited(5))
+
+            await client.run_transaction(move, isolation=psycopg.IsolationLevel.SERIALIZABLE)
 
         Args:
             function: a coroutine function that takes the transaction.

@@ -27,6 +27,16 @@ class AsyncAllConsumer(AsyncConsumerBase):
     needs the table of messages and the primary server; and its own position records are messages of
     the store, too: use a ``TablePositionStore`` if that matters.
 
+    Example::
+
+        consumer = AsyncAllConsumer(client, ["order", "payment"], identifier="audit")
+
+        @consumer.handler
+        async def record(message: Message, context: AsyncContext) -> None:
+            print(message.global_position, message.stream_name, message.type)
+
+        await consumer.run()
+
     Args:
         client: the client to read and write with.
         categories: the categories to read; None for the whole store.

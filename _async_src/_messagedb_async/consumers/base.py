@@ -34,7 +34,14 @@ from .runnable import AsyncRunnable
 
 
 class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
-    """A consumer of any messages."""
+    """A consumer of any messages.
+
+    Example::
+
+        def report(consumer: AsyncConsumerBase) -> None:
+            status = consumer.status()
+            print(consumer.name, status.state, status.lag_messages)
+    """
 
     def __init__(self, client: AsyncClientCore, settings: ConsumerSettings) -> None:
         check_settings(settings)
@@ -67,17 +74,32 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
 
     @property
     def name(self) -> str:
-        """The stream of its positions, or the key of its row in the table."""
+        """The stream of its positions, or the key of its row in the table.
+
+        Example::
+
+            print(consumer.name)
+        """
         return self._settings.position_name
 
     @property
     def client(self) -> AsyncClientCore:
-        """The client of the consumer."""
+        """The client of the consumer.
+
+        Example::
+
+            print(await consumer.client.get_category_head("order"))
+        """
         return self._client
 
     @property
     def registry(self) -> MessageRegistry:
-        """The classes of messages for handlers: the client's registry."""
+        """The classes of messages for handlers: the client's registry.
+
+        Example::
+
+            print(consumer.registry.get_class("Deposited"))
+        """
         return self._registry
 
     def _add_handler(
@@ -112,6 +134,16 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         neither stores nor continues: with a sign of life missing for ``lease_timeout`` it starts no
         other message. While the store is unavailable it waits and retries. At the end the current
         message is finished, and the position is stored.
+
+        Example::
+
+            consumer = AsyncConsumer(client, "account", identifier="balances")
+
+            @consumer.handler
+            async def print_it(message: Message, context: AsyncContext) -> None:
+                print(message.stream_name, message.type)
+
+            await consumer.run(signals=True)  # until SIGTERM or Ctrl-C
 
         Args:
             until: ``"caught_up"`` to return when every message is handled that was there when it
@@ -158,6 +190,12 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
     async def running(self, *, stop_timeout: float = 10.0) -> AsyncGenerator[Self]:
         """Run it in an asyncio task during a block, and stop it at the block's end.
 
+        Example::
+
+            async with consumer.running():
+                position = await client.write_message("account-1", Deposited(5))
+                await consumer.wait_until_processed("account-1", position)
+
         Args:
             stop_timeout: seconds that a handler has to finish then.
 
@@ -180,6 +218,10 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         """Let the current handler finish, store the position, and end, unless it has ended.
 
         Not to be called by a handler, which would wait for itself: raise ``Stop`` there.
+
+        Example::
+
+            await consumer.stop()  # from another task
 
         Args:
             timeout: seconds to wait.
@@ -221,7 +263,13 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         return self._run is not None and not self._run.state.signals.finished.is_set()
 
     def status(self) -> ConsumerStatus:
-        """Return its status immediately, without a query to the server."""
+        """Return its status immediately, without a query to the server.
+
+        Example::
+
+            status = consumer.status()
+            print(status.state, status.lag_messages, status.lag_seconds)
+        """
         run, counters = self._run, self._counters
         if isinstance(run, AsyncPartitionedRun):
             counters = run.add_counters(counters)
@@ -232,6 +280,11 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         """Wait until every message is handled that is in the store now: for tests.
 
         Of a consumer with ``partitions`` those of the partitions that this process owns.
+
+        Example::
+
+            async with consumer.running():
+                await consumer.wait_until_caught_up(timeout=5.0)
 
         Args:
             timeout: the largest number of seconds to wait; None for no limit.
@@ -250,6 +303,12 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         """Wait until a message is handled, such as one that was just written: for tests.
 
         With ``partitions``, this process has to own the partition of its stream.
+
+        Example::
+
+            async with consumer.running():
+                position = await client.write_message("account-1", Deposited(5))
+                await consumer.wait_until_processed("account-1", position, timeout=5.0)
 
         Args:
             stream_name: its stream.
@@ -273,6 +332,10 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
 
         With ``partitions`` it is stored for all of them, and no process may run one meanwhile.
         Backward, messages from it on are handled again; forward, those in between are skipped.
+
+        Example::
+
+            await consumer.reset_position("beginning")  # while it is stopped
 
         Args:
             start: ``"beginning"``; ``"end"``, so that only messages written from now on are
@@ -300,6 +363,11 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
 
         Those of a held stream say which is the first, and how many wait behind it. They are read
         from a stream of the store, ``account:parked-<identifier>``, in full.
+
+        Example::
+
+            for each in await consumer.list_parked():
+                print(each.stream_name, each.position, each.reason)
         """
         return await self._parked.list_all()
 
@@ -313,6 +381,12 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
 
         After the first message of a held stream, the next one is the first; after the last one the
         stream flows again.
+
+        Example::
+
+            for each in await consumer.list_parked():
+                if each.type == "Obsolete":
+                    await consumer.discard_parked(each)
 
         Args:
             parked: the messages to remove.
@@ -346,6 +420,11 @@ class AsyncConsumerBase(AsyncHandlerDecorators, AsyncRunnable):
         again.
         Without ``transactional`` one replay at a time handles held streams: another one waits.
         Other messages are old ones: later messages of their streams were handled before.
+
+        Example::
+
+            count = await consumer.replay_parked()
+            print(count, "messages are handled now")
 
         Args:
             parked: the messages to replay; None for all. Messages no longer on the list are

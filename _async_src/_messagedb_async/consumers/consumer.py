@@ -17,14 +17,14 @@ class AsyncConsumer(AsyncConsumerBase):
 
     What it guarantees:
 
-    - **At least once**: no message is skipped before its handler has finished, whatever happens
+    - At least once: no message is skipped before its handler has finished, whatever happens
       to the process, the server or the network. After a crash the messages after the stored
       position are handled again: ``position_update_interval`` of them, and those that were handled
       while the last save was in progress; never more than four pages of ``batch_size`` in addition.
-    - **Exactly once inside this database** with ``transactional=True``: the handler's writes with
+    - Exactly once inside this database with ``transactional=True``: the handler's writes with
       ``context.client`` and the position are one transaction.
-    - Elsewhere, **once by id**: ``context.derive_id(name)`` is the same in every attempt.
-    - **In order** within each stream, also with ``concurrency``; within the category without it.
+    - Elsewhere, once by id: ``context.derive_id(name)`` is the same in every attempt.
+    - In order within each stream, also with ``concurrency``; within the category without it.
 
     A failing handler is retried as ``retry`` says; then ``on_error`` decides. By default the
     consumer stops and raises, with the position before the message: no message is skipped by

@@ -17,6 +17,14 @@ from ..transactions.transaction import AsyncTransaction
 class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
     """One call of a handler.
 
+    Example::
+
+        @consumer.handler
+        async def ship(message: Message, context: AsyncContext) -> None:
+            id = context.derive_id("shipped")
+            event = NewMessage("Shipped", id=id, metadata=context.following())
+            await context.client.write_message("shipment-1", event)
+
     Attributes:
         message: the message, as it is stored.
         attempt: how often the handler was called with it, from 1.
@@ -28,6 +36,12 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
     def transaction(self) -> AsyncTransaction:
         """The transaction that stores the position, with its ``connection`` for your own SQL.
 
+        Example::
+
+            @consumer.handler
+            async def count(message: Message, context: AsyncContext) -> None:
+                await context.transaction.connection.execute("UPDATE orders SET shipped = true")
+
         Raises:
             ValidationError: the consumer is not transactional. Nothing was sent.
         """
@@ -36,6 +50,12 @@ class AsyncContext(BaseContext[AsyncOperations], eq=False, gc=False):
 
 class AsyncBatchContext(BaseBatchContext[AsyncOperations], eq=False, gc=False):
     """One call of a batch handler.
+
+    Example::
+
+        @consumer.batch_handler
+        async def index(messages: list[Message], context: AsyncBatchContext) -> None:
+            print(len(messages), context.attempt)
 
     Attributes:
         messages: the messages, as they are stored, in their order: where the handler gets instances
@@ -49,6 +69,14 @@ class AsyncBatchContext(BaseBatchContext[AsyncOperations], eq=False, gc=False):
     def transaction(self) -> AsyncTransaction:
         """The transaction that stores the position, with its ``connection`` for your own SQL.
 
+        Example::
+
+            @consumer.batch_handler
+            async def index(messages: list[Message], context: AsyncBatchContext) -> None:
+                rows = [(message.stream_name, message.position) for message in messages]
+                async with context.transaction.connection.cursor() as cursor:
+                    await cursor.executemany("INSERT INTO seen VALUES (%s, %s)", rows)
+
         Raises:
             ValidationError: the consumer is not transactional. Nothing was sent.
         """
@@ -59,6 +87,13 @@ class AsyncBatchContext(BaseBatchContext[AsyncOperations], eq=False, gc=False):
 
         Its ``derive_id()`` and ``following()`` are those of a handler of that message alone: they
         do not depend on the messages that are passed with it.
+
+        Example::
+
+            @consumer.batch_handler
+            async def index(messages: list[Message], context: AsyncBatchContext) -> None:
+                for message in messages:
+                    print(context.for_message(message).derive_id("row"))
         """
         return AsyncContext(message, self.attempt, self.client, self._id_namespace)
 

@@ -51,6 +51,12 @@ class AsyncHandlerDecorators(ABC):
         message was not handled. A message without a handler is ignored, and its position counts as
         done.
 
+        Example::
+
+            @consumer.handler("Deposited", "Withdrawn")
+            async def book(message: Message, context: AsyncContext) -> None:
+                print(message.type, message.data)
+
         Raises:
             ValidationError: the function is of the other kind, its annotation names no class, or a
                 type already has a handler.
@@ -85,6 +91,12 @@ class AsyncHandlerDecorators(ABC):
         each of the messages by itself, in a list of one, from the first on: ``retry``, ``on_error``
         and the next outcome apply to that message. Without transactions the effects of the first
         call stay.
+
+        Example::
+
+            @consumer.batch_handler
+            async def index(messages: list[Message], context: AsyncBatchContext) -> None:
+                print(len(messages), "messages together")
 
         Raises:
             ValidationError: as for ``handler``; the annotation is no list; or the consumer has

@@ -14,6 +14,11 @@ from messagedb._subscriptions.backoff import RetryPolicy
 class AsyncCommonOptions(TypedDict, total=False):
     """The options that all consumers and read models have.
 
+    Example::
+
+        options: AsyncCommonOptions = {"batch_size": 100, "on_error": "park"}
+        consumer = AsyncConsumer(client, "order", identifier="shipping", **options)
+
     Attributes:
         batch_size: how many messages are examined in one read. Default: ``1000``.
         poll_interval: seconds from one read to the next where nothing was found. Several consumers
@@ -71,6 +76,12 @@ class AsyncCommonOptions(TypedDict, total=False):
 class AsyncReadModelOptions(AsyncCommonOptions, total=False):
     """The options of a read model: besides these, the common ones.
 
+    Example::
+
+        options: AsyncReadModelOptions = {"batch_size": 500}
+        create = "CREATE TABLE {table} (account text PRIMARY KEY, balance int)"
+        model = AsyncReadModel(client, "account", name="sums", version=1, create=create, **options)
+
     Attributes:
         correlation: only messages whose metadata's ``correlationStreamName`` is in this category.
             Default: ``None``, for all.
@@ -81,6 +92,11 @@ class AsyncReadModelOptions(AsyncCommonOptions, total=False):
 
 class AsyncAllConsumerOptions(AsyncCommonOptions, total=False):
     """The options of a consumer of several categories: besides these, the common ones.
+
+    Example::
+
+        options: AsyncAllConsumerOptions = {"start": "end"}
+        consumer = AsyncAllConsumer(client, identifier="audit", **options)
 
     Attributes:
         start: ``"stored"``: after the stored position, from the beginning if there is none.
@@ -106,6 +122,11 @@ class AsyncAllConsumerOptions(AsyncCommonOptions, total=False):
 
 class AsyncConsumerOptions(AsyncAllConsumerOptions, AsyncReadModelOptions, total=False):
     """The options of a consumer of one category: besides these, those of the other two.
+
+    Example::
+
+        options: AsyncConsumerOptions = {"group_member": 0, "group_size": 2}
+        consumer = AsyncConsumer(client, "order", identifier="shipping", **options)
 
     Attributes:
         group_member: the number of this member of a consumer group, from 0; needs the size.

@@ -25,6 +25,10 @@ async def run_consumers_async(
     When one of them fails, the others are stopped as by ``stop()``, and then its error is
     raised.
 
+    Example::
+
+        await run_consumers_async(consumer, until="caught_up")
+
     Args:
         consumers: the consumers and read models.
         until: ``"caught_up"`` to return when each has handled all messages that were there at its

@@ -7,7 +7,14 @@ from typing import Any, Protocol
 
 
 class AsyncRun(Protocol):
-    """One run of a consumer or of a read model, from its start to its end."""
+    """One run of a consumer or of a read model, from its start to its end.
+
+    Example::
+
+        async def execute(run: AsyncRun) -> None:
+            print(run.name)
+            await run.execute()
+    """
 
     @property
     def name(self) -> str:
@@ -28,7 +35,15 @@ class AsyncRun(Protocol):
 
 
 class AsyncRunnable(ABC):
-    """A consumer or a read model, as ``run_consumers_async`` takes them."""
+    """A consumer or a read model, as ``run_consumers_async`` takes them.
+
+    Example::
+
+        def describe(*runnables: AsyncRunnable) -> None:
+            print(len(runnables), "run together")
+
+        describe(consumer, model)
+    """
 
     @abstractmethod
     def _start_run(self, until: Any) -> AsyncRun:

@@ -19,6 +19,12 @@ S = TypeVar("S")
 class AsyncEntityEdit(Generic[S]):
     """An entity that events are added to: see ``edit()`` of the entity store.
 
+    Example::
+
+        async with accounts.edit("123") as account:
+            if account.entity.balance >= 5:
+                account.append(Withdrawn(5))
+
     Attributes:
         entity: the state, including the added events. Change it only by adding events.
         version: the version that was loaded, ``NO_STREAM`` for a new entity.
@@ -51,6 +57,12 @@ class AsyncEntityEdit(Generic[S]):
         """Add events to the entity, and return its state after them.
 
         They are written at the end of the block, all or none of them.
+
+        Example::
+
+            async with accounts.edit("123") as account:
+                state = account.append(Deposited(5), Withdrawn(2))
+                print(state.balance)
 
         Args:
             *events: instances of registered classes.

@@ -46,6 +46,12 @@ class AsyncEntityStore(Generic[S, C]):
     The tasks of one event loop may share it. It holds no connection, and a lock only during a
     write.
 
+    Example::
+
+        accounts = AsyncEntityStore(client, "account", decider=decider)
+        result = await accounts.transact("123", Deposit(5))
+        print(result.entity, result.version)
+
     Args:
         client: the client to read and to write with, or the result of the client's ``bind``.
         category: the part of the stream names before the first ``-``.
@@ -136,16 +142,30 @@ class AsyncEntityStore(Generic[S, C]):
 
     @property
     def category(self) -> str:
-        """The category of the entities' streams."""
+        """The category of the entities' streams.
+
+        Example::
+
+            print(accounts.category)
+        """
         return self._category
 
     @property
     def registry(self) -> MessageRegistry:
-        """The classes of events."""
+        """The classes of events.
+
+        Example::
+
+            print(accounts.registry.get_class("Deposited"))
+        """
         return self._client.registry
 
     def stream_name(self, id: str | UUID) -> str:
         """Return the stream of an entity.
+
+        Example::
+
+            last = await client.get_last_stream_message(accounts.stream_name("123"))
 
         Raises:
             ValidationError: the id is neither a non-empty string nor a UUID. Nothing was sent.
@@ -159,6 +179,12 @@ class AsyncEntityStore(Generic[S, C]):
         and writes, because that may be rolled back, and stores no snapshots. In REPEATABLE READ and
         SERIALIZABLE, which see an earlier state of the store, it begins with no entities. Use it
         for one transaction; after the rollback of a savepoint bind again.
+
+        Example::
+
+            async with client.transaction() as tx:
+                await accounts.bind(tx).transact("123", Deposit(5))
+                await tx.connection.execute("UPDATE accounts SET seen = true")
 
         Args:
             store: a transaction, or ``context.client`` of a consumer's handler.
@@ -176,6 +202,12 @@ class AsyncEntityStore(Generic[S, C]):
     async def get(self, id: str | UUID) -> S | None:
         """Return the newest state of an entity, None for an entity without events.
 
+        Example::
+
+            account = await accounts.get("123")
+            if account is None:
+                print("there is no such account")
+
         Raises:
             MessageDecodeError: an event does not fit its class.
             Exception: an error from ``evolve``, or from the projection's method. The entities in
@@ -191,6 +223,11 @@ class AsyncEntityStore(Generic[S, C]):
 
         It takes one round trip if there are no new events, or no events at all; with a snapshot at
         most two, up to ``batch_size`` events.
+
+        Example::
+
+            loaded = await accounts.load("123")
+            print(loaded.entity, loaded.version)
 
         Args:
             id: the part of the stream's name after the category.
@@ -217,13 +254,23 @@ class AsyncEntityStore(Generic[S, C]):
         return LoadedEntity(self._applier.get_private_copy(entry.entity), entry.version)
 
     async def exists(self, id: str | UUID) -> bool:
-        """Return True if an entity has any event, in one round trip and without reading them."""
+        """Return True if an entity has any event, in one round trip and without reading them.
+
+        Example::
+
+            if not await accounts.exists("123"):
+                print("there is no such account")
+        """
         return await self._client.stream_version(self.stream_name(id)) != NO_STREAM
 
     def forget(self, id: str | UUID | None = None) -> None:
         """Remove an entity from memory, or all of them: after messages were deleted, as in tests.
 
         Entities that are being loaded at this moment are returned to their callers, and not kept.
+
+        Example::
+
+            accounts.forget("123")  # the next load reads its events again
         """
         self._loader.cache.evict(None if id is None else str(id))
 
@@ -245,6 +292,12 @@ class AsyncEntityStore(Generic[S, C]):
         is raised, and before a result without events is returned. Commands of this entity store
         that wait for the same entity are decided one after the other, and stored in one batch. The
         lock of the category is held only during the write, not during the decision.
+
+        Example::
+
+            result = await accounts.transact("123", Deposit(5), id="request-77")
+            if not result.is_repeated:
+                print(result.events, result.entity)
 
         Args:
             entity_id: the part of the stream's name after the category.

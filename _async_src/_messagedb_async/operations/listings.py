@@ -22,6 +22,11 @@ class AsyncListings(AsyncOperations):
         order is that of the database's collation. To continue, pass the last one's name as
         ``after``, until fewer than ``limit`` are returned.
 
+        Example::
+
+            for each in await client.list_categories():
+                print(each.name, each.last_time)
+
         Args:
             after: the category to start after; None for the first one.
             limit: the maximum number of categories, from 1 to 100,000.
@@ -53,6 +58,11 @@ class AsyncListings(AsyncOperations):
         order is that of the database's collation. To continue, pass the last one's name as
         ``after``, until fewer than ``limit`` are returned. The stream without an id, whose name is
         that of the category, is the first one.
+
+        Example::
+
+            for each in await client.list_streams("account", limit=20):
+                print(each.name, each.version)
 
         Args:
             category: the part of the stream names before the first ``-``.

@@ -50,6 +50,15 @@ class AsyncOperations(ABC):
 
     Positions count from 0 in a stream, and from 1 in the whole store (``global_position``, with
     gaps).
+
+    Example::
+
+        async def deposit(store: AsyncOperations, account: str) -> None:
+            await store.write_message(f"account-{account}", Deposited(5))
+
+        async with client.transaction() as tx:
+            await deposit(tx, "1")
+        await deposit(client, "2")
     """
 
     _session_config: SessionConfig
@@ -76,12 +85,23 @@ class AsyncOperations(ABC):
 
     @property
     def decimals(self) -> bool:
-        """True if numbers with a fraction are read as Decimals."""
+        """True if numbers with a fraction are read as Decimals.
+
+        Example::
+
+            client = AsyncClient("embedded:", decimals=True)
+            print(client.decimals)
+        """
         return self._session_config.settings.decimals
 
     @property
     def registry(self) -> MessageRegistry:
-        """The classes whose instances can be written as messages. More may be added."""
+        """The classes whose instances can be written as messages. More may be added.
+
+        Example::
+
+            print(client.registry.get_class("Deposited"))
+        """
         return self._session_config.settings.registry
 
     async def write_message(
@@ -99,6 +119,11 @@ class AsyncOperations(ABC):
         the position that it has, without an error, whatever the expected version; type and data are
         not compared. The lock of the stream's category is held until the write, or the transaction
         that it is part of, ends: other writers of the category wait.
+
+        Example::
+
+            message = NewMessage("Deposited", {"amount": 5})
+            position = await client.write_message("account-1", message, expected_version=NO_STREAM)
 
         Args:
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
@@ -142,11 +167,17 @@ class AsyncOperations(ABC):
     ) -> list[int]:
         """Write messages to the end of a stream, all or none, and return their positions.
 
-        The result is the same as that of single writes: message *k* is written at
+        The result is the same as that of single writes: message ``k`` is written at
         ``expected_version + 1 + k``, and a message whose id is already in the stream returns the
         position that it has. For no messages it returns ``[]``, and nothing is sent. All messages
         are encoded and checked before the first is sent. The lock of the category is held as in
         ``write_message``.
+
+        Example::
+
+            positions = await client.write_messages(
+                "account-1", [Deposited(5), Withdrawn(2)], expected_version=NO_STREAM
+            )
 
         Args:
             stream_name: ``category-id``, at most 2672 bytes of UTF-8. A bare category is a stream,
@@ -211,6 +242,11 @@ class AsyncOperations(ABC):
         Message DB only has a function for reading forwards. Backwards it is a query of the table,
         by the same index.
 
+        Example::
+
+            for message in await client.get_stream_messages("account-1", batch_size=10):
+                print(message.position, message.type, message.data)
+
         Args:
             stream_name: ``category-id``.
             position: the position in the stream to start at, from 0, inclusive. None for the
@@ -261,6 +297,12 @@ class AsyncOperations(ABC):
         writers use Message DB's functions or this library. Streams without an id belong to no group
         member.
 
+        Example::
+
+            newest = await client.get_category_messages(
+                "account", batch_size=10, direction="backwards"
+            )
+
         Args:
             category: the part of the stream names before the first ``-``.
             position: the global position to start at, from 1, inclusive. To continue, pass the last
@@ -309,6 +351,12 @@ class AsyncOperations(ABC):
         For a type, the server reads the stream backwards to the last message of it: all of the
         stream if there is none. The page "Performance" names an index that helps.
 
+        Example::
+
+            last = await client.get_last_stream_message("account-1")
+            if last is not None:
+                print(last.position, last.type)
+
         Args:
             stream_name: the stream; a bare category is one, too.
             type: the message type to search for.
@@ -329,6 +377,11 @@ class AsyncOperations(ABC):
     async def stream_version(self, stream_name: str) -> int:
         """Return the position of a stream's last message, ``NO_STREAM`` (-1) if it has none.
 
+        Example::
+
+            version = await client.stream_version("account-1")  # -1 if it has no message
+            await client.write_message("account-1", Deposited(5), expected_version=version)
+
         Args:
             stream_name: the stream; a bare category is one, too.
         """
@@ -339,7 +392,12 @@ class AsyncOperations(ABC):
         return NO_STREAM if version is None else version
 
     async def message_store_version(self) -> str:
-        """Return the version that the installed Message DB reports, such as ``1.3.0``."""
+        """Return the version that the installed Message DB reports, such as ``1.3.0``.
+
+        Example::
+
+            print(await client.message_store_version())
+        """
         version: str = (
             await self._read(requests.build_store_version_read(self._session_config.sql))
         )[0][0]
@@ -380,6 +438,11 @@ class AsyncOperations(ABC):
         direction: Direction = "forwards",
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a stream to its end, page by page. No connection is held between pages.
+
+        Example::
+
+            async for message in client.read_stream("account-1"):
+                print(message.position, message.type, message.data)
 
         Args:
             stream_name: ``category-id``.
@@ -461,6 +524,11 @@ class AsyncOperations(ABC):
         direction: Direction = "forwards",
     ) -> AsyncIterator[Message[Any]]:
         """Iterate over a category to its end, page by page. No connection is held between pages.
+
+        Example::
+
+            async for message in client.read_category("account"):
+                print(message.global_position, message.stream_name, message.type)
 
         Args:
             category: the part of the stream names before the first ``-``.

@@ -47,6 +47,16 @@ class AsyncScans(AsyncListings):
         scans at most ``batch_size`` messages, and returns how far it scanned. Filters cost no round
         trip, and messages that do not match are not sent.
 
+        Example::
+
+            position = 1
+            while True:
+                page = await client.scan_category("order", position=position, types=["Placed"])
+                print([message.data for message in page.messages])
+                position = page.position + 1
+                if not page.is_full:
+                    break
+
         Args:
             category: the part of the stream names before the first ``-``.
             position: the global position to start at, from 1, inclusive. To continue, pass the
@@ -113,6 +123,11 @@ class AsyncScans(AsyncListings):
         that continues after a gap may miss a message that appears there later: see
         ``list_open_write_transactions``. A consumer of several categories uses both.
 
+        Example::
+
+            page = await client.scan_all(position=1, categories=["order"])
+            print(len(page.messages), page.count, page.gaps, page.head)
+
         Args:
             position: the global position to start at, from 1, inclusive.
             batch_size: the number of messages to scan, from 1; None for the client's
@@ -143,6 +158,11 @@ class AsyncScans(AsyncListings):
         messages are visible. So when all transactions that were found after a scan have ended, each
         gap of that scan is either filled or permanent.
 
+        Example::
+
+            for each in await client.list_open_write_transactions():
+                print(each.pid, each.application_name, each.since)
+
         Raises:
             IncompatibleServerError: the role may not read the table of messages; the server is a
                 standby; or its sequence allocates positions in blocks (``CACHE``), so that the
@@ -158,6 +178,10 @@ class AsyncScans(AsyncListings):
 
         It returns None if the role may not read the table of messages.
 
+        Example::
+
+            print(await client.get_category_head("order"))  # None if it has no message
+
         Args:
             category: the part of the stream names before the first ``-``.
         """
@@ -169,6 +193,10 @@ class AsyncScans(AsyncListings):
         """Return the global position of the store's last message, 0 if it has none.
 
         It returns None if the role may not read the table of messages.
+
+        Example::
+
+            print(await client.get_store_head())  # None if the store is empty
         """
         return await self._get_head(scan_requests.build_store_head(self._get_scan_statements()))
 
@@ -206,6 +234,11 @@ class AsyncScans(AsyncListings):
         self, categories: Iterable[str] | None, next_position: int, *, limit: int = 100_000
     ) -> Lag:
         """Measure the messages from a position on, at one moment. The limit bounds the count.
+
+        Example::
+
+            lag = await client.get_lag(["order"], next_position=1)
+            print(lag.messages, lag.oldest)
 
         Args:
             categories: count messages of these categories; None for the whole store.

@@ -24,6 +24,11 @@ class AsyncStoreReads(AsyncScans):
         little earlier than the time, and around transactions that took long a later one may be
         before it. After the last message it returns the next position.
 
+        Example::
+
+            yesterday = datetime.now(UTC) - timedelta(days=1)
+            position = await client.find_global_position(yesterday)
+
         Args:
             since: an aware time.
 

@@ -172,27 +172,53 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
 
     @property
     def table(self) -> str:
-        """The table of this version, in SQL: qualified and quoted."""
+        """The table of this version, in SQL: qualified and quoted.
+
+        Example::
+
+            print(model.table)  # balances_v1
+        """
         return self._names.get_table(self._mark.version)
 
     @property
     def view(self) -> str:
-        """The view that readers query, in SQL: qualified and quoted."""
+        """The view that readers query, in SQL: qualified and quoted.
+
+        Example::
+
+            print(model.view)  # balances
+        """
         return self._names.view
 
     @property
     def is_inline(self) -> bool:
-        """True if it was created with ``inline=True``."""
+        """True if it was created with ``inline=True``.
+
+        Example::
+
+            if model.is_inline:
+                print("it is updated by the transactions that write")
+        """
         return self._is_inline
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The categories of its messages."""
+        """The categories of its messages.
+
+        Example::
+
+            print(model.categories)
+        """
         return self._mark.categories
 
     @property
     def position_name(self) -> str:
-        """The key of its position's row in the table, or the stream of its positions."""
+        """The key of its position's row in the table, or the stream of its positions.
+
+        Example::
+
+            print(model.position_name)
+        """
         return self._consumer.name
 
     @property
@@ -200,6 +226,10 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         """The consumer that updates the table. Use it for its status, or to wait for a message.
 
         Do not run it directly: the read model runs it, after it has created the table.
+
+        Example::
+
+            print(model.consumer.status().lag_messages)
         """
         return self._consumer
 
@@ -209,7 +239,14 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         add_handler(self._consumer, function, names, around, is_batch)
 
     def format_sql(self, text: str) -> bytes:
-        """Return a statement for psycopg, with ``{table}`` replaced by this version's table."""
+        """Return a statement for psycopg, with ``{table}`` replaced by this version's table.
+
+        Example::
+
+            async with client.transaction() as tx:
+                sql = model.format_sql("DELETE FROM {table} WHERE balance = 0")
+                await tx.connection.execute(sql)
+        """
         return substitute_table(text, self.table)
 
     async def catch_up(self, transaction: AsyncTransaction) -> None:
@@ -219,6 +256,12 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         Call it yourself to read the table in the transaction, or in a transactional handler. The
         handlers are called in the order of the messages; each can only succeed. Until the end of
         the transaction the locks of the categories are held, as after a write, and the position.
+
+        Example::
+
+            async with client.transaction() as tx:
+                await tx.write_message("account-1", Deposited(5))
+                await model.catch_up(tx)  # an inline model has it now
 
         Args:
             transaction: a transaction of a client of the same store and variant.
@@ -248,6 +291,10 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         only catches up. It waits without a limit: for its lease while another process of this
         version runs; for the store; and for readers that hold the view in a transaction.
 
+        Example::
+
+            await model.rebuild()  # until the new version is current
+
         Args:
             allow_downgrade: show this version even if the view shows a later one.
             signals: as for ``run()``.
@@ -267,6 +314,10 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
 
         If the view shows a later version, as after a restart of an old process, this version is
         kept up to date but not shown.
+
+        Example::
+
+            await model.run(signals=True)  # until SIGTERM or Ctrl-C
 
         Args:
             signals: stop it on SIGINT and SIGTERM; in the main thread only.
@@ -291,6 +342,11 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         """Run it in an asyncio task while a block runs, and stop it at the end of the block.
 
         The table exists when the block begins.
+
+        Example::
+
+            async with model.running():
+                await client.write_message("account-1", Deposited(5))
 
         Args:
             stop_timeout: seconds that a handler has to finish then.
@@ -317,6 +373,10 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
     async def stop(self, *, timeout: float = 10.0) -> None:
         """Let the current handler finish, and stop. Do nothing if it has stopped.
 
+        Example::
+
+            await model.stop()  # from another task
+
         Args:
             timeout: seconds to wait.
 
@@ -329,15 +389,31 @@ class AsyncReadModel(AsyncHandlerDecorators, AsyncRunnable, AsyncInlineModel):
         await self._consumer.stop(timeout=timeout)
 
     async def list_versions(self) -> list[ReadModelVersion]:
-        """List the versions whose tables exist, in order."""
+        """List the versions whose tables exist, in order.
+
+        Example::
+
+            for each in await model.list_versions():
+                print(each.version, each.table, each.is_current)
+        """
         return (await self._tables.find()).list_versions()
 
     async def get_current_version(self) -> int | None:
-        """Return the version that readers see; None if there is no view yet."""
+        """Return the version that readers see; None if there is no view yet.
+
+        Example::
+
+            if await model.get_current_version() is None:
+                await model.rebuild()
+        """
         return (await self._tables.find()).current
 
     async def drop_version(self, version: int) -> bool:
         """Drop the table of a version that readers do not see, and reset its position.
+
+        Example::
+
+            await model.drop_version(1)
 
         Args:
             version: the version; it may be unknown to this process.

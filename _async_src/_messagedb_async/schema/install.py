@@ -34,6 +34,10 @@ async def install_async(conninfo: str = "", *, schema: str = "message_store") ->
     may read, insert and update these. If only this schema is missing and the role may not create
     it, it is left out without an error: the error of such consumers names the fix when they start.
 
+    Example::
+
+        await schema.install_async("postgresql://postgres@localhost/shop")
+
     Args:
         conninfo: a connection string, or '' for libpq's environment, of a role that may create
             schemas in the database, and the role ``message_store`` if that does not exist: a

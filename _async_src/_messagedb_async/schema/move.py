@@ -53,6 +53,12 @@ async def move_proxy_category_async(
     happened while writes waited, they are refused (`StoreUnavailableError`) until then, or until
     `abort_proxy_move_async` is called.
 
+    Example::
+
+        move = await schema.move_proxy_category_async(
+            "host=10.0.0.9 dbname=shop", category="order", target="three"
+        )
+
     Args:
         conninfo: a connection string of the proxying database, of the role that made it or a
             superuser; or '' for libpq's environment.
@@ -107,6 +113,10 @@ async def abort_proxy_move_async(conninfo: str = "", *, category: str) -> None:
     """Withdraw a move that has not ended: the category stays on its node, and accepts writes.
 
     What was copied stays on the other node, hidden; a later move to it goes on from there.
+
+    Example::
+
+        await schema.abort_proxy_move_async("host=10.0.0.9 dbname=shop", category="order")
 
     Args:
         conninfo: as for `move_proxy_category_async`.

@@ -42,6 +42,10 @@ async def install_notify_async(conninfo: str = "", *, schema: str = "message_sto
     ROW EXCLUSIVE on ``messages``: it waits, up to 60 seconds, for the transactions that have
     written, and transactions that begin to write meanwhile wait behind it. Reads continue.
 
+    Example::
+
+        await schema.install_notify_async("postgresql://postgres@localhost/shop")
+
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the table
             ``messages``, who may also create schemas if ``messagedb`` is missing; or of a
@@ -73,6 +77,10 @@ async def remove_notify_async(conninfo: str = "", *, schema: str = "message_stor
 
     One transaction does it. It acquires ACCESS EXCLUSIVE on ``messages``: it waits, up to 60
     seconds, for the transactions that have read or written, and all others wait behind it.
+
+    Example::
+
+        await schema.remove_notify_async("postgresql://postgres@localhost/shop")
 
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the table

@@ -43,6 +43,11 @@ async def install_proxy_async(
     It is safe to call this again with the same nodes: it goes on after a failure, and brings the
     functions to the version of this library.
 
+    Example::
+
+        nodes = {"one": "host=10.0.0.1 dbname=shop", "two": "host=10.0.0.2 dbname=shop"}
+        await schema.install_proxy_async("host=10.0.0.9 dbname=shop", nodes=nodes)
+
     Args:
         conninfo: a connection string of the database that passes the calls on, or '' for libpq's
             environment; of a superuser, who alone may create the extension. The database has to be
@@ -111,6 +116,12 @@ async def add_proxy_node_async(conninfo: str = "", *, name: str, node: str) -> b
     list their categories, which takes about a millisecond for each category.
 
     It is safe to call this again with the same node: it goes on after a failure.
+
+    Example::
+
+        await schema.add_proxy_node_async(
+            "host=10.0.0.9 dbname=shop", name="three", node="host=10.0.0.3 dbname=shop"
+        )
 
     Args:
         conninfo: a connection string of the proxying database, of the role that made it or a

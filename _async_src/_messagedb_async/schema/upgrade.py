@@ -40,6 +40,10 @@ async def upgrade_async(conninfo: str = "", *, schema: str = "message_store") ->
 
     One transaction does it, under the lock of `install_async`.
 
+    Example::
+
+        await schema.upgrade_async("postgresql://postgres@localhost/shop")
+
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the Message DB
             or of a superuser.
@@ -88,6 +92,10 @@ async def uninstall_async(
     One transaction does it, under the lock of `install_async`. It acquires ACCESS EXCLUSIVE on
     ``messages``: it waits, up to 60 seconds, for the transactions that have read or written, and
     all others wait behind it, and then find no table.
+
+    Example::
+
+        await schema.uninstall_async("postgresql://postgres@localhost/shop", drop_messages=True)
 
     Args:
         conninfo: a connection string, or '' for libpq's environment, of the owner of the Message DB

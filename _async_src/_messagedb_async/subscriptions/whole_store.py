@@ -58,6 +58,11 @@ class AsyncWholeStore(AsyncSubscriptions):
         transactions have ended that were writing when the gap was seen, also at a gap that is
         never filled. Backwards it does not wait: a message that appears behind it is not read.
 
+        Example::
+
+            async for message in client.read_all(categories=["order", "payment"]):
+                print(message.global_position, message.stream_name, message.type)
+
         Args:
             position: the global position to start at, from 1, inclusive. None for the beginning, or
                 for the end if the direction is backwards.
@@ -129,6 +134,11 @@ class AsyncWholeStore(AsyncSubscriptions):
         It is ``subscribe`` for the whole store. The order is that of global position, and no
         message is skipped: one that is behind a gap is held back while an open transaction may fill
         the gap.
+
+        Example::
+
+            async for message in client.subscribe_all(start="end"):
+                print(message.global_position, message.stream_name, message.type)
 
         Args:
             start: ``"beginning"``, ``"end"`` (only messages that are not visible yet), or the

@@ -44,11 +44,21 @@ class AsyncEntityScenario(Generic[S, C]):
         self._versions: dict[str, int] = {}
 
     async def given(self, id: str | UUID, *events: Any) -> None:
-        """Write earlier events of an entity."""
+        """Write earlier events of an entity.
+
+        Example::
+
+            await scenario.given("123", Deposited(5))
+        """
         await self._client.write_messages(self._entities.stream_name(id), events)
 
     async def when(self, id: str | UUID, command: C) -> None:
-        """Send a command. An error of ``decide`` is kept for ``then_raises``."""
+        """Send a command. An error of ``decide`` is kept for ``then_raises``.
+
+        Example::
+
+            await scenario.when("123", Withdraw(2))
+        """
         name = self._entities.stream_name(id)
         self._versions[name] = await self._client.stream_version(name)
         self._error, self._events = None, ()
@@ -59,6 +69,11 @@ class AsyncEntityScenario(Generic[S, C]):
 
     async def then(self, id: str | UUID, *events: Any) -> None:
         """Check the events that the last command has written to an entity, in order.
+
+        Example::
+
+            await scenario.when("123", Withdraw(2))
+            await scenario.then("123", Withdrawn(2))
 
         Raises:
             AssertionError: other events were written, or an error was raised.
@@ -72,6 +87,11 @@ class AsyncEntityScenario(Generic[S, C]):
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
         """Check the error of the last command, and its text with a regular expression.
 
+        Example::
+
+            await scenario.when("123", Withdraw(9))
+            scenario.then_raises(ValueError, match="not enough")
+
         Raises:
             AssertionError: no error or another one was raised.
         """
@@ -79,6 +99,11 @@ class AsyncEntityScenario(Generic[S, C]):
 
     async def then_state(self, id: str | UUID, expected: S) -> None:
         """Check the current state of an entity, loaded from the store.
+
+        Example::
+
+            await scenario.given("123", Deposited(5))
+            await scenario.then_state("123", Account(5))
 
         Raises:
             AssertionError: the state is another.
@@ -157,6 +182,11 @@ class AsyncConsumerScenario:
 
     def then_raises(self, expected: type[Exception], match: str | None = None) -> None:
         """Check the last error of the handler, and its text with a regular expression.
+
+        Example::
+
+            await scenario.when("account:command-1", Withdraw(9))
+            scenario.then_raises(ValueError, match="not enough")
 
         Raises:
             AssertionError: no error or another one was raised.

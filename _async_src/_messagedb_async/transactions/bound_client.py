@@ -66,6 +66,12 @@ class AsyncBoundClient(AsyncOperations):
     caller, an error of the caller's queued statements is raised unchanged. An exception of a
     signal's handler in the middle of an operation is raised unchanged, and the connection is closed
     if the server is still executing the operation: that may still be done.
+
+    Example::
+
+        async with client.transaction() as tx:
+            bound = client.bind(tx.connection)
+            await bound.write_message("account-1", Deposited(5))
     """
 
     def __init__(
@@ -94,7 +100,14 @@ class AsyncBoundClient(AsyncOperations):
 
     @property
     def connection(self) -> AsyncConnection[Any]:
-        """The caller's connection; of a session of SQLAlchemy that of the last operation."""
+        """The caller's connection; of a session of SQLAlchemy that of the last operation.
+
+        Example::
+
+            async with client.transaction() as tx:
+                bound = client.bind(tx.connection)
+                print(bound.connection.info.transaction_status)
+        """
         return self._conn
 
     @property

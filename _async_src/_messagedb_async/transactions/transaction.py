@@ -26,7 +26,16 @@ from .state import AsyncTransactionState
 
 
 class AsyncInlineModel(ABC):
-    """An inline read model, which transactions update: a read model, or one of an app."""
+    """An inline read model, which transactions update: a read model, or one of an app.
+
+    Example::
+
+        inline: list[AsyncInlineModel] = [model]
+        print([(each.position_name, each.categories, each.is_inline) for each in inline])
+        async with client.transaction() as tx:
+            for each in inline:
+                await each.catch_up(tx)
+    """
 
     @property
     @abstractmethod
@@ -69,6 +78,12 @@ class AsyncTransaction(AsyncOperations):
       server cancelled a statement after the client's ``command_timeout``, and it is aborted.
     - ``ValidationError``: the transaction has ended, or it cannot write. Nothing was
       sent.
+
+    Example::
+
+        async with client.transaction() as tx:
+            await tx.write_message("account-1", Withdrawn(5))
+            await tx.write_message("account-2", Deposited(5))
     """
 
     def __init__(
@@ -87,7 +102,14 @@ class AsyncTransaction(AsyncOperations):
 
     @property
     def is_active(self) -> bool:
-        """True if it can be used: it has not ended, has time left, and no statement has failed."""
+        """True if it can be used: it has not ended, has time left, and no statement has failed.
+
+        Example::
+
+            async with client.transaction() as tx:
+                await tx.rollback()
+                print(tx.is_active)  # False
+        """
         return self._state.is_active
 
     @property
@@ -99,6 +121,12 @@ class AsyncTransaction(AsyncOperations):
         connection do not: do not call them). Settings that you change with SET end with the
         transaction (behind a transaction pooler only those of SET LOCAL do); after it, the client
         uses the connection again. A connection of a borrowed pool is returned as you leave it.
+
+        Example::
+
+            async with client.transaction() as tx:
+                await tx.write_message("order-1", NewMessage("Placed"))
+                await tx.connection.execute("INSERT INTO orders VALUES (1)")
 
         Raises:
             MessageDBError: the transaction has ended, as for an operation.
@@ -116,6 +144,12 @@ class AsyncTransaction(AsyncOperations):
 
         Before, its ``read_models`` are updated. If the response to the COMMIT is lost, the server
         is queried on another connection for the outcome, within the client's ``command_timeout``.
+
+        Example::
+
+            tx = await client.begin()
+            await tx.write_message("account-1", Deposited(5))
+            await tx.commit()
 
         Raises:
             ReadModelError: a read model could not be updated. The transaction is rolled back.
@@ -143,6 +177,12 @@ class AsyncTransaction(AsyncOperations):
         Do nothing if it is already rolled back, or has an unknown outcome, which this cannot
         change.
 
+        Example::
+
+            async with client.transaction() as tx:
+                await tx.write_message("account-1", Deposited(5))
+                await tx.rollback()  # nothing is stored
+
         Raises:
             ValidationError: it is committed. It stays so.
         """
@@ -155,6 +195,15 @@ class AsyncTransaction(AsyncOperations):
         """Roll back to this point if the block raises; the transaction itself continues.
 
         Locks that were acquired in the block are released, too. Savepoints nest.
+
+        Example::
+
+            async with client.transaction() as tx:
+                try:
+                    async with tx.savepoint():
+                        await tx.write_message("account-1", Deposited(5), expected_version=-1)
+                except WrongExpectedVersionError:
+                    await tx.write_message("account-1", NewMessage("Refused"))
 
         Raises:
             TransactionAbortedError: a statement in the block had failed and its error did not leave

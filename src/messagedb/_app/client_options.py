@@ -8,6 +8,11 @@ from typing import TypedDict
 class ClientOptions(TypedDict, total=False):
     """The options of an app's client: those of ``Client`` that are no objects of the app.
 
+    Example::
+
+        options: ClientOptions = {"max_size": 20, "command_timeout": 5.0}
+        app = App(**options)
+
     Attributes:
         schema: the schema that Message DB is installed in. Default: ``"message_store"``.
         min_size: the number of connections to keep open. Default: ``1``.

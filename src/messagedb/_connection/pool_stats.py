@@ -18,6 +18,11 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     The names are psycopg_pool's, except for ``commits_waiting`` and the last three. While the
     client is not open, all of them are 0, except for ``pool_min`` and ``pool_max``.
 
+    Example::
+
+        stats = client.pool_stats()
+        print(stats.pool_size, stats.pool_available, stats.requests_waiting)
+
     Attributes:
         pool_min: the number of connections that are kept open.
         pool_max: the maximum number of open connections.

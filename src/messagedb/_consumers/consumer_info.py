@@ -37,6 +37,11 @@ GONE_STATES: Final = frozenset({"not running", "no report", "failed", "stopped"}
 class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A consumer as the store knows it. It may run in any process, or not run at all.
 
+    Example::
+
+        for each in client.list_consumers("order"):
+            print(each.name, each.next_position, each.saved_at)
+
     Attributes:
         name: the stream of its positions, or the key of its row in the table.
         position_store: ``stream`` or ``table``, where its position is stored.
@@ -90,6 +95,10 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
         died without a lease, or cannot reach the store. Without a report: ``running`` or
         ``stopped`` by its lease; ``not ours``, if its positions may be of another library, whose
         consumers hold no lease.
+
+        Example::
+
+            print([each.name for each in client.list_consumers() if each.state == "retrying"])
         """
         report = self.report
         if report is None:
@@ -104,12 +113,23 @@ class ConsumerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_running(self) -> bool:
-        """True if a process holds its lease."""
+        """True if a process holds its lease.
+
+        Example::
+
+            print([each.name for each in client.list_consumers() if not each.is_running])
+        """
         return self.pid is not None
 
     @property
     def parked_stream(self) -> str:
-        """The stream of its parked messages."""
+        """The stream of its parked messages.
+
+        Example::
+
+            for each in client.list_consumers():
+                print(client.stream_version(each.parked_stream) + 1, "parked by", each.name)
+        """
         return parked_stream_name(self.category or ALL, self.identifier)
 
 

@@ -26,6 +26,12 @@ _ENDED: Final = frozenset({"stopped", "failed"})
 class InFlightMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message that a handler was processing, or that is tried again.
 
+    Example::
+
+        for each in client.list_consumers():
+            if each.report and each.report.in_flight:
+                print(each.name, each.report.in_flight.stream_name, each.report.in_flight.attempt)
+
     Attributes:
         stream_name: its stream.
         position: its position there.
@@ -42,6 +48,12 @@ class InFlightMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 class ConsumerFailure(msgspec.Struct, frozen=True, kw_only=True):
     """The last failed attempt of a consumer to handle a message, also if a later one succeeded.
+
+    Example::
+
+        for each in client.list_consumers():
+            if each.report and each.report.last_failure:
+                print(each.name, each.report.last_failure.error)
 
     Attributes:
         stream_name: the message's stream.
@@ -68,6 +80,12 @@ class ConsumerReport(msgspec.Struct, frozen=True, kw_only=True):
     """The last report of a consumer: it reports every few seconds and at each failure.
 
     Times are in UTC, by the server's clock.
+
+    Example::
+
+        for each in client.list_consumers():
+            if each.report is not None:
+                print(each.name, each.report.host, each.report.state)
 
     Attributes:
         host: the name of the host that it runs or ran on.
@@ -102,12 +120,26 @@ class ConsumerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_ended(self) -> bool:
-        """True if it reported that its run has ended."""
+        """True if it reported that its run has ended.
+
+        Example::
+
+            for each in client.list_consumers():
+                if each.report is not None and each.report.has_ended:
+                    print(each.name, "has ended")
+        """
         return self.state in _ENDED
 
     @property
     def is_overdue(self) -> bool:
-        """True if two reports are missing: its process hangs, died or cannot reach the store."""
+        """True if two reports are missing: its process hangs, died or cannot reach the store.
+
+        Example::
+
+            for each in client.list_consumers():
+                if each.report is not None and each.report.is_overdue:
+                    print(each.name, "has not reported for a while")
+        """
         return not self.has_ended and self.age > _MISSED_REPORTS * self.interval
 
 

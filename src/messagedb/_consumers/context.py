@@ -33,6 +33,10 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
     def metadata(self) -> Metadata:
         """The message's metadata, by Eventide's conventions. It is decoded each time.
 
+        Example::
+
+            print(context.metadata.properties.get("user"))
+
         Raises:
             MessageDecodeError: a value in it is of another type; ``message.metadata`` returns it as
                 it is stored.
@@ -45,6 +49,10 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         The causation is this message. Correlation, reply address and properties are copied from the
         message. See ``Metadata.follow``.
 
+        Example::
+
+            event = NewMessage("Shipped", metadata=context.following())
+
         Raises:
             MessageDecodeError: as for `metadata`.
         """
@@ -56,6 +64,10 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
         A message that the handler writes with this id is stored once, even if the handler runs
         again, after a crash, in another process, or in a group of another size. Use the id in other
         systems in the same way: as an e-mail's Message-ID, or a payment's idempotency key.
+
+        Example::
+
+            event = NewMessage("Shipped", id=context.derive_id("shipped"))  # stored once
 
         Args:
             name: distinguishes several results of one message: each name has another id.
@@ -72,6 +84,11 @@ class BaseContext(msgspec.Struct, Generic[S], eq=False, gc=False):
 
 class BaseBatchContext(msgspec.Struct, Generic[S], eq=False, gc=False):
     """One call of a batch handler: see ``BatchContext`` and ``AsyncBatchContext``.
+
+    Example::
+
+        def show(context: BatchContext) -> None:
+            print(len(context.messages), context.attempt)
 
     Attributes:
         messages: the messages, as they are stored, in their order.

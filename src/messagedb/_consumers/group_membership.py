@@ -19,7 +19,13 @@ _SIZE: Final = re.compile("[0-9]{1,9}")
 
 
 class GroupMember(NamedTuple):
-    """The number of a member, from 0, and the size of its group."""
+    """The number of a member, from 0, and the size of its group.
+
+    Example::
+
+        member = GroupMember(0, 2)
+        consumer = Consumer(client, "order", group_member=member.member, group_size=member.size)
+    """
 
     member: int
     size: int
@@ -36,6 +42,11 @@ def group_member_from_env(
     The member may be a number, or a name that ends with ``-`` and a number, like the pods of a
     StatefulSet: ``statements-2`` is member 2. Pass the pod's name by the downward API
     (``fieldRef: metadata.name``), and the number of replicas as the size.
+
+    Example::
+
+        member, size = group_member_from_env()
+        consumer = Consumer(client, "order", group_member=member, group_size=size)
 
     Args:
         member: the variable that holds the member.
@@ -65,6 +76,13 @@ def group_member_from_env(
 
 class GroupResize(msgspec.Struct, frozen=True):
     """The result of a change of a group's size, or of its dry run.
+
+    Example::
+
+        resize = client.resize_consumer_group(
+            "order", identifier="shipping", old_size=2, new_size=4, dry_run=True
+        )
+        print(resize.next_position, resize.max_redelivered)
 
     Attributes:
         old_next_positions: for each member of the old size the global position of the next message

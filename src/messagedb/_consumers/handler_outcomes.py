@@ -11,7 +11,13 @@ __all__ = ["HandlerOutcome", "Park", "Retry", "Skip", "Stop"]
 
 
 class HandlerOutcome(Exception):
-    """Base of the outcomes that a handler may raise or return for its message."""
+    """Base of the outcomes that a handler may raise or return for its message.
+
+    Example::
+
+        def decide(amount: int) -> HandlerOutcome | None:
+            return Park("negative") if amount < 0 else None
+    """
 
     reason: str = ""
     """The reason, also of a class that does not call our ``__init__``."""
@@ -28,6 +34,14 @@ class Retry(HandlerOutcome):
     """Call the handler again with the same message.
 
     It counts as an attempt: after the policy's ``max_attempts``, ``on_error`` decides.
+
+    Example::
+
+        @consumer.handler
+        def ship(message: Message, context: Context) -> Retry | None:
+            if message.data["carrier"] is None:
+                return Retry(delay=60.0)
+            return None
 
     Attributes:
         delay: seconds to wait before, None for the delay of the retry policy.
@@ -51,6 +65,14 @@ class Park(HandlerOutcome):
 
     A message that is parked twice is stored once.
 
+    Example::
+
+        @consumer.handler
+        def ship(message: Message, context: Context) -> Park | None:
+            if message.data["address"] is None:
+                return Park("no address")
+            return None
+
     Attributes:
         stream: True to hold the message's stream: its later messages are parked behind it,
             unhandled, until it is replayed or discarded. False to handle them before it, which
@@ -73,11 +95,28 @@ class Park(HandlerOutcome):
 
 
 class Skip(HandlerOutcome):
-    """Continue with the next message. A warning with the reason is logged; nothing is stored."""
+    """Continue with the next message. A warning with the reason is logged; nothing is stored.
+
+    Example::
+
+        @consumer.handler
+        def ship(message: Message, context: Context) -> Skip | None:
+            if message.data["amount"] == 0:
+                return Skip("nothing to ship")
+            return None
+    """
 
 
 class Stop(HandlerOutcome):
     """Stop the consumer before this message: ``run()`` raises ``HandlerError``.
 
     The position stays before the message, so it is the first one when the consumer runs again.
+
+    Example::
+
+        @consumer.handler
+        def ship(message: Message, context: Context) -> Stop | None:
+            if message.data["version"] > 2:
+                return Stop("a newer program has to handle it")
+            return None
     """

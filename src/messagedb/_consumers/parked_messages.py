@@ -29,6 +29,11 @@ class ParkedMessage(msgspec.Struct, frozen=True):
     The message itself stays in its stream; the record in the stream of parked messages refers to
     it.
 
+    Example::
+
+        for each in consumer.list_parked():
+            print(each.stream_name, each.position, each.reason, each.attempts)
+
     Attributes:
         id: the id of the record that it was parked with.
         message_id: the id of the message.

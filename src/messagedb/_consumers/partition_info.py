@@ -42,6 +42,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class PartitionMemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A process that runs a partitioned consumer. Times are in UTC, by the server's clock.
 
+    Example::
+
+        for each in client.list_partitions("order", "shipping").members:
+            print(each.name, each.host, each.pid)
+
     Attributes:
         id: its id, new each time that it joins.
         name: its name: ``member_name``, or host and process.
@@ -61,6 +66,11 @@ class PartitionMemberInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class PartitionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One partition, as the store knows it. Times are in UTC, by the server's clock.
+
+    Example::
+
+        for each in client.list_partitions("order", "shipping").partitions:
+            print(each.number, each.owner, each.next_position, each.lag_messages)
 
     Attributes:
         number: its number, from 0.
@@ -104,6 +114,11 @@ class PartitionInfo(msgspec.Struct, frozen=True, kw_only=True):
         If it is free: ``stopped`` or ``failed`` if its last owner gave it up, as that reported its
         end; otherwise ``not running``.
         ``no report``, if the owner lives and its last report is too old.
+
+        Example::
+
+            for each in client.list_partitions("order", "shipping").partitions:
+                print(each.number, each.state)
         """
         if self.owner is None:
             has_failed = self.report is not None and self.report.state == "failed"
@@ -118,6 +133,11 @@ class PartitionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A partitioned consumer, as the store knows it: its processes and its partitions.
+
+    Example::
+
+        for each in client.list_partition_sets("order"):
+            print(each.name, each.size, each.state, each.alarm)
 
     Attributes:
         category: the category that it reads.
@@ -153,6 +173,10 @@ class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
 
         If no process lives: ``not running`` if one of them died, ``failed`` if the run of a
         partition has ended so, ``stopped`` otherwise.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").state)
         """
         states = {each.state for each in self.partitions}
         if not self.members:
@@ -168,17 +192,32 @@ class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The begin of the names of its positions, which is its name in logs and errors."""
+        """The begin of the names of its positions, which is its name in logs and errors.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").name)
+        """
         return position_stream_name(self.category, self.identifier)
 
     @property
     def owned_count(self) -> int:
-        """The number of partitions that a live process owns."""
+        """The number of partitions that a live process owns.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").owned_count)
+        """
         return sum(each.owner is not None for each in self.partitions)
 
     @property
     def unowned(self) -> tuple[int, ...]:
-        """The numbers of the partitions that are free."""
+        """The numbers of the partitions that are free.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").unowned)
+        """
         return tuple(each.number for each in self.partitions if each.owner is None)
 
     @property
@@ -187,12 +226,21 @@ class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
 
         Their messages wait. Live processes should own them, or all processes died. It is empty if
         the processes were stopped, and while the size changes.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").overdue)
         """
         return tuple(each.number for each in self.partitions if self._is_overdue(each))
 
     @property
     def alarm(self) -> str | None:
-        """A sentence about the partitions of ``overdue``; None if there are none."""
+        """A sentence about the partitions of ``overdue``; None if there are none.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").alarm)
+        """
         numbers = self.overdue
         if not numbers:
             return None
@@ -207,12 +255,23 @@ class PartitionSetInfo(msgspec.Struct, frozen=True, kw_only=True):
         """The difference between the most and the fewest partitions of a live process.
 
         It is at most 1, except while processes come and go.
+
+        Example::
+
+            print(client.list_partitions("order", "shipping").imbalance)
         """
         counts = [self.count_of(each) for each in self.members]
         return max(counts) - min(counts) if counts else 0
 
     def count_of(self, member: PartitionMemberInfo) -> int:
-        """Return the number of partitions that a process owns."""
+        """Return the number of partitions that a process owns.
+
+        Example::
+
+            partitions = client.list_partitions("order", "shipping")
+            for member in partitions.members:
+                print(member.name, partitions.count_of(member))
+        """
         return sum(each.owner == member for each in self.partitions)
 
     def _is_overdue(self, partition: PartitionInfo) -> bool:

@@ -18,8 +18,13 @@ class StreamPositionStore(msgspec.Struct, frozen=True):
 
     A Ruby service can continue from the position, and vice versa: stream
     ``account:position-<identifier>``, messages of type ``Recorded`` with ``{"position": n}``, where
-    *n* is the global position of the last message that was handled. (A Ruby consumer begins with
-    message *n* itself and handles it once more; this library begins after it.)
+    ``n`` is the global position of the last message that was handled. (A Ruby consumer begins with
+    message ``n`` itself and handles it once more; this library begins after it.)
+
+    Example::
+
+        store = StreamPositionStore("shipping:position")
+        consumer = Consumer(client, "order", identifier="shipping", position_store=store)
 
     Attributes:
         stream_name: another stream for the position, instead of the name built from the category,
@@ -36,6 +41,11 @@ class TablePositionStore(msgspec.Struct, frozen=True):
     Use it for consumers that save often: a save adds no message to the store. The table is created
     by ``messagedb.schema.install()``, also in an existing Message DB; the role ``message_store``
     may use it.
+
+    Example::
+
+        store = TablePositionStore()
+        consumer = Consumer(client, "order", identifier="shipping", position_store=store)
 
     Attributes:
         name: another key of the row, instead of the name that the position stream would have.

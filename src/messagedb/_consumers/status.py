@@ -29,6 +29,11 @@ ConsumerState: TypeAlias = Literal[
 class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A consumer at one moment, as its own process knows it; no query is sent to the server.
 
+    Example::
+
+        status = consumer.status()
+        print(status.state, status.next_position, status.lag_messages)
+
     Attributes:
         name: the stream of its positions, or the key of its row in the table.
         state: ``stopped``, also before its first run; ``starting``; ``waiting``, while another

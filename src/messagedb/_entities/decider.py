@@ -24,6 +24,13 @@ class Evolve(Protocol[S, D_contra, E_contra]):
 
     With the first one they check that ``evolve`` accepts all results of ``decide``. From the
     second one they infer the decider's events, which may be more than that.
+
+    Example::
+
+        def evolve(state: int, event: Deposited) -> int:
+            return state + event.amount
+
+        function: Evolve[int, Deposited, Deposited] = evolve
     """
 
     @overload
@@ -36,6 +43,16 @@ class Evolve(Protocol[S, D_contra, E_contra]):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decider(Generic[S, C, E]):
     """Three plain functions: they decide which events happen, and derive the state from events.
+
+    Example::
+
+        def decide(command: Deposit, state: int) -> Deposited:
+            return Deposited(command.amount)
+
+        def evolve(state: int, event: Deposited) -> int:
+            return state + event.amount
+
+        decider = Decider(initial=int, decide=decide, evolve=evolve)
 
     Attributes:
         initial: returns the state of an entity without events; often the class itself.
@@ -88,12 +105,22 @@ class Decider(Generic[S, C, E]):
 
     @property
     def event_classes(self) -> list[type[Any]] | None:
-        """The classes that ``evolve`` is annotated with; None if they were not known yet."""
+        """The classes that ``evolve`` is annotated with; None if they were not known yet.
+
+        Example::
+
+            print(decider.event_classes)
+        """
         classes: list[type[Any]] | None = getattr(self, "_classes", None)
         return classes
 
     def decide_events(self, command: C, state: S) -> list[E]:
-        """Return the result of ``decide`` as a list."""
+        """Return the result of ``decide`` as a list.
+
+        Example::
+
+            events = decider.decide_events(Deposit(5), decider.initial())
+        """
         return as_event_list(self.decide(command, state))
 
 

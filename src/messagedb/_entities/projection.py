@@ -29,7 +29,18 @@ _MARK = "_messagedb_applies"
 
 
 def apply(method: F) -> F:
-    """Register a method of a Projection for the events in its second parameter's annotation."""
+    """Register a method of a Projection for the events in its second parameter's annotation.
+
+    Example::
+
+        class Balance(Projection[int]):
+            def initial(self) -> int:
+                return 0
+
+            @apply
+            def deposited(self, state: int, event: Deposited) -> int:
+                return state + event.amount
+    """
     names = capture_caller_namespace()
     setattr(method, _MARK, (try_resolve_classes(method, 2, "method", names),))
     return method
@@ -67,13 +78,38 @@ class Projection(Generic[S]):
     """Raise ``MessageDecodeError`` for an event without a method, instead of skipping it."""
 
     def initial(self) -> S:
-        """Return the state of an entity without events."""
+        """Return the state of an entity without events.
+
+        Example::
+
+            class Balance(Projection[int]):
+                def initial(self) -> int:
+                    return 0
+
+                @apply
+                def deposited(self, state: int, event: Deposited) -> int:
+                    return state + event.amount
+        """
         raise NotImplementedError(
             f"{type(self).__qualname__} has no initial state: define initial()"
         )
 
     def copy(self, state: S) -> S:
-        """Return a copy of a mutable state: ``copy.deepcopy``, unless overridden."""
+        """Return a copy of a mutable state: ``copy.deepcopy``, unless overridden.
+
+        Example::
+
+            class Names(Projection[list[str]]):
+                def initial(self) -> list[str]:
+                    return []
+
+                def copy(self, state: list[str]) -> list[str]:
+                    return state[:]  # faster than copy.deepcopy
+
+                @apply
+                def deposited(self, state: list[str], event: Deposited) -> None:
+                    state.append(str(event.amount))
+        """
         return deep_copy(state)
 
     @staticmethod
@@ -81,6 +117,13 @@ class Projection(Generic[S]):
         initial: Callable[[], T], evolve: Callable[[T, E], T | None], *, strict: bool = False
     ) -> Projection[T]:
         """Return a projection that uses a function.
+
+        Example::
+
+            def evolve(state: int, event: Deposited) -> int:
+                return state + event.amount
+
+            balance = Projection.of(int, evolve)
 
         Args:
             initial: returns the state of an entity without events; often the class itself.

@@ -16,6 +16,11 @@ S = TypeVar("S")
 class LoadedEntity(msgspec.Struct, Generic[S], frozen=True):
     """An entity at a version.
 
+    Example::
+
+        loaded = accounts.load("123")
+        print(loaded.entity, loaded.version)
+
     Attributes:
         entity: its state. You may change it, if it is mutable.
         version: the position of its last event, ``NO_STREAM`` (-1) if it has no events. Use it as
@@ -27,12 +32,23 @@ class LoadedEntity(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def exists(self) -> bool:
-        """True if it has any event."""
+        """True if it has any event.
+
+        Example::
+
+            if not accounts.load("123").exists:
+                print("there is no such account")
+        """
         return self.version != NO_STREAM
 
 
 class TransactResult(LoadedEntity[S], Generic[S], frozen=True):
     """The result of a command that an entity handled.
+
+    Example::
+
+        result = accounts.transact("123", Deposit(5))
+        print(result.entity, result.version, result.events, result.positions)
 
     Attributes:
         entity: its state after the events.

@@ -39,8 +39,13 @@ class SnapshotPolicy(Generic[S]):
     rebuilt from the events.
 
     When the class of the state changes so that older snapshots would be decoded to a wrong state,
-    use another *specifier*; also if entities of two categories have the same class. A snapshot
+    use another specifier; also if entities of two categories have the same class. A snapshot
     that does not fit the class any more is ignored, and all events are read.
+
+    Example::
+
+        snapshots = SnapshotPolicy(Account, every_events=100)
+        accounts = EntityStore(client, "account", decider=decider, snapshots=snapshots)
 
     Args:
         entity: the class of the state: a msgspec Struct or a dataclass, or any class with *encode*
@@ -77,11 +82,23 @@ class SnapshotPolicy(Generic[S]):
             raise ValidationError(str(error)) from error
 
     def stream_name(self, id: str) -> str:
-        """Return the stream of the snapshots of an entity."""
+        """Return the stream of the snapshots of an entity.
+
+        Example::
+
+            snapshots = SnapshotPolicy(Account, every_events=100)
+            print(snapshots.stream_name("123"))  # account:snapshot-123
+        """
         return snapshot_stream_name(self._entity, id, specifier=self._specifier)
 
     def is_due(self, version: int, snapshot_version: int) -> bool:
-        """Return True if an entity at a version needs a new snapshot."""
+        """Return True if an entity at a version needs a new snapshot.
+
+        Example::
+
+            snapshots = SnapshotPolicy(Account, every_events=100)
+            print(snapshots.is_due(version=99, snapshot_version=-1))  # True
+        """
         return version - snapshot_version >= self.every_events
 
     def build_message(
@@ -95,6 +112,13 @@ class SnapshotPolicy(Generic[S]):
         decimals: bool,
     ) -> NewMessage:
         """Return the message that stores a state.
+
+        Example::
+
+            snapshots = SnapshotPolicy(Account, every_events=100)
+            message = snapshots.build_message(
+                Account(5), 99, None, copy.copy, "account-1", decimals=False
+            )
 
         Args:
             state: the state.
@@ -144,6 +168,11 @@ class SnapshotPolicy(Generic[S]):
         """Decode the last message of a stream of snapshots: state, version and id of its event.
 
         Its type, metadata and unknown keys are ignored, as Eventide does.
+
+        Example::
+
+            snapshots = SnapshotPolicy(Account, every_events=100)
+            state, version, last_id = snapshots.parse_message(message, "account-1")
 
         Raises:
             MessageDecodeError: the message is not a snapshot of this class and stream.

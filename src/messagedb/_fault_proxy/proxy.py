@@ -25,9 +25,9 @@ class FaultProxy:
     that are open and for new ones; it does not wait for the network, so that async code may call
     it.
 
-    A *request* is what a client sends up to the message that the server answers as a whole: a
+    A request is what a client sends up to the message that the server answers as a whole: a
     simple query, the Sync after an extended query or a pipeline, or the packets that begin a
-    session. Its *answer* ends with ReadyForQuery. Six points of them can be named, in the order of
+    session. Its answer ends with ReadyForQuery. Six points of them can be named, in the order of
     time:
 
     - ``"before_request"``: nothing of the request reaches the server;
@@ -82,26 +82,55 @@ class FaultProxy:
 
     @property
     def conninfo(self) -> str:
-        """The connection string of the target by the proxy, as ``key=value`` pairs."""
+        """The connection string of the target by the proxy, as ``key=value`` pairs.
+
+        Example::
+
+            client = Client(proxy.conninfo)
+        """
         return build_conninfo(self._target.through(self.port))
 
     @property
     def port(self) -> int:
-        """The port on 127.0.0.1."""
+        """The port on 127.0.0.1.
+
+        Example::
+
+            print(f"port={proxy.port}")
+        """
         return self._relay.port
 
     @property
     def connections(self) -> int:
-        """The number of open connections of clients."""
+        """The number of open connections of clients.
+
+        Example::
+
+            proxy.cut()
+            print(proxy.connections)
+        """
         return len(self._relay.links)
 
     @property
     def injected(self) -> int:
-        """The number of faults that ``cut_at``, ``stall_at`` and ``drop_at`` have caused so far."""
+        """The number of faults that ``cut_at``, ``stall_at`` and ``drop_at`` have caused so far.
+
+        Example::
+
+            proxy.cut_at("before_answer", "Deposited")
+            client.write_message("account-1", NewMessage("Deposited"))
+            print(proxy.injected)  # 1
+        """
         return self._relay.plan.injected
 
     def cut(self, *, notify_server: bool = True) -> None:
         """Reset all open connections. New ones work.
+
+        Example::
+
+            with FaultProxy("postgresql://localhost/shop") as proxy, Client(proxy.url) as client:
+                proxy.cut()  # all connections end; the next ones are accepted
+                client.write_message("account-1", NewMessage("Deposited"))
 
         Args:
             notify_server: False to reset the clients' side only, as if their machine had lost its
@@ -126,6 +155,11 @@ class FaultProxy:
         It replaces what was asked for by ``cut_at``, ``stall_at`` or ``drop_at`` before, and looks
         at requests that begin after it returns, on any connection.
 
+        Example::
+
+            proxy.cut_at("before_answer", "Deposited", times=2)
+            client.write_message("account-1", NewMessage("Deposited"))  # stored once
+
         Args:
             point: when to end it.
             marker: bytes that the request contains: a part of its statement, or of a parameter such
@@ -143,6 +177,10 @@ class FaultProxy:
         self, point: FaultPoint, marker: str | bytes | None = None, *, skip: int = 0
     ) -> None:
         """Stall everything, as ``stall`` does, when the next request is at a point of it.
+
+        Example::
+
+            proxy.stall_at("before_request", "Deposited")
 
         Args:
             point: when to begin.
@@ -162,6 +200,10 @@ class FaultProxy:
         For a point of the request, the requests from there on are lost, and for one of the answer
         the answers.
 
+        Example::
+
+            proxy.drop_at("after_request", "Deposited")
+
         Args:
             point: from where on.
             marker: as for ``cut_at``.
@@ -177,6 +219,11 @@ class FaultProxy:
         """Move no byte any more, until ``resume``; then it arrives.
 
         Connections are still accepted, so that a new one waits, too.
+
+        Example::
+
+            proxy.stall("answers")  # nothing comes back until resume()
+            proxy.resume()
 
         Args:
             direction: ``"requests"`` for what clients send, ``"answers"`` for what the server
@@ -203,6 +250,11 @@ class FaultProxy:
         Neither side gets notice, as when the network between them is gone: the end of a
         connection is lost, too.
 
+        Example::
+
+            proxy.drop("answers")
+            proxy.resume()
+
         Args:
             direction: ``"requests"`` for what clients send, ``"answers"`` for what the server
                 sends.
@@ -224,6 +276,10 @@ class FaultProxy:
 
     def slow(self, *, bytes_per_second: float | None = None, latency: float = 0.0) -> None:
         """Slow the network down, for what is sent from now on.
+
+        Example::
+
+            proxy.slow(bytes_per_second=10_000, latency=0.2)
 
         Args:
             bytes_per_second: the bandwidth of each connection and direction, at least 1; None for
@@ -249,6 +305,14 @@ class FaultProxy:
         """Reset all open connections, and refuse new ones until ``resume``.
 
         On Linux the client gets "connection refused"; elsewhere a reset after it has connected.
+
+        Example::
+
+            proxy.refuse()
+            try:
+                client.write_message("account-1", NewMessage("Deposited"))
+            except StoreUnavailableError:
+                proxy.resume()
         """
 
         def command() -> None:
@@ -264,6 +328,11 @@ class FaultProxy:
         What was stalled arrives. Connections that have lost bytes are reset, and sessions whose
         clients were cut without notice to the server end. A fault that was asked for and has not
         come is forgotten.
+
+        Example::
+
+            proxy.stall()
+            proxy.resume()
         """
 
         def command() -> None:
@@ -279,7 +348,13 @@ class FaultProxy:
         self._relay.do(command)
 
     def close(self) -> None:
-        """End the proxy and reset all of its connections. Does nothing on a closed one."""
+        """End the proxy and reset all of its connections. Does nothing on a closed one.
+
+        Example::
+
+            proxy = FaultProxy("postgresql://localhost/shop")
+            proxy.close()
+        """
         self._relay.close()
 
     def _plan(self, action: Action, point: Any, marker: Any, times: Any, skip: Any) -> None:

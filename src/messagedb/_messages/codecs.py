@@ -13,6 +13,17 @@ class MessageCodec(Protocol):
 
     The result of ``encode`` is written like the data of any message, and must decode to an equal
     instance, or the write is refused. One codec may serve many classes, in many threads.
+
+    Example::
+
+        class JSONCodec:
+            def encode(self, instance: Any, /) -> dict[str, Any]:
+                return {"value": instance.value}
+
+            def decode(self, cls: type[Any], data: dict[str, Any], /) -> Any:
+                return cls(data["value"])
+
+        codec: MessageCodec = JSONCodec()
     """
 
     def encode(self, instance: Any, /) -> Mapping[str, Any]:
@@ -52,7 +63,15 @@ class PydanticCodec:
     """
 
     def encode(self, instance: Any, /) -> Mapping[str, Any]:
-        """Return the result of ``model_dump`` for JSON that can be validated again."""
+        """Return the result of ``model_dump`` for JSON that can be validated again.
+
+        Example::
+
+            class Order(pydantic.BaseModel):
+                item: str
+
+            print(PydanticCodec().encode(Order(item="tea")))
+        """
         # A value that pydantic would warn about does not read back equal, and is refused anyway.
         data: Mapping[str, Any] = instance.model_dump(
             mode="json", by_alias=True, round_trip=True, warnings=False
@@ -60,6 +79,14 @@ class PydanticCodec:
         return data
 
     def decode(self, cls: type[Any], data: dict[str, Any], /) -> Any:
-        """Return the result of ``model_validate`` for the data."""
+        """Return the result of ``model_validate`` for the data.
+
+        Example::
+
+            class Order(pydantic.BaseModel):
+                item: str
+
+            print(PydanticCodec().decode(Order, {"item": "tea"}))
+        """
         model: Any = cls
         return model.model_validate(data)

@@ -26,8 +26,12 @@ def copy_fields(
 ) -> C:
     """Make an instance of a class with fields of another one, such as an event from a command.
 
-    Nothing is left out silently: a field that the class lacks is an error, unless *exclude* or
-    *include* leaves it out. Values are shared, not copied.
+    Nothing is left out silently: a field that the class lacks is an error, unless ``exclude`` or
+    ``include`` leaves it out. Values are shared, not copied.
+
+    Example::
+
+        event = copy_fields(Deposited, Deposit(5))
 
     Args:
         cls: a msgspec Struct or a dataclass.

@@ -44,7 +44,13 @@ MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class SupportsDecode(Protocol[D_co]):
-    """The part of a MessageTypes or a MessageRegistry that decodes a message to an instance."""
+    """The part of a MessageTypes or a MessageRegistry that decodes a message to an instance.
+
+    Example::
+
+        def decode_all(decoder: SupportsDecode[T], messages: Iterable[Message]) -> list[T]:
+            return [decoder.decode(message) for message in messages]
+    """
 
     def decode(self, message: Message[Any], /) -> D_co:
         """Return the instance."""
@@ -64,6 +70,11 @@ class NewMessage(_TypeAndData, frozen=True, kw_only=True):
     Writing the same NewMessage twice writes one message: a write is idempotent by message id.
     Data and metadata are checked, and converted to JSON, when they are written. Both may contain
     secrets: the repr shows neither.
+
+    Example::
+
+        message = NewMessage("Deposited", {"amount": 5}, metadata={"user": "ann"})
+        client.write_message("account-1", message)
 
     Attributes:
         type: the message type, such as ``Deposited``.
@@ -135,6 +146,11 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
     To pass a message on as JSON, encode ``message.to_dict()``. msgspec refuses the message itself.
 
+    Example::
+
+        for message in client.read_stream("account-1"):
+            print(message.position, message.type, message.data, message.time)
+
     Attributes:
         stream_name: the stream that holds the message.
         type: the message type.
@@ -160,6 +176,10 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     def id(self) -> UUID:
         """The message id.
 
+        Example::
+
+            print(message.id.version)
+
         Raises:
             MessageDecodeError: the stored id is not a UUID.
         """
@@ -179,6 +199,10 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         that is not an object, which this library does not write, is returned as it is: a list, a
         string, a number, True, False, or None for ``null``.
 
+        Example::
+
+            print(message.data["amount"])
+
         Raises:
             MessageDecodeError: the JSON contains a number that Python refuses, or is nested too
                 deeply; or it does not fit the class.
@@ -190,6 +214,10 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     @property
     def metadata(self) -> dict[str, Any] | None:
         """The metadata: a dict, or None for SQL NULL and JSON ``null``. Decoded on each access.
+
+        Example::
+
+            print((message.metadata or {}).get("user"))
 
         Raises:
             MessageDecodeError: the JSON is not an object, contains a number that Python refuses, or
@@ -203,6 +231,10 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     @property
     def time(self) -> datetime:
         """The time of the write by the server's clock: an aware datetime in UTC, in microseconds.
+
+        Example::
+
+            print(message.time.isoformat())
 
         Raises:
             MessageDecodeError: the time is infinite or not in the years 1 to 9999.
@@ -221,6 +253,10 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
         Its keys are the message's properties: ``id`` and ``time`` are strings, the time in UTC with
         a ``Z``; ``data`` and ``metadata`` are decoded, and never instances of a class. For a client
         with ``decimals=True`` they contain Decimals, which not every encoder writes as numbers.
+
+        Example::
+
+            print(json.dumps(message.to_dict()))
 
         Raises:
             MessageDecodeError: as the properties raise it.
@@ -244,6 +280,11 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
     def decode(self, cls_or_types: Any, /) -> Any:
         """Return the data as an instance of a class. Decoded on each call.
+
+        Example::
+
+            event = message.decode(Deposited)
+            print(event.amount)
 
         Args:
             cls_or_types: a msgspec Struct or a dataclass: the data is read as this class, whatever
@@ -280,6 +321,11 @@ class Message(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
 
     def decode_error(self, field: str, reason: str) -> MessageDecodeError:
         """Return the error for a field of this message that cannot be decoded.
+
+        Example::
+
+            if message.data["amount"] < 0:
+                raise message.decode_error("data", "amount is negative")
 
         Args:
             field: ``data``, a path in it such as ``data.items[0]``, ``metadata``, ``type``, …

@@ -24,6 +24,12 @@ class MessageTypes(Generic[T_co]):
     ``types=`` to ``read_stream()`` and ``read_category()``. Two are equal if they have the same
     classes under the same names.
 
+    Example::
+
+        types = registry.types(Deposited, Withdrawn)
+        for message in client.read_stream("account-1", types=types):
+            print(message.decode(types).amount)
+
     Attributes:
         classes: the classes, in the order of the arguments; those of a union one by one.
         names: the message types that are read as one of these classes or of their subclasses in the

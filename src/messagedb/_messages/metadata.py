@@ -36,6 +36,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     and `time` report where the metadata was read, are never written, and are not compared. The repr
     shows the names of properties and not their values, which may be secrets.
 
+    Example::
+
+        metadata = Metadata(correlation_stream_name="order-1", properties={"user": "ann"})
+        client.write_message("account-1", NewMessage("Deposited", metadata=metadata))
+
     Attributes:
         causation_message_stream_name: the stream of the message that this one follows.
         causation_message_position: that message's position in its stream.
@@ -96,6 +101,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Values that are ``null`` are read as None; properties that are ``null`` or ``false``, as
         empty. Metadata that is SQL NULL results in the stream, positions and time only.
 
+        Example::
+
+            print(Metadata.from_message(message).properties.get("user"))
+
         Raises:
             MessageDecodeError: the metadata is not a JSON object, a value in it has another type
                 (the error names the key), or the time cannot be decoded.
@@ -130,7 +139,12 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metadata to be written: a new dict, its values not copied."""
+        """Return the metadata to be written: a new dict, its values not copied.
+
+        Example::
+
+            print(Metadata(correlation_stream_name="order-1").to_dict())
+        """
         values = {
             name: value
             for field, name, _ in STORED
@@ -141,6 +155,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @staticmethod
     def following(previous: Message[Any] | Metadata) -> Metadata:
         """Return new metadata for a message that is written because of another: see `follow`.
+
+        Example::
+
+            event = NewMessage("Shipped", metadata=Metadata.following(message))
 
         Raises:
             MessageDecodeError: the metadata of the other message cannot be decoded.
@@ -153,6 +171,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         The causation is the other message. Correlation and reply are copied from the other, even if
         it has none. Properties are merged, those of the other override. The local properties, the
         schema version and the extra keys of this metadata are kept; the other's are not copied.
+
+        Example::
+
+            metadata = Metadata(properties={"user": "ann"}).follow(message)
 
         Args:
             previous: the message, or its metadata. Without a position (a message not yet written)
@@ -178,6 +200,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Its causation is the other message, and its correlation and reply are the other's, if the
         other has them. Properties are not compared.
 
+        Example::
+
+            if Metadata.from_message(message).is_following(command):
+                print("written because of the command")
+
         Raises:
             MessageDecodeError: the metadata of the other message cannot be decoded.
         """
@@ -196,12 +223,22 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def identifier(self) -> str | None:
-        """``stream/position`` of the message itself; None if the metadata was read without one."""
+        """``stream/position`` of the message itself; None if the metadata was read without one.
+
+        Example::
+
+            print(Metadata.from_message(message).identifier)  # account-1/0
+        """
         return _format_identifier(self.stream_name, self.position)
 
     @property
     def causation_message_identifier(self) -> str | None:
-        """``stream/position`` of the message that this one follows; None if there is none."""
+        """``stream/position`` of the message that this one follows; None if there is none.
+
+        Example::
+
+            print(Metadata.following(message).causation_message_identifier)  # account-1/0
+        """
         return _format_identifier(
             self.causation_message_stream_name, self.causation_message_position
         )
@@ -209,13 +246,24 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def with_correlation(self, stream_name: str) -> Metadata:
         """Return this metadata with a stream as its correlation, such as the workflow's stream.
 
+        Example::
+
+            metadata = Metadata.following(message).with_correlation("order-1")
+            command = NewMessage("Pay", metadata=metadata)
+
         Raises:
             ValidationError: not a string.
         """
         return _replace(self, correlation_stream_name=stream_name)
 
     def is_correlated_with(self, name: str) -> bool:
-        """Return True if the correlation is this stream, or a stream of this category."""
+        """Return True if the correlation is this stream, or a stream of this category.
+
+        Example::
+
+            if Metadata.from_message(message).is_correlated_with("order"):
+                print("an answer to one of our commands")
+        """
         correlation = self.correlation_stream_name
         if correlation is None:
             return False
@@ -223,6 +271,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def take_reply(self) -> tuple[str, Metadata]:
         """Return the stream to reply to, and this metadata without it, for the reply.
+
+        Example::
+
+            stream_name, metadata = Metadata.from_message(command).take_reply()
+            client.write_message(stream_name, NewMessage("Paid", metadata=metadata))
 
         Raises:
             ValidationError: no reply is requested: there is no reply_stream_name.
@@ -241,19 +294,32 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ) -> Metadata:
         """Return this metadata with some properties set: those of a mapping, and named ones.
 
+        Example::
+
+            metadata = Metadata().with_properties(user="ann")
+
         Raises:
             ValidationError: not a mapping with string keys.
         """
         return _replace(self, properties=merge_properties(self.properties, properties, more))
 
     def without_properties(self, *names: str) -> Metadata:
-        """Return this metadata without some properties, whether it has them or not."""
+        """Return this metadata without some properties, whether it has them or not.
+
+        Example::
+
+            metadata = Metadata.from_message(message).without_properties("user")
+        """
         return _replace(self, properties=drop_properties(self.properties, names))
 
     def with_local_properties(
         self, properties: Mapping[str, Any] | None = None, /, **more: Any
     ) -> Metadata:
         """Return this metadata with some local properties set, as `with_properties` does.
+
+        Example::
+
+            metadata = Metadata().with_local_properties(attempt=1)
 
         Raises:
             ValidationError: not a mapping with string keys.
@@ -263,11 +329,21 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
     def without_local_properties(self, *names: str) -> Metadata:
-        """Return this metadata without some local properties, whether it has them or not."""
+        """Return this metadata without some local properties, whether it has them or not.
+
+        Example::
+
+            metadata = Metadata.from_message(message).without_local_properties("attempt")
+        """
         return _replace(self, local_properties=drop_properties(self.local_properties, names))
 
     def with_trace(self, traceparent: str, tracestate: str | None = None) -> Metadata:
         """Return this metadata with a W3C trace context in the properties, which `follow` copies.
+
+        Example::
+
+            traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+            metadata = Metadata().with_trace(traceparent)
 
         Args:
             traceparent: version, trace id, parent id and flags, in lower case.
@@ -286,12 +362,21 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """The W3C traceparent of the properties, else of the top level; None without a valid one.
 
         `follow` copies only that of the properties.
+
+        Example::
+
+            print(Metadata.from_message(message).traceparent)
         """
         return find_trace_context(self.properties, self.extra)[0]
 
     @property
     def tracestate(self) -> str | None:
-        """The W3C tracestate beside the traceparent, or None."""
+        """The W3C tracestate beside the traceparent, or None.
+
+        Example::
+
+            print(Metadata.from_message(message).tracestate)
+        """
         return find_trace_context(self.properties, self.extra)[1]
 
     def __eq__(self, other: object) -> bool:

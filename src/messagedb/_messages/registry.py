@@ -37,13 +37,25 @@ __all__ = ["MessageRegistry"]
 
 
 class DataclassInstance(Protocol):
-    """An instance of any dataclass."""
+    """An instance of any dataclass.
+
+    Example::
+
+        def show(event: DataclassInstance) -> None:
+            print(dataclasses.asdict(event))
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 class ModelInstance(Protocol):
-    """An instance of a model of pydantic."""
+    """An instance of a model of pydantic.
+
+    Example::
+
+        def show(event: ModelInstance) -> None:
+            print(event.model_dump(mode="json", by_alias=True))
+    """
 
     def model_dump(self, *, mode: str, by_alias: bool) -> dict[str, Any]:
         """Return its fields."""
@@ -129,6 +141,13 @@ class MessageRegistry:
         does nothing. A subclass is a different class, with its own message type; a handler of its
         base class receives its messages as well.
 
+        Example::
+
+            @registry.add(type="Deposited", version=2)
+            class AccountDeposited(msgspec.Struct, frozen=True):
+                amount: int
+                currency: str = "EUR"
+
         Args:
             cls: a msgspec Struct or a dataclass; with a codec any class.
             type: the message type; by default the name of the class.
@@ -186,6 +205,12 @@ class MessageRegistry:
 
         Upcasters and the class may be registered in any order. ``check`` reports missing ones.
 
+        Example::
+
+            @registry.upcaster("Deposited", from_version=1)
+            def add_currency(data: dict[str, Any]) -> dict[str, Any]:
+                return {**data, "currency": "EUR"}
+
         Args:
             type: the message type or its class.
             function: takes the stored data as a dict, and returns a dict, which may be the same
@@ -205,6 +230,10 @@ class MessageRegistry:
     def check(self) -> None:
         """Check that data of every older version can be read. A client calls this when it opens.
 
+        Example::
+
+            registry.check()  # at the end of the imports
+
         Raises:
             ValidationError: it names each upcaster that is missing, or that belongs to no older
                 version of a class.
@@ -222,6 +251,11 @@ class MessageRegistry:
         tests: ``assert registry.check_eventide() == []``. The page "Sharing a store with Ruby"
         lists the problems that this cannot detect.
 
+        Example::
+
+            for warning in registry.check_eventide(NewMessage("Deposited", {"amount_paid": 5})):
+                print(warning)
+
         Args:
             messages: messages to be written, or read ones, whose data and metadata are checked.
 
@@ -236,6 +270,10 @@ class MessageRegistry:
     def get_type(self, message: DataInstance | type[Any]) -> str:
         """Return the message type of a registered class, or of an instance of one.
 
+        Example::
+
+            print(registry.get_type(Deposited))  # Deposited
+
         Raises:
             ValidationError: the class is not registered.
         """
@@ -243,6 +281,10 @@ class MessageRegistry:
 
     def get_type_names(self, message: DataInstance | type[Any]) -> tuple[str, ...]:
         """Return all message types that are read as a registered class: its own, then its aliases.
+
+        Example::
+
+            print(registry.get_type_names(Deposited))  # its type and its aliases
 
         Raises:
             ValidationError: the class is not registered.
@@ -260,7 +302,12 @@ class MessageRegistry:
         return entry
 
     def get_class(self, type: str) -> type[Any] | None:
-        """Return the class that a message type is read as; None for an unknown type."""
+        """Return the class that a message type is read as; None for an unknown type.
+
+        Example::
+
+            print(registry.get_class("Deposited"))
+        """
         entry = self._by_name.get(type)
         return None if entry is None else entry.cls
 
@@ -318,6 +365,12 @@ class MessageRegistry:
         accepted as well; some type checkers then need an annotation of the result:
         ``types: MessageTypes[Deposited | Withdrawn] = registry.types(Event)``.
 
+        Example::
+
+            types = registry.types(Deposited, Withdrawn)
+            for message in client.read_stream("account-1", types=types):
+                print(message.decode(types).amount)
+
         Raises:
             ValidationError: a class is not registered, or no class was passed.
         """
@@ -356,6 +409,11 @@ class MessageRegistry:
         The instance is its data; it is checked, and converted to JSON, when it is written. If the
         class has a version, it is added to the metadata then.
 
+        Example::
+
+            message = registry.encode(Deposited(5), metadata={"user": "ann"})
+            print(message.type, message.data)
+
         Args:
             message: an instance of a registered class.
             metadata: as for NewMessage.
@@ -373,6 +431,11 @@ class MessageRegistry:
         """Return a message's data as an instance of the class registered for its type.
 
         Return the message itself if its type is not registered.
+
+        Example::
+
+            for message in client.read_stream("account-1"):
+                print(registry.decode(message))
 
         Raises:
             MessageDecodeError: the data does not fit the class (the cause is msgspec's error, or

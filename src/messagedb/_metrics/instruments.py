@@ -36,7 +36,13 @@ _STORED_STATES: Final = (*get_args(ConsumerState), "not running", "no report", "
 
 
 class ObservedConsumer(Protocol):
-    """A consumer of either variant."""
+    """A consumer of either variant.
+
+    Example::
+
+        observed: ObservedConsumer = consumer
+        print(observed.status().state)
+    """
 
     def status(self) -> ConsumerStatus:
         """Return its status at this moment, without a query."""
@@ -44,7 +50,13 @@ class ObservedConsumer(Protocol):
 
 
 class ObservedClient(Protocol):
-    """A client of either variant."""
+    """A client of either variant.
+
+    Example::
+
+        observed: ObservedClient = client
+        print(observed.pool_stats().pool_size)
+    """
 
     def pool_stats(self) -> PoolStats:
         """Return the statistics of its pool at this moment, without a query."""

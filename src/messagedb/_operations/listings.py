@@ -31,6 +31,11 @@ _REPEATED: Final = 4  # so that a name that begins with one of them is in its ra
 class CategoryInfo(msgspec.Struct, frozen=True):
     """A category, and its last message.
 
+    Example::
+
+        for each in client.list_categories():
+            print(each.name, each.last_global_position, each.last_time)
+
     Attributes:
         name: the category.
         last_global_position: the global position of its last message.
@@ -44,6 +49,11 @@ class CategoryInfo(msgspec.Struct, frozen=True):
 
 class StreamInfo(msgspec.Struct, frozen=True):
     """A stream, and its last message.
+
+    Example::
+
+        for each in client.list_streams("account"):
+            print(each.name, each.version, each.last_time)
 
     Attributes:
         name: the stream.

@@ -15,6 +15,11 @@ __all__ = ["Lag", "OpenWriteTransaction", "ScannedPage", "ScannedStorePage"]
 class ScannedPage(msgspec.Struct, frozen=True):
     """One scanned page, and its messages that matched.
 
+    Example::
+
+        page = client.scan_category("order", types=["Placed"])
+        print(page.count, "examined,", len(page.messages), "found, up to", page.position)
+
     Attributes:
         messages: the matching messages, in the order of global position.
         position: the last global position that the page scanned, with or without a match; if there
@@ -40,6 +45,11 @@ class ScannedPage(msgspec.Struct, frozen=True):
 class ScannedStorePage(ScannedPage, frozen=True, kw_only=True):
     """One scanned page of the whole store.
 
+    Example::
+
+        page = client.scan_all(types=["Placed"])
+        print(len(page.messages), "found; missing positions:", page.gaps)
+
     Attributes:
         gaps: the global positions without a visible message, from the requested one to the page's
             last one: the first and the last of each run, in order. A message may still appear
@@ -53,6 +63,11 @@ class ScannedStorePage(ScannedPage, frozen=True, kw_only=True):
 
 class Lag(msgspec.Struct, frozen=True):
     """The messages from a position on.
+
+    Example::
+
+        lag = client.get_lag(["order"], next_position=1)
+        print(lag.messages, lag.is_exact, lag.oldest)
 
     Attributes:
         head: the last global position, 0 if there is none; None if the role may not read the table.
@@ -71,6 +86,11 @@ class Lag(msgspec.Struct, frozen=True):
 
 class OpenWriteTransaction(msgspec.Struct, frozen=True):
     """A transaction that has written messages, or is about to, and has not ended.
+
+    Example::
+
+        for each in client.list_open_write_transactions():
+            print(each.pid, each.application_name, each.since, each.state)
 
     Attributes:
         transaction: its virtual id in PostgreSQL, which is unique until the server is restarted.

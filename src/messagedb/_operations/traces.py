@@ -37,6 +37,11 @@ Place = tuple[str, int]
 class TraceNode(msgspec.Struct, eq=False):
     """A message, with its cause and its effects.
 
+    Example::
+
+        node = client.trace(message).node
+        print(node.message.type, [effect.message.type for effect in node.effects])
+
     Attributes:
         message: the message.
         cause: the message that its metadata names as its cause; None if there is none, or if it was
@@ -56,7 +61,13 @@ class TraceNode(msgspec.Struct, eq=False):
         return f"<TraceNode {place} {self.message.type}, effects: {len(self.effects)}>"
 
     def walk(self) -> Iterator[tuple[int, TraceNode]]:
-        """Yield this node and all nodes below it, each with its depth, causes first."""
+        """Yield this node and all nodes below it, each with its depth, causes first.
+
+        Example::
+
+            for depth, node in client.trace(message).root.walk():
+                print("  " * depth, node.message.type)
+        """
         left = [(0, self)]  # a chain may be longer than Python's recursion limit
         while left:
             depth, node = left.pop()
@@ -66,6 +77,12 @@ class TraceNode(msgspec.Struct, eq=False):
 
 class Trace(msgspec.Struct, eq=False):
     """The causes of a message, its effects, and the other messages of its workflow.
+
+    Example::
+
+        trace = client.trace(message)
+        for depth, node in trace.root.walk():
+            print("  " * depth, node.message.stream_name, node.message.type)
 
     Attributes:
         node: the traced message, with its cause and its effects.
@@ -88,12 +105,23 @@ class Trace(msgspec.Struct, eq=False):
 
     @property
     def message(self) -> Message[Any]:
-        """The traced message."""
+        """The traced message.
+
+        Example::
+
+            print(client.trace(message).message.type)
+        """
         return self.node.message
 
     @property
     def causes(self) -> list[Message[Any]]:
-        """The causes of the message, the immediate one first."""
+        """The causes of the message, the immediate one first.
+
+        Example::
+
+            for cause in client.trace(message).causes:
+                print(cause.stream_name, cause.type)
+        """
         found: list[Message[Any]] = []
         node = self.node.cause
         while node is not None:

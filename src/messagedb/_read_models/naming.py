@@ -44,6 +44,11 @@ _TABLE_PLACEHOLDER: Final = "{table}"
 class ReadModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a read model in the database.
 
+    Example::
+
+        for each in model.list_versions():
+            print(each.version, each.table, each.is_current)
+
     Attributes:
         version: its number.
         table: its table, qualified and quoted.

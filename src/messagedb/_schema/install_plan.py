@@ -118,6 +118,10 @@ def build_script(*, schema: str = "message_store") -> str:
     that has a Message DB in this schema it fails, and leaves that one unchanged. The schema
     ``messagedb`` may already exist.
 
+    Example::
+
+        Path("message_db.sql").write_text(schema.build_script())
+
     Args:
         schema: the schema to create and install in.
 

@@ -88,6 +88,12 @@ END: Final = 2**63 - 1
 class CategoryMove(msgspec.Struct, frozen=True, kw_only=True):
     """A move of a category that has ended.
 
+    Example::
+
+        move = schema.move_proxy_category("dbname=shop", category="order", target="three")
+        if move is not None:
+            print(move.copied, move.closed_seconds)
+
     Attributes:
         category: the category, without its types.
         source: the name of the node that had it.

@@ -16,11 +16,16 @@ __all__ = ["NO_RETRY", "RetryPolicy"]
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The number of attempts of a failing handler, and the delays between them.
 
-    The delay before attempt *n* + 1 is ``delay * multiplier ** (n - 1)`` seconds, at most
+    The delay before attempt ``n + 1`` is ``delay * multiplier ** (n - 1)`` seconds, at most
     ``max_delay``. With ``jitter`` it is reduced by up to half of it, at random. During the delay
     all later messages wait, too; with ``concurrency`` only those of the same stream.
 
     Attempts that failed because the store was unavailable do not count: see ``AsyncConsumer``.
+
+    Example::
+
+        retry = RetryPolicy(max_attempts=3, delay=0.5)
+        consumer = Consumer(client, "order", identifier="shipping", retry=retry)
 
     Attributes:
         max_attempts: the maximum number of calls of the handler, from 1.
@@ -52,13 +57,23 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             raise ValidationError(f"multiplier must be a number from 1 to 100, not {factor!r}")
 
     def get_delay(self, attempt: int) -> float | None:
-        """Return the seconds to wait after attempt *attempt* (from 1), None after the last one."""
+        """Return the seconds to wait after attempt ``attempt`` (from 1), None after the last one.
+
+        Example::
+
+            print(RetryPolicy(jitter=False).get_delay(2))  # seconds, or None after the last attempt
+        """
         if attempt >= self.max_attempts:
             return None
         return self.get_backoff(attempt)
 
     def get_backoff(self, failures: int) -> float:
-        """Return the seconds to wait after a number of failures in a row, without a limit."""
+        """Return the seconds to wait after a number of failures in a row, without a limit.
+
+        Example::
+
+            print(RetryPolicy(jitter=False).get_backoff(3))
+        """
         try:
             longest = min(self.delay * float(self.multiplier) ** (failures - 1), self.max_delay)
         except OverflowError:

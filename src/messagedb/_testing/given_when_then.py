@@ -45,7 +45,7 @@ def given(subject: Any, /, *events: Any) -> Given[Any, Any]:
 
         given(decider, Opened("Ada"), Deposited(5)).when(Withdraw(3)).then(Withdrawn(3))
         given(decider).when(Withdraw(3)).then_raises(InsufficientFunds)
-        given(decider, Opened("Ada")).then_state(Account("Ada"))
+        given(decider, Deposited(5)).then_state(Account(5))
 
     Args:
         subject: a Decider or a Projection.
@@ -55,7 +55,14 @@ def given(subject: Any, /, *events: Any) -> Given[Any, Any]:
 
 
 class Given(Generic[S, C]):
-    """Past events of an entity: see ``given``."""
+    """Past events of an entity: see ``given``.
+
+    Example::
+
+        past = given(decider, Deposited(5))
+        past.then_state(Account(5))
+        past.when(Withdraw(3)).then(Withdrawn(3))
+    """
 
     def __init__(
         self, subject: Decider[S, C, Any] | Projection[S], events: tuple[Any, ...]
@@ -70,6 +77,10 @@ class Given(Generic[S, C]):
     def state(self) -> S:
         """Return the state after the events.
 
+        Example::
+
+            print(given(decider, Deposited(5)).state())
+
         Raises:
             ValidationError: an event cannot be stored, or the projection is strict and has no
                 method for it.
@@ -79,6 +90,10 @@ class Given(Generic[S, C]):
     def then_state(self, expected: S) -> Given[S, C]:
         """Check the state after the events.
 
+        Example::
+
+            given(decider, Deposited(5)).then_state(Account(5))
+
         Raises:
             AssertionError: it is a different state.
         """
@@ -87,6 +102,10 @@ class Given(Generic[S, C]):
 
     def when(self, command: C) -> Outcome[S]:
         """Decide a command. An error of ``decide`` is kept for ``then_raises``.
+
+        Example::
+
+            given(decider, Deposited(5)).when(Withdraw(3)).then(Withdrawn(3))
 
         Raises:
             TypeError: the subject is a projection, which cannot decide.
@@ -119,6 +138,11 @@ class Given(Generic[S, C]):
 class Outcome(Generic[S]):
     """Result of a command.
 
+    Example::
+
+        outcome = given(decider, Deposited(5)).when(Withdraw(3))
+        outcome.then(Withdrawn(3)).then_state(Account(2))
+
     Attributes:
         events: the decided events.
         state: the state after them.
@@ -133,6 +157,10 @@ class Outcome(Generic[S]):
     def then(self, *events: Any) -> Outcome[S]:
         """Check the decided events, in order; without arguments, that there are none.
 
+        Example::
+
+            given(decider, Deposited(5)).when(Withdraw(3)).then(Withdrawn(3))
+
         Raises:
             AssertionError: other events were decided, or an error was raised.
         """
@@ -142,6 +170,10 @@ class Outcome(Generic[S]):
     def then_raises(self, expected: type[Exception], match: str | None = None) -> Outcome[S]:
         """Check the error that was raised, and its text with a regular expression.
 
+        Example::
+
+            given(decider).when(Withdraw(3)).then_raises(InsufficientFunds)
+
         Raises:
             AssertionError: no error or a different one was raised.
         """
@@ -150,6 +182,10 @@ class Outcome(Generic[S]):
 
     def then_state(self, expected: S) -> Outcome[S]:
         """Check the state after the decided events.
+
+        Example::
+
+            given(decider, Deposited(5)).when(Withdraw(3)).then_state(Account(2))
 
         Raises:
             AssertionError: it is a different state, or an error was raised.

@@ -31,6 +31,11 @@ def make_message(
     Data and metadata are encoded as a write encodes them. The server stores JSON with its own order
     and spacing, so compare such a message with a stored one by their properties.
 
+    Example::
+
+        message = make_message("account-1", "Deposited", {"amount": 5}, position=3)
+        print(message.stream_name, message.position, message.data)
+
     Args:
         stream_name: the stream of the message.
         type: the message type.

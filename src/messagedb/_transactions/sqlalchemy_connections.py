@@ -36,7 +36,13 @@ _HINTS: Final = {
 
 
 class SQLAlchemyConnection(Protocol):
-    """A ``sqlalchemy.Connection`` of an engine with the driver psycopg."""
+    """A ``sqlalchemy.Connection`` of an engine with the driver psycopg.
+
+    Example::
+
+        with engine.begin() as conn:
+            client.bind(conn).write_message("order-1", NewMessage("Placed"))
+    """
 
     def in_transaction(self) -> bool:
         """Return True in a transaction of SQLAlchemy."""
@@ -52,7 +58,13 @@ class SQLAlchemyConnection(Protocol):
 
 
 class AsyncSQLAlchemyConnection(Protocol):
-    """A ``sqlalchemy.ext.asyncio.AsyncConnection`` of an engine with the driver psycopg."""
+    """A ``sqlalchemy.ext.asyncio.AsyncConnection`` of an engine with the driver psycopg.
+
+    Example::
+
+        async with engine.begin() as conn:
+            await client.bind(conn).write_message("order-1", NewMessage("Placed"))
+    """
 
     def in_transaction(self) -> bool:
         """Return True in a transaction of SQLAlchemy."""
@@ -68,7 +80,13 @@ class AsyncSQLAlchemyConnection(Protocol):
 
 
 class SQLAlchemySession(Protocol):
-    """A ``sqlalchemy.orm.Session``, or SQLModel's, of an engine with the driver psycopg."""
+    """A ``sqlalchemy.orm.Session``, or SQLModel's, of an engine with the driver psycopg.
+
+    Example::
+
+        with Session(engine) as session, session.begin():
+            client.bind(session).write_message("order-1", NewMessage("Placed"))
+    """
 
     def connection(self) -> SQLAlchemyConnection:
         """Return the connection of the session's transaction."""
@@ -80,7 +98,13 @@ class SQLAlchemySession(Protocol):
 
 
 class AsyncSQLAlchemySession(Protocol):
-    """A ``sqlalchemy.ext.asyncio.AsyncSession``, or SQLModel's, with the driver psycopg."""
+    """A ``sqlalchemy.ext.asyncio.AsyncSession``, or SQLModel's, with the driver psycopg.
+
+    Example::
+
+        async with AsyncSession(engine) as session, session.begin():
+            await client.bind(session).write_message("order-1", NewMessage("Placed"))
+    """
 
     def connection(self) -> Awaitable[AsyncSQLAlchemyConnection]:
         """Return the connection of the session's transaction."""

@@ -66,7 +66,7 @@ def create_app(
         def authorize(request: Request) -> Literal["read", "change"] | None:
             return "read" if request.session.get("user") in ADMINS else None
 
-        app.mount("/store", create_app(client, authorize=authorize, allowed_hosts=["example.com"]))
+        site.mount("/store", create_app(client, authorize=authorize, allowed_hosts=["example.com"]))
 
     Args:
         client: the client of the store.

@@ -21,7 +21,13 @@ OnChange: TypeAlias = "Callable[[Change], Awaitable[None] | None]"
 
 
 class ReplayConsumer(Protocol):
-    """A consumer of either variant, with its handlers."""
+    """A consumer of either variant, with its handlers.
+
+    Example::
+
+        replayable: ReplayConsumer = consumer
+        print(replayable.name)
+    """
 
     @property
     def name(self) -> str:
@@ -35,6 +41,13 @@ class ReplayConsumer(Protocol):
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A change of the store that was made on a page.
+
+    Example::
+
+        def audit(change: Change) -> None:
+            print(change.user, change.action, change.target, change.count)
+
+        pages = create_app(async_client, token="secret", allow_changes=True, on_change=audit)
 
     Attributes:
         user: the name of ``request.user``, if the application around the UI sets it; ``token`` for

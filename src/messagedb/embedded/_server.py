@@ -29,6 +29,14 @@ class EmbeddedServer:
     made by ``os.fork()`` (so by multiprocessing's "fork") has the same share: the server ends when
     both have ended or stopped it. Programs that are started do not inherit it.
 
+    Example::
+
+        server = embedded.start("./data")
+        try:
+            print(server.url)
+        finally:
+            server.stop()
+
     Attributes:
         url: a URL of the database ``message_store`` for its user ``message_store``, who may write
             and read messages.
@@ -78,6 +86,11 @@ class EmbeddedServer:
         Returns when the server has ended, or immediately if others still use it. All commits
         are kept, unless the server is temporary: then its folder is removed. May be called again,
         and from any thread; raises nothing. In a forked child it releases the child's copy only.
+
+        Example::
+
+            server = embedded.start("./data")
+            server.stop()
         """
         self._handle.release()
 

@@ -17,6 +17,10 @@ def camel(text: str) -> str:
     becomes lower-case. (A ``/`` becomes ``::``.) `underscore` does not restore every name: digits
     lose their ``_`` (``"address1"`` for ``"address_1"``), and so do capitals (``"sOMEKEY"`` for
     ``"SOME_KEY"``).
+
+    Example::
+
+        print(streams.camel("bank_account"))  # bankAccount
     """
     changed = _NEXT_WORD.sub(_capital, text)
     return changed[:1].lower() + changed[1:]
@@ -28,6 +32,10 @@ def underscore(text: str) -> str:
     A word begins at a capital after a lower-case ASCII letter or a digit, and at the last of
     several capitals before a lower-case letter (``"some_http_event"`` for ``"someHTTPEvent"``);
     ``-`` becomes ``_``, ``::`` becomes ``/``, and all letters become lower-case.
+
+    Example::
+
+        print(streams.underscore("BankAccount"))  # bank_account
     """
     parted = _CAPITAL.sub(r"\1_\2", _CAPITALS.sub(r"\1_\2", text.replace("::", "/")))
     return parted.replace("-", "_").lower()

@@ -23,6 +23,12 @@ class Category:
     True if `parse_id` returns the id of that stream: for streams of the category and of its command
     category.
 
+    Example::
+
+        account = streams.Category("account")
+        print(account.stream_name("123"))  # account-123
+        print(account.command_stream_name("123"))  # account:command-123
+
     Args:
         name: such as ``"account"``, without ``-``; may have types: ``"account:special"``.
 
@@ -45,18 +51,32 @@ class Category:
 
     @property
     def name(self) -> str:
-        """The name, including its types."""
+        """The name, including its types.
+
+        Example::
+
+            print(streams.Category("account").name)  # account
+        """
         return self._name
 
     @property
     def command_category(self) -> str:
-        """The category of the commands to the component: ``account:command``."""
+        """The category of the commands to the component: ``account:command``.
+
+        Example::
+
+            print(streams.Category("account").command_category)  # account:command
+        """
         return typed_stream_name(self._name, _COMMAND, None)
 
     def stream_name(
         self, id: str, *ids: str, type: str | None = None, types: Iterable[str] = ()
     ) -> str:
         """Return the stream of an entity: ``account-123``.
+
+        Example::
+
+            print(streams.Category("account").stream_name("123"))  # account-123
 
         Args:
             id: if it is the only one it may be a compound id, joined with ``+``.
@@ -72,6 +92,10 @@ class Category:
     def command_stream_name(self, id: str, *ids: str) -> str:
         """Return the stream of the commands to an entity: ``account:command-123``.
 
+        Example::
+
+            print(streams.Category("account").command_stream_name("123"))  # account:command-123
+
         Raises:
             ValueError: an id is not a string, is empty, or contains a separator.
         """
@@ -82,6 +106,10 @@ class Category:
 
         A consumer of the commands has another: see the function `position_stream_name`.
 
+        Example::
+
+            print(streams.Category("account").position_stream_name("report"))
+
         Raises:
             ValueError: the identifier is not a string, or is empty.
         """
@@ -91,6 +119,10 @@ class Category:
         self, id: str, entity: type[Any] | str | None = None, specifier: str | None = None
     ) -> str:
         """Return the stream of an entity's snapshots, which is named after the entity's class.
+
+        Example::
+
+            print(streams.Category("account").snapshot_stream_name("123"))
 
         Args:
             id: the entity's id; may be a compound id.
@@ -109,6 +141,10 @@ class Category:
 
         A compound id is returned whole.
 
+        Example::
+
+            print(streams.Category("account").parse_id("account-123"))  # 123
+
         Raises:
             ValueError: a stream of another category, or without an id. The error describes the
                 expected name.
@@ -123,6 +159,10 @@ class Category:
 
     def parse_ids(self, stream_name: str) -> list[str]:
         """Return the ids in the name of such a stream, in order.
+
+        Example::
+
+            print(streams.Category("account").parse_ids("account-1+2"))  # ['1', '2']
 
         Raises:
             ValueError: as `parse_id`.
@@ -155,6 +195,10 @@ def position_stream_name(category: str, identifier: str | None = None) -> str:
     ``position`` is added to the category's types (``account:command+position``), unless it is one
     of them; text after a second colon is omitted.
 
+    Example::
+
+        print(streams.position_stream_name("account", "report"))
+
     Args:
         category: the category that the consumer reads; may have types.
         identifier: the consumer's, if it has one.
@@ -170,6 +214,10 @@ def position_stream_name(category: str, identifier: str | None = None) -> str:
 
 def snapshot_stream_name(entity: type[Any] | str, id: str, specifier: str | None = None) -> str:
     """Return the stream of an entity's snapshots: ``someEntity:snapshot-123`` of SomeEntity.
+
+    Example::
+
+        print(streams.snapshot_stream_name("Account", "123"))
 
     Args:
         entity: the class, whose name without its module is used, or that name.

@@ -14,6 +14,10 @@ def hash_64(value: str) -> int:
 
     They are the first 8, big-endian, and the string is hashed as UTF-8.
 
+    Example::
+
+        print(streams.hash_64("123"))
+
     Raises:
         ValueError: the string contains a lone surrogate, which UTF-8 cannot encode.
     """
@@ -29,8 +33,13 @@ def group_member(stream_name: str, size: int) -> int | None:
 
     It depends on the cardinal id only: streams of several categories with the same cardinal id go
     to the same number. None for the name of a category: its messages (in position streams, for
-    example) are read by no member, even in a group of one. A cardinal id whose hash is -2**63 has a
-    member here, while the server cannot compute the absolute value of that hash and fails the read.
+    example) are read by no member, even in a group of one. A cardinal id whose hash is
+    ``-2**63`` has a member here, while the server cannot compute the absolute value of that hash
+    and fails the read.
+
+    Example::
+
+        print(streams.group_member("account-123", size=4))
 
     Args:
         stream_name: any stream name.

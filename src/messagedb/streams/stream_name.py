@@ -12,7 +12,12 @@ from typing import Any
 
 
 def category(stream_name: str) -> str:
-    """Return the part before the first ``-`` with its types; without a ``-`` the whole name."""
+    """Return the part before the first ``-`` with its types; without a ``-`` the whole name.
+
+    Example::
+
+        print(streams.category("account:command-123"))  # account:command
+    """
     return stream_name.partition("-")[0]
 
 
@@ -20,6 +25,10 @@ def id(stream_name: str) -> str | None:
     """Return the part after the first ``-``, or None for the name of a category.
 
     A compound id is returned whole. The id of ``"account-"`` is ``""``.
+
+    Example::
+
+        print(streams.id("account-1+2"))  # 1+2
     """
     _, dash, id_part = stream_name.partition("-")
     return id_part if dash else None
@@ -31,6 +40,10 @@ def ids(stream_name: str) -> list[str]:
     Empty ids are kept, also at the end, so that the first is always the cardinal id and joining the
     ids with ``+`` restores the id: those of ``"account-a+"`` are ``["a", ""]``. (Eventide's Ruby
     omits empty ids at the end.)
+
+    Example::
+
+        print(streams.ids("account-1+2"))  # ['1', '2']
     """
     _, dash, id_part = stream_name.partition("-")
     return id_part.split("+") if dash else []
@@ -41,13 +54,22 @@ def cardinal_id(stream_name: str) -> str | None:
 
     None for the name of a category. An empty id is ``""``, as on the server. (Eventide's Ruby
     returns nil.)
+
+    Example::
+
+        print(streams.cardinal_id("account-1+2"))  # 1
     """
     _, dash, id_part = stream_name.partition("-")
     return id_part.partition("+")[0] if dash else None
 
 
 def is_category(stream_name: str) -> bool:
-    """Return True if the name has no ``-``, and so no id."""
+    """Return True if the name has no ``-``, and so no id.
+
+    Example::
+
+        print(streams.is_category("account"))  # True
+    """
     return "-" not in stream_name
 
 
@@ -56,6 +78,10 @@ def category_types(name: str) -> list[str]:
 
     Only Eventide gives types a meaning; for the server they are part of the category. As there, a
     second ``:`` ends them, and empty types at the end are omitted.
+
+    Example::
+
+        print(streams.category_types("account:command"))  # ['command']
     """
     parts = category(name).split(":")
     types = parts[1].rstrip("+") if len(parts) > 1 else ""
@@ -65,7 +91,11 @@ def category_types(name: str) -> list[str]:
 def base_category(name: str) -> str:
     """Return the category without its types: ``"account"`` of ``"account:command-1"``.
 
-    Eventide calls it the *entity name*.
+    Eventide calls it the entity name.
+
+    Example::
+
+        print(streams.base_category("account:command"))  # account
     """
     return category(name).partition(":")[0]
 
@@ -81,8 +111,13 @@ def stream_name(
 ) -> str:
     """Compose a stream name, or with neither id nor ids the name of a category.
 
-    The ids follow each other as *cardinal_id*, *id*, *ids*, the types as those that the category
-    has, *type*, *types*. The result must parse back into the arguments, or they are refused.
+    The ids follow each other as ``cardinal_id``, ``id``, ``ids``, the types as those that the
+    category has, ``type``, ``types``. The result must parse back into the arguments, or they are
+    refused.
+
+    Example::
+
+        print(streams.stream_name("account", "123", type="command"))  # account:command-123
 
     Args:
         category: not empty and without ``-``. May have types (``account:command``), which are then

@@ -159,14 +159,26 @@ class OpenTelemetry(Telemetry):
                     self._consumed.add(count, labels)
 
     def middleware(self, context: Any, call_next: Callable[[Any], Any]) -> Any:
-        """Run around each call of a Consumer's handler: ``middleware=[telemetry.middleware]``."""
+        """Run around each call of a Consumer's handler: ``middleware=[telemetry.middleware]``.
+
+        Example::
+
+            telemetry = OpenTelemetry()
+            consumer = Consumer(client, "order", middleware=[telemetry.middleware])
+        """
         with self._trace_handler(context):
             return call_next(context)
 
     async def middleware_async(
         self, context: Any, call_next: Callable[[Any], Awaitable[Any]]
     ) -> Any:
-        """Run around each call of an AsyncConsumer's handler."""
+        """Run around each call of an AsyncConsumer's handler.
+
+        Example::
+
+            telemetry = OpenTelemetry()
+            consumer = AsyncConsumer(async_client, "order", middleware=[telemetry.middleware_async])
+        """
         with self._trace_handler(context):
             return await call_next(context)
 
@@ -175,6 +187,11 @@ class OpenTelemetry(Telemetry):
 
         The values are those of ``consumer.status()`` at the moment of collection: nothing is
         queried from the server.
+
+        Example::
+
+            telemetry = OpenTelemetry()
+            telemetry.observe(consumer)  # its lag and counts become metrics
 
         Args:
             consumers: of either variant, before or while they run.
@@ -186,6 +203,11 @@ class OpenTelemetry(Telemetry):
 
         The values are those of ``client.pool_stats()`` at the moment of collection: nothing is
         queried from the server.
+
+        Example::
+
+            telemetry = OpenTelemetry()
+            telemetry.observe_pool(client)
 
         Args:
             client: of either variant, before or after it opens.
@@ -201,6 +223,12 @@ class OpenTelemetry(Telemetry):
 
     def stop_observing(self, client: ObservedClient, *consumers: ObservedConsumer) -> None:
         """Report a client's pool and consumers no longer. An ``App`` calls it when it has run.
+
+        Example::
+
+            telemetry = OpenTelemetry()
+            telemetry.observe_pool(client)
+            telemetry.stop_observing(client)
 
         Args:
             client: the client; nothing is done if its pool is not observed.
