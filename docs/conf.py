@@ -6,6 +6,7 @@ import ast
 import builtins
 import importlib
 import inspect
+import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import desc_signature, pending_xref
+from sphinx.util.logging import getLogger
 
 import messagedb
 import messagedb.telemetry
@@ -136,6 +138,8 @@ MADE_BY_THE_LIBRARY = {  # only the library calls these classes, so their signat
     "OpenWriteTransaction",
 }
 
+logger = getLogger(__name__)
+PRIVATE_MODULE = re.compile(r"\b(?:messagedb\._\w+|_messagedb_async)(?:\.\w+)*\.(?=\w)")
 NO_COLON = "\ufdd0"  # a character that no docstring has
 
 
@@ -195,6 +199,19 @@ def unlink_builtins(app: Sphinx, document: nodes.document) -> None:
     for node in list(document.findall(pending_xref)):
         if node.get("refdomain") == "py" and hasattr(builtins, node["reftarget"]):
             node.replace_self(node.children)
+
+
+def shorten_private_names(app: Sphinx, document: nodes.document) -> None:
+    """Leave only the last part of a private module's name, and warn of private names beside it."""
+    if not app.env.docname.startswith("reference/"):
+        return
+    for text in list(document.findall(nodes.Text)):
+        short = PRIVATE_MODULE.sub("", text)
+        if short != text:
+            text.parent.replace(text, nodes.Text(short))
+    for signature in document.findall(desc_signature):
+        if found := re.search(r"(?<![\w'\"])_[A-Za-z]\w*", signature.astext()):
+            logger.warning("a signature has the private name %s", found[0], location=signature)
 
 
 def hide_colons(
@@ -287,6 +304,7 @@ def setup(app: Sphinx) -> None:
     ELSEWHERE.update(known_elsewhere())
     app.connect("missing-reference", resolve)
     app.connect("doctree-read", unlink_builtins)
+    app.connect("doctree-read", shorten_private_names)
     app.connect("autodoc-process-docstring", hide_colons, priority=100)
     app.connect("autodoc-process-docstring", show_colons, priority=900)
     app.connect("autodoc-process-signature", tidy_signature)

@@ -198,7 +198,7 @@ class OpenTelemetry(Telemetry):
         """
         self._consumers.extend(consumers)
 
-    def observe_pool(self, client: ObservedClient, name: str = _NAME) -> None:
+    def observe_pool(self, client: ObservedClient, name: str = "messagedb") -> None:
         """Report by gauges and counters the state of a client's pool.
 
         The values are those of ``client.pool_stats()`` at the moment of collection: nothing is
