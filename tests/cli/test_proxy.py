@@ -127,12 +127,35 @@ def test_a_node_that_is_away_is_named(nodes: SeveralNodes, command: Command) -> 
         assert ran.code == 1
         (found,) = [row for row in ran.rows if row["level"] == "problem"]
         assert found["about"] == "node third"
+        assert "unavailable: the categories of 341 of 1024 slots, but not" in found["found"]
+        # The diagnosis of the database has the same, beside its own findings.
+        ran = command("--url", nodes.url(), "doctor")
+        assert ran.code == 1
+        assert [row for row in ran.rows if row["level"] == "problem"] == [found]
         with pytest.raises(StoreUnavailableError):
             other = nodes.admin_url("other")
             schema.add_proxy_node(nodes.admin_url(), name="fourth", node=other)
     finally:
         nodes.ask("postgres", "alter database third allow_connections true")
     assert len(command("--url", nodes.url(), "proxy", "status").rows) == 3
+    ran = command("--url", nodes.url(), "doctor")
+    assert ran.code == 0, ran.rows
+    assert {row["about"] for row in ran.rows} >= {"map", "node first", "node second", "node third"}
+
+
+def test_a_node_with_older_functions_is_found_by_doctor(
+    nodes: SeveralNodes, command: Command
+) -> None:
+    rows = nodes.ask("third", "delete from messagedb.schema_version where version = 3 returning 1")
+    try:
+        ran = command("--url", nodes.url(), "doctor")
+        (found,) = [row for row in ran.rows if row["level"] == "problem"]
+        assert found["about"] == "node third"
+        assert found["found"] == "its schema messagedb has version 2: batches need 3"
+    finally:
+        assert rows == [(1,)]
+        nodes.ask("third", "insert into messagedb.schema_version (version) values (3)")
+    assert command("--url", nodes.url(), "doctor").code == 0
 
 
 def test_wrong_nodes_are_refused_and_nothing_is_changed(

@@ -168,8 +168,8 @@ def _check_node(state: ProxyState, each: NodeState) -> Iterator[Finding]:
     topic = f"node {each.node.name}"
     facts = each.facts
     if facts is None:
-        fix = "start it, or check its address; its categories are unavailable, and only these"
-        yield Finding("problem", topic, f"cannot be reached: {each.error}", fix)
+        text = f"cannot be reached: {each.error}; unavailable: {_describe_share(state, each)}"
+        yield Finding("problem", topic, text, "start it, or check its address")
         return
     yield Finding("ok", topic, f"PostgreSQL {facts.server}, {describe_target(each.node.address)}")
     if (facts.own_version or 0) < _OWN_VERSION:
@@ -181,6 +181,24 @@ def _check_node(state: ProxyState, each: NodeState) -> Iterator[Finding]:
         )
     yield from _check_member(state, topic, each.node, facts)
     yield from _check_categories(state, topic, each)
+
+
+def _describe_share(state: ProxyState, each: NodeState) -> str:
+    """Return which categories a node has by the map."""
+    number = each.node.number
+    share = sum(node == number for node in state.slots.values())
+    text = f"the categories of {share} of {SLOTS} slots"
+    exceptions = [one.category for one in state.exceptions if one.node == number]
+    elsewhere = [
+        one.category
+        for one in state.exceptions
+        if one.node != number and state.slots.get(get_slot(one.category)) == number
+    ]
+    if exceptions:
+        text += f", and {_name(exceptions)}"
+    if elsewhere:
+        text += f", but not {_name(elsewhere)}"
+    return text
 
 
 def _check_member(

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import psycopg
 import typer
 
 from messagedb import schema
 from messagedb._connection.conninfo import describe_target
-from messagedb._connection.error_mapping import connect_error, get_first_line
+from messagedb._connection.error_mapping import connect_error
 from messagedb._diagnosis.findings import summarize
-from messagedb._diagnosis.proxy_findings import (
-    LIST_CATEGORIES,
-    SELECT_FACTS,
-    SELECT_PLACES,
-    SELECT_STATES,
-    CategoryState,
-    NodeFacts,
-    NodeState,
-    ProxyState,
-    build_status_rows,
-    diagnose_proxy,
-)
+from messagedb._diagnosis.proxy_findings import ProxyState, build_status_rows, diagnose_proxy
 from messagedb._schema import proxy_plan
-from messagedb._schema.proxy_plan import ProxyNode
 
 from ._exit import ExitCode, exit_error
 from ._help import OPERATE, add_command
 from ._layout import Column
 from ._proxy_move import check_schema, move
+from ._proxy_state import fetch_proxy_state
 from ._server_commands import FINDING_COLUMNS
 from ._store import StoreTarget
 
-_SELECT_SLOTS = "SELECT slot, node FROM messagedb.proxy_slots"
 _STATUS_COLUMNS = (
     "node",
     "number",
@@ -164,40 +152,17 @@ def _fetch_state(store: StoreTarget) -> ProxyState:
     with store.open_user_url() as url:
         try:
             with psycopg.connect(url, connect_timeout=10, autocommit=True) as conn:
-                return _fetch_from(conn)
+                state = fetch_proxy_state(conn)
+                database = conn.info.dbname
         except psycopg.OperationalError as error:
             text = str(connect_error(error, describe_target(url)))
             raise exit_error(text, ExitCode.UNAVAILABLE) from None
-
-
-def _fetch_from(conn: psycopg.Connection[Any]) -> ProxyState:
-    has_map = conn.execute("SELECT to_regclass('messagedb.proxy_map') IS NOT NULL").fetchone()
-    if has_map != (True,):
+    if state is None:
         raise exit_error(
-            f"database {conn.info.dbname!r} does not pass calls on to nodes: messagedb proxy init"
-            " makes it do so"
+            f"database {database!r} does not pass calls on to nodes: messagedb proxy init makes it"
+            " do so"
         )
-    ((own, version),) = conn.execute(proxy_plan.SELECT_MAP).fetchall()
-    nodes = [ProxyNode(*row) for row in conn.execute(proxy_plan.SELECT_NODES).fetchall()]
-    return ProxyState(
-        proxy=own,
-        version=version,
-        slots=dict(conn.execute(_SELECT_SLOTS).fetchall()),
-        exceptions=[CategoryState(*row) for row in conn.execute(SELECT_STATES).fetchall()],
-        places=dict(conn.execute(SELECT_PLACES).fetchall()),
-        nodes=[_fetch_node(conn, each) for each in nodes],
-    )
-
-
-def _fetch_node(conn: psycopg.Connection[Any], node: ProxyNode) -> NodeState:
-    try:
-        (row,) = conn.execute(SELECT_FACTS, [node.number]).fetchall()
-        categories = conn.execute(LIST_CATEGORIES, [node.number]).fetchall()
-    except psycopg.Error as error:
-        if conn.closed:
-            raise
-        return NodeState(node, None, [], get_first_line(error).strip())
-    return NodeState(node, NodeFacts(*row), [each[0] for each in categories], "")
+    return state
 
 
 def _report(store: StoreTarget, word: str, done: bool, otherwise: str) -> None:

@@ -13,13 +13,15 @@ import typer
 from messagedb import Client, MessageDBError, schema
 from messagedb._connection import position_sequence
 from messagedb._connection.conninfo import describe_target
-from messagedb._connection.error_mapping import connect_error
+from messagedb._connection.error_mapping import connect_error, get_first_line
 from messagedb._diagnosis.facts import DIAGNOSTIC_QUERY, StoreFacts, build_facts, may_read_sequence
-from messagedb._diagnosis.findings import diagnose, summarize
+from messagedb._diagnosis.findings import Finding, diagnose, summarize
+from messagedb._diagnosis.proxy_findings import diagnose_proxy
 
 from ._exit import ExitCode, exit_error
 from ._help import DEVELOP, OPERATE, add_command
 from ._layout import Column
+from ._proxy_state import fetch_proxy_state
 from ._store import StoreTarget
 
 _LEVEL_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -73,7 +75,7 @@ def ping(ctx: typer.Context) -> None:
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Diagnose the server, the store and the role.
+    """Diagnose the server, the store and the role; of several nodes, the map and each node, too.
 
     It prints a fix for each problem. Exit code 0 if nothing keeps this library from working, 1
     otherwise.
@@ -87,11 +89,23 @@ def doctor(ctx: typer.Context) -> None:
                 client.message_store_version()
         except MessageDBError as error:
             facts = msgspec.structs.replace(facts, refusal=str(error))
-    found = diagnose(facts)
+        nodes = _diagnose_nodes(url)
+    found = [*diagnose(facts), *nodes]
     rows = [each.to_row() for each in found]
     store.output.print_rows(FINDING_COLUMNS, rows, total=summarize(found))
     if any(each.level == "problem" for each in found):
         raise typer.Exit(ExitCode.REFUSED)
+
+
+def _diagnose_nodes(url: str) -> list[Finding]:
+    """Return the findings about the nodes behind a database, if it passes calls on to nodes."""
+    try:
+        with psycopg.connect(url, connect_timeout=10, autocommit=True) as conn:
+            state = fetch_proxy_state(conn)
+    except psycopg.Error as error:
+        fix = "run messagedb proxy check as a member of message_store"
+        return [Finding("warning", "nodes", f"not checked: {get_first_line(error)}", fix)]
+    return [] if state is None else diagnose_proxy(state)
 
 
 def _fetch_facts(url: str, schema: str) -> StoreFacts:

@@ -1,0 +1,58 @@
+"""The state of the nodes behind a proxying database, for the commands that diagnose it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from messagedb._connection.error_mapping import get_first_line
+from messagedb._diagnosis.proxy_findings import (
+    LIST_CATEGORIES,
+    SELECT_FACTS,
+    SELECT_PLACES,
+    SELECT_STATES,
+    CategoryState,
+    NodeFacts,
+    NodeState,
+    ProxyState,
+)
+from messagedb._schema import proxy_plan
+from messagedb._schema.proxy_plan import ProxyNode
+
+_SELECT_SLOTS = "SELECT slot, node FROM messagedb.proxy_slots"
+
+
+def fetch_proxy_state(conn: psycopg.Connection[Any]) -> ProxyState | None:
+    """Return the state of the nodes behind a database; None if it passes no calls on to nodes.
+
+    Args:
+        conn: a connection to it, in autocommit mode.
+
+    Raises:
+        psycopg.Error: the role may not read the map, or the connection is lost.
+    """
+    has_map = conn.execute("SELECT to_regclass('messagedb.proxy_map') IS NOT NULL").fetchone()
+    if has_map != (True,):
+        return None
+    ((own, version),) = conn.execute(proxy_plan.SELECT_MAP).fetchall()
+    nodes = [ProxyNode(*row) for row in conn.execute(proxy_plan.SELECT_NODES).fetchall()]
+    return ProxyState(
+        proxy=own,
+        version=version,
+        slots=dict(conn.execute(_SELECT_SLOTS).fetchall()),
+        exceptions=[CategoryState(*row) for row in conn.execute(SELECT_STATES).fetchall()],
+        places=dict(conn.execute(SELECT_PLACES).fetchall()),
+        nodes=[_fetch_node(conn, each) for each in nodes],
+    )
+
+
+def _fetch_node(conn: psycopg.Connection[Any], node: ProxyNode) -> NodeState:
+    try:
+        (row,) = conn.execute(SELECT_FACTS, [node.number]).fetchall()
+        categories = conn.execute(LIST_CATEGORIES, [node.number]).fetchall()
+    except psycopg.Error as error:
+        if conn.closed:
+            raise
+        return NodeState(node, None, [], get_first_line(error).strip())
+    return NodeState(node, NodeFacts(*row), [each[0] for each in categories], "")
