@@ -38,7 +38,7 @@ def test_the_commands_of_a_page_run(page: Path, open_folder: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
