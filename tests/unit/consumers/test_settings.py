@@ -70,7 +70,8 @@ OPTIONS: list[Any] = [
 def test_documented_defaults_are_the_defaults() -> None:
     documented: dict[str, str] = {}
     for options in OPTIONS:
-        text = inspect.getdoc(options) or ""
+        # Behind the example.
+        text = (inspect.getdoc(options) or "").partition("Attributes:")[2]
         for name, about in re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", text, re.M | re.S):
             found = re.search(r"Default:\s+``(.*?)``", about)
             assert found is not None, name
