@@ -335,11 +335,14 @@ def run_parallel(session: nox.Session, *options: str) -> None:
     """Run tests in parallel, and those that failed once more, one at a time.
 
     Beside others on few cores, a fault may take longer than a test waits for its effect. A test
-    that fails alone, too, fails the session.
+    that fails alone, too, fails the session; and so does a run that did not come to its end.
     """
     try:
         session.run("python", "-m", "pytest", *PARALLEL, *options)
-    except nox.command.CommandFailed:
+    except nox.command.CommandFailed as error:
+        if error.reason != "Returned code 1":
+            # Not all tests ran: pytest itself has failed, or was interrupted.
+            raise
         session.warn("Tests failed in parallel. They are run once more, one at a time:")
         again = ["--last-failed", "--last-failed-no-failures=none", "-v"]
         if "--cov" in options:
