@@ -27,24 +27,30 @@ class RabbitMQ:
 
     def publish(self, message: Message[Any]) -> None:
         """Return when the broker has stored the message in a queue."""
-        self._open().basic_publish(
-            EXCHANGE,
-            routing_key=topic_of(message),
-            body=encode(message),
-            properties=pika.BasicProperties(
-                message_id=str(message.id),
-                content_type=CONTENT_TYPE,
-                type=message.type,
-                delivery_mode=pika.DeliveryMode.Persistent.value,
-            ),
-            mandatory=True,  # an error if no queue takes it: otherwise it would be lost
-        )
+        try:
+            self._open().basic_publish(
+                EXCHANGE,
+                routing_key=topic_of(message),
+                body=encode(message),
+                properties=pika.BasicProperties(
+                    message_id=str(message.id),
+                    content_type=CONTENT_TYPE,
+                    type=message.type,
+                    delivery_mode=pika.DeliveryMode.Persistent.value,
+                ),
+                mandatory=True,  # an error if no queue takes it: otherwise it would be lost
+            )
+        except Exception:
+            self.close()  # a lost connection stays lost, and pika has several errors for it
+            raise
 
     def _open(self) -> BlockingChannel:
         """Return an open channel: after an error, or a long silence, that of a new connection."""
         if self._connection is not None:
-            with suppress(AMQPError):
+            try:
                 self._connection.process_data_events()  # sees that the broker has hung up
+            except (AMQPError, ValueError):  # ValueError: pika has closed its event loop
+                self.close()
         if self._channel is None or self._channel.is_closed:
             self.close()
             self._connection = pika.BlockingConnection(self._parameters)
@@ -57,4 +63,5 @@ class RabbitMQ:
         """Close the connection."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None and connection.is_open:
-            connection.close()
+            with suppress(AMQPError):  # the broker may hang up first
+                connection.close()

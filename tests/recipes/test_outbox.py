@@ -10,10 +10,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,10 +27,11 @@ from examples.outbox import (
     redis_async,
     redis_sync,
 )
-from messagedb import AsyncClient, Client, NewMessage
+from messagedb import AsyncClient, Client, Message, NewMessage
 from tests.recipes.broker_readers import NatsReader, RabbitMQReader, Reader, RedisReader
 from tests.support.background_async import eventually
 from tests.support.brokers import Broker, Nats, NoBrokerError, RabbitMQ, Redis
+from tests.support.relay import Relay
 
 ROOT = Path(__file__).parents[2]
 EACH = 10
@@ -117,6 +119,40 @@ async def test_no_message_is_missing_after_kills_of_the_broker_and_of_the_publis
     assert {counts[id] for id in first} == {case.repeated}
     assert {counts[id] for id in second} == {1}
     assert all(id == event["id"] and event["specversion"] == "1.0" for id, event in found)
+
+
+async def test_a_publisher_goes_on_after_its_connections_are_cut(
+    case: Case, broker: Broker, new_database: Any, category: str
+) -> None:
+    async with AsyncClient(new_database()) as client:
+        await write(client, category)
+        message = (await client.get_stream_messages(f"{category}-1"))[0]
+    await asyncio.to_thread(broker.start)
+    await case.reader(broker.url).prepare()
+    port = urlsplit(broker.url).port
+    assert port is not None
+    with Relay(port) as relay:
+        url = broker.url.replace(f":{port}", f":{relay.port}")
+        first = case.with_asyncio(url)
+        await goes_on(first.publish, message, relay)
+        await first.close()
+        if case.with_threads is not None:
+            second = case.with_threads(url)
+            await goes_on(lambda each: asyncio.to_thread(second.publish, each), message, relay)
+            second.close()
+
+
+async def goes_on(
+    publish: Callable[[Message[Any]], Awaitable[None]], message: Message[Any], relay: Relay
+) -> None:
+    """Publish, cut, and publish until it works again."""
+    await publish(message)
+    assert relay.cut() >= 1
+    for _ in range(10):
+        with suppress(Exception):
+            await publish(message)
+            return
+    await publish(message)
 
 
 @dataclass
