@@ -564,6 +564,20 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Open every page of the site in Chromium, at three widths; ``-- --short``: ten pages.
+
+    It needs Debian's chromium (.ci/packages), and npm for axe. Some seconds for each page.
+    """
+    install(session, "docs")
+    session.install(*(each for each in dependencies("test") if each.startswith("playwright")))
+    folder = Path(session.create_tmp(), "site").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "sphinx", "--fail-on-warning", "--quiet", "docs", str(folder))
+    session.run("python", "scripts/site_check.py", str(folder), *session.posargs)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build sdist and wheel, and try the wheel in an environment that has nothing else."""
     session.install(*dependencies("package"))

@@ -6,12 +6,15 @@ import ast
 import builtins
 import importlib
 import inspect
+import json
+import os
 import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from pydoc import locate
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -22,6 +25,7 @@ import messagedb
 import messagedb.telemetry
 import messagedb.testing
 import messagedb.ui
+from messagedb._errors import DOCS_URL
 from messagedb._public_names import DEFINED_IN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
@@ -57,10 +61,12 @@ version = release = installed_version("messagedb")
 
 extensions = [
     "myst_parser",
+    "notfound.extension",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinxext.opengraph",
     "variants",
 ]
 nitpicky = True
@@ -80,6 +86,27 @@ napoleon_custom_sections = ["What it guarantees"]
 
 toc_object_entries_show_parents = "hide"
 
+# The address of the site, with a slash at its end. A sitemap has whole addresses, so that there is
+# none without it.
+html_baseurl = ogp_site_url = os.environ.get("DOCS_URL", DOCS_URL)
+if html_baseurl:
+    extensions.append("sphinx_sitemap")
+sitemap_url_scheme = "{link}"
+sitemap_excludes = ["404.html", "genindex.html", "search.html"]
+ogp_social_cards = {"enable": False}  # they need matplotlib
+ogp_type = "website"
+notfound_urls_prefix = urlsplit(html_baseurl).path or "/"
+notfound_context = {
+    "title": "Page not found",
+    "body": "<h1>Page not found</h1>"
+    "<p>There is no page at this address. The menu has all pages, and the search finds words in "
+    'them. By symptom: <a href="troubleshooting.html">troubleshooting</a>; by class: '
+    '<a href="errors.html">errors</a>.</p>',
+}
+# The list of the versions for the switch, as seen from the site. A host that keeps several versions
+# beside each other sets ../versions.json; the file of the site itself has this version only.
+versions_file = os.environ.get("DOCS_VERSIONS", "versions.json")
+
 html_theme = "furo"
 html_title = f"messagedb {release}"
 html_show_sphinx = False
@@ -87,6 +114,7 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_logo = html_favicon = "_static/logo.svg"
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_timeout = 20
@@ -288,9 +316,25 @@ class Road(Directive):
         return paragraph
 
 
+def add_to_page(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """Name the list of versions in a page's head, and the level of the headings of its menu."""
+    versions = f'<meta name="versions" content="{versions_file}" />'
+    context["metatags"] = context.get("metatags", "") + versions
+    if tree := context.get("furo_navigation_tree"):
+        context["furo_navigation_tree"] = tree.replace(
+            'role="heading"', 'role="heading" aria-level="2"'
+        )
+    if page == "404":
+        context["body"] = context["body"].replace('href="', f'href="{notfound_urls_prefix}')
+
+
 def write_text_files(app: Sphinx, exception: Exception | None) -> None:
-    """Write ``llms.txt`` and ``llms-full.txt`` beside the pages."""
+    """Write ``llms.txt``, ``llms-full.txt`` and ``versions.json`` beside the pages."""
     if exception is None and app.builder.format == "html":
+        versions = json.dumps([{"version": release, "url": "."}])
+        Path(app.outdir, "versions.json").write_text(versions, "utf-8")
         llms_text.write_files(Path(app.srcdir), Path(app.outdir))
 
 
@@ -308,4 +352,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", hide_colons, priority=100)
     app.connect("autodoc-process-docstring", show_colons, priority=900)
     app.connect("autodoc-process-signature", tidy_signature)
+    app.connect("html-page-context", add_to_page, priority=900)
     app.connect("build-finished", write_text_files)

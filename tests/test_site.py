@@ -14,6 +14,7 @@ from typing import Any
 import figures
 import llms_text
 import pytest
+import site_check
 
 import messagedb
 from messagedb import errors
@@ -182,3 +183,42 @@ def test_a_figure_that_has_to_be_zero_is_zero(name: str) -> None:
     zeros = [key for key, label in figures.COMMANDS[name][1].items() if label.endswith(" (0)")]
     assert zeros
     assert {key: counts[key] for key in zeros} == dict.fromkeys(zeros, 0)
+
+
+GOOD_PAGE = '<meta property="og:description" content="what it is" />'
+
+
+def write_site(folder: Path, **pages: str) -> Path:
+    """Write the files that a built site has to have, some with another text."""
+    files = {
+        "index.html": GOOD_PAGE,
+        "errors/HandlerError.html": GOOD_PAGE,
+        "_static/part.html": "",
+        "search.html": "",
+        "404.html": '<a href="/cli.html"></a><script src="/_static/site.js"></script>',
+        **dict.fromkeys(site_check.FILES[1:], "[]"),
+        **{name.replace("__", "."): text for name, text in pages.items()},
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    return folder
+
+
+def test_files_of_a_sound_site_have_no_fault(tmp_path: Path) -> None:
+    assert site_check.check_files(write_site(tmp_path / "nowhere")) == []
+    canonical = f'{GOOD_PAGE}<link rel="canonical" href="https://a.example/" />'
+    somewhere = write_site(tmp_path / "somewhere", index__html=canonical, sitemap__xml="<urlset/>")
+    assert site_check.check_files(somewhere) == []
+
+
+def test_what_is_wrong_with_files_of_a_site_is_found(tmp_path: Path) -> None:
+    relative = {"404__html": '<a href="cli.html"></a>', "sitemap__xml": "<urlset/>"}
+    folder = write_site(tmp_path, index__html="<p></p>", **relative)
+    (folder / "llms.txt").unlink()
+    assert site_check.check_files(folder) == [
+        "404.html has an address that is relative: it is shown anywhere",
+        "index.html has no description for those who link to it",
+        "there is no llms.txt",
+        "sitemap.xml is there exactly if the site has an address, DOCS_URL",
+    ]
