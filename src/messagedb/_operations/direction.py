@@ -56,7 +56,11 @@ def check_table_readable(server: ServerInfo, what: str) -> None:
             f"{what} needs the table of messages, and database {server.database!r} only passes the "
             "calls of Message DB's functions to other databases by PL/Proxy, each of which has its "
             "own order of global positions. Nothing was sent. Read each category, or connect to "
-            "the database that has the messages."
+            + (
+                "the node that has the messages: messagedb proxy status names the nodes."
+                if server.has_nodes
+                else "the database that has the messages."
+            )
         )
     if not server.table_readable:
         raise IncompatibleServerError(

@@ -20,6 +20,13 @@ from .._errors import (
 NO_ANSWER: Final = "The store does not answer."
 RELOAD: Final = "The page works again when the store does: reload it."
 
+ELSEWHERE: Final = (
+    "Pages of consumers, partitions, metrics and the list of categories work here. For the others "
+    "open this UI on the node that has the category: `messagedb proxy status` names the nodes. "
+    "`messagedb read`, `messagedb consumers` and `messagedb proxy check` work here, too."
+)
+"""What to do where a page does not work, as the messages are in other databases."""
+
 TITLES: Final = {
     400: "This address cannot be read",
     401: "This page needs a token",
@@ -30,6 +37,7 @@ TITLES: Final = {
     413: "Too large",
     429: "Too many",
     500: "Something is wrong with this page",
+    501: "The messages are in other databases",
     503: "The store cannot be reached",
     504: "The store took too long",
 }
@@ -115,6 +123,8 @@ def _classify(error: Exception) -> tuple[int, str, str]:
             RELOAD,
         )
     if isinstance(error, IncompatibleServerError):
+        if "PL/Proxy" in str(error):
+            return 501, str(error), ELSEWHERE
         status = 503 if "not installed" in str(error) else 403
         return status, str(error), "`messagedb doctor` says more about this store."
     if isinstance(error, PositionConflictError):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from _messagedb_async.operations.internals import get_session_config
+from _messagedb_async.operations.internals import get_server, get_session_config
 
-from .failures import NO_ANSWER, RELOAD, PageError
+from .failures import ELSEWHERE, NO_ANSWER, RELOAD, PageError
 from .rendering.templates import load_templates
 from .security.signing import Signer
 from .shared_answers import SharedAnswers
@@ -65,13 +65,15 @@ class Site:
         Raises:
             QueryCanceled: a statement of psycopg took longer.
             MessageDBError: an operation took longer, or the store is unavailable.
-            PageError: there was no connection within the time limit and one second.
+            PageError: there was no connection within the time limit and one second; or the database
+                only passes calls on to the nodes that have the messages.
         """
         seconds = self.settings.time_limit if time_limit is None else time_limit
         async with AsyncExitStack() as stack:
             waiting = asyncio.timeout(seconds + 1)
             try:
                 async with waiting:
+                    await self._check_has_messages()
                     transaction = self.client.transaction(read_only=True, timeout=4 * seconds + 1)
                     tx = await stack.enter_async_context(transaction)
             except TimeoutError:
@@ -83,6 +85,21 @@ class Site:
                 sql.SQL("SET LOCAL statement_timeout = {}; SET LOCAL jit = off").format(limit)
             )
             yield tx
+
+    async def _check_has_messages(self) -> None:
+        """Refuse a page that queries the table of messages, if that is in other databases.
+
+        Raises:
+            PageError: it is.
+        """
+        server = await get_server(self.client)
+        if server.is_proxied:
+            raise PageError(
+                501,
+                f"This page queries the table of messages, and database {server.database!r} has "
+                "none: it passes each call on to the node that has the category, by PL/Proxy.",
+                ELSEWHERE,
+            )
 
 
 async def fetch(

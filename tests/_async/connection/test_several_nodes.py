@@ -272,6 +272,8 @@ async def test_what_needs_one_transaction_over_messages_is_refused(
     with pytest.raises(IncompatibleServerError, match="only passes the calls"):
         async for _ in proxied.read_all():
             raise AssertionError
+    with pytest.raises(IncompatibleServerError, match="messagedb proxy status names the nodes"):
+        await proxied.trace(f"{stream}/0")
     assert nodes.count(stream) == {nodes.find_node(stream): 2}
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from _messagedb_async.operations.internals import get_server
 from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from ..._operations.listings import CategoryInfo
@@ -45,6 +46,8 @@ async def show_categories(page: Page) -> Response:
 
 
 async def _list_categories(site: Site, after: str | None) -> list[CategoryInfo]:
+    if (await get_server(site.client)).has_nodes:
+        return await site.client.list_categories(after=after, limit=_CATEGORIES + 1)
     async with site.read() as tx:
         return await queries.fetch_categories(tx, site.schema, after, _CATEGORIES + 1)
 
