@@ -21,9 +21,10 @@ NO_ANSWER: Final = "The store does not answer."
 RELOAD: Final = "The page works again when the store does: reload it."
 
 ELSEWHERE: Final = (
-    "Pages of consumers, partitions, metrics and the list of categories work here. For the others "
-    "open this UI on the node that has the category: `messagedb proxy status` names the nodes. "
-    "`messagedb read`, `messagedb consumers` and `messagedb proxy check` work here, too."
+    "All pages but the overview and the one of health work here: categories, streams, messages, "
+    "consumers, partitions, parked messages, and metrics. So do `messagedb doctor`, which looks at "
+    "the nodes, too, and `messagedb proxy status`, which names the nodes: this page is there if "
+    "you open the UI on one of them."
 )
 """What to do where a page does not work, as the messages are in other databases."""
 

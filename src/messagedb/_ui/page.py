@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from ..streams import category as get_category
 from .failures import NO_ANSWER, RELOAD, PageError, describe_failure
 from .navigation import NAVIGATION
 from .rendering.static_files import STATIC_VERSIONS
@@ -94,6 +95,17 @@ class Page:
             raise PageError(400, f"{name} must be from {least} to {most}, not {given}")
         return int(given)
 
+    def get_place(self) -> str:
+        """Return the category or stream that the address is about; "" if it names none."""
+        return self.get("in") or self.get("name")
+
+    def is_of_place(self, stream_name: str) -> bool:
+        """Return False if a stream is of another category than the one that the address is about.
+
+        A global position may be of another message since the category was moved to another node.
+        """
+        return not self.site.has_nodes or get_category(stream_name) == self.get("in")
+
     def show_reason(self, reason: str) -> str:
         """Return the text of an error as this UI may show it: see ``redact`` of ``create_app``."""
         return hide_reason(reason) if self.is_redacted else reason
@@ -116,8 +128,16 @@ class Page:
         A long name is given by the global position of a message of it, to keep pages small.
         """
         is_long = len(name) > _LONGEST_NAME and global_position is not None
-        named = {"of": global_position} if is_long else {"name": name}
+        named = {"of": global_position, **self._find_place(name)} if is_long else {"name": name}
         return self.link(path, **{**named, **parameters})
+
+    def link_message(self, stream_name: str, global_position: int) -> str:
+        """Return the address of the page of a message."""
+        return self.link("/message", at=global_position, **self._find_place(stream_name))
+
+    def _find_place(self, name: str) -> dict[str, str]:
+        """Return the parameter that says which node a global position is of."""
+        return {"in": get_category(name)} if self.site.has_nodes else {}
 
     def render(self, template: str, /, *, status: int = 200, **values: object) -> HTMLResponse:
         """Return a page made of a template. It is cut nowhere: its values have to be bounded."""
@@ -131,6 +151,7 @@ class Page:
             "link": self.link,
             "reason": self.show_reason,
             "name_link": self.link_name,
+            "message_link": self.link_message,
             "static": self._link_static,
             "navigation": NAVIGATION,
             "path": self._get_path(),

@@ -11,12 +11,14 @@ from psycopg import sql
 from _messagedb_async.operations.internals import get_server, get_session_config
 
 from .failures import ELSEWHERE, NO_ANSWER, RELOAD, PageError
+from .nodes import SCHEMA, NodeReader, Reader, check_place, find_streams
 from .rendering.templates import load_templates
 from .security.signing import Signer
 from .shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from uuid import UUID
 
     from _messagedb_async.client import AsyncClient
     from _messagedb_async.transactions.transaction import AsyncTransaction
@@ -34,6 +36,7 @@ class Site:
         answers: results of queries that requests share for some seconds.
         live_count: the number of streams that are followed now.
         stopping: set when the server stops: streams are followed no longer.
+        has_nodes: whether the messages are on several nodes, as far as it is known.
     """
 
     def __init__(self, client: AsyncClient, settings: UISettings) -> None:
@@ -44,11 +47,12 @@ class Site:
         self.templates = load_templates()
         self.live_count = 0
         self.stopping = asyncio.Event()
+        self.has_nodes = False
 
     @property
     def schema(self) -> str:
-        """The schema of the message store."""
-        return get_session_config(self.client).settings.schema
+        """The schema of the table of messages."""
+        return SCHEMA if self.has_nodes else get_session_config(self.client).settings.schema
 
     @property
     def table(self) -> sql.Identifier:
@@ -56,19 +60,35 @@ class Site:
         return sql.Identifier(self.schema, "messages")
 
     @asynccontextmanager
-    async def read(self, time_limit: float | None = None) -> AsyncGenerator[AsyncTransaction]:
-        """Run queries in a transaction that only reads, each within a time limit.
+    async def read_of(self, name: str | None) -> AsyncGenerator[Reader]:
+        """Run queries about one stream or category, as ``read`` does.
+
+        Where the messages are on several nodes, each query is a call to the one of the category.
 
         Args:
-            time_limit: seconds of each statement; None for the one of the options.
+            name: the stream or category; None if it is not known, and needed there.
+
+        Raises:
+            QueryCanceled: as ``read`` raises it, and so on.
+            PageError: no stream or category has such a name, or as ``read`` raises it.
+        """
+        if name is not None and await self.look_for_nodes():
+            yield NodeReader(self.client, check_place(name), self.settings.time_limit)
+            return
+        async with self.read() as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncTransaction]:
+        """Run queries in a transaction that only reads, each within the time limit.
 
         Raises:
             QueryCanceled: a statement of psycopg took longer.
             MessageDBError: an operation took longer, or the store is unavailable.
-            PageError: there was no connection within the time limit and one second; or the database
-                only passes calls on to the nodes that have the messages.
+            PageError: there was no connection within the time limit and one second; or the messages
+                are on several nodes.
         """
-        seconds = self.settings.time_limit if time_limit is None else time_limit
+        seconds = self.settings.time_limit
         async with AsyncExitStack() as stack:
             waiting = asyncio.timeout(seconds + 1)
             try:
@@ -85,6 +105,28 @@ class Site:
                 sql.SQL("SET LOCAL statement_timeout = {}; SET LOCAL jit = off").format(limit)
             )
             yield tx
+
+    async def look_for_nodes(self) -> bool:
+        """Return True if the messages are on several nodes."""
+        self.has_nodes = (await get_server(self.client)).has_nodes
+        return self.has_nodes
+
+    async def find_stream(self, id: UUID) -> str | None:
+        """Return the stream of a message, if its node has to be found; None if there is none.
+
+        Raises:
+            PageError: no node has the message.
+        """
+        if not await self.look_for_nodes():
+            return None
+        for name in await find_streams(self.client, str(id), self.settings.time_limit):
+            reader = NodeReader(self.client, name, self.settings.time_limit)
+            query = sql.SQL("SELECT 1 FROM {} WHERE id = {}::uuid")
+            if await fetch(reader, query.format(self.table, sql.Literal(str(id)))):
+                return name
+        raise PageError(
+            404, f"No node has a message with the id {id}.", "It may have been deleted."
+        )
 
     async def _check_has_messages(self) -> None:
         """Refuse a page that queries the table of messages, if that is in other databases.
@@ -103,8 +145,10 @@ class Site:
 
 
 async def fetch(
-    tx: AsyncTransaction, query: sql.Composable, parameters: dict[str, Any] | None = None
+    tx: Reader, query: sql.Composable, parameters: dict[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
+    if isinstance(tx, NodeReader):
+        return await tx.fetch(query, parameters)
     cursor = await tx.connection.execute(sql.Composed([query]), parameters)
     return await cursor.fetchall()

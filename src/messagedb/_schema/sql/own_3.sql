@@ -805,4 +805,26 @@ BEGIN
 END
 $messagedb$;
 
+-- == Pages through a proxying database ==
+-- The rows of a query, each as a JSON array: pages of the UI have the same queries for one server and for a node. It
+-- gives no more than what the caller may read: the transaction, which is the call, only reads from here on, and a
+-- second statement is refused, as it has no cursor.
+CREATE OR REPLACE FUNCTION messagedb.read_rows(query varchar, nested_loops boolean) RETURNS SETOF varchar
+    LANGUAGE plpgsql STABLE
+    SET jit = off
+AS $messagedb$
+BEGIN
+    PERFORM pg_catalog.set_config('transaction_read_only', 'on', true);
+
+    IF NOT read_rows.nested_loops THEN
+        PERFORM pg_catalog.set_config('enable_nestloop', 'off', true);
+    END IF;
+
+    RETURN QUERY EXECUTE pg_catalog.concat(
+        'SELECT (SELECT pg_catalog.json_agg(v.value ORDER BY v.ordinality) FROM pg_catalog.json_each('
+        'pg_catalog.row_to_json(r)) WITH ORDINALITY AS v)::varchar FROM (', read_rows.query, E'\n) AS r'
+    );
+END
+$messagedb$;
+
 INSERT INTO messagedb.schema_version (version) VALUES (3) ON CONFLICT DO NOTHING;

@@ -30,6 +30,7 @@ BEGIN
         messagedb.list_last_messages(varchar[]),
         messagedb.find_messages_before(varchar[], bigint[]),
         messagedb.find_global_positions(varchar, uuid[]),
+        messagedb.read_rows(varchar, boolean),
         messagedb.save_position(text, text, bigint, uuid, uuid[], uuid, bigint, text, boolean);
     DROP TABLE IF EXISTS messagedb.consumer_status;
     DROP TABLE IF EXISTS messagedb.partitions, messagedb.partition_members, messagedb.partition_sets;

@@ -285,6 +285,24 @@ AS $messagedb$
     TARGET messagedb.count_parked;
 $messagedb$;
 
+CREATE OR REPLACE FUNCTION messagedb.proxy_read_rows(of_stream varchar, query varchar, nested_loops boolean)
+    RETURNS SETOF varchar
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON messagedb.proxy_node(of_stream);
+    SELECT f FROM messagedb.read_rows(query, nested_loops) AS f;
+$messagedb$;
+
+CREATE OR REPLACE FUNCTION messagedb.proxy_read_rows_of_all(query varchar, nested_loops boolean)
+    RETURNS SETOF varchar
+    LANGUAGE plproxy
+AS $messagedb$
+    CLUSTER 'messagedb';
+    RUN ON ALL;
+    SELECT f FROM messagedb.read_rows(query, nested_loops) AS f;
+$messagedb$;
+
 -- The facts about one node, for status and check.
 CREATE OR REPLACE FUNCTION messagedb.proxy_node_facts(on_node int)
     RETURNS TABLE (

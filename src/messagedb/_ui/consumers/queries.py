@@ -108,6 +108,13 @@ async def get_consumer(site: Site, name: str, position_store: str) -> ConsumerIn
     raise PageError(404, f"No consumer stores its position as {name!r:.300}.")
 
 
+async def get_head(site: Site, info: ConsumerInfo) -> int | None:
+    """Return the last global position that a consumer can be set to."""
+    if info.category is not None and await site.look_for_nodes():
+        return await site.client.get_category_head(info.category)
+    return await site.client.get_store_head()
+
+
 def build_consumer(site: Site, info: ConsumerInfo) -> AsyncConsumerBase:
     """Return a consumer without handlers, for its position and its parked messages."""
     positions = (

@@ -21,6 +21,7 @@ from .queries import (
     COUNTED_LAG,
     build_consumer,
     get_consumer,
+    get_head,
     list_consumers,
     list_sets,
 )
@@ -80,7 +81,7 @@ async def ask_reset(page: Page) -> Response:
         raise PageError(403, "This UI may only read the store.", "Nothing was changed.")
     info = await _find(page, page.get("name"), page.get("store"))
     target = parse_target(page.get("to"))
-    check_target(target, await page.site.client.get_store_head())
+    check_target(target, await get_head(page.site, info))
     return page.render(
         "consumer_reset.html", info=info, target=target, said=describe_reset(info, target)
     )
@@ -90,7 +91,7 @@ async def reset_position(page: Page, form: dict[str, str]) -> Response:
     """Store another position for a consumer that does not run."""
     info = await _find(page, form.get("name", ""), form.get("store", ""))
     target = parse_target(form.get("to", ""))
-    check_target(target, await page.site.client.get_store_head())
+    check_target(target, await get_head(page.site, info))
     position = await build_consumer(page.site, info).reset_position(target)
     await record_change(page, "reset position", f"{info.name} to {position}", 1)
     page.site.answers.forget(CONSUMERS)

@@ -6,11 +6,13 @@ import re
 from typing import Final
 from uuid import UUID
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from ...streams import category as get_category
 from ..failures import PageError
+from ..nodes import Reader, move_to
 from ..page import Page
+from ..site import Site
 from ..streams.queries import fetch_end, fetch_newest_of_category, fetch_streams
 from . import queries
 
@@ -28,20 +30,21 @@ async def go(page: Page) -> Response:
             "Type the name of a stream, a message id, a global position, or a category.",
         )
     site = page.site
-    async with site.read() as tx:
+    async with site.read_of(wanted) as tx:
         if _UUID.fullmatch(wanted):
-            by_id = await queries.find_by_id(tx, site.table, UUID(wanted))
+            by_id = await _find_by_id(site, tx, UUID(wanted))
             if by_id is not None:
                 return page.redirect("/message", id=by_id.id)
-        if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < 19 and not site.has_nodes:
             found = await queries.find_by_global_position(tx, site.table, int(wanted))
             if found is not None:
                 return page.redirect("/message", at=found.global_position)
         stream, slash, position = wanted.rpartition("/")
         if slash and position.isascii() and position.isdigit() and len(position) < 19:
-            found = await queries.find_by_position(tx, site.table, stream, int(position))
+            at = int(position)
+            found = await queries.find_by_position(move_to(tx, stream), site.table, stream, at)
             if found is not None:
-                return page.redirect("/message", at=found.global_position)
+                return RedirectResponse(page.link_message(stream, found.global_position), 303)
         last = await fetch_end(tx, site.table, wanted, "last")
         if last is not None:
             return page.redirect("/stream", name=wanted)
@@ -52,3 +55,12 @@ async def go(page: Page) -> Response:
             tx, site.schema, get_category(category), prefix or None, None, _SUGGESTED
         )
     return page.render("not_found.html", status=404, wanted=wanted, similar=similar)
+
+
+async def _find_by_id(site: Site, tx: Reader, id: UUID) -> queries.FullMessage | None:
+    try:
+        name = await site.find_stream(id)
+    except PageError:
+        return None
+    reader = tx if name is None else move_to(tx, name)
+    return await queries.find_by_id(reader, site.table, id)

@@ -9,8 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
+from ..nodes import Reader
 from ..site import fetch
 from ..streams.queries import parse_time
 
@@ -67,20 +66,20 @@ class FullMessage(msgspec.Struct, frozen=True):
     metadata: str | None
 
 
-async def find_by_id(tx: AsyncTransaction, table: sql.Identifier, id: UUID) -> FullMessage | None:
+async def find_by_id(tx: Reader, table: sql.Identifier, id: UUID) -> FullMessage | None:
     """Return the message with an id."""
     return await _find(tx, table, sql.SQL("id = %(id)s::uuid"), {"id": str(id)})
 
 
 async def find_by_global_position(
-    tx: AsyncTransaction, table: sql.Identifier, global_position: int
+    tx: Reader, table: sql.Identifier, global_position: int
 ) -> FullMessage | None:
     """Return the message at a global position."""
     return await _find(tx, table, sql.SQL("global_position = %(at)s"), {"at": global_position})
 
 
 async def find_by_position(
-    tx: AsyncTransaction, table: sql.Identifier, stream_name: str, position: int
+    tx: Reader, table: sql.Identifier, stream_name: str, position: int
 ) -> FullMessage | None:
     """Return the message at a position of a stream."""
     condition = sql.SQL("stream_name = %(name)s AND position = %(at)s")
@@ -88,7 +87,7 @@ async def find_by_position(
 
 
 async def find_neighbor(
-    tx: AsyncTransaction, table: sql.Identifier, message: FullMessage, *, is_next: bool
+    tx: Reader, table: sql.Identifier, message: FullMessage, *, is_next: bool
 ) -> int | None:
     """Return the global position of the next or the previous message of the stream."""
     query = sql.SQL(_NEIGHBOR).format(
@@ -100,9 +99,7 @@ async def find_neighbor(
     return rows[0][0] if rows else None
 
 
-async def find_stream_name(
-    tx: AsyncTransaction, table: sql.Identifier, global_position: int
-) -> str | None:
+async def find_stream_name(tx: Reader, table: sql.Identifier, global_position: int) -> str | None:
     """Return the stream of the message at a global position."""
     query = sql.SQL("SELECT stream_name::text FROM {} WHERE global_position = %(at)s").format(table)
     rows = await fetch(tx, query, {"at": global_position})
@@ -110,7 +107,7 @@ async def find_stream_name(
 
 
 async def read_field(
-    tx: AsyncTransaction, table: sql.Identifier, id: UUID, field: Field
+    tx: Reader, table: sql.Identifier, id: UUID, field: Field
 ) -> tuple[str, str | None] | None:
     """Return the type of a message and the whole text of its data or metadata."""
     query = sql.SQL("SELECT type::text, {}::text FROM {} WHERE id = %(id)s::uuid").format(
@@ -121,7 +118,7 @@ async def read_field(
 
 
 async def _find(
-    tx: AsyncTransaction, table: sql.Identifier, condition: sql.SQL, parameters: dict[str, Any]
+    tx: Reader, table: sql.Identifier, condition: sql.SQL, parameters: dict[str, Any]
 ) -> FullMessage | None:
     query = sql.SQL(_MESSAGE).format(
         table=table,

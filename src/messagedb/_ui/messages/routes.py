@@ -8,10 +8,9 @@ from uuid import UUID
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
 from ...streams import category as get_category
 from ..failures import PageError
+from ..nodes import Reader
 from ..page import Page, page_route
 from ..rendering.json_text import redact_text
 from ..site import Site
@@ -32,12 +31,14 @@ def build_message_routes(site: Site) -> list[Route]:
 async def show_message(page: Page) -> Response:
     """Show a message, and the messages that it is connected with."""
     site, redact = page.site, page.site.settings.redact
-    async with site.read() as tx:
+    async with site.read_of(await _find_place(page)) as tx:
         message = await _find_message(page, tx)
         previous = await queries.find_neighbor(tx, site.table, message, is_next=False)
         following = await queries.find_neighbor(tx, site.table, message, is_next=True)
         relations = view.find_relations(message.metadata, message.type, redact)
-    trace = await look_up_trace(site, message.id, page.get_integer("look", most=100_000))
+    trace = None
+    if not site.has_nodes:
+        trace = await look_up_trace(site, message.id, page.get_integer("look", most=100_000))
     return page.render(
         "message.html",
         message=message,
@@ -65,7 +66,7 @@ async def send_field(page: Page) -> Response:
     if field not in ("data", "metadata"):
         raise PageError(400, "The field of a message is data or metadata.")
     id = _parse_id(page.get("id"))
-    async with site.read() as tx:
+    async with site.read_of(await site.find_stream(id)) as tx:
         found = await queries.read_field(
             tx, site.table, id, "data" if field == "data" else "metadata"
         )
@@ -79,7 +80,14 @@ async def send_field(page: Page) -> Response:
     return StreamingResponse(_split(text), media_type=media_type, headers=headers)
 
 
-async def _find_message(page: Page, tx: AsyncTransaction) -> queries.FullMessage:
+async def _find_place(page: Page) -> str | None:
+    """Return the stream or category of the message that the address names, if nodes need it."""
+    if page.get("at") or page.get("stream"):
+        return page.get("in") or page.get("stream")
+    return await page.site.find_stream(_parse_id(page.get("id")))
+
+
+async def _find_message(page: Page, tx: Reader) -> queries.FullMessage:
     """Return the message that the address names: by its id, or its global position.
 
     Raises:
@@ -88,6 +96,8 @@ async def _find_message(page: Page, tx: AsyncTransaction) -> queries.FullMessage
     table, at = page.site.table, page.get_integer("at")
     if at is not None:
         found = await queries.find_by_global_position(tx, table, at)
+        if found is not None and not page.is_of_place(found.stream_name):
+            found = None
         name = f"at the global position {at}"
     elif page.get("stream"):
         if "\0" in page.get("stream"):

@@ -89,7 +89,7 @@ async def _ask(page: Page, action: str) -> Response:
     selection = parse_selection(page.request.query_params, is_redacted=page.is_redacted)
     if action == "replay":
         _require_replayer(page.site, selection.stream)
-    async with page.site.read() as tx:
+    async with page.site.read_of(selection.stream) as tx:
         extent = await queries.fetch_extent(tx, page.site.table, selection)
     if not extent.count:
         raise PageError(
@@ -119,7 +119,7 @@ async def _ask(page: Page, action: str) -> Response:
 
 async def _begin(page: Page, jobs: Jobs, action: str, form: dict[str, str]) -> Response:
     selection = parse_selection(form, is_redacted=page.is_redacted)
-    async with page.site.read() as tx:
+    async with page.site.read_of(selection.stream) as tx:
         records = await queries.fetch_records(tx, page.site.table, selection)
     messages = [each.parked for each in records]
     _check_count(form, len(messages), is_typed=action == "discard" and len(messages) > 1)

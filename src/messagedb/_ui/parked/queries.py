@@ -10,9 +10,8 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
 from ..._consumers.parked_messages import ParkedMessage
+from ..nodes import NodeReader, Reader, move_to
 from ..rendering.texts import SAFE_ERROR
 from ..site import fetch
 from .selection import LAST, Selection
@@ -114,7 +113,7 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 async def fetch_records(
-    tx: AsyncTransaction,
+    tx: Reader,
     table: sql.Identifier,
     selection: Selection,
     *,
@@ -144,9 +143,7 @@ async def fetch_records(
     return [_place(each, places) for each in records]
 
 
-async def fetch_groups(
-    tx: AsyncTransaction, table: sql.Identifier, selection: Selection
-) -> list[Group]:
+async def fetch_groups(tx: Reader, table: sql.Identifier, selection: Selection) -> list[Group]:
     """Return the groups of a selection, the largest first."""
     query = sql.SQL(
         "SELECT type, error, count(*), left(min(reason), 300), min(time), max(time)"
@@ -159,7 +156,7 @@ async def fetch_groups(
     ]
 
 
-async def fetch_extent(tx: AsyncTransaction, table: sql.Identifier, selection: Selection) -> Extent:
+async def fetch_extent(tx: Reader, table: sql.Identifier, selection: Selection) -> Extent:
     """Return the number of messages of a selection, and their first and last positions."""
     query = sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE holds), min((data->>'globalPosition')::bigint),"
@@ -171,9 +168,7 @@ async def fetch_extent(tx: AsyncTransaction, table: sql.Identifier, selection: S
     )
 
 
-async def fetch_unreadable(
-    tx: AsyncTransaction, table: sql.Identifier, selection: Selection
-) -> Unreadable:
+async def fetch_unreadable(tx: Reader, table: sql.Identifier, selection: Selection) -> Unreadable:
     """Return how many records of a stream are not of parked messages, and where the first are."""
     opened = sql.SQL(_OPEN).format(table=table)
     rows = await _fetch(tx, sql.SQL(_UNREADABLE).format(open=opened), selection)
@@ -181,19 +176,19 @@ async def fetch_unreadable(
 
 
 async def fetch_oldest(
-    tx: AsyncTransaction, table: sql.Identifier, streams: Sequence[str]
+    tx: Reader, table: sql.Identifier, streams: Sequence[str]
 ) -> dict[str, datetime]:
     """Return the time of the oldest parked message of each stream that has one."""
     found: dict[str, datetime] = {}
     for stream in streams:
-        extent = await fetch_extent(tx, table, Selection(stream=stream))
+        extent = await fetch_extent(move_to(tx, stream), table, Selection(stream=stream))
         if extent.oldest is not None:
             found[stream] = extent.oldest
     return found
 
 
 async def _fetch(
-    tx: AsyncTransaction,
+    tx: Reader,
     query: sql.Composable,
     selection: Selection,
     after: int = -1,
@@ -201,8 +196,10 @@ async def _fetch(
     names: Sequence[str] = (),
 ) -> list[tuple[Any, ...]]:
     # The server knows nothing about the ids in the data, and would look for each of them.
-    await tx.connection.execute("SET LOCAL enable_nestloop = off")
     parameters = {**_build_parameters(selection, after), "names": list(names)}
+    if isinstance(tx, NodeReader):
+        return await tx.fetch(query, parameters, nested_loops=False)
+    await tx.connection.execute("SET LOCAL enable_nestloop = off")
     return await fetch(tx, query, parameters)
 
 
@@ -226,7 +223,7 @@ def _build_parameters(selection: Selection, after: int) -> dict[str, Any]:
 def _parse(row: tuple[Any, ...]) -> Record:
     position, id, data, time, type, reason, error, attempts, holds = row
     parked = ParkedMessage(
-        id,
+        UUID(str(id)),
         UUID(str(data["messageId"])),
         str(data["streamName"]),
         int(data["position"]),
@@ -251,5 +248,7 @@ def _place(record: Record, places: Mapping[str, tuple[int, int]]) -> Record:
     return msgspec.structs.replace(record, parked=parked)
 
 
-def _as_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=UTC)
+def _as_utc(time: datetime | str) -> datetime:
+    """Return a time of the server; a node gives it as text."""
+    when = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return when.replace(tzinfo=UTC)

@@ -44,7 +44,7 @@ async def show_message(page: Page) -> Response:
     selection = parse_selection(page.request.query_params, is_redacted=page.is_redacted)
     if selection.id is None:
         raise PageError(400, "The address names no parked message: it needs ?id=.")
-    async with page.site.read() as tx:
+    async with page.site.read_of(selection.stream) as tx:
         records = await queries.fetch_records(tx, page.site.table, selection, limit=1)
     if not records:
         raise PageError(
@@ -54,7 +54,7 @@ async def show_message(page: Page) -> Response:
         )
     (record,) = records
     redact = page.site.settings.redact
-    async with page.site.read() as tx:
+    async with page.site.read_of(record.parked.stream_name) as tx:
         message = await find_by_id(tx, page.site.table, record.parked.message_id)
     parts: list[tuple[str, ShownJSON]] = []
     if message is not None:
@@ -78,10 +78,9 @@ async def _show_streams(page: Page) -> Response:
         each.parked_stream: each for each in await list_consumers(page.site) if each.parked_count
     }
     shown = sorted(by_stream.values(), key=lambda info: -info.parked_count)[:MOST_STREAMS]
-    async with page.site.read() as tx:
-        oldest = await queries.fetch_oldest(
-            tx, page.site.table, [info.parked_stream for info in shown]
-        )
+    names = [info.parked_stream for info in shown]
+    async with page.site.read_of(names[0] if names else "none") as tx:
+        oldest = await queries.fetch_oldest(tx, page.site.table, names)
     rows = [
         (info.parked_stream, describe(info), info, oldest.get(info.parked_stream)) for info in shown
     ]
@@ -95,11 +94,11 @@ async def _show_stream(page: Page, jobs: Jobs) -> Response:
     whole = Selection(stream=selection.stream, is_redacted=page.is_redacted)
 
     async def fetch_groups() -> list[queries.Group]:
-        async with site.read() as tx:
+        async with site.read_of(whole.stream) as tx:
             return await queries.fetch_groups(tx, site.table, whole)
 
     groups = await site.answers.get(f"parked:{whole.stream}", _KEPT_SECONDS, fetch_groups)
-    async with site.read() as tx:
+    async with site.read_of(selection.stream) as tx:
         records = await queries.fetch_records(
             tx,
             page.site.table,

@@ -44,7 +44,7 @@ async def follow_stream(page: Page) -> Response:
     after = _parse_event_id(page.request.headers.get("last-event-id", ""))
     if after is None:
         after = page.get_integer("after")
-    async with page.site.read() as tx:
+    async with page.site.read_of(page.get_place()) as tx:
         name = await find_name(page, tx)
     start = 0 if after is None else after + 1
     headers = {"X-Accel-Buffering": "no"}
@@ -97,7 +97,7 @@ async def _pause(page: Page) -> None:
 async def _fetch(page: Page, name: str, position: int) -> list[view.ShownRow]:
     """Return the next messages, the oldest first."""
     site = page.site
-    async with site.read() as tx:
+    async with site.read_of(name) as tx:
         found = await queries.fetch_messages(
             tx,
             site.table,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from _messagedb_async.transactions.transaction import AsyncTransaction
-
 from ..failures import PageError
+from ..nodes import Reader
 from ..page import Page
 from ..site import fetch
 
 
-async def find_name(page: Page, tx: AsyncTransaction) -> str:
+async def find_name(page: Page, tx: Reader) -> str:
     """Return the name in the address, or that of the stream of the message ``of``.
 
     Raises:
@@ -21,7 +20,7 @@ async def find_name(page: Page, tx: AsyncTransaction) -> str:
     if at is not None:
         query = sql.SQL("SELECT stream_name::text FROM {} WHERE global_position = %(at)s")
         rows = await fetch(tx, query.format(page.site.table), {"at": at})
-        if not rows:
+        if not rows or not page.is_of_place(rows[0][0]):
             raise PageError(404, f"There is no message at the global position {at}.")
         return str(rows[0][0])
     name = page.get("name")

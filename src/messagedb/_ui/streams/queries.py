@@ -14,6 +14,7 @@ from _messagedb_async.transactions.transaction import AsyncTransaction
 from ..._operations import listings
 from ..._operations.listings import CategoryInfo, StreamInfo
 from ..._sql.listings import listing_statements
+from ..nodes import NodeReader, Reader
 from ..site import fetch
 
 PREVIEW: Final = 160
@@ -92,7 +93,7 @@ async def fetch_categories(
 
 
 async def fetch_streams(
-    tx: AsyncTransaction,
+    tx: Reader,
     schema: str,
     category: str,
     prefix: str | None,
@@ -100,12 +101,14 @@ async def fetch_streams(
     limit: int,
 ) -> list[StreamInfo]:
     """Return a page of the streams of a category whose ids begin with the prefix."""
+    if isinstance(tx, NodeReader):
+        return await tx.client.list_streams(category, prefix=prefix, after=after, limit=limit)
     read = listings.build_stream_list(listing_statements(schema), category, prefix, after, limit)
     return listings.parse_streams(await read_rows(tx, read))
 
 
 async def fetch_end(
-    tx: AsyncTransaction, table: sql.Identifier, name: str, which: Literal["first", "last"]
+    tx: Reader, table: sql.Identifier, name: str, which: Literal["first", "last"]
 ) -> StreamEnd | None:
     """Return the first or the last message of a stream; None if the stream has none."""
     order = sql.SQL("ASC" if which == "first" else "DESC")
@@ -114,7 +117,7 @@ async def fetch_end(
 
 
 async def fetch_messages(
-    tx: AsyncTransaction,
+    tx: Reader,
     table: sql.Identifier,
     name: str,
     position: int,
@@ -147,7 +150,7 @@ async def fetch_messages(
 
 
 async def fetch_newest_of_category(
-    tx: AsyncTransaction, schema: str, category: str, limit: int, characters: int = PREVIEW + 1
+    tx: Reader, schema: str, category: str, limit: int, characters: int = PREVIEW + 1
 ) -> list[MessageRow]:
     """Return the newest messages of a category, the newest first."""
     query = sql.SQL(_OF_CATEGORY).format(
@@ -160,7 +163,7 @@ async def fetch_newest_of_category(
 
 
 async def find_position(
-    tx: AsyncTransaction, table: sql.Identifier, name: str, time: datetime, first: int, last: int
+    tx: Reader, table: sql.Identifier, name: str, time: datetime, first: int, last: int
 ) -> int:
     """Return the position of the first message of a stream at a time or later, by bisection.
 

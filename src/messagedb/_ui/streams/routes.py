@@ -8,11 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from _messagedb_async.operations.internals import get_server
-from _messagedb_async.transactions.transaction import AsyncTransaction
 
 from ..._operations.listings import CategoryInfo
 from ...streams import category as get_category
 from ..failures import PageError
+from ..nodes import Reader
 from ..page import Page, page_route
 from ..site import Site
 from . import queries, view
@@ -55,7 +55,7 @@ async def _list_categories(site: Site, after: str | None) -> list[CategoryInfo]:
 async def show_category(page: Page) -> Response:
     """Show a page of the streams of a category, and its newest messages."""
     site, prefix, after = page.site, page.get("prefix"), page.get("after")
-    async with site.read() as tx:
+    async with site.read_of(page.get_place()) as tx:
         name = get_category(await find_name(page, tx))
         streams = await queries.fetch_streams(
             tx, site.schema, name, prefix or None, after or None, SHOWN + 1
@@ -88,7 +88,7 @@ async def show_stream(page: Page) -> Response:
     position, or ``position`` or ``time`` to jump to.
     """
     site = page.site
-    async with site.read() as tx:
+    async with site.read_of(page.get_place()) as tx:
         name = await find_name(page, tx)
         first = await queries.fetch_end(tx, site.table, name, "first")
         last = await queries.fetch_end(tx, site.table, name, "last")
@@ -121,7 +121,7 @@ async def show_stream(page: Page) -> Response:
 
 async def _choose_start(
     page: Page,
-    tx: AsyncTransaction,
+    tx: Reader,
     name: str,
     first: queries.StreamEnd,
     last: queries.StreamEnd,

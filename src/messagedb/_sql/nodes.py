@@ -1,0 +1,15 @@
+"""The statements that run a query on nodes, through PL/Proxy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROWS_OF_NODE: Final = b"""
+SELECT found FROM messagedb.proxy_read_rows($1::varchar, $2::varchar, $3::boolean) AS found
+"""
+"""The rows of a query on the node of a stream or category, each as a JSON array."""
+
+ROWS_OF_ALL_NODES: Final = b"""
+SELECT found FROM messagedb.proxy_read_rows_of_all($1::varchar, $2::boolean) AS found
+"""
+"""The rows of a query on all nodes, in no order."""

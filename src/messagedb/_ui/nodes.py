@@ -1,0 +1,125 @@
+"""Queries of pages where the messages are on several nodes: each goes to that of its category."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from psycopg import errors as server_errors
+from psycopg import sql
+
+from _messagedb_async.operations.internals import read_rows
+from _messagedb_async.transactions.transaction import AsyncTransaction
+
+from .._operations.requests import ReadRequest
+from .._sql.nodes import ROWS_OF_ALL_NODES, ROWS_OF_NODE
+from .._sql.statements import Statement
+from .failures import PageError
+
+if TYPE_CHECKING:
+    from _messagedb_async.client import AsyncClient
+
+SCHEMA: Final = "message_store"
+"""The schema of Message DB on each node, whatever that of the proxying database."""
+
+_PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
+
+
+class NodeReader:
+    """Runs the queries of a page on the node that has a category, each as one call.
+
+    There is no snapshot over several of them, and nothing is locked. A query runs in a transaction
+    that only reads.
+
+    Args:
+        client: of the proxying database.
+        name: the category, or one of its streams.
+        time_limit: seconds of each query.
+    """
+
+    def __init__(self, client: AsyncClient, name: str, time_limit: float) -> None:
+        self.client = client
+        self.name = name
+        self.time_limit = time_limit
+
+    async def fetch(
+        self, query: sql.Composable, parameters: dict[str, Any] | None, *, nested_loops: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a query. Values other than numbers and JSON are text.
+
+        Args:
+            query: a query of the tables of the node, with named parameters.
+            parameters: their values.
+            nested_loops: False if the server should join in another way.
+
+        Raises:
+            QueryCanceled: it took longer than the time limit. It was canceled on the node.
+            StoreUnavailableError: the node cannot be reached; the text names it.
+        """
+        text = fill(query.as_string(None), parameters)
+        call = Statement(ROWS_OF_NODE, (self.name, text, str(nested_loops)))
+        return await _read(self.client, call, self.time_limit)
+
+
+Reader: TypeAlias = AsyncTransaction | NodeReader
+"""What the queries of a page run in: a transaction that only reads, or calls to a node."""
+
+
+def move_to(reader: Reader, name: str) -> Reader:
+    """Return the reader for another stream or category."""
+    if isinstance(reader, NodeReader):
+        return NodeReader(reader.client, check_place(name), reader.time_limit)
+    return reader
+
+
+def check_place(name: str) -> str:
+    """Return the name that a node is chosen by.
+
+    Raises:
+        PageError: no stream or category has such a name.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = ""
+    if not name or "\0" in name:
+        raise PageError(
+            400,
+            "The address does not name a stream or category, which this store needs to find its "
+            "node: each node has global positions in an order that is separate.",
+            "Look for the stream, the category, or the id of the message.",
+        )
+    return name
+
+
+async def find_streams(client: AsyncClient, id: str, time_limit: float) -> list[str]:
+    """Return the streams that have a message with an id: at most one on each node."""
+    query = sql.SQL("SELECT stream_name::text FROM {} WHERE id = {}::uuid").format(
+        sql.Identifier(SCHEMA, "messages"), sql.Literal(id)
+    )
+    call = Statement(ROWS_OF_ALL_NODES, (query.as_string(None), str(True)))
+    # The copies that a move has left may be there as well: of the same stream.
+    return sorted({name for (name,) in await _read(client, call, time_limit)})
+
+
+def fill(text: str, parameters: dict[str, Any] | None) -> str:
+    """Return the text of a query with the values of its parameters."""
+    if parameters is None:
+        return text
+
+    def replace(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return "%" if name is None else sql.Literal(parameters[name]).as_string(None)
+
+    return _PARAMETER.sub(replace, text)
+
+
+async def _read(client: AsyncClient, call: Statement, time_limit: float) -> list[tuple[Any, ...]]:
+    try:
+        async with asyncio.timeout(time_limit):
+            rows = await read_rows(client, ReadRequest(call, call))
+    except TimeoutError:
+        raise server_errors.QueryCanceled("the query took longer than its time limit") from None
+    return [tuple(json.loads(row)) for (row,) in rows]
